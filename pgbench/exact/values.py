@@ -1,0 +1,171 @@
+"""Exact values, visitation, objective and gradient of a policy on a finite MDP.
+
+    V = (I - γP_π)⁻¹ r_π        Q(s,a) = r(s,a) + γ Σ_s' P(s'|s,a) V(s')        A = Q - V
+    d = (I - γP_πᵀ)⁻¹ μ0        J = μ0·V        ∇J = Σ_{s,a} d(s) π(s,a) A(s,a) ∇log π(s,a)
+
+d is the unnormalised visitation Σ_t γ^t Pr(s_t = s); it is zero on terminal states, in which no
+step is taken. (Sutton, McAllester, Singh & Mansour 2000, Theorem 1)
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from pgbench.exact import fisher
+from pgbench.exact.horizon import finite_horizon
+from pgbench.exact.linear import Resolvent
+from pgbench.policies import Policy
+from pgbench.problems import FiniteMDP
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """Exact quantities of one policy on one problem.
+
+    Attributes
+    ----------
+    mdp, policy, theta
+        What was evaluated.
+    horizon
+        Number of steps H after which rewards stop, or None for the infinite horizon.
+    pi
+        (S, A) float64, π(s, a).
+    v, q
+        (S,) and (S, A) float64, unit reward; with a horizon the values with H steps to go.
+    visitation
+        (S,) float64, unnormalised d(s) = Σ_t γ^t Pr(s_t = s), t < H, over states that are not terminal.
+    objective
+        J(θ), or J_H(θ), unit reward.
+    weights
+        (S, A) float64, the table whose pull-back is the gradient.
+    gradient
+        (d,) float64, ∇J or ∇J_H, reward per unit of θ.
+    error_bound
+        Bound on max |V - V*| from the residual, unit reward; 0 with a horizon, where nothing is solved.
+    """
+
+    mdp: FiniteMDP
+    policy: Policy
+    theta: FloatArray
+    horizon: int | None
+    pi: FloatArray
+    v: FloatArray
+    q: FloatArray
+    visitation: FloatArray
+    objective: float
+    weights: FloatArray
+    gradient: FloatArray
+    error_bound: float
+
+    @cached_property
+    def advantage(self) -> FloatArray:
+        """A = Q - V, shape (S, A), unit reward; zero on terminal states."""
+        return self.q - self.v[:, None]
+
+    def fisher(self) -> FloatArray:
+        """Fisher information F (d, d); see ``pgbench.exact.fisher``."""
+        return fisher.matrix(self.policy, self.theta, self._state_weights)
+
+    def natural_gradient(self) -> FloatArray:
+        """F†∇J (d,), the pseudo-inverse solution; see ``pgbench.exact.fisher``."""
+        return fisher.solve(self.policy, self.theta, self._state_weights, self.gradient)
+
+    @property
+    def _state_weights(self) -> FloatArray:
+        """ρ = (1-γ) d, or d itself for γ = 1, where ρ would vanish."""
+        gamma = self.mdp.gamma
+        return self.visitation * (1 - gamma if gamma < 1 else 1.0)
+
+
+def evaluate(mdp: FiniteMDP, policy: Policy, theta: Any, horizon: int | None = None) -> Truth:
+    """Exact values and gradient of π_θ on a problem.
+
+    Parameters
+    ----------
+    mdp, policy
+        Of the same numbers of states and actions.
+    theta
+        (d,) parameters.
+    horizon
+        Number of steps H ≥ 1, or None for the infinite horizon.
+
+    Raises
+    ------
+    ValueError
+        If θ or the shapes do not fit, the horizon is not positive, or (SolveError) the linear
+        system cannot be solved to a relative error of 1e-9.
+    """
+    theta = policy.check(theta)
+    if policy.shape != (mdp.n_states, mdp.n_actions):
+        raise ValueError(
+            f"the policy has (S, A) = {policy.shape}, the problem {(mdp.n_states, mdp.n_actions)}"
+        )
+    pi = policy.probabilities(theta)
+    if horizon is None:
+        live, system = _live_system(mdp, pi)
+        v, bound = _values(mdp, pi, live, system)
+        visitation = _visitation(mdp, live, system)
+        q = action_values(mdp, v)
+        weights = visitation[:, None] * pi * (q - v[:, None])
+    else:
+        if horizon < 1:
+            raise ValueError(f"horizon is {horizon}, must be at least 1")
+        v, q, visitation, weights = finite_horizon(mdp, pi, horizon)
+        bound = 0.0
+    return Truth(
+        mdp=mdp,
+        policy=policy,
+        theta=theta,
+        horizon=horizon,
+        pi=pi,
+        v=v,
+        q=q,
+        visitation=visitation,
+        objective=float(mdp.mu0 @ v),
+        weights=weights,
+        gradient=policy.pull_back(theta, weights),
+        error_bound=bound,
+    )
+
+
+def action_values(mdp: FiniteMDP, v: FloatArray) -> FloatArray:
+    """r(s,a) + γ Σ_s' P(s'|s,a) v(s'), shape (S, A); zero on terminal states."""
+    return mdp.expected_reward + mdp.gamma * (mdp.transitions @ v).reshape(mdp.n_states, -1)
+
+
+def state_transitions(mdp: FiniteMDP, pi: FloatArray) -> sparse.csr_array:
+    """P_π(s'|s) = Σ_a π(s,a) P(s'|s,a), sparse (S, S); rows of terminal states are empty."""
+    S, A = pi.shape
+    average = sparse.csr_array((pi.ravel(), np.arange(S * A), np.arange(0, S * A + 1, A)), shape=(S, S * A))
+    return (average @ mdp.transitions).tocsr()
+
+
+def state_values(mdp: FiniteMDP, pi: FloatArray) -> tuple[FloatArray, float]:
+    """V_π (S,) over the infinite horizon and a bound on its largest error."""
+    return _values(mdp, pi, *_live_system(mdp, pi))
+
+
+def _live_system(mdp: FiniteMDP, pi: FloatArray) -> tuple[NDArray[np.intp], Resolvent]:
+    """The states that are not terminal and I - γP_π restricted to them."""
+    live = np.flatnonzero(~mdp.terminal)
+    return live, Resolvent(state_transitions(mdp, pi)[live][:, live].tocsr(), mdp.gamma)
+
+
+def _values(
+    mdp: FiniteMDP, pi: FloatArray, live: NDArray[np.intp], system: Resolvent
+) -> tuple[FloatArray, float]:
+    v = np.zeros(mdp.n_states)
+    v[live], bound = system.solve((pi * mdp.expected_reward).sum(axis=1)[live])
+    return v, bound
+
+
+def _visitation(mdp: FiniteMDP, live: NDArray[np.intp], system: Resolvent) -> FloatArray:
+    d = np.zeros(mdp.n_states)
+    d[live], _ = system.solve(mdp.mu0[live], transposed=True)
+    return d

@@ -1,0 +1,199 @@
+"""Declared parameters: a maker's signature is the one statement of what it accepts.
+
+A problem family, a policy or an estimator is made by a function whose keyword arguments carry
+annotated types, e.g. ``n_states: Annotated[int, Range(1), "number of states"]``. From that
+signature come validation in the API, located errors in a grid file, the JSON schema and the
+listing on the command line.
+"""
+
+import difflib
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+REQUIRED: Any = inspect.Parameter.empty
+
+
+class ParameterError(ValueError):
+    """A parameter is unknown, missing, of the wrong type or out of range."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Closed bounds of a number; ``None`` leaves a side open."""
+
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The words that a string parameter may take."""
+
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One named argument of a maker: its types, default, bounds and meaning."""
+
+    name: str
+    types: tuple[type, ...]
+    default: Any
+    range: Range
+    choice: Choice | None
+    meaning: str
+
+    @property
+    def required(self) -> bool:
+        """Whether a value must be given."""
+        return self.default is REQUIRED
+
+    @property
+    def allowed(self) -> str:
+        """What may be given, in words."""
+        words = []
+        for kind in self.types:
+            if kind is int or kind is float:
+                noun = "an integer" if kind is int else "a number"
+                low, high = self.range.minimum, self.range.maximum
+                if low is not None and high is not None:
+                    noun += f" in [{low:g}, {high:g}]"
+                elif low is not None:
+                    noun += f" ≥ {low:g}"
+                elif high is not None:
+                    noun += f" ≤ {high:g}"
+                words.append(noun)
+            elif kind is str:
+                words.append(
+                    "one of " + ", ".join(self.choice.options) if self.choice else "a string"
+                )
+            elif kind is bool:
+                words.append("true or false")
+            else:
+                words.append("a mapping")
+        return " or ".join(words)
+
+    def check(self, value: Any) -> Any:
+        """The value as the maker takes it, or ParameterError saying what is allowed."""
+        for kind in self.types:
+            if kind is bool and isinstance(value, bool):
+                return value
+            if kind is int and isinstance(value, Integral) and not isinstance(value, bool):
+                return int(self._in_range(value))
+            if kind is float and isinstance(value, Real) and not isinstance(value, bool):
+                return float(self._in_range(value))
+            if kind is str and isinstance(value, str):
+                return self._in_choice(value)
+            if kind is dict and isinstance(value, Mapping):
+                return dict(value)
+        raise ParameterError(f"{value!r} is not allowed here, must be {self.allowed}")
+
+    def _in_range(self, value: Any) -> Any:
+        low, high = self.range.minimum, self.range.maximum
+        if (
+            not math.isfinite(value)
+            or (low is not None and value < low)
+            or (high is not None and value > high)
+        ):
+            raise ParameterError(f"{value!r} is out of range, must be {self.allowed}")
+        return value
+
+    def _in_choice(self, value: str) -> str:
+        if self.choice is None or value in self.choice.options:
+            return value
+        hint = did_you_mean(value, self.choice.options)
+        raise ParameterError(f"{value!r} is unknown{hint}, must be {self.allowed}")
+
+    def schema(self) -> dict[str, Any]:
+        """JSON schema of one value."""
+        options: list[dict[str, Any]] = []
+        for kind in self.types:
+            names = {int: "integer", float: "number", bool: "boolean", str: "string"}
+            entry: dict[str, Any] = {"type": names.get(kind, "object")}
+            if kind is int or kind is float:
+                if self.range.minimum is not None:
+                    entry["minimum"] = self.range.minimum
+                if self.range.maximum is not None:
+                    entry["maximum"] = self.range.maximum
+            if kind is str and self.choice:
+                entry["enum"] = list(self.choice.options)
+            options.append(entry)
+        return options[0] if len(options) == 1 else {"anyOf": options}
+
+
+def did_you_mean(word: str, options: Any) -> str:
+    """A suggestion such as ``, did you mean n_states?``, or nothing if no option is close."""
+    close = difflib.get_close_matches(str(word), [str(option) for option in options], n=1)
+    return f", did you mean {close[0]}?" if close else ""
+
+
+def parameters_of(maker: Callable[..., Any], skip: int = 0) -> dict[str, Parameter]:
+    """The parameters that a maker declares in its signature, after the first ``skip``."""
+    hints = get_type_hints(maker, include_extras=True)
+    arguments = list(inspect.signature(maker).parameters.values())[skip:]
+    return {a.name: _parameter(a.name, hints[a.name], a.default) for a in arguments}
+
+
+def _parameter(name: str, hint: Any, default: Any) -> Parameter:
+    extras: tuple[Any, ...] = ()
+    if get_origin(hint) is Annotated:
+        hint, *rest = get_args(hint)
+        extras = tuple(rest)
+    types = get_args(hint) if isinstance(hint, UnionType) or get_origin(hint) is Union else (hint,)
+    return Parameter(
+        name=name,
+        types=tuple(get_origin(kind) or kind for kind in types if kind is not type(None)),
+        default=default,
+        range=next((e for e in extras if isinstance(e, Range)), Range()),
+        choice=next((e for e in extras if isinstance(e, Choice)), None),
+        meaning=next((e for e in extras if isinstance(e, str)), ""),
+    )
+
+
+def bind(owner: str, parameters: Mapping[str, Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Every parameter's value, given or default; ParameterError lists all that is wrong."""
+    errors = [
+        f"{owner}.{name}: unknown parameter{did_you_mean(name, parameters)}"
+        f" (has {', '.join(parameters) or 'none'})"
+        for name in given
+        if name not in parameters
+    ]
+    values: dict[str, Any] = {}
+    for name, parameter in parameters.items():
+        if name in given:
+            try:
+                values[name] = parameter.check(given[name])
+            except ParameterError as error:
+                errors.append(f"{owner}.{name}: {error}")
+        elif parameter.required:
+            errors.append(f"{owner}.{name}: missing, must be {parameter.allowed}")
+        else:
+            values[name] = parameter.default
+    if errors:
+        raise ParameterError("; ".join(errors))
+    return values
+
+
+def label(name: str, parameters: Mapping[str, Parameter], values: Mapping[str, Any]) -> str:
+    """A short stable name such as ``gae[lam=0.95]``: every value that is not the default."""
+    shown = [
+        f"{key}={_short(values[key])}"
+        for key, parameter in parameters.items()
+        if key in values and (parameter.required or values[key] != parameter.default)
+    ]
+    return f"{name}[{', '.join(shown)}]" if shown else name
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k}={_short(v)}" for k, v in value.items()) + "}"
+    return str(value)

@@ -1,0 +1,24 @@
+"""Policies: differentiable families π_θ over finite states and actions."""
+
+from typing import Any
+
+from pgbench.policies.loglinear import LogLinear
+from pgbench.policies.policy import NotApplicable, Policy, PolicyKind
+from pgbench.policies.softmax import Softmax
+from pgbench.problems import FiniteMDP
+from pgbench.registry import discover, find
+
+__all__ = ["LogLinear", "NotApplicable", "Policy", "PolicyKind", "Softmax", "kinds", "make_policy"]
+
+
+def kinds() -> dict[str, PolicyKind]:
+    """Every kind of policy by name."""
+    return discover(__name__, PolicyKind)
+
+
+def make_policy(name: str, mdp: FiniteMDP, **parameters: Any) -> Policy:
+    """A policy for a problem by name, e.g. ``make_policy("loglinear", mdp, n_features=8)``.
+
+    Raises ValueError for an unknown name or for parameters the policy does not accept.
+    """
+    return find("policy", kinds(), name).make(mdp, **parameters)

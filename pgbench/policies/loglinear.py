@@ -1,0 +1,83 @@
+"""Log-linear softmax: logits are linear in given features."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+
+from pgbench.parameters import Choice, Range
+from pgbench.policies.policy import FloatArray, NotApplicable, Policy, PolicyKind, centre, softmax
+from pgbench.problems import FiniteMDP
+
+
+@dataclass(frozen=True, eq=False)
+class LogLinear(Policy):
+    """π(s, a) ∝ exp φ(s, a)·θ with features φ (S, A, d) float64.
+
+    ∇ log π(s,a) = φ(s,a) - Σ_b π(s,b) φ(s,b). (Agarwal et al. 2021, Section 6)
+    """
+
+    features: FloatArray
+
+    def __post_init__(self) -> None:
+        features = np.array(self.features, dtype=np.float64, order="C")
+        if features.ndim != 3 or 0 in features.shape:
+            raise ValueError(f"features has shape {features.shape}, must be (S, A, d) without zeros")
+        if not np.isfinite(features).all():
+            raise ValueError("features holds values that are not finite")
+        features.setflags(write=False)
+        object.__setattr__(self, "features", features)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of states and actions (S, A)."""
+        return self.features.shape[0], self.features.shape[1]
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of features d."""
+        return self.features.shape[2]
+
+    def probabilities(self, theta: FloatArray) -> FloatArray:
+        """π(s, a), shape (S, A)."""
+        return softmax(self.features @ theta)
+
+    def pull_back(self, theta: FloatArray, weights: FloatArray) -> FloatArray:
+        """φᵀ(W - π Σ_a W), shape (..., d)."""
+        centred = centre(self.probabilities(theta), weights)
+        flat = centred.reshape(*weights.shape[:-2], -1)
+        return flat @ self.features.reshape(-1, self.n_parameters)
+
+    def push_forward(self, theta: FloatArray, direction: FloatArray) -> FloatArray:
+        """φ·v less its mean under π, shape (S, A)."""
+        v = self.features @ direction
+        return v - (self.probabilities(theta) * v).sum(axis=1, keepdims=True)
+
+
+def log_linear(
+    mdp: FiniteMDP,
+    features: Annotated[
+        str, Choice(("auto", "own", "random")), "auto is the problem's own features if it has any"
+    ] = "auto",
+    n_features: Annotated[int, Range(1), "number d of random features"] = 8,
+    seed: Annotated[int, Range(0), "seed of random features"] = 0,
+) -> Policy:
+    """Log-linear softmax over the problem's own or over random features.
+
+    Random features are N(0, 1/d), so that φ·θ has variance 1 for standard normal θ.
+    """
+    if features != "random" and mdp.features is not None:
+        return LogLinear(mdp.features)
+    if features == "own":
+        raise NotApplicable(f"{mdp.name} has no features of its own")
+    rng = np.random.default_rng(seed)
+    draws = rng.standard_normal((mdp.n_states, mdp.n_actions, n_features))
+    return LogLinear(draws / np.sqrt(n_features))
+
+
+kind = PolicyKind(
+    "loglinear",
+    log_linear,
+    formula=r"\pi(s,a) \propto \exp(\phi(s,a)\cdot\theta)",
+    reference="Sutton, McAllester, Singh & Mansour 2000; Agarwal et al. 2021, Section 6",
+)

@@ -1,0 +1,108 @@
+"""What every finite-action policy offers: a table, a pull-back, its transpose, and a start.
+
+A rollout needs the table π (S, A). An estimator needs the pull-back, the linear map from a weight
+table W to Σ_{s,a} W(s,a) ∇_θ log π(s,a). Nothing else of a policy is visible to them.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.parameters import Parameter, bind, parameters_of
+from pgbench.problems import FiniteMDP
+
+FloatArray = NDArray[np.float64]
+
+
+class Policy(ABC):
+    """A differentiable family of policies over finite states and actions."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int]:
+        """Numbers of states and actions (S, A)."""
+
+    @property
+    @abstractmethod
+    def n_parameters(self) -> int:
+        """Length d of θ."""
+
+    @abstractmethod
+    def probabilities(self, theta: FloatArray) -> FloatArray:
+        """π(s, a), shape (S, A), from θ (d,)."""
+
+    @abstractmethod
+    def pull_back(self, theta: FloatArray, weights: FloatArray) -> FloatArray:
+        """Σ_{s,a} W(s,a) ∇_θ log π(s,a), shape (..., d), from W (..., S, A)."""
+
+    @abstractmethod
+    def push_forward(self, theta: FloatArray, direction: FloatArray) -> FloatArray:
+        """Directional derivative of log π along ``direction`` (d,), shape (S, A); the transpose of pull_back."""
+
+    def initial(self, seed: int = 0, init: str = "normal", scale: float = 1.0) -> FloatArray:
+        """A starting θ (d,): ``scale`` times standard normals drawn from ``seed``, or zeros."""
+        if init == "zeros":
+            return np.zeros(self.n_parameters)
+        if init == "normal":
+            return scale * np.random.default_rng(seed).standard_normal(self.n_parameters)
+        raise ValueError(f"init is {init!r}, must be normal or zeros")
+
+    def check(self, theta: Any) -> FloatArray:
+        """θ as a float64 vector, or ValueError naming its shape or its first value that is not finite."""
+        array = np.asarray(theta, dtype=np.float64)
+        if array.shape != (self.n_parameters,):
+            raise ValueError(f"theta has shape {array.shape}, must be ({self.n_parameters},)")
+        bad = np.flatnonzero(~np.isfinite(array))
+        if bad.size:
+            raise ValueError(f"theta[{bad[0]}] is {array[bad[0]]}, must be finite")
+        return array
+
+    def scores(self, theta: FloatArray) -> FloatArray:
+        """ψ(s, a) = ∇_θ log π(s, a) as a table (S, A, d); S·A·d numbers, for small problems."""
+        S, A = self.shape
+        tables = np.eye(S * A).reshape(S * A, S, A)
+        return self.pull_back(theta, tables).reshape(S, A, self.n_parameters)
+
+
+class NotApplicable(ValueError):
+    """This policy makes no sense on this problem; the message says why."""
+
+
+@dataclass(frozen=True)
+class PolicyKind:
+    """A named kind of policy and the function that makes it for a problem."""
+
+    name: str
+    maker: Callable[..., Policy]
+    formula: str
+    reference: str
+
+    @cached_property
+    def parameters(self) -> dict[str, Parameter]:
+        """The declared parameters by name."""
+        return parameters_of(self.maker, skip=1)
+
+    @property
+    def summary(self) -> str:
+        """First line of the maker's description."""
+        return (self.maker.__doc__ or "").strip().splitlines()[0]
+
+    def make(self, mdp: FiniteMDP, **given: Any) -> Policy:
+        """The policy on a problem; ValueError lists what is wrong with the parameters."""
+        return self.maker(mdp, **bind(self.name, self.parameters, given))
+
+
+def softmax(logits: FloatArray) -> FloatArray:
+    """exp(x_a) / Σ_b exp(x_b) along the last axis, for any finite input."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)  # type: ignore[no-any-return]
+
+
+def centre(pi: FloatArray, weights: FloatArray) -> FloatArray:
+    """D(s,a) = W(s,a) - π(s,a) Σ_b W(s,b): the pull-back of a softmax to its logits."""
+    return weights - pi * weights.sum(axis=-1, keepdims=True)

@@ -1,0 +1,54 @@
+"""Tabular softmax: one logit per state and action."""
+
+from dataclasses import dataclass
+
+from pgbench.policies.policy import FloatArray, Policy, PolicyKind, centre, softmax
+from pgbench.problems import FiniteMDP
+
+
+@dataclass(frozen=True)
+class Softmax(Policy):
+    """π(s, a) = exp θ_{s,a} / Σ_b exp θ_{s,b}, with θ (S·A,) read row by row.
+
+    ∂ log π(s,a) / ∂θ_{s,b} = 1[a=b] - π(s,b). (Agarwal et al. 2021, eq. 8)
+    """
+
+    n_states: int
+    n_actions: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of states and actions (S, A)."""
+        return self.n_states, self.n_actions
+
+    @property
+    def n_parameters(self) -> int:
+        """d = S·A."""
+        return self.n_states * self.n_actions
+
+    def probabilities(self, theta: FloatArray) -> FloatArray:
+        """π(s, a), shape (S, A)."""
+        return softmax(theta.reshape(self.shape))
+
+    def pull_back(self, theta: FloatArray, weights: FloatArray) -> FloatArray:
+        """W - π Σ_a W, flattened: shape (..., S·A)."""
+        centred = centre(self.probabilities(theta), weights)
+        return centred.reshape(*weights.shape[:-2], self.n_parameters)
+
+    def push_forward(self, theta: FloatArray, direction: FloatArray) -> FloatArray:
+        """v(s,a) - Σ_b π(s,b) v(s,b), shape (S, A)."""
+        v = direction.reshape(self.shape)
+        return v - (self.probabilities(theta) * v).sum(axis=1, keepdims=True)
+
+
+def tabular_softmax(mdp: FiniteMDP) -> Policy:
+    """Tabular softmax: one logit per state and action."""
+    return Softmax(mdp.n_states, mdp.n_actions)
+
+
+kind = PolicyKind(
+    "softmax",
+    tabular_softmax,
+    formula=r"\pi(s,a) \propto \exp\theta_{s,a}",
+    reference="Sutton & Barto 2018, Section 13.1; Agarwal et al. 2021, eq. 8",
+)

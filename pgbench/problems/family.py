@@ -1,0 +1,56 @@
+"""A problem family: a name, a maker with declared parameters, and which of them is the size."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Annotated, Any
+
+from pgbench.parameters import Parameter, Range, bind, label, parameters_of
+from pgbench.problems.finite import FiniteMDP
+
+Count = Annotated[int, Range(1)]
+Seed = Annotated[int, Range(0, 2**63 - 1), "seed of the random construction"]
+Discount = Annotated[float, Range(0, 1), "discount γ"]
+Probability = Annotated[float, Range(0, 1)]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A named family of problems.
+
+    Attributes
+    ----------
+    name
+        Name in the API and in grids.
+    maker
+        Function from keyword parameters to a FiniteMDP; the same parameters give the same arrays.
+    size
+        The parameter that scales the problem, or None if it has one size.
+    reference
+        Source of the problem.
+    """
+
+    name: str
+    maker: Callable[..., FiniteMDP]
+    size: str | None
+    reference: str
+
+    @cached_property
+    def parameters(self) -> dict[str, Parameter]:
+        """The declared parameters by name."""
+        return parameters_of(self.maker)
+
+    @property
+    def random(self) -> bool:
+        """Whether the family has instances, drawn by a seed."""
+        return "seed" in self.parameters
+
+    @property
+    def summary(self) -> str:
+        """First line of the maker's description."""
+        return (self.maker.__doc__ or "").strip().splitlines()[0]
+
+    def make(self, **given: Any) -> FiniteMDP:
+        """The problem with these parameters; ValueError lists everything that is wrong with them."""
+        values = bind(self.name, self.parameters, given)
+        return replace(self.maker(**values), name=label(self.name, self.parameters, values))

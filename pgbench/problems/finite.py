@@ -1,0 +1,344 @@
+"""The finite Markov decision process: an immutable, validated record.
+
+States ``s ∈ {0..S-1}``, actions ``a ∈ {0..A-1}``. Each pair (s, a) has up to B *slots*; slot k holds
+a successor state, its probability and the reward paid on that transition. Unused slots have
+probability 0. Two slots may name the same successor with different rewards, which is how a random
+reward is written. A terminal state ends the episode: nothing is paid or scored in it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+FloatArray = NDArray[np.float64]
+
+_TOLERANCE = 1e-9
+
+
+class ProblemError(ValueError):
+    """The arrays do not describe a Markov decision process."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FiniteMDP:
+    """A finite discounted MDP with sparse successors.
+
+    Parameters
+    ----------
+    successor
+        (S, A, B) int32, successor state of each slot.
+    probability
+        (S, A, B) float64, its probability; each (s, a) sums to 1.
+    reward
+        (S, A, B) float64, r(s, a, s') of the slot, in units of reward.
+    mu0
+        (S,) float64, start distribution; no mass on terminal states.
+    gamma
+        Discount in [0, 1]. 1 is admitted only where every state can reach a terminal one, so that
+        every policy that gives each action positive probability terminates with probability one.
+    terminal
+        (S,) bool, default none. Rows of terminal states are replaced by a self-loop that pays 0.
+    features
+        Optional (S, A, d) float64, the problem's own features for linear function classes.
+    name
+        Label in messages and results.
+
+    Raises
+    ------
+    ProblemError
+        A ValueError that names the array, the place, the value and what is allowed.
+    """
+
+    successor: NDArray[np.int32]
+    probability: FloatArray
+    reward: FloatArray
+    mu0: FloatArray
+    gamma: float
+    terminal: NDArray[np.bool_] = None  # type: ignore[assignment]  # never None once built
+    features: FloatArray | None = None
+    name: str = "mdp"
+
+    def __post_init__(self) -> None:
+        probability = _floats("probability", self.probability, 3)
+        S, A, B = probability.shape
+        if min(S, A, B) < 1:
+            raise ProblemError(f"probability has shape {(S, A, B)}, every size must be at least 1")
+        successor = _successors(self.successor, (S, A, B))
+        reward = _floats("reward", self.reward, 3, (S, A, B))
+        mu0 = _floats("mu0", self.mu0, 1, (S,))
+        terminal = np.zeros(S, bool) if self.terminal is None else np.array(self.terminal)
+        if terminal.shape != (S,) or terminal.dtype != bool:
+            raise ProblemError(
+                f"terminal has shape {terminal.shape} and dtype {terminal.dtype}, must be ({S},) bool"
+            )
+        if terminal.any():
+            probability[terminal], reward[terminal] = 0.0, 0.0
+            probability[terminal, :, 0] = 1.0
+            successor[terminal] = np.flatnonzero(terminal)[:, None, None]
+        if not (isinstance(self.gamma, (int, float, np.number)) and 0 <= self.gamma <= 1):
+            raise ProblemError(f"gamma is {self.gamma!r}, must be a number in [0, 1]")
+        _normalise("probability", probability)
+        _normalise("mu0", mu0)
+        starts = np.flatnonzero(terminal & (mu0 > 0))
+        if starts.size:
+            raise ProblemError(
+                f"mu0[{starts[0]}] is {mu0[starts[0]]:g} but state {starts[0]} is terminal;"
+                " an episode must start in a state that is not terminal"
+            )
+        values: dict[str, Any] = {
+            "successor": successor,
+            "probability": probability,
+            "reward": reward,
+            "mu0": mu0,
+            "terminal": terminal,
+            "gamma": float(self.gamma),
+        }
+        if self.features is not None:
+            values["features"] = features = _floats("features", self.features, 3)
+            if features.shape[:2] != (S, A):
+                raise ProblemError(f"features has shape {features.shape}, must be ({S}, {A}, d)")
+        for name, value in values.items():
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+            object.__setattr__(self, name, value)
+        if self.gamma == 1:
+            self._require_termination()
+
+    @classmethod
+    def from_arrays(
+        cls,
+        P: ArrayLike,
+        r: ArrayLike,
+        mu0: ArrayLike,
+        gamma: float,
+        terminal: ArrayLike | None = None,
+        features: ArrayLike | None = None,
+        name: str = "mdp",
+    ) -> Self:
+        """An MDP from dense arrays.
+
+        Parameters
+        ----------
+        P
+            (S, A, S) float64, P(s' | s, a).
+        r
+            (S, A) or (S, A, S) float64, reward.
+        mu0
+            (S,) float64, start distribution.
+        gamma
+            Discount in [0, 1].
+        terminal
+            (S,) bool, default none.
+        features
+            Optional (S, A, d) float64.
+        name
+            Label in messages and results.
+
+        Raises
+        ------
+        ProblemError
+            If the shapes, values or sums are not those of an MDP.
+        """
+        dense = _floats("P", P, 3)
+        S, A, S2 = dense.shape
+        if S != S2:
+            raise ProblemError(f"P has shape {dense.shape}, must be (S, A, S)")
+        rewards = _floats("r", r, None)
+        if rewards.shape not in {(S, A), (S, A, S)}:
+            raise ProblemError(f"r has shape {rewards.shape}, must be ({S}, {A}) or ({S}, {A}, {S})")
+        B = max(1, int(np.count_nonzero(dense, axis=2).max()))
+        order = np.argsort(dense == 0, axis=2, kind="stable")[:, :, :B]
+        probability = np.take_along_axis(dense, order, axis=2)
+        reward = (
+            np.repeat(rewards[:, :, None], B, axis=2)
+            if rewards.ndim == 2
+            else np.take_along_axis(rewards, order, axis=2)
+        )
+        return cls(
+            successor=order.astype(np.int32),
+            probability=probability,
+            reward=np.where(probability > 0, reward, 0.0),
+            mu0=np.asarray(mu0),
+            gamma=gamma,
+            terminal=None if terminal is None else np.asarray(terminal),  # type: ignore[arg-type]
+            features=None if features is None else np.asarray(features),
+            name=name,
+        )
+
+    @classmethod
+    def from_npz(cls, path: str | Path, gamma: float | None = None) -> Self:
+        """An MDP from an ``.npz`` file with either P, r, mu0 or successor, probability, reward, mu0.
+
+        The file may also hold ``gamma``, ``terminal`` and ``features``; ``gamma`` given here wins.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                arrays = {key: data[key] for key in data.files}
+        except (OSError, ValueError, EOFError) as error:
+            raise ProblemError(f"{path} is not a readable .npz file: {error}") from error
+        discount = arrays.pop("gamma", None) if gamma is None else gamma
+        arrays.pop("gamma", None)
+        if discount is None:
+            raise ProblemError(f"{path} holds no gamma and none was given")
+        builder = cls.from_arrays if "P" in arrays else cls
+        needed = ("P", "r", "mu0") if "P" in arrays else ("successor", "probability", "reward", "mu0")
+        allowed = {*needed, "terminal", "features"}
+        missing, extra = sorted(set(needed) - arrays.keys()), sorted(arrays.keys() - allowed)
+        if missing or extra:
+            raise ProblemError(f"{path}: missing {missing}, unknown {extra}; needs {list(needed)}")
+        return builder(**arrays, gamma=float(discount), name=Path(path).stem)
+
+    def to_npz(self, path: str | Path) -> None:
+        """Write the record so that ``from_npz`` reads the same MDP back."""
+        arrays: dict[str, Any] = {key: getattr(self, key) for key in _ARRAYS}
+        if self.features is not None:
+            arrays["features"] = self.features
+        np.savez_compressed(path, gamma=np.float64(self.gamma), **arrays)
+
+    @property
+    def n_states(self) -> int:
+        """Number of states S, terminal ones included."""
+        return self.probability.shape[0]
+
+    @property
+    def n_actions(self) -> int:
+        """Number of actions A."""
+        return self.probability.shape[1]
+
+    @property
+    def branching(self) -> int:
+        """Number of slots B per state-action pair."""
+        return self.probability.shape[2]
+
+    @cached_property
+    def expected_reward(self) -> FloatArray:
+        """r(s, a) = Σ_s' P(s'|s,a) r(s,a,s'), shape (S, A), unit reward."""
+        return self.mean(self.reward)
+
+    @cached_property
+    def transitions(self) -> sparse.csr_array:
+        """P(s' | s, a) as a sparse (S·A, S) matrix; rows of terminal states are empty."""
+        S, A, B = self.probability.shape
+        live = np.repeat(~self.terminal, A)
+        data = (self.probability.reshape(S * A, B) * live[:, None]).ravel()
+        rows = np.arange(0, S * A * B + 1, B)
+        matrix = sparse.csr_array((data, self.successor.ravel(), rows), shape=(S * A, S))
+        matrix.sum_duplicates()
+        matrix.eliminate_zeros()
+        return matrix
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of everything that defines the MDP, for provenance."""
+        state = blake2b(np.float64(self.gamma).tobytes(), digest_size=16)
+        for name in _ARRAYS:
+            state.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        return state.hexdigest()
+
+    def mean(self, table: FloatArray) -> FloatArray:
+        """Expectation over the successor of a (S, A, B) table, shape (S, A)."""
+        weighted: FloatArray = np.einsum("sab,sab->sa", self.probability, table)
+        return weighted
+
+    def __repr__(self) -> str:
+        return (
+            f"<FiniteMDP {self.name}: {self.n_states} states ({int(self.terminal.sum())} terminal),"
+            f" {self.n_actions} actions, {self.branching} slots, gamma={self.gamma:g}>"
+        )
+
+    def _require_termination(self) -> None:
+        """With γ = 1 values are finite only if every state leads to a terminal one."""
+        if not self.terminal.any():
+            raise ProblemError("gamma is 1 but no state is terminal; use gamma < 1 or mark terminal states")
+        S, A, _ = self.probability.shape
+        source, target = self.transitions.nonzero()
+        source = source // A
+        # One extra node stands for "terminated"; search backwards from it.
+        ends = np.flatnonzero(self.terminal)
+        rows = np.concatenate([target, np.full(ends.size, S)])
+        columns = np.concatenate([source, ends])
+        graph = sparse.csr_array((np.ones(rows.size), (rows, columns)), shape=(S + 1, S + 1))
+        reached = sparse.csgraph.breadth_first_order(graph, S, return_predecessors=False)
+        trapped = np.setdiff1d(np.arange(S), reached)
+        if trapped.size:
+            raise ProblemError(
+                f"gamma is 1 but state {trapped[0]} ({trapped.size} in all) never reaches a terminal"
+                " state; use gamma < 1 or make every state lead to a terminal one"
+            )
+
+
+_ARRAYS = ("successor", "probability", "reward", "mu0", "terminal")
+
+
+def merge_slots(
+    n_states: int, n_actions: int, outcomes: Mapping[tuple[int, int], list[tuple[float, int, float]]]
+) -> tuple[NDArray[np.int32], FloatArray, FloatArray]:
+    """Slot arrays from lists of (probability, successor, reward) per (s, a).
+
+    Outcomes with the same successor and reward are added up, those with probability 0 dropped.
+    """
+    merged: dict[tuple[int, int], dict[tuple[int, float], float]] = {}
+    for pair, entries in outcomes.items():
+        slots = merged.setdefault(pair, {})
+        for p, successor, reward in entries:
+            if p != 0:
+                slots[successor, reward] = slots.get((successor, reward), 0.0) + p
+    B = max((len(slots) for slots in merged.values()), default=1)
+    successor_table = np.zeros((n_states, n_actions, B), np.int32)
+    probability = np.zeros((n_states, n_actions, B))
+    reward_table = np.zeros((n_states, n_actions, B))
+    for (s, a), slots in merged.items():
+        for k, ((successor, reward), p) in enumerate(slots.items()):
+            successor_table[s, a, k], probability[s, a, k], reward_table[s, a, k] = successor, p, reward
+    return successor_table, probability, reward_table
+
+
+def _floats(name: str, values: ArrayLike, ndim: int | None, shape: tuple[int, ...] | None = None) -> FloatArray:
+    try:
+        array = np.array(values, dtype=np.float64, order="C")
+    except (TypeError, ValueError) as error:
+        raise ProblemError(f"{name} is not an array of numbers: {error}") from error
+    if ndim is not None and array.ndim != ndim:
+        raise ProblemError(f"{name} has {array.ndim} dimensions, must have {ndim}")
+    if shape is not None and array.shape != shape:
+        raise ProblemError(f"{name} has shape {array.shape}, must be {shape}")
+    bad = np.argwhere(~np.isfinite(array))
+    if bad.size:
+        place = tuple(int(i) for i in bad[0])
+        raise ProblemError(f"{name}{list(place)} is {array[place]}, must be finite")
+    return array
+
+
+def _successors(values: ArrayLike, shape: tuple[int, int, int]) -> NDArray[np.int32]:
+    array = np.asarray(values)
+    if array.shape != shape or not np.issubdtype(array.dtype, np.integer):
+        raise ProblemError(
+            f"successor has shape {array.shape} and dtype {array.dtype}, must be integers of shape {shape}"
+        )
+    bad = np.argwhere((array < 0) | (array >= shape[0]))
+    if bad.size:
+        place = tuple(int(i) for i in bad[0])
+        raise ProblemError(f"successor{list(place)} is {array[place]}, must be in [0, {shape[0] - 1}]")
+    return array.astype(np.int32, order="C")
+
+
+def _normalise(name: str, table: FloatArray) -> None:
+    """Check that the last axis is a distribution and divide out its rounding error in place."""
+    negative = np.argwhere(table < 0)
+    if negative.size:
+        place = tuple(int(i) for i in negative[0])
+        raise ProblemError(f"{name}{list(place)} is {table[place]:g}, must not be negative")
+    total = table.sum(axis=-1, keepdims=True)
+    off = np.argwhere(np.abs(total[..., 0] - 1) > _TOLERANCE)
+    if len(off):
+        place = tuple(int(i) for i in off[0])
+        where = f"{name}{list(place)}" if place else name
+        raise ProblemError(f"{where} sums to {float(total[..., 0][place]):.12g}, must sum to 1")
+    table /= total

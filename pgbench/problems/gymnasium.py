@@ -1,0 +1,87 @@
+"""Import of any Gymnasium environment that exposes its transition table."""
+
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.problems.family import Discount, Family
+from pgbench.problems.finite import FiniteMDP, ProblemError, merge_slots
+
+
+def gymnasium(
+    id: Annotated[str, "registered environment, e.g. FrozenLake-v1"],
+    gamma: Discount = 0.99,
+    options: Annotated[
+        dict[str, Any] | None, "arguments of the environment, e.g. {map_name: 8x8}"
+    ] = None,
+) -> FiniteMDP:
+    """Gymnasium environment with a transition table ``P[s][a] = [(p, s', reward, done), ...]``.
+
+    A state entered with ``done`` becomes terminal. If an episode can also enter such a state
+    without ``done``, transitions with ``done`` go to one added terminal state instead. Time limits
+    are not part of the problem.
+    """
+    try:
+        import gymnasium as gym
+    except ImportError as error:
+        raise ProblemError(
+            "gymnasium is not installed; install it with: python -m pip install 'pgbench[gym]'"
+        ) from error
+    try:
+        environment = gym.make(id, **(options or {})).unwrapped
+    except Exception as error:  # gymnasium raises many kinds, all of them about the request
+        raise ProblemError(f"gymnasium cannot make {id!r} with options {options}: {error}") from error
+    table: Any = getattr(environment, "P", None)
+    start: Any = getattr(environment, "initial_state_distrib", None)
+    environment.close()
+    if table is None or start is None:
+        raise ProblemError(f"gymnasium environment {id!r} exposes no transition table P with a start")
+
+    S, A = len(table), len(table[0])
+    flat = [
+        (s, a, float(p), int(successor), float(reward), bool(done))
+        for s in range(S)
+        for a in range(A)
+        for p, successor, reward, done in table[s][a]
+        if p > 0
+    ]
+    ends = {successor for _, _, _, successor, _, done in flat if done}
+    extra = bool(ends & _continuing(flat, np.flatnonzero(start)))
+    n = S + extra
+    outcomes: dict[tuple[int, int], list[tuple[float, int, float]]] = {}
+    for s, a, p, successor, reward, done in flat:
+        goal = S if extra and done else successor
+        outcomes.setdefault((s, a), []).append((p, goal, reward))
+    terminal = np.zeros(n, bool)
+    terminal[[S] if extra else sorted(ends)] = True
+    for a in range(A) if extra else ():
+        outcomes[S, a] = [(1.0, S, 0.0)]
+    successor_table, probability, reward_table = merge_slots(n, A, outcomes)
+    return FiniteMDP(
+        successor=successor_table,
+        probability=probability,
+        reward=reward_table,
+        mu0=np.append(np.asarray(start, float), np.zeros(n - S)),
+        gamma=gamma,
+        terminal=terminal,
+    )
+
+
+def _continuing(
+    flat: list[tuple[int, int, float, int, float, bool]], starts: NDArray[np.intp]
+) -> set[int]:
+    """States in which an episode goes on: reached from the start without passing a ``done``."""
+    follows: dict[int, set[int]] = {}
+    for s, _, _, successor, _, done in flat:
+        if not done:
+            follows.setdefault(s, set()).add(successor)
+    found: set[int] = set()
+    todo = {int(s) for s in starts}
+    while todo:
+        found |= todo
+        todo = {successor for s in todo for successor in follows.get(s, ())} - found
+    return found
+
+
+family = Family("gymnasium", gymnasium, size=None, reference="Towers et al. 2024 (Gymnasium)")

@@ -1,0 +1,52 @@
+"""Discovery: a file dropped into a package is found, listed, validated and tested.
+
+Each module of ``pgbench.problems``, ``pgbench.policies`` and ``pgbench.estimators`` may hold one
+or more records; the packages list what their modules hold. There is no table to edit.
+"""
+
+import importlib
+import pkgutil
+from functools import cache
+from typing import Any, Protocol, TypeVar
+
+from pgbench.parameters import Parameter, did_you_mean
+
+
+class Record(Protocol):
+    """What can be discovered: a thing with a name and declared parameters."""
+
+    @property
+    def name(self) -> str:
+        """The name used in the API, in grids and in reports."""
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """The declared parameters by name."""
+
+
+R = TypeVar("R", bound=Record)
+
+
+@cache
+def _scan(package: str, kind: type[Any]) -> dict[str, Any]:
+    records: dict[str, Any] = {}
+    for module in sorted(m.name for m in pkgutil.iter_modules(importlib.import_module(package).__path__)):
+        for value in vars(importlib.import_module(f"{package}.{module}")).values():
+            if isinstance(value, kind):
+                if records.setdefault(value.name, value) is not value:
+                    raise ValueError(f"two records of {package} are called {value.name!r}")
+    return records
+
+
+def discover(package: str, kind: type[R]) -> dict[str, R]:
+    """Records of one kind in the modules of a package, by name, in order of module name."""
+    return dict(_scan(package, kind))
+
+
+def find(what: str, records: dict[str, R], name: str) -> R:
+    """The record of that name, or ValueError with a suggestion and the known names."""
+    if name in records:
+        return records[name]
+    raise ValueError(
+        f"unknown {what} {name!r}{did_you_mean(name, records)} (known: {', '.join(records)})"
+    )
