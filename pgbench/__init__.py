@@ -1,0 +1,34 @@
+"""pgbench measures policy-gradient estimators against exact truth.
+
+Names are loaded when they are first used, so that ``import pgbench`` costs nothing.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "FiniteMDP": "problems",
+    "LogLinear": "policies",
+    "Softmax": "policies",
+    "make_policy": "policies",
+    "make_problem": "problems",
+    "run": "run",
+    "sample_gradients": "sampling",
+}
+_MODULES = ("estimators", "exact", "kernels", "policies", "problems", "results", "statistics")
+
+__all__ = [*sorted(_HOMES), *_MODULES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"pgbench.{_HOMES[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"pgbench.{name}")
+    raise AttributeError(f"module 'pgbench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

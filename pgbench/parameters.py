@@ -155,7 +155,9 @@ def _parameter(name: str, hint: Any, default: Any) -> Parameter:
     )
 
 
-def bind(owner: str, parameters: Mapping[str, Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
+def bind(
+    owner: str, parameters: Mapping[str, Parameter], given: Mapping[str, Any]
+) -> dict[str, Any]:
     """Every parameter's value, given or default; ParameterError lists all that is wrong."""
     errors = [
         f"{owner}.{name}: unknown parameter{did_you_mean(name, parameters)}"

@@ -30,7 +30,9 @@ R = TypeVar("R", bound=Record)
 @cache
 def _scan(package: str, kind: type[Any]) -> dict[str, Any]:
     records: dict[str, Any] = {}
-    for module in sorted(m.name for m in pkgutil.iter_modules(importlib.import_module(package).__path__)):
+    for module in sorted(
+        m.name for m in pkgutil.iter_modules(importlib.import_module(package).__path__)
+    ):
         for value in vars(importlib.import_module(f"{package}.{module}")).values():
             if isinstance(value, kind):
                 if records.setdefault(value.name, value) is not value:

@@ -1,7 +1,17 @@
 """Exact truth: values, gradients, Fisher information, optima and moments, without sampling."""
 
 from pgbench.exact.linear import SolveError
+from pgbench.exact.moments import Moments, TooLarge, moments
 from pgbench.exact.optimum import Optimum, optimal_value
 from pgbench.exact.values import Truth, evaluate
 
-__all__ = ["Optimum", "SolveError", "Truth", "evaluate", "optimal_value"]
+__all__ = [
+    "Moments",
+    "Optimum",
+    "SolveError",
+    "TooLarge",
+    "Truth",
+    "evaluate",
+    "moments",
+    "optimal_value",
+]

@@ -28,13 +28,17 @@ def matrix(policy: Policy, theta: FloatArray, state_weights: FloatArray) -> Floa
     return X.T @ X
 
 
-def product(policy: Policy, theta: FloatArray, state_weights: FloatArray, v: FloatArray) -> FloatArray:
+def product(
+    policy: Policy, theta: FloatArray, state_weights: FloatArray, v: FloatArray
+) -> FloatArray:
     """F v (d,) in O(S·A) memory."""
     weights = state_weights[:, None] * policy.probabilities(theta)
     return policy.pull_back(theta, weights * policy.push_forward(theta, v))
 
 
-def solve(policy: Policy, theta: FloatArray, state_weights: FloatArray, g: FloatArray) -> FloatArray:
+def solve(
+    policy: Policy, theta: FloatArray, state_weights: FloatArray, g: FloatArray
+) -> FloatArray:
     """F† g (d,) for g in the range of F.
 
     Raises
@@ -44,10 +48,14 @@ def solve(policy: Policy, theta: FloatArray, state_weights: FloatArray, g: Float
     """
     if not g.any():
         return np.zeros_like(g)
-    x = (_solve_dense if g.size <= DENSE_LIMIT else _solve_iteratively)(policy, theta, state_weights, g)
+    x = (_solve_dense if g.size <= DENSE_LIMIT else _solve_iteratively)(
+        policy, theta, state_weights, g
+    )
     residual = np.linalg.norm(product(policy, theta, state_weights, x) - g) / np.linalg.norm(g)
     if not residual <= 1e-8:
-        raise SolveError(f"the natural gradient has relative residual {residual:.1e}, more than 1e-8")
+        raise SolveError(
+            f"the natural gradient has relative residual {residual:.1e}, more than 1e-8"
+        )
     return x
 
 
@@ -56,7 +64,9 @@ def _weighted_scores(policy: Policy, theta: FloatArray, state_weights: FloatArra
     return (weights[:, :, None] * policy.scores(theta)).reshape(-1, policy.n_parameters)
 
 
-def _solve_dense(policy: Policy, theta: FloatArray, state_weights: FloatArray, g: FloatArray) -> FloatArray:
+def _solve_dense(
+    policy: Policy, theta: FloatArray, state_weights: FloatArray, g: FloatArray
+) -> FloatArray:
     # X = UΣVᵀ gives F† = VΣ⁻²Vᵀ without forming XᵀX.
     _, singular, Vt = linalg.svd(
         _weighted_scores(policy, theta, state_weights), full_matrices=False, check_finite=False

@@ -1,7 +1,7 @@
 """Finite horizons: what a rollout of H steps sees, and how long it must be.
 
-    V_h = r_π + γ P_π V_{h-1},  V_0 = 0        Q_h(s,a) = r(s,a) + γ Σ_s' P(s'|s,a) V_{h-1}(s')
-    ∇J_H = Σ_{t<H} γ^t Σ_s Pr(s_t = s) Σ_a π(s,a) Q_{H-t}(s,a) ∇log π(s,a)
+V_h = r_π + γ P_π V_{h-1},  V_0 = 0        Q_h(s,a) = r(s,a) + γ Σ_s' P(s'|s,a) V_{h-1}(s')
+∇J_H = Σ_{t<H} γ^t Σ_s Pr(s_t = s) Σ_a π(s,a) Q_{H-t}(s,a) ∇log π(s,a)
 """
 
 from collections.abc import Callable, Iterator
@@ -26,8 +26,13 @@ def finite_horizon(
     S, A = pi.shape
     visitation, weights = np.zeros(S), np.zeros((S, A))
     q_first = np.zeros((S, A))
-    occupancy = _occupancies(mdp, pi)
-    for t, v_next in enumerate(_values_downwards(mdp, pi, horizon)):
+    occupancy = occupancies(mdp, pi, mdp.gamma)
+    rewards = (pi * mdp.expected_reward).sum(axis=1)
+
+    def step(v: FloatArray) -> FloatArray:
+        return rewards + mdp.gamma * (pi * (mdp.transitions @ v).reshape(S, A)).sum(axis=1)
+
+    for t, v_next in enumerate(descending(step, S, horizon)):
         q = mdp.expected_reward + mdp.gamma * (mdp.transitions @ v_next).reshape(S, A)
         if t == 0:
             q_first = q
@@ -40,7 +45,7 @@ def finite_horizon(
 
 def truncated_visitation(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> FloatArray:
     """d_H(s) = Σ_{t<H} γ^t Pr(s_t = s), shape (S,)."""
-    occupancy = _occupancies(mdp, pi)
+    occupancy = occupancies(mdp, pi, mdp.gamma)
     total = np.zeros(mdp.n_states)
     for _ in range(horizon):
         total += next(occupancy)
@@ -51,7 +56,7 @@ def expected_steps(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> float:
     """Expected number of steps taken by one rollout of at most ``horizon`` steps."""
     if not mdp.terminal.any():
         return float(horizon)
-    occupancy = _occupancies(mdp, pi, discount=1.0)
+    occupancy = occupancies(mdp, pi, 1.0)
     return float(sum(next(occupancy).sum() for _ in range(horizon)))
 
 
@@ -94,33 +99,32 @@ def _bisect(excess: Callable[[int], float], low: int, high: int) -> int:
     return high
 
 
-def _occupancies(mdp: FiniteMDP, pi: FloatArray, discount: float | None = None) -> Iterator[FloatArray]:
-    """γ^t Pr(s_t = s) over states that are not terminal, for t = 0, 1, ..."""
-    gamma = mdp.gamma if discount is None else discount
+def occupancies(mdp: FiniteMDP, pi: FloatArray, carry: FloatArray | float) -> Iterator[FloatArray]:
+    """E[D_t 1(s_t = s)] over states that are not terminal, t = 0, 1, ...; D_{t+1} = carry(s,a) D_t."""
     forward = mdp.transitions.T.tocsr()
     live = ~mdp.terminal
-    u = mdp.mu0.copy()
+    weights = pi * carry
+    u = mdp.mu0
     while True:
         yield u
-        u = gamma * live * (forward @ (u[:, None] * pi).ravel())
+        u = live * (forward @ (u[:, None] * weights).ravel())
 
 
-def _values_downwards(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> Iterator[FloatArray]:
-    """V_{H-1}, V_{H-2}, ..., V_0, keeping only about 2√H of them at a time."""
-    rewards = (pi * mdp.expected_reward).sum(axis=1)
+def descending(
+    step: Callable[[FloatArray], FloatArray], n_states: int, horizon: int
+) -> Iterator[FloatArray]:
+    """x_{H-1}, x_{H-2}, ..., x_0 of the recursion x_h = step(x_{h-1}), x_0 = 0.
 
-    def step(v: FloatArray) -> FloatArray:
-        return rewards + mdp.gamma * (pi * (mdp.transitions @ v).reshape(pi.shape)).sum(axis=1)
-
+    Keeps only about 2√H of the (S,) vectors at a time and computes each one twice.
+    """
     stride = max(1, isqrt(horizon))
-    kept = [np.zeros(mdp.n_states)]
+    kept = [x := np.zeros(n_states)]
     for h in range(1, horizon):
-        v = step(kept[-1] if h % stride == 1 or stride == 1 else v)
+        x = step(x)
         if h % stride == 0:
-            kept.append(v)
+            kept.append(x)
     while kept:
         segment = [kept.pop()]
-        length = min(stride, horizon - len(kept) * stride)
-        for _ in range(length - 1):
+        for _ in range(min(stride, horizon - len(kept) * stride) - 1):
             segment.append(step(segment[-1]))
         yield from reversed(segment)

@@ -29,7 +29,9 @@ class Resolvent:
     """(I - γP)⁻¹ of a substochastic sparse P (n, n), applied with a checked residual."""
 
     def __init__(self, P: sparse.csr_array, gamma: float) -> None:
-        self.matrix: sparse.csr_array = (sparse.eye_array(P.shape[0], format="csr") - gamma * P).tocsr()
+        self.matrix: sparse.csr_array = (
+            sparse.eye_array(P.shape[0], format="csr") - gamma * P
+        ).tocsr()
         self.gamma = gamma
 
     def solve(self, b: FloatArray, transposed: bool = False) -> tuple[FloatArray, float]:
@@ -60,7 +62,9 @@ class Resolvent:
         time, residual = self._refine(np.ones(self.matrix.shape[0]), transposed=False)
         slack = 1 - self._norm(residual, transposed=False)
         if not (slack > 0.5 and time.min(initial=1.0) > 0):
-            raise SolveError("the expected time to a terminal state is not finite under this policy")
+            raise SolveError(
+                "the expected time to a terminal state is not finite under this policy"
+            )
         return float(time.max(initial=0.0) / slack)
 
     @staticmethod

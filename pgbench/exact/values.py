@@ -142,7 +142,9 @@ def action_values(mdp: FiniteMDP, v: FloatArray) -> FloatArray:
 def state_transitions(mdp: FiniteMDP, pi: FloatArray) -> sparse.csr_array:
     """P_π(s'|s) = Σ_a π(s,a) P(s'|s,a), sparse (S, S); rows of terminal states are empty."""
     S, A = pi.shape
-    average = sparse.csr_array((pi.ravel(), np.arange(S * A), np.arange(0, S * A + 1, A)), shape=(S, S * A))
+    average = sparse.csr_array(
+        (pi.ravel(), np.arange(S * A), np.arange(0, S * A + 1, A)), shape=(S, S * A)
+    )
     return (average @ mdp.transitions).tocsr()
 
 

@@ -22,7 +22,9 @@ class LogLinear(Policy):
     def __post_init__(self) -> None:
         features = np.array(self.features, dtype=np.float64, order="C")
         if features.ndim != 3 or 0 in features.shape:
-            raise ValueError(f"features has shape {features.shape}, must be (S, A, d) without zeros")
+            raise ValueError(
+                f"features has shape {features.shape}, must be (S, A, d) without zeros"
+            )
         if not np.isfinite(features).all():
             raise ValueError("features holds values that are not finite")
         features.setflags(write=False)

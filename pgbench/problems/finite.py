@@ -152,7 +152,9 @@ class FiniteMDP:
             raise ProblemError(f"P has shape {dense.shape}, must be (S, A, S)")
         rewards = _floats("r", r, None)
         if rewards.shape not in {(S, A), (S, A, S)}:
-            raise ProblemError(f"r has shape {rewards.shape}, must be ({S}, {A}) or ({S}, {A}, {S})")
+            raise ProblemError(
+                f"r has shape {rewards.shape}, must be ({S}, {A}) or ({S}, {A}, {S})"
+            )
         B = max(1, int(np.count_nonzero(dense, axis=2).max()))
         order = np.argsort(dense == 0, axis=2, kind="stable")[:, :, :B]
         probability = np.take_along_axis(dense, order, axis=2)
@@ -188,7 +190,9 @@ class FiniteMDP:
         if discount is None:
             raise ProblemError(f"{path} holds no gamma and none was given")
         builder = cls.from_arrays if "P" in arrays else cls
-        needed = ("P", "r", "mu0") if "P" in arrays else ("successor", "probability", "reward", "mu0")
+        needed = (
+            ("P", "r", "mu0") if "P" in arrays else ("successor", "probability", "reward", "mu0")
+        )
         allowed = {*needed, "terminal", "features"}
         missing, extra = sorted(set(needed) - arrays.keys()), sorted(arrays.keys() - allowed)
         if missing or extra:
@@ -256,7 +260,9 @@ class FiniteMDP:
     def _require_termination(self) -> None:
         """With γ = 1 values are finite only if every state leads to a terminal one."""
         if not self.terminal.any():
-            raise ProblemError("gamma is 1 but no state is terminal; use gamma < 1 or mark terminal states")
+            raise ProblemError(
+                "gamma is 1 but no state is terminal; use gamma < 1 or mark terminal states"
+            )
         S, A, _ = self.probability.shape
         source, target = self.transitions.nonzero()
         source = source // A
@@ -278,7 +284,9 @@ _ARRAYS = ("successor", "probability", "reward", "mu0", "terminal")
 
 
 def merge_slots(
-    n_states: int, n_actions: int, outcomes: Mapping[tuple[int, int], list[tuple[float, int, float]]]
+    n_states: int,
+    n_actions: int,
+    outcomes: Mapping[tuple[int, int], list[tuple[float, int, float]]],
 ) -> tuple[NDArray[np.int32], FloatArray, FloatArray]:
     """Slot arrays from lists of (probability, successor, reward) per (s, a).
 
@@ -296,11 +304,17 @@ def merge_slots(
     reward_table = np.zeros((n_states, n_actions, B))
     for (s, a), slots in merged.items():
         for k, ((successor, reward), p) in enumerate(slots.items()):
-            successor_table[s, a, k], probability[s, a, k], reward_table[s, a, k] = successor, p, reward
+            successor_table[s, a, k], probability[s, a, k], reward_table[s, a, k] = (
+                successor,
+                p,
+                reward,
+            )
     return successor_table, probability, reward_table
 
 
-def _floats(name: str, values: ArrayLike, ndim: int | None, shape: tuple[int, ...] | None = None) -> FloatArray:
+def _floats(
+    name: str, values: ArrayLike, ndim: int | None, shape: tuple[int, ...] | None = None
+) -> FloatArray:
     try:
         array = np.array(values, dtype=np.float64, order="C")
     except (TypeError, ValueError) as error:
@@ -325,7 +339,9 @@ def _successors(values: ArrayLike, shape: tuple[int, int, int]) -> NDArray[np.in
     bad = np.argwhere((array < 0) | (array >= shape[0]))
     if bad.size:
         place = tuple(int(i) for i in bad[0])
-        raise ProblemError(f"successor{list(place)} is {array[place]}, must be in [0, {shape[0] - 1}]")
+        raise ProblemError(
+            f"successor{list(place)} is {array[place]}, must be in [0, {shape[0] - 1}]"
+        )
     return array.astype(np.int32, order="C")
 
 

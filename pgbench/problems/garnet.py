@@ -24,7 +24,9 @@ def garnet(
     normalises uniforms; the two are not compatible.)
     """
     if branching > n_states:
-        raise ProblemError(f"garnet.branching is {branching}, must be at most n_states = {n_states}")
+        raise ProblemError(
+            f"garnet.branching is {branching}, must be at most n_states = {n_states}"
+        )
     rng = np.random.default_rng(seed)
     rows = n_states * n_actions
     successor = _distinct(rng, rows, n_states, branching)

@@ -31,12 +31,16 @@ def gymnasium(
     try:
         environment = gym.make(id, **(options or {})).unwrapped
     except Exception as error:  # gymnasium raises many kinds, all of them about the request
-        raise ProblemError(f"gymnasium cannot make {id!r} with options {options}: {error}") from error
+        raise ProblemError(
+            f"gymnasium cannot make {id!r} with options {options}: {error}"
+        ) from error
     table: Any = getattr(environment, "P", None)
     start: Any = getattr(environment, "initial_state_distrib", None)
     environment.close()
     if table is None or start is None:
-        raise ProblemError(f"gymnasium environment {id!r} exposes no transition table P with a start")
+        raise ProblemError(
+            f"gymnasium environment {id!r} exposes no transition table P with a start"
+        )
 
     S, A = len(table), len(table[0])
     flat = [

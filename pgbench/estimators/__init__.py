@@ -1,0 +1,16 @@
+"""Estimators: each a small file holding a record; see ``estimator.py`` for what a record is."""
+
+from pgbench.estimators.estimator import CAUSES, TableEstimator, Tables
+from pgbench.registry import discover, find
+
+__all__ = ["CAUSES", "TableEstimator", "Tables", "estimators", "find_estimator"]
+
+
+def estimators() -> dict[str, TableEstimator]:
+    """Every estimator by name."""
+    return discover(__name__, TableEstimator)
+
+
+def find_estimator(name: str) -> TableEstimator:
+    """The estimator of that name; ValueError for an unknown one."""
+    return find("estimator", estimators(), name)

@@ -1,0 +1,25 @@
+"""Reward-to-go less the exact state value."""
+
+from pgbench.estimators.estimator import Discounted, TableEstimator, Tables, step_discount
+from pgbench.exact.values import Truth
+
+
+def tables(truth: Truth, *, discounted: Discounted = True) -> Tables:
+    """Discounted reward-to-go less the exact value V(s_t), times each score."""
+    mdp = truth.mdp
+    return Tables.build(
+        mdp,
+        sigma=mdp.reward,
+        kappa=mdp.gamma,
+        beta=truth.v[:, None],
+        delta=step_discount(truth, discounted),
+    )
+
+
+estimator = TableEstimator(
+    name="baseline_value",
+    tables=tables,
+    bias=lambda discounted: ("truncation",) if discounted else ("discount",),
+    formula=r"\sum_t \gamma^t (\hat Q_t - V(s_t))\,\psi_t",
+    reference="Williams 1992, Section 5; Sutton & Barto 2018, eq. 13.11",
+)

@@ -1,0 +1,46 @@
+"""Generalised advantage estimation: TD errors summed with decay γλ."""
+
+from typing import Annotated
+
+from pgbench.estimators.estimator import (
+    CriticNoise,
+    Discounted,
+    TableEstimator,
+    Tables,
+    noisy_critic,
+    step_discount,
+    td_error,
+)
+from pgbench.estimators.td import bias as td_bias
+from pgbench.exact.values import Truth
+from pgbench.parameters import Range
+
+
+def tables(
+    truth: Truth,
+    *,
+    lam: Annotated[float, Range(0, 1), "λ: 0 is the TD error, 1 the return less v"],
+    critic_noise: CriticNoise = 0.0,
+    discounted: Discounted = True,
+) -> Tables:
+    """GAE(λ) with a critic v: TD errors summed with decay γλ, times each score.
+
+    The critic's value of the state after the last step is bootstrapped, so a wrong critic leaves a
+    bias even at λ = 1, of order γ^H.
+    """
+    v = noisy_critic(truth, critic_noise)
+    return Tables.build(
+        truth.mdp,
+        sigma=td_error(truth, v),
+        kappa=truth.mdp.gamma * lam,
+        delta=step_discount(truth, discounted),
+    )
+
+
+estimator = TableEstimator(
+    name="gae",
+    tables=tables,
+    bias=lambda lam, critic_noise, discounted: td_bias(critic_noise, discounted),
+    formula=r"\sum_t \gamma^t \psi_t \sum_l (\gamma\lambda)^l \delta^v_{t+l}",
+    reference="Schulman, Moritz, Levine, Jordan & Abbeel 2016, eq. 16",
+)

@@ -1,0 +1,18 @@
+"""The exact action value along the trajectory (form 3)."""
+
+from pgbench.estimators.estimator import Discounted, TableEstimator, Tables, step_discount
+from pgbench.exact.values import Truth
+
+
+def tables(truth: Truth, *, discounted: Discounted = True) -> Tables:
+    """Exact Q(s_t, a_t) times each score."""
+    return Tables.build(truth.mdp, beta=-truth.q, delta=step_discount(truth, discounted))
+
+
+estimator = TableEstimator(
+    name="q_oracle",
+    tables=tables,
+    bias=lambda discounted: ("tail",) if discounted else ("discount", "tail"),
+    formula=r"\sum_t \gamma^t Q(s_t,a_t)\,\psi_t",
+    reference="Sutton, McAllester, Singh & Mansour 2000, Theorem 1",
+)

@@ -1,0 +1,34 @@
+"""The one-step temporal-difference error as an estimate of the advantage."""
+
+from pgbench.estimators.estimator import (
+    CriticNoise,
+    Discounted,
+    TableEstimator,
+    Tables,
+    noisy_critic,
+    step_discount,
+    td_error,
+)
+from pgbench.exact.values import Truth
+
+
+def tables(
+    truth: Truth, *, critic_noise: CriticNoise = 0.0, discounted: Discounted = True
+) -> Tables:
+    """One-step TD error r + γv(s') - v(s) of a critic times each score."""
+    v = noisy_critic(truth, critic_noise)
+    return Tables.build(truth.mdp, sigma=td_error(truth, v), delta=step_discount(truth, discounted))
+
+
+def bias(critic_noise: float, discounted: bool) -> tuple[str, ...]:
+    """Causes of bias."""
+    return ("critic",) * (critic_noise > 0) + ("discount",) * (not discounted) + ("tail",)
+
+
+estimator = TableEstimator(
+    name="td",
+    tables=tables,
+    bias=bias,
+    formula=r"\sum_t \gamma^t (r_t + \gamma v(s_{t+1}) - v(s_t))\,\psi_t",
+    reference="Sutton & Barto 2018, Section 13.5; Bhatnagar et al. 2009",
+)

@@ -1,0 +1,104 @@
+"""The same trajectories and weights in plain Python: slow, short, and the oracle of the kernels.
+
+Nothing here is compiled; integers are Python's own. A test compares it with the kernels bit for bit.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MASK = 2**64 - 1
+_LOW = 2**32 - 1
+
+
+def philox4x64(counter: Sequence[int], key: Sequence[int]) -> tuple[int, int, int, int]:
+    """Philox4x64-10 (Salmon et al. 2011) of four counter words under two key words."""
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(10):
+        product0, product1 = 0xD2E7470EE14C6C93 * c0, 0xCA5A826395121157 * c2
+        c0, c1, c2, c3 = (
+            (product1 >> 64) ^ c1 ^ k0,
+            product1 & _MASK,
+            (product0 >> 64) ^ c3 ^ k1,
+            product0 & _MASK,
+        )
+        k0, k1 = (k0 + 0x9E3779B97F4A7C15) & _MASK, (k1 + 0xBB67AE8584CAA73B) & _MASK
+    return c0, c1, c2, c3
+
+
+def _rotate(x: int, k: int) -> int:
+    return ((x << k) | (x >> (64 - k))) & _MASK
+
+
+def xoshiro256pp(state: list[int]) -> int:
+    """The next output of xoshiro256++ (Blackman & Vigna 2021); advances the four words in place."""
+    result = (_rotate((state[0] + state[3]) & _MASK, 23) + state[0]) & _MASK
+    t = (state[1] << 17) & _MASK
+    state[2] ^= state[0]
+    state[3] ^= state[1]
+    state[1] ^= state[2]
+    state[0] ^= state[3]
+    state[2] ^= t
+    state[3] = _rotate(state[3], 45)
+    return result
+
+
+def _draw(table: NDArray[np.uint64], first: int, n: int, u: int) -> int:
+    x = u * n
+    entry = int(table[first + (x >> 32)])
+    return first + (x >> 32) if x & _LOW < entry & _LOW else entry >> 32
+
+
+def trajectory(
+    sampler: tuple[NDArray[np.generic], ...],
+    seed: int,
+    stream: int,
+    batch_size: int,
+    replicate: int,
+    index: int,
+    horizon: int,
+) -> tuple[list[int], list[int]]:
+    """Flat (s, a) and (s, a, slot) indices of one trajectory; ``sampler`` as in kernels.alias.Sampler."""
+    start, start_state, action, slot, successor, terminal = sampler
+    n_actions = action.size // terminal.size
+    n_slots = slot.size // action.size
+    generator = list(philox4x64((index, replicate, batch_size, 0), (seed, stream)))
+    word = xoshiro256pp(generator)
+    k = (word >> 32) * start_state.size >> 32
+    entry = int(start[k])  # type: ignore[arg-type]
+    k = k if word & _LOW < entry & _LOW else entry >> 32
+    s = int(start_state[k])  # type: ignore[arg-type]
+    pairs: list[int] = []
+    slots: list[int] = []
+    while len(pairs) < horizon and not terminal[s]:
+        word = xoshiro256pp(generator)
+        pairs.append(_draw(action, s * n_actions, n_actions, word >> 32))  # type: ignore[arg-type]
+        slots.append(_draw(slot, pairs[-1] * n_slots, n_slots, word & _LOW))  # type: ignore[arg-type]
+        s = int(successor[slots[-1]])  # type: ignore[arg-type]
+    return pairs, slots
+
+
+def weights(
+    sigma: NDArray[np.float64],
+    kappa: NDArray[np.float64],
+    beta: NDArray[np.float64],
+    delta: NDArray[np.float64],
+    total: bool,
+    pairs: Sequence[int],
+    slots: Sequence[int],
+) -> NDArray[np.float64]:
+    """The flat (S·A,) weight table of one trajectory under flat estimator tables."""
+    x = [0.0] * (len(pairs) + 1)
+    for t in reversed(range(len(pairs))):
+        x[t] = sigma[slots[t]] + kappa[pairs[t]] * x[t + 1]
+    table = np.zeros(kappa.size)
+    carry = 1.0
+    for t, p in enumerate(pairs):
+        if total:
+            table[p] += x[0] - beta[pairs[0]]
+        else:
+            table[p] += carry * (x[t] - beta[p])
+            carry *= delta[p]
+    return table

@@ -1,0 +1,180 @@
+"""Sampled gradients: rollouts to weight tables, weight tables to gradients, block by block.
+
+Replicates come in blocks of 16, always the same ones, and every operation on a block has fixed
+shapes; so the gradients do not depend on threads or on how much memory is used at a time.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.estimators import Tables, find_estimator
+from pgbench.exact.values import Truth, evaluate
+from pgbench.parameters import ParameterError
+from pgbench.policies import Policy
+from pgbench.problems import FiniteMDP
+
+FloatArray = NDArray[np.float64]
+
+BLOCK = 16
+MEMORY_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class GradientBlock:
+    """Gradients of consecutive replicates.
+
+    first
+        Index of the first replicate.
+    gradients
+        Per estimator (m, d) float64, reward per unit of θ.
+    steps
+        (m,) int64, environment steps taken by each replicate's batch.
+    """
+
+    first: int
+    gradients: Sequence[FloatArray]
+    steps: NDArray[np.int64]
+
+
+def single_threaded_blas() -> AbstractContextManager[Any]:
+    """Linear algebra on one thread: its sums must not depend on the machine's number of cores."""
+    from threadpoolctl import threadpool_limits
+
+    context: AbstractContextManager[Any] = threadpool_limits(limits=1, user_api="blas")
+    return context
+
+
+def bytes_per_replicate(mdp: FiniteMDP, n_estimators: int) -> int:
+    """Memory of one replicate's weight tables."""
+    return 8 * n_estimators * mdp.n_states * mdp.n_actions
+
+
+def gradient_blocks(
+    truth: Truth,
+    tables: Sequence[Tables],
+    *,
+    horizon: int,
+    batch_size: int,
+    replicates: int,
+    seed: int,
+    stream: int,
+    memory_bytes: int = MEMORY_BYTES,
+) -> Iterator[GradientBlock]:
+    """Gradients of every estimator on the same trajectories, in blocks of 16 replicates.
+
+    Parameters
+    ----------
+    truth
+        Problem, policy and θ.
+    tables
+        One entry per estimator.
+    horizon, batch_size, replicates
+        Steps per trajectory at most, trajectories per estimate, independent estimates.
+    seed, stream
+        Two unsigned 64-bit integers that name the random streams.
+    memory_bytes
+        Bound on the weight tables held at a time, as long as 16 replicates fit in it; if they do
+        not, 16 are held.
+    """
+    from pgbench.kernels.alias import make_sampler
+    from pgbench.kernels.rollout import EstimatorTables, Streams, weight_tables
+
+    mdp, policy, theta = truth.mdp, truth.policy, truth.theta
+    sampler = make_sampler(mdp.mu0, truth.pi, mdp.successor, mdp.probability, mdp.terminal)
+    stacked = EstimatorTables(
+        *(
+            np.stack([getattr(t, name).ravel() for t in tables])
+            for name in ("sigma", "kappa", "beta", "delta")
+        ),
+        np.array([t.total for t in tables]),
+    )
+    streams = Streams(np.uint64(seed), np.uint64(stream), batch_size)
+    fitting = memory_bytes // bytes_per_replicate(mdp, len(tables))
+    chunk = min(max(BLOCK, fitting // BLOCK * BLOCK), -(-replicates // BLOCK) * BLOCK)
+    weights = np.empty((chunk, len(tables), mdp.n_states * mdp.n_actions))
+    steps = np.empty(chunk, np.int64)
+    for start in range(0, replicates, chunk):
+        m = min(chunk, replicates - start)
+        weights[:m], steps[:m] = 0.0, 0
+        weight_tables(sampler, stacked, streams, start, horizon, weights[:m], steps[:m])
+        weights[:m] /= batch_size
+        for begin in range(0, m, BLOCK):
+            part = slice(begin, min(begin + BLOCK, m))
+            block = weights[part].reshape(-1, len(tables), mdp.n_states, mdp.n_actions)
+            yield GradientBlock(
+                first=start + begin,
+                gradients=[policy.pull_back(theta, block[:, e]) for e in range(len(tables))],
+                steps=steps[part].copy(),
+            )
+
+
+def check_counts(**counts: Any) -> None:
+    """ValueError naming the first count that is not a positive integer."""
+    for name, value in counts.items():
+        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+            raise ParameterError(f"{name} is {value!r}, must be an integer ≥ 1")
+
+
+def sample_gradients(
+    mdp: FiniteMDP,
+    policy: Policy,
+    theta: Any,
+    estimator: str,
+    *,
+    horizon: int,
+    batch_size: int = 1,
+    replicates: int = 1000,
+    seed: int = 0,
+    stream: int = 0,
+    **parameters: Any,
+) -> FloatArray:
+    """Independent estimates of the policy gradient.
+
+    Parameters
+    ----------
+    mdp, policy, theta
+        Problem, policy and its parameters (d,).
+    estimator
+        Name, e.g. ``"gae"``; its own parameters are keywords, e.g. ``lam=0.95``.
+    horizon, batch_size, replicates
+        Steps per trajectory at most, trajectories averaged per estimate, number of estimates.
+    seed, stream
+        Name the random streams, integers in [0, 2⁶⁴); the same ones give the same bytes.
+
+    Returns
+    -------
+    array
+        (replicates, d) float64, reward per unit of θ.
+
+    Raises
+    ------
+    ValueError
+        For an unknown estimator, wrong parameters, or counts that are not positive.
+    """
+    check_counts(horizon=horizon, batch_size=batch_size, replicates=replicates)
+    for name, value in {"seed": seed, "stream": stream}.items():
+        if not isinstance(value, (int, np.integer)) or not 0 <= value < 2**64:
+            raise ParameterError(f"{name} is {value!r}, must be an integer in [0, 2**64)")
+    with single_threaded_blas():
+        truth = evaluate(mdp, policy, theta)
+        tables = make_tables(truth, estimator, parameters)
+        blocks = gradient_blocks(
+            truth,
+            [tables],
+            horizon=horizon,
+            batch_size=batch_size,
+            replicates=replicates,
+            seed=seed,
+            stream=stream,
+        )
+        return np.concatenate([block.gradients[0] for block in blocks])
+
+
+def make_tables(truth: Truth, estimator: str, parameters: Mapping[str, Any]) -> Tables:
+    """The tables of an estimator by name."""
+    return find_estimator(estimator).make(truth, **parameters)
