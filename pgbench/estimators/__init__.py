@@ -1,7 +1,8 @@
 """Estimators: each a small file holding a record; see ``estimator.py`` for what a record is."""
 
-from pgbench.estimators.estimator import CAUSES, TableEstimator, Tables
+from pgbench.estimators.estimator import CAUSES, TableEstimator
 from pgbench.registry import discover, find
+from pgbench.tables import Tables
 
 __all__ = ["CAUSES", "TableEstimator", "Tables", "estimators", "find_estimator"]
 

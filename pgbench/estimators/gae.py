@@ -6,7 +6,6 @@ from pgbench.estimators.estimator import (
     CriticNoise,
     Discounted,
     TableEstimator,
-    Tables,
     noisy_critic,
     step_discount,
     td_error,
@@ -14,6 +13,7 @@ from pgbench.estimators.estimator import (
 from pgbench.estimators.td import bias as td_bias
 from pgbench.exact.values import Truth
 from pgbench.parameters import Range
+from pgbench.tables import Tables
 
 
 def tables(

@@ -1,7 +1,8 @@
 """The exact action value along the trajectory (form 3)."""
 
-from pgbench.estimators.estimator import Discounted, TableEstimator, Tables, step_discount
+from pgbench.estimators.estimator import Discounted, TableEstimator, step_discount
 from pgbench.exact.values import Truth
+from pgbench.tables import Tables
 
 
 def tables(truth: Truth, *, discounted: Discounted = True) -> Tables:

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from pgbench.estimators.estimator import TableEstimator, Tables
+from pgbench.estimators.estimator import TableEstimator
 from pgbench.exact.values import Truth
 from pgbench.parameters import Choice
+from pgbench.tables import Tables
 
 
 def tables(

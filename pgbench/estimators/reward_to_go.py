@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from pgbench.estimators.estimator import Discounted, TableEstimator, Tables, step_discount
+from pgbench.estimators.estimator import Discounted, TableEstimator, step_discount
 from pgbench.exact.values import Truth
 from pgbench.parameters import Choice
+from pgbench.tables import Tables
 
 
 def tables(

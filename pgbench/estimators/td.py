@@ -4,12 +4,12 @@ from pgbench.estimators.estimator import (
     CriticNoise,
     Discounted,
     TableEstimator,
-    Tables,
     noisy_critic,
     step_discount,
     td_error,
 )
 from pgbench.exact.values import Truth
+from pgbench.tables import Tables
 
 
 def tables(

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.estimators.estimator import Tables
 from pgbench.exact.moments import Moments
 from pgbench.exact.values import Truth
 from pgbench.kernels import reference
+from pgbench.tables import Tables
 
 FloatArray = NDArray[np.float64]
 

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from pgbench.estimators.estimator import Tables
 from pgbench.exact.horizon import descending, occupancies
 from pgbench.exact.values import Truth, evaluate
 from pgbench.policies import Policy
 from pgbench.problems import FiniteMDP
+from pgbench.tables import Tables
 
 FloatArray = NDArray[np.float64]
 

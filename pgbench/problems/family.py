@@ -1,6 +1,6 @@
 """A problem family: a name, a maker with declared parameters, and which of them is the size."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Any
@@ -28,12 +28,16 @@ class Family:
         The parameter that scales the problem, or None if it has one size.
     reference
         Source of the problem.
+    content
+        What the problem depends on beside its parameters, such as a file's bytes; part of the
+        identity of results.
     """
 
     name: str
     maker: Callable[..., FiniteMDP]
     size: str | None
     reference: str
+    content: Callable[[Mapping[str, Any]], str] = lambda values: ""
 
     @cached_property
     def parameters(self) -> dict[str, Parameter]:

@@ -1,6 +1,9 @@
 """A problem from an ``.npz`` file."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Annotated, Any
 
 from pgbench.parameters import Range
 from pgbench.problems.family import Family
@@ -15,4 +18,12 @@ def file(
     return FiniteMDP.from_npz(path, gamma)
 
 
-family = Family("file", file, size=None, reference="your own")
+def content(values: Mapping[str, Any]) -> str:
+    """Hash of the file's bytes, or nothing if it cannot be read, which building reports."""
+    try:
+        return blake2b(Path(values["path"]).read_bytes(), digest_size=16).hexdigest()
+    except OSError:
+        return ""
+
+
+family = Family("file", file, size=None, reference="your own", content=content)

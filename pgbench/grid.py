@@ -1,0 +1,483 @@
+"""The grid file: strict reading of ``grid.yaml``, with every error located and reported at once.
+
+The file is parsed to a tree of nodes that know their line and column. Scalars are read by the rules
+below and not by YAML 1.1's, which take ``1e-3`` for a string and ``no`` for false, and a key that
+stands twice is an error instead of losing its first value.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+
+from pgbench.estimators import estimators
+from pgbench.parameters import (
+    Choice,
+    Parameter,
+    ParameterError,
+    Range,
+    did_you_mean,
+    label,
+    parameters_of,
+)
+from pgbench.policies import kinds
+from pgbench.problems import families
+from pgbench.registry import Record
+
+MAX_BYTES = 2**20
+MAX_NODES = 50_000
+MAX_DEPTH = 30
+MAX_CELLS = 200_000
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_INTEGER = re.compile(r"[-+]?[0-9][0-9_]*")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan")
+
+
+class GridError(ValueError):
+    """The grid file is wrong; the message holds one located line per error."""
+
+
+def _settings(
+    name: Annotated[str, "name of the results folder and of the report"],
+    seed: Annotated[int, Range(0, 2**63 - 1), "seed of every random stream of the run"] = 0,
+    horizon: Annotated[
+        int | str,
+        Range(1),
+        Choice(("auto",)),
+        "steps per rollout; auto is the smallest with exact truncation bias below 1 % of ‖∇J‖",
+    ] = "auto",
+    max_horizon: Annotated[int, Range(1), "cap of an automatic horizon"] = 1000,
+    replicates: Annotated[int, Range(2), "independent estimates per cell"] = 1000,
+) -> None:
+    """Declare the scalar keys of a grid."""
+
+
+def _theta(
+    init: Annotated[str, Choice(("normal", "zeros")), "distribution of θ"] = "normal",
+    scale: Annotated[float, Range(0), "standard deviation of normal θ"] = 1.0,
+) -> None:
+    """Declare the keys below ``theta``."""
+
+
+SETTINGS = parameters_of(_settings)
+THETA = parameters_of(_theta)
+_BATCH_SIZE = Parameter("batch_sizes", (int,), 1, Range(1), None, "trajectories per estimate")
+_INSTANCES = Parameter("instances", (int,), 1, Range(1, 10_000), None, "draws of a random family")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A problem, policy or estimator by name, with the value of every parameter.
+
+    ``instance`` counts the draws of a random problem family; it is 0 for everything else.
+    """
+
+    name: str
+    values: Mapping[str, Any]
+    label: str
+    instance: int = 0
+
+    @property
+    def canonical(self) -> dict[str, Any]:
+        """What identifies the choice, however it was spelt in the file."""
+        return {"name": self.name, "values": dict(self.values)}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A validated grid: its axes, and the settings common to all cells."""
+
+    name: str
+    problems: tuple[Chosen, ...]
+    policies: tuple[Chosen, ...]
+    estimators: tuple[Chosen, ...]
+    batch_sizes: tuple[int, ...]
+    theta: Mapping[str, Any]
+    seed: int
+    horizon: int | None
+    max_horizon: int
+    replicates: int
+    text: str
+
+
+@dataclass(frozen=True)
+class _Node:
+    """A value and where it stands: a scalar, a list of nodes, or a mapping of (key, node)."""
+
+    value: Any
+    line: int
+    column: int
+
+
+def read_grid(path: str | Path) -> Grid:
+    """The grid in a file.
+
+    Raises
+    ------
+    GridError
+        A ValueError with one line ``file:line:column: place: what is wrong`` per error.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise GridError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if len(data) > MAX_BYTES:
+        raise GridError(f"{path}: is larger than {MAX_BYTES // 2**20} MiB, not a grid file")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise GridError(f"{path}: is not text in UTF-8 (byte {error.start})") from error
+    return parse_grid(text, str(path))
+
+
+def parse_grid(text: str, source: str = "grid.yaml") -> Grid:
+    """The grid in a string; errors name ``source``. Raises GridError."""
+    reader = _Reader(source)
+    tree = reader.parse(text)
+    grid = reader.grid(tree, text) if tree is not None else None
+    if reader.errors or grid is None:
+        raise GridError(
+            "\n".join(f"{source}:{where}" for where in sorted(set(reader.errors), key=_place))
+        )
+    return grid
+
+
+def _place(error: str) -> tuple[int, int]:
+    line, column, _ = error.split(":", 2)
+    return int(line), int(column)
+
+
+class _Reader:
+    """Turns YAML into a Grid and collects every error on the way."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.errors: list[str] = []
+        self.nodes = 0
+
+    def fail(self, node: _Node, place: str, message: str) -> None:
+        self.errors.append(f"{node.line}:{node.column}: {place + ': ' if place else ''}{message}")
+
+    def parse(self, text: str) -> _Node | None:
+        try:
+            root = yaml.compose(text, Loader=yaml.SafeLoader)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+            self.errors.append(f"{line}:{column}: not valid YAML: {error.problem or error.context}")
+            return None
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            self.errors.append(f"{line}:1: not valid YAML: {error.reason}")
+            return None
+        except RecursionError:
+            self.errors.append("1:1: nested too deeply")
+            return None
+        if root is None:
+            self.errors.append("1:1: the grid is empty")
+            return None
+        try:
+            return self.convert(root, "", 0)
+        except OverflowError as error:
+            self.errors.append(f"1:1: {error}")
+            return None
+
+    def convert(self, node: Any, place: str, depth: int) -> _Node:
+        """Plain values with places; duplicate keys and foreign tags are errors."""
+        self.nodes += 1
+        if self.nodes > MAX_NODES or depth > MAX_DEPTH:
+            raise OverflowError(
+                f"more than {MAX_NODES} values or {MAX_DEPTH} levels, not a grid file"
+            )
+        line, column = node.start_mark.line + 1, node.start_mark.column + 1
+        if not node.tag.startswith("tag:yaml.org,2002:") or "python" in node.tag:
+            self.fail(_Node(None, line, column), place, f"the tag {node.tag} is not allowed")
+        if isinstance(node, yaml.SequenceNode):
+            items = [
+                self.convert(item, f"{place}.{i}".lstrip("."), depth + 1)
+                for i, item in enumerate(node.value)
+            ]
+            return _Node(items, line, column)
+        if isinstance(node, yaml.ScalarNode):
+            return _Node(_scalar(node), line, column)
+        mapping: dict[str, tuple[_Node, _Node]] = {}
+        for key_node, value_node in node.value:
+            key = self.convert(key_node, place, depth + 1)
+            name = key.value
+            if not isinstance(name, str):
+                self.fail(key, place, f"the key {name!r} must be a word")
+                continue
+            here = f"{place}.{name}".lstrip(".")
+            value = self.convert(value_node, here, depth + 1)
+            if name in mapping:
+                self.fail(key, here, f"stands twice, first in line {mapping[name][0].line}")
+            mapping.setdefault(name, (key, value))
+        return _Node(mapping, line, column)
+
+    def grid(self, tree: _Node, text: str) -> Grid | None:
+        if not isinstance(tree.value, dict):
+            self.fail(tree, "", "a grid is a mapping with the keys name, problems, estimators, ...")
+            return None
+        axes = ("problems", "policies", "estimators", "batch_sizes")
+        known = [*SETTINGS, *axes, "theta"]
+        for name, (key, _) in tree.value.items():
+            if name not in known:
+                self.fail(key, name, f"unknown key{did_you_mean(name, known)}")
+        values = self.values(tree, "", SETTINGS)
+        if isinstance(values.get("name"), str) and not _NAME.fullmatch(values["name"]):
+            node = tree.value["name"][1]
+            self.fail(node, "name", "must be letters, digits, dots, dashes and underscores")
+        theta_node = tree.value.get("theta", (None, _Node({}, tree.line, tree.column)))[1]
+        theta = self.mapping(theta_node, "theta", THETA)
+        choices = {
+            "problems": self.choices(
+                tree, "problems", "problem", families(), values.get("seed") or 0
+            ),
+            "policies": self.choices(tree, "policies", "policy", kinds(), default="softmax"),
+            "estimators": self.choices(tree, "estimators", "estimator", estimators()),
+        }
+        batch_sizes = self.batch_sizes(tree)
+        if self.errors:
+            return None
+        n_cells = prod(len(axis) for axis in choices.values()) * len(batch_sizes)
+        if n_cells > MAX_CELLS:
+            self.fail(tree, "", f"the grid has {n_cells} cells, at most {MAX_CELLS} are allowed")
+            return None
+        horizon = values.pop("horizon")
+        return Grid(
+            **{name: tuple(axis) for name, axis in choices.items()},
+            **values,
+            batch_sizes=batch_sizes,
+            horizon=None if horizon == "auto" else horizon,
+            theta=theta,
+            text=text,
+        )
+
+    def value(self, node: _Node, place: str, parameter: Parameter) -> Any:
+        """A checked value, or None after recording the error."""
+        try:
+            return parameter.check(_plain(node))
+        except ParameterError as error:
+            self.fail(node, place, str(error))
+            return None
+
+    def values(
+        self, tree: _Node, place: str, parameters: Mapping[str, Parameter]
+    ) -> dict[str, Any]:
+        """Scalar values of the given parameters; a missing required one is an error."""
+        found: dict[str, Any] = {}
+        for name, parameter in parameters.items():
+            here = f"{place}.{name}".lstrip(".")
+            if name in tree.value:
+                found[name] = self.value(tree.value[name][1], here, parameter)
+            elif parameter.required:
+                self.fail(tree, here, f"missing, must be {parameter.allowed}")
+            else:
+                found[name] = parameter.default
+        return found
+
+    def mapping(
+        self, node: _Node, place: str, parameters: Mapping[str, Parameter]
+    ) -> dict[str, Any]:
+        if not isinstance(node.value, dict):
+            self.fail(node, place, f"must be a mapping with the keys {', '.join(parameters)}")
+            return {}
+        for name, (key, _) in node.value.items():
+            if name not in parameters:
+                self.fail(key, f"{place}.{name}", f"unknown key{did_you_mean(name, parameters)}")
+        return self.values(node, place, parameters)
+
+    def batch_sizes(self, tree: _Node) -> tuple[int, ...]:
+        if "batch_sizes" not in tree.value:
+            return (1,)
+        items = self.axis(tree.value["batch_sizes"][1], "batch_sizes", _BATCH_SIZE)
+        if len(set(items)) < len(items):
+            self.fail(tree.value["batch_sizes"][1], "batch_sizes", "holds a value twice")
+        return tuple(sorted(x for x in items if x is not None))
+
+    def axis(self, node: _Node, place: str, parameter: Parameter) -> list[Any]:
+        """One or several values of a parameter; an empty list is an error."""
+        if not isinstance(node.value, list):
+            return [self.value(node, place, parameter)]
+        if not node.value:
+            self.fail(node, place, "is empty, an axis needs at least one value")
+        return [self.value(item, f"{place}.{i}", parameter) for i, item in enumerate(node.value)]
+
+    def choices(
+        self,
+        tree: _Node,
+        axis: str,
+        word: str,
+        records: Mapping[str, Record],
+        seed: int = 0,
+        default: str | None = None,
+    ) -> list[Chosen]:
+        """Every choice of an axis such as ``problems``: the product of each entry's own axes."""
+        if axis not in tree.value:
+            if default is None:
+                self.fail(tree, axis, f"missing, must be a list of {axis}")
+                return []
+            return [Chosen(default, {}, default)]
+        node = tree.value[axis][1]
+        entries = node.value if isinstance(node.value, list) else [node]
+        if not entries:
+            self.fail(node, axis, "is empty, an axis needs at least one value")
+        chosen: list[Chosen] = []
+        for i, entry in enumerate(entries):
+            expanded = self.entry(entry, f"{axis}.{i}", word, records, seed)
+            for choice in expanded:
+                if any(choice.canonical == other.canonical for other in chosen):
+                    self.fail(entry, f"{axis}.{i}", f"{choice.label} stands twice")
+            chosen += expanded
+        return chosen
+
+    def entry(
+        self, node: _Node, place: str, word: str, records: Mapping[str, Record], seed: int
+    ) -> list[Chosen]:
+        content = {word: (node, node)} if isinstance(node.value, str) else node.value
+        if not isinstance(content, dict) or word not in content:
+            self.fail(node, place, f"must be a name or a mapping with the key {word}")
+            return []
+        name_node = content[word][1]
+        record = records.get(name_node.value) if isinstance(name_node.value, str) else None
+        if record is None:
+            hint = did_you_mean(name_node.value, records)
+            known = ", ".join(records)
+            self.fail(
+                name_node,
+                f"{place}.{word}",
+                f"unknown {word} {name_node.value!r}{hint} (known: {known})",
+            )
+            return []
+        place = f"{place}.{record.name}"
+        parameters = record.parameters
+        keys = [*parameters, *(["instances"] if word == "problem" else [])]
+        for key, (key_node, _) in content.items():
+            if key != word and key not in keys:
+                self.fail(key_node, f"{place}.{key}", f"unknown key{did_you_mean(key, keys)}")
+        axes: dict[str, list[Any]] = {}
+        for name, parameter in parameters.items():
+            if name in content:
+                axes[name] = self.axis(content[name][1], f"{place}.{name}", parameter)
+            elif parameter.required:
+                self.fail(node, f"{place}.{name}", f"missing, must be {parameter.allowed}")
+            else:
+                axes[name] = [parameter.default]
+        instances = self.instances(content, place, parameters) if word == "problem" else 1
+        drawn = "seed" in parameters and "seed" not in content and word == "problem"
+        choices = []
+        for values in product(*axes.values()):
+            for instance in range(instances):
+                bound = dict(zip(axes, values, strict=True))
+                if drawn:
+                    bound["seed"] = seed + instance
+                choices.append(
+                    Chosen(record.name, bound, label(record.name, parameters, bound), instance)
+                )
+        return choices
+
+    def instances(
+        self,
+        content: Mapping[str, tuple[_Node, _Node]],
+        place: str,
+        parameters: Mapping[str, Parameter],
+    ) -> int:
+        if "instances" not in content:
+            return 1
+        key, node = content["instances"]
+        if "seed" not in parameters:
+            self.fail(key, f"{place}.instances", "this problem is not random and has no instances")
+        elif "seed" in content:
+            self.fail(key, f"{place}.instances", "give either seed or instances, not both")
+        return self.value(node, f"{place}.instances", _INSTANCES) or 1
+
+
+def _scalar(node: yaml.ScalarNode) -> Any:
+    text = node.value
+    if node.style in ("'", '"', "|", ">"):
+        return text
+    if text in ("", "~", "null"):
+        return None
+    if text in ("true", "false"):
+        return text == "true"
+    if _INTEGER.fullmatch(text) and len(text) < 40:
+        return int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text.replace(".inf", "inf").replace(".nan", "nan"))
+    return text
+
+
+def _plain(node: _Node) -> Any:
+    if isinstance(node.value, dict):
+        return {name: _plain(value) for name, (_, value) in node.value.items()}
+    if isinstance(node.value, list):
+        return [_plain(item) for item in node.value]
+    return node.value
+
+
+def schema() -> dict[str, Any]:
+    """JSON schema of a grid file, for editors."""
+
+    def axis(value: dict[str, Any]) -> dict[str, Any]:
+        return {"anyOf": [value, {"type": "array", "items": value, "minItems": 1}]}
+
+    def described(
+        parameter: Parameter, wrap: Callable[[dict[str, Any]], dict[str, Any]]
+    ) -> dict[str, Any]:
+        entry = wrap(parameter.schema())
+        if parameter.meaning:
+            entry["description"] = parameter.meaning
+        if not parameter.required and parameter.default is not None:
+            entry["default"] = parameter.default
+        return entry
+
+    def entries(word: str, records: Mapping[str, Record]) -> dict[str, Any]:
+        options: list[dict[str, Any]] = []
+        names = [
+            r.name for r in records.values() if not any(p.required for p in r.parameters.values())
+        ]
+        options.append({"enum": names})
+        for record in records.values():
+            properties: dict[str, Any] = {word: {"const": record.name}}
+            for parameter in record.parameters.values():
+                properties[parameter.name] = described(parameter, axis)
+            if word == "problem" and "seed" in record.parameters:
+                properties["instances"] = described(_INSTANCES, dict)
+            required = [word, *(p.name for p in record.parameters.values() if p.required)]
+            options.append(
+                {
+                    "type": "object",
+                    "properties": properties,
+                    "required": required,
+                    "additionalProperties": False,
+                }
+            )
+        entry = {"anyOf": options}
+        return {"anyOf": [entry, {"type": "array", "items": entry, "minItems": 1}]}
+
+    properties = {name: described(parameter, dict) for name, parameter in SETTINGS.items()}
+    properties["problems"] = entries("problem", families())
+    properties["policies"] = entries("policy", kinds())
+    properties["estimators"] = entries("estimator", estimators())
+    properties["batch_sizes"] = described(_BATCH_SIZE, axis)
+    properties["theta"] = {
+        "type": "object",
+        "properties": {name: described(parameter, dict) for name, parameter in THETA.items()},
+        "additionalProperties": False,
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "pgbench grid",
+        "type": "object",
+        "properties": properties,
+        "required": ["name", "problems", "estimators"],
+        "additionalProperties": False,
+    }
