@@ -14,7 +14,7 @@ _HOMES = {
     "Softmax": "policies",
     "make_policy": "policies",
     "make_problem": "problems",
-    "run": "run",
+    "run": "runner",
     "sample_gradients": "sampling",
 }
 _MODULES = ("estimators", "exact", "kernels", "policies", "problems", "results", "statistics")

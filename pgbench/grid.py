@@ -299,9 +299,10 @@ class _Reader:
         if "batch_sizes" not in tree.value:
             return (1,)
         items = self.axis(tree.value["batch_sizes"][1], "batch_sizes", _BATCH_SIZE)
-        if len(set(items)) < len(items):
+        sizes = [x for x in items if x is not None]
+        if len(set(sizes)) < len(sizes):
             self.fail(tree.value["batch_sizes"][1], "batch_sizes", "holds a value twice")
-        return tuple(sorted(x for x in items if x is not None))
+        return tuple(sorted(sizes))
 
     def axis(self, node: _Node, place: str, parameter: Parameter) -> list[Any]:
         """One or several values of a parameter; an empty list is an error."""

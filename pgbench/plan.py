@@ -49,7 +49,7 @@ class Prepared:
     expected_steps: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Setting:
     """A problem with a policy, and the cells of the grid in it."""
 

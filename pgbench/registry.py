@@ -41,8 +41,8 @@ def _scan(package: str, kind: type[Any]) -> dict[str, Any]:
 
 
 def discover(package: str, kind: type[R]) -> dict[str, R]:
-    """Records of one kind in the modules of a package, by name, in order of module name."""
-    return dict(_scan(package, kind))
+    """Records of one kind in the modules of a package, by name, in order of name."""
+    return dict(sorted(_scan(package, kind).items()))
 
 
 def find(what: str, records: dict[str, R], name: str) -> R:

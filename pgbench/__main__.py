@@ -1,0 +1,173 @@
+"""The command line: ``python -m pgbench``. Imports of anything heavy wait until a command needs them."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from pgbench import __version__
+
+OK, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+_EPILOG = """exit codes: 0 fine, 1 some cells failed, 2 bad input, 130 interrupted"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pgbench",
+        description="Measure the bias, variance and cost of policy-gradient estimators against exact truth.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("--version", action="version", version=f"pgbench {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
+
+    def add(
+        name: str, text: str, action: Callable[[argparse.Namespace], int]
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text, epilog=_EPILOG)
+        command.set_defaults(action=action)
+        return command
+
+    run = add("run", "run a grid; the same command again resumes it", _run)
+    run.add_argument("grid", type=Path, help="grid file, e.g. grid.yaml")
+    run.add_argument("--output", type=Path, default=Path("results"), help="default: results")
+    run.add_argument("--reports", type=Path, default=Path("reports"), help="default: reports")
+    run.add_argument("--no-report", action="store_true", help="measure only")
+    run.add_argument("--threads", type=int, help="default: all cores; no result depends on it")
+    run.add_argument("--quiet", action="store_true", help="no progress")
+
+    check = add("check", "validate a grid and print the plan: cells, steps, memory, time", _check)
+    check.add_argument("grid", type=Path)
+
+    report = add("report", "draw the report of a run again", _report)
+    report.add_argument("results", type=Path, help="the run's directory, e.g. results/demo")
+    report.add_argument("--reports", type=Path, default=Path("reports"), help="default: reports")
+
+    listing = add("list", "list problems, policies and estimators", _list)
+    listing.add_argument("what", nargs="?", choices=("problems", "policies", "estimators"))
+
+    show = add("show", "print a table of results", _show)
+    show.add_argument("results", type=Path, help="the run's directory, e.g. results/demo")
+    show.add_argument("--problem", help="only problems whose label contains this")
+    show.add_argument("--policy", help="only policies whose label contains this")
+    show.add_argument("--estimator", help="only estimators whose label contains this")
+    show.add_argument("--batch-size", type=int, help="default: the largest")
+
+    add("schema", "print the JSON schema of a grid file, for editors", _schema)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.action(options)
+    except ValueError as error:
+        print(f"{error}", file=sys.stderr)
+        return BAD_INPUT
+    except BrokenPipeError:
+        sys.stderr.close()
+        return OK
+    return code
+
+
+def _run(options: argparse.Namespace) -> int:
+    from pgbench.grid import read_grid
+    from pgbench.progress import Bars, Lines, Silent, duration
+    from pgbench.runner import Interrupted, execute
+
+    if options.threads is not None and options.threads < 1:
+        raise ValueError(f"--threads is {options.threads}, must be at least 1")
+    grid = read_grid(options.grid)
+    with ExitStack() as stack:
+        if options.quiet:
+            progress = Silent()
+        elif sys.stderr.isatty():
+            progress = stack.enter_context(Bars())
+        else:
+            progress = Lines()
+        try:
+            outcome = execute(grid, options.output, threads=options.threads, progress=progress)
+        except Interrupted as stop:
+            stack.close()
+            again = "python -m pgbench run " + " ".join(map(str, _resuming(options)))
+            print(f"interrupted; {stop}. To resume: {again}", file=sys.stderr)
+            return INTERRUPTED
+    attributes = outcome.tree.attrs
+    print(
+        f"{outcome.directory / 'results.nc'}: {outcome.measured} cells measured in"
+        f" {duration(attributes['wall_time_s'])}, {outcome.reused} reused,"
+        f" {outcome.failed} failed, {outcome.skipped} skipped"
+    )
+    if not options.no_report:
+        from pgbench.report import write_report
+
+        print(f"report: {write_report(outcome.tree, options.reports / grid.name)}")
+    return SOME_FAILED if outcome.failed else OK
+
+
+def _resuming(options: argparse.Namespace) -> list[str]:
+    words = [str(options.grid)]
+    if options.output != Path("results"):
+        words += ["--output", str(options.output)]
+    if options.reports != Path("reports"):
+        words += ["--reports", str(options.reports)]
+    if options.threads is not None:
+        words += ["--threads", str(options.threads)]
+    return words
+
+
+def _check(options: argparse.Namespace) -> int:
+    from pgbench.grid import read_grid
+    from pgbench.listing import print_plan
+
+    return OK if print_plan(read_grid(options.grid)) else BAD_INPUT
+
+
+def _report(options: argparse.Namespace) -> int:
+    from pgbench import results
+    from pgbench.report import write_report
+
+    tree, notes = results.read(options.results)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(f"report: {write_report(tree, options.reports / options.results.resolve().name)}")
+    return OK
+
+
+def _list(options: argparse.Namespace) -> int:
+    from pgbench.listing import print_list
+
+    print_list(options.what)
+    return OK
+
+
+def _show(options: argparse.Namespace) -> int:
+    from pgbench import results
+    from pgbench.listing import print_results
+
+    tree, notes = results.read(options.results)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    print_results(
+        tree.to_dataset(),
+        problem=options.problem,
+        policy=options.policy,
+        estimator=options.estimator,
+        batch_size=options.batch_size,
+    )
+    return OK
+
+
+def _schema(options: argparse.Namespace) -> int:
+    import json
+
+    from pgbench.grid import schema
+
+    print(json.dumps(schema(), indent=2, ensure_ascii=False))
+    return OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

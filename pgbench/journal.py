@@ -1,0 +1,185 @@
+"""The journal: one durable record per finished cell, and the only truth about a run.
+
+``journal.jsonl`` holds a line ``<crc32> <json>`` per record, appended and flushed to disk before the
+cell counts as finished. A line that an interruption cut short is dropped when the journal is next
+opened; lines damaged otherwise are set aside in a copy of the file and everything intact is kept.
+"""
+
+import base64
+import json
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HEADER = {"kind": "header", "format": "pgbench journal", "version": 1}
+NAME = "journal.jsonl"
+
+
+class OutputError(ValueError):
+    """The output directory cannot be used; the message says why and what to do."""
+
+
+Record = dict[str, Any]
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        data = np.ascontiguousarray(value, "<f8")
+        return {"$f8": base64.b64encode(data.tobytes()).decode(), "shape": list(data.shape)}
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be stored in the journal")
+
+
+def _decode(value: dict[str, Any]) -> Any:
+    if "$f8" in value:
+        return np.frombuffer(base64.b64decode(value["$f8"]), "<f8").reshape(value["shape"])
+    return value
+
+
+def _line(record: Mapping[str, Any]) -> bytes:
+    text = json.dumps(record, default=_encode, separators=(",", ":"), ensure_ascii=False).encode()
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def _parse(line: bytes) -> Record | None:
+    """The record of a line without its newline, or None if the line is damaged."""
+    try:
+        if int(line[:8], 16) != zlib.crc32(line[9:]):
+            return None
+        record: Record = json.loads(line[9:], object_hook=_decode)
+    except ValueError:
+        return None
+    return record
+
+
+class Journal:
+    """Records of a run by key, the last one of a key counting, and the file they are appended to."""
+
+    def __init__(self, path: Path, records: list[Record], notes: list[str]) -> None:
+        self.path = path
+        self.notes = notes
+        self.records: dict[str, Record] = {r["key"]: r for r in records if "key" in r}
+        self.grids: list[str] = [r["text"] for r in records if r["kind"] == "grid"]
+
+    @classmethod
+    def read(cls, directory: Path) -> "Journal":
+        """The intact records of the journal in a directory; changes nothing.
+
+        Raises
+        ------
+        OutputError
+            If there is no journal, or the file is none.
+        """
+        path = directory / NAME
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise OutputError(f"{directory} holds no run: {path.name}: {error.strerror}") from error
+        records, damaged = _split(data)
+        if not records or records[0] != HEADER:
+            if not any(record.get("kind") == "cell" for record in records) and data:
+                raise OutputError(f"{path} is not a journal of pgbench; it is left as it is")
+        notes = [f"{path}: line {number} is damaged, its cell runs again" for number in damaged]
+        return cls(path, records, notes)
+
+    @classmethod
+    def open(cls, directory: Path) -> "Journal":
+        """The journal of a directory for writing: started if there is none, repaired if damaged.
+
+        Raises OutputError if the directory cannot be written or holds something else.
+        """
+        path = directory / NAME
+        try:
+            if not path.exists() or path.stat().st_size == 0:
+                _replace(path, _line(HEADER))
+            journal = cls.read(directory)
+            data = path.read_bytes()
+            whole = b"".join(line + b"\n" for line in data.split(b"\n") if _parse(line) is not None)
+            if whole != data:
+                if journal.notes:
+                    copy = _unused(directory, "journal.damaged-{}.jsonl")
+                    _replace(copy, data)
+                    journal.notes.append(f"the damaged journal is kept as {copy}")
+                _replace(path, whole)
+        except OSError as error:
+            raise OutputError(
+                f"{directory} cannot be written: {error.strerror or error}"
+            ) from error
+        return journal
+
+    def append(self, records: Iterable[Record]) -> None:
+        """Add records; when this returns they are on disk.
+
+        Raises
+        ------
+        OutputError
+            If the disk refuses them; the journal is then as it was before.
+        """
+        records = list(records)
+        data = b"".join(_line(record) for record in records)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+        size = os.fstat(descriptor).st_size
+        try:
+            _write(descriptor, data)
+            os.fsync(descriptor)
+        except OSError as error:
+            os.ftruncate(descriptor, size)
+            raise OutputError(
+                f"{self.path} cannot be written: {error.strerror}; everything finished so far is kept"
+            ) from error
+        finally:
+            os.close(descriptor)
+        for record in records:
+            if "key" in record:
+                self.records[record["key"]] = record
+            if record["kind"] == "grid":
+                self.grids.append(record["text"])
+
+
+def _split(data: bytes) -> tuple[list[Record], list[int]]:
+    """Intact records, and the numbers of damaged lines; a last line without a newline is neither."""
+    lines = data.split(b"\n")[:-1]
+    parsed = [_parse(line) for line in lines]
+    return [r for r in parsed if r is not None], [i + 1 for i, r in enumerate(parsed) if r is None]
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _replace(path: Path, data: bytes) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def _unused(directory: Path, pattern: str) -> Path:
+    number = 1
+    while (path := directory / pattern.format(number)).exists():
+        number += 1
+    return path
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path that is flushed and renamed to ``path`` when the block succeeds."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    finally:
+        temporary.unlink(missing_ok=True)

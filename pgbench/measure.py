@@ -1,0 +1,226 @@
+"""One setting measured: rollouts, running moments, statistics, per estimator and batch size."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.exact.horizon import truncated_gradient
+from pgbench.exact.moments import expectation
+from pgbench.exact.optimum import optimal_value
+from pgbench.exact.linear import SolveError
+from pgbench.exact.values import Truth, evaluate
+from pgbench.plan import Prepared
+from pgbench.problems import FiniteMDP
+from pgbench.sampling import MEMORY_BYTES, BLOCK, bytes_per_replicate, gradient_blocks
+from pgbench.statistics import BlockSums, mean_test, n_blocks, summarise
+from pgbench.tables import Tables
+
+FloatArray = NDArray[np.float64]
+
+MAP_LIMIT = 10_000
+"""Per-coordinate maps are stored up to this many parameters."""
+
+OPTIMUM_LIMIT = 20_000
+"""The optimal value is computed up to this many states."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """The numbers of one cell, by the names of ``results.VARIABLES``, and its per-coordinate maps."""
+
+    values: Mapping[str, float]
+    maps: Mapping[str, FloatArray]
+
+
+@dataclass(frozen=True, eq=False)
+class Cost:
+    """Seconds of one estimate with n trajectories, modelled as ``fixed + n·per_trajectory``."""
+
+    fixed: float
+    per_trajectory: float
+
+    def seconds(self, batch_size: int) -> float:
+        """Seconds per estimate."""
+        return self.fixed + batch_size * self.per_trajectory
+
+
+def measure(
+    prepared: Prepared,
+    tables: Sequence[Tables],
+    costs: Sequence[Cost],
+    *,
+    batch_size: int,
+    replicates: int,
+    seed: int,
+    stream: int,
+    memory_bytes: int = MEMORY_BYTES,
+) -> list[Measurement]:
+    """Measure estimators on the same trajectories; one Measurement per entry of ``tables``.
+
+    Estimators whose weight tables do not fit in ``memory_bytes`` together are simulated in groups,
+    which changes the time but not one bit of the result.
+    """
+    fitting = max(1, memory_bytes // (BLOCK * bytes_per_replicate(prepared.truth.mdp, 1)))
+    results: list[Measurement] = []
+    for begin in range(0, len(tables), fitting):
+        group = slice(begin, begin + fitting)
+        results += _measure_group(
+            prepared,
+            tables[group],
+            costs[group],
+            batch_size,
+            replicates,
+            seed,
+            stream,
+            memory_bytes,
+        )
+    return results
+
+
+def _measure_group(
+    prepared: Prepared,
+    tables: Sequence[Tables],
+    costs: Sequence[Cost],
+    batch_size: int,
+    replicates: int,
+    seed: int,
+    stream: int,
+    memory_bytes: int,
+) -> list[Measurement]:
+    from pgbench.kernels.running import RunningMoments, add_replicates, empty_moments
+
+    truth = prepared.truth
+    running: list[RunningMoments] = [
+        empty_moments(truth.gradient.size, n_blocks(replicates)) for _ in tables
+    ]
+    for block in gradient_blocks(
+        truth,
+        tables,
+        horizon=prepared.horizon,
+        batch_size=batch_size,
+        replicates=replicates,
+        seed=seed,
+        stream=stream,
+        memory_bytes=memory_bytes,
+    ):
+        for moments, gradients in zip(running, block.gradients, strict=True):
+            add_replicates(moments, gradients, block.steps, truth.gradient, block.first, replicates)
+    return [
+        _statistics(prepared, moments, table, replicates, cost.seconds(batch_size))
+        for moments, table, cost in zip(running, tables, costs, strict=True)
+    ]
+
+
+def _statistics(
+    prepared: Prepared, moments: Any, tables: Tables, replicates: int, seconds: float
+) -> Measurement:
+    truth = prepared.truth
+    g = truth.gradient
+    norm = float(np.linalg.norm(g))
+    sums = BlockSums.from_running(moments.block_scalars, moments.block_error)
+    values: dict[str, float] = {}
+    for name, estimate in summarise(sums, norm**2).items():
+        values[name] = estimate.value
+        values[f"{name}_se"] = estimate.se
+        values[f"{name}_low"], values[f"{name}_high"] = estimate.low, estimate.high
+    expected = expectation(truth, tables, prepared.horizon)
+    for prefix, target in (("bias_test", g), ("code_test", expected)):
+        test = mean_test(moments.mean, moments.m2, moments.hits, replicates, target)
+        values[f"{prefix}_max_z"], values[f"{prefix}_p"] = test.max_z, test.p_value
+        values[f"{prefix}_coordinates"] = float(test.coordinates)
+    values["exact_bias"] = float(np.linalg.norm(expected - g))
+    values["exact_relative_bias"] = values["exact_bias"] / norm if norm > 0 else np.nan
+    values["seconds"] = seconds
+    values["time_normalised_variance"] = values["variance"] * seconds
+    maps: dict[str, FloatArray] = {}
+    if g.size <= MAP_LIMIT:
+        maps["mean_gradient"] = moments.mean
+        maps["gradient_variance"] = moments.m2 / (replicates - 1)
+        maps["expected_gradient"] = expected
+    return Measurement(values, maps)
+
+
+def exact_values(prepared: Prepared) -> Measurement:
+    """Exact quantities of a setting, by the names of ``results.VARIABLES``, and its state maps."""
+    truth, H = prepared.truth, prepared.horizon
+    finite = evaluate(truth.mdp, truth.policy, truth.theta, horizon=H)
+    norm = float(np.linalg.norm(truth.gradient))
+    scale = norm if norm > 0 else np.nan
+    values = {
+        "objective": truth.objective,
+        "finite_objective": finite.objective,
+        "optimal_objective": _optimal_objective(truth.mdp),
+        "gradient_norm": norm,
+        "truncation_bias": float(np.linalg.norm(finite.gradient - truth.gradient)) / scale,
+        "tail_bias": float(np.linalg.norm(truncated_gradient(truth, H) - truth.gradient)) / scale,
+        "horizon": float(H),
+        "expected_steps": prepared.expected_steps,
+        "n_parameters": float(truth.gradient.size),
+        "value_error_bound": truth.error_bound,
+    }
+    maps: dict[str, FloatArray] = {}
+    if truth.gradient.size <= MAP_LIMIT and truth.v.size <= MAP_LIMIT:
+        maps = {
+            "gradient": truth.gradient,
+            "theta": truth.theta,
+            "value": truth.v,
+            "visitation": truth.visitation,
+        }
+    return Measurement(values, maps)
+
+
+def _optimal_objective(mdp: FiniteMDP) -> float:
+    """J*, or NaN where it is not finite or the problem is too large."""
+    if mdp.n_states > OPTIMUM_LIMIT:
+        return np.nan
+    try:
+        return optimal_value(mdp).objective
+    except SolveError:
+        return np.nan
+
+
+def time_estimator(truth: Truth, tables: Tables, horizon: int, rounds: int = 3) -> Cost:
+    """Seconds per estimate of one estimator on its own, rollouts and pull-back included.
+
+    Medians over rounds of 16 estimates with 1 and with 16 trajectories; compiled code must be warm.
+    """
+
+    def seconds(batch_size: int) -> float:
+        laps = []
+        for _ in range(rounds):
+            begin = time.perf_counter()
+            for _ in gradient_blocks(
+                truth,
+                [tables],
+                horizon=horizon,
+                batch_size=batch_size,
+                replicates=BLOCK,
+                seed=0,
+                stream=0,
+            ):
+                pass
+            laps.append((time.perf_counter() - begin) / BLOCK)
+        return float(np.median(laps))
+
+    one, many = seconds(1), seconds(BLOCK)
+    per_trajectory = max((many - one) / (BLOCK - 1), many / BLOCK * 0.1)
+    return Cost(fixed=max(one - per_trajectory, 0.0), per_trajectory=per_trajectory)
+
+
+def warm_up() -> float:
+    """Compile every kernel that a run uses, or load it from the cache; seconds taken."""
+    from pgbench.policies import make_policy
+    from pgbench.problems import make_problem
+
+    begin = time.perf_counter()
+    mdp = make_problem("bandit", n_actions=2)
+    policy = make_policy("softmax", mdp)
+    truth = evaluate(mdp, policy, policy.initial(init="zeros"))
+    tables = Tables.build(mdp, sigma=mdp.reward, total=True)
+    prepared = Prepared(truth, horizon=1, expected_steps=1.0)
+    measure(prepared, [tables], [Cost(0.0, 0.0)], batch_size=1, replicates=2, seed=0, stream=0)
+    return time.perf_counter() - begin

@@ -1,0 +1,178 @@
+"""Progress of a run: bars on a terminal, plain lines elsewhere, nothing where nobody looks."""
+
+import sys
+import time
+from typing import Any, TextIO
+
+
+class Silent:
+    """Reports nothing; the interface of the others."""
+
+    def note(self, text: str) -> None:
+        """Something unusual that the user should know."""
+
+    def phase(self, name: str) -> None:
+        """A phase other than measuring begins."""
+
+    def compiled(self, seconds: float) -> None:
+        """Kernels are compiled or loaded."""
+
+    def start(self, n_settings: int, n_cells: int, work: float) -> None:
+        """Measuring begins: so many settings and cells, so much work in environment steps."""
+
+    def setting(self, label: str, n_cells: int) -> None:
+        """A setting begins."""
+
+    def batch(self, n_cells: int, steps: float) -> None:
+        """Cells were finished with so many environment steps."""
+
+    def problem(self, n_cells: int, status: str, message: str) -> None:
+        """Cells failed or were skipped."""
+
+    def done(self, work: float) -> None:
+        """A setting ends; ``work`` is what it was announced with."""
+
+
+Progress = Silent
+
+
+def duration(seconds: float) -> str:
+    """A duration in words, such as ``1 min 05 s``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return (
+        f"{minutes} min {rest:02d} s"
+        if minutes < 60
+        else f"{minutes // 60} h {minutes % 60:02d} min"
+    )
+
+
+def rate(steps: float, seconds: float) -> str:
+    """Environment steps per second in words."""
+    return f"{steps / max(seconds, 1e-9) / 1e6:.1f} M steps/s"
+
+
+class Lines(Silent):
+    """One plain line per setting."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.stream = stream or sys.stderr
+        self.begin = self.lap = time.perf_counter()
+        self.total = self.finished = self.steps = 0.0
+        self.number = self.n_settings = 0
+        self.label = ""
+
+    def _say(self, text: str) -> None:
+        print(text, file=self.stream, flush=True)
+
+    def note(self, text: str) -> None:
+        """Something unusual that the user should know."""
+        self._say(f"note: {text}")
+
+    def phase(self, name: str) -> None:
+        """A phase other than measuring begins."""
+        self._say(f"{name} ...")
+
+    def compiled(self, seconds: float) -> None:
+        """Kernels are compiled or loaded."""
+        self._say(f"kernels ready in {duration(seconds)}")
+
+    def start(self, n_settings: int, n_cells: int, work: float) -> None:
+        """Measuring begins."""
+        self.begin, self.total, self.n_settings = time.perf_counter(), work, n_settings
+        self._say(f"measuring {n_cells} cells in {n_settings} settings")
+
+    def setting(self, label: str, n_cells: int) -> None:
+        """A setting begins."""
+        self.number += 1
+        self.label, self.lap, self.steps = label, time.perf_counter(), 0.0
+
+    def batch(self, n_cells: int, steps: float) -> None:
+        """Cells were finished."""
+        self.steps += steps
+
+    def problem(self, n_cells: int, status: str, message: str) -> None:
+        """Cells failed or were skipped."""
+        self._say(f"{self.label}: {n_cells} cells {status}: {message}")
+
+    def done(self, work: float) -> None:
+        """A setting ends."""
+        now = time.perf_counter()
+        self.finished += work
+        left = (now - self.begin) * (self.total / max(self.finished, 1.0) - 1)
+        self._say(
+            f"[{self.number}/{self.n_settings}] {self.label}: {duration(now - self.lap)},"
+            f" {rate(self.steps, now - self.lap)}, about {duration(max(left, 0))} left"
+        )
+
+
+class Bars(Silent):
+    """A live progress bar with the rate and the time left."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        self.bar = RichProgress(
+            TextColumn("{task.description}", table_column=None),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[cells]}"),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self.task: Any = None
+        self.begin = time.perf_counter()
+        self.steps = 0.0
+        self.cells = self.n_cells = 0
+
+    def __enter__(self) -> "Bars":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *details: Any) -> None:
+        self.bar.stop()
+
+    def note(self, text: str) -> None:
+        """Something unusual that the user should know."""
+        self.bar.console.print(f"note: {text}", markup=False)
+
+    def phase(self, name: str) -> None:
+        """A phase other than measuring begins."""
+        self.bar.console.print(f"{name} ...", markup=False)
+
+    def compiled(self, seconds: float) -> None:
+        """Kernels are compiled or loaded."""
+        self.bar.console.print(f"kernels ready in {duration(seconds)}", markup=False)
+
+    def start(self, n_settings: int, n_cells: int, work: float) -> None:
+        """Measuring begins."""
+        self.begin, self.n_cells = time.perf_counter(), n_cells
+        self.task = self.bar.add_task("", total=work, cells="", rate="")
+
+    def setting(self, label: str, n_cells: int) -> None:
+        """A setting begins."""
+        self.bar.update(self.task, description=label[:60].replace("[", "\\["))
+
+    def batch(self, n_cells: int, steps: float) -> None:
+        """Cells were finished."""
+        self.steps += steps
+        self.cells += n_cells
+        self.bar.update(
+            self.task,
+            cells=f"{self.cells}/{self.n_cells} cells",
+            rate=rate(self.steps, time.perf_counter() - self.begin),
+        )
+
+    def problem(self, n_cells: int, status: str, message: str) -> None:
+        """Cells failed or were skipped."""
+        self.bar.console.print(f"{n_cells} cells {status}: {message}", markup=False)
+
+    def done(self, work: float) -> None:
+        """A setting ends."""
+        self.bar.advance(self.task, work)

@@ -1,0 +1,334 @@
+"""The dataset: what a run's journal says, as a validated xarray tree written in one piece.
+
+The root holds the summary with dimensions ``problem, policy, estimator, batch_size``; below
+``maps/<problem> <policy>`` lie per-coordinate and per-state arrays. ``VARIABLES`` is the schema: a
+dataset is checked against it before it is written, and the README's table is made from it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from pgbench.grid import Chosen, Grid, parse_grid
+from pgbench.journal import Journal, OutputError, atomic_path
+from pgbench.plan import Setting, settings
+from pgbench.problems import families
+from pgbench.statistics import fit_rate, holm
+
+NAME = "results.nc"
+CELL = ("problem", "policy", "estimator", "batch_size")
+SETTING = ("problem", "policy")
+RATE = ("problem", "policy", "estimator")
+
+STATUS = ("missing", "done", "failed", "skipped")
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable of the dataset: where it lives, its unit and what it is.
+
+    ``reproducible`` is false for what a clock measured; everything else is the same bytes for the
+    same grid and seed.
+    """
+
+    dims: tuple[str, ...]
+    units: str
+    long_name: str
+    reproducible: bool = True
+
+
+_SQUARE = "(reward/theta)^2"
+_STATISTICS = {
+    "bias": ("reward/theta", "norm of the bias with the noise removed, sign kept"),
+    "bias_squared": (_SQUARE, "squared norm of the bias with the noise removed"),
+    "relative_bias": ("1", "bias over the norm of the exact gradient"),
+    "variance": (_SQUARE, "trace of the covariance of the estimate"),
+    "relative_variance": ("1", "variance over the squared norm of the exact gradient"),
+    "mse": (_SQUARE, "mean squared error against the exact gradient"),
+    "rmse": ("reward/theta", "root mean squared error against the exact gradient"),
+    "relative_rmse": ("1", "RMSE over the norm of the exact gradient"),
+    "snr": ("1", "signal to noise: squared norm of the exact gradient over the variance"),
+    "cosine": ("1", "mean cosine of the estimate with the exact gradient"),
+    "ascent_probability": ("1", "probability of a positive inner product with the exact gradient"),
+    "steps": ("environment steps", "environment steps per estimate"),
+    "work_normalised_variance": (f"{_SQUARE} environment steps", "variance times steps"),
+}
+_PARTS = {
+    "": "",
+    "_se": ", standard error",
+    "_low": ", lower end of the 95 % interval",
+    "_high": ", upper end of the 95 % interval",
+}
+
+VARIABLES: Mapping[str, Variable] = {
+    **{
+        name + suffix: Variable(CELL, units, text + part)
+        for name, (units, text) in _STATISTICS.items()
+        for suffix, part in _PARTS.items()
+    },
+    "bias_test_max_z": Variable(CELL, "1", "largest |z| of the mean against the exact gradient"),
+    "bias_test_p": Variable(CELL, "1", "p-value of no bias, corrected over coordinates"),
+    "bias_test_p_holm": Variable(CELL, "1", "the same, corrected over all cells by Holm's method"),
+    "bias_test_coordinates": Variable(CELL, "1", "coordinates tested"),
+    "code_test_max_z": Variable(CELL, "1", "largest |z| of the mean against its own expectation"),
+    "code_test_p": Variable(
+        CELL, "1", "p-value of the exact expectation, corrected over coordinates"
+    ),
+    "code_test_p_holm": Variable(CELL, "1", "the same, corrected over all cells by Holm's method"),
+    "code_test_coordinates": Variable(CELL, "1", "coordinates tested"),
+    "exact_bias": Variable(CELL, "reward/theta", "exact norm of the bias, no sampling"),
+    "exact_relative_bias": Variable(CELL, "1", "exact bias over the norm of the exact gradient"),
+    "seconds": Variable(CELL, "s", "seconds per estimate of the estimator alone", False),
+    "time_normalised_variance": Variable(CELL, f"{_SQUARE} s", "variance times seconds", False),
+    "status": Variable(CELL, "1", "0 missing, 1 done, 2 failed, 3 skipped"),
+    "message": Variable(CELL, "", "why a cell failed or was skipped"),
+    "rmse_rate": Variable(RATE, "1", "slope of log RMSE against log batch size"),
+    "rmse_rate_low": Variable(RATE, "1", "slope of log RMSE, lower end of the 95 % interval"),
+    "rmse_rate_high": Variable(RATE, "1", "slope of log RMSE, upper end of the 95 % interval"),
+    "rmse_rate_intercept": Variable(RATE, "1", "log RMSE of the fit at batch size 1"),
+    "objective": Variable(SETTING, "reward", "exact J(θ)"),
+    "finite_objective": Variable(SETTING, "reward", "exact J_H(θ) over the horizon of a rollout"),
+    "optimal_objective": Variable(
+        SETTING, "reward", "exact optimum over all policies; NaN unknown"
+    ),
+    "gradient_norm": Variable(SETTING, "reward/theta", "norm of the exact gradient"),
+    "truncation_bias": Variable(SETTING, "1", "exact relative distance of the H-step gradient"),
+    "tail_bias": Variable(SETTING, "1", "exact relative norm of the score terms beyond step H"),
+    "horizon": Variable(SETTING, "environment steps", "largest number of steps of a rollout"),
+    "expected_steps": Variable(SETTING, "environment steps", "exact mean length of a rollout"),
+    "n_parameters": Variable(SETTING, "1", "number of policy parameters d"),
+    "value_error_bound": Variable(SETTING, "reward", "proven bound on the error of V"),
+}
+"""The summary's variables by name."""
+
+MAPS: Mapping[str, Variable] = {
+    "gradient": Variable(("parameter",), "reward/theta", "exact gradient"),
+    "theta": Variable(("parameter",), "theta", "policy parameters"),
+    "value": Variable(("state",), "reward", "exact state value V"),
+    "visitation": Variable(("state",), "steps", "exact discounted visitation, unnormalised"),
+    "mean_gradient": Variable(
+        ("estimator", "batch_size", "parameter"), "reward/theta", "mean of the replicates"
+    ),
+    "expected_gradient": Variable(
+        ("estimator", "batch_size", "parameter"),
+        "reward/theta",
+        "exact expectation of the estimator",
+    ),
+    "gradient_variance": Variable(
+        ("estimator", "batch_size", "parameter"), _SQUARE, "variance over the replicates"
+    ),
+}
+"""Variables of the groups below ``maps``."""
+
+
+def build(grid: Grid, journal: Journal, attributes: Mapping[str, Any]) -> xr.DataTree:
+    """The dataset of a grid from a journal; cells that are not in the journal are missing."""
+    records = journal.records
+    plan = settings(grid)
+    root = _summary(grid, plan, records)
+    root.attrs.update(attributes, grid=grid.text, seed=grid.seed)
+    groups: dict[str, xr.Dataset] = {"/": root}
+    for setting in plan:
+        maps = _maps(setting, records)
+        if maps is not None:
+            groups[f"/maps/{group_name(setting)}"] = maps
+    tree = xr.DataTree.from_dict(groups)
+    validate(tree)
+    return tree
+
+
+def group_name(setting: Setting) -> str:
+    """Name of a setting's group below ``maps``; a slash would start another group."""
+    return f"{setting.problem.label} {setting.policy.label}".replace("/", "∕")
+
+
+def _summary(grid: Grid, plan: list[Setting], records: Mapping[str, Any]) -> xr.Dataset:
+    sizes = {
+        "problem": len(grid.problems),
+        "policy": len(grid.policies),
+        "estimator": len(grid.estimators),
+        "batch_size": len(grid.batch_sizes),
+    }
+    arrays: dict[str, Any] = {
+        name: np.full([sizes[d] for d in v.dims], np.nan) for name, v in VARIABLES.items()
+    }
+    arrays["status"] = np.zeros([sizes[d] for d in CELL], np.int8)
+    arrays["message"] = np.full([sizes[d] for d in CELL], "", dtype=object)
+    for number, setting in enumerate(plan):
+        place = divmod(number, sizes["policy"])
+        for name, value in records.get(setting.key, {}).get("values", {}).items():
+            arrays[name][place] = value
+        for i, cell in enumerate(setting.cells):
+            record = records.get(cell.key)
+            if record is None:
+                continue
+            where = (*place, *divmod(i, sizes["batch_size"]))
+            arrays["status"][where] = STATUS.index(record["status"])
+            arrays["message"][where] = record.get("message", "")
+            for name, value in record.get("values", {}).items():
+                arrays[name][where] = value
+    for test in ("bias_test", "code_test"):
+        arrays[f"{test}_p_holm"] = holm(arrays[f"{test}_p"])
+    _fit_rates(arrays, np.array(grid.batch_sizes, float))
+    data = {
+        name: (v.dims, arrays[name], {"long_name": v.long_name, "units": v.units})
+        for name, v in VARIABLES.items()
+    }
+    dataset = xr.Dataset(data, coords=_coordinates(grid, records, plan))
+    dataset["status"].attrs.update(flag_values=[0, 1, 2, 3], flag_meanings=" ".join(STATUS))
+    for name, variable in VARIABLES.items():
+        dataset[name].attrs["reproducible"] = int(variable.reproducible)
+    return dataset
+
+
+def _fit_rates(arrays: dict[str, Any], batch_sizes: Any) -> None:
+    for place in np.ndindex(arrays["rmse_rate"].shape):
+        rate = fit_rate(batch_sizes, arrays["rmse"][place], arrays["rmse_se"][place])
+        for suffix, value in zip(
+            ("", "_low", "_high", "_intercept"),
+            (rate.slope, rate.low, rate.high, rate.intercept),
+            strict=True,
+        ):
+            arrays[f"rmse_rate{suffix}"][place] = value
+
+
+def _coordinates(grid: Grid, records: Mapping[str, Any], plan: list[Setting]) -> dict[str, Any]:
+    known: dict[str, Any] = {}
+    for setting in plan:
+        known.setdefault(setting.problem.label, records.get(setting.key, {}).get("problem"))
+        known[setting.problem.label] = known[setting.problem.label] or records.get(
+            setting.key, {}
+        ).get("problem")
+
+    def fact(problem: Chosen, name: str, missing: Any) -> Any:
+        return (known.get(problem.label) or {}).get(name, missing)
+
+    problems = grid.problems
+    return {
+        "problem": [p.label for p in problems],
+        "policy": [p.label for p in grid.policies],
+        "estimator": [e.label for e in grid.estimators],
+        "batch_size": ("batch_size", list(grid.batch_sizes), {"units": "trajectories"}),
+        "family": ("problem", [p.name for p in problems]),
+        "size_parameter": ("problem", [families()[p.name].size or "" for p in problems]),
+        "n_states": ("problem", [fact(p, "n_states", 0) for p in problems]),
+        "n_actions": ("problem", [fact(p, "n_actions", 0) for p in problems]),
+        "gamma": ("problem", [fact(p, "gamma", np.nan) for p in problems]),
+        "instance": ("problem", [p.instance for p in problems]),
+        "estimator_name": ("estimator", [e.name for e in grid.estimators]),
+    }
+
+
+def _maps(setting: Setting, records: Mapping[str, Any]) -> xr.Dataset | None:
+    own = records.get(setting.key, {}).get("maps", {})
+    if not own:
+        return None
+    grid = setting.grid
+    shape = (len(grid.estimators), len(grid.batch_sizes), own["gradient"].size)
+    arrays: dict[str, Any] = dict(own)
+    for i, cell in enumerate(setting.cells):
+        for name, values in records.get(cell.key, {}).get("maps", {}).items():
+            array = arrays.setdefault(name, np.full(shape, np.nan))
+            array[divmod(i, shape[1])] = values
+    return xr.Dataset(
+        {
+            name: (
+                MAPS[name].dims,
+                array,
+                {"long_name": MAPS[name].long_name, "units": MAPS[name].units},
+            )
+            for name, array in arrays.items()
+        },
+        attrs={"problem": setting.problem.label, "policy": setting.policy.label},
+    )
+
+
+def validate(tree: xr.DataTree) -> None:
+    """Check names, dimensions and attributes against the schema; ValueError lists what differs."""
+    errors = []
+    for name in sorted(set(tree.data_vars) ^ set(VARIABLES)):
+        errors.append(f"{name}: {'unknown' if name in tree.data_vars else 'missing'}")
+    groups: list[tuple[xr.DataTree, Mapping[str, Variable]]] = [(tree, VARIABLES)]
+    if "maps" in tree.children:
+        groups += [(node, MAPS) for node in tree["maps"].children.values()]
+    for node, schema in groups:
+        for name, array in node.data_vars.items():
+            variable = schema.get(str(name))
+            if variable is None:
+                errors.append(f"{node.path}: {name}: unknown")
+            elif array.dims != variable.dims:
+                errors.append(f"{node.path}: {name}: dims {array.dims}, must be {variable.dims}")
+            elif array.attrs.get("units") != variable.units or not array.attrs.get("long_name"):
+                errors.append(f"{node.path}: {name}: needs long_name and units {variable.units!r}")
+    if errors:
+        raise ValueError("the dataset does not follow the schema: " + "; ".join(errors))
+
+
+def write(tree: xr.DataTree, directory: Path) -> Path:
+    """Write ``results.nc`` in one piece: readers see the old file or the new one, never a part."""
+    path = directory / NAME
+    try:
+        with atomic_path(path) as temporary:
+            tree.to_netcdf(temporary, engine="h5netcdf")
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror or error}; the journal is complete, so the"
+            " same command writes it once there is space"
+        ) from error
+    return path
+
+
+def read(directory: Path) -> tuple[xr.DataTree, list[str]]:
+    """The dataset of a run's directory, in memory, and notes about anything unusual.
+
+    Where ``results.nc`` is missing or damaged it is built again from the journal.
+
+    Raises
+    ------
+    OutputError
+        If the directory holds neither.
+    """
+    path = directory / NAME
+    notes: list[str] = []
+    try:
+        with xr.open_datatree(path, engine="h5netcdf") as opened:
+            tree = opened.load()
+        validate(tree)
+    except (OSError, ValueError, KeyError) as error:
+        journal = Journal.read(directory)
+        if not journal.grids:
+            raise OutputError(f"{directory} holds no results yet") from error
+        if path.exists():
+            notes.append(f"{path} is damaged; its contents are taken from the journal")
+        notes += journal.notes
+        tree = build(parse_grid(journal.grids[-1], str(directory / "grid.yaml")), journal, {})
+    return tree, notes
+
+
+def same_numbers(a: xr.DataTree, b: xr.DataTree) -> list[str]:
+    """Names of reproducible variables and coordinates that differ in any byte between two datasets."""
+    differing = []
+    paths = sorted({node.path for tree in (a, b) for node in tree.subtree})
+    for path in paths:
+        try:
+            left, right = a[path].to_dataset(), b[path].to_dataset()
+        except KeyError:
+            differing.append(path)
+            continue
+        names: Iterable[Any] = sorted({*left.variables, *right.variables}, key=str)
+        for name in names:
+            if path == "/" and name in VARIABLES and not VARIABLES[name].reproducible:
+                continue
+            if name not in left or name not in right or not _identical(left[name], right[name]):
+                differing.append(f"{path.rstrip('/')}/{name}")
+    return differing
+
+
+def _identical(a: xr.DataArray, b: xr.DataArray) -> bool:
+    if a.dtype.kind in "OUT":
+        return bool(np.array_equal(a.values.astype(str), b.values.astype(str)))
+    return a.dtype == b.dtype and a.shape == b.shape and a.values.tobytes() == b.values.tobytes()

@@ -1,0 +1,390 @@
+"""Run a grid: plan, skip what is finished, measure the rest, keep every record, publish the dataset."""
+
+import os
+import platform
+import signal
+import subprocess
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pgbench.estimators import estimators
+from pgbench.grid import Grid, read_grid
+from pgbench.journal import NAME as JOURNAL_NAME
+from pgbench.journal import Journal, OutputError, Record
+from pgbench.plan import Cell, Prepared, Setting, make_problem, settings, work
+from pgbench.policies import NotApplicable
+from pgbench.problems import FiniteMDP
+from pgbench.progress import Progress, Silent
+from pgbench.sampling import single_threaded_blas
+
+if TYPE_CHECKING:
+    from xarray import DataTree
+
+LOCK_NAME = ".lock"
+
+
+class Interrupted(KeyboardInterrupt):
+    """The run was told to stop; what was finished is kept and published."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run left behind: the dataset, its directory, and how many cells did what."""
+
+    tree: "DataTree"
+    directory: Path
+    measured: int
+    reused: int
+    failed: int
+    skipped: int
+
+
+def run(grid: "Grid | str | Path", output: str | Path = "results", **options: Any) -> "DataTree":
+    """Run a grid and return its dataset; the same as ``python -m pgbench run``.
+
+    Parameters
+    ----------
+    grid
+        A file name or a Grid.
+    output
+        Directory for results; the run's own is ``output/<name>``.
+    options
+        ``threads`` and ``memory_bytes`` as in ``execute``.
+
+    Returns
+    -------
+    xarray.DataTree
+        The summary at the root and maps below; variables as in ``pgbench.results.VARIABLES``.
+
+    Raises
+    ------
+    ValueError
+        For a wrong grid or an output directory that cannot be used. Failed cells do not raise;
+        they have status 2 and a message.
+    """
+    if not isinstance(grid, Grid):
+        grid = read_grid(grid)
+    return execute(grid, Path(output), **options).tree
+
+
+def execute(
+    grid: Grid,
+    output: Path,
+    *,
+    threads: int | None = None,
+    memory_bytes: int | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Run what is not finished yet of a grid in ``output/<name>``.
+
+    Parameters
+    ----------
+    threads
+        Number of threads of parallel kernels, default all cores; no result depends on it.
+    memory_bytes
+        Bound on weight tables held at a time; no result depends on it.
+    progress
+        Where to report, default nowhere.
+
+    Raises
+    ------
+    OutputError
+        If the directory holds something else, cannot be written, or is in use by another run.
+    Interrupted
+        On SIGINT or SIGTERM, after the partial results were published.
+    """
+    progress = progress or Silent()
+    directory = output / grid.name
+    with _claimed(directory), single_threaded_blas(), _stoppable():
+        journal = Journal.open(directory)
+        for note in journal.notes:
+            progress.note(note)
+        if grid.text not in journal.grids[-1:]:
+            journal.append([{"kind": "grid", "text": grid.text}])
+        (directory / "grid.yaml").write_text(grid.text, encoding="utf-8")
+        session = _Session(grid, journal, progress, memory_bytes)
+        begin = time.perf_counter()
+        try:
+            session.run(threads)
+        except KeyboardInterrupt as stop:
+            tree = _publish(grid, journal, directory, session, time.perf_counter() - begin)
+            raise Interrupted(
+                f"{session.measured} cells measured before the interruption"
+            ) from stop
+        progress.phase("writing results")
+        tree = _publish(grid, journal, directory, session, time.perf_counter() - begin)
+    statuses = [
+        journal.records.get(cell.key, {}).get("status") for s in settings(grid) for cell in s.cells
+    ]
+    return Outcome(
+        tree=tree,
+        directory=directory,
+        measured=session.measured,
+        reused=session.reused,
+        failed=statuses.count("failed"),
+        skipped=statuses.count("skipped"),
+    )
+
+
+class _Session:
+    """One start of a run: what is pending, and the loop over it."""
+
+    def __init__(
+        self, grid: Grid, journal: Journal, progress: Progress, memory_bytes: int | None
+    ) -> None:
+        self.grid = grid
+        self.journal = journal
+        self.progress = progress
+        self.options = {} if memory_bytes is None else {"memory_bytes": memory_bytes}
+        self.threads = 0
+        self.measured = 0
+        self.steps = 0.0
+        finished = {
+            key for key, r in journal.records.items() if r.get("status") in ("done", "skipped")
+        }
+        self.pending: dict[Setting, list[Cell]] = {}
+        for setting in settings(grid):
+            cells = [cell for cell in setting.cells if cell.key not in finished]
+            if cells:
+                self.pending[setting] = cells
+        planned = sum(len(setting.cells) for setting in settings(grid))
+        self.reused = planned - sum(len(cells) for cells in self.pending.values())
+
+    def run(self, threads: int | None) -> None:
+        if not self.pending:
+            return
+        from pgbench.kernels.rollout import use_threads
+        from pgbench.measure import warm_up
+
+        self.threads = use_threads(threads)
+        self.progress.phase("compiling kernels")
+        self.progress.compiled(warm_up())
+        total = sum(work(setting, cells) for setting, cells in self.pending.items())
+        self.progress.start(len(self.pending), sum(map(len, self.pending.values())), total)
+        problem: tuple[Any, FiniteMDP | None] = (None, None)
+        for setting, cells in self.pending.items():
+            if problem[0] is not setting.problem:
+                problem = (setting.problem, None)
+            self.progress.setting(setting.label, len(cells))
+            try:
+                mdp = problem[1] or make_problem(setting.problem)
+                problem = (setting.problem, mdp)
+                prepared = setting.prepare(mdp)
+                self._record_setting(setting, prepared)
+            except NotApplicable as reason:
+                self._record_all(cells, "skipped", message=str(reason))
+            except Exception as error:  # any failure belongs to the cell, not to the run
+                self._record_all(cells, "failed", **_failure(error))
+            else:
+                self._measure(setting, prepared, cells)
+            self.progress.done(work(setting, cells))
+
+    def _record_setting(self, setting: Setting, prepared: Prepared) -> None:
+        from pgbench.measure import exact_values
+
+        if setting.key in self.journal.records:
+            return
+        exact = exact_values(prepared)
+        mdp = prepared.truth.mdp
+        self.journal.append(
+            [
+                {
+                    "kind": "setting",
+                    "key": setting.key,
+                    "label": setting.label,
+                    "problem": {
+                        "n_states": mdp.n_states,
+                        "n_actions": mdp.n_actions,
+                        "gamma": mdp.gamma,
+                        "digest": mdp.digest,
+                    },
+                    "values": dict(exact.values),
+                    "maps": dict(exact.maps),
+                }
+            ]
+        )
+
+    def _measure(self, setting: Setting, prepared: Prepared, cells: list[Cell]) -> None:
+        """Measure the cells of a setting, one batch size after the other, all estimators together."""
+        from pgbench.measure import measure, time_estimator
+
+        ready: dict[str, tuple[Any, Any]] = {}
+        for cell in cells:
+            label = cell.estimator.label
+            if label in ready:
+                continue
+            try:
+                tables = estimators()[cell.estimator.name].make(
+                    prepared.truth, **cell.estimator.values
+                )
+                ready[label] = (tables, time_estimator(prepared.truth, tables, prepared.horizon))
+            except Exception as error:
+                same = [c for c in cells if c.estimator.label == label]
+                self._record_all(same, "failed", **_failure(error))
+                cells = [c for c in cells if c.estimator.label != label]
+        for batch_size in sorted({cell.batch_size for cell in cells}):
+            together = [cell for cell in cells if cell.batch_size == batch_size]
+            try:
+                measurements = measure(
+                    prepared,
+                    [ready[cell.estimator.label][0] for cell in together],
+                    [ready[cell.estimator.label][1] for cell in together],
+                    batch_size=batch_size,
+                    replicates=self.grid.replicates,
+                    seed=self.grid.seed,
+                    stream=setting.stream,
+                    **self.options,
+                )
+            except Exception as error:
+                self._record_all(together, "failed", **_failure(error))
+                continue
+            self.journal.append(
+                {
+                    **_head(cell, "done"),
+                    "values": dict(measurement.values),
+                    "maps": dict(measurement.maps),
+                }
+                for cell, measurement in zip(together, measurements, strict=True)
+            )
+            self.measured += len(together)
+            steps = prepared.expected_steps * batch_size * self.grid.replicates
+            self.steps += steps
+            self.progress.batch(len(together), steps)
+
+    def _record_all(self, cells: list[Cell], status: str, **details: Any) -> None:
+        self.journal.append({**_head(cell, status), **details} for cell in cells)
+        self.progress.problem(len(cells), status, details.get("message", ""))
+
+
+def _head(cell: Cell, status: str) -> Record:
+    return {
+        "kind": "cell",
+        "key": cell.key,
+        "status": status,
+        "estimator": cell.estimator.label,
+        "batch_size": cell.batch_size,
+    }
+
+
+def _failure(error: Exception) -> dict[str, str]:
+    return {
+        "message": f"{type(error).__name__}: {error}",
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+
+
+def _publish(
+    grid: Grid, journal: Journal, directory: Path, session: _Session, seconds: float
+) -> "DataTree":
+    from pgbench import results
+
+    tree = results.build(grid, journal, provenance(session.threads, seconds, session.steps))
+    results.write(tree, directory)
+    return tree
+
+
+def provenance(threads: int, seconds: float, steps: float) -> dict[str, Any]:
+    """Attributes that say by what, where and when results were made."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "revision": _revision(),
+        "cpu": _cpu(),
+        "threads": threads,
+        "wall_time_s": round(seconds, 3),
+        "environment_steps": steps,
+        "python": platform.python_version(),
+        **{
+            f"{name}_version": _version(name)
+            for name in ("pgbench", "numpy", "scipy", "numba", "xarray")
+        },
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _revision() -> str:
+    """Commit of the working tree that this package lies in, with -dirty if changed, or unknown."""
+    try:
+        answer = subprocess.run(
+            [
+                "git",
+                "-C",
+                str(Path(__file__).parent),
+                "describe",
+                "--always",
+                "--dirty",
+                "--exclude=*",
+            ],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return answer.stdout.strip() or "unknown"
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{models[0] if models else platform.machine()} ({os.cpu_count()} cores)"
+
+
+@contextmanager
+def _claimed(directory: Path) -> Iterator[None]:
+    """The directory, made if needed, for this run alone."""
+    from filelock import FileLock, Timeout
+
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        foreign = [p.name for p in directory.iterdir() if p.name != LOCK_NAME]
+        if foreign and JOURNAL_NAME not in foreign:
+            raise OutputError(
+                f"{directory} holds something else ({sorted(foreign)[0]}); choose another output or name"
+            )
+        lock = FileLock(directory / LOCK_NAME)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise OutputError(
+            f"another run is writing to {directory}; wait for it or choose another --output"
+        ) from error
+    except OSError as error:
+        raise OutputError(f"{directory} cannot be written: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM stops a run as ^C does, where signals can be handled (the main thread)."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        previous = signal.signal(signal.SIGTERM, stop)
+    except ValueError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
