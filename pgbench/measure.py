@@ -16,7 +16,7 @@ from pgbench.exact.values import Truth, evaluate
 from pgbench.plan import Prepared
 from pgbench.problems import FiniteMDP
 from pgbench.sampling import MEMORY_BYTES, BLOCK, bytes_per_replicate, gradient_blocks
-from pgbench.statistics import BlockSums, mean_test, n_blocks, summarise
+from pgbench.statistics import BlockSums, directions, mean_test, n_blocks, summarise
 from pgbench.tables import Tables
 
 FloatArray = NDArray[np.float64]
@@ -94,9 +94,10 @@ def _measure_group(
     from pgbench.kernels.running import RunningMoments, add_replicates, empty_moments
 
     truth = prepared.truth
-    running: list[RunningMoments] = [
-        empty_moments(truth.gradient.size, n_blocks(replicates)) for _ in tables
-    ]
+    d = truth.gradient.size
+    running: list[RunningMoments] = [empty_moments(d, n_blocks(replicates)) for _ in tables]
+    along = directions(d, truth.gradient)
+    projections = np.empty((len(tables), replicates, len(along)))
     for block in gradient_blocks(
         truth,
         tables,
@@ -107,16 +108,27 @@ def _measure_group(
         stream=stream,
         memory_bytes=memory_bytes,
     ):
-        for moments, gradients in zip(running, block.gradients, strict=True):
-            add_replicates(moments, gradients, block.steps, truth.gradient, block.first, replicates)
+        rows = slice(block.first, block.first + block.steps.size)
+        for e, gradients in enumerate(block.gradients):
+            add_replicates(
+                running[e], gradients, block.steps, truth.gradient, block.first, replicates
+            )
+            projections[e, rows] = gradients @ along.T
     return [
-        _statistics(prepared, moments, table, replicates, cost.seconds(batch_size))
-        for moments, table, cost in zip(running, tables, costs, strict=True)
+        _statistics(
+            prepared, tables[e], running[e], along, projections[e], costs[e].seconds(batch_size)
+        )
+        for e in range(len(tables))
     ]
 
 
 def _statistics(
-    prepared: Prepared, moments: Any, tables: Tables, replicates: int, seconds: float
+    prepared: Prepared,
+    tables: Tables,
+    moments: Any,
+    along: FloatArray,
+    projections: FloatArray,
+    seconds: float,
 ) -> Measurement:
     truth = prepared.truth
     g = truth.gradient
@@ -129,9 +141,9 @@ def _statistics(
         values[f"{name}_low"], values[f"{name}_high"] = estimate.low, estimate.high
     expected = expectation(truth, tables, prepared.horizon)
     for prefix, target in (("bias_test", g), ("code_test", expected)):
-        test = mean_test(moments.mean, moments.m2, moments.hits, replicates, target)
+        test = mean_test(projections, along @ target)
         values[f"{prefix}_max_z"], values[f"{prefix}_p"] = test.max_z, test.p_value
-        values[f"{prefix}_coordinates"] = float(test.coordinates)
+        values[f"{prefix}_directions"] = float(test.directions)
     values["exact_bias"] = float(np.linalg.norm(expected - g))
     values["exact_relative_bias"] = values["exact_bias"] / norm if norm > 0 else np.nan
     values["seconds"] = seconds
@@ -139,7 +151,7 @@ def _statistics(
     maps: dict[str, FloatArray] = {}
     if g.size <= MAP_LIMIT:
         maps["mean_gradient"] = moments.mean
-        maps["gradient_variance"] = moments.m2 / (replicates - 1)
+        maps["gradient_variance"] = moments.m2 / (projections.shape[0] - 1)
         maps["expected_gradient"] = expected
     return Measurement(values, maps)
 

@@ -71,15 +71,15 @@ VARIABLES: Mapping[str, Variable] = {
         for suffix, part in _PARTS.items()
     },
     "bias_test_max_z": Variable(CELL, "1", "largest |z| of the mean against the exact gradient"),
-    "bias_test_p": Variable(CELL, "1", "p-value of no bias, corrected over coordinates"),
+    "bias_test_p": Variable(CELL, "1", "p-value of no bias, corrected over directions"),
     "bias_test_p_holm": Variable(CELL, "1", "the same, corrected over all cells by Holm's method"),
-    "bias_test_coordinates": Variable(CELL, "1", "coordinates tested"),
+    "bias_test_directions": Variable(CELL, "1", "directions tested, at most 9"),
     "code_test_max_z": Variable(CELL, "1", "largest |z| of the mean against its own expectation"),
     "code_test_p": Variable(
-        CELL, "1", "p-value of the exact expectation, corrected over coordinates"
+        CELL, "1", "p-value of the exact expectation, corrected over directions"
     ),
     "code_test_p_holm": Variable(CELL, "1", "the same, corrected over all cells by Holm's method"),
-    "code_test_coordinates": Variable(CELL, "1", "coordinates tested"),
+    "code_test_directions": Variable(CELL, "1", "directions tested, at most 9"),
     "exact_bias": Variable(CELL, "reward/theta", "exact norm of the bias, no sampling"),
     "exact_relative_bias": Variable(CELL, "1", "exact bias over the norm of the exact gradient"),
     "seconds": Variable(CELL, "s", "seconds per estimate of the estimator alone", False),

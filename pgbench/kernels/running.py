@@ -9,15 +9,14 @@ from numba import njit
 class RunningMoments(NamedTuple):
     """State of the sums over R replicates ĝ_r ∈ R^d against a truth g; K blocks of replicates.
 
-    mean, m2 (d,) float64, Welford's mean and sum of squared deviations; hits (d,) int64, replicates
-    in which the coordinate was not zero; block_error (K, d) float64, Σ_{r∈b} (ĝ_r - g);
+    mean, m2 (d,) float64, Welford's mean and sum of squared deviations; block_error (K, d) float64,
+    Σ_{r∈b} (ĝ_r - g);
     block_scalars (K, 5) float64, per block the sums of 1, ‖ĝ_r - g‖², cos(ĝ_r, g), 1[ĝ_r·g > 0] and
     environment steps.
     """
 
     mean: np.ndarray
     m2: np.ndarray
-    hits: np.ndarray
     block_error: np.ndarray
     block_scalars: np.ndarray
 
@@ -27,7 +26,6 @@ def empty_moments(d: int, n_blocks: int) -> RunningMoments:
     return RunningMoments(
         np.zeros(d),
         np.zeros(d),
-        np.zeros(d, np.int64),
         np.zeros((n_blocks, d)),
         np.zeros((n_blocks, 5)),
     )
@@ -53,7 +51,6 @@ def add_replicates(moments, gradients, steps, truth, first, n_replicates):
             deviation = value - moments.mean[k]
             moments.mean[k] += deviation * inverse
             moments.m2[k] += deviation * (value - moments.mean[k])
-            moments.hits[k] += value != 0.0
             moments.block_error[block, k] += value - truth[k]
         error = product = norm = 0.0
         for k in range(d):

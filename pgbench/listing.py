@@ -1,0 +1,228 @@
+"""Tables for the terminal: what there is, what a grid will do, what a run found."""
+
+import re
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pgbench.estimators import CAUSES, estimators
+from pgbench.grid import Grid
+from pgbench.parameters import Parameter
+from pgbench.plan import Prepared, settings
+from pgbench.policies import NotApplicable, kinds
+from pgbench.problems import families
+from pgbench.progress import duration
+from pgbench.sampling import BLOCK, MEMORY_BYTES, bytes_per_replicate
+
+SECONDS_PER_STEP = 12e-9
+SECONDS_PER_WEIGHT = 10e-9
+"""Cost model of the expected time on one core, per step and per estimator: measured here, rough."""
+
+
+def _console() -> Console:
+    console = Console(highlight=False, markup=False)
+    # A pipe has no width; tables there should not be cut at 80 columns.
+    return console if console.is_terminal else Console(highlight=False, markup=False, width=200)
+
+
+def _parameters(parameters: dict[str, Parameter]) -> str:
+    return "\n".join(
+        f"{p.name}: {p.allowed}" + ("" if p.required else f" (default {p.default})")
+        for p in parameters.values()
+    )
+
+
+def print_list(what: str | None) -> None:
+    """Print problems, policies and estimators with formula, bias class and reference."""
+    console = _console()
+    if what in (None, "problems"):
+        table = _table("problems", "name", "description", "parameters", "source")
+        for family in families().values():
+            size = f" (size: {family.size})" if family.size else ""
+            table.add_row(
+                family.name, family.summary + size, _parameters(family.parameters), family.reference
+            )
+        console.print(table)
+    if what in (None, "policies"):
+        table = _table("policies", "name", "description", "parameters", "source")
+        for kind in kinds().values():
+            table.add_row(kind.name, kind.summary, _parameters(kind.parameters), kind.reference)
+        console.print(table)
+    if what in (None, "estimators"):
+        table = _table("estimators", "name", "description", "bias", "parameters", "source")
+        for estimator in estimators().values():
+            table.add_row(
+                estimator.name,
+                f"{estimator.summary}\n{plain_formula(estimator.formula)}",
+                "\n".join(bias_classes(estimator.name)),
+                _parameters(estimator.parameters),
+                estimator.reference,
+            )
+        console.print(table)
+
+
+def bias_classes(name: str) -> list[str]:
+    """What the declared bias of an estimator is, by default and with its switches thrown."""
+    estimator = estimators()[name]
+    given = {p.name: 0.5 for p in estimator.parameters.values() if p.required}
+    lines = [CAUSES[cause] for cause in estimator.causes(**given)]
+    for switch, value in (("discounted", False), ("critic_noise", 0.5)):
+        if switch in estimator.parameters:
+            more = set(estimator.causes(**given, **{switch: value})) - set(
+                estimator.causes(**given)
+            )
+            word = str(value).lower() if isinstance(value, bool) else "> 0"
+            lines += [f"{switch} {word}: {CAUSES[cause]}" for cause in sorted(more)]
+    return lines
+
+
+_SYMBOLS = {
+    r"\gamma": "γ",
+    r"\lambda": "λ",
+    r"\tau": "τ",
+    r"\psi": "ψ",
+    r"\delta": "δ",
+    r"\sum": "Σ",
+    r"\hat Q": "Q̂",
+    r"\,": " ",
+}
+
+
+def plain_formula(formula: str) -> str:
+    """A LaTeX formula in plain characters, for a terminal."""
+    for symbol, character in _SYMBOLS.items():
+        formula = formula.replace(symbol, character)
+    return re.sub(r"\{([^{}]*)\}", r"\1", formula)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", show_lines=title != "plan")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def print_plan(grid: Grid) -> bool:
+    """Print what running a grid means: settings, cells, steps, memory, time; False if any cannot be built."""
+    console = _console()
+    table = _table("plan", "problem", "policy", "S", "A", "d", "γ", "horizon", "cells", "steps")
+    steps = seconds = memory = 0.0
+    n_cells = 0
+    notes: list[str] = []
+    good = True
+    trajectories = grid.replicates * sum(grid.batch_sizes)
+    for setting in settings(grid):
+        try:
+            prepared = setting.prepare()
+        except NotApplicable as reason:
+            notes.append(f"skipped: {setting.label}: {reason}")
+            continue
+        except ValueError as error:
+            notes.append(f"error: {setting.label}: {error}")
+            good = False
+            continue
+        mdp = prepared.truth.mdp
+        own_steps = prepared.expected_steps * trajectories
+        steps += own_steps
+        seconds += _seconds(grid, prepared, own_steps)
+        memory = max(memory, _memory(grid, prepared))
+        n_cells += len(setting.cells)
+        table.add_row(
+            setting.problem.label,
+            setting.policy.label,
+            str(mdp.n_states),
+            str(mdp.n_actions),
+            str(prepared.truth.gradient.size),
+            f"{mdp.gamma:g}",
+            str(prepared.horizon),
+            str(len(setting.cells)),
+            f"{own_steps:.3g}",
+        )
+    console.print(table)
+    for note in notes:
+        console.print(note)
+    console.print(
+        f"{n_cells} cells, {steps:.3g} environment steps, about {memory / 2**20:.0f} MiB beside the"
+        f" libraries, about {duration(seconds)} on one core after compilation"
+    )
+    return good
+
+
+def _seconds(grid: Grid, prepared: Prepared, steps: float) -> float:
+    n = len(grid.estimators)
+    pull_backs = prepared.truth.pi.size * grid.replicates * len(grid.batch_sizes) * n
+    return SECONDS_PER_STEP * steps * (1 + n / 2) + SECONDS_PER_WEIGHT * pull_backs
+
+
+def _memory(grid: Grid, prepared: Prepared) -> float:
+    mdp, d = prepared.truth.mdp, prepared.truth.gradient.size
+    replicate = bytes_per_replicate(mdp, len(grid.estimators))
+    weights = max(
+        BLOCK * bytes_per_replicate(mdp, 1), min(MEMORY_BYTES, grid.replicates * replicate)
+    )
+    problem = 8 * mdp.probability.size * (4 + len(grid.estimators))
+    return float(weights + problem + 8 * d * 60)
+
+
+def print_results(
+    summary: Any,
+    *,
+    problem: str | None,
+    policy: str | None,
+    estimator: str | None,
+    batch_size: int | None,
+) -> None:
+    """Print a table of results at one batch size, for labels that contain the given words.
+
+    Raises ValueError if the batch size is not in the run or nothing matches.
+    """
+    known = [int(n) for n in summary["batch_size"].values]
+    batch_size = known[-1] if batch_size is None else batch_size
+    if batch_size not in known:
+        raise ValueError(
+            f"--batch-size is {batch_size}, must be one of {', '.join(map(str, known))}"
+        )
+    selected = summary.sel(batch_size=batch_size)
+    for axis, word in (("problem", problem), ("policy", policy), ("estimator", estimator)):
+        labels = [str(label) for label in summary[axis].values]
+        found = [i for i, label in enumerate(labels) if word is None or word in label]
+        if not found:
+            raise ValueError(
+                f"--{axis} {word}: no label contains this; there are {', '.join(labels)}"
+            )
+        selected = selected.isel({axis: found})
+    console = _console()
+    title = f"batch size {batch_size}; intervals are 95 %"
+    table = Table(title=title, title_justify="left")
+    for column in ("problem", "policy", "estimator"):
+        table.add_column(column, overflow="fold")
+    for column in ("bias / ‖∇J‖", "exact", "p (Holm)", "variance / ‖∇J‖²", "cosine", "steps", "s"):
+        table.add_column(column, justify="right")
+    for p in selected["problem"].values:
+        for q in selected["policy"].values:
+            for e in selected["estimator"].values:
+                cell = selected.sel(problem=p, policy=q, estimator=e)
+                table.add_row(str(p), str(q), str(e), *_cell(cell))
+        table.add_section()
+    console.print(table)
+
+
+def _cell(cell: Any) -> list[str]:
+    status = int(cell["status"])
+    if status != 1:
+        return [str(cell["message"].values) or "missing", *[""] * 6]
+
+    def number(name: str, digits: int = 3) -> str:
+        return f"{float(cell[name]):.{digits}g}"
+
+    low, high = number("relative_bias_low", 2), number("relative_bias_high", 2)
+    return [
+        f"{number('relative_bias', 2)} [{low}, {high}]",
+        number("exact_relative_bias", 2),
+        number("bias_test_p_holm", 2),
+        f"{number('relative_variance')} ± {number('relative_variance_se', 2)}",
+        number("cosine"),
+        number("steps"),
+        number("seconds", 2),
+    ]
