@@ -48,10 +48,24 @@ class Cost:
         return self.fixed + batch_size * self.per_trajectory
 
 
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """An estimator ready to be measured in a setting: its tables, exact mean (d,) and cost."""
+
+    tables: Tables
+    expected: FloatArray
+    cost: Cost
+
+    @classmethod
+    def make(cls, prepared: Prepared, tables: Tables) -> "Subject":
+        """Work out the exact mean and time the estimator."""
+        truth, H = prepared.truth, prepared.horizon
+        return cls(tables, expectation(truth, tables, H), time_estimator(truth, tables, H))
+
+
 def measure(
     prepared: Prepared,
-    tables: Sequence[Tables],
-    costs: Sequence[Cost],
+    subjects: Sequence[Subject],
     *,
     batch_size: int,
     replicates: int,
@@ -59,32 +73,24 @@ def measure(
     stream: int,
     memory_bytes: int = MEMORY_BYTES,
 ) -> list[Measurement]:
-    """Measure estimators on the same trajectories; one Measurement per entry of ``tables``.
+    """Measure estimators on the same trajectories; one Measurement each.
 
     Estimators whose weight tables do not fit in ``memory_bytes`` together are simulated in groups,
     which changes the time but not one bit of the result.
     """
     fitting = max(1, memory_bytes // (BLOCK * bytes_per_replicate(prepared.truth.mdp, 1)))
     results: list[Measurement] = []
-    for begin in range(0, len(tables), fitting):
-        group = slice(begin, begin + fitting)
+    for begin in range(0, len(subjects), fitting):
+        group = subjects[begin : begin + fitting]
         results += _measure_group(
-            prepared,
-            tables[group],
-            costs[group],
-            batch_size,
-            replicates,
-            seed,
-            stream,
-            memory_bytes,
+            prepared, group, batch_size, replicates, seed, stream, memory_bytes
         )
     return results
 
 
 def _measure_group(
     prepared: Prepared,
-    tables: Sequence[Tables],
-    costs: Sequence[Cost],
+    subjects: Sequence[Subject],
     batch_size: int,
     replicates: int,
     seed: int,
@@ -95,12 +101,12 @@ def _measure_group(
 
     truth = prepared.truth
     d = truth.gradient.size
-    running: list[RunningMoments] = [empty_moments(d, n_blocks(replicates)) for _ in tables]
+    running: list[RunningMoments] = [empty_moments(d, n_blocks(replicates)) for _ in subjects]
     along = directions(d, truth.gradient)
-    projections = np.empty((len(tables), replicates, len(along)))
+    projections = np.empty((len(subjects), replicates, len(along)))
     for block in gradient_blocks(
         truth,
-        tables,
+        [subject.tables for subject in subjects],
         horizon=prepared.horizon,
         batch_size=batch_size,
         replicates=replicates,
@@ -115,23 +121,20 @@ def _measure_group(
             )
             projections[e, rows] = gradients @ along.T
     return [
-        _statistics(
-            prepared, tables[e], running[e], along, projections[e], costs[e].seconds(batch_size)
-        )
-        for e in range(len(tables))
+        _statistics(truth, subject, running[e], along, projections[e], batch_size)
+        for e, subject in enumerate(subjects)
     ]
 
 
 def _statistics(
-    prepared: Prepared,
-    tables: Tables,
+    truth: Truth,
+    subject: Subject,
     moments: Any,
     along: FloatArray,
     projections: FloatArray,
-    seconds: float,
+    batch_size: int,
 ) -> Measurement:
-    truth = prepared.truth
-    g = truth.gradient
+    g, expected = truth.gradient, subject.expected
     norm = float(np.linalg.norm(g))
     sums = BlockSums.from_running(moments.block_scalars, moments.block_error)
     values: dict[str, float] = {}
@@ -139,15 +142,14 @@ def _statistics(
         values[name] = estimate.value
         values[f"{name}_se"] = estimate.se
         values[f"{name}_low"], values[f"{name}_high"] = estimate.low, estimate.high
-    expected = expectation(truth, tables, prepared.horizon)
     for prefix, target in (("bias_test", g), ("code_test", expected)):
         test = mean_test(projections, along @ target)
         values[f"{prefix}_max_z"], values[f"{prefix}_p"] = test.max_z, test.p_value
         values[f"{prefix}_directions"] = float(test.directions)
     values["exact_bias"] = float(np.linalg.norm(expected - g))
     values["exact_relative_bias"] = values["exact_bias"] / norm if norm > 0 else np.nan
-    values["seconds"] = seconds
-    values["time_normalised_variance"] = values["variance"] * seconds
+    values["seconds"] = subject.cost.seconds(batch_size)
+    values["time_normalised_variance"] = values["variance"] * values["seconds"]
     maps: dict[str, FloatArray] = {}
     if g.size <= MAP_LIMIT:
         maps["mean_gradient"] = moments.mean
@@ -234,5 +236,6 @@ def warm_up() -> float:
     truth = evaluate(mdp, policy, policy.initial(init="zeros"))
     tables = Tables.build(mdp, sigma=mdp.reward, total=True)
     prepared = Prepared(truth, horizon=1, expected_steps=1.0)
-    measure(prepared, [tables], [Cost(0.0, 0.0)], batch_size=1, replicates=2, seed=0, stream=0)
+    subject = Subject(tables, truth.gradient, Cost(0.0, 0.0))
+    measure(prepared, [subject], batch_size=1, replicates=2, seed=0, stream=0)
     return time.perf_counter() - begin

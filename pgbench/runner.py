@@ -213,9 +213,9 @@ class _Session:
 
     def _measure(self, setting: Setting, prepared: Prepared, cells: list[Cell]) -> None:
         """Measure the cells of a setting, one batch size after the other, all estimators together."""
-        from pgbench.measure import measure, time_estimator
+        from pgbench.measure import Subject, measure
 
-        ready: dict[str, tuple[Any, Any]] = {}
+        ready: dict[str, Subject] = {}
         for cell in cells:
             label = cell.estimator.label
             if label in ready:
@@ -224,7 +224,7 @@ class _Session:
                 tables = estimators()[cell.estimator.name].make(
                     prepared.truth, **cell.estimator.values
                 )
-                ready[label] = (tables, time_estimator(prepared.truth, tables, prepared.horizon))
+                ready[label] = Subject.make(prepared, tables)
             except Exception as error:
                 same = [c for c in cells if c.estimator.label == label]
                 self._record_all(same, "failed", **_failure(error))
@@ -234,8 +234,7 @@ class _Session:
             try:
                 measurements = measure(
                     prepared,
-                    [ready[cell.estimator.label][0] for cell in together],
-                    [ready[cell.estimator.label][1] for cell in together],
+                    [ready[cell.estimator.label] for cell in together],
                     batch_size=batch_size,
                     replicates=self.grid.replicates,
                     seed=self.grid.seed,

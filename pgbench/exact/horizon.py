@@ -30,7 +30,7 @@ def finite_horizon(
     rewards = (pi * mdp.expected_reward).sum(axis=1)
 
     def step(v: FloatArray) -> FloatArray:
-        return rewards + mdp.gamma * (pi * (mdp.transitions @ v).reshape(S, A)).sum(axis=1)
+        return rewards + mdp.gamma * np.einsum("sa,sa->s", pi, (mdp.transitions @ v).reshape(S, A))
 
     for t, v_next in enumerate(descending(step, S, horizon)):
         q = mdp.expected_reward + mdp.gamma * (mdp.transitions @ v_next).reshape(S, A)

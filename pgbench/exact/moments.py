@@ -115,7 +115,8 @@ def _mean_signal(truth: Truth, tables: Tables, signal: FloatArray) -> Any:
     mdp, pi = truth.mdp, truth.pi
 
     def step(x: FloatArray) -> FloatArray:
-        return (pi * (signal + tables.kappa * (mdp.transitions @ x).reshape(pi.shape))).sum(axis=1)  # type: ignore[no-any-return]
+        x_pair = signal + tables.kappa * (mdp.transitions @ x).reshape(pi.shape)
+        return np.einsum("sa,sa->s", pi, x_pair)
 
     return step
 
