@@ -1,0 +1,125 @@
+"""The command line: exit codes, messages, and what is not imported."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from pgbench.__main__ import main
+
+GRID = "name: t\nproblems: corridor\nestimators: [td, reinforce]\nbatch_sizes: [1, 4]\nreplicates: 20\n"
+
+
+@pytest.fixture
+def grid(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "grid.yaml"
+    path.write_text(GRID, encoding="utf-8")
+    return path
+
+
+def test_run_show_and_report(grid, capsys):
+    assert main(["run", "grid.yaml"]) == 0
+    printed = capsys.readouterr()
+    assert "results/t/results.nc: 4 cells measured" in printed.out
+    assert "report: reports/t/index.html" in printed.out
+    assert "compiling kernels" in printed.err
+    assert main(["show", "results/t", "--estimator", "td"]) == 0
+    table = capsys.readouterr().out
+    assert "batch size 4" in table
+    assert "reinforce" not in table
+    assert main(["report", "results/t", "--reports", "elsewhere"]) == 0
+    assert (grid.parent / "elsewhere" / "t" / "index.html").exists()
+
+
+def test_failed_cells_give_exit_code_1(grid, capsys):
+    text = GRID.replace("corridor", "[corridor, {problem: gymnasium, id: No-v0}]")
+    grid.write_text(text, encoding="utf-8")
+    assert main(["run", "grid.yaml", "--no-report"]) == 1
+    assert "4 failed" in capsys.readouterr().out
+    assert main(["check", "grid.yaml"]) == 2
+    assert "cannot make 'No-v0'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "none.yaml"], "none.yaml: cannot be read"),
+        (["run", "grid.yaml", "--threads", "0"], "--threads is 0"),
+        (["run", "grid.yaml", "--threads", "1000"], "threads"),
+        (["run", "grid.yaml", "--output", "grid.yaml"], "cannot be written"),
+        (["show", "nowhere"], "nowhere holds no run"),
+        (["report", "nowhere"], "nowhere holds no run"),
+    ],
+)
+def test_bad_input_gives_exit_code_2_and_one_message(grid, capsys, arguments, message):
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert "Traceback" not in printed.err
+
+
+def test_show_names_what_there_is(grid, capsys):
+    main(["run", "grid.yaml", "--no-report", "--quiet"])
+    assert main(["show", "results/t", "--batch-size", "3"]) == 2
+    assert "must be one of 1, 4" in capsys.readouterr().err
+    assert main(["show", "results/t", "--problem", "taxi"]) == 2
+    assert "there are corridor" in capsys.readouterr().err
+
+
+def test_check_prints_the_plan(grid, capsys):
+    assert main(["check", "grid.yaml"]) == 0
+    printed = capsys.readouterr().out
+    assert "corridor" in printed
+    assert "4 cells" in printed
+
+
+def test_list_shows_everything(capsys):
+    from pgbench.estimators import estimators
+    from pgbench.problems import families
+
+    assert main(["list"]) == 0
+    printed = capsys.readouterr().out
+    for name in [*estimators(), *families(), "softmax", "loglinear"]:
+        assert name in printed
+    assert main(["list", "policies"]) == 0
+    assert "garnet" not in capsys.readouterr().out
+
+
+def test_schema_is_json(capsys):
+    assert main(["schema"]) == 0
+    assert json.loads(capsys.readouterr().out)["title"] == "pgbench grid"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "forbidden"),
+    [
+        (["--help"], {"numpy", "numba", "scipy", "xarray", "seaborn"}),
+        (["check", "grid.yaml"], {"numba", "seaborn", "matplotlib", "xarray", "dask"}),
+        (["list"], {"numba", "seaborn", "matplotlib", "xarray", "dask"}),
+    ],
+)
+def test_light_commands_import_nothing_heavy(grid, arguments, forbidden):
+    code = (
+        "import sys\n"
+        "from pgbench.__main__ import main\n"
+        f"try: main({arguments!r})\n"
+        "except SystemExit: pass\n"
+        f"print('imported:', *sorted({forbidden!r} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=grid.parent
+    )
+    assert done.stdout.splitlines()[-1].strip() == "imported:"
+
+
+def test_a_closed_pipe_is_no_error(grid):
+    done = subprocess.run(
+        f"{sys.executable} -m pgbench schema | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""

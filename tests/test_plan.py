@@ -1,0 +1,71 @@
+"""Settings and cells are identified by their content."""
+
+import numpy as np
+
+from pgbench.grid import parse_grid
+from pgbench.plan import settings
+
+GRID = """
+name: t
+problems: [corridor, {problem: garnet, n_states: [5, 6]}]
+policies: [softmax, loglinear]
+estimators: [td, reinforce]
+batch_sizes: [1, 4]
+replicates: 10
+"""
+
+
+def keys(text):
+    return {
+        (s.problem.label, s.policy.label, cell.estimator.label, cell.batch_size): cell.key
+        for s in settings(parse_grid(text))
+        for cell in s.cells
+    }
+
+
+def test_keys_are_unique_and_do_not_depend_on_order_or_name():
+    base = keys(GRID)
+    assert len(set(base.values())) == len(base) == 3 * 2 * 2 * 2
+    turned = GRID.replace("[td, reinforce]", "[reinforce, td]").replace("[1, 4]", "[4, 1]")
+    turned = turned.replace("[5, 6]", "[6, 5]").replace("name: t", "name: other")
+    assert keys(turned) == base
+
+
+def test_a_longer_grid_keeps_the_keys_it_had():
+    longer = GRID.replace("[td,", "[q_oracle, td,").replace("[1, 4]", "[1, 2, 4]")
+    base, more = keys(GRID), keys(longer)
+    assert {cell: more[cell] for cell in base} == base
+
+
+def test_everything_that_matters_changes_the_key():
+    base = keys(GRID)
+    for change in ("seed: 1", "horizon: 7", "max_horizon: 5", "theta: {scale: 2}"):
+        changed = keys(GRID + change + "\n")
+        assert set(changed.values()).isdisjoint(base.values()), change
+    assert set(keys(GRID.replace("10", "11")).values()).isdisjoint(base.values())
+
+
+def test_streams_are_shared_by_estimators_and_differ_between_settings():
+    streams = {s.label: s.stream for s in settings(parse_grid(GRID))}
+    assert len(set(streams.values())) == len(streams)
+    seeded = {s.label: s.stream for s in settings(parse_grid(GRID + "seed: 3\nhorizon: 9\n"))}
+    assert seeded["corridor × softmax"] == streams["corridor × softmax"]
+
+
+def test_theta_depends_on_the_seed():
+    first = settings(parse_grid(GRID))[0].prepare().truth.theta
+    again = settings(parse_grid(GRID))[0].prepare().truth.theta
+    other = settings(parse_grid(GRID + "seed: 3\n"))[0].prepare().truth.theta
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_a_changed_file_is_another_problem(tmp_path):
+    """The identity of a problem from a file holds the file's bytes."""
+    path = tmp_path / "p.npz"
+    text = GRID.replace("corridor", f"{{problem: file, path: {path}}}")
+    arrays = {"P": np.ones((1, 1, 1)), "r": np.ones((1, 1)), "mu0": np.ones(1), "gamma": 0.5}
+    np.savez(path, **arrays)
+    before = settings(parse_grid(text))[0].key
+    np.savez(path, **{**arrays, "gamma": 0.25})
+    assert settings(parse_grid(text))[0].key != before

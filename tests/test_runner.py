@@ -1,0 +1,284 @@
+"""Runs: the same bytes however they are cut, nothing lost however they end."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import pgbench as pg
+from pgbench import results
+from pgbench.grid import parse_grid
+from pgbench.journal import Journal, OutputError
+from pgbench.kernels.rollout import use_threads
+from pgbench.measure import Subject
+from pgbench.progress import Silent
+from pgbench.runner import Interrupted, execute
+
+GRID = """
+name: t
+problems: [corridor, {problem: garnet, n_states: [4, 30], gamma: 0.8}]
+policies: [softmax, loglinear]
+estimators: [reinforce, baseline_value, {estimator: gae, lam: 0.9, critic_noise: 0.5}]
+batch_sizes: [1, 6, 20]
+replicates: 70
+max_horizon: 40
+"""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The grid run in one go."""
+    return execute(parse_grid(GRID), tmp_path_factory.mktemp("whole"), threads=2)
+
+
+class StopAfter(Silent):
+    """Interrupts a run after some batches of cells, as ^C would."""
+
+    def __init__(self, batches):
+        self.left = batches
+
+    def batch(self, n_cells, steps):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+def test_every_cell_is_measured(whole):
+    assert (whole.measured, whole.reused, whole.failed, whole.skipped) == (54, 0, 0, 0)
+    assert (whole.tree["status"] == 1).all()
+    assert np.isfinite(whole.tree["variance"].values).all()
+
+
+def test_numbers_are_right(whole):
+    """Measured bias of the unbiased and exact bias of the biased agree with the truth."""
+    tree = whole.tree
+    assert float(tree["code_test_p_holm"].min()) > 0.01
+    unbiased = tree["exact_relative_bias"].sel(estimator="reinforce")
+    np.testing.assert_array_less(unbiased, 0.011)
+    biased = tree["exact_relative_bias"].sel(estimator="gae[lam=0.9, critic_noise=0.5]")
+    assert float(biased.min()) > 0.011
+    corridor = tree["objective"].sel(problem="corridor", policy="loglinear")
+    assert float(corridor) < -11.65
+
+
+@pytest.mark.parametrize("options", [{"threads": 1}, {"memory_bytes": 1}, {"memory_bytes": 50_000}])
+def test_threads_and_memory_do_not_change_a_byte(whole, tmp_path, options):
+    other = execute(parse_grid(GRID), tmp_path, **options)
+    use_threads(2)
+    assert results.same_numbers(whole.tree, other.tree) == []
+
+
+def test_another_seed_changes_the_numbers(whole, tmp_path):
+    """The comparison that the tests above rely on can fail."""
+    other = execute(parse_grid(GRID + "seed: 1\n"), tmp_path)
+    different = results.same_numbers(whole.tree, other.tree)
+    assert "/variance" in different
+    assert "/horizon" in different or "/gradient_norm" in different
+
+
+@pytest.mark.parametrize("batches", [1, 4, 17])
+def test_an_interrupted_run_resumes_to_the_same_bytes(whole, tmp_path, batches):
+    grid = parse_grid(GRID)
+    with pytest.raises(Interrupted):
+        execute(grid, tmp_path, progress=StopAfter(batches))
+    partial, notes = results.read(tmp_path / "t")
+    assert notes == []
+    done = int((partial["status"] == 1).sum())
+    assert done == 3 * batches
+    resumed = execute(grid, tmp_path)
+    assert (resumed.measured, resumed.reused) == (54 - done, done)
+    assert results.same_numbers(whole.tree, resumed.tree) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_killed_process_resumes_to_the_same_bytes(whole, tmp_path, number):
+    path = tmp_path / "grid.yaml"
+    path.write_text(GRID, encoding="utf-8")
+    command = [sys.executable, "-m", "pgbench", "run", str(path), "--output", str(tmp_path / "o")]
+    process = subprocess.Popen([*command, "--no-report"], stderr=subprocess.PIPE, text=True)
+    journal = tmp_path / "o" / "t" / "journal.jsonl"
+    deadline = time.monotonic() + 60
+    while not (journal.exists() and b'"cell"' in journal.read_bytes()):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    if number != signal.SIGKILL:
+        assert process.returncode == 130
+        assert f"To resume: python -m pgbench run {path} --output" in stderr
+    else:
+        assert process.returncode == -signal.SIGKILL
+    resumed = execute(parse_grid(GRID), tmp_path / "o")
+    assert resumed.reused > 0
+    assert results.same_numbers(whole.tree, resumed.tree) == []
+
+
+def test_a_finished_run_measures_nothing(whole, tmp_path):
+    again = execute(parse_grid(GRID), whole.directory.parent)
+    assert (again.measured, again.reused) == (0, 54)
+    assert results.same_numbers(whole.tree, again.tree) == []
+
+
+def test_a_longer_grid_adds_and_a_shorter_one_loses_nothing(tmp_path):
+    small = "name: t\nproblems: corridor\nestimators: td\nbatch_sizes: [1, 2]\nreplicates: 20\n"
+    first = execute(parse_grid(small), tmp_path)
+    longer = execute(parse_grid(small.replace("[1, 2]", "[1, 2, 3]")), tmp_path)
+    assert (longer.measured, longer.reused) == (1, 2)
+    np.testing.assert_array_equal(
+        longer.tree["variance"].sel(batch_size=[1, 2]), first.tree["variance"]
+    )
+    shorter = execute(parse_grid(small), tmp_path)
+    assert (shorter.measured, shorter.reused) == (0, 2)
+    assert len(Journal.read(tmp_path / "t").grids) == 3
+
+
+def test_the_order_of_the_grid_does_not_matter(whole, tmp_path):
+    turned = GRID.replace("[1, 6, 20]", "[20, 1, 6]").replace("[4, 30]", "[30, 4]")
+    other = execute(parse_grid(turned), tmp_path).tree
+    assert results.same_numbers(whole.tree, other) != []
+    a, b = (tree.to_dataset().sortby("problem")["rmse"] for tree in (whole.tree, other))
+    assert a.values.tobytes() == b.values.tobytes()
+
+
+def test_failed_cells_keep_their_traceback_and_are_retried(tmp_path, monkeypatch):
+    grid = parse_grid(GRID)
+    make = Subject.make
+
+    def broken(prepared, tables):
+        if tables.total:
+            raise ZeroDivisionError("on purpose")
+        return make(prepared, tables)
+
+    monkeypatch.setattr(Subject, "make", broken)
+    first = execute(grid, tmp_path)
+    assert (first.measured, first.failed) == (36, 18)
+    cell = first.tree.isel(problem=0, policy=0, batch_size=0).sel(estimator="reinforce")
+    assert int(cell["status"]) == results.STATUS.index("failed")
+    assert str(cell["message"].values) == "ZeroDivisionError: on purpose"
+    records = Journal.read(tmp_path / "t").records.values()
+    traces = [r["traceback"] for r in records if r.get("status") == "failed"]
+    assert len(traces) == 18
+    assert all("in broken" in trace for trace in traces)
+    monkeypatch.undo()
+    again = execute(grid, tmp_path)
+    assert (again.measured, again.reused, again.failed) == (18, 36, 0)
+
+
+def test_a_problem_that_cannot_be_built_fails_alone(tmp_path):
+    text = "name: t\nestimators: td\nreplicates: 20\nproblems: [corridor, {problem: gymnasium, id: No-v0}]\n"
+    outcome = execute(parse_grid(text), tmp_path)
+    assert (outcome.measured, outcome.failed) == (1, 1)
+    message = str(outcome.tree["message"].values[1, 0, 0, 0])
+    assert "gymnasium cannot make 'No-v0'" in message
+
+
+def test_combinations_without_sense_are_skipped_with_a_reason(tmp_path):
+    text = (
+        "name: t\nestimators: td\nreplicates: 20\nproblems: [corridor, riverswim]\n"
+        "policies: {policy: loglinear, features: own}\n"
+    )
+    outcome = execute(parse_grid(text), tmp_path)
+    assert (outcome.measured, outcome.skipped, outcome.failed) == (1, 1, 0)
+    assert "has no features of its own" in str(outcome.tree["message"].values[1, 0, 0, 0])
+    assert execute(parse_grid(text), tmp_path).reused == 2
+
+
+def test_a_second_run_at_the_same_time_is_refused(tmp_path):
+    class Second(Silent):
+        message = ""
+
+        def start(self, n_settings, n_cells, work):
+            with pytest.raises(OutputError) as caught:
+                execute(parse_grid(GRID), tmp_path)
+            Second.message = str(caught.value)
+
+    grid = parse_grid("name: t\nproblems: corridor\nestimators: td\nreplicates: 20\n")
+    execute(grid, tmp_path, progress=Second())
+    assert "another run is writing to" in Second.message
+
+
+def test_a_directory_with_something_else_is_refused(tmp_path):
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "thesis.tex").write_text("years of work", encoding="utf-8")
+    with pytest.raises(OutputError, match=r"holds something else \(thesis.tex\)"):
+        execute(parse_grid(GRID), tmp_path)
+    assert sorted(p.name for p in (tmp_path / "t").iterdir()) == ["thesis.tex"]
+
+
+def test_a_file_in_the_way_is_refused(tmp_path):
+    (tmp_path / "o").write_text("a file", encoding="utf-8")
+    with pytest.raises(OutputError, match="cannot be written"):
+        execute(parse_grid(GRID), tmp_path / "o")
+
+
+@pytest.mark.parametrize("damage", ["truncate", "overwrite", "remove"])
+def test_a_damaged_dataset_is_rebuilt_from_the_journal(whole, tmp_path, damage):
+    directory = tmp_path / "t"
+    directory.mkdir()
+    for name in ("journal.jsonl", "results.nc"):
+        (directory / name).write_bytes((whole.directory / name).read_bytes())
+    path = directory / "results.nc"
+    if damage == "truncate":
+        path.write_bytes(path.read_bytes()[:2000])
+    elif damage == "overwrite":
+        path.write_bytes(b"nonsense")
+    else:
+        path.unlink()
+    tree, notes = results.read(directory)
+    assert results.same_numbers(whole.tree, tree) == []
+    assert len(notes) == (damage != "remove")
+
+
+def test_a_full_disk_while_publishing_says_so(whole, tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(xr.DataTree, "to_netcdf", full)
+    with pytest.raises(OutputError, match="No space left on device; the journal is complete"):
+        execute(parse_grid(GRID), whole.directory.parent)
+    monkeypatch.undo()
+    assert results.same_numbers(whole.tree, results.read(whole.directory)[0]) == []
+
+
+def test_the_file_opens_with_plain_xarray(whole):
+    path = whole.directory / "results.nc"
+    with xr.open_dataset(path) as summary:
+        assert summary["variance"].dims == ("problem", "policy", "estimator", "batch_size")
+        assert set(summary.data_vars) == set(results.VARIABLES)
+        assert all(v.attrs["long_name"] for v in summary.data_vars.values())
+        assert summary.attrs["grid"] == GRID
+        assert summary.attrs["seed"] == 0
+    with xr.open_datatree(path) as tree:
+        maps = tree["maps/corridor softmax"]
+        assert maps["mean_gradient"].dims == ("estimator", "batch_size", "parameter")
+        np.testing.assert_allclose(maps["visitation"].values[-1], 0)
+
+
+def test_maps_agree_with_the_summary(whole):
+    maps = whole.tree["maps/garnet[n_states=4, gamma=0.8] softmax"]
+    summary = whole.tree.sel(problem="garnet[n_states=4, gamma=0.8]", policy="softmax")
+    np.testing.assert_allclose(
+        maps["gradient_variance"].sum("parameter"), summary["variance"], rtol=1e-9
+    )
+    np.testing.assert_allclose(np.linalg.norm(maps["gradient"]), summary["gradient_norm"])
+
+
+def test_the_schema_is_enforced(whole):
+    tree = whole.tree.copy()
+    tree["surprise"] = ("problem", np.zeros(3))
+    with pytest.raises(ValueError, match="surprise: unknown"):
+        results.validate(tree)
+
+
+def test_the_api_runs_a_grid_file(tmp_path):
+    path = tmp_path / "grid.yaml"
+    text = "name: t\nproblems: corridor\nestimators: td\nreplicates: 20\n"
+    path.write_text(text, encoding="utf-8")
+    tree = pg.run(path, output=tmp_path / "o")
+    assert isinstance(tree, xr.DataTree)
+    assert float(tree["n_parameters"].values[0, 0]) == 8
