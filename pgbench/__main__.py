@@ -1,4 +1,4 @@
-"""The command line: ``python -m pgbench``. Imports of anything heavy wait until a command needs them."""
+"""The command line, ``python -m pgbench``; nothing heavy is imported before it is needed."""
 
 import argparse
 import sys
@@ -16,7 +16,8 @@ _EPILOG = """exit codes: 0 fine, 1 some cells failed, 2 bad input, 130 interrupt
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pgbench",
-        description="Measure the bias, variance and cost of policy-gradient estimators against exact truth.",
+        description="Measure the bias, variance and cost of policy-gradient estimators"
+        " against exact truth.",
         epilog=_EPILOG,
     )
     parser.add_argument("--version", action="version", version=f"pgbench {__version__}")

@@ -253,12 +253,14 @@ class _Reader:
             return None
         horizon = values.pop("horizon")
         return Grid(
-            **{name: tuple(axis) for name, axis in choices.items()},
-            **values,
+            problems=tuple(choices["problems"]),
+            policies=tuple(choices["policies"]),
+            estimators=tuple(choices["estimators"]),
             batch_sizes=batch_sizes,
             horizon=None if horizon == "auto" else horizon,
             theta=theta,
             text=text,
+            **values,
         )
 
     def value(self, node: _Node, place: str, parameter: Parameter) -> Any:

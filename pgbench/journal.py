@@ -1,8 +1,9 @@
 """The journal: one durable record per finished cell, and the only truth about a run.
 
-``journal.jsonl`` holds a line ``<crc32> <json>`` per record, appended and flushed to disk before the
-cell counts as finished. A line that an interruption cut short is dropped when the journal is next
-opened; lines damaged otherwise are set aside in a copy of the file and everything intact is kept.
+``journal.jsonl`` holds a line ``<crc32> <json>`` per record, appended and flushed to disk before
+the cell counts as finished. A line that an interruption cut short is dropped when the journal is
+next opened; lines damaged otherwise are set aside in a copy of the file and everything intact is
+kept.
 """
 
 import base64
@@ -59,7 +60,7 @@ def _parse(line: bytes) -> Record | None:
 
 
 class Journal:
-    """Records of a run by key, the last one of a key counting, and the file they are appended to."""
+    """Records of a run by key, of which the last counts, and the file they are appended to."""
 
     def __init__(self, path: Path, records: list[Record], notes: list[str]) -> None:
         self.path = path
@@ -82,9 +83,8 @@ class Journal:
         except OSError as error:
             raise OutputError(f"{directory} holds no run: {path.name}: {error.strerror}") from error
         records, damaged = _split(data)
-        if not records or records[0] != HEADER:
-            if not any(record.get("kind") == "cell" for record in records) and data:
-                raise OutputError(f"{path} is not a journal of pgbench; it is left as it is")
+        if HEADER not in records and not any(r.get("kind") == "cell" for r in records):
+            raise OutputError(f"{path} is not a journal of pgbench; it is left as it is")
         notes = [f"{path}: line {number} is damaged, its cell runs again" for number in damaged]
         return cls(path, records, notes)
 
@@ -131,7 +131,8 @@ class Journal:
         except OSError as error:
             os.ftruncate(descriptor, size)
             raise OutputError(
-                f"{self.path} cannot be written: {error.strerror}; everything finished so far is kept"
+                f"{self.path} cannot be written: {error.strerror};"
+                " everything finished so far is kept"
             ) from error
         finally:
             os.close(descriptor)
@@ -143,7 +144,7 @@ class Journal:
 
 
 def _split(data: bytes) -> tuple[list[Record], list[int]]:
-    """Intact records, and the numbers of damaged lines; a last line without a newline is neither."""
+    """Intact records, and the numbers of damaged lines; a last line cut short is neither."""
     lines = data.split(b"\n")[:-1]
     parsed = [_parse(line) for line in lines]
     return [r for r in parsed if r is not None], [i + 1 for i, r in enumerate(parsed) if r is None]

@@ -104,7 +104,7 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def print_plan(grid: Grid) -> bool:
-    """Print what running a grid means: settings, cells, steps, memory, time; False if any cannot be built."""
+    """Print settings, cells, steps, memory and time of a grid; False if any cannot be built."""
     console = _console()
     table = _table("plan", "problem", "policy", "S", "A", "d", "γ", "horizon", "cells", "steps")
     steps = seconds = memory = 0.0

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.exact.horizon import truncated_gradient
+from pgbench.exact.linear import SolveError
 from pgbench.exact.moments import expectation
 from pgbench.exact.optimum import optimal_value
-from pgbench.exact.linear import SolveError
 from pgbench.exact.values import Truth, evaluate
 from pgbench.plan import Prepared
 from pgbench.problems import FiniteMDP
-from pgbench.sampling import MEMORY_BYTES, BLOCK, bytes_per_replicate, gradient_blocks
+from pgbench.sampling import BLOCK, MEMORY_BYTES, bytes_per_replicate, gradient_blocks
 from pgbench.statistics import BlockSums, directions, mean_test, n_blocks, summarise
 from pgbench.tables import Tables
 
@@ -30,7 +30,7 @@ OPTIMUM_LIMIT = 20_000
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """The numbers of one cell, by the names of ``results.VARIABLES``, and its per-coordinate maps."""
+    """Numbers by the names of ``results.VARIABLES``, and arrays by those of ``results.MAPS``."""
 
     values: Mapping[str, float]
     maps: Mapping[str, FloatArray]

@@ -137,12 +137,12 @@ def settings(grid: Grid) -> list[Setting]:
 
 
 def work(setting: Setting, cells: list[Cell], horizon: int | None = None) -> float:
-    """Environment steps that the cells' trajectories take at most; cells of one batch size share them."""
-    gamma = setting.problem.values.get("gamma")
+    """About how many environment steps the cells take; cells of one batch size share them."""
+    gamma: Any = setting.problem.values.get("gamma")
     if horizon is None:
         horizon = setting.grid.horizon
     if horizon is None:
-        known = isinstance(gamma, float) and 0 < gamma < 1
-        horizon = int(np.ceil(np.log(0.01) / np.log(gamma))) if known else 200
+        discounting = isinstance(gamma, float) and 0 < gamma < 1
+        horizon = int(np.ceil(np.log(0.01) / np.log(float(gamma)))) if discounting else 200
         horizon = min(horizon, setting.grid.max_horizon)
     return float(horizon * setting.grid.replicates * sum({cell.batch_size for cell in cells}))

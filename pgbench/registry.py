@@ -34,9 +34,8 @@ def _scan(package: str, kind: type[Any]) -> dict[str, Any]:
         m.name for m in pkgutil.iter_modules(importlib.import_module(package).__path__)
     ):
         for value in vars(importlib.import_module(f"{package}.{module}")).values():
-            if isinstance(value, kind):
-                if records.setdefault(value.name, value) is not value:
-                    raise ValueError(f"two records of {package} are called {value.name!r}")
+            if isinstance(value, kind) and records.setdefault(value.name, value) is not value:
+                raise ValueError(f"two records of {package} are called {value.name!r}")
     return records
 
 

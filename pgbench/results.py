@@ -5,7 +5,7 @@ The root holds the summary with dimensions ``problem, policy, estimator, batch_s
 dataset is checked against it before it is written, and the README's table is made from it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -250,14 +250,15 @@ def _maps(setting: Setting, records: Mapping[str, Any]) -> xr.Dataset | None:
 def validate(tree: xr.DataTree) -> None:
     """Check names, dimensions and attributes against the schema; ValueError lists what differs."""
     errors = []
-    for name in sorted(set(tree.data_vars) ^ set(VARIABLES)):
+    for name in sorted(set(map(str, tree.data_vars)) ^ set(VARIABLES)):
         errors.append(f"{name}: {'unknown' if name in tree.data_vars else 'missing'}")
     groups: list[tuple[xr.DataTree, Mapping[str, Variable]]] = [(tree, VARIABLES)]
     if "maps" in tree.children:
         groups += [(node, MAPS) for node in tree["maps"].children.values()]
     for node, schema in groups:
-        for name, array in node.data_vars.items():
-            variable = schema.get(str(name))
+        for key, array in node.data_vars.items():
+            name = str(key)
+            variable = schema.get(name)
             if variable is None:
                 errors.append(f"{node.path}: {name}: unknown")
             elif array.dims != variable.dims:
@@ -310,7 +311,7 @@ def read(directory: Path) -> tuple[xr.DataTree, list[str]]:
 
 
 def same_numbers(a: xr.DataTree, b: xr.DataTree) -> list[str]:
-    """Names of reproducible variables and coordinates that differ in any byte between two datasets."""
+    """Names of reproducible variables and coordinates that differ in any byte."""
     differing = []
     paths = sorted({node.path for tree in (a, b) for node in tree.subtree})
     for path in paths:
@@ -319,7 +320,7 @@ def same_numbers(a: xr.DataTree, b: xr.DataTree) -> list[str]:
         except KeyError:
             differing.append(path)
             continue
-        names: Iterable[Any] = sorted({*left.variables, *right.variables}, key=str)
+        names: list[Any] = sorted({*left.variables, *right.variables}, key=str)
         for name in names:
             if path == "/" and name in VARIABLES and not VARIABLES[name].reproducible:
                 continue

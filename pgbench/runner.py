@@ -1,4 +1,4 @@
-"""Run a grid: plan, skip what is finished, measure the rest, keep every record, publish the dataset."""
+"""Run a grid: skip what is finished, measure the rest, keep every record, publish the dataset."""
 
 import os
 import platform
@@ -212,7 +212,7 @@ class _Session:
         )
 
     def _measure(self, setting: Setting, prepared: Prepared, cells: list[Cell]) -> None:
-        """Measure the cells of a setting, one batch size after the other, all estimators together."""
+        """Measure the cells of a setting, one batch size at a time, all estimators together."""
         from pgbench.measure import Subject, measure
 
         ready: dict[str, Subject] = {}
@@ -355,7 +355,8 @@ def _claimed(directory: Path) -> Iterator[None]:
         foreign = [p.name for p in directory.iterdir() if p.name != LOCK_NAME]
         if foreign and JOURNAL_NAME not in foreign:
             raise OutputError(
-                f"{directory} holds something else ({sorted(foreign)[0]}); choose another output or name"
+                f"{directory} holds something else ({sorted(foreign)[0]});"
+                " choose another --output or name"
             )
         lock = FileLock(directory / LOCK_NAME)
         lock.acquire(timeout=0)

@@ -87,11 +87,11 @@ def gradient_blocks(
     mdp, policy, theta = truth.mdp, truth.policy, truth.theta
     sampler = make_sampler(mdp.mu0, truth.pi, mdp.successor, mdp.probability, mdp.terminal)
     stacked = EstimatorTables(
-        *(
-            np.stack([getattr(t, name).ravel() for t in tables])
-            for name in ("sigma", "kappa", "beta", "delta")
-        ),
-        np.array([t.total for t in tables]),
+        sigma=np.stack([t.sigma.ravel() for t in tables]),
+        kappa=np.stack([t.kappa.ravel() for t in tables]),
+        beta=np.stack([t.beta.ravel() for t in tables]),
+        delta=np.stack([t.delta.ravel() for t in tables]),
+        total=np.array([t.total for t in tables]),
     )
     streams = Streams(np.uint64(seed), np.uint64(stream), batch_size)
     fitting = memory_bytes // bytes_per_replicate(mdp, len(tables))

@@ -1,9 +1,10 @@
 """From replicate gradients to bias, variance and their uncertainty.
 
 R independent replicates ĝ_1..ĝ_R ∈ R^d against the exact gradient g, cut into K ≤ 32 contiguous
-blocks. Every statistic of the summary is a function of block sums, and its standard error comes from
-leaving out one block at a time (Efron & Stein 1981; Shao & Tu 1995, Section 2.3). Intervals are 95 %
-Student intervals with K - 1 degrees of freedom, on the logarithm where a quantity is positive.
+blocks. Every statistic of the summary is a function of block sums, and its standard error comes
+from leaving out one block at a time (Efron & Stein 1981; Shao & Tu 1995, Section 2.3). Intervals
+are 95 % Student intervals with K - 1 degrees of freedom, on the logarithm where a quantity is
+positive.
 """
 
 from collections.abc import Callable, Mapping
@@ -56,7 +57,8 @@ class BlockSums:
         """From the (K, 5) and (K, d) arrays of ``kernels.running.RunningMoments``."""
         # einsum, not BLAS: the sums must not depend on a library's number of threads.
         gram = np.einsum("id,jd->ij", block_error, block_error)
-        return cls(*(np.ascontiguousarray(column) for column in block_scalars.T), gram=gram)
+        count, error, cosine, ascents, steps = np.ascontiguousarray(block_scalars.T)
+        return cls(count, error, cosine, ascents, steps, gram)
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,7 +234,7 @@ def mean_test(projections: FloatArray, expected: FloatArray) -> MeanTest:
 
 
 def holm(p_values: ArrayLike) -> FloatArray:
-    """Holm's adjusted p-values of an array of any shape; NaN entries are not tests. (Holm 1979)"""
+    """Adjusted p-values of an array of any shape; NaN entries are not tests (Holm 1979)."""
     p = np.asarray(p_values, np.float64)
     adjusted = np.full(p.shape, np.nan)
     valid = np.isfinite(p)

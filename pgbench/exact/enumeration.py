@@ -45,11 +45,13 @@ def trajectories(truth: Truth, horizon: int) -> Iterator[tuple[float, list[int],
 
 def enumerated_moments(truth: Truth, tables: Tables, horizon: int) -> Moments:
     """Exact mean and variance of a one-trajectory estimate as a sum over all trajectories."""
-    flat = [t.ravel() for t in (tables.sigma, tables.kappa, tables.beta, tables.delta)]
+    sigma, kappa, beta, delta = (
+        table.ravel() for table in (tables.sigma, tables.kappa, tables.beta, tables.delta)
+    )
     probabilities, weights = [], []
     for probability, pairs, slots in trajectories(truth, horizon):
         probabilities.append(probability)
-        weights.append(reference.weights(*flat, tables.total, pairs, slots))
+        weights.append(reference.weights(sigma, kappa, beta, delta, tables.total, pairs, slots))
     table = np.array(weights).reshape(-1, truth.mdp.n_states, truth.mdp.n_actions)
     gradients = truth.policy.pull_back(truth.theta, table)
     p = np.array(probabilities)

@@ -4,8 +4,8 @@
     natural gradient = F†∇J, the solution of least norm  (Kakade 2001; Bagnell & Schneider 2003)
 
 F is singular for softmax policies: adding a constant to the logits of a state changes nothing. The
-least-norm solution has no component along such directions. Up to ``DENSE_LIMIT`` parameters F† comes
-from a least-squares problem in √(ρπ) ψ, which does not square the condition number; beyond, from
+least-norm solution has no component along such directions. Up to ``DENSE_LIMIT`` parameters F†
+comes from the singular values of √(ρπ) ψ, which does not square the condition number; beyond, from
 conjugate gradients on F-vector products, which never form F.
 """
 

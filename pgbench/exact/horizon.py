@@ -22,7 +22,10 @@ FloatArray = NDArray[np.float64]
 def finite_horizon(
     mdp: FiniteMDP, pi: FloatArray, horizon: int
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """V_H (S,), Q_H (S, A), d_H (S,) and the (S, A) weights of ∇J_H; memory O(S·√H), time O(nnz·H)."""
+    """V_H (S,), Q_H (S, A), d_H (S,) and the (S, A) weights of ∇J_H.
+
+    Takes O(S·√H) memory and O(nnz(P)·H) time.
+    """
     S, A = pi.shape
     visitation, weights = np.zeros(S), np.zeros((S, A))
     q_first = np.zeros((S, A))
@@ -100,7 +103,7 @@ def _bisect(excess: Callable[[int], float], low: int, high: int) -> int:
 
 
 def occupancies(mdp: FiniteMDP, pi: FloatArray, carry: FloatArray | float) -> Iterator[FloatArray]:
-    """E[D_t 1(s_t = s)] over states that are not terminal, t = 0, 1, ...; D_{t+1} = carry(s,a) D_t."""
+    """E[D_t 1(s_t = s)], t = 0, 1, ..., with D_{t+1} = carry(s,a) D_t; zero on terminal states."""
     forward = mdp.transitions.T.tocsr()
     live = ~mdp.terminal
     weights = pi * carry

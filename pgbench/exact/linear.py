@@ -49,8 +49,9 @@ class Resolvent:
         size = max(self._norm(x, transposed), np.finfo(float).tiny)
         if not bound <= RELATIVE_TOLERANCE * size:
             raise SolveError(
-                f"the solution of {x.size} linear equations has relative error up to {bound / size:.1e},"
-                f" more than {RELATIVE_TOLERANCE:g}; is gamma = {self.gamma:g} too close to 1?"
+                f"the solution of {x.size} linear equations has relative error up to"
+                f" {bound / size:.1e}, more than {RELATIVE_TOLERANCE:g};"
+                f" is gamma = {self.gamma:g} too close to 1?"
             )
         return x, float(bound)
 

@@ -130,8 +130,11 @@ def _moment_matrices(truth: Truth, tables: Tables) -> list[sparse.csr_array]:
     rows = np.arange(0, n_pairs * B + 1, B)
     matrices = []
     for i in range(3):
+        # A copy, because adding up duplicates works in place.
         matrix = sparse.csr_array(
-            ((p * sigma**i).ravel(), mdp.successor.ravel(), rows), shape=(n_pairs, mdp.n_states)
+            ((p * sigma**i).ravel(), mdp.successor.ravel(), rows),
+            shape=(n_pairs, mdp.n_states),
+            copy=True,
         )
         matrix.sum_duplicates()
         matrices.append(matrix)

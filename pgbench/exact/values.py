@@ -39,7 +39,7 @@ class Truth:
     v, q
         (S,) and (S, A) float64, unit reward; with a horizon the values with H steps to go.
     visitation
-        (S,) float64, unnormalised d(s) = Σ_t γ^t Pr(s_t = s), t < H, over states that are not terminal.
+        (S,) float64, unnormalised d(s) = Σ_{t<H} γ^t Pr(s_t = s); zero on terminal states.
     objective
         J(θ), or J_H(θ), unit reward.
     weights
@@ -47,7 +47,8 @@ class Truth:
     gradient
         (d,) float64, ∇J or ∇J_H, reward per unit of θ.
     error_bound
-        Bound on max |V - V*| from the residual, unit reward; 0 with a horizon, where nothing is solved.
+        Bound on the largest error of V from the residual, unit reward; 0 with a horizon, where no
+        system is solved.
     """
 
     mdp: FiniteMDP

@@ -1,4 +1,4 @@
-"""Compiled kernels: random streams, alias tables, rollouts, running moments; and the plain reference.
+"""Compiled kernels: random streams, alias tables, rollouts, running moments; and a reference.
 
 Only this package imports numba, and it needs nothing else but numpy. Compiled code is kept on disk
 in a directory keyed by a hash of the kernel sources and of the versions that produced it, because
@@ -40,7 +40,7 @@ def _use(directory: Path) -> None:
     os.environ["NUMBA_CACHE_DIR"] = str(directory)
     import numba
 
-    numba.config.CACHE_DIR = str(directory)
+    numba.config.CACHE_DIR = str(directory)  # type: ignore[attr-defined]
     if inherited is None:
         del os.environ["NUMBA_CACHE_DIR"]
     else:

@@ -16,7 +16,7 @@ class Sampler(NamedTuple):
     """Everything a rollout draws from, as flat arrays.
 
     start (K,), action (S·A,), slot (S·A·B,) uint64 packed alias tables of the start distribution,
-    of π and of the transitions; start_state (K,) int32; successor (S·A·B,) int32; terminal (S,) bool.
+    of π and of the transitions; start_state (K,) and successor (S·A·B,) int32; terminal (S,) bool.
     """
 
     start: np.ndarray
@@ -46,7 +46,7 @@ def make_sampler(mu0, pi, successor, probability, terminal) -> Sampler:
 
 @njit(cache=True)
 def alias_table(probability):
-    """Packed alias table (rows·n,) uint64 of a (rows, n) table of distributions, by Vose's method."""
+    """Packed alias table (rows·n,) uint64 of (rows, n) distributions, by Vose's method."""
     rows, n = probability.shape
     packed = np.empty(rows * n, np.uint64)
     scaled, small, large = np.empty(n), np.empty(n, np.int64), np.empty(n, np.int64)

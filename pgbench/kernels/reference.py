@@ -1,9 +1,10 @@
 """The same trajectories and weights in plain Python: slow, short, and the oracle of the kernels.
 
-Nothing here is compiled; integers are Python's own. A test compares it with the kernels bit for bit.
+Nothing here is compiled; integers are Python's own. Tests compare it with the kernels bit for bit.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,7 @@ def _draw(table: NDArray[np.uint64], first: int, n: int, u: int) -> int:
 
 
 def trajectory(
-    sampler: tuple[NDArray[np.generic], ...],
+    sampler: Any,
     seed: int,
     stream: int,
     batch_size: int,
@@ -60,23 +61,23 @@ def trajectory(
     index: int,
     horizon: int,
 ) -> tuple[list[int], list[int]]:
-    """Flat (s, a) and (s, a, slot) indices of one trajectory; ``sampler`` as in kernels.alias.Sampler."""
+    """Flat (s, a) and (s, a, slot) indices of one trajectory; for sampler see kernels.alias."""
     start, start_state, action, slot, successor, terminal = sampler
     n_actions = action.size // terminal.size
     n_slots = slot.size // action.size
     generator = list(philox4x64((index, replicate, batch_size, 0), (seed, stream)))
     word = xoshiro256pp(generator)
     k = (word >> 32) * start_state.size >> 32
-    entry = int(start[k])  # type: ignore[arg-type]
+    entry = int(start[k])
     k = k if word & _LOW < entry & _LOW else entry >> 32
-    s = int(start_state[k])  # type: ignore[arg-type]
+    s = int(start_state[k])
     pairs: list[int] = []
     slots: list[int] = []
     while len(pairs) < horizon and not terminal[s]:
         word = xoshiro256pp(generator)
-        pairs.append(_draw(action, s * n_actions, n_actions, word >> 32))  # type: ignore[arg-type]
-        slots.append(_draw(slot, pairs[-1] * n_slots, n_slots, word & _LOW))  # type: ignore[arg-type]
-        s = int(successor[slots[-1]])  # type: ignore[arg-type]
+        pairs.append(_draw(action, s * n_actions, n_actions, word >> 32))
+        slots.append(_draw(slot, pairs[-1] * n_slots, n_slots, word & _LOW))
+        s = int(successor[slots[-1]])
     return pairs, slots
 
 

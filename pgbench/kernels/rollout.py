@@ -51,7 +51,7 @@ def use_threads(n: int | None) -> int:
 
 @njit(cache=True)
 def _simulate(sampler, streams, replicate, trajectory, n_lanes, pair, slot, alive):
-    """Fill ``pair`` and ``slot`` (horizon, LANES) for consecutive trajectories; count steps in ``alive``.
+    """Simulate consecutive trajectories into ``pair`` and ``slot`` (horizon, LANES) int32.
 
     The first lane is ``trajectory`` of ``replicate``; lanes run on into the next replicates.
     ``alive`` (LANES,) int64 receives the number of steps of each lane. Returns the longest of them.
@@ -171,8 +171,8 @@ def weight_tables(sampler, tables, streams, first, horizon, weights, steps):
 def trajectories(sampler, streams, first, pair, slot, steps):
     """Record replicates ``first``, ... as they are simulated.
 
-    ``pair`` and ``slot`` (replicates, batch, horizon) int32 receive flat indices (s, a) and (s, a, k);
-    entries beyond ``steps`` (replicates, batch) int64 belong to no step.
+    ``pair`` and ``slot`` (replicates, batch, horizon) int32 receive flat indices (s, a) and
+    (s, a, k); entries beyond ``steps`` (replicates, batch) int64 belong to no step.
     """
     n_replicates, batch_size, horizon = pair.shape
     for r in prange(n_replicates):

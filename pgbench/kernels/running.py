@@ -33,7 +33,7 @@ def empty_moments(d: int, n_blocks: int) -> RunningMoments:
 
 @njit(cache=True)
 def add_replicates(moments, gradients, steps, truth, first, n_replicates):
-    """Add replicates ``first``, ``first + 1``, ... of ``n_replicates`` with gradients (m, d), steps (m,).
+    """Add replicates ``first``, ``first + 1``, ... with gradients (m, d) and steps (m,).
 
     (Welford 1962; the loop is sequential in r, so the sums do not depend on how calls are cut.)
     """

@@ -42,7 +42,7 @@ class Policy(ABC):
 
     @abstractmethod
     def push_forward(self, theta: FloatArray, direction: FloatArray) -> FloatArray:
-        """Directional derivative of log π along ``direction`` (d,), shape (S, A); the transpose of pull_back."""
+        """Derivative of log π along ``direction`` (d,), shape (S, A): pull_back's transpose."""
 
     def initial(self, seed: int = 0, init: str = "normal", scale: float = 1.0) -> FloatArray:
         """A starting θ (d,): ``scale`` times standard normals drawn from ``seed``, or zeros."""
@@ -53,7 +53,7 @@ class Policy(ABC):
         raise ValueError(f"init is {init!r}, must be normal or zeros")
 
     def check(self, theta: Any) -> FloatArray:
-        """θ as a float64 vector, or ValueError naming its shape or its first value that is not finite."""
+        """θ as a float64 vector; ValueError names a wrong shape or a value that is not finite."""
         array = np.asarray(theta, dtype=np.float64)
         if array.shape != (self.n_parameters,):
             raise ValueError(f"theta has shape {array.shape}, must be ({self.n_parameters},)")

@@ -1,4 +1,4 @@
-"""Problems: finite Markov decision processes built from arrays, files, by name, or from Gymnasium."""
+"""Problems: finite Markov decision processes from arrays, files, by name, or from Gymnasium."""
 
 from typing import Any
 

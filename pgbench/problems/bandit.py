@@ -14,7 +14,7 @@ def bandit(
     gamma: Discount = 1.0,
     seed: Seed = 0,
 ) -> FiniteMDP:
-    """Bernoulli bandit: arm a pays 1 with probability p_a ~ U[0, 1], else 0; then the episode ends."""
+    """Bernoulli bandit: arm a pays 1 with probability p_a ~ U[0, 1], else 0, once."""
     p = np.random.default_rng(seed).random(n_actions)
     probability = np.zeros((2, n_actions, 2))
     probability[0] = np.stack([p, 1 - p], axis=1)

@@ -55,6 +55,6 @@ class Family:
         return (self.maker.__doc__ or "").strip().splitlines()[0]
 
     def make(self, **given: Any) -> FiniteMDP:
-        """The problem with these parameters; ValueError lists everything that is wrong with them."""
+        """The problem with these parameters; ValueError lists all that is wrong with them."""
         values = bind(self.name, self.parameters, given)
         return replace(self.maker(**values), name=label(self.name, self.parameters, values))

@@ -1,17 +1,19 @@
 """The finite Markov decision process: an immutable, validated record.
 
-States ``s ∈ {0..S-1}``, actions ``a ∈ {0..A-1}``. Each pair (s, a) has up to B *slots*; slot k holds
-a successor state, its probability and the reward paid on that transition. Unused slots have
+States ``s ∈ {0..S-1}``, actions ``a ∈ {0..A-1}``. Each pair (s, a) has up to B *slots*; a slot
+holds a successor state, its probability and the reward paid on that transition. Unused slots have
 probability 0. Two slots may name the same successor with different rewards, which is how a random
 reward is written. A terminal state ends the episode: nothing is paid or scored in it.
 """
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Self
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -76,7 +78,8 @@ class FiniteMDP:
         terminal = np.zeros(S, bool) if self.terminal is None else np.array(self.terminal)
         if terminal.shape != (S,) or terminal.dtype != bool:
             raise ProblemError(
-                f"terminal has shape {terminal.shape} and dtype {terminal.dtype}, must be ({S},) bool"
+                f"terminal has shape {terminal.shape} and dtype {terminal.dtype},"
+                f" must be ({S},) bool"
             )
         if terminal.any():
             probability[terminal], reward[terminal] = 0.0, 0.0
@@ -176,14 +179,15 @@ class FiniteMDP:
 
     @classmethod
     def from_npz(cls, path: str | Path, gamma: float | None = None) -> Self:
-        """An MDP from an ``.npz`` file with either P, r, mu0 or successor, probability, reward, mu0.
+        """An MDP from an ``.npz`` file with P, r, mu0 or successor, probability, reward, mu0.
 
         The file may also hold ``gamma``, ``terminal`` and ``features``; ``gamma`` given here wins.
         """
         try:
             with np.load(path, allow_pickle=False) as data:
                 arrays = {key: data[key] for key in data.files}
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, EOFError, BadZipFile, zlib.error, TypeError) as error:
+            # TypeError: a plain .npy array is no context manager.
             raise ProblemError(f"{path} is not a readable .npz file: {error}") from error
         discount = arrays.pop("gamma", None) if gamma is None else gamma
         arrays.pop("gamma", None)
@@ -233,7 +237,8 @@ class FiniteMDP:
         live = np.repeat(~self.terminal, A)
         data = (self.probability.reshape(S * A, B) * live[:, None]).ravel()
         rows = np.arange(0, S * A * B + 1, B)
-        matrix = sparse.csr_array((data, self.successor.ravel(), rows), shape=(S * A, S))
+        # A copy, because adding up duplicates works in place.
+        matrix = sparse.csr_array((data, self.successor.ravel(), rows), shape=(S * A, S), copy=True)
         matrix.sum_duplicates()
         matrix.eliminate_zeros()
         return matrix
@@ -275,8 +280,8 @@ class FiniteMDP:
         trapped = np.setdiff1d(np.arange(S), reached)
         if trapped.size:
             raise ProblemError(
-                f"gamma is 1 but state {trapped[0]} ({trapped.size} in all) never reaches a terminal"
-                " state; use gamma < 1 or make every state lead to a terminal one"
+                f"gamma is 1 but state {trapped[0]} ({trapped.size} in all) never reaches a"
+                " terminal state; use gamma < 1 or make every state lead to a terminal one"
             )
 
 
@@ -334,7 +339,8 @@ def _successors(values: ArrayLike, shape: tuple[int, int, int]) -> NDArray[np.in
     array = np.asarray(values)
     if array.shape != shape or not np.issubdtype(array.dtype, np.integer):
         raise ProblemError(
-            f"successor has shape {array.shape} and dtype {array.dtype}, must be integers of shape {shape}"
+            f"successor has shape {array.shape} and dtype {array.dtype},"
+            f" must be integers of shape {shape}"
         )
     bad = np.argwhere((array < 0) | (array >= shape[0]))
     if bad.size:
@@ -357,4 +363,6 @@ def _normalise(name: str, table: FloatArray) -> None:
         place = tuple(int(i) for i in off[0])
         where = f"{name}{list(place)}" if place else name
         raise ProblemError(f"{where} sums to {float(total[..., 0][place]):.12g}, must sum to 1")
-    table /= total
+    # Only where needed, so that a record written and read back is the same to the last bit.
+    inexact = np.abs(total[..., 0] - 1) > 1e-14
+    table[inexact] /= total[inexact]

@@ -32,7 +32,7 @@ def gridworld(
     pit_cell = (size // 2) * size + size // 2 if pit and size >= 4 else -1
     inner = cells[(row > 0) & (column < size - 1) & (cells != pit_cell)]
     blocked = np.zeros(size * size, bool)
-    blocked[rng.permutation(inner)[: int(round(walls * inner.size))]] = True
+    blocked[rng.permutation(inner)[: round(walls * inner.size)]] = True
 
     target = np.empty((size * size, 4), np.int64)
     for a, (dr, dc) in enumerate(_MOVES):

@@ -13,7 +13,7 @@ def riverswim(
     n_states: Annotated[int, Range(3), "number of states along the river"] = 6,
     gamma: Discount = 0.95,
 ) -> FiniteMDP:
-    """RiverSwim: left is certain and pays 5/1000 at the bank, right is hard and pays 1 at the far end.
+    """RiverSwim: left is sure and pays a little at the bank, right is hard and pays 1 at the top.
 
     Right from the bottom: stay 0.4, up 0.6; from the middle: back 0.05, stay 0.6, up 0.35; at the
     top: back 0.4, stay 0.6. Rewards depend on (s, a): r(0, left) = 5/1000, r(S-1, right) = 1.

@@ -1,0 +1,126 @@
+"""What estimators declare about themselves, and whether a run agrees."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pgbench.estimators import estimators
+from pgbench.grid import Grid, GridError, parse_grid
+
+if TYPE_CHECKING:
+    from xarray import Dataset
+
+LEVEL = 0.05
+"""Level of every test of the report."""
+
+HORIZON = frozenset({"truncation", "tail"})
+"""Causes of bias that vanish as the horizon grows."""
+
+_ROUNDING = 1e-7
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One estimator of a run: what it declares and what was seen.
+
+    causes
+        Declared causes of bias, or None where the estimator is not known here.
+    cells, tested, rejected
+        Numbers of measured cells, of cells whose bias was tested and of those that reject.
+    exact_bias
+        Largest exact relative bias over the settings; NaN if there is none.
+    code_p
+        Smallest Holm p-value of the code check; NaN if no cell was tested.
+    objection
+        Why it does not behave as declared, or nothing.
+    """
+
+    label: str
+    causes: tuple[str, ...] | None
+    cells: int
+    tested: int
+    rejected: int
+    exact_bias: float
+    code_p: float
+    objection: str
+
+    @property
+    def biased(self) -> bool:
+        """Whether a bias is declared that a longer horizon does not remove."""
+        return bool(set(self.causes or ()) - HORIZON)
+
+
+def read_back(summary: "Dataset") -> Grid | None:
+    """The grid stored with a dataset, or None if it is not one that this version reads."""
+    try:
+        return parse_grid(str(summary.attrs.get("grid", "")))
+    except GridError:
+        return None
+
+
+def declared_causes(summary: "Dataset") -> dict[str, tuple[str, ...] | None]:
+    """Declared causes of bias by estimator label; None for estimators that are not known."""
+    causes: dict[str, tuple[str, ...] | None] = dict.fromkeys(map(str, summary["estimator"].values))
+    grid = read_back(summary)
+    known = estimators()
+    for choice in grid.estimators if grid else ():
+        if choice.label in causes and choice.name in known:
+            causes[choice.label] = known[choice.name].causes(**choice.values)
+    return causes
+
+
+def declared_biased(summary: "Dataset") -> dict[str, bool]:
+    """Whether an estimator declares a bias that a longer horizon does not remove, by label."""
+    return {
+        label: bool(set(causes or ()) - HORIZON)
+        for label, causes in declared_causes(summary).items()
+    }
+
+
+def verdicts(summary: "Dataset") -> list[Verdict]:
+    """What was seen of every estimator, in the order of the grid."""
+    return [
+        _verdict(summary.isel(estimator=i), label, causes)
+        for i, (label, causes) in enumerate(declared_causes(summary).items())
+    ]
+
+
+def _verdict(own: "Dataset", label: str, causes: tuple[str, ...] | None) -> Verdict:
+    values = {str(name): array.values for name, array in own.data_vars.items()}
+    bias_p, code_p = values["bias_test_p_holm"], values["code_test_p_holm"]
+    exact = values["exact_relative_bias"]
+    tested = np.isfinite(bias_p)
+    return Verdict(
+        label=label,
+        causes=causes,
+        cells=int((values["status"] == 1).sum()),
+        tested=int(tested.sum()),
+        rejected=int((bias_p[tested] < LEVEL).sum()),
+        exact_bias=float(exact[np.isfinite(exact)].max(initial=-np.inf))
+        if np.isfinite(exact).any()
+        else np.nan,
+        code_p=float(code_p[np.isfinite(code_p)].min()) if np.isfinite(code_p).any() else np.nan,
+        objection=_objection(values, causes),
+    )
+
+
+def _objection(values: Mapping[str, "np.ndarray"], causes: tuple[str, ...] | None) -> str:
+    code_p = values["code_test_p_holm"]
+    wrong = int((code_p < LEVEL).sum())
+    if wrong:
+        cells = "cell" if wrong == 1 else "cells"
+        return f"its mean is not its own exact expectation in {wrong} {cells}"
+    if causes is None or set(causes) - HORIZON:
+        return ""
+    exact = values["exact_relative_bias"]
+    allowed = np.full(exact.shape[:2], _ROUNDING)
+    for cause in causes:
+        allowed = allowed + values[f"{cause}_bias"]
+    if (exact > allowed[..., None] * (1 + _ROUNDING)).any():
+        return "its exact bias is larger than the horizon explains"
+    unexplained = ~np.isfinite(exact) & (values["bias_test_p_holm"] < LEVEL)
+    if not causes and unexplained.any():
+        return f"it is biased in {int(unexplained.sum())} cells and declares no bias"
+    return ""

@@ -1,0 +1,213 @@
+"""Grids of panels: which settings are drawn, where the panels and the legend lie, how they are saved."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from pgbench.report.style import Style, problem_titles, styles, wrapped
+
+if TYPE_CHECKING:
+    from xarray import Dataset
+
+FloatArray = NDArray[np.float64]
+Place = tuple[int, int]
+
+COLUMNS = 6
+ROWS = 4
+WIDTHS = (4.6, 4.0, 3.3, 2.7, 2.25, 2.0)
+"""Width in inches of a panel, by the number of columns."""
+
+
+class NothingToDraw(ValueError):
+    """A figure that a run has no data for; the message is a sentence that says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A figure, how to read it, and a description for those who do not see it."""
+
+    figure: Figure
+    caption: str
+    alt: str
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A statistic with its 95 % interval, arrays of one shape."""
+
+    value: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+    @classmethod
+    def of(cls, summary: "Dataset", name: str) -> "Measured":
+        """The variables ``name``, ``name_low`` and ``name_high``."""
+        return cls(*(summary[name + part].values for part in ("", "_low", "_high")))
+
+    def __getitem__(self, place: Any) -> "Measured":
+        return Measured(self.value[place], self.low[place], self.high[place])
+
+    def __mul__(self, factor: Any) -> "Measured":
+        return Measured(self.value * factor, self.low * factor, self.high * factor)
+
+    @property
+    def positive(self) -> "Measured":
+        """NaN in place of what a logarithmic axis cannot show."""
+        value = np.where(self.value > 0, self.value, np.nan)
+        return Measured(value, *(np.where(x > 0, x, value) for x in (self.low, self.high)))
+
+    @property
+    def log_half_width(self) -> FloatArray:
+        """Half-width of the interval on the logarithm."""
+        good = self.positive
+        half: FloatArray = 0.5 * (np.log(good.high) - np.log(good.low))
+        return half
+
+    @property
+    def bars(self) -> FloatArray:
+        """Lengths of the error bars below and above, (2, ...)."""
+        ends = np.array([self.value - self.low, self.high - self.value])
+        return np.where(np.isfinite(ends), np.maximum(ends, 0.0), 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Facets:
+    """Which settings are drawn: rows of (problem, policy) indices, and a sentence on the others."""
+
+    rows: list[list[Place]]
+    note: str
+
+    @property
+    def places(self) -> list[Place]:
+        """Every setting drawn."""
+        return [place for row in self.rows for place in row]
+
+
+def chosen_facets(summary: "Dataset", usable: NDArray[np.bool_]) -> Facets:
+    """At most six problems in a row for each of at most four policies.
+
+    A single policy gets two rows. Of too many problems the further instances are left out first,
+    then every so many. NothingToDraw if no entry of ``usable`` (problem, policy) is true.
+    """
+    problems = np.flatnonzero(usable.any(axis=1))
+    policies = np.flatnonzero(usable.any(axis=0))[:ROWS]
+    if problems.size == 0:
+        raise NothingToDraw("no cell of the run has what it shows.")
+    limit = COLUMNS * (2 if policies.size == 1 else 1)
+    shown = problems
+    if shown.size > limit:
+        shown = shown[summary["instance"].values[shown] == 0]
+    if shown.size > limit:
+        shown = shown[np.unique(np.linspace(0, shown.size - 1, limit).round().astype(int))]
+    rows = [[(int(i), int(j)) for i in shown] for j in policies]
+    if len(rows) == 1 and shown.size > COLUMNS:
+        half = -(-shown.size // 2)
+        rows = [rows[0][:half], rows[0][half:]]
+    notes = []
+    if shown.size < problems.size:
+        notes.append(f"{shown.size} of {problems.size} problems")
+    if policies.size < (n := int(usable.any(axis=0).sum())):
+        notes.append(f"{policies.size} of {n} policies")
+    note = f" Drawn are {' and '.join(notes)}; the tables hold all." if notes else ""
+    return Facets(rows, note)
+
+
+def panels(
+    summary: "Dataset", facets: Facets, height: float, margin: float = 0.0, **sharing: Any
+) -> tuple[Figure, dict[Place, Axes]]:
+    """A figure with one titled panel per setting; ``margin`` inches are added on the left.
+
+    A panel's title is its problem; the policy stands at the right end of each row if there are
+    several.
+    """
+    n_rows, n_columns = len(facets.rows), len(facets.rows[0])
+    width = WIDTHS[n_columns - 1]
+    figure = Figure(
+        figsize=(max(n_columns * width + margin, 6.0), n_rows * height + 1.0), layout="constrained"
+    )
+    grid = figure.subplots(n_rows, n_columns, squeeze=False, **sharing)
+    titles = problem_titles([str(p) for p in summary["problem"].values])
+    several = summary.sizes["policy"] > 1
+    axes: dict[Place, Axes] = {}
+    for row, places in zip(grid, facets.rows, strict=True):
+        for ax in row[len(places) :]:
+            ax.set_axis_off()
+        for ax, (i, j) in zip(row, places, strict=False):
+            axes[i, j] = ax
+            title = titles[str(summary["problem"].values[i])]
+            ax.set_title(wrapped(title, max(int(width * 12), 20)))
+        if several:
+            policy = str(summary["policy"].values[places[0][1]])
+            row[len(places) - 1].annotate(
+                wrapped(policy, 28),
+                (1, 0.5),
+                xytext=(6, 0),
+                xycoords="axes fraction",
+                textcoords="offset points",
+                rotation=-90,
+                ha="left",
+                va="center",
+                fontsize=8.5,
+            )
+    for ax in axes.values():
+        sns.despine(ax=ax)
+    return figure, axes
+
+
+def estimator_handles(summary: "Dataset", shown: NDArray[np.bool_]) -> list[Line2D | Patch]:
+    """Legend entries of the estimators that are ``shown``."""
+    look = styles(summary)
+    labels = [str(e) for e in summary["estimator"].values]
+    return [
+        handle(look[label], wrapped(label, 40, 1))
+        for label, s in zip(labels, shown, strict=True)
+        if s
+    ]
+
+
+def handle(style: Style, label: str) -> Line2D:
+    """Legend entry of a line with markers."""
+    return Line2D(
+        [],
+        [],
+        color=style.colour,
+        marker=style.marker,
+        linestyle=style.line,
+        linewidth=1.2,
+        markeredgecolor="white",
+        markeredgewidth=0.4,
+        label=label,
+    )
+
+
+def add_legend(figure: Figure, handles: Sequence[Line2D | Patch]) -> None:
+    """A legend below the panels, in as many columns as fit."""
+    if not handles:
+        return
+    longest = max(len(str(h.get_label())) for h in handles)
+    columns = int(figure.get_figwidth() / (0.55 + 0.068 * longest))
+    columns = min(max(columns, 1), len(handles))
+    rows = -(-len(handles) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.17 * rows)
+    figure.legend(handles=list(handles), loc="outside lower center", ncols=-(-len(handles) // rows))
+
+
+def save(figure: Figure, stem: Path) -> None:
+    """Write ``stem.svg`` and ``stem.png``; the same figure gives the same bytes."""
+    with warnings.catch_warnings():
+        # A label may hold characters that the font lacks; they are drawn as boxes.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
+        figure.savefig(stem.with_suffix(".png"))

@@ -1,0 +1,159 @@
+"""How the report looks: theme, one colour, marker and line per estimator, labels that fit."""
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import seaborn as sns
+from matplotlib.colors import to_hex, to_rgb
+
+if TYPE_CHECKING:
+    from xarray import Dataset
+
+HUES = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#8c5a2b", "#56b4e9", "#5a5a5a")
+"""Seaborn's colour-blind palette, its pale colours left out and its brown and grey darkened."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
+LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+SHADES = (0.0, -0.45, 0.45)
+"""Of the variants of an estimator: as it is, mixed with black, mixed with white."""
+
+INK = "#222222"
+GUIDE = "#b5b5b5"
+
+
+@dataclass(frozen=True)
+class Style:
+    """Colour, marker and line of an estimator in every figure."""
+
+    colour: str
+    marker: str
+    line: Any
+
+
+@contextmanager
+def theme() -> Iterator[None]:
+    """Settings under which figures are made and saved; the caller's own are back afterwards."""
+    settings: dict[str, Any] = {
+        **sns.plotting_context("paper"),
+        **sns.axes_style("ticks"),
+        "axes.edgecolor": "#555555",
+        "axes.grid": True,
+        "axes.linewidth": 0.7,
+        "axes.titlesize": 8.5,
+        "axes.labelsize": 8.5,
+        "errorbar.capsize": 0,
+        "figure.constrained_layout.h_pad": 0.05,
+        "figure.constrained_layout.w_pad": 0.05,
+        "figure.facecolor": "white",
+        "font.family": ["sans-serif"],
+        "font.sans-serif": ["DejaVu Sans"],
+        "grid.color": "#e9e9e9",
+        "grid.linewidth": 0.6,
+        "legend.fontsize": 8,
+        "legend.frameon": False,
+        "lines.markersize": 4.2,
+        "mathtext.fontset": "dejavusans",
+        "savefig.dpi": 144,
+        "svg.fonttype": "path",
+        "svg.hashsalt": "pgbench",
+        "xtick.labelsize": 7.5,
+        "xtick.major.size": 3,
+        "xtick.major.width": 0.7,
+        "xtick.minor.size": 0,
+        "ytick.labelsize": 7.5,
+        "ytick.major.size": 3,
+        "ytick.major.width": 0.7,
+        "ytick.minor.size": 0,
+    }
+    with matplotlib.rc_context(settings):
+        yield
+
+
+def styles(summary: "Dataset") -> dict[str, Style]:
+    """The style of every estimator of a run by label, whatever the order of the grid.
+
+    Estimators of one name share a hue; variants of it differ in shade, line and marker.
+    """
+    names = dict(
+        zip(
+            map(str, summary["estimator"].values),
+            map(str, summary["estimator_name"].values),
+            strict=True,
+        )
+    )
+    families = sorted(set(names.values()))
+    found: dict[str, Style] = {}
+    for label in sorted(names, key=lambda label: (names[label], label)):
+        family = families.index(names[label])
+        variant = sum(names[other] == names[label] for other in found)
+        shade = SHADES[(variant + family // len(HUES)) % len(SHADES)]
+        found[label] = Style(
+            colour=_mixed(HUES[family % len(HUES)], shade),
+            marker=MARKERS[len(found) % len(MARKERS)],
+            line=LINES[variant % len(LINES)],
+        )
+    return found
+
+
+def _mixed(colour: str, shade: float) -> str:
+    target = 1.0 if shade > 0 else 0.0
+    return to_hex([c + (target - c) * abs(shade) for c in to_rgb(colour)])
+
+
+def problem_titles(labels: Sequence[str]) -> dict[str, str]:
+    """Short titles of problems: parameters that all problems of a kind share are left out.
+
+    ``gymnasium[id=FrozenLake-v1]`` is called FrozenLake-v1.
+    """
+    parsed = {label: parse_label(label) for label in labels}
+    titles = {}
+    for label, (kind, values) in parsed.items():
+        alike = [v for k, v in parsed.values() if k == kind]
+        own = [f"{k}={v}" for k, v in values.items() if any(o.get(k) != v for o in alike)]
+        titles[label] = ", ".join([kind, *own])
+    return titles
+
+
+def parse_label(label: str) -> tuple[str, dict[str, str]]:
+    """Name and parameters of a label such as ``garnet[n_states=10, gamma=0.9]``.
+
+    The name of an imported environment is its id, and that of a file its path.
+    """
+    kind, _, rest = label.partition("[")
+    parts: list[str] = []
+    depth = 0
+    for piece in rest.removesuffix("]").split(", ") if rest else []:
+        if depth:
+            parts[-1] += f", {piece}"
+        else:
+            parts.append(piece)
+        depth += piece.count("{") - piece.count("}")
+    values: dict[str, str] = dict(
+        (key, value) for key, _, value in (part.partition("=") for part in parts)
+    )
+    if kind == "gymnasium":
+        kind = values.pop("id", kind)
+    return kind, values
+
+
+def plain(text: str) -> str:
+    """Text that matplotlib does not read as mathematics."""
+    return text.replace("$", r"\$")
+
+
+def wrapped(text: str, width: int, lines: int = 3) -> str:
+    """Text broken to lines of a width; what does not fit ends in an ellipsis."""
+    return plain(
+        "\n".join(
+            textwrap.wrap(text, width, max_lines=lines, placeholder=" …", break_on_hyphens=False)
+        )
+    )
+
+
+def estimator_labels(labels: Sequence[str], marked: Mapping[str, bool]) -> list[str]:
+    """Labels for an axis, wrapped, with a dagger where ``marked``."""
+    return [wrapped(label, 30) + (" †" if marked.get(label) else "") for label in labels]
