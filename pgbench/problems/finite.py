@@ -184,7 +184,8 @@ class FiniteMDP:
         The file may also hold ``gamma``, ``terminal`` and ``features``; ``gamma`` given here wins.
         """
         try:
-            with np.load(path, allow_pickle=False) as data:
+            # Opened here, because np.load leaves a file open if it cannot make sense of it.
+            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as data:
                 arrays = {key: data[key] for key in data.files}
         except (OSError, ValueError, EOFError, BadZipFile, zlib.error, TypeError) as error:
             # TypeError: a plain .npy array is no context manager.

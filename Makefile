@@ -1,0 +1,39 @@
+# Everything runs in .venv, made on first use. `make demo` and `make test` need nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test test-slow lint format bench constraints clean
+
+demo: $(READY)  ## run the shipped grid and draw its report
+	$(BIN)/python -m pgbench run grid.yaml
+
+test: $(READY)  ## the whole ordinary suite
+	$(BIN)/python -m pytest
+
+test-slow: $(READY)  ## the longer checks
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)  ## formatting, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)  ## benchmarks of the last two commits; see benchmarks/README.md
+	$(BIN)/asv machine --yes
+	$(BIN)/asv run --skip-existing HEAD~2..HEAD
+
+constraints: $(READY)  ## write down the versions that are installed
+	$(BIN)/python -m pip freeze --exclude-editable --exclude pgbench > constraints.txt
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+clean:
+	rm -rf .venv .asv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
