@@ -67,6 +67,7 @@ class Journal:
         self.notes = notes
         self.records: dict[str, Record] = {r["key"]: r for r in records if "key" in r}
         self.grids: list[str] = [r["text"] for r in records if r["kind"] == "grid"]
+        self.sessions: list[Record] = [r for r in records if r["kind"] == "session"]
 
     @classmethod
     def read(cls, directory: Path) -> "Journal":
@@ -97,16 +98,16 @@ class Journal:
         path = directory / NAME
         try:
             if not path.exists() or path.stat().st_size == 0:
-                _replace(path, _line(HEADER))
+                write_file(path, _line(HEADER))
             journal = cls.read(directory)
             data = path.read_bytes()
             whole = b"".join(line + b"\n" for line in data.split(b"\n") if _parse(line) is not None)
             if whole != data:
                 if journal.notes:
                     copy = _unused(directory, "journal.damaged-{}.jsonl")
-                    _replace(copy, data)
+                    write_file(copy, data)
                     journal.notes.append(f"the damaged journal is kept as {copy}")
-                _replace(path, whole)
+                write_file(path, whole)
         except OSError as error:
             raise OutputError(
                 f"{directory} cannot be written: {error.strerror or error}"
@@ -141,6 +142,17 @@ class Journal:
                 self.records[record["key"]] = record
             if record["kind"] == "grid":
                 self.grids.append(record["text"])
+            if record["kind"] == "session":
+                self.sessions.append(record)
+
+    def attributes(self) -> dict[str, Any]:
+        """Provenance of the last session that measured, with time and steps of all sessions."""
+        attributes: dict[str, Any] = {}
+        for session in self.sessions:
+            for name, value in session["attributes"].items():
+                summed = name in ("wall_time_s", "environment_steps")
+                attributes[name] = attributes.get(name, 0) + value if summed else value
+        return attributes
 
 
 def _split(data: bytes) -> tuple[list[Record], list[int]]:
@@ -156,9 +168,13 @@ def _write(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _replace(path: Path, data: bytes) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file in one piece; OutputError if the disk refuses."""
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def _unused(directory: Path, pattern: str) -> Path:

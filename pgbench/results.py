@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from pgbench.grid import Chosen, Grid, parse_grid
+from pgbench.journal import NAME as JOURNAL_NAME
 from pgbench.journal import Journal, OutputError, atomic_path
 from pgbench.plan import Setting, settings
 from pgbench.problems import families
@@ -125,12 +126,12 @@ MAPS: Mapping[str, Variable] = {
 """Variables of the groups below ``maps``."""
 
 
-def build(grid: Grid, journal: Journal, attributes: Mapping[str, Any]) -> xr.DataTree:
+def build(grid: Grid, journal: Journal) -> xr.DataTree:
     """The dataset of a grid from a journal; cells that are not in the journal are missing."""
     records = journal.records
     plan = settings(grid)
     root = _summary(grid, plan, records)
-    root.attrs.update(attributes, grid=grid.text, seed=grid.seed)
+    root.attrs.update(journal.attributes(), name=grid.name, grid=grid.text, seed=grid.seed)
     groups: dict[str, xr.Dataset] = {"/": root}
     for setting in plan:
         maps = _maps(setting, records)
@@ -139,6 +140,25 @@ def build(grid: Grid, journal: Journal, attributes: Mapping[str, Any]) -> xr.Dat
     tree = xr.DataTree.from_dict(groups)
     validate(tree)
     return tree
+
+
+def schema_table() -> str:
+    """The schema as a Markdown table; parts of an interval share a row."""
+    lines = ["| variable | dimensions | unit | meaning |", "|---|---|---|---|"]
+    parts = tuple(suffix for suffix in _PARTS if suffix)
+    for name, variable in VARIABLES.items():
+        if name.endswith(parts):
+            continue
+        more = "".join(f", `{s}`" for s in parts if name + s in VARIABLES)
+        note = "" if variable.reproducible else " (measured by a clock)"
+        dims = ", ".join(variable.dims)
+        unit = variable.units.replace("theta", "θ")
+        lines.append(f"| `{name}`{more} | {dims} | {unit} | {variable.long_name}{note} |")
+    for name, variable in MAPS.items():
+        dims = ", ".join(variable.dims)
+        unit = variable.units.replace("theta", "θ")
+        lines.append(f"| `maps/…/{name}` | {dims} | {unit} | {variable.long_name} |")
+    return "\n".join(lines)
 
 
 def group_name(setting: Setting) -> str:
@@ -286,28 +306,30 @@ def write(tree: xr.DataTree, directory: Path) -> Path:
 def read(directory: Path) -> tuple[xr.DataTree, list[str]]:
     """The dataset of a run's directory, in memory, and notes about anything unusual.
 
-    Where ``results.nc`` is missing or damaged it is built again from the journal.
+    Where ``results.nc`` is missing, damaged or older than the journal it is built again from it.
 
     Raises
     ------
     OutputError
         If the directory holds neither.
     """
-    path = directory / NAME
+    path, source = directory / NAME, directory / JOURNAL_NAME
     notes: list[str] = []
     try:
+        if source.stat().st_mtime_ns > path.stat().st_mtime_ns:
+            raise ValueError(f"{path} is older than the journal")
         with xr.open_datatree(path, engine="h5netcdf") as opened:
             tree = opened.load()
         validate(tree)
+        return tree, notes
     except (OSError, ValueError, KeyError) as error:
         journal = Journal.read(directory)
         if not journal.grids:
             raise OutputError(f"{directory} holds no results yet") from error
         if path.exists():
-            notes.append(f"{path} is damaged; its contents are taken from the journal")
-        notes += journal.notes
-        tree = build(parse_grid(journal.grids[-1], str(directory / "grid.yaml")), journal, {})
-    return tree, notes
+            notes.append(f"{path} is damaged or out of date; the journal is read instead")
+        grid = parse_grid(journal.grids[-1], str(directory / "grid.yaml"))
+        return build(grid, journal), notes + journal.notes
 
 
 def same_numbers(a: xr.DataTree, b: xr.DataTree) -> list[str]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pgbench.estimators import estimators
 from pgbench.grid import Grid, read_grid
 from pgbench.journal import NAME as JOURNAL_NAME
-from pgbench.journal import Journal, OutputError, Record
+from pgbench.journal import Journal, OutputError, Record, write_file
 from pgbench.plan import Cell, Prepared, Setting, make_problem, settings, work
 from pgbench.policies import NotApplicable
 from pgbench.problems import FiniteMDP
@@ -108,18 +108,17 @@ def execute(
             progress.note(note)
         if grid.text not in journal.grids[-1:]:
             journal.append([{"kind": "grid", "text": grid.text}])
-        (directory / "grid.yaml").write_text(grid.text, encoding="utf-8")
+        write_file(directory / "grid.yaml", grid.text.encode())
         session = _Session(grid, journal, progress, memory_bytes)
-        begin = time.perf_counter()
         try:
             session.run(threads)
         except KeyboardInterrupt as stop:
-            tree = _publish(grid, journal, directory, session, time.perf_counter() - begin)
+            _publish(grid, journal, directory)
             raise Interrupted(
                 f"{session.measured} cells measured before the interruption"
             ) from stop
         progress.phase("writing results")
-        tree = _publish(grid, journal, directory, session, time.perf_counter() - begin)
+        tree = _publish(grid, journal, directory)
     statuses = [
         journal.records.get(cell.key, {}).get("status") for s in settings(grid) for cell in s.cells
     ]
@@ -158,8 +157,18 @@ class _Session:
         self.reused = planned - sum(len(cells) for cells in self.pending.values())
 
     def run(self, threads: int | None) -> None:
+        """Measure what is pending, and note in the journal by what and how long."""
         if not self.pending:
             return
+        begin = time.perf_counter()
+        try:
+            self._loop(threads)
+        finally:
+            seconds = time.perf_counter() - begin
+            attributes = provenance(self.threads, seconds, self.steps)
+            self.journal.append([{"kind": "session", "attributes": attributes}])
+
+    def _loop(self, threads: int | None) -> None:
         from pgbench.kernels.rollout import use_threads
         from pgbench.measure import warm_up
 
@@ -279,12 +288,10 @@ def _failure(error: Exception) -> dict[str, str]:
     }
 
 
-def _publish(
-    grid: Grid, journal: Journal, directory: Path, session: _Session, seconds: float
-) -> "DataTree":
+def _publish(grid: Grid, journal: Journal, directory: Path) -> "DataTree":
     from pgbench import results
 
-    tree = results.build(grid, journal, provenance(session.threads, seconds, session.steps))
+    tree = results.build(grid, journal)
     results.write(tree, directory)
     return tree
 

@@ -171,7 +171,7 @@ def test_missing_file_and_directory(tmp_path):
 def test_schema_accepts_what_the_reader_accepts_and_refuses_misspellings():
     validator = jsonschema.Draft202012Validator(schema())
     validator.check_schema(schema())
-    shipped = sorted(REPOSITORY.glob("grids/*.yaml")) + [REPOSITORY / "grid.yaml"]
+    shipped = [*sorted(REPOSITORY.glob("grids/*.yaml")), REPOSITORY / "grid.yaml"]
     for path in shipped:
         validator.validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     for wrong in (

@@ -8,7 +8,13 @@ import pytest
 
 from pgbench.__main__ import main
 
-GRID = "name: t\nproblems: corridor\nestimators: [td, reinforce]\nbatch_sizes: [1, 4]\nreplicates: 20\n"
+GRID = """
+name: t
+problems: corridor
+estimators: [td, reinforce]
+batch_sizes: [1, 4]
+replicates: 20
+"""
 
 
 @pytest.fixture

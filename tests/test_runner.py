@@ -25,7 +25,7 @@ policies: [softmax, loglinear]
 estimators: [reinforce, baseline_value, {estimator: gae, lam: 0.9, critic_noise: 0.5}]
 batch_sizes: [1, 6, 20]
 replicates: 70
-max_horizon: 40
+max_horizon: 200
 """
 
 
@@ -170,7 +170,10 @@ def test_failed_cells_keep_their_traceback_and_are_retried(tmp_path, monkeypatch
 
 
 def test_a_problem_that_cannot_be_built_fails_alone(tmp_path):
-    text = "name: t\nestimators: td\nreplicates: 20\nproblems: [corridor, {problem: gymnasium, id: No-v0}]\n"
+    text = (
+        "name: t\nestimators: td\nreplicates: 20\n"
+        "problems: [corridor, {problem: gymnasium, id: No-v0}]\n"
+    )
     outcome = execute(parse_grid(text), tmp_path)
     assert (outcome.measured, outcome.failed) == (1, 1)
     message = str(outcome.tree["message"].values[1, 0, 0, 0])

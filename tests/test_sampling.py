@@ -1,0 +1,190 @@
+"""Sampled gradients: the same bytes however they are computed, and the exact moments."""
+
+import numba
+import numpy as np
+import pytest
+
+from pgbench.estimators import Tables, estimators
+from pgbench.exact import evaluate
+from pgbench.exact.moments import table_moments
+from pgbench.kernels.rollout import use_threads
+from pgbench.parameters import ParameterError
+from pgbench.policies import make_policy
+from pgbench.problems import make_problem
+from pgbench.sampling import bytes_per_replicate, gradient_blocks, sample_gradients
+
+
+@pytest.fixture
+def threads():
+    """Set the number of threads for a test."""
+    before = use_threads(None)
+    yield use_threads
+    use_threads(before)
+
+
+def all_tables(truth):
+    """Every estimator, λ = 0.7 where one is needed."""
+    return [
+        e.make(truth, **{k: 0.7 for k, p in e.parameters.items() if p.required})
+        for e in estimators().values()
+    ]
+
+
+def sample(truth, tables, **changes):
+    """Gradients (replicates, E, d) and steps (replicates,)."""
+    settings = {"horizon": 10, "batch_size": 3, "replicates": 100, "seed": 5, "stream": 6}
+    blocks = list(gradient_blocks(truth, tables, **settings | changes))
+    gradients = [np.stack(block.gradients, axis=1) for block in blocks]
+    return np.concatenate(gradients), np.concatenate([block.steps for block in blocks])
+
+
+def same_bytes(one, other):
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
+@pytest.mark.parametrize("batch_size", [1, 3, 20])
+def test_threads_do_not_change_a_byte(truth, threads, batch_size):
+    results = []
+    for n in (1, 2):
+        assert threads(n) == n
+        results.append(sample(truth, all_tables(truth), batch_size=batch_size))
+    same_bytes(*results)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 20])
+def test_memory_does_not_change_a_byte(truth, batch_size):
+    tables = all_tables(truth)
+    one = bytes_per_replicate(truth.mdp, len(tables))
+    whole = sample(truth, tables, batch_size=batch_size)
+    for memory_bytes in (1, 16 * one, 47 * one, 48 * one):
+        same_bytes(whole, sample(truth, tables, batch_size=batch_size, memory_bytes=memory_bytes))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 20])
+def test_other_estimators_do_not_change_a_byte(truth, batch_size):
+    tables = all_tables(truth)
+    together, steps = sample(truth, tables, batch_size=batch_size)
+    for e, t in enumerate(tables):
+        alone, alone_steps = sample(truth, [t], batch_size=batch_size)
+        same_bytes((together[:, e].copy(), steps), (alone[:, 0].copy(), alone_steps))
+
+
+def test_more_replicates_begin_with_the_same(truth):
+    few, more = (sample(truth, all_tables(truth), replicates=R)[0] for R in (48, 96))
+    same_bytes([few], [more[:48]])
+
+
+def test_blocks_are_numbered_and_complete(truth):
+    blocks = list(
+        gradient_blocks(
+            truth, all_tables(truth), horizon=3, batch_size=1, replicates=37, seed=0, stream=0
+        )
+    )
+    assert [block.first for block in blocks] == [0, 16, 32]
+    assert [block.steps.size for block in blocks] == [16, 16, 5]
+
+
+def test_names_of_the_stream_are_kept(truth):
+    """The same names give the same bytes, any other name other numbers."""
+    tables = all_tables(truth)
+    first = sample(truth, tables)
+    same_bytes(first, sample(truth, tables))
+    for change in ({"seed": 6}, {"stream": 7}, {"batch_size": 4}):
+        assert not np.array_equal(first[0], sample(truth, tables, **change)[0])
+
+
+def largest_z(truth, tables, expected, horizon, batch_size, seed):
+    """Mean and variance of 4000 estimates less the exact ones, in standard errors."""
+    R = 4000
+    gradients, _ = sample(
+        truth, [tables], horizon=horizon, batch_size=batch_size, replicates=R, seed=seed
+    )
+    deviation = gradients[:, 0] - gradients[:, 0].mean(axis=0)
+    variance = expected.variance / batch_size
+    live = variance > 1e-12 * variance.max()
+    z_mean = (gradients[:, 0].mean(axis=0) - expected.mean) / np.sqrt(
+        np.where(live, variance, 1) / R
+    )
+    spread = np.sqrt(((deviation**4).mean(axis=0) - (deviation**2).mean(axis=0) ** 2) / R)
+    z_variance = ((deviation**2).sum(axis=0) / (R - 1) - variance) / np.where(live, spread, 1)
+    return np.abs(z_mean[live]).max(), np.abs(z_variance[live]).max()
+
+
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_sampled_moments_are_the_exact_ones(truth, variant, batch_size):
+    """Bounds for the largest of up to 8 coordinates: 5 standard errors."""
+    tables = variant.tables(truth)
+    expected = table_moments(truth, tables, 8)
+    z_mean, z_variance = largest_z(truth, tables, expected, 8, batch_size, seed=11)
+    assert z_mean < 5
+    assert z_variance < 5
+
+
+@pytest.mark.parametrize("problem", ["dense", "ending", "coins"])
+def test_another_estimators_moments_fail_the_same_check(truth):
+    """The mean of the estimator without γ^t, and the variance without its baseline."""
+    mdp, gamma = truth.mdp, truth.mdp.gamma
+    biased = Tables.build(mdp, sigma=mdp.reward, kappa=gamma, delta=1.0)
+    plain = Tables.build(mdp, sigma=mdp.reward, kappa=gamma, delta=gamma)
+    shifted = Tables.build(mdp, sigma=mdp.reward, kappa=gamma, beta=3.0, delta=gamma)
+    wrong = table_moments(truth, biased, 8)
+    assert largest_z(truth, plain, wrong, 8, batch_size=20, seed=11)[0] > 8
+    other = table_moments(truth, shifted, 8)
+    assert largest_z(truth, plain, other, 8, batch_size=20, seed=11)[1] > 8
+
+
+def test_steps_are_counted(truth):
+    """At most H·n; exactly that where nothing ends."""
+    _, steps = sample(truth, all_tables(truth)[:1], horizon=10, batch_size=3)
+    if truth.mdp.terminal.any():
+        assert 3 <= steps.min() < steps.max() <= 30
+    else:
+        assert (steps == 30).all()
+
+
+def test_sampling_by_name_is_the_same_sample():
+    mdp = make_problem("random", n_states=4)
+    policy = make_policy("softmax", mdp)
+    theta = policy.initial(seed=1)
+    named = sample_gradients(
+        mdp, policy, theta, "gae", lam=0.7, horizon=10, batch_size=3, replicates=100, seed=5,
+        stream=6,
+    )  # fmt: skip
+    truth = evaluate(mdp, policy, theta)
+    direct, _ = sample(truth, [estimators()["gae"].make(truth, lam=0.7)])
+    same_bytes([named], [direct[:, 0].copy()])
+    assert named.shape == (100, 12)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"horizon": 0}, "horizon is 0, must be an integer ≥ 1"),
+        ({"horizon": 2.0}, r"horizon is 2\.0, must be an integer"),
+        ({"batch_size": -1}, "batch_size is -1"),
+        ({"batch_size": True}, "batch_size is True"),
+        ({"replicates": "many"}, "replicates is 'many'"),
+        ({"seed": -1}, r"seed is -1, must be an integer in \[0, 2\*\*64\)"),
+        ({"seed": 2**64}, "seed is 18446744073709551616"),
+        ({"seed": 0.5}, r"seed is 0\.5"),
+        ({"stream": None}, "stream is None"),
+        ({"estimator": "gaee"}, "unknown estimator 'gaee', did you mean gae?"),
+        ({"lam": 2.0}, r"gae\.lam: 2\.0 is out of range"),
+        ({"lambda": 0.5}, r"gae\.lambda: unknown parameter, did you mean lam"),
+        ({"theta": np.zeros(3)}, r"theta has shape \(3,\)"),
+    ],
+)
+def test_wrong_arguments_are_named(changes, message):
+    mdp = make_problem("two_state")
+    policy = make_policy("softmax", mdp)
+    arguments = {"theta": policy.initial(), "estimator": "gae", "lam": 0.5, "horizon": 3}
+    with pytest.raises(ValueError, match=message):
+        sample_gradients(mdp, policy, **arguments | changes)
+
+
+def test_wrong_parameters_are_parameter_errors():
+    mdp = make_problem("two_state")
+    policy = make_policy("softmax", mdp)
+    with pytest.raises(ParameterError, match=r"reinforce\.baseline: 'value' is unknown"):
+        sample_gradients(mdp, policy, policy.initial(), "reinforce", horizon=3, baseline="value")
