@@ -119,6 +119,7 @@ def _resuming(options: argparse.Namespace) -> list[str]:
         words += ["--reports", str(options.reports)]
     if options.threads is not None:
         words += ["--threads", str(options.threads)]
+    words += ["--no-report"] * options.no_report + ["--quiet"] * options.quiet
     return words
 
 

@@ -129,8 +129,11 @@ class Journal:
         try:
             _write(descriptor, data)
             os.fsync(descriptor)
-        except OSError as error:
+        except BaseException as error:
+            # An interruption, too, must not leave half a line for the next record to follow.
             os.ftruncate(descriptor, size)
+            if not isinstance(error, OSError):
+                raise
             raise OutputError(
                 f"{self.path} cannot be written: {error.strerror};"
                 " everything finished so far is kept"

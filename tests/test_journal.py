@@ -90,6 +90,18 @@ def test_a_full_disk_leaves_the_journal_as_it_was(journal, tmp_path, monkeypatch
     assert "d" not in journal.records
 
 
+def test_an_interruption_while_writing_leaves_no_half_line(journal, tmp_path, monkeypatch):
+    before = (tmp_path / NAME).read_bytes()
+
+    def interrupted(descriptor):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        journal.append([record("d", x=1.0)])
+    assert (tmp_path / NAME).read_bytes() == before
+
+
 def test_no_journal(tmp_path):
     with pytest.raises(OutputError, match="holds no run"):
         Journal.read(tmp_path)
