@@ -197,7 +197,7 @@ def _optimal_objective(mdp: FiniteMDP) -> float:
         return np.nan
 
 
-def time_estimator(truth: Truth, tables: Tables, horizon: int, rounds: int = 3) -> Cost:
+def time_estimator(truth: Truth, tables: Tables, horizon: int, rounds: int = 5) -> Cost:
     """Seconds per estimate of one estimator on its own, rollouts and pull-back included.
 
     Medians over rounds of 16 estimates with 1 and with 16 trajectories; compiled code must be warm.

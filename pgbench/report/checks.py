@@ -119,10 +119,3 @@ def _tail(ax: Axes, summary: "Dataset", p: FloatArray) -> None:
         ylabel="observed p-value",
     )
     sns.despine(ax=ax)
-
-
-def in_theme(draw: Any, summary: "Dataset") -> Drawing:
-    """A drawing made under the report's theme."""
-    with theme():
-        drawing: Drawing = draw(summary)
-    return drawing

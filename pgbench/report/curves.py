@@ -253,10 +253,3 @@ def _inner_labels_off(axes: Any, rows: list[list[tuple[int, int]]]) -> None:
             axes[place].set_xlabel("")
         for place in row[len(below) :]:
             axes[place].tick_params(labelbottom=True)
-
-
-def in_theme(draw: Any, summary: "Dataset") -> Drawing:
-    """A drawing made under the report's theme."""
-    with theme():
-        drawing: Drawing = draw(summary)
-    return drawing

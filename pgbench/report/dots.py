@@ -57,7 +57,7 @@ def bias(summary: "Dataset") -> Drawing:
             limits[0], limits[1] = np.nanmin([limits[0], *ends]), np.nanmax([limits[1], *ends])
     for ax in axes.values():
         _signed_log_axis(ax, *limits)
-    figure.supxlabel("relative bias, measured and exact", fontsize=8.5)
+    _label_below(axes, facets, "relative bias")
     grey = Style(INK, "o", "none")
     add_legend(
         figure,
@@ -65,8 +65,14 @@ def bias(summary: "Dataset") -> Drawing:
             _dot(grey, "measured, bias significant", True),
             _dot(grey, "measured, not significant", False),
             Line2D(
-                [], [], color=INK, marker="|", markersize=9, linestyle="none",
-                markeredgewidth=1.3, label="exact, no sampling",
+                [],
+                [],
+                color=INK,
+                marker="|",
+                markersize=9,
+                linestyle="none",
+                markeredgewidth=1.3,
+                label="exact, no sampling",
             ),
         ],
     )
@@ -97,7 +103,7 @@ def rates(summary: "Dataset") -> Drawing:
         ax.axvline(-0.5, color=GUIDE, linewidth=1.0, linestyle=(0, (3, 2)), zorder=0.6)
         _dots(ax, summary, rate[place], filled=np.ones(finite.shape[2], bool))
         ax.locator_params(axis="x", nbins=4)
-    figure.supxlabel("slope of log RMSE against log batch size", fontsize=8.5)
+    _label_below(axes, facets, "slope of log RMSE")
     return Drawing(
         figure,
         "Slope of log RMSE against log batch size with its 95 % interval, the slopes of the lines "
@@ -126,7 +132,9 @@ def ranking(summary: "Dataset") -> Drawing:
             relative = _relative(quantity[:, j], labels)
             mean = _geometric_mean(relative)
             if order is None:
-                order = np.argsort(np.where(np.isnan(mean.value), np.inf, mean.value), kind="stable")
+                order = np.argsort(
+                    np.where(np.isnan(mean.value), np.inf, mean.value), kind="stable"
+                )
             _ranked(ax, summary, relative, mean, order)
             policy = f", {summary['policy'].values[j]}" if several else ""
             ax.set_title(wrapped(f"variance × {unit}{policy}", 60))
@@ -136,7 +144,8 @@ def ranking(summary: "Dataset") -> Drawing:
         )
         row[0].set_ylim(len(labels) - 0.4, -0.6)
     reference = "reward_to_go" if "reward_to_go" in labels else "the geometric mean of all"
-    figure.supxlabel(f"relative to {reference}", fontsize=8.5)
+    for ax in grid[-1]:
+        ax.set_xlabel(f"relative to {reference}")
     n = int(summary["batch_size"].values[-1])
     more = f" Drawn are {ROWS} of {len(policies)} policies." if len(policies) > ROWS else ""
     return Drawing(
@@ -155,12 +164,16 @@ def _rows_of_dots(summary: "Dataset", facets: Any) -> tuple[Figure, Any]:
     height = len(labels) * ROW_HEIGHT + 0.45
     figure, axes = panels(summary, facets, height, LABEL_WIDTH, sharex=True, sharey=True)
     for ax in axes.values():
-        ax.set_yticks(
-            np.arange(len(labels)), estimator_labels(labels, declared_biased(summary))
-        )
+        ax.set_yticks(np.arange(len(labels)), estimator_labels(labels, declared_biased(summary)))
         ax.set_ylim(len(labels) - 0.4, -0.6)
         ax.tick_params(axis="y", length=0)
     return figure, axes
+
+
+def _label_below(axes: Any, facets: Any, label: str) -> None:
+    """Label the horizontal axes of the lowest row."""
+    for place in facets.rows[-1]:
+        axes[place].set_xlabel(label)
 
 
 def _dots(ax: Axes, summary: "Dataset", x: Measured, filled: Any) -> None:
@@ -228,8 +241,6 @@ def _geometric_mean(x: Measured) -> Measured:
     good = np.isfinite(x.value)
     n = np.where(good.any(axis=0), good.sum(axis=0), np.nan)
     log = np.where(good, np.log(np.where(good, x.value, 1.0)), 0.0).sum(axis=0) / n
-    half = np.sqrt(np.where(good, x.log_half_width, 0.0) ** 2 @ np.ones(0)) if False else None
-    del half
     widths: FloatArray = np.where(good, x.log_half_width, 0.0)
     spread = np.sqrt((widths**2).sum(axis=0)) / n
     return Measured(np.exp(log), np.exp(log - spread), np.exp(log + spread))

@@ -207,6 +207,8 @@ def save(figure: Figure, stem: Path) -> None:
     with warnings.catch_warnings():
         # A label may hold characters that the font lacks; they are drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        # Labels change the panels' room, which changes the labels: the layout settles in two passes.
+        figure.draw_without_rendering()
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
         figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})

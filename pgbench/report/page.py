@@ -1,0 +1,144 @@
+"""One self-contained HTML page per run, with every figure in it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pgbench.report import checks, curves, dots
+from pgbench.report.declared import verdicts
+from pgbench.report.panels import Drawing, NothingToDraw, save
+from pgbench.report.style import theme
+from pgbench.report.tables import (
+    data_uri,
+    estimator_rows,
+    number,
+    setting_tables,
+    unmeasured,
+)
+
+if TYPE_CHECKING:
+    from xarray import Dataset, DataTree
+
+FIGURES: dict[str, tuple[str, Callable[["Dataset"], Drawing]]] = {
+    "variance_by_size": ("Variance against number of states", curves.variance_by_size),
+    "bias": ("Bias against truth", dots.bias),
+    "rmse": ("Error against batch size", curves.rmse),
+    "rates": ("Rates", dots.rates),
+    "ranking": ("What precision costs", dots.ranking),
+    "direction": ("Direction", curves.direction),
+    "p_values": ("Is the code right?", checks.p_values),
+}
+"""File name, title and function of every figure, in the order of the page."""
+
+
+def write_report(tree: "DataTree", directory: Path) -> Path:
+    """Write ``index.html`` and ``figures/*.png``, ``*.svg`` of a run; the path of the page.
+
+    Parameters
+    ----------
+    tree
+        The dataset of a run, whole or partial, as ``pgbench.results`` makes it.
+    directory
+        Made if needed; files of an earlier report are replaced.
+
+    Raises
+    ------
+    OSError
+        If the directory cannot be written.
+    """
+    summary = tree.to_dataset()
+    figures = directory / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    drawn = [_figure(summary, name, figures) for name in FIGURES]
+    path = directory / "index.html"
+    path.write_text(_page(summary, drawn), encoding="utf-8")
+    return path
+
+
+def _figure(summary: "Dataset", name: str, directory: Path) -> dict[str, str]:
+    """Title, caption and image of a figure, or the reason why there is none."""
+    title, draw = FIGURES[name]
+    for suffix in (".svg", ".png"):
+        (directory / name).with_suffix(suffix).unlink(missing_ok=True)
+    try:
+        with theme():
+            drawing = draw(summary)
+            save(drawing.figure, directory / name)
+    except NothingToDraw as reason:
+        return {"name": name, "title": title, "missing": f"Not drawn: {reason}"}
+    image = data_uri((directory / name).with_suffix(".svg").read_bytes())
+    return {
+        "name": name,
+        "title": title,
+        "caption": drawing.caption,
+        "alt": drawing.alt,
+        "image": image,
+    }
+
+
+def _page(summary: "Dataset", figures: list[dict[str, str]]) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    batch_size = int(summary["batch_size"].values[-1])
+    attributes = {str(k): v for k, v in summary.attrs.items() if k != "grid"}
+    return environment.get_template("page.html.jinja").render(
+        name=summary.attrs.get("name", "run"),
+        counts=_counts(summary),
+        sentences=_sentences(summary),
+        verdicts=verdicts(summary),
+        figures=figures,
+        batch_size=batch_size,
+        settings=list(setting_tables(summary, batch_size)),
+        unmeasured=unmeasured(summary),
+        estimators=estimator_rows(summary),
+        grid=summary.attrs.get("grid", ""),
+        provenance={key: str(value) for key, value in attributes.items()},
+        number=number,
+    )
+
+
+def _counts(summary: "Dataset") -> list[tuple[str, int]]:
+    status = summary["status"].values
+    words = ("missing", "measured", "failed", "skipped")
+    counts = [(word, int((status == code).sum())) for code, word in enumerate(words)]
+    return [(word, n) for word, n in counts if n or word == "measured"]
+
+
+def _sentences(summary: "Dataset") -> list[str]:
+    """What the run says, in plain words."""
+    found = verdicts(summary)
+    measured = [v for v in found if v.cells]
+    if not measured:
+        return ["No cell was measured, so there is nothing to say about the estimators."]
+    sound = [v for v in measured if not v.objection]
+    lines = [f"{len(sound)} of {len(measured)} estimators behave as they declare."]
+    lines += [f"{v.label}: {v.objection}." for v in measured if v.objection]
+    code_p = summary["code_test_p_holm"].values
+    tested = np.isfinite(code_p)
+    if tested.any():
+        n_cells = int((summary["status"].values == 1).sum())
+        lines.append(
+            f"Measured means were compared with exact expectations in {int(tested.sum())} of"
+            f" {n_cells} cells; the smallest p-value after Holm's correction is"
+            f" {number(code_p[tested].min(), 2)}."
+        )
+    biased = [v.label for v in measured if v.biased and v.rejected]
+    if biased:
+        lines.append(f"Declared biased, and seen to be: {', '.join(biased)}.")
+    lines += _work(summary.attrs)
+    return lines
+
+
+def _work(attributes: Any) -> list[str]:
+    steps, seconds = attributes.get("environment_steps"), attributes.get("wall_time_s")
+    if not steps or not seconds:
+        return []
+    return [f"{number(steps)} environment steps in {number(seconds)} s of wall time."]

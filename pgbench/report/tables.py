@@ -1,0 +1,161 @@
+"""The page's tables: every setting at one batch size, failures, estimators, provenance."""
+
+import base64
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from pgbench.estimators import CAUSES, estimators
+from pgbench.report.declared import LEVEL, declared_causes
+from pgbench.report.style import INK, theme
+
+if TYPE_CHECKING:
+    from xarray import Dataset
+
+
+@dataclass(frozen=True)
+class SettingTable:
+    """One setting: facts that are exact, and a row of texts per estimator."""
+
+    title: str
+    facts: list[tuple[str, str]]
+    rows: list[dict[str, Any]]
+
+
+def number(x: Any, digits: int = 3) -> str:
+    """A number in few characters; an em dash for NaN."""
+    value = float(x)
+    if not np.isfinite(value):
+        return "—" if np.isnan(value) else ("∞" if value > 0 else "−∞")
+    if value == 0:
+        return "0"
+    if 1e-3 <= abs(value) < 1e5:
+        text = f"{value:.{digits}g}"
+        if "e" in text:
+            text = f"{value:.0f}"
+    else:
+        mantissa, exponent = f"{value:.{max(digits - 1, 0)}e}".split("e")
+        text = f"{mantissa}·10{_raised(int(exponent))}"
+    return text.replace("-", "−")
+
+
+def _raised(exponent: int) -> str:
+    return str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def setting_tables(summary: "Dataset", batch_size: int) -> Iterator[SettingTable]:
+    """A table per setting with a measured cell at this batch size."""
+    chosen = summary.sel(batch_size=batch_size)
+    labels = [str(e) for e in summary["estimator"].values]
+    for i, problem in enumerate(summary["problem"].values):
+        for j, policy in enumerate(summary["policy"].values):
+            own = {str(name): array.values for name, array in chosen.data_vars.items()}
+            place = (i, j)
+            done = [e for e in range(len(labels)) if own["status"][(*place, e)] == 1]
+            if done:
+                yield SettingTable(
+                    title=f"{problem} × {policy}",
+                    facts=list(_facts(own, summary, place)),
+                    rows=[_row(own, (*place, e), labels[e]) for e in done],
+                )
+
+
+def _facts(
+    own: Mapping[str, Any], summary: "Dataset", place: tuple[int, int]
+) -> Iterator[tuple[str, str]]:
+    i = place[0]
+    yield "states", str(int(summary["n_states"].values[i]))
+    yield "actions", str(int(summary["n_actions"].values[i]))
+    yield "γ", number(summary["gamma"].values[i], 5)
+    yield "parameters", number(own["n_parameters"][place])
+    yield "horizon", number(own["horizon"][place], 5)
+    yield "J(θ)", number(own["objective"][place], 5)
+    yield "J*", number(own["optimal_objective"][place], 5)
+    yield "‖∇J‖", number(own["gradient_norm"][place])
+    yield "truncation bias", number(own["truncation_bias"][place], 2)
+
+
+def _row(own: Mapping[str, Any], place: tuple[int, ...], label: str) -> dict[str, Any]:
+    def part(name: str, digits: int = 3) -> str:
+        return number(own[name][place], digits)
+
+    p = own["bias_test_p_holm"][place]
+    return {
+        "estimator": label,
+        "bias": part("relative_bias", 2),
+        "bias_interval": f"[{part('relative_bias_low', 2)}, {part('relative_bias_high', 2)}]",
+        "exact": part("exact_relative_bias", 2),
+        "p": part("bias_test_p_holm", 2),
+        "significant": bool(p < LEVEL),
+        "variance": f"{part('relative_variance')} ± {part('relative_variance_se', 2)}",
+        "cosine": f"{part('cosine', 3)} ± {part('cosine_se', 1)}",
+        "ascent": part("ascent_probability", 3),
+        "steps": part("steps"),
+        "seconds": part("seconds", 2),
+    }
+
+
+def unmeasured(summary: "Dataset") -> list[dict[str, str]]:
+    """Failed and skipped cells, those with the same message in one row."""
+    words = {2: "failed", 3: "skipped"}
+    status, messages = summary["status"].values, summary["message"].values
+    groups: dict[tuple[str, str, str, str], int] = {}
+    for place in zip(*np.nonzero(status >= 2), strict=True):
+        key = (
+            words[int(status[place])],
+            str(summary["problem"].values[place[0]]),
+            str(summary["policy"].values[place[1]]),
+            str(messages[place]),
+        )
+        groups[key] = groups.get(key, 0) + 1
+    names = ("status", "problem", "policy", "message")
+    return [{**dict(zip(names, key, strict=True)), "cells": str(n)} for key, n in groups.items()]
+
+
+def estimator_rows(summary: "Dataset") -> list[dict[str, Any]]:
+    """Every estimator of the run with its formula as an image, declared bias and reference."""
+    known = estimators()
+    rows = []
+    causes = declared_causes(summary)
+    for label, name in zip(
+        summary["estimator"].values, summary["estimator_name"].values, strict=True
+    ):
+        record = known.get(str(name))
+        declared = causes[str(label)]
+        rows.append(
+            {
+                "label": str(label),
+                "summary": record.summary if record else "",
+                "formula": record.formula if record else "",
+                "image": formula_image(record.formula) if record else "",
+                "bias": "; ".join(CAUSES[c] for c in declared) if declared else "not declared",
+                "reference": record.reference if record else "",
+            }
+        )
+    return rows
+
+
+def formula_image(formula: str) -> str:
+    """A formula set as mathematics, as the data URI of an SVG image."""
+    buffer = io.BytesIO()
+    with theme():
+        figure = Figure(figsize=(0.1, 0.1))
+        figure.text(0, 0, f"${formula}$", fontsize=11, color=INK)
+        figure.savefig(
+            buffer,
+            format="svg",
+            bbox_inches="tight",
+            pad_inches=0.02,
+            transparent=True,
+            metadata={"Date": None},
+        )
+    return data_uri(buffer.getvalue())
+
+
+def data_uri(svg: bytes) -> str:
+    """An SVG image as a data URI."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
