@@ -1,6 +1,6 @@
 """Figure of the p-values: uniform where the code is right, small where an estimator is biased."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import seaborn as sns
@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 
 from pgbench.report.declared import LEVEL, declared_biased
 from pgbench.report.panels import Drawing, FloatArray, NothingToDraw, add_legend, estimator_handles
-from pgbench.report.style import INK, styles, theme
+from pgbench.report.style import INK, styles
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -61,16 +61,17 @@ def p_values(summary: "Dataset") -> Drawing:
     tested = int(np.isfinite(code).sum())
     return Drawing(
         figure,
-        "Distribution of p-values over all cells. Left and middle: the measured mean against the "
-        "estimator's own exact expectation. If the code is right these are uniform: the black curve "
-        "stays in the band, and no point of the middle panel, where both axes are logarithmic, lies "
-        "below the dotted line (5 % after Bonferroni's correction). Right: against the gradient "
-        f"itself; estimators that declare a bias ({', '.join(declared) or 'none here'}) rise at "
-        "once, and so do precise ones that see the bias of the finite horizon. Estimators of a cell "
-        f"share trajectories, so the band (Dvoretzky–Kiefer–Wolfowitz) is that of {groups} "
-        f"independent sets of trajectories and not of {tested} p-values.",
-        "Cumulative distributions of the p-values of the code check and of the bias test beside the "
-        "uniform distribution.",
+        "Distribution of p-values over all cells. Left and middle: the measured mean against "
+        "the estimator's own exact expectation. If the code is right these are uniform: the "
+        "black curve stays in the band, and no point of the middle panel, where both axes are "
+        "logarithmic, lies below the dotted line (5 % after Bonferroni's correction). Right: "
+        f"against the gradient itself; estimators that declare a bias ({', '.join(declared) or "
+        "'none here'}) rise at once, and so do precise ones that see the bias of the finite "
+        "horizon. Estimators of a cell share trajectories, so the band "
+        f"(Dvoretzky–Kiefer–Wolfowitz) is that of {groups} independent sets of trajectories and "
+        f"not of {tested} p-values.",
+        "Cumulative distributions of the p-values of the code check and of the bias test beside "
+        "the uniform distribution.",
     )
 
 

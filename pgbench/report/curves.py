@@ -1,5 +1,6 @@
 """Figures of a statistic against a size: variance against states, error and direction against n."""
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,14 +20,14 @@ from pgbench.report.panels import (
     estimator_handles,
     panels,
 )
-from pgbench.report.style import GUIDE, INK, Style, parse_label, styles, theme, wrapped
+from pgbench.report.style import GUIDE, INK, Style, parse_label, styles, wrapped
 
 if TYPE_CHECKING:
     from xarray import Dataset
 
 
 def variance_by_size(summary: "Dataset") -> Drawing:
-    """Relative variance of one estimate against the number of states, where a family has several."""
+    """Relative variance of one estimate against the number of states."""
     from matplotlib.figure import Figure
 
     series = _series(summary)
@@ -152,10 +153,10 @@ def rmse(summary: "Dataset") -> Drawing:
     """Relative root mean squared error against batch size, with the fitted power law."""
     batch_sizes = summary["batch_size"].values
     error = Measured.of(summary, "relative_rmse").positive
-    finite = np.isfinite(error.value)
+    finite: NDArray[np.bool_] = np.isfinite(error.value)
     if batch_sizes.size < 2:
         raise NothingToDraw("the run has a single batch size.")
-    facets = chosen_facets(summary, finite.any(axis=(2, 3)))
+    facets = chosen_facets(summary, np.asarray(finite.any(axis=(2, 3))))
     figure, axes = panels(summary, facets, 2.5, sharex=True, sharey=True)
     look = styles(summary)
     slope = summary["rmse_rate"].values
@@ -219,8 +220,8 @@ def direction(summary: "Dataset") -> Drawing:
     if batch_sizes.size < 2:
         raise NothingToDraw("the run has a single batch size.")
     cosine = Measured.of(summary, "cosine")
-    finite = np.isfinite(cosine.value)
-    facets = chosen_facets(summary, finite.any(axis=(2, 3)))
+    finite: NDArray[np.bool_] = np.isfinite(cosine.value)
+    facets = chosen_facets(summary, np.asarray(finite.any(axis=(2, 3))))
     figure, axes = panels(summary, facets, 2.2, sharex=True, sharey=True)
     look = styles(summary)
     for (i, j), ax in axes.items():
@@ -248,7 +249,7 @@ def direction(summary: "Dataset") -> Drawing:
 
 def _inner_labels_off(axes: Any, rows: list[list[tuple[int, int]]]) -> None:
     """Keep the label of the horizontal axis on the lowest panel of each column only."""
-    for row, below in zip(rows, rows[1:], strict=False):
+    for row, below in pairwise(rows):
         for place in row[: len(below)]:
             axes[place].set_xlabel("")
         for place in row[len(below) :]:

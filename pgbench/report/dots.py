@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from numpy.typing import NDArray
 
 from pgbench.report.declared import LEVEL, declared_biased
 from pgbench.report.panels import (
@@ -36,8 +37,8 @@ def bias(summary: "Dataset") -> Drawing:
     measured = Measured.of(summary, "relative_bias")[..., -1]
     exact = summary["exact_relative_bias"].values[..., -1]
     significant = summary["bias_test_p_holm"].values[..., -1] < LEVEL
-    finite = np.isfinite(measured.value)
-    facets = chosen_facets(summary, finite.any(axis=2))
+    finite: NDArray[np.bool_] = np.isfinite(measured.value)
+    facets = chosen_facets(summary, np.asarray(finite.any(axis=2)))
     figure, axes = _rows_of_dots(summary, facets)
     limits = [np.inf, -np.inf]
     for place, ax in axes.items():
@@ -80,24 +81,25 @@ def bias(summary: "Dataset") -> Drawing:
     return Drawing(
         figure,
         f"Relative bias ‖E ĝ − ∇J‖ / ‖∇J‖ at batch size {n}. Dots are measured with the noise "
-        "removed, sign kept: a squared bias below zero by chance is drawn to the left; bars are 95 % "
-        "intervals. Upright strokes are the exact bias, computed with no sampling. A dot is filled "
-        "where the mean differs from ∇J at the 5 % level after Holm's correction over all cells; "
-        "the interval of the norm may still hold zero, since the test looks along single "
-        f"directions. The axis is linear between −{_LINEAR:g} and {_LINEAR:g} (shaded) and "
-        f"logarithmic outside. † declares a bias that a longer horizon does not remove.{facets.note}",
-        f"Relative bias with interval beside the exact relative bias, at batch size {n}, one row per "
-        "estimator.",
+        "removed, sign kept: a squared bias below zero by chance is drawn to the left; bars are "
+        "95 % intervals. Upright strokes are the exact bias, computed with no sampling. A dot "
+        "is filled where the mean differs from ∇J at the 5 % level after Holm's correction over "
+        "all cells; the interval of the norm may still hold zero, since the test looks along "
+        f"single directions. The axis is linear between −{_LINEAR:g} and {_LINEAR:g} (shaded) "
+        "and logarithmic outside. † declares a bias that a longer horizon does not "
+        f"remove.{facets.note}",
+        f"Relative bias with interval beside the exact relative bias, at batch size {n}, one row "
+        "per estimator.",
     )
 
 
 def rates(summary: "Dataset") -> Drawing:
     """Fitted exponents of RMSE against batch size."""
     rate = Measured.of(summary, "rmse_rate")
-    finite = np.isfinite(rate.value)
+    finite: NDArray[np.bool_] = np.isfinite(rate.value)
     if summary.sizes["batch_size"] < 2:
         raise NothingToDraw("the run has a single batch size.")
-    facets = chosen_facets(summary, finite.any(axis=2))
+    facets = chosen_facets(summary, np.asarray(finite.any(axis=2)))
     figure, axes = _rows_of_dots(summary, facets)
     for place, ax in axes.items():
         ax.axvline(-0.5, color=GUIDE, linewidth=1.0, linestyle=(0, (3, 2)), zorder=0.6)
@@ -150,11 +152,11 @@ def ranking(summary: "Dataset") -> Drawing:
     more = f" Drawn are {ROWS} of {len(policies)} policies." if len(policies) > ROWS else ""
     return Drawing(
         figure,
-        f"Price of precision at batch size {n}: variance times environment steps (left) and times "
-        f"seconds (right), relative to {reference} in the same setting; half is twice as good. Dots "
-        "are geometric means over problems, sorted by the left one, bars are 95 % intervals of their "
-        "sampling error (that of the clock is not in them), faint marks the single problems. Lower "
-        f"variance may be bought with bias: † declares one.{more}",
+        f"Price of precision at batch size {n}: variance times environment steps (left) and "
+        f"times seconds (right), relative to {reference} in the same setting; half is twice as "
+        "good. Dots are geometric means over problems, sorted by the left one, bars are 95 % "
+        "intervals of their sampling error (that of the clock is not in them), faint marks the "
+        f"single problems. Lower variance may be bought with bias: † declares one.{more}",
         "Work-normalised and time-normalised variance, sorted, one row per estimator.",
     )
 
@@ -211,7 +213,7 @@ def _signed_log_axis(ax: Axes, low: float, high: float) -> None:
     low, high = min(1.6 * low, -_LINEAR), max(1.6 * high, _LINEAR)
     decades = [10.0**k for k in range(-2, 12)]
     ticks = [t for t in (*(-d for d in decades), 0.0, *decades) if low <= t <= high]
-    labelled = [t for t in ticks if t == 0 or round(np.log10(abs(t))) % 2 == 0]
+    labelled = [t for t in ticks if t == 0 or round(np.log10(abs(t))) % 2 == 1]
     ax.set_xlim(low, high)
     ax.xaxis.set_major_locator(FixedLocator(ticks))
     ax.xaxis.set_minor_locator(NullLocator())
@@ -221,16 +223,16 @@ def _signed_log_axis(ax: Axes, low: float, high: float) -> None:
 
 
 def _relative(quantity: Measured, labels: Sequence[str]) -> Measured:
-    """(problem, estimator), over reward-to-go or the geometric mean; intervals add in quadrature."""
+    """(problem, estimator), over reward-to-go or the geometric mean of all."""
     half = quantity.log_half_width
-    log = np.log(quantity.value)
+    log: FloatArray = np.log(quantity.value)
     if "reward_to_go" in labels:
         e = labels.index("reward_to_go")
         log = log - log[:, e : e + 1]
         half = np.sqrt(half**2 + half[:, e : e + 1] ** 2)
         half[:, e] = 0.0
     else:
-        complete = np.isfinite(log).all(axis=1)
+        complete = np.asarray(np.isfinite(log).all(axis=1))
         log = np.where(complete[:, None], log, np.nan)
         log = log - log.mean(axis=1, keepdims=True)
     return Measured(np.exp(log), np.exp(log - half), np.exp(log + half))

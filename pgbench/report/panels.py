@@ -1,4 +1,4 @@
-"""Grids of panels: which settings are drawn, where the panels and the legend lie, how they are saved."""
+"""Grids of panels: which settings are drawn, how they are laid out and saved."""
 
 import warnings
 from collections.abc import Sequence
@@ -207,9 +207,11 @@ def save(figure: Figure, stem: Path) -> None:
     with warnings.catch_warnings():
         # A label may hold characters that the font lacks; they are drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        # Labels change the panels' room, which changes the labels: the layout settles in two passes.
+        # Labels take room from the panels and change with it: the layout settles in two passes.
         figure.draw_without_rendering()
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
-        figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
-        figure.savefig(stem.with_suffix(".png"))
+        # Tight, for a label may be wider than the layout thought.
+        tight: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.06}
+        figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None}, **tight)
+        figure.savefig(stem.with_suffix(".png"), **tight)

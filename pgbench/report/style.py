@@ -69,7 +69,7 @@ def theme() -> Iterator[None]:
         "ytick.major.width": 0.7,
         "ytick.minor.size": 0,
     }
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context(settings):  # type: ignore[arg-type]  # keys are checked at run time
         yield
 
 
@@ -101,7 +101,8 @@ def styles(summary: "Dataset") -> dict[str, Style]:
 
 def _mixed(colour: str, shade: float) -> str:
     target = 1.0 if shade > 0 else 0.0
-    return to_hex([c + (target - c) * abs(shade) for c in to_rgb(colour)])
+    red, green, blue = (c + (target - c) * abs(shade) for c in to_rgb(colour))
+    return to_hex((red, green, blue))
 
 
 def problem_titles(labels: Sequence[str]) -> dict[str, str]:
