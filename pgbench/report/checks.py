@@ -57,7 +57,7 @@ def p_values(summary: "Dataset") -> Drawing:
             Patch(color=BAND, label="95 % band of the uniform"),
         ],
     )
-    declared = [label for label in labels if biased[label]]
+    biased_labels = ", ".join(label for label in labels if biased[label]) or "none here"
     tested = int(np.isfinite(code).sum())
     return Drawing(
         figure,
@@ -65,9 +65,8 @@ def p_values(summary: "Dataset") -> Drawing:
         "the estimator's own exact expectation. If the code is right these are uniform: the "
         "black curve stays in the band, and no point of the middle panel, where both axes are "
         "logarithmic, lies below the dotted line (5 % after Bonferroni's correction). Right: "
-        f"against the gradient itself; estimators that declare a bias ({', '.join(declared) or "
-        "'none here'}) rise at once, and so do precise ones that see the bias of the finite "
-        "horizon. Estimators of a cell share trajectories, so the band "
+        f"against the gradient itself; estimators that declare a bias ({biased_labels}) rise at "
+        "once, and so do precise ones that see the bias of the finite horizon. Estimators of a cell share trajectories, so the band "
         f"(Dvoretzky–Kiefer–Wolfowitz) is that of {groups} independent sets of trajectories and "
         f"not of {tested} p-values.",
         "Cumulative distributions of the p-values of the code check and of the bias test beside "
