@@ -8,7 +8,7 @@ listing on the command line.
 
 import difflib
 import inspect
-import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -80,6 +80,8 @@ class Parameter:
 
     def check(self, value: Any) -> Any:
         """The value as the maker takes it, or ParameterError saying what is allowed."""
+        if value is None and self.default is None:
+            return None
         for kind in self.types:
             if kind is bool and isinstance(value, bool):
                 return value
@@ -96,7 +98,7 @@ class Parameter:
     def _in_range(self, value: Any) -> Any:
         low, high = self.range.minimum, self.range.maximum
         if (
-            not math.isfinite(value)
+            not -sys.float_info.max <= value <= sys.float_info.max
             or (low is not None and value < low)
             or (high is not None and value > high)
         ):
@@ -195,7 +197,7 @@ def _short(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return f"{value:g}"
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
     if isinstance(value, dict):
         return "{" + ", ".join(f"{k}={_short(v)}" for k, v in value.items()) + "}"
     return str(value)

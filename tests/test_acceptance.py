@@ -1,6 +1,7 @@
 """Published values, and values derived from published problems."""
 
 from collections import deque
+from dataclasses import replace
 
 import gymnasium
 import numpy as np
@@ -111,9 +112,7 @@ ORDER = ("reinforce", "reward_to_go", "baseline_value", "advantage_oracle")
 def total_variances(mdp, theta, horizon):
     """Traces of the exact covariance of one-trajectory estimates, in the order of ``ORDER``."""
     policy = make_policy("softmax", mdp)
-    return [
-        moments(mdp, policy, theta, name, horizon=horizon).variance.sum() for name in ORDER
-    ]
+    return [moments(mdp, policy, theta, name, horizon=horizon).variance.sum() for name in ORDER]
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -123,9 +122,9 @@ def total_variances(mdp, theta, horizon):
 def test_variance_falls_along_the_usual_order(name, given, seed):
     """Total return > reward-to-go > less V > exact advantage, on random MDPs near uniform policies.
 
-    It is no theorem: V is not the best baseline (see the next test), and with γ = 1/2 or policies
-    far from uniform about one random MDP in ten orders reward-to-go before the V baseline. The
-    first and the last inequality held on all of 360 instances.
+    It is no theorem: V is not the best baseline (see the next test). Of 360 random instances with θ
+    up to N(0, 9), the V baseline raised the variance of reward-to-go in 29, of which 23 had γ = 1/2
+    and none a uniform policy; the first and the last inequality held in all.
     """
     mdp = make_problem(name, seed=seed, **given)
     theta = make_policy("softmax", mdp).initial(seed=seed, scale=0.1)
@@ -192,14 +191,14 @@ def test_taxi_takes_the_shortest_way():
 def test_riverswim_to_the_right_pays_its_stationary_share():
     """Birth-death chain of the constants .6, .35 up and .05, .4 down (Strehl & Littman 2008).
 
-    By detailed balance the stationary weights are 1, 12, 84, 588, 4116, 3601.5; the top pays 1.
+    By detailed balance the stationary weights are 1, 12, 84, 588, 4116, 3601.5; started from them
+    the chain stays there, and only the top pays.
     """
-    mdp = make_problem("riverswim", gamma=1 - 1e-7)
-    policy = Softmax(6, 2)
-    truth = evaluate(mdp, policy, np.tile([-1e3, 1e3], 6))
     weights = np.array([1, 12, 84, 588, 4116, 3601.5])
-    np.testing.assert_allclose(truth.visitation * 1e-7, weights / weights.sum(), atol=1e-5)
-    assert truth.objective * 1e-7 == pytest.approx(weights[-1] / weights.sum(), abs=1e-5)
+    mdp = replace(make_problem("riverswim", gamma=0.99), mu0=weights / weights.sum())
+    truth = evaluate(mdp, Softmax(6, 2), np.tile([-1e3, 1e3], 6))
+    np.testing.assert_allclose(truth.visitation / 100, mdp.mu0, rtol=1e-11)
+    assert truth.objective / 100 == pytest.approx(weights[-1] / weights.sum(), rel=1e-11)
 
 
 def test_riverswim_to_the_left_pays_the_bank():
@@ -210,7 +209,7 @@ def test_riverswim_to_the_left_pays_the_bank():
 
 
 def test_garnet_probabilities_have_the_law_of_spacings():
-    """One of b spacings of uniforms is Beta(1, b - 1); normalised uniforms are not (power check)."""
+    """One of b spacings of uniforms is Beta(1, b - 1); normalised uniforms are not."""
     b = 4
     p = make_problem("garnet", n_states=500, n_actions=4, branching=b).probability[:, :, 0]
     assert stats.kstest(p.ravel(), stats.beta(1, b - 1).cdf).pvalue > 1e-3

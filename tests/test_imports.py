@@ -26,10 +26,7 @@ def is_type_checking(node):
 
 def imported(node):
     """Modules that the code below a node imports when it runs, inside functions too."""
-    if is_type_checking(node):
-        children = node.orelse
-    else:
-        children = list(ast.iter_child_nodes(node))
+    children = node.orelse if is_type_checking(node) else list(ast.iter_child_nodes(node))
     names = set()
     if isinstance(node, ast.Import):
         names = {alias.name for alias in node.names}

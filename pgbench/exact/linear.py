@@ -1,11 +1,12 @@
 """Solutions of (I - γP) x = b with a proven error bound.
 
 Dense LU for small problems; beyond, BiCGSTAB, and a sparse LU where that does not converge. The
-residual of every solution is computed and turned into a bound: P is substochastic, so I - γP is an
+residual of every solution is computed, with its own rounding error, and turned into a bound: P is substochastic, so I - γP is an
 M-matrix, and ‖(I - γP)⁻¹‖_∞ ≤ 1/(1-γ), or for γ = 1 at most max τ/(1 - η) where τ is a computed
 solution of (I - P)τ = 1 with residual ≤ η < 1 (Berman & Plemmons 1994, Chapter 6).
 """
 
+import warnings
 from collections.abc import Callable
 from functools import cached_property
 
@@ -19,6 +20,7 @@ FloatArray = NDArray[np.float64]
 DENSE_LIMIT = 1500
 RELATIVE_TOLERANCE = 1e-9
 _REFINEMENTS = 8
+_SINGULAR = "the expected time to a terminal state is not finite under this policy"
 
 
 class SolveError(ValueError):
@@ -45,6 +47,7 @@ class Resolvent:
             If the bound exceeds 1e-9 times the size of the solution.
         """
         x, residual = self._refine(b, transposed)
+        residual = np.abs(residual) + self._rounding(b, x, transposed)
         bound = self._norm(residual, transposed) * self.inverse_norm
         size = max(self._norm(x, transposed), np.finfo(float).tiny)
         if not bound <= RELATIVE_TOLERANCE * size:
@@ -61,12 +64,20 @@ class Resolvent:
         if self.gamma < 1:
             return 1 / (1 - self.gamma)
         time, residual = self._refine(np.ones(self.matrix.shape[0]), transposed=False)
+        residual = np.abs(residual) + self._rounding(np.ones(time.size), time, transposed=False)
         slack = 1 - self._norm(residual, transposed=False)
         if not (slack > 0.5 and time.min(initial=1.0) > 0):
             raise SolveError(
                 "the expected time to a terminal state is not finite under this policy"
             )
         return float(time.max(initial=0.0) / slack)
+
+    def _rounding(self, b: FloatArray, x: FloatArray, transposed: bool) -> FloatArray:
+        """Bound on the rounding errors of matrix, right-hand side and computed residual."""
+        magnitude = abs(self._transposed if transposed else self.matrix)
+        terms = int(np.diff(magnitude.indptr).max(initial=0)) + 10
+        errors: FloatArray = terms * np.finfo(float).eps * (np.abs(b) + magnitude @ np.abs(x))
+        return errors
 
     @staticmethod
     def _norm(x: FloatArray, transposed: bool) -> float:
@@ -96,8 +107,15 @@ class Resolvent:
         if n == 0:
             return lambda b, transposed: b
         if n <= DENSE_LIMIT:
-            factors = linalg.lu_factor(self.matrix.toarray(), check_finite=False)
-            return lambda b, transposed: linalg.lu_solve(factors, b, trans=int(transposed))
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", linalg.LinAlgWarning)
+                try:
+                    factors = linalg.lu_factor(self.matrix.toarray(), check_finite=False)
+                except linalg.LinAlgWarning as error:
+                    raise SolveError(_SINGULAR) from error
+            return lambda b, transposed: linalg.lu_solve(
+                factors, b, trans=int(transposed), check_finite=False
+            )
         return self._apply_sparse
 
     def _apply_sparse(self, b: FloatArray, transposed: bool) -> FloatArray:
@@ -108,12 +126,15 @@ class Resolvent:
             operator = LinearOperator(matrix.shape, matvec=matrix.__matmul__, dtype=np.float64)
             # Scaled, because the breakdown tests of the recurrence are absolute. Refinement repeats
             # the solve on the residual, so a rough solution is enough.
-            scale = np.linalg.norm(b)
+            scale = np.abs(b).max()
             x, _ = bicgstab(operator, b / scale, rtol=1e-8, atol=0.0, maxiter=1000)
-            if np.linalg.norm(b / scale - matrix @ x) < 1e-3:
+            if np.linalg.norm(b / scale - matrix @ x) < 1e-3 * np.linalg.norm(b / scale):
                 return np.asarray(scale * x)
         return np.asarray(self._sparse_lu.solve(b, trans="T" if transposed else "N"))
 
     @cached_property
     def _sparse_lu(self) -> splu:
-        return splu(self.matrix.tocsc())
+        try:
+            return splu(self.matrix.tocsc())
+        except RuntimeError as error:
+            raise SolveError(_SINGULAR) from error

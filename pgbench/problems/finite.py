@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
+from numbers import Real
 from pathlib import Path
 from typing import Any, Self
 from zipfile import BadZipFile
@@ -85,7 +86,8 @@ class FiniteMDP:
             probability[terminal], reward[terminal] = 0.0, 0.0
             probability[terminal, :, 0] = 1.0
             successor[terminal] = np.flatnonzero(terminal)[:, None, None]
-        if not (isinstance(self.gamma, (int, float, np.number)) and 0 <= self.gamma <= 1):
+        number = isinstance(self.gamma, Real) and not isinstance(self.gamma, bool)
+        if not (number and 0 <= self.gamma <= 1):
             raise ProblemError(f"gamma is {self.gamma!r}, must be a number in [0, 1]")
         _normalise("probability", probability)
         _normalise("mu0", mu0)
@@ -151,8 +153,9 @@ class FiniteMDP:
         """
         dense = _floats("P", P, 3)
         S, A, S2 = dense.shape
-        if S != S2:
+        if S != S2 or 0 in dense.shape:
             raise ProblemError(f"P has shape {dense.shape}, must be (S, A, S)")
+        _normalise("P", dense)
         rewards = _floats("r", r, None)
         if rewards.shape not in {(S, A), (S, A, S)}:
             raise ProblemError(
@@ -202,7 +205,9 @@ class FiniteMDP:
         missing, extra = sorted(set(needed) - arrays.keys()), sorted(arrays.keys() - allowed)
         if missing or extra:
             raise ProblemError(f"{path}: missing {missing}, unknown {extra}; needs {list(needed)}")
-        return builder(**arrays, gamma=float(discount), name=Path(path).stem)
+        if np.size(discount) != 1 or np.asarray(discount).dtype.kind not in "fiu":
+            raise ProblemError(f"{path}: gamma is {discount!r}, must be one number in [0, 1]")
+        return builder(**arrays, gamma=float(np.ravel(discount)[0]), name=Path(path).stem)
 
     def to_npz(self, path: str | Path) -> None:
         """Write the record so that ``from_npz`` reads the same MDP back."""
@@ -229,7 +234,9 @@ class FiniteMDP:
     @cached_property
     def expected_reward(self) -> FloatArray:
         """r(s, a) = Σ_s' P(s'|s,a) r(s,a,s'), shape (S, A), unit reward."""
-        return self.mean(self.reward)
+        table = self.mean(self.reward)
+        table.setflags(write=False)
+        return table
 
     @cached_property
     def transitions(self) -> sparse.csr_array:
@@ -250,6 +257,8 @@ class FiniteMDP:
         state = blake2b(np.float64(self.gamma).tobytes(), digest_size=16)
         for name in _ARRAYS:
             state.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        if self.features is not None:
+            state.update(self.features.tobytes())
         return state.hexdigest()
 
     def mean(self, table: FloatArray) -> FloatArray:

@@ -66,9 +66,9 @@ def p_values(summary: "Dataset") -> Drawing:
         "black curve stays in the band, and no point of the middle panel, where both axes are "
         "logarithmic, lies below the dotted line (5 % after Bonferroni's correction). Right: "
         f"against the gradient itself; estimators that declare a bias ({biased_labels}) rise at "
-        "once, and so do precise ones that see the bias of the finite horizon. Estimators of a cell share trajectories, so the band "
-        f"(Dvoretzky–Kiefer–Wolfowitz) is that of {groups} independent sets of trajectories and "
-        f"not of {tested} p-values.",
+        "once, and so do precise ones that see the bias of the finite horizon. Estimators of a "
+        "cell share trajectories, so the band (Dvoretzky–Kiefer–Wolfowitz) is that of "
+        f"{groups} independent sets of trajectories and not of {tested} p-values.",
         "Cumulative distributions of the p-values of the code check and of the bias test beside "
         "the uniform distribution.",
     )

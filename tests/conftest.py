@@ -1,0 +1,248 @@
+"""Shared fixtures: tiny problems, every kind of policy, every estimator in every variant."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache, partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from pgbench.estimators import Tables, estimators
+from pgbench.exact import Moments, Truth, evaluate
+from pgbench.exact.enumeration import enumerated_moments
+from pgbench.parameters import Parameter, label
+from pgbench.policies import kinds, make_policy
+from pgbench.problems import FiniteMDP, families, make_problem
+
+settings.register_profile("suite", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("suite")
+
+
+def dense() -> FiniteMDP:
+    """Every state follows every other; rewards r(s, a, s')."""
+    return make_problem("random", n_states=3, n_actions=2, gamma=0.8, seed=1)
+
+
+def ending() -> FiniteMDP:
+    """Random transitions and rewards with a terminal state."""
+    rng = np.random.default_rng(5)
+    P = rng.dirichlet(np.ones(3), size=(3, 2))
+    r = rng.standard_normal((3, 2, 3))
+    return FiniteMDP.from_arrays(P, r, [0.6, 0.4, 0.0], 0.9, terminal=[False, False, True])
+
+
+def coins() -> FiniteMDP:
+    """Random rewards: two slots of a pair lead to the same state and pay differently."""
+    rng = np.random.default_rng(7)
+    return FiniteMDP(
+        successor=np.broadcast_to([0, 0, 1], (2, 2, 3)),
+        probability=rng.dirichlet(np.ones(3), size=(2, 2)),
+        reward=rng.standard_normal((2, 2, 3)),
+        mu0=np.array([0.3, 0.7]),
+        gamma=0.7,
+    )
+
+
+def corridor() -> FiniteMDP:
+    """The short corridor, undiscounted."""
+    return make_problem("corridor")
+
+
+TINY: dict[str, tuple[Callable[[], FiniteMDP], int]] = {
+    "dense": (dense, 3),
+    "ending": (ending, 4),
+    "coins": (coins, 3),
+    "corridor": (corridor, 7),
+}
+"""Problems whose trajectories of that many steps can all be listed."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An estimator with given parameters."""
+
+    name: str
+    items: tuple[tuple[str, Any], ...]
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The parameters as keywords."""
+        return dict(self.items)
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """The causes of bias that the estimator declares."""
+        return estimators()[self.name].causes(**self.given)
+
+    def tables(self, truth: Truth) -> Tables:
+        """The estimator's tables."""
+        return estimators()[self.name].make(truth, **self.given)
+
+    def __str__(self) -> str:
+        return label(self.name, estimators()[self.name].parameters, self.given)
+
+
+def trials(parameter: Parameter) -> list[Any]:
+    """Values to try: all that a required number allows of 0, 0.7, 1; else each non-default kind."""
+    values: list[Any] = []
+    if float in parameter.types:
+        values += [0.0, 0.7, 1.0] if parameter.required else [0.7]
+    if int in parameter.types:
+        values.append(int(parameter.range.minimum or 0) + 1)
+    if bool in parameter.types:
+        values += [True, False]
+    if parameter.choice:
+        values += parameter.choice.options
+    return [value for value in values if parameter.required or value != parameter.default]
+
+
+def variants() -> Iterator[Variant]:
+    """Every estimator with defaults, with one optional parameter changed, and with all changed."""
+    for name, estimator in estimators().items():
+        declared = estimator.parameters
+        needed = [key for key, p in declared.items() if p.required]
+        changes = [(key, value) for key, p in declared.items() for value in trials(p)]
+        optional = [(key, value) for key, value in changes if key not in needed]
+        selections = [(), *((change,) for change in optional)]
+        if len({key for key, _ in optional}) > 1:
+            selections.append(tuple(dict(optional).items()))
+        for values in product(*(trials(declared[key]) for key in needed)):
+            for chosen in selections:
+                yield Variant(name, (*zip(needed, values, strict=True), *chosen))
+
+
+@cache
+def tiny_truth(problem: str, kind: str) -> Truth:
+    """Exact quantities of a tiny problem at a random θ."""
+    mdp = TINY[problem][0]()
+    policy = make_policy(kind, mdp)
+    return evaluate(mdp, policy, policy.initial(seed=3, scale=0.5))
+
+
+@pytest.fixture(params=TINY)
+def problem(request: pytest.FixtureRequest) -> str:
+    """Name of a tiny problem."""
+    return request.param
+
+
+@pytest.fixture(params=kinds())
+def kind(request: pytest.FixtureRequest) -> str:
+    """Name of a kind of policy."""
+    return request.param
+
+
+@pytest.fixture(params=variants(), ids=str)
+def variant(request: pytest.FixtureRequest) -> Variant:
+    """An estimator in one of its variants."""
+    return request.param
+
+
+@pytest.fixture(params=[v for v in variants() if not {"critic", "discount"} & {*v.causes}], ids=str)
+def unbiased_variant(request: pytest.FixtureRequest) -> Variant:
+    """An estimator in a variant whose mean is ∇J_H, or ∇J less the tail."""
+    return request.param
+
+
+@pytest.fixture(params=[False, True], ids=["per step", "total"])
+def tables(request: pytest.FixtureRequest, truth: Truth) -> Tables:
+    """Tables of no estimator in particular, every entry random, in either shape."""
+    rng = np.random.default_rng(12)
+    kappa, beta, delta = rng.standard_normal((3, *truth.pi.shape))
+    sigma = rng.standard_normal(truth.mdp.probability.shape)
+    return Tables.build(
+        truth.mdp, sigma=sigma, kappa=kappa, beta=beta, delta=delta, total=request.param
+    )
+
+
+@pytest.fixture
+def horizon(problem: str) -> int:
+    """Number of steps for which every trajectory of the tiny problem can be listed."""
+    return TINY[problem][1]
+
+
+@pytest.fixture
+def truth(problem: str, kind: str) -> Truth:
+    """Exact quantities on a tiny problem."""
+    return tiny_truth(problem, kind)
+
+
+@pytest.fixture
+def enumerated(truth: Truth, horizon: int, variant: Variant) -> Moments:
+    """Mean and variance of the estimator from the list of all trajectories."""
+    return enumerated_moments(truth, variant.tables(truth), horizon)
+
+
+def differentiate(f: Callable[[np.ndarray], Any], x: np.ndarray, step: float = 2e-3) -> np.ndarray:
+    """∂f/∂x_k along the last axis, by central differences of fourth order in ``step``."""
+    columns = []
+    for k in range(x.size):
+        h = np.zeros(x.size)
+        h[k] = step
+        near = np.asarray(f(x + h)) - np.asarray(f(x - h))
+        far = np.asarray(f(x + 2 * h)) - np.asarray(f(x - 2 * h))
+        columns.append((8 * near - far) / (12 * step))
+    return np.stack(columns, axis=-1)
+
+
+@pytest.fixture(name="differentiate", scope="session")
+def differentiate_fixture() -> Callable[..., np.ndarray]:
+    """Numerical differentiation."""
+    return differentiate
+
+
+def rational_solve(matrix: Any, b: Any) -> list[Fraction]:
+    """x with matrix·x = b by elimination in rational arithmetic, for an M-matrix of floats."""
+    rows = [[*map(Fraction, row), Fraction(y)] for row, y in zip(matrix, b, strict=True)]
+    for i, pivot in enumerate(rows):
+        pivot[:] = [x / pivot[i] for x in pivot]
+        for row in rows:
+            if row is not pivot:
+                row[:] = [x - row[i] * y for x, y in zip(row, pivot, strict=True)]
+    return [row[-1] for row in rows]
+
+
+@pytest.fixture(name="rational_solve")
+def rational_solve_fixture() -> Callable[..., list[Fraction]]:
+    """Exact solution of linear equations."""
+    return rational_solve
+
+
+@pytest.fixture(scope="session")
+def close() -> Callable[..., None]:
+    """``close(actual, expected, rtol)``: relative to the largest expected entry, which may be 0."""
+
+    def check(actual: Any, expected: Any, rtol: float = 1e-12) -> None:
+        size = float(np.max(np.abs(expected), initial=0.0))
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=rtol * size)
+
+    return check
+
+
+@pytest.fixture(params=families())
+def small_problem(request: pytest.FixtureRequest, tmp_path: Path) -> FiniteMDP:
+    """A small problem of every family."""
+    return make_small(request.param, tmp_path)
+
+
+@pytest.fixture(name="make_small")
+def make_small_fixture(tmp_path: Path) -> Callable[..., FiniteMDP]:
+    """A function that makes a small problem of a family by name."""
+    return partial(make_small, folder=tmp_path)
+
+
+def make_small(name: str, folder: Path, **given: Any) -> FiniteMDP:
+    """A problem of few states, whatever the family needs for that."""
+    family = families()[name]
+    if name == "file":
+        dense().to_npz(folder / "dense.npz")
+        given["path"] = str(folder / "dense.npz")
+    elif name == "gymnasium":
+        given["id"] = "FrozenLake-v1"
+    elif family.size:
+        given.setdefault(family.size, 4)
+    return family.make(**given)

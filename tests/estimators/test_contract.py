@@ -1,0 +1,170 @@
+"""Every estimator in every variant, against the list of all trajectories of tiny problems."""
+
+import numpy as np
+import pytest
+
+from pgbench.estimators import CAUSES, Tables, estimators, find_estimator
+from pgbench.exact import evaluate
+from pgbench.exact.enumeration import enumerated_moments
+from pgbench.exact.horizon import truncated_gradient
+from pgbench.exact.moments import expectation, table_moments
+from pgbench.parameters import ParameterError
+
+TOLERANCE = 1e-12
+
+
+def relative_gap(actual, expected):
+    """Largest difference, relative to the largest expected entry."""
+    return np.abs(actual - expected).max() / np.abs(expected).max()
+
+
+def truths(truth, horizon):
+    """What an estimator without the named cause of bias has as its mean."""
+    return {
+        "truncation": evaluate(truth.mdp, truth.policy, truth.theta, horizon).gradient,
+        "tail": truncated_gradient(truth, horizon),
+    }
+
+
+def test_mean_and_variance_are_exact(truth, horizon, variant, enumerated):
+    tables = variant.tables(truth)
+    exact = table_moments(truth, tables, horizon)
+    assert relative_gap(exact.mean, enumerated.mean) < TOLERANCE
+    scale = np.abs(enumerated.variance + enumerated.mean**2).max()
+    assert np.abs(exact.variance - enumerated.variance).max() < TOLERANCE * scale
+    assert relative_gap(expectation(truth, tables, horizon), enumerated.mean) < TOLERANCE
+
+
+def test_declared_causes_of_bias_are_true(truth, horizon, variant, enumerated):
+    causes = set(variant.causes)
+    assert causes <= CAUSES.keys()
+    if truth.mdp.gamma == 1:
+        causes.discard("discount")  # no factor is missing where γ^t = 1
+    means = truths(truth, horizon)
+    if causes & {"critic", "discount"}:
+        assert min(relative_gap(enumerated.mean, mean) for mean in means.values()) > 1e-4
+    else:
+        (cause,) = causes or {"truncation"}
+        assert relative_gap(enumerated.mean, means[cause]) < TOLERANCE
+
+
+def test_the_two_truths_differ(truth, horizon):
+    """Else the test above could not tell truncation from a dropped tail."""
+    means = truths(truth, horizon)
+    assert relative_gap(means["truncation"], means["tail"]) > 1e-3
+    assert relative_gap(means["truncation"], truth.gradient) > 1e-3
+    assert relative_gap(means["tail"], truth.gradient) > 1e-3
+
+
+def test_tables_are_zero_on_terminal_states(truth, variant):
+    tables = variant.tables(truth)
+    ends = truth.mdp.terminal
+    for table in (tables.sigma, tables.kappa, tables.beta, tables.delta):
+        assert (table[ends] == 0).all()
+
+
+MISTAKES = {
+    "the baseline as the weight of the score": lambda t, mdp: Tables.build(
+        mdp, beta=-t.v[:, None], delta=mdp.gamma
+    ),
+    "reward-to-go begins a step late": lambda t, mdp: Tables.build(
+        mdp, sigma=mdp.reward, kappa=mdp.gamma, beta=mdp.expected_reward, delta=mdp.gamma
+    ),
+    "rewards not discounted": lambda t, mdp: Tables.build(
+        mdp, sigma=mdp.reward, kappa=1.0, delta=mdp.gamma
+    ),
+    "steps not discounted": lambda t, mdp: Tables.build(
+        mdp, sigma=mdp.reward, kappa=mdp.gamma, delta=1.0
+    ),
+    "a baseline that depends on the action": lambda t, mdp: Tables.build(
+        mdp, sigma=mdp.reward, kappa=mdp.gamma, beta=t.q, delta=mdp.gamma
+    ),
+    "total return discounted twice": lambda t, mdp: Tables.build(
+        mdp, sigma=mdp.reward, kappa=mdp.gamma**2, total=True
+    ),
+}
+"""Estimators that claim to be unbiased for ∇J_H and are not."""
+
+
+@pytest.mark.parametrize("problem", ["dense", "ending", "coins"])
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_wrong_estimators_fail_the_same_check(truth, horizon, mistake):
+    mean = enumerated_moments(truth, MISTAKES[mistake](truth, truth.mdp), horizon).mean
+    assert relative_gap(mean, truths(truth, horizon)["truncation"]) > 1e-3
+
+
+def test_wrong_variance_fails_the_same_check(truth, horizon):
+    """A baseline changes no mean, only the variance: the comparison must see it."""
+    mdp, gamma = truth.mdp, truth.mdp.gamma
+    plain, shifted = (
+        Tables.build(mdp, sigma=mdp.reward, kappa=gamma, beta=b, delta=gamma) for b in (0, 0.1)
+    )
+    exact = table_moments(truth, plain, horizon)
+    listed = enumerated_moments(truth, shifted, horizon)
+    assert relative_gap(exact.mean, listed.mean) < TOLERANCE
+    assert relative_gap(exact.variance, listed.variance) > 1e-4
+
+
+@pytest.mark.parametrize("name", estimators())
+def test_estimator_describes_itself(name):
+    estimator = estimators()[name]
+    assert estimator.name == name
+    for text in (estimator.formula, estimator.reference, estimator.summary):
+        assert text.strip()
+    assert all(p.meaning for p in estimator.parameters.values())
+
+
+def wrong_values(parameter):
+    """Values that a parameter must refuse."""
+    values = [None, float("nan"), [1.0]]
+    if str not in parameter.types or parameter.choice:
+        values.append("no such word")
+    if parameter.range.minimum is not None:
+        values.append(parameter.range.minimum - 1)
+    if parameter.range.maximum is not None:
+        values.append(parameter.range.maximum + 1)
+    if bool not in parameter.types:
+        values.append(True)
+    if float not in parameter.types:
+        values.append(0.5)
+    return values
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [(name, key) for name, e in estimators().items() for key in e.parameters]
+)
+def test_wrong_parameters_are_named(name, key):
+    """An unknown baseline must never be read as zero."""
+    estimator = estimators()[name]
+    needed = {k: 0.5 for k, p in estimator.parameters.items() if p.required}
+    for value in wrong_values(estimator.parameters[key]):
+        with pytest.raises(ParameterError, match=rf"{name}\.{key}: .* must be "):
+            estimator.causes(**needed | {key: value})
+
+
+@pytest.mark.parametrize("name", estimators())
+def test_unknown_and_missing_parameters_are_named(name, kind):
+    estimator = estimators()[name]
+    with pytest.raises(ParameterError, match=rf"{name}\.nonsense: unknown parameter"):
+        estimator.causes(nonsense=1)
+    for key, parameter in estimator.parameters.items():
+        if parameter.required:
+            with pytest.raises(ParameterError, match=rf"{name}\.{key}: missing"):
+                estimator.causes()
+
+
+def test_unknown_estimator_gets_a_suggestion():
+    with pytest.raises(ValueError, match=r"unknown estimator 'reinforc', did you mean reinforce\?"):
+        find_estimator("reinforc")
+
+
+@pytest.mark.parametrize("word", ["value", "mean", "objectve", ""])
+def test_unknown_baseline_is_refused(word):
+    for name in ("reinforce", "reward_to_go"):
+        with pytest.raises(ParameterError, match=rf"{name}\.baseline: {word!r} is unknown"):
+            estimators()[name].causes(baseline=word)
+
+
+def test_tables_refuse_what_does_not_fit(truth):
+    with pytest.raises(ValueError, match="broadcast"):
+        Tables.build(truth.mdp, beta=np.zeros(truth.mdp.n_states + 1))

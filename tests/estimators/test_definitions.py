@@ -1,0 +1,117 @@
+"""Each estimator's weights of the scores, written out from its definition along trajectories."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from pgbench.estimators import estimators
+from pgbench.estimators.estimator import noisy_critic
+from pgbench.exact import Truth, evaluate
+from pgbench.exact.enumeration import trajectories
+from pgbench.kernels import reference
+from pgbench.policies import make_policy
+from pgbench.problems import make_problem
+
+
+@dataclass(frozen=True)
+class Path:
+    """One trajectory: states (T,), actions (T,), rewards (T,), the successors (T,), and V."""
+
+    truth: Truth
+    s: np.ndarray
+    a: np.ndarray
+    r: np.ndarray
+    next: np.ndarray
+    v: np.ndarray
+
+    @property
+    def gamma(self):
+        return self.truth.mdp.gamma
+
+    def returns(self):
+        """Q̂_t = Σ_{m≥t} γ^(m-t) r_m."""
+        T = len(self.r)
+        return np.array([self.gamma ** np.arange(T - t) @ self.r[t:] for t in range(T)])
+
+    def td_errors(self):
+        """r_t + γ v(s_{t+1}) - v(s_t)."""
+        return self.r + self.gamma * self.v[self.next] - self.v[self.s]
+
+    def gae(self, lam):
+        """Σ_l (γλ)^l δ_{t+l} (Schulman et al. 2016, eq. 16)."""
+        T, errors = len(self.r), self.td_errors()
+        return np.array([(self.gamma * lam) ** np.arange(T - t) @ errors[t:] for t in range(T)])
+
+    def baseline(self, value):
+        return self.truth.objective if value == "objective" else value
+
+
+DEFINITIONS = {
+    "reinforce": lambda x, baseline=0.0: np.full(len(x.r), x.returns()[0] - x.baseline(baseline)),
+    "reward_to_go": lambda x, baseline=0.0: x.returns() - x.baseline(baseline),
+    "baseline_value": lambda x: x.returns() - x.truth.v[x.s],
+    "q_oracle": lambda x: x.truth.q[x.s, x.a],
+    "advantage_oracle": lambda x: x.truth.q[x.s, x.a] - x.truth.v[x.s],
+    "td": lambda x, critic_noise=0.0: x.td_errors(),
+    "gae": lambda x, lam, critic_noise=0.0: x.gae(lam),
+}
+"""What multiplies γ^t ψ_t, or ψ_t in the total shape, as functions of a trajectory."""
+
+
+def coefficients(truth, name, given, pairs, slots):
+    """Weight of each step's score by the definition."""
+    given = dict(given)
+    discounted = given.pop("discounted", True)
+    pairs, slots = np.array(pairs), np.array(slots)
+    path = Path(
+        truth,
+        pairs // truth.mdp.n_actions,
+        pairs % truth.mdp.n_actions,
+        truth.mdp.reward.ravel()[slots],
+        truth.mdp.successor.ravel()[slots],
+        noisy_critic(truth, given.get("critic_noise", 0.0)),
+    )
+    carried = name != "reinforce" and discounted
+    discounts = path.gamma ** np.arange(len(pairs)) if carried else 1.0
+    return discounts * DEFINITIONS[name](path, **given)
+
+
+def test_weights_are_those_of_the_definition(truth, horizon, variant):
+    if variant.name not in DEFINITIONS:
+        pytest.skip(f"{variant.name} has no definition written out here")
+    tables = variant.tables(truth)
+    flat = [t.ravel() for t in (tables.sigma, tables.kappa, tables.beta, tables.delta)]
+    for _, pairs, slots in list(trajectories(truth, horizon))[::7]:
+        expected = np.zeros(truth.pi.size)
+        np.add.at(expected, pairs, coefficients(truth, variant.name, variant.given, pairs, slots))
+        found = reference.weights(*flat, tables.total, pairs, slots)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11 * np.abs(expected).max())
+
+
+def test_critic_is_wrong_by_the_stated_amount(truth):
+    """v = V + noise·rms(V)·ξ with the same ξ at every noise, and 0 on terminal states."""
+    ends = truth.mdp.terminal
+    np.testing.assert_array_equal(noisy_critic(truth, 0.0), truth.v)
+    xi = (noisy_critic(truth, 1.0) - truth.v) / np.sqrt(np.mean(truth.v**2))
+    assert (xi[ends] == 0).all()
+    assert (np.abs(xi[~ends]) > 1e-3).all()
+    for noise in (0.5, 3.0):
+        expected = truth.v + noise * np.sqrt(np.mean(truth.v**2)) * xi
+        np.testing.assert_allclose(noisy_critic(truth, noise), expected, rtol=1e-12)
+
+
+def test_errors_of_the_critic_are_standard_normal():
+    """Of 2000 states: mean and mean square of ξ within four standard errors of 0 and 1."""
+    mdp = make_problem("garnet", n_states=2000)
+    truth = evaluate(mdp, make_policy("softmax", mdp), np.zeros(8000))
+    xi = (noisy_critic(truth, 1.0) - truth.v) / np.sqrt(np.mean(truth.v**2))
+    assert abs(xi.mean()) < 4 / np.sqrt(2000)
+    assert abs(np.mean(xi**2) - 1) < 4 * np.sqrt(2 / 2000)
+
+
+def test_gae_at_zero_is_the_td_error(truth):
+    """GAE(0) is the TD error (Schulman et al. 2016, eq. 17)."""
+    gae, td = estimators()["gae"].make(truth, lam=0.0), estimators()["td"].make(truth)
+    for name in ("sigma", "kappa", "beta", "delta"):
+        np.testing.assert_array_equal(getattr(gae, name), getattr(td, name))

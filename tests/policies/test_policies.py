@@ -1,0 +1,193 @@
+"""Policies: the table, the pull-back and its transpose, for every kind."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from pgbench.exact import evaluate
+from pgbench.parameters import ParameterError
+from pgbench.policies import LogLinear, NotApplicable, Softmax, kinds, make_policy
+from pgbench.problems import make_problem
+
+S, A = 4, 3
+PROBLEM = make_problem("random", n_states=S, n_actions=A)
+POLICIES = {name: make_policy(name, PROBLEM) for name in kinds()}
+every_policy = pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+
+
+def numbers(shape, size=10.0):
+    """Arrays of numbers that are zero or at least 10⁻⁴, so that no product underflows."""
+    return arrays(np.float64, shape, elements=st.floats(-size, size).map(lambda x: round(x, 4)))
+
+
+@every_policy
+@given(st.data())
+def test_pull_back_is_the_transpose_of_push_forward(policy, data):
+    theta, direction = (data.draw(numbers(policy.n_parameters)) for _ in range(2))
+    weights = data.draw(numbers((S, A)))
+    back = policy.pull_back(theta, weights) @ direction
+    forward = np.sum(weights * policy.push_forward(theta, direction))
+    scale = np.abs(weights).sum() * np.abs(direction).sum()
+    np.testing.assert_allclose(back, forward, rtol=0, atol=1e-13 * scale)
+
+
+@every_policy
+@given(st.data())
+def test_pull_back_is_the_transpose_of_the_jacobian(policy, differentiate, data):
+    theta = data.draw(numbers(policy.n_parameters, size=3.0))
+    weights = data.draw(numbers((S, A)))
+    jacobian = differentiate(lambda x: np.log(policy.probabilities(x)), theta)
+    expected = np.einsum("sa,sak->k", weights, jacobian)
+    scale = np.abs(weights).sum()
+    np.testing.assert_allclose(
+        policy.pull_back(theta, weights), expected, rtol=0, atol=1e-9 * scale
+    )
+
+
+@every_policy
+def test_scores_are_derivatives_of_log_probabilities(policy, differentiate):
+    theta = policy.initial(seed=4)
+    jacobian = differentiate(lambda x: np.log(policy.probabilities(x)), theta)
+    np.testing.assert_allclose(policy.scores(theta), jacobian, rtol=0, atol=1e-9)
+
+
+@every_policy
+def test_scores_have_mean_zero(policy):
+    theta = policy.initial(seed=5)
+    mean = np.einsum("sa,sak->sk", policy.probabilities(theta), policy.scores(theta))
+    np.testing.assert_allclose(mean, 0, atol=1e-15)
+
+
+@every_policy
+@given(st.data())
+def test_rows_are_distributions(policy, data):
+    pi = policy.probabilities(data.draw(numbers(policy.n_parameters, size=700.0)))
+    assert pi.shape == (S, A)
+    assert (pi >= 0).all()
+    np.testing.assert_allclose(pi.sum(axis=1), 1, rtol=1e-15)
+
+
+@every_policy
+@pytest.mark.parametrize("size", [1e3, -1e3])
+def test_extreme_parameters_stay_finite(policy, size):
+    theta = np.zeros(policy.n_parameters)
+    theta[::2] = size
+    ones = np.ones(policy.n_parameters)
+    assert np.isfinite(policy.probabilities(theta)).all()
+    assert np.isfinite(policy.scores(theta)).all()
+    assert np.isfinite(policy.push_forward(theta, ones)).all()
+    assert np.isfinite(evaluate(PROBLEM, policy, theta).gradient).all()
+
+
+@every_policy
+def test_pull_back_of_many_tables_is_that_of_each(policy):
+    theta = policy.initial(seed=6)
+    tables = np.random.default_rng(0).standard_normal((2, 5, S, A))
+    stacked = policy.pull_back(theta, tables)
+    assert stacked.shape == (2, 5, policy.n_parameters)
+    single = [[policy.pull_back(theta, table) for table in row] for row in tables]
+    np.testing.assert_allclose(stacked, single, rtol=0, atol=1e-14)
+
+
+@every_policy
+def test_initial_parameters_follow_from_the_seed(policy):
+    np.testing.assert_array_equal(policy.initial(seed=1), policy.initial(seed=1))
+    assert not np.array_equal(policy.initial(seed=1), policy.initial(seed=2))
+    np.testing.assert_array_equal(policy.initial(seed=1, scale=0.5), policy.initial(seed=1) / 2)
+    np.testing.assert_array_equal(policy.initial(init="zeros"), 0)
+    with pytest.raises(ValueError, match="init is 'ones', must be normal or zeros"):
+        policy.initial(init="ones")
+
+
+@every_policy
+def test_wrong_parameters_are_refused(policy):
+    d = policy.n_parameters
+    with pytest.raises(ValueError, match=rf"theta has shape \({d + 1},\), must be \({d},\)"):
+        evaluate(PROBLEM, policy, np.zeros(d + 1))
+    with pytest.raises(ValueError, match=rf"theta has shape \(1, {d}\)"):
+        evaluate(PROBLEM, policy, np.zeros((1, d)))
+    for bad in (np.nan, np.inf, -np.inf):
+        theta = np.zeros(d)
+        theta[1] = bad
+        with pytest.raises(ValueError, match=rf"theta\[1\] is {bad}, must be finite"):
+            evaluate(PROBLEM, policy, theta)
+
+
+@every_policy
+def test_policy_of_another_problem_is_refused(policy):
+    other = make_problem("random", n_states=S + 1, n_actions=A)
+    with pytest.raises(ValueError, match=r"the policy has \(S, A\) = \(4, 3\), the problem \(5, 3"):
+        evaluate(other, policy, policy.initial())
+
+
+@pytest.mark.parametrize("name", kinds())
+def test_kind_describes_itself(name):
+    kind = kinds()[name]
+    assert kind.name == name
+    assert kind.summary
+    assert kind.formula
+    assert kind.reference
+
+
+def test_log_linear_with_unit_features_is_tabular_softmax():
+    tabular, linear = Softmax(S, A), LogLinear(np.eye(S * A).reshape(S, A, S * A))
+    theta = tabular.initial(seed=7)
+    np.testing.assert_allclose(
+        evaluate(PROBLEM, linear, theta).gradient,
+        evaluate(PROBLEM, tabular, theta).gradient,
+        rtol=1e-12,
+        atol=1e-15,
+    )
+
+
+def test_own_features_are_taken_where_there_are_any():
+    corridor = make_problem("corridor")
+    for choice in ("auto", "own"):
+        policy = make_policy("loglinear", corridor, features=choice)
+        np.testing.assert_array_equal(policy.features, corridor.features)
+    assert make_policy("loglinear", corridor, features="random").n_parameters == 8
+    with pytest.raises(NotApplicable, match="has no features of its own"):
+        make_policy("loglinear", PROBLEM, features="own")
+
+
+def test_random_features_have_the_stated_variance():
+    """N(0, 1/d): the squares of S·A·d features have mean 1/d, standard error √2/(d√(SAd))."""
+    wide = make_problem("garnet", n_states=500)
+    phi = make_policy("loglinear", wide, n_features=16, seed=1).features
+    z = (np.mean(phi**2) - 1 / 16) / (np.sqrt(2) / 16 / np.sqrt(phi.size))
+    assert abs(z) < 4
+    other = make_policy("loglinear", wide, n_features=16, seed=2).features
+    assert not np.array_equal(phi, other)
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (np.zeros((2, 3)), r"features has shape \(2, 3\), must be \(S, A, d\)"),
+        (np.zeros((2, 3, 0)), r"features has shape \(2, 3, 0\)"),
+        (np.full((2, 3, 1), np.nan), "features holds values that are not finite"),
+    ],
+)
+def test_wrong_features_are_refused(features, message):
+    with pytest.raises(ValueError, match=message):
+        LogLinear(features)
+
+
+@pytest.mark.parametrize(
+    ("given_parameters", "message"),
+    [
+        ({"features": "fourier"}, r"loglinear\.features: 'fourier' is unknown"),
+        ({"n_features": 0}, r"loglinear\.n_features: 0 is out of range"),
+        ({"n_feature": 3}, r"loglinear\.n_feature: unknown parameter, did you mean n_features"),
+    ],
+)
+def test_wrong_declared_parameters_are_refused(given_parameters, message):
+    with pytest.raises(ParameterError, match=message):
+        make_policy("loglinear", PROBLEM, **given_parameters)
+
+
+def test_unknown_kind_is_refused():
+    with pytest.raises(ValueError, match=r"unknown policy 'softmx', did you mean softmax\?"):
+        make_policy("softmx", PROBLEM)
