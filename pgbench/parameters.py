@@ -125,6 +125,8 @@ class Parameter:
             if kind is str and self.choice:
                 entry["enum"] = list(self.choice.options)
             options.append(entry)
+        if self.default is None:
+            options.append({"type": "null"})
         return options[0] if len(options) == 1 else {"anyOf": options}
 
 

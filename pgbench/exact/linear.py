@@ -1,9 +1,10 @@
 """Solutions of (I - γP) x = b with a proven error bound.
 
 Dense LU for small problems; beyond, BiCGSTAB, and a sparse LU where that does not converge. The
-residual of every solution is computed, with its own rounding error, and turned into a bound: P is substochastic, so I - γP is an
-M-matrix, and ‖(I - γP)⁻¹‖_∞ ≤ 1/(1-γ), or for γ = 1 at most max τ/(1 - η) where τ is a computed
-solution of (I - P)τ = 1 with residual ≤ η < 1 (Berman & Plemmons 1994, Chapter 6).
+residual of every solution is computed, with its own rounding error, and turned into a bound: P is
+substochastic, so I - γP is an M-matrix, and ‖(I - γP)⁻¹‖_∞ ≤ 1/(1-γ), or for γ = 1 at most
+max τ/(1 - η) where τ is a computed solution of (I - P)τ = 1 with residual ≤ η < 1
+(Berman & Plemmons 1994, Chapter 6).
 """
 
 import warnings
@@ -33,6 +34,10 @@ class Resolvent:
     def __init__(self, P: sparse.csr_array, gamma: float) -> None:
         self.matrix: sparse.csr_array = (
             sparse.eye_array(P.shape[0], format="csr") - gamma * P
+        ).tocsr()
+        # Not |I - γP|: the difference 1 - γP(s|s) has the rounding error of its terms.
+        self.magnitude: sparse.csr_array = (
+            sparse.eye_array(P.shape[0], format="csr") + gamma * P
         ).tocsr()
         self.gamma = gamma
 
@@ -74,7 +79,7 @@ class Resolvent:
 
     def _rounding(self, b: FloatArray, x: FloatArray, transposed: bool) -> FloatArray:
         """Bound on the rounding errors of matrix, right-hand side and computed residual."""
-        magnitude = abs(self._transposed if transposed else self.matrix)
+        magnitude = self.magnitude.T.tocsr() if transposed else self.magnitude
         terms = int(np.diff(magnitude.indptr).max(initial=0)) + 10
         errors: FloatArray = terms * np.finfo(float).eps * (np.abs(b) + magnitude @ np.abs(x))
         return errors
