@@ -1,0 +1,1 @@
+"""Benchmarks of pgbench's speed and memory over its history, for asv."""

@@ -1,0 +1,84 @@
+"""The rollout kernel: wall time per environment step, by problem size and threads.
+
+Reward-to-go weights on a garnet with A = 4 actions and 4 successors, γ = 0.99, H = 128; a call
+takes 2²⁰ steps, 32 replicates of 256 trajectories. Compiling and making tables are not timed.
+"""
+
+import os
+from functools import lru_cache
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+
+HORIZON, BATCH_SIZE, REPLICATES = 128, 256, 32
+STEPS = HORIZON * BATCH_SIZE * REPLICATES
+
+
+class Rollouts:
+    """``kernels.rollout.weight_tables`` for one estimator."""
+
+    params = ((10, 1000, 100_000), (1, 2))
+    param_names = ("n_states", "threads")
+    timeout = 120
+
+    def setup_cache(self):
+        """Compile once per revision; later processes load the code from disk."""
+        _call(10)()
+
+    setup_cache.timeout = 600
+
+    def setup(self, n_states, threads):
+        from pgbench.kernels.rollout import use_threads
+
+        if threads > (os.cpu_count() or 1):
+            raise NotImplementedError(f"this machine has fewer than {threads} cores")
+        use_threads(threads)
+        self.call = _call(n_states)
+        self.call()
+
+    def time_weight_tables(self, n_states, threads):
+        """Seconds per 2²⁰ environment steps."""
+        self.call()
+
+    def track_step(self, n_states, threads):
+        """Nanoseconds of wall time per environment step, median of 15 calls."""
+        return round(1e9 * median(_seconds(self.call) for _ in range(15)) / STEPS, 2)
+
+    track_step.unit = "ns"
+
+
+@lru_cache(maxsize=1)
+def _call(n_states):
+    """A function of no arguments that takes the steps; made once, for asv repeats ``setup``."""
+    from pgbench import exact, make_policy, make_problem
+    from pgbench.estimators import find_estimator
+    from pgbench.kernels.alias import make_sampler
+    from pgbench.kernels.rollout import EstimatorTables, Streams, weight_tables
+
+    mdp = make_problem("garnet", n_states=n_states, n_actions=4, branching=4, gamma=0.99, seed=0)
+    policy = make_policy("softmax", mdp)
+    # The tables of reward-to-go hold rewards and γ only, so one step of exact values will do.
+    truth = exact.evaluate(mdp, policy, policy.initial(seed=0), horizon=1)
+    made = find_estimator("reward_to_go").make(truth)
+    sampler = make_sampler(mdp.mu0, truth.pi, mdp.successor, mdp.probability, mdp.terminal)
+    tables = EstimatorTables(
+        *(getattr(made, name).reshape(1, -1) for name in ("sigma", "kappa", "beta", "delta")),
+        np.array([made.total]),
+    )
+    streams = Streams(np.uint64(0), np.uint64(0), BATCH_SIZE)
+    weights = np.zeros((REPLICATES, 1, mdp.n_states * mdp.n_actions))
+
+    def call():
+        steps = np.zeros(REPLICATES, np.int64)
+        weight_tables(sampler, tables, streams, 0, HORIZON, weights, steps)
+        if steps.sum() != STEPS:
+            raise RuntimeError(f"{steps.sum()} steps were taken, must be {STEPS}")
+
+    return call
+
+
+def _seconds(call):
+    begin = perf_counter()
+    call()
+    return perf_counter() - begin
