@@ -207,8 +207,6 @@ def save(figure: Figure, stem: Path) -> None:
     with warnings.catch_warnings():
         # A label may hold characters that the font lacks; they are drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        # Labels take room from the panels and change with it: the layout settles in two passes.
-        figure.draw_without_rendering()
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
         # Tight, for a label may be wider than the layout thought.
