@@ -262,7 +262,7 @@ class _Session:
                 for cell, measurement in zip(together, measurements, strict=True)
             )
             self.measured += len(together)
-            steps = prepared.expected_steps * batch_size * self.grid.replicates
+            steps = measurements[0].values["steps"] * self.grid.replicates
             self.steps += steps
             self.progress.batch(len(together), steps)
 
