@@ -67,7 +67,7 @@ class Journal:
         self.notes = notes
         self.records: dict[str, Record] = {r["key"]: r for r in records if "key" in r}
         self.grids: list[str] = [r["text"] for r in records if r["kind"] == "grid"]
-        self.sessions: list[Record] = [r for r in records if r["kind"] == "session"]
+        self.executions: list[Record] = [r for r in records if r["kind"] == "execution"]
 
     @classmethod
     def read(cls, directory: Path) -> "Journal":
@@ -145,14 +145,14 @@ class Journal:
                 self.records[record["key"]] = record
             if record["kind"] == "grid":
                 self.grids.append(record["text"])
-            if record["kind"] == "session":
-                self.sessions.append(record)
+            if record["kind"] == "execution":
+                self.executions.append(record)
 
     def attributes(self) -> dict[str, Any]:
-        """Provenance of the last session that measured, with time and steps of all sessions."""
+        """Provenance of the last execution, with time and steps of all of them."""
         attributes: dict[str, Any] = {}
-        for session in self.sessions:
-            for name, value in session["attributes"].items():
+        for execution in self.executions:
+            for name, value in execution["attributes"].items():
                 summed = name in ("wall_time_s", "environment_steps")
                 attributes[name] = attributes.get(name, 0) + value if summed else value
         return attributes

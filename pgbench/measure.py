@@ -15,7 +15,7 @@ from pgbench.exact.optimum import optimal_value
 from pgbench.exact.values import Truth, evaluate
 from pgbench.plan import Prepared
 from pgbench.problems import FiniteMDP
-from pgbench.sampling import BLOCK, MEMORY_BYTES, bytes_per_replicate, gradient_blocks
+from pgbench.sampling import BLOCK, MEMORY_BYTES, Draws, bytes_per_replicate, gradient_blocks
 from pgbench.statistics import BlockSums, directions, mean_test, n_blocks, summarise
 from pgbench.tables import Tables
 
@@ -66,11 +66,7 @@ class Subject:
 def measure(
     prepared: Prepared,
     subjects: Sequence[Subject],
-    *,
-    batch_size: int,
-    replicates: int,
-    seed: int,
-    stream: int,
+    draws: Draws,
     memory_bytes: int = MEMORY_BYTES,
 ) -> list[Measurement]:
     """Measure estimators on the same trajectories; one Measurement each.
@@ -82,38 +78,21 @@ def measure(
     results: list[Measurement] = []
     for begin in range(0, len(subjects), fitting):
         group = subjects[begin : begin + fitting]
-        results += _measure_group(
-            prepared, group, batch_size, replicates, seed, stream, memory_bytes
-        )
+        results += _measure_group(prepared.truth, group, draws, memory_bytes)
     return results
 
 
 def _measure_group(
-    prepared: Prepared,
-    subjects: Sequence[Subject],
-    batch_size: int,
-    replicates: int,
-    seed: int,
-    stream: int,
-    memory_bytes: int,
+    truth: Truth, subjects: Sequence[Subject], draws: Draws, memory_bytes: int
 ) -> list[Measurement]:
     from pgbench.kernels.running import RunningMoments, add_replicates, empty_moments
 
-    truth = prepared.truth
-    d = truth.gradient.size
+    d, replicates = truth.gradient.size, draws.replicates
     running: list[RunningMoments] = [empty_moments(d, n_blocks(replicates)) for _ in subjects]
     along = directions(d, truth.gradient)
     projections = np.empty((len(subjects), replicates, len(along)))
-    for block in gradient_blocks(
-        truth,
-        [subject.tables for subject in subjects],
-        horizon=prepared.horizon,
-        batch_size=batch_size,
-        replicates=replicates,
-        seed=seed,
-        stream=stream,
-        memory_bytes=memory_bytes,
-    ):
+    tables = [subject.tables for subject in subjects]
+    for block in gradient_blocks(truth, tables, draws, memory_bytes):
         rows = slice(block.first, block.first + block.steps.size)
         for e, gradients in enumerate(block.gradients):
             add_replicates(
@@ -121,7 +100,7 @@ def _measure_group(
             )
             projections[e, rows] = gradients @ along.T
     return [
-        _statistics(truth, subject, running[e], along, projections[e], batch_size)
+        _statistics(truth, subject, running[e], along, projections[e], draws.batch_size)
         for e, subject in enumerate(subjects)
     ]
 
@@ -207,15 +186,7 @@ def time_estimator(truth: Truth, tables: Tables, horizon: int, rounds: int = 5) 
         laps = []
         for _ in range(rounds):
             begin = time.perf_counter()
-            for _ in gradient_blocks(
-                truth,
-                [tables],
-                horizon=horizon,
-                batch_size=batch_size,
-                replicates=BLOCK,
-                seed=0,
-                stream=0,
-            ):
+            for _ in gradient_blocks(truth, [tables], Draws(horizon, batch_size, BLOCK, 0, 0)):
                 pass
             laps.append((time.perf_counter() - begin) / BLOCK)
         return float(np.median(laps))
@@ -237,5 +208,5 @@ def warm_up() -> float:
     tables = Tables.build(mdp, sigma=mdp.reward, total=True)
     prepared = Prepared(truth, horizon=1, expected_steps=1.0)
     subject = Subject(tables, truth.gradient, Cost(0.0, 0.0))
-    measure(prepared, [subject], batch_size=1, replicates=2, seed=0, stream=0)
+    measure(prepared, [subject], Draws(1, batch_size=1, replicates=2, seed=0, stream=0))
     return time.perf_counter() - begin

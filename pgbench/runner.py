@@ -22,7 +22,7 @@ from pgbench.plan import Cell, Prepared, Setting, make_problem, settings, work
 from pgbench.policies import NotApplicable
 from pgbench.problems import FiniteMDP
 from pgbench.progress import Progress, Silent
-from pgbench.sampling import single_threaded_blas
+from pgbench.sampling import Draws, single_threaded_blas
 
 if TYPE_CHECKING:
     from xarray import DataTree
@@ -109,13 +109,13 @@ def execute(
         if grid.text not in journal.grids[-1:]:
             journal.append([{"kind": "grid", "text": grid.text}])
         write_file(directory / "grid.yaml", grid.text.encode())
-        session = _Session(grid, journal, progress, memory_bytes)
+        execution = _Execution(grid, journal, progress, memory_bytes)
         try:
-            session.run(threads)
+            execution.run(threads)
         except KeyboardInterrupt as stop:
             _publish(grid, journal, directory)
             raise Interrupted(
-                f"{session.measured} cells measured before the interruption"
+                f"{execution.measured} cells measured before the interruption"
             ) from stop
         progress.phase("writing results")
         tree = _publish(grid, journal, directory)
@@ -125,14 +125,14 @@ def execute(
     return Outcome(
         tree=tree,
         directory=directory,
-        measured=session.measured,
-        reused=session.reused,
+        measured=execution.measured,
+        reused=execution.reused,
         failed=statuses.count("failed"),
         skipped=statuses.count("skipped"),
     )
 
 
-class _Session:
+class _Execution:
     """One start of a run: what is pending, and the loop over it."""
 
     def __init__(
@@ -166,7 +166,7 @@ class _Session:
         finally:
             seconds = time.perf_counter() - begin
             attributes = provenance(self.threads, seconds, self.steps)
-            self.journal.append([{"kind": "session", "attributes": attributes}])
+            self.journal.append([{"kind": "execution", "attributes": attributes}])
 
     def _loop(self, threads: int | None) -> None:
         from pgbench.kernels.rollout import use_threads
@@ -244,10 +244,13 @@ class _Session:
                 measurements = measure(
                     prepared,
                     [ready[cell.estimator.label] for cell in together],
-                    batch_size=batch_size,
-                    replicates=self.grid.replicates,
-                    seed=self.grid.seed,
-                    stream=setting.stream,
+                    Draws(
+                        horizon=prepared.horizon,
+                        batch_size=batch_size,
+                        replicates=self.grid.replicates,
+                        seed=self.grid.seed,
+                        stream=setting.stream,
+                    ),
                     **self.options,
                 )
             except Exception as error:

@@ -24,6 +24,23 @@ BLOCK = 16
 MEMORY_BYTES = 256 * 2**20
 
 
+@dataclass(frozen=True)
+class Draws:
+    """Which trajectories are drawn, and how they are grouped to estimates.
+
+    horizon, batch_size, replicates
+        Steps per trajectory at most, trajectories per estimate, independent estimates.
+    seed, stream
+        Two unsigned 64-bit integers that name the random streams.
+    """
+
+    horizon: int
+    batch_size: int
+    replicates: int
+    seed: int
+    stream: int
+
+
 @dataclass(frozen=True, eq=False)
 class GradientBlock:
     """Gradients of consecutive replicates.
@@ -55,15 +72,7 @@ def bytes_per_replicate(mdp: FiniteMDP, n_estimators: int) -> int:
 
 
 def gradient_blocks(
-    truth: Truth,
-    tables: Sequence[Tables],
-    *,
-    horizon: int,
-    batch_size: int,
-    replicates: int,
-    seed: int,
-    stream: int,
-    memory_bytes: int = MEMORY_BYTES,
+    truth: Truth, tables: Sequence[Tables], draws: Draws, memory_bytes: int = MEMORY_BYTES
 ) -> Iterator[GradientBlock]:
     """Gradients of every estimator on the same trajectories, in blocks of 16 replicates.
 
@@ -73,10 +82,8 @@ def gradient_blocks(
         Problem, policy and θ.
     tables
         One entry per estimator.
-    horizon, batch_size, replicates
-        Steps per trajectory at most, trajectories per estimate, independent estimates.
-    seed, stream
-        Two unsigned 64-bit integers that name the random streams.
+    draws
+        Which trajectories.
     memory_bytes
         Bound on the weight tables held at a time, as long as 16 replicates fit in it; if they do
         not, 16 are held.
@@ -93,16 +100,16 @@ def gradient_blocks(
         delta=np.stack([t.delta.ravel() for t in tables]),
         total=np.array([t.total for t in tables]),
     )
-    streams = Streams(np.uint64(seed), np.uint64(stream), batch_size)
+    streams = Streams(np.uint64(draws.seed), np.uint64(draws.stream), draws.batch_size)
     fitting = memory_bytes // bytes_per_replicate(mdp, len(tables))
-    chunk = min(max(BLOCK, fitting // BLOCK * BLOCK), -(-replicates // BLOCK) * BLOCK)
+    chunk = min(max(BLOCK, fitting // BLOCK * BLOCK), -(-draws.replicates // BLOCK) * BLOCK)
     weights = np.empty((chunk, len(tables), mdp.n_states * mdp.n_actions))
     steps = np.empty(chunk, np.int64)
-    for start in range(0, replicates, chunk):
-        m = min(chunk, replicates - start)
+    for start in range(0, draws.replicates, chunk):
+        m = min(chunk, draws.replicates - start)
         weights[:m], steps[:m] = 0.0, 0
-        weight_tables(sampler, stacked, streams, start, horizon, weights[:m], steps[:m])
-        weights[:m] /= batch_size
+        weight_tables(sampler, stacked, streams, start, draws.horizon, weights[:m], steps[:m])
+        weights[:m] /= draws.batch_size
         for begin in range(0, m, BLOCK):
             part = slice(begin, min(begin + BLOCK, m))
             block = weights[part].reshape(-1, len(tables), mdp.n_states, mdp.n_actions)
@@ -164,13 +171,7 @@ def sample_gradients(
         truth = evaluate(mdp, policy, theta)
         tables = make_tables(truth, estimator, parameters)
         blocks = gradient_blocks(
-            truth,
-            [tables],
-            horizon=horizon,
-            batch_size=batch_size,
-            replicates=replicates,
-            seed=seed,
-            stream=stream,
+            truth, [tables], Draws(horizon, batch_size, replicates, seed, stream)
         )
         return np.concatenate([block.gradients[0] for block in blocks])
 

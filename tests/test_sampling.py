@@ -1,5 +1,7 @@
 """Sampled gradients: the same bytes however they are computed, and the exact moments."""
 
+from dataclasses import replace
+
 import numba
 import numpy as np
 import pytest
@@ -11,7 +13,13 @@ from pgbench.kernels.rollout import use_threads
 from pgbench.parameters import ParameterError
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
-from pgbench.sampling import bytes_per_replicate, gradient_blocks, sample_gradients
+from pgbench.sampling import (
+    MEMORY_BYTES,
+    Draws,
+    bytes_per_replicate,
+    gradient_blocks,
+    sample_gradients,
+)
 
 
 @pytest.fixture
@@ -30,10 +38,10 @@ def all_tables(truth):
     ]
 
 
-def sample(truth, tables, **changes):
+def sample(truth, tables, memory_bytes=MEMORY_BYTES, **changes):
     """Gradients (replicates, E, d) and steps (replicates,)."""
-    settings = {"horizon": 10, "batch_size": 3, "replicates": 100, "seed": 5, "stream": 6}
-    blocks = list(gradient_blocks(truth, tables, **settings | changes))
+    draws = replace(Draws(horizon=10, batch_size=3, replicates=100, seed=5, stream=6), **changes)
+    blocks = list(gradient_blocks(truth, tables, draws, memory_bytes))
     gradients = [np.stack(block.gradients, axis=1) for block in blocks]
     return np.concatenate(gradients), np.concatenate([block.steps for block in blocks])
 
@@ -76,11 +84,8 @@ def test_more_replicates_begin_with_the_same(truth):
 
 
 def test_blocks_are_numbered_and_complete(truth):
-    blocks = list(
-        gradient_blocks(
-            truth, all_tables(truth), horizon=3, batch_size=1, replicates=37, seed=0, stream=0
-        )
-    )
+    draws = Draws(horizon=3, batch_size=1, replicates=37, seed=0, stream=0)
+    blocks = list(gradient_blocks(truth, all_tables(truth), draws))
     assert [block.first for block in blocks] == [0, 16, 32]
     assert [block.steps.size for block in blocks] == [16, 16, 5]
 
