@@ -1,5 +1,6 @@
 """Tables for the terminal: what there is, what a grid will do, what a run found."""
 
+import math
 import re
 from typing import Any
 
@@ -214,7 +215,8 @@ def _cell(cell: Any) -> list[str]:
         return [str(cell["message"].values) or "missing", *[""] * 6]
 
     def number(name: str, digits: int = 3) -> str:
-        return f"{float(cell[name]):.{digits}g}"
+        value = float(cell[name])
+        return "—" if math.isnan(value) else f"{value:.{digits}g}"
 
     low, high = number("relative_bias_low", 2), number("relative_bias_high", 2)
     return [
