@@ -67,6 +67,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"{error}", file=sys.stderr)
         return BAD_INPUT
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except MemoryError as error:
+        print(f"not enough memory: {error}", file=sys.stderr)
+        return BAD_INPUT
     except BrokenPipeError:
         sys.stderr.close()
         return OK

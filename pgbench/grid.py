@@ -7,7 +7,7 @@ stands twice is an error instead of losing its first value.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -26,7 +26,7 @@ from pgbench.parameters import (
     parameters_of,
 )
 from pgbench.policies import kinds
-from pgbench.problems import families
+from pgbench.problems import Family, families
 from pgbench.registry import Record
 
 MAX_BYTES = 2**20
@@ -48,12 +48,12 @@ def _settings(
     seed: Annotated[int, Range(0, 2**63 - 1), "seed of every random stream of the run"] = 0,
     horizon: Annotated[
         int | str,
-        Range(1),
+        Range(1, 10_000_000),
         Choice(("auto",)),
         "steps per rollout; auto is the smallest with exact truncation bias below 1 % of ‖∇J‖",
     ] = "auto",
-    max_horizon: Annotated[int, Range(1), "cap of an automatic horizon"] = 1000,
-    replicates: Annotated[int, Range(2), "independent estimates per cell"] = 1000,
+    max_horizon: Annotated[int, Range(1, 10_000_000), "cap of an automatic horizon"] = 1000,
+    replicates: Annotated[int, Range(2, 100_000_000), "independent estimates per cell"] = 1000,
 ) -> None:
     """Declare the scalar keys of a grid."""
 
@@ -67,7 +67,9 @@ def _theta(
 
 SETTINGS = parameters_of(_settings)
 THETA = parameters_of(_theta)
-_BATCH_SIZE = Parameter("batch_sizes", (int,), 1, Range(1), None, "trajectories per estimate")
+_BATCH_SIZE = Parameter(
+    "batch_sizes", (int,), 1, Range(1, 1_000_000_000), None, "trajectories per estimate"
+)
 _INSTANCES = Parameter("instances", (int,), 1, Range(1, 10_000), None, "draws of a random family")
 
 
@@ -76,12 +78,14 @@ class Chosen:
     """A problem, policy or estimator by name, with the value of every parameter.
 
     ``instance`` counts the draws of a random problem family; it is 0 for everything else.
+    ``content`` stands for what a problem depends on beside its values, such as a file's bytes.
     """
 
     name: str
     values: Mapping[str, Any]
     label: str
     instance: int = 0
+    content: str = ""
 
     @property
     def canonical(self) -> dict[str, Any]:
@@ -138,8 +142,14 @@ def read_grid(path: str | Path) -> Grid:
     return parse_grid(text, str(path))
 
 
-def parse_grid(text: str, source: str = "grid.yaml") -> Grid:
-    """The grid in a string; errors name ``source``. Raises GridError."""
+def parse_grid(
+    text: str, source: str = "grid.yaml", contents: Mapping[str, str] | None = None
+) -> Grid:
+    """The grid in a string; errors name ``source``. Raises GridError.
+
+    ``contents`` gives the contents of problems by label as they were at an earlier time, where
+    files may have been moved since.
+    """
     reader = _Reader(source)
     tree = reader.parse(text)
     grid = reader.grid(tree, text) if tree is not None else None
@@ -147,7 +157,10 @@ def parse_grid(text: str, source: str = "grid.yaml") -> Grid:
         raise GridError(
             "\n".join(f"{source}:{where}" for where in sorted(set(reader.errors), key=_place))
         )
-    return grid
+    if contents is None:
+        return grid
+    problems = (replace(p, content=contents.get(p.label, p.content)) for p in grid.problems)
+    return replace(grid, problems=tuple(problems))
 
 
 def _place(error: str) -> tuple[int, int]:
@@ -382,9 +395,9 @@ class _Reader:
                 bound = dict(zip(axes, values, strict=True))
                 if drawn:
                     bound["seed"] = seed + instance
-                choices.append(
-                    Chosen(record.name, bound, label(record.name, parameters, bound), instance)
-                )
+                name = label(record.name, parameters, bound)
+                content = record.content(bound) if isinstance(record, Family) else ""
+                choices.append(Chosen(record.name, bound, name, instance, content))
         return choices
 
     def instances(

@@ -66,7 +66,7 @@ class Journal:
         self.path = path
         self.notes = notes
         self.records: dict[str, Record] = {r["key"]: r for r in records if "key" in r}
-        self.grids: list[str] = [r["text"] for r in records if r["kind"] == "grid"]
+        self.grids: list[Record] = [r for r in records if r["kind"] == "grid"]
         self.executions: list[Record] = [r for r in records if r["kind"] == "execution"]
 
     @classmethod
@@ -144,7 +144,7 @@ class Journal:
             if "key" in record:
                 self.records[record["key"]] = record
             if record["kind"] == "grid":
-                self.grids.append(record["text"])
+                self.grids.append(record)
             if record["kind"] == "execution":
                 self.executions.append(record)
 

@@ -1,6 +1,7 @@
 """Tables for the terminal: what there is, what a grid will do, what a run found."""
 
 import math
+import os
 import re
 from typing import Any
 
@@ -119,7 +120,7 @@ def print_plan(grid: Grid) -> bool:
         except NotApplicable as reason:
             notes.append(f"skipped: {setting.label}: {reason}")
             continue
-        except ValueError as error:
+        except (ValueError, MemoryError) as error:
             notes.append(f"error: {setting.label}: {error}")
             good = False
             continue
@@ -163,7 +164,9 @@ def _memory(grid: Grid, prepared: Prepared) -> float:
         BLOCK * bytes_per_replicate(mdp, 1), min(MEMORY_BYTES, grid.replicates * replicate)
     )
     problem = 8 * mdp.probability.size * (4 + len(grid.estimators))
-    return float(weights + problem + 8 * d * 60)
+    projections = 8 * 9 * grid.replicates * len(grid.estimators)
+    buffers = (os.cpu_count() or 1) * 16 * 16 * prepared.horizon
+    return float(weights + problem + projections + buffers + 8 * d * 60)
 
 
 def print_results(

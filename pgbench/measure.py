@@ -176,24 +176,27 @@ def _optimal_objective(mdp: FiniteMDP) -> float:
         return np.nan
 
 
-def time_estimator(truth: Truth, tables: Tables, horizon: int, rounds: int = 5) -> Cost:
+def time_estimator(truth: Truth, tables: Tables, horizon: int, rounds: int = 3) -> Cost:
     """Seconds per estimate of one estimator on its own, rollouts and pull-back included.
 
-    Medians over rounds of 16 estimates with 1 and with 16 trajectories; compiled code must be warm.
+    Medians over rounds of 48 estimates with 1 and with 64 trajectories; compiled code must be warm.
     """
 
-    def seconds(batch_size: int) -> float:
-        laps = []
-        for _ in range(rounds):
-            begin = time.perf_counter()
-            for _ in gradient_blocks(truth, [tables], Draws(horizon, batch_size, BLOCK, 0, 0)):
-                pass
-            laps.append((time.perf_counter() - begin) / BLOCK)
-        return float(np.median(laps))
+    def lap(replicates: int, batch_size: int) -> float:
+        begin = time.perf_counter()
+        for _ in gradient_blocks(truth, [tables], Draws(horizon, batch_size, replicates, 0, 0)):
+            pass
+        return time.perf_counter() - begin
 
-    one, many = seconds(1), seconds(BLOCK)
-    per_trajectory = max((many - one) / (BLOCK - 1), many / BLOCK * 0.1)
-    return Cost(fixed=max(one - per_trajectory, 0.0), per_trajectory=per_trajectory)
+    def seconds(batch_size: int) -> float:
+        # The difference of two lengths leaves out what is done once, such as making tables.
+        laps = [lap(4 * BLOCK, batch_size) - lap(BLOCK, batch_size) for _ in range(rounds)]
+        return max(float(np.median(laps)), 1e-9) / (3 * BLOCK)
+
+    few, many = 1, 4 * BLOCK
+    one, several = seconds(few), seconds(many)
+    per_trajectory = max((several - one) / (many - few), 0.5 * several / many)
+    return Cost(fixed=max(several - many * per_trajectory, 0.0), per_trajectory=per_trajectory)
 
 
 def warm_up() -> float:

@@ -185,6 +185,13 @@ def bind(
     return values
 
 
+def check_counts(**counts: Any) -> None:
+    """ValueError naming the first count that is not a positive integer."""
+    for name, value in counts.items():
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+            raise ParameterError(f"{name} is {value!r}, must be an integer ≥ 1")
+
+
 def label(name: str, parameters: Mapping[str, Parameter], values: Mapping[str, Any]) -> str:
     """A short stable name such as ``gae[lam=0.95]``: every value that is not the default."""
     shown = [

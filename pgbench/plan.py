@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from pgbench.estimators import estimators
 from pgbench.exact.horizon import expected_steps, shortest_horizon
 from pgbench.exact.values import Truth, evaluate
 from pgbench.grid import Chosen, Grid
 from pgbench.policies import kinds
 from pgbench.problems import FiniteMDP, families
+from pgbench.registry import source_digest
 
 FORMAT = 1
 """Version of what a cell's record means; raising it makes every cell run again."""
@@ -67,7 +69,7 @@ class Setting:
         """What the streams and θ depend on, beside the seed."""
         return {
             "problem": self.problem.canonical,
-            "content": families()[self.problem.name].content(self.problem.values),
+            "content": self.problem.content,
             "policy": self.policy.canonical,
             "theta": dict(self.grid.theta),
         }
@@ -75,8 +77,16 @@ class Setting:
     @cached_property
     def description(self) -> dict[str, Any]:
         """What every number of the setting depends on."""
-        horizon = self.grid.horizon or {"max": self.grid.max_horizon}
-        return {"format": FORMAT, "seed": self.grid.seed, "horizon": horizon, **self.identity}
+        return {
+            "format": FORMAT,
+            "seed": self.grid.seed,
+            "horizon": self.grid.horizon or {"max": self.grid.max_horizon},
+            "sources": [
+                source_digest(families()[self.problem.name].maker),
+                source_digest(kinds()[self.policy.name].maker),
+            ],
+            **self.identity,
+        }
 
     @cached_property
     def key(self) -> str:
@@ -102,6 +112,7 @@ class Setting:
             {
                 **self.description,
                 "estimator": estimator.canonical,
+                "estimator_source": source_digest(estimators()[estimator.name].tables),
                 "batch_size": batch_size,
                 "replicates": self.grid.replicates,
             }

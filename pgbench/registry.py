@@ -5,8 +5,12 @@ or more records; the packages list what their modules hold. There is no table to
 """
 
 import importlib
+import inspect
 import pkgutil
+from collections.abc import Callable
 from functools import cache
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from pgbench.parameters import Parameter, did_you_mean
@@ -42,6 +46,19 @@ def _scan(package: str, kind: type[Any]) -> dict[str, Any]:
 def discover(package: str, kind: type[R]) -> dict[str, R]:
     """Records of one kind in the modules of a package, by name, in order of name."""
     return dict(sorted(_scan(package, kind).items()))
+
+
+@cache
+def _file_digest(path: str) -> str:
+    return blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
+
+
+def source_digest(maker: Callable[..., Any]) -> str:
+    """Hash of the file that a maker is written in, so that results of older code are not reused."""
+    try:
+        return _file_digest(inspect.getfile(maker))
+    except (OSError, TypeError):
+        return ""
 
 
 def find(what: str, records: dict[str, R], name: str) -> R:

@@ -328,7 +328,8 @@ def read(directory: Path) -> tuple[xr.DataTree, list[str]]:
             raise OutputError(f"{directory} holds no results yet") from error
         if path.exists():
             notes.append(f"{path} is damaged or out of date; the journal is read instead")
-        grid = parse_grid(journal.grids[-1], str(directory / "grid.yaml"))
+        last = journal.grids[-1]
+        grid = parse_grid(last["text"], str(directory / "grid.yaml"), last["contents"])
         return build(grid, journal), notes + journal.notes
 
 

@@ -106,8 +106,10 @@ def execute(
         journal = Journal.open(directory)
         for note in journal.notes:
             progress.note(note)
-        if grid.text not in journal.grids[-1:]:
-            journal.append([{"kind": "grid", "text": grid.text}])
+        contents = {problem.label: problem.content for problem in grid.problems if problem.content}
+        record = {"kind": "grid", "text": grid.text, "contents": contents}
+        if record not in journal.grids[-1:]:
+            journal.append([record])
         write_file(directory / "grid.yaml", grid.text.encode())
         execution = _Execution(grid, journal, progress, memory_bytes)
         try:
@@ -362,7 +364,12 @@ def _claimed(directory: Path) -> Iterator[None]:
 
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        foreign = [p.name for p in directory.iterdir() if p.name != LOCK_NAME]
+        # A run killed while it wrote its first file leaves that file's temporary behind.
+        foreign = [
+            p.name
+            for p in directory.iterdir()
+            if p.name != LOCK_NAME and not (p.name.startswith(".") and p.name.endswith(".tmp"))
+        ]
         if foreign and JOURNAL_NAME not in foreign:
             raise OutputError(
                 f"{directory} holds something else ({sorted(foreign)[0]});"

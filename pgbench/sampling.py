@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pgbench.estimators import Tables, find_estimator
 from pgbench.exact.values import Truth, evaluate
-from pgbench.parameters import ParameterError
+from pgbench.parameters import ParameterError, check_counts
 from pgbench.policies import Policy
 from pgbench.problems import FiniteMDP
 
@@ -118,13 +118,6 @@ def gradient_blocks(
                 gradients=[policy.pull_back(theta, block[:, e]) for e in range(len(tables))],
                 steps=steps[part].copy(),
             )
-
-
-def check_counts(**counts: Any) -> None:
-    """ValueError naming the first count that is not a positive integer."""
-    for name, value in counts.items():
-        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
-            raise ParameterError(f"{name} is {value!r}, must be an integer ≥ 1")
 
 
 def sample_gradients(

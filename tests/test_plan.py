@@ -69,3 +69,15 @@ def test_a_changed_file_is_another_problem(tmp_path):
     before = settings(parse_grid(text))[0].key
     np.savez(path, **{**arrays, "gamma": 0.25})
     assert settings(parse_grid(text))[0].key != before
+
+
+def test_changed_code_is_another_cell_on_the_same_trajectories(monkeypatch):
+    """Numbers of older code are not reused, and streams stay what they were."""
+    from pgbench import plan
+
+    before = settings(parse_grid(GRID))
+    old = {cell.key for setting in before for cell in setting.cells}
+    monkeypatch.setattr(plan, "source_digest", lambda maker: "edited")
+    after = settings(parse_grid(GRID))
+    assert old.isdisjoint(cell.key for setting in after for cell in setting.cells)
+    assert [s.stream for s in before] == [s.stream for s in after]

@@ -24,7 +24,7 @@ problems: [corridor, {problem: garnet, n_states: [4, 30], gamma: 0.8}]
 policies: [softmax, loglinear]
 estimators: [reinforce, baseline_value, {estimator: gae, lam: 0.9, critic_noise: 0.5}]
 batch_sizes: [1, 6, 20]
-replicates: 70
+replicates: 120
 max_horizon: 200
 """
 
@@ -286,3 +286,39 @@ def test_the_api_runs_a_grid_file(tmp_path):
     tree = pg.run(path, output=tmp_path / "o")
     assert isinstance(tree, xr.DataTree)
     assert float(tree["n_parameters"].values[0, 0]) == 8
+
+
+def test_results_of_a_file_outlive_the_file(tmp_path):
+    """The journal knows what the file was; reading results does not need it."""
+    path = tmp_path / "p.npz"
+    pg.make_problem("riverswim").to_npz(path)
+    text = f"name: t\nproblems: {{problem: file, path: {path}}}\nestimators: td\nreplicates: 120\n"
+    run = execute(parse_grid(text), tmp_path / "o")
+    (run.directory / "results.nc").unlink()
+    path.unlink()
+    tree, _ = results.read(run.directory)
+    assert results.same_numbers(run.tree, tree) == []
+    assert (tree["status"] == 1).all()
+
+
+def test_an_unseen_reward_rejects_nothing(tmp_path):
+    """No replicate reaches the end of the chain: that is no evidence against the code."""
+    text = (
+        "name: t\nproblems: {problem: chain, length: 15}\nestimators: reinforce\nreplicates: 200\n"
+    )
+    tree = execute(parse_grid(text), tmp_path).tree
+    assert float(tree["mse"].values.item()) > 0
+    assert float(tree["variance"].values.item()) == 0
+    assert np.isnan(tree["code_test_p"].values.item())
+
+
+def test_a_gradient_of_rounding_noise_is_zero(tmp_path):
+    """With γ = 0 nothing near the start tells actions apart; their advantage is exactly zero."""
+    text = (
+        "name: t\nproblems: {problem: gridworld, size: 4, gamma: 0}\npolicies: loglinear\n"
+        "estimators: baseline_value\nreplicates: 120\n"
+    )
+    tree = execute(parse_grid(text), tmp_path).tree
+    assert float(tree["gradient_norm"].values.item()) == 0
+    assert float(tree["horizon"].values.item()) == 1
+    assert np.isnan(tree["relative_variance"].values.item())

@@ -41,9 +41,16 @@ def finite_horizon(
             q_first = q
         u = next(occupancy)
         visitation += u
-        weights += u[:, None] * pi * q
+        weights += u[:, None] * pi * advantages(q, np.einsum("sa,sa->s", pi, q))
     v_first = (pi * q_first).sum(axis=1)
     return v_first, q_first, visitation, weights
+
+
+def advantages(q: FloatArray, v: FloatArray) -> FloatArray:
+    """Q - V (S, A), exactly zero where the two agree to rounding: noise is no advantage."""
+    difference = q - v[:, None]
+    rounding = 8 * np.finfo(float).eps * (np.abs(q) + np.abs(v[:, None]))
+    return np.where(np.abs(difference) > rounding, difference, 0.0)
 
 
 def truncated_visitation(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> FloatArray:

@@ -20,6 +20,7 @@ from scipy import sparse
 
 from pgbench.exact.horizon import descending, occupancies
 from pgbench.exact.values import Truth, evaluate
+from pgbench.parameters import check_counts
 from pgbench.policies import Policy
 from pgbench.problems import FiniteMDP
 from pgbench.tables import Tables
@@ -57,8 +58,7 @@ def moments(
     # Estimators are made from exact values and so lie above them; only here does a name lead back.
     from pgbench.estimators import find_estimator
 
-    if horizon < 1:
-        raise ValueError(f"horizon is {horizon}, must be at least 1")
+    check_counts(horizon=horizon)
     truth = evaluate(mdp, policy, theta)
     return table_moments(truth, find_estimator(estimator).make(truth, **parameters), horizon)
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from pgbench.exact import fisher
-from pgbench.exact.horizon import finite_horizon
+from pgbench.exact.horizon import advantages, finite_horizon
 from pgbench.exact.linear import Resolvent
+from pgbench.parameters import check_counts
 from pgbench.policies import Policy
 from pgbench.problems import FiniteMDP
 
@@ -67,7 +68,7 @@ class Truth:
     @cached_property
     def advantage(self) -> FloatArray:
         """A = Q - V, shape (S, A), unit reward; zero on terminal states."""
-        return self.q - self.v[:, None]
+        return advantages(self.q, self.v)
 
     def fisher(self) -> FloatArray:
         """Fisher information F (d, d); see ``pgbench.exact.fisher``."""
@@ -102,6 +103,8 @@ def evaluate(mdp: FiniteMDP, policy: Policy, theta: Any, horizon: int | None = N
         If θ or the shapes do not fit, the horizon is not positive, or (SolveError) the linear
         system cannot be solved to a proven relative error of 1e-8.
     """
+    if not isinstance(policy, Policy):
+        raise ValueError(f"policy is {policy!r}, must be made by make_policy")
     theta = policy.check(theta)
     if policy.shape != (mdp.n_states, mdp.n_actions):
         raise ValueError(
@@ -113,10 +116,9 @@ def evaluate(mdp: FiniteMDP, policy: Policy, theta: Any, horizon: int | None = N
         v, bound = _values(mdp, pi, live, system)
         visitation = _visitation(mdp, live, system)
         q = action_values(mdp, v)
-        weights = visitation[:, None] * pi * (q - v[:, None])
+        weights = visitation[:, None] * pi * advantages(q, v)
     else:
-        if horizon < 1:
-            raise ValueError(f"horizon is {horizon}, must be at least 1")
+        check_counts(horizon=horizon)
         v, q, visitation, weights = finite_horizon(mdp, pi, horizon)
         bound = 0.0
     return Truth(

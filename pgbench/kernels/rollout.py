@@ -13,7 +13,7 @@ unit of work, its sums run in a fixed order, and units do not depend on threads 
 from typing import NamedTuple
 
 import numpy as np
-from numba import get_num_threads, njit, prange, set_num_threads, uint64
+from numba import config, get_num_threads, njit, prange, set_num_threads, uint64
 
 from pgbench.kernels.alias import Sampler, draw
 from pgbench.kernels.streams import next_words, seed_lane
@@ -45,6 +45,9 @@ class Streams(NamedTuple):
 def use_threads(n: int | None) -> int:
     """Use n threads in parallel kernels from here on (None: leave it); the number in use."""
     if n is not None:
+        most = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+        if not 1 <= n <= most:
+            raise ValueError(f"threads is {n}, must be between 1 and {most}")
         set_num_threads(n)
     return int(get_num_threads())
 

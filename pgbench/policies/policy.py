@@ -54,6 +54,8 @@ class Policy(ABC):
 
     def check(self, theta: Any) -> FloatArray:
         """θ as a float64 vector; ValueError names a wrong shape or a value that is not finite."""
+        if np.iscomplexobj(theta):
+            raise ValueError("theta holds complex numbers, must hold real ones")
         array = np.asarray(theta, dtype=np.float64)
         if array.shape != (self.n_parameters,):
             raise ValueError(f"theta has shape {array.shape}, must be ({self.n_parameters},)")

@@ -155,6 +155,10 @@ class FiniteMDP:
         S, A, S2 = dense.shape
         if S != S2 or 0 in dense.shape:
             raise ProblemError(f"P has shape {dense.shape}, must be (S, A, S)")
+        if terminal is not None and np.shape(terminal) == (S,):
+            # Rows of terminal states are replaced, so they may hold anything, zeros too.
+            ends = np.asarray(terminal, bool)
+            dense[ends] = np.eye(S)[ends][:, None, :]
         _normalise("P", dense)
         rewards = _floats("r", r, None)
         if rewards.shape not in {(S, A), (S, A, S)}:
@@ -330,6 +334,8 @@ def merge_slots(
 def _floats(
     name: str, values: ArrayLike, ndim: int | None, shape: tuple[int, ...] | None = None
 ) -> FloatArray:
+    if np.iscomplexobj(values):
+        raise ProblemError(f"{name} holds complex numbers, must hold real ones")
     try:
         array = np.array(values, dtype=np.float64, order="C")
     except (TypeError, ValueError) as error:

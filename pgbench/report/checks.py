@@ -10,8 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from pgbench.report.declared import LEVEL, declared_biased
-from pgbench.report.panels import Drawing, FloatArray, NothingToDraw, add_legend, estimator_handles
-from pgbench.report.style import INK, styles
+from pgbench.report.measured import FloatArray
+from pgbench.report.panels import Drawing, NothingToDraw, add_legend, estimator_handles
+from pgbench.report.style import INK, looks
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -75,11 +76,9 @@ def p_values(summary: "Dataset") -> Drawing:
 
 
 def _distributions(ax: Axes, summary: "Dataset", p: FloatArray) -> None:
-    look = styles(summary)
-    for e, label in enumerate(summary["estimator"].values):
+    for e, style in enumerate(looks(summary)):
         own = p[:, :, e][np.isfinite(p[:, :, e])]
         if own.size:
-            style = look[str(label)]
             sns.ecdfplot(
                 x=own, ax=ax, color=style.colour, linestyle=style.line, linewidth=0.8, alpha=0.8
             )
@@ -89,7 +88,6 @@ def _distributions(ax: Axes, summary: "Dataset", p: FloatArray) -> None:
 
 
 def _tail(ax: Axes, summary: "Dataset", p: FloatArray) -> None:
-    look = styles(summary)
     where = np.argwhere(np.isfinite(p))
     values = p[tuple(where.T)]
     order = np.argsort(values, kind="stable")
@@ -98,9 +96,8 @@ def _tail(ax: Axes, summary: "Dataset", p: FloatArray) -> None:
     low = min(observed[0], 0.05 / values.size) / 3
     ax.plot([0.3 / values.size, 1], [0.3 / values.size, 1], color=INK, linewidth=0.7)
     ax.axhline(LEVEL / values.size, color=INK, linewidth=0.9, linestyle=(0, (1, 2)))
-    for e, label in enumerate(summary["estimator"].values):
+    for e, style in enumerate(looks(summary)):
         own = where[order][:, 2] == e
-        style = look[str(label)]
         ax.plot(
             quantile[own],
             observed[own],

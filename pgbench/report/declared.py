@@ -51,6 +51,19 @@ class Verdict:
         """Whether a bias is declared that a longer horizon does not remove."""
         return bool(set(self.causes or ()) - HORIZON)
 
+    @property
+    def answer(self) -> str:
+        """Whether the estimator behaves as declared: yes, no, or why that cannot be said."""
+        if not self.cells:
+            return "not measured"
+        if self.objection:
+            return "no"
+        if self.causes is None:
+            return "not known to this version"
+        if np.isnan(self.code_p) and np.isnan(self.exact_bias):
+            return "not tested"
+        return "yes"
+
 
 def read_back(summary: "Dataset") -> Grid | None:
     """The grid stored with a dataset, or None if it is not one that this version reads."""

@@ -1,35 +1,33 @@
-"""Dot plots with one row per estimator: bias against truth, rates, work-normalised ranking."""
+"""Dot plots with a panel per setting and a row per estimator: bias against truth, and rates."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
-from numpy.typing import NDArray
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from pgbench.report.declared import LEVEL, declared_biased
+from pgbench.report.marks import DASHES, dots, key
+from pgbench.report.measured import Measured
 from pgbench.report.panels import (
-    ROWS,
     Drawing,
-    FloatArray,
-    Measured,
+    Facets,
     NothingToDraw,
+    Place,
     add_legend,
     chosen_facets,
     panels,
 )
-from pgbench.report.style import GUIDE, INK, Style, estimator_labels, styles, wrapped
+from pgbench.report.style import GUIDE, INK, estimator_labels, looks
 
 if TYPE_CHECKING:
     from xarray import Dataset
 
 ROW_HEIGHT = 0.19
 LABEL_WIDTH = 2.1
-_LINEAR = 0.01
+LINEAR = 0.01
+"""The axis of the bias is linear up to here, and logarithmic beyond."""
 
 
 def bias(summary: "Dataset") -> Drawing:
@@ -37,55 +35,42 @@ def bias(summary: "Dataset") -> Drawing:
     measured = Measured.of(summary, "relative_bias")[..., -1]
     exact = summary["exact_relative_bias"].values[..., -1]
     significant = summary["bias_test_p_holm"].values[..., -1] < LEVEL
-    finite: NDArray[np.bool_] = np.isfinite(measured.value)
-    facets = chosen_facets(summary, np.asarray(finite.any(axis=2)))
-    figure, axes = _rows_of_dots(summary, facets)
-    limits = [np.inf, -np.inf]
+    facets = chosen_facets(summary, np.isfinite(measured.value))
+    figure, axes = _rows_of_dots(summary, facets, "relative bias", sharex=True)
+    stroke: dict[str, Any] = {
+        "linestyle": "none",
+        "marker": "|",
+        "markersize": 9,
+        "markeredgewidth": 1.3,
+        "color": INK,
+    }
+    shown: list[float] = [0.0]
     for place, ax in axes.items():
+        own = measured[place]
         ax.axvline(0, color=INK, linewidth=0.7, zorder=0.6)
-        _dots(ax, summary, measured[place], filled=significant[place])
-        ax.plot(
-            exact[place],
-            np.arange(exact.shape[-1]),
-            linestyle="none",
-            marker="|",
-            markersize=9,
-            markeredgewidth=1.3,
-            color=INK,
-            zorder=4,
-        )
-        for ends in (measured[place].low, measured[place].high, exact[place]):
-            limits[0], limits[1] = np.nanmin([limits[0], *ends]), np.nanmax([limits[1], *ends])
+        dots(ax, own, looks(summary), significant[place])
+        ax.plot(exact[place], np.arange(exact.shape[-1]), zorder=4, **stroke)
+        shown += [x for x in (*own.low, *own.high, *exact[place]) if np.isfinite(x)]
     for ax in axes.values():
-        _signed_log_axis(ax, *limits)
-    _label_below(axes, facets, "relative bias")
-    grey = Style(INK, "o", "none")
+        _signed_log_axis(ax, min(shown), max(shown))
+    mark: dict[str, Any] = {"color": INK, "marker": "o", "linestyle": "none"}
     add_legend(
         figure,
         [
-            _dot(grey, "measured, bias significant", True),
-            _dot(grey, "measured, not significant", False),
-            Line2D(
-                [],
-                [],
-                color=INK,
-                marker="|",
-                markersize=9,
-                linestyle="none",
-                markeredgewidth=1.3,
-                label="exact, no sampling",
-            ),
+            key("measured, significant", **mark),
+            key("measured, not significant", markerfacecolor="white", **mark),
+            key("exact, no sampling", **stroke),
         ],
     )
     n = int(summary["batch_size"].values[-1])
     return Drawing(
         figure,
-        f"Relative bias ‖E ĝ − ∇J‖ / ‖∇J‖ at batch size {n}. Dots are measured with the noise "
+        f"Relative bias ‖E ĝ − ∇J‖ / ‖∇J‖ at batch size {n}. Marks are measured with the noise "
         "removed, sign kept: a squared bias below zero by chance is drawn to the left; bars are "
-        "95 % intervals. Upright strokes are the exact bias, computed with no sampling. A dot "
+        "95 % intervals. Upright strokes are the exact bias, computed with no sampling. A mark "
         "is filled where the mean differs from ∇J at the 5 % level after Holm's correction over "
         "all cells; the interval of the norm may still hold zero, since the test looks along "
-        f"single directions. The axis is linear between −{_LINEAR:g} and {_LINEAR:g} (shaded) "
+        f"single directions. The axis is linear between −{LINEAR:g} and {LINEAR:g} (shaded) "
         "and logarithmic outside. † declares a bias that a longer horizon does not "
         f"remove.{facets.note}",
         f"Relative bias with interval beside the exact relative bias, at batch size {n}, one row "
@@ -95,188 +80,57 @@ def bias(summary: "Dataset") -> Drawing:
 
 def rates(summary: "Dataset") -> Drawing:
     """Fitted exponents of RMSE against batch size."""
-    rate = Measured.of(summary, "rmse_rate")
-    finite: NDArray[np.bool_] = np.isfinite(rate.value)
     if summary.sizes["batch_size"] < 2:
         raise NothingToDraw("the run has a single batch size.")
-    facets = chosen_facets(summary, np.asarray(finite.any(axis=2)))
-    figure, axes = _rows_of_dots(summary, facets)
+    rate = Measured.of(summary, "rmse_rate")
+    facets = chosen_facets(summary, np.isfinite(rate.value))
+    figure, axes = _rows_of_dots(summary, facets, "slope of log RMSE", sharex="col")
     for place, ax in axes.items():
-        ax.axvline(-0.5, color=GUIDE, linewidth=1.0, linestyle=(0, (3, 2)), zorder=0.6)
-        _dots(ax, summary, rate[place], filled=np.ones(finite.shape[2], bool))
+        ax.axvline(-0.5, color=GUIDE, linewidth=1.0, linestyle=DASHES, zorder=0.6)
+        dots(ax, rate[place], looks(summary), np.ones(rate.value.shape[2], bool))
         ax.locator_params(axis="x", nbins=4)
-    _label_below(axes, facets, "slope of log RMSE")
     return Drawing(
         figure,
         "Slope of log RMSE against log batch size with its 95 % interval, the slopes of the lines "
         "above. Unbiased estimators sit at −1/2 (dashed); a slope nearer to zero shows a bias that "
-        f"averaging does not remove. † declares such a bias.{facets.note}",
+        f"averaging does not remove. † declares such a bias. Columns differ in scale.{facets.note}",
         "Fitted slope of RMSE with interval, one row per estimator, beside the value −1/2.",
     )
 
 
-def ranking(summary: "Dataset") -> Drawing:
-    """Variance times work, and times seconds, relative to reward-to-go or to the mean estimator."""
-    labels = [str(e) for e in summary["estimator"].values]
-    work = Measured.of(summary, "work_normalised_variance")[..., -1].positive
-    variance = Measured.of(summary, "variance")[..., -1].positive
-    time = variance * summary["seconds"].values[..., -1]
-    if not np.isfinite(work.value).any():
-        raise NothingToDraw("no cell of the run has what it shows.")
-    policies = [j for j in range(summary.sizes["policy"]) if np.isfinite(work.value[:, j]).any()]
-    height = (len(labels) * ROW_HEIGHT + 0.45) * len(policies[:ROWS]) + 0.6
-    figure = Figure(figsize=(9.6, height), layout="constrained")
-    grid = figure.subplots(len(policies[:ROWS]), 2, squeeze=False, sharey="row", sharex="col")
-    several = summary.sizes["policy"] > 1
-    for row, j in zip(grid, policies, strict=False):
-        order: Any = None
-        for ax, quantity, unit in zip(row, (work, time), ("steps", "seconds"), strict=True):
-            relative = _relative(quantity[:, j], labels)
-            mean = _geometric_mean(relative)
-            if order is None:
-                order = np.argsort(
-                    np.where(np.isnan(mean.value), np.inf, mean.value), kind="stable"
-                )
-            _ranked(ax, summary, relative, mean, order)
-            policy = f", {summary['policy'].values[j]}" if several else ""
-            ax.set_title(wrapped(f"variance × {unit}{policy}", 60))
-        marked = declared_biased(summary)
-        row[0].set_yticks(
-            np.arange(len(labels)), estimator_labels([labels[e] for e in order], marked)
-        )
-        row[0].set_ylim(len(labels) - 0.4, -0.6)
-    reference = "reward_to_go" if "reward_to_go" in labels else "the geometric mean of all"
-    for ax in grid[-1]:
-        ax.set_xlabel(f"relative to {reference}")
-    n = int(summary["batch_size"].values[-1])
-    more = f" Drawn are {ROWS} of {len(policies)} policies." if len(policies) > ROWS else ""
-    return Drawing(
-        figure,
-        f"Price of precision at batch size {n}: variance times environment steps (left) and "
-        f"times seconds (right), relative to {reference} in the same setting; half is twice as "
-        "good. Dots are geometric means over problems, sorted by the left one, bars are 95 % "
-        "intervals of their sampling error (that of the clock is not in them), faint marks the "
-        f"single problems. Lower variance may be bought with bias: † declares one.{more}",
-        "Work-normalised and time-normalised variance, sorted, one row per estimator.",
-    )
-
-
-def _rows_of_dots(summary: "Dataset", facets: Any) -> tuple[Figure, Any]:
+def _rows_of_dots(
+    summary: "Dataset", facets: Facets, label: str, sharex: bool | str
+) -> tuple[Figure, dict[Place, Axes]]:
+    """Panels with a row per estimator; ``label`` stands below the lowest ones."""
     labels = [str(e) for e in summary["estimator"].values]
     height = len(labels) * ROW_HEIGHT + 0.45
-    figure, axes = panels(summary, facets, height, LABEL_WIDTH, sharex=True, sharey=True)
+    figure, axes = panels(
+        summary, facets, height, scale=0.85, margin=LABEL_WIDTH, sharex=sharex, sharey=True
+    )
+    ticks = estimator_labels(labels, declared_biased(summary))
     for ax in axes.values():
-        ax.set_yticks(np.arange(len(labels)), estimator_labels(labels, declared_biased(summary)))
-        ax.set_ylim(len(labels) - 0.4, -0.6)
+        ax.set_yticks(np.arange(len(labels)), ticks)
         ax.tick_params(axis="y", length=0)
+    ax.set_ylim(len(labels) - 0.4, -0.6)
+    for place in facets.lowest:
+        axes[place].set_xlabel(label)
     return figure, axes
 
 
-def _label_below(axes: Any, facets: Any, label: str) -> None:
-    """Label the horizontal axes of the lowest row."""
-    for place in facets.rows[-1]:
-        axes[place].set_xlabel(label)
-
-
-def _dots(ax: Axes, summary: "Dataset", x: Measured, filled: Any) -> None:
-    look = styles(summary)
-    for e, label in enumerate(summary["estimator"].values):
-        if np.isfinite(x.value[e]):
-            style = look[str(label)]
-            ax.errorbar(
-                x.value[e],
-                e,
-                xerr=x.bars[:, e : e + 1],
-                color=style.colour,
-                marker=style.marker,
-                markersize=4.6,
-                markerfacecolor=style.colour if filled[e] else "white",
-                elinewidth=1.3,
-            )
-
-
-def _dot(style: Style, label: str, filled: bool) -> Line2D:
-    return Line2D(
-        [],
-        [],
-        color=style.colour,
-        marker=style.marker,
-        linestyle="none",
-        markerfacecolor=style.colour if filled else "white",
-        label=label,
-    )
-
-
 def _signed_log_axis(ax: Axes, low: float, high: float) -> None:
-    ax.set_xscale("symlog", linthresh=_LINEAR, linscale=0.6)
-    ax.axvspan(-_LINEAR, _LINEAR, color="#f3f3f3", linewidth=0, zorder=0)
-    low, high = min(1.6 * low, -_LINEAR), max(1.6 * high, _LINEAR)
+    low, high = min(1.6 * low, -LINEAR), max(1.6 * high, LINEAR)
     decades = [10.0**k for k in range(-2, 12)]
     ticks = [t for t in (*(-d for d in decades), 0.0, *decades) if low <= t <= high]
-    labelled = [t for t in ticks if t == 0 or round(np.log10(abs(t))) % 2 == 1]
+    wide = sum(abs(t) > LINEAR for t in ticks) > 5
+    ax.set_xscale("symlog", linthresh=LINEAR, linscale=0.6)
     ax.set_xlim(low, high)
+    ax.axvspan(-LINEAR, LINEAR, color="#f3f3f3", linewidth=0, zorder=0)
     ax.xaxis.set_major_locator(FixedLocator(ticks))
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(
-        FuncFormatter(lambda t, _: f"{t:g}".replace("-", "−") if t in labelled else "")
-    )
 
+    def text(t: float, _: Any) -> str:
+        power = round(np.log10(abs(t))) if t else 0
+        hidden = power == -2 or (wide and power % 2 == 0 and t != 0)
+        return "" if hidden else f"{t:g}".replace("-", "−")
 
-def _relative(quantity: Measured, labels: Sequence[str]) -> Measured:
-    """(problem, estimator), over reward-to-go or the geometric mean of all."""
-    half = quantity.log_half_width
-    log: FloatArray = np.log(quantity.value)
-    if "reward_to_go" in labels:
-        e = labels.index("reward_to_go")
-        log = log - log[:, e : e + 1]
-        half = np.sqrt(half**2 + half[:, e : e + 1] ** 2)
-        half[:, e] = 0.0
-    else:
-        complete = np.asarray(np.isfinite(log).all(axis=1))
-        log = np.where(complete[:, None], log, np.nan)
-        log = log - log.mean(axis=1, keepdims=True)
-    return Measured(np.exp(log), np.exp(log - half), np.exp(log + half))
-
-
-def _geometric_mean(x: Measured) -> Measured:
-    """Over problems, with the interval of its sampling error."""
-    good = np.isfinite(x.value)
-    n = np.where(good.any(axis=0), good.sum(axis=0), np.nan)
-    log = np.where(good, np.log(np.where(good, x.value, 1.0)), 0.0).sum(axis=0) / n
-    widths: FloatArray = np.where(good, x.log_half_width, 0.0)
-    spread = np.sqrt((widths**2).sum(axis=0)) / n
-    return Measured(np.exp(log), np.exp(log - spread), np.exp(log + spread))
-
-
-def _ranked(ax: Axes, summary: "Dataset", x: Measured, mean: Measured, order: Any) -> None:
-    look = styles(summary)
-    ax.axvline(1, color=INK, linewidth=0.7, zorder=0.6)
-    for row, e in enumerate(order):
-        style = look[str(summary["estimator"].values[e])]
-        ax.plot(
-            x.value[:, e],
-            np.full(x.value.shape[0], row),
-            linestyle="none",
-            marker=style.marker,
-            color=style.colour,
-            alpha=0.35,
-            markersize=3.2,
-            markeredgewidth=0,
-        )
-        if np.isfinite(mean.value[e]):
-            ax.errorbar(
-                mean.value[e],
-                row,
-                xerr=mean.bars[:, e : e + 1],
-                color=style.colour,
-                marker=style.marker,
-                markersize=5.6,
-                markeredgecolor="white",
-                markeredgewidth=0.5,
-                elinewidth=1.3,
-            )
-    ax.set_xscale("log")
-    ax.xaxis.set_major_locator(LogLocator(numticks=7))
-    ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.tick_params(axis="y", length=0)
-    sns.despine(ax=ax)
+    ax.xaxis.set_major_formatter(FuncFormatter(text))

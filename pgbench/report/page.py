@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pgbench.report import checks, curves, dots
+from pgbench.report import checks, curves, dots, ranking, scaling
 from pgbench.report.declared import verdicts
 from pgbench.report.panels import Drawing, NothingToDraw, save
 from pgbench.report.style import theme
@@ -15,6 +15,7 @@ from pgbench.report.tables import (
     data_uri,
     estimator_rows,
     number,
+    p_value,
     setting_tables,
     unmeasured,
 )
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
     from xarray import Dataset, DataTree
 
 FIGURES: dict[str, tuple[str, Callable[["Dataset"], Drawing]]] = {
-    "variance_by_size": ("Variance against number of states", curves.variance_by_size),
+    "variance_by_size": ("Variance against number of states", scaling.variance_by_size),
     "bias": ("Bias against truth", dots.bias),
     "rmse": ("Error against batch size", curves.rmse),
     "rates": ("Rates", dots.rates),
-    "ranking": ("What precision costs", dots.ranking),
+    "ranking": ("What precision costs", ranking.ranking),
     "direction": ("Direction", curves.direction),
     "p_values": ("Is the code right?", checks.p_values),
 }
@@ -102,6 +103,7 @@ def _page(summary: "Dataset", figures: list[dict[str, str]]) -> str:
         grid=summary.attrs.get("grid", ""),
         provenance={key: str(value) for key, value in attributes.items()},
         number=number,
+        p_value=p_value,
     )
 
 
@@ -118,8 +120,12 @@ def _sentences(summary: "Dataset") -> list[str]:
     measured = [v for v in found if v.cells]
     if not measured:
         return ["No cell was measured, so there is nothing to say about the estimators."]
-    sound = [v for v in measured if not v.objection]
-    lines = [f"{len(sound)} of {len(measured)} estimators behave as they declare."]
+    answers = [v.answer for v in measured]
+    judged = answers.count("yes") + answers.count("no")
+    lines = [f"{answers.count('yes')} of {judged} estimators behave as they declare."]
+    unjudged = [v.label for v in measured if v.answer not in ("yes", "no")]
+    if unjudged:
+        lines.append(f"Measured but not judged: {', '.join(unjudged)}.")
     lines += [f"{v.label}: {v.objection}." for v in measured if v.objection]
     code_p = summary["code_test_p_holm"].values
     tested = np.isfinite(code_p)
@@ -128,7 +134,7 @@ def _sentences(summary: "Dataset") -> list[str]:
         lines.append(
             f"Measured means were compared with exact expectations in {int(tested.sum())} of"
             f" {n_cells} cells; the smallest p-value after Holm's correction is"
-            f" {number(code_p[tested].min(), 2)}."
+            f" {p_value(code_p[tested].min())}."
         )
     biased = [v.label for v in measured if v.biased and v.rejected]
     if biased:

@@ -14,12 +14,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from pgbench.report.style import Style, problem_titles, styles, wrapped
+from pgbench.report.style import Style, looks, problem_titles, shortened, wrapped
 
 if TYPE_CHECKING:
     from xarray import Dataset
 
-FloatArray = NDArray[np.float64]
 Place = tuple[int, int]
 
 COLUMNS = 6
@@ -42,45 +41,6 @@ class Drawing:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """A statistic with its 95 % interval, arrays of one shape."""
-
-    value: FloatArray
-    low: FloatArray
-    high: FloatArray
-
-    @classmethod
-    def of(cls, summary: "Dataset", name: str) -> "Measured":
-        """The variables ``name``, ``name_low`` and ``name_high``."""
-        return cls(*(summary[name + part].values for part in ("", "_low", "_high")))
-
-    def __getitem__(self, place: Any) -> "Measured":
-        return Measured(self.value[place], self.low[place], self.high[place])
-
-    def __mul__(self, factor: Any) -> "Measured":
-        return Measured(self.value * factor, self.low * factor, self.high * factor)
-
-    @property
-    def positive(self) -> "Measured":
-        """NaN in place of what a logarithmic axis cannot show."""
-        value = np.where(self.value > 0, self.value, np.nan)
-        return Measured(value, *(np.where(x > 0, x, value) for x in (self.low, self.high)))
-
-    @property
-    def log_half_width(self) -> FloatArray:
-        """Half-width of the interval on the logarithm."""
-        good = self.positive
-        half: FloatArray = 0.5 * (np.log(good.high) - np.log(good.low))
-        return half
-
-    @property
-    def bars(self) -> FloatArray:
-        """Lengths of the error bars below and above, (2, ...)."""
-        ends = np.array([self.value - self.low, self.high - self.value])
-        return np.where(np.isfinite(ends), np.maximum(ends, 0.0), 0.0)
-
-
-@dataclass(frozen=True, eq=False)
 class Facets:
     """Which settings are drawn: rows of (problem, policy) indices, and a sentence on the others."""
 
@@ -92,13 +52,21 @@ class Facets:
         """Every setting drawn."""
         return [place for row in self.rows for place in row]
 
+    @property
+    def lowest(self) -> list[Place]:
+        """The lowest panel of every column; the last row may be short."""
+        above = [] if len(self.rows) < 2 else self.rows[-2][len(self.rows[-1]) :]
+        return [*self.rows[-1], *above]
 
-def chosen_facets(summary: "Dataset", usable: NDArray[np.bool_]) -> Facets:
+
+def chosen_facets(summary: "Dataset", finite: NDArray[np.bool_]) -> Facets:
     """At most six problems in a row for each of at most four policies.
 
     A single policy gets two rows. Of too many problems the further instances are left out first,
-    then every so many. NothingToDraw if no entry of ``usable`` (problem, policy) is true.
+    then every so many. A problem or policy without a true entry of ``finite``
+    (problem, policy, ...) is not drawn; NothingToDraw if nothing is left.
     """
+    usable: NDArray[np.bool_] = np.any(finite.reshape(*finite.shape[:2], -1), axis=2)
     problems = np.flatnonzero(usable.any(axis=1))
     policies = np.flatnonzero(usable.any(axis=0))[:ROWS]
     if problems.size == 0:
@@ -123,15 +91,21 @@ def chosen_facets(summary: "Dataset", usable: NDArray[np.bool_]) -> Facets:
 
 
 def panels(
-    summary: "Dataset", facets: Facets, height: float, margin: float = 0.0, **sharing: Any
+    summary: "Dataset",
+    facets: Facets,
+    height: float,
+    scale: float = 1.0,
+    margin: float = 0.0,
+    **sharing: Any,
 ) -> tuple[Figure, dict[Place, Axes]]:
-    """A figure with one titled panel per setting; ``margin`` inches are added on the left.
+    """A figure with one titled panel per setting.
 
-    A panel's title is its problem; the policy stands at the right end of each row if there are
-    several.
+    Panels are ``height`` inches high and as wide as there is room for, times ``scale``; ``margin``
+    inches are added for labels on the left. A panel's title is its problem; the policy stands at
+    the right end of each row if there are several.
     """
     n_rows, n_columns = len(facets.rows), len(facets.rows[0])
-    width = WIDTHS[n_columns - 1]
+    width = WIDTHS[n_columns - 1] * scale
     figure = Figure(
         figsize=(max(n_columns * width + margin, 6.0), n_rows * height + 1.0), layout="constrained"
     )
@@ -145,7 +119,7 @@ def panels(
         for ax, (i, j) in zip(row, places, strict=False):
             axes[i, j] = ax
             title = titles[str(summary["problem"].values[i])]
-            ax.set_title(wrapped(title, max(int(width * 12), 20)))
+            ax.set_title(wrapped(title, max(int(width * 13), 20)))
         if several:
             policy = str(summary["policy"].values[places[0][1]])
             row[len(places) - 1].annotate(
@@ -166,11 +140,10 @@ def panels(
 
 def estimator_handles(summary: "Dataset", shown: NDArray[np.bool_]) -> list[Line2D | Patch]:
     """Legend entries of the estimators that are ``shown``."""
-    look = styles(summary)
     labels = [str(e) for e in summary["estimator"].values]
     return [
-        handle(look[label], wrapped(label, 40, 1))
-        for label, s in zip(labels, shown, strict=True)
+        handle(style, shortened(label, 40))
+        for style, label, s in zip(looks(summary), labels, shown, strict=True)
         if s
     ]
 
@@ -208,8 +181,6 @@ def save(figure: Figure, stem: Path) -> None:
         # A label may hold characters that the font lacks; they are drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.draw_without_rendering()
-        figure.set_layout_engine("none")
-        # Tight, for a label may be wider than the layout thought.
-        tight: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.06}
-        figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None}, **tight)
-        figure.savefig(stem.with_suffix(".png"), **tight)
+        figure.set_layout_engine(None)  # one layout serves both files
+        figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
+        figure.savefig(stem.with_suffix(".png"))

@@ -21,6 +21,9 @@ LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 SHADES = (0.0, -0.45, 0.45)
 """Of the variants of an estimator: as it is, mixed with black, mixed with white."""
 
+NAMED_BY = {"gymnasium": "id", "file": "path"}
+"""Families whose problems go by the value of a parameter."""
+
 INK = "#222222"
 GUIDE = "#b5b5b5"
 
@@ -44,6 +47,7 @@ def theme() -> Iterator[None]:
         "axes.grid": True,
         "axes.linewidth": 0.7,
         "axes.titlesize": 8.5,
+        "axes.titley": 1.0,  # not searched for anew at every draw
         "axes.labelsize": 8.5,
         "errorbar.capsize": 0,
         "figure.constrained_layout.h_pad": 0.05,
@@ -60,6 +64,7 @@ def theme() -> Iterator[None]:
         "savefig.dpi": 144,
         "svg.fonttype": "path",
         "svg.hashsalt": "pgbench",
+        "text.hinting": "none",  # or a layout would hold at one resolution only
         "xtick.labelsize": 7.5,
         "xtick.major.size": 3,
         "xtick.major.width": 0.7,
@@ -99,6 +104,12 @@ def styles(summary: "Dataset") -> dict[str, Style]:
     return found
 
 
+def looks(summary: "Dataset") -> list[Style]:
+    """The styles of ``styles`` in the order of the grid."""
+    found = styles(summary)
+    return [found[str(label)] for label in summary["estimator"].values]
+
+
 def _mixed(colour: str, shade: float) -> str:
     target = 1.0 if shade > 0 else 0.0
     red, green, blue = (c + (target - c) * abs(shade) for c in to_rgb(colour))
@@ -136,9 +147,7 @@ def parse_label(label: str) -> tuple[str, dict[str, str]]:
     values: dict[str, str] = dict(
         (key, value) for key, _, value in (part.partition("=") for part in parts)
     )
-    if kind == "gymnasium":
-        kind = values.pop("id", kind)
-    return kind, values
+    return values.pop(NAMED_BY.get(kind, ""), kind), values
 
 
 def plain(text: str) -> str:
@@ -146,15 +155,25 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
+def shortened(text: str, width: int) -> str:
+    """Text of at most ``width`` characters; what is left out is in the middle."""
+    if len(text) <= width:
+        return plain(text)
+    return plain(f"{text[: width // 2]}…{text[len(text) - (width - width // 2 - 1) :]}")
+
+
 def wrapped(text: str, width: int, lines: int = 3) -> str:
     """Text broken to lines of a width; what does not fit ends in an ellipsis."""
+    words = " ".join(
+        word if len(word) <= width else f"…{word[1 - width :]}" for word in text.split()
+    )
     return plain(
         "\n".join(
-            textwrap.wrap(text, width, max_lines=lines, placeholder=" …", break_on_hyphens=False)
+            textwrap.wrap(words, width, max_lines=lines, placeholder=" …", break_on_hyphens=False)
         )
     )
 
 
 def estimator_labels(labels: Sequence[str], marked: Mapping[str, bool]) -> list[str]:
-    """Labels for an axis, wrapped, with a dagger where ``marked``."""
-    return [wrapped(label, 30) + (" †" if marked.get(label) else "") for label in labels]
+    """Labels of one line for an axis, with a dagger where ``marked``."""
+    return [shortened(label, 34) + (" †" if marked.get(label) else "") for label in labels]

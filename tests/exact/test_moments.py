@@ -113,5 +113,5 @@ def test_too_large_is_said_with_its_size():
 def test_horizon_must_be_positive():
     mdp = make_problem("two_state")
     policy = make_policy("softmax", mdp)
-    with pytest.raises(ValueError, match="horizon is 0, must be at least 1"):
+    with pytest.raises(ValueError, match="horizon is 0, must be an integer"):
         moments(mdp, policy, policy.initial(), "reinforce", horizon=0)

@@ -171,5 +171,5 @@ def test_undiscounted_policy_that_never_ends_is_refused(theta):
 
 def test_horizon_must_be_positive():
     mdp, policy = make_problem("two_state"), Softmax(2, 2)
-    with pytest.raises(ValueError, match="horizon is 0, must be at least 1"):
+    with pytest.raises(ValueError, match="horizon is 0, must be an integer"):
         evaluate(mdp, policy, policy.initial(), horizon=0)

@@ -3,17 +3,21 @@
 import re
 from dataclasses import replace
 
+import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from xarray import DataTree
 
 from pgbench import results
 from pgbench.grid import parse_grid
 from pgbench.journal import Journal
 from pgbench.measure import Subject
-from pgbench.report import write_report
+from pgbench.report import dots, write_report
 from pgbench.report.page import FIGURES
-from pgbench.report.style import styles
-from pgbench.report.tables import number
+from pgbench.report.panels import save
+from pgbench.report.style import problem_titles, shortened, styles, theme
+from pgbench.report.tables import number, p_value
 from pgbench.runner import execute
 
 GRID = """
@@ -22,13 +26,23 @@ problems: [{problem: garnet, n_states: [3, 8], gamma: 0.7}, corridor]
 policies: [softmax, loglinear]
 estimators: [reward_to_go, {estimator: reward_to_go, discounted: false}, {estimator: gae, lam: 0.9}]
 batch_sizes: [1, 4]
-replicates: 80
+replicates: 120
 """
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     return execute(parse_grid(GRID), tmp_path_factory.mktemp("run")).tree
+
+
+@pytest.fixture
+def small(tree):
+    """One setting at one batch size: a report of it takes little time."""
+    return tree.to_dataset().isel(problem=[0], policy=[0], batch_size=[1]).copy(deep=True)
+
+
+def written(summary, directory):
+    return write_report(DataTree(summary), directory).read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -69,17 +83,16 @@ def test_a_wrong_estimator_is_called_wrong(tmp_path, monkeypatch):
         return replace(subject, tables=replace(tables, sigma=2 * tables.sigma))
 
     monkeypatch.setattr(Subject, "make", doubled)
-    tree = execute(parse_grid(GRID.replace("80", "400")), tmp_path).tree
-    text = write_report(tree, tmp_path / "r").read_text(encoding="utf-8")
+    grid = GRID.replace("120", "400").replace(", loglinear", "").replace("[1, 4]", "4")
+    text = written(execute(parse_grid(grid), tmp_path).tree.to_dataset(), tmp_path / "r")
     assert "3 of 3 estimators" not in text
     assert "its mean is not its own exact expectation" in text
 
 
-def test_text_from_the_data_is_escaped(tree, tmp_path):
-    labels = ["<script>x</script>", *tree["problem"].values[1:]]
-    summary = tree.to_dataset().assign_coords(problem=labels)
+def test_text_from_the_data_is_escaped(small, tmp_path):
+    summary = small.assign_coords(problem=["<script>x</script>"])
     summary.attrs["cpu"] = "<script>alert(1)</script>"
-    text = write_report(type(tree).from_dict({"/": summary}), tmp_path).read_text(encoding="utf-8")
+    text = written(summary, tmp_path)
     assert "<script" not in text
     assert "&lt;script&gt;" in text
 
@@ -124,7 +137,8 @@ def test_failed_cells_are_listed_with_their_messages(tmp_path, monkeypatch):
     "change", ["batch_sizes: [1, 4]/batch_sizes: 2", "n_states: [3, 8]/n_states: 3"]
 )
 def test_a_missing_axis_is_explained(tmp_path, change):
-    tree = execute(parse_grid(GRID.replace(*change.split("/"))), tmp_path).tree
+    grid = GRID.replace(*change.split("/")).replace(", loglinear", "")
+    tree = execute(parse_grid(grid), tmp_path).tree
     text = write_report(tree, tmp_path / "r").read_text(encoding="utf-8")
     assert "Not drawn:" in text
     assert (tmp_path / "r" / "figures" / "bias.png").exists()
@@ -139,6 +153,65 @@ def test_a_gradient_of_zero_has_a_report(tmp_path):
     tree = execute(parse_grid(text), tmp_path).tree
     assert np.isnan(tree["relative_bias"]).all()
     write_report(tree, tmp_path / "r")
+
+
+def test_gaps_anywhere_leave_a_report(tree, tmp_path):
+    """Every second cell is missing, and the estimator that others are compared with failed."""
+    summary = tree.to_dataset().isel(problem=[0, 1], policy=[0]).copy(deep=True)
+    gone = np.arange(summary["status"].size).reshape(summary["status"].shape) % 2 == 0
+    gone[:, :, 0] = True
+    for name, variable in results.VARIABLES.items():
+        if variable.dims == results.CELL and summary[name].dtype.kind == "f":
+            summary[name].values[gone] = np.nan
+    summary["status"].values[gone] = 0
+    text = written(summary, tmp_path)
+    assert f"<b>{int((~gone).sum())}</b> measured" in text
+    assert "2 of 2 estimators" in text
+    assert "relative to the geometric mean of all" in text
+
+
+def test_estimators_that_are_not_known_are_not_judged(small, tmp_path):
+    small.attrs.pop("grid")
+    text = written(small, tmp_path)
+    assert "0 of 0 estimators" in text
+    assert "Measured but not judged: reward_to_go, " in text
+
+
+def test_the_caller_s_matplotlib_is_left_alone(small, tmp_path):
+    before = dict(matplotlib.rcParams)
+    written(small, tmp_path)
+    assert dict(matplotlib.rcParams) == before
+    assert plt.get_fignums() == []
+
+
+def test_long_and_strange_labels_are_shortened(tree, tmp_path):
+    """Dollar signs are no mathematics, and nothing is wider than its place."""
+    labels = [f"file[path=/{'a' * 90}/$p$_{i}.npz]" for i in range(tree.sizes["problem"])]
+    estimators = [f"mine[{'k=v, ' * 30}n={i}]" for i in range(tree.sizes["estimator"])]
+    summary = tree.to_dataset().assign_coords(problem=labels, estimator=estimators)
+    with theme():
+        save(dots.bias(summary).figure, tmp_path / "bias")
+    svg = (tmp_path / "bias.svg").read_text(encoding="utf-8")
+    width = float(re.search(r'width="([0-9.]+)pt"', svg)[1])
+    assert width < 72 * 14
+    short = [shortened(label, 34) for label in estimators]
+    assert all(len(text) == 34 for text in short)
+    assert len(set(short)) == len(short)
+
+
+def test_titles_of_problems_leave_out_what_is_shared():
+    labels = [
+        "garnet[n_states=10, gamma=0.9]",
+        "garnet[n_states=20, gamma=0.9]",
+        "gymnasium[id=FrozenLake-v1, options={map_name: 8x8, slip: no}]",
+        "corridor",
+    ]
+    assert list(problem_titles(labels).values()) == [
+        "garnet, n_states=10",
+        "garnet, n_states=20",
+        "FrozenLake-v1",
+        "corridor",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -156,3 +229,9 @@ def test_a_gradient_of_zero_has_a_report(tmp_path):
 )
 def test_numbers_are_short(value, text):
     assert number(value) == text
+
+
+def test_far_tails_are_not_told_apart():
+    assert p_value(1e-60) == p_value(0.0) == "< 10⁻¹⁶"
+    assert p_value(0.034) == "0.034"
+    assert p_value(np.nan) == "—"

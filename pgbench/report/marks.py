@@ -1,0 +1,110 @@
+"""Marks, guides and axes that several figures share."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
+
+from pgbench.report.measured import FloatArray, Measured
+from pgbench.report.style import GUIDE, Style
+
+DASHES = (0, (3, 2))
+
+
+def points(ax: Axes, x: FloatArray, y: Measured, style: Style, line: bool) -> None:
+    """Marks with upright bars, joined by a line if ``line``."""
+    ax.errorbar(
+        x,
+        y.value,
+        yerr=y.bars,
+        color=style.colour,
+        marker=style.marker,
+        markeredgecolor="white",
+        markeredgewidth=0.4,
+        linestyle=style.line if line else "none",
+        linewidth=1.2,
+        elinewidth=1.0,
+    )
+
+
+def dots(ax: Axes, x: Measured, looks: list[Style], filled: Any) -> None:
+    """One mark with a level bar per entry, in rows from the top."""
+    for row in np.flatnonzero(np.isfinite(x.value)):
+        style = looks[row]
+        ax.errorbar(
+            x.value[row],
+            row,
+            xerr=x.bars[:, row : row + 1],
+            color=style.colour,
+            marker=style.marker,
+            markersize=4.4,
+            markeredgewidth=0.9,
+            markerfacecolor=style.colour if filled[row] else "white",
+            elinewidth=1.3,
+        )
+
+
+def faint(ax: Axes, x: Any, y: Any, style: Style) -> None:
+    """Marks of single instances, behind those of their mean."""
+    ax.plot(
+        x,
+        y,
+        linestyle="none",
+        marker=style.marker,
+        markersize=2.8,
+        color=style.colour,
+        alpha=0.35,
+        markeredgewidth=0,
+    )
+
+
+def key(label: str, **look: Any) -> Line2D:
+    """Legend entry without data."""
+    return Line2D([], [], label=label, **look)
+
+
+def dodge(e: int, n: int, x: Any) -> float:
+    """Factor that sets estimators with equal values side by side on a logarithmic axis."""
+    x = np.unique(x)
+    gap = float(np.log(x[1:] / x[:-1]).min()) if x.size > 1 else 1.0
+    return float(np.exp((e - (n - 1) / 2) / max(n, 2) * min(0.28 * gap, 0.4)))
+
+
+def log_axis(ax: Axes, ticks: Any, label: str) -> None:
+    """Logarithmic horizontal axis with whole numbers for ticks, six at most."""
+    shown = np.asarray(ticks)
+    while shown.size > 6:
+        shown = shown[::2]
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(FixedLocator([float(t) for t in shown]))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xticks(shown, [f"{t:,}".replace(",", " ") for t in shown])
+    ax.set_xlabel(label)
+
+
+def decades(ax: Axes, axis: str = "y") -> None:
+    """Logarithmic axis with ticks at powers of ten only."""
+    ax.set(**{f"{axis}scale": "log"})
+    chosen = ax.yaxis if axis == "y" else ax.xaxis
+    chosen.set_major_locator(LogLocator(numticks=7))
+    chosen.set_minor_locator(NullLocator())
+
+
+def power_guides(ax: Axes, exponent: float) -> None:
+    """Dashed lines y ∝ x^exponent through the panel, one or two decades apart."""
+    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+    ends = np.array([left, right])
+    heights = np.log10(np.array([low, high])[:, None] / ends**exponent)
+    step = 2 if np.log10(high / low) > 5 else 1
+    for power in range(int(np.ceil(heights.min())), int(heights.max()) + 1, step):
+        ax.plot(
+            ends,
+            10.0**power * ends**exponent,
+            color=GUIDE,
+            linewidth=0.7,
+            linestyle=DASHES,
+            zorder=0.5,
+        )
+    ax.set(xlim=(left, right), ylim=(low, high))

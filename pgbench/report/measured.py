@@ -1,0 +1,59 @@
+"""A statistic with its interval, as arrays that figures draw from."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from xarray import Dataset
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A statistic with its 95 % interval, arrays of one shape."""
+
+    value: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+    @classmethod
+    def of(cls, summary: "Dataset", name: str) -> "Measured":
+        """The variables ``name``, ``name_low`` and ``name_high``."""
+        return cls(*(summary[name + part].values for part in ("", "_low", "_high")))
+
+    def __getitem__(self, place: Any) -> "Measured":
+        return Measured(self.value[place], self.low[place], self.high[place])
+
+    def __mul__(self, factor: Any) -> "Measured":
+        return Measured(self.value * factor, self.low * factor, self.high * factor)
+
+    @property
+    def positive(self) -> "Measured":
+        """NaN in place of what a logarithmic axis cannot show."""
+        value = np.where(self.value > 0, self.value, np.nan)
+        return Measured(value, *(np.where(x > 0, x, value) for x in (self.low, self.high)))
+
+    @property
+    def log_half_width(self) -> FloatArray:
+        """Half-width of the interval on the logarithm."""
+        good = self.positive
+        half: FloatArray = 0.5 * (np.log(good.high) - np.log(good.low))
+        return half
+
+    @property
+    def bars(self) -> FloatArray:
+        """Lengths of the error bars below and above, (2, ...)."""
+        ends = np.array([self.value - self.low, self.high - self.value])
+        return np.where(np.isfinite(ends), np.maximum(ends, 0.0), 0.0)
+
+    def geometric_mean(self) -> "Measured":
+        """Mean over the first axis, NaN left out, with the interval of its sampling error."""
+        good = np.isfinite(self.value)
+        n = np.where(good.any(axis=0), good.sum(axis=0), np.nan)
+        log = np.where(good, np.log(np.where(good, self.value, 1.0)), 0.0).sum(axis=0) / n
+        half = np.sqrt((np.where(good, self.log_half_width, 0.0) ** 2).sum(axis=0)) / n
+        return Measured(np.exp(log), np.exp(log - half), np.exp(log + half))

@@ -1,0 +1,96 @@
+"""Figure of what precision costs: variance times work, and times seconds."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from pgbench.report.declared import declared_biased
+from pgbench.report.dots import ROW_HEIGHT
+from pgbench.report.marks import decades, dots, faint
+from pgbench.report.measured import Measured
+from pgbench.report.panels import ROWS, Drawing, NothingToDraw
+from pgbench.report.style import INK, estimator_labels, looks, wrapped
+
+if TYPE_CHECKING:
+    from xarray import Dataset
+
+REFERENCE = "reward_to_go"
+
+
+def ranking(summary: "Dataset") -> Drawing:
+    """Variance times work, and times seconds, relative to reward-to-go or to the mean estimator."""
+    labels = [str(e) for e in summary["estimator"].values]
+    work = Measured.of(summary, "work_normalised_variance")[..., -1].positive
+    variance = Measured.of(summary, "variance")[..., -1].positive
+    time = (variance * summary["seconds"].values[..., -1]).positive
+    finite = np.isfinite(work.value)
+    if not finite.any():
+        raise NothingToDraw("no cell of the run has what it shows.")
+    reference = labels.index(REFERENCE) if REFERENCE in labels else None
+    if reference is not None and not finite[..., reference].any():
+        reference = None
+    policies = np.flatnonzero(finite.any(axis=(0, 2)))
+    shown = policies[:ROWS]
+    height = (len(labels) * ROW_HEIGHT + 0.45) * shown.size + 0.6
+    figure = Figure(figsize=(9.6, height), layout="constrained")
+    grid = figure.subplots(shown.size, 2, squeeze=False, sharey="row", sharex="col")
+    marked = declared_biased(summary)
+    for row, j in zip(grid, shown, strict=True):
+        by_work = _relative(work[:, j], reference)
+        mean = by_work.geometric_mean().value
+        order = np.argsort(np.where(np.isnan(mean), np.inf, mean), kind="stable")
+        policy = f", {summary['policy'].values[j]}" if summary.sizes["policy"] > 1 else ""
+        panes = {"steps": by_work, "seconds": _relative(time[:, j], reference)}
+        for ax, (unit, relative) in zip(row, panes.items(), strict=True):
+            _ranked(ax, summary, relative, order)
+            ax.set_title(wrapped(f"variance × {unit}{policy}", 60))
+        row[0].set_yticks(
+            np.arange(len(labels)), estimator_labels([labels[e] for e in order], marked)
+        )
+        row[0].set_ylim(len(labels) - 0.4, -0.6)
+    against = "the geometric mean of all" if reference is None else REFERENCE
+    for ax in grid[-1]:
+        ax.set_xlabel(f"relative to {against}")
+    n = int(summary["batch_size"].values[-1])
+    left_out = shown.size < policies.size
+    more = f" Drawn are {ROWS} of {policies.size} policies." if left_out else ""
+    return Drawing(
+        figure,
+        f"Price of precision at batch size {n}: variance times environment steps (left) and "
+        f"times seconds (right), relative to {against} in the same setting; half is twice as "
+        "good. Marks are geometric means over problems, sorted by the left one, bars are 95 % "
+        "intervals of their sampling error (that of the clock is not in them), faint marks the "
+        f"single problems. Lower variance may be bought with bias: † declares one.{more}",
+        "Work-normalised and time-normalised variance, sorted, one row per estimator.",
+    )
+
+
+def _relative(quantity: Measured, reference: int | None) -> Measured:
+    """(problem, estimator), over the estimator ``reference`` or the geometric mean of all.
+
+    The intervals of an estimator and of its reference add in quadrature, which is more than needed:
+    they share trajectories. Without a reference, problems that lack an estimator are left out.
+    """
+    half, log = quantity.log_half_width, np.log(quantity.value)
+    if reference is None:
+        log = log - log.mean(axis=1, keepdims=True)
+    else:
+        log = log - log[:, [reference]]
+        half = np.sqrt(half**2 + half[:, [reference]] ** 2)
+        half[:, reference] = 0.0
+    return Measured(np.exp(log), np.exp(log - half), np.exp(log + half))
+
+
+def _ranked(ax: Axes, summary: "Dataset", x: Measured, order: NDArray[np.intp]) -> None:
+    styles = [looks(summary)[e] for e in order]
+    decades(ax, "x")
+    ax.axvline(1, color=INK, linewidth=0.7, zorder=0.6)
+    for row, e in enumerate(order):
+        faint(ax, x.value[:, e], np.full(x.value.shape[0], row), styles[row])
+    dots(ax, x.geometric_mean()[order], styles, np.ones(order.size, bool))
+    ax.tick_params(axis="y", length=0)
+    sns.despine(ax=ax)
