@@ -174,7 +174,7 @@ def _show(options: argparse.Namespace) -> int:
 def _schema(options: argparse.Namespace) -> int:
     import json
 
-    from pgbench.grid import schema
+    from pgbench.schema import schema
 
     print(json.dumps(schema(), indent=2, ensure_ascii=False))
     return OK

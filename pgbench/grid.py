@@ -6,7 +6,7 @@ stands twice is an error instead of losing its first value.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
@@ -67,10 +67,10 @@ def _theta(
 
 SETTINGS = parameters_of(_settings)
 THETA = parameters_of(_theta)
-_BATCH_SIZE = Parameter(
+BATCH_SIZE = Parameter(
     "batch_sizes", (int,), 1, Range(1, 1_000_000_000), None, "trajectories per estimate"
 )
-_INSTANCES = Parameter("instances", (int,), 1, Range(1, 10_000), None, "draws of a random family")
+INSTANCES = Parameter("instances", (int,), 1, Range(1, 10_000), None, "draws of a random family")
 
 
 @dataclass(frozen=True)
@@ -313,7 +313,7 @@ class _Reader:
     def batch_sizes(self, tree: _Node) -> tuple[int, ...]:
         if "batch_sizes" not in tree.value:
             return (1,)
-        items = self.axis(tree.value["batch_sizes"][1], "batch_sizes", _BATCH_SIZE)
+        items = self.axis(tree.value["batch_sizes"][1], "batch_sizes", BATCH_SIZE)
         sizes = [x for x in items if x is not None]
         if len(set(sizes)) < len(sizes):
             self.fail(tree.value["batch_sizes"][1], "batch_sizes", "holds a value twice")
@@ -413,7 +413,7 @@ class _Reader:
             self.fail(key, f"{place}.instances", "this problem is not random and has no instances")
         elif "seed" in content:
             self.fail(key, f"{place}.instances", "give either seed or instances, not both")
-        return self.value(node, f"{place}.instances", _INSTANCES) or 1
+        return self.value(node, f"{place}.instances", INSTANCES) or 1
 
 
 def _scalar(node: yaml.ScalarNode) -> Any:
@@ -437,63 +437,3 @@ def _plain(node: _Node) -> Any:
     if isinstance(node.value, list):
         return [_plain(item) for item in node.value]
     return node.value
-
-
-def schema() -> dict[str, Any]:
-    """JSON schema of a grid file, for editors."""
-
-    def axis(value: dict[str, Any]) -> dict[str, Any]:
-        return {"anyOf": [value, {"type": "array", "items": value, "minItems": 1}]}
-
-    def described(
-        parameter: Parameter, wrap: Callable[[dict[str, Any]], dict[str, Any]]
-    ) -> dict[str, Any]:
-        entry = wrap(parameter.schema())
-        if parameter.meaning:
-            entry["description"] = parameter.meaning
-        if not parameter.required and parameter.default is not None:
-            entry["default"] = parameter.default
-        return entry
-
-    def entries(word: str, records: Mapping[str, Record]) -> dict[str, Any]:
-        options: list[dict[str, Any]] = []
-        names = [
-            r.name for r in records.values() if not any(p.required for p in r.parameters.values())
-        ]
-        options.append({"enum": names})
-        for record in records.values():
-            properties: dict[str, Any] = {word: {"const": record.name}}
-            for parameter in record.parameters.values():
-                properties[parameter.name] = described(parameter, axis)
-            if word == "problem" and "seed" in record.parameters:
-                properties["instances"] = described(_INSTANCES, dict)
-            required = [word, *(p.name for p in record.parameters.values() if p.required)]
-            options.append(
-                {
-                    "type": "object",
-                    "properties": properties,
-                    "required": required,
-                    "additionalProperties": False,
-                }
-            )
-        entry = {"anyOf": options}
-        return {"anyOf": [entry, {"type": "array", "items": entry, "minItems": 1}]}
-
-    properties = {name: described(parameter, dict) for name, parameter in SETTINGS.items()}
-    properties["problems"] = entries("problem", families())
-    properties["policies"] = entries("policy", kinds())
-    properties["estimators"] = entries("estimator", estimators())
-    properties["batch_sizes"] = described(_BATCH_SIZE, axis)
-    properties["theta"] = {
-        "type": "object",
-        "properties": {name: described(parameter, dict) for name, parameter in THETA.items()},
-        "additionalProperties": False,
-    }
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "pgbench grid",
-        "type": "object",
-        "properties": properties,
-        "required": ["name", "problems", "estimators"],
-        "additionalProperties": False,
-    }

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import yaml
 
-from pgbench.grid import MAX_BYTES, GridError, parse_grid, read_grid, schema
+from pgbench.grid import MAX_BYTES, GridError, parse_grid, read_grid
 from pgbench.problems import families
+from pgbench.schema import schema
 
 REPOSITORY = Path(__file__).parents[1]
 MINIMAL = "name: t\nproblems: corridor\nestimators: reinforce\n"

@@ -1,0 +1,65 @@
+"""By what, where and when results were made."""
+
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+
+def provenance(threads: int, seconds: float, steps: float) -> dict[str, Any]:
+    """Attributes that say by what, where and when results were made."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "revision": _revision(),
+        "cpu": _cpu(),
+        "threads": threads,
+        "wall_time_s": round(seconds, 3),
+        "environment_steps": steps,
+        "python": platform.python_version(),
+        **{
+            f"{name}_version": _version(name)
+            for name in ("pgbench", "numpy", "scipy", "numba", "xarray")
+        },
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _revision() -> str:
+    """Commit of the working tree that this package lies in, with -dirty if changed, or unknown."""
+    try:
+        answer = subprocess.run(
+            [
+                "git",
+                "-C",
+                str(Path(__file__).parent),
+                "describe",
+                "--always",
+                "--dirty",
+                "--exclude=*",
+            ],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return answer.stdout.strip() or "unknown"
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{models[0] if models else platform.machine()} ({os.cpu_count()} cores)"
