@@ -194,11 +194,8 @@ def _summary(grid: Grid, plan: list[Setting], records: Mapping[str, Any]) -> xr.
     for test in ("bias_test", "code_test"):
         arrays[f"{test}_p_holm"] = holm(arrays[f"{test}_p"])
     _fit_rates(arrays, np.array(grid.batch_sizes, float))
-    data = {
-        name: (v.dims, arrays[name], {"long_name": v.long_name, "units": v.units})
-        for name, v in VARIABLES.items()
-    }
-    dataset = xr.Dataset(data, coords=_coordinates(grid, records, plan))
+    coordinates = _coordinates(grid, records, plan)
+    dataset = xr.Dataset(_described(VARIABLES, arrays), coords=coordinates)
     dataset["status"].attrs.update(flag_values=[0, 1, 2, 3], flag_meanings=" ".join(STATUS))
     for name, variable in VARIABLES.items():
         dataset[name].attrs["reproducible"] = int(variable.reproducible)
@@ -217,15 +214,14 @@ def _fit_rates(arrays: dict[str, Any], batch_sizes: Any) -> None:
 
 
 def _coordinates(grid: Grid, records: Mapping[str, Any], plan: list[Setting]) -> dict[str, Any]:
-    known: dict[str, Any] = {}
-    for setting in plan:
-        known.setdefault(setting.problem.label, records.get(setting.key, {}).get("problem"))
-        known[setting.problem.label] = known[setting.problem.label] or records.get(
-            setting.key, {}
-        ).get("problem")
+    known: dict[str, Any] = {
+        setting.problem.label: records[setting.key]["problem"]
+        for setting in plan
+        if setting.key in records
+    }
 
     def fact(problem: Chosen, name: str, missing: Any) -> Any:
-        return (known.get(problem.label) or {}).get(name, missing)
+        return known.get(problem.label, {}).get(name, missing)
 
     problems = grid.problems
     return {
@@ -254,17 +250,20 @@ def _maps(setting: Setting, records: Mapping[str, Any]) -> xr.Dataset | None:
         for name, values in records.get(cell.key, {}).get("maps", {}).items():
             array = arrays.setdefault(name, np.full(shape, np.nan))
             array[divmod(i, shape[1])] = values
-    return xr.Dataset(
-        {
-            name: (
-                MAPS[name].dims,
-                array,
-                {"long_name": MAPS[name].long_name, "units": MAPS[name].units},
-            )
-            for name, array in arrays.items()
-        },
-        attrs={"problem": setting.problem.label, "policy": setting.policy.label},
-    )
+    attributes = {"problem": setting.problem.label, "policy": setting.policy.label}
+    return xr.Dataset(_described(MAPS, arrays), attrs=attributes)
+
+
+def _described(schema: Mapping[str, Variable], arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Arrays with the dimensions, names and units of their variables."""
+    return {
+        name: (
+            schema[name].dims,
+            array,
+            {"long_name": schema[name].long_name, "units": schema[name].units},
+        )
+        for name, array in arrays.items()
+    }
 
 
 def validate(tree: xr.DataTree) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pgbench.estimators import estimators
-from pgbench.grid import Grid, read_grid
+from pgbench.grid import Chosen, Grid, read_grid
 from pgbench.journal import NAME as JOURNAL_NAME
 from pgbench.journal import Journal, OutputError, Record, write_file
 from pgbench.plan import Cell, Prepared, Setting, make_problem, settings, work
@@ -117,9 +117,7 @@ def execute(
             ) from stop
         progress.phase("writing results")
         tree = _publish(grid, journal, directory)
-    statuses = [
-        journal.records.get(cell.key, {}).get("status") for s in settings(grid) for cell in s.cells
-    ]
+    statuses = [journal.records.get(key, {}).get("status") for key in execution.keys]
     return Outcome(
         tree=tree,
         directory=directory,
@@ -147,12 +145,13 @@ class _Execution:
             key for key, r in journal.records.items() if r.get("status") in ("done", "skipped")
         }
         self.pending: dict[Setting, list[Cell]] = {}
+        self.keys: list[str] = []
         for setting in settings(grid):
+            self.keys += [cell.key for cell in setting.cells]
             cells = [cell for cell in setting.cells if cell.key not in finished]
             if cells:
                 self.pending[setting] = cells
-        planned = sum(len(setting.cells) for setting in settings(grid))
-        self.reused = planned - sum(len(cells) for cells in self.pending.values())
+        self.reused = len(self.keys) - sum(len(cells) for cells in self.pending.values())
 
     def run(self, threads: int | None) -> None:
         """Measure what is pending, and note in the journal by what and how long."""
@@ -175,14 +174,13 @@ class _Execution:
         self.progress.compiled(warm_up())
         total = sum(work(setting, cells) for setting, cells in self.pending.items())
         self.progress.start(len(self.pending), sum(map(len, self.pending.values())), total)
-        problem: tuple[Any, FiniteMDP | None] = (None, None)
+        built: Chosen | None = None
+        mdp: FiniteMDP | None = None
         for setting, cells in self.pending.items():
-            if problem[0] is not setting.problem:
-                problem = (setting.problem, None)
             self.progress.setting(setting.label, len(cells))
             try:
-                mdp = problem[1] or make_problem(setting.problem)
-                problem = (setting.problem, mdp)
+                if setting.problem is not built:
+                    mdp, built = make_problem(setting.problem), setting.problem
                 prepared = setting.prepare(mdp)
                 self._record_setting(setting, prepared)
             except NotApplicable as reason:
@@ -223,19 +221,14 @@ class _Execution:
         from pgbench.measure import Subject, measure
 
         ready: dict[str, Subject] = {}
-        for cell in cells:
-            label = cell.estimator.label
-            if label in ready:
-                continue
+        for label, chosen in {cell.estimator.label: cell.estimator for cell in cells}.items():
             try:
-                tables = estimators()[cell.estimator.name].make(
-                    prepared.truth, **cell.estimator.values
-                )
+                tables = estimators()[chosen.name].make(prepared.truth, **chosen.values)
                 ready[label] = Subject.make(prepared, tables)
             except Exception as error:
-                same = [c for c in cells if c.estimator.label == label]
+                same = [cell for cell in cells if cell.estimator.label == label]
                 self._record_all(same, "failed", **_failure(error))
-                cells = [c for c in cells if c.estimator.label != label]
+        cells = [cell for cell in cells if cell.estimator.label in ready]
         for batch_size in sorted({cell.batch_size for cell in cells}):
             together = [cell for cell in cells if cell.batch_size == batch_size]
             try:
