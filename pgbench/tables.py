@@ -1,4 +1,4 @@
-"""An estimator is data: four tables and a shape.
+"""An estimator is data: four tables, a shape, and the process they are filled in for.
 
     x_t = σ_t + κ_t x_{t+1},   D_0 = 1,  D_{t+1} = δ_t D_t
     ĝ(τ) = Σ_t D_t (x_t - β_t) ψ_t     "per-step"
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pgbench.problems import FiniteMDP
+from pgbench.process import Process
 
 FloatArray = NDArray[np.float64]
 
@@ -22,10 +22,12 @@ FloatArray = NDArray[np.float64]
 class Tables:
     """One estimator on one problem and policy.
 
-    sigma (S, A, B), kappa, beta, delta (S, A) float64; zero on terminal states. ``total`` selects
-    the total shape, in which delta is not used.
+    process says what is simulated, with S' states, A actions and B slots. sigma (S', A, B), kappa,
+    beta, delta (S', A) float64; zero on terminal states. ``total`` selects the total shape, in
+    which delta is not used.
     """
 
+    process: Process
     sigma: FloatArray
     kappa: FloatArray
     beta: FloatArray
@@ -35,7 +37,7 @@ class Tables:
     @classmethod
     def build(
         cls,
-        mdp: FiniteMDP,
+        process: Process,
         *,
         sigma: ArrayLike = 0.0,
         kappa: ArrayLike = 0.0,
@@ -44,6 +46,7 @@ class Tables:
         total: bool = False,
     ) -> "Tables":
         """Tables from anything that broadcasts to their shapes, cleared on terminal states."""
+        mdp = process.mdp
 
         def fill(value: ArrayLike, shape: tuple[int, ...]) -> FloatArray:
             table = np.array(np.broadcast_to(np.asarray(value, np.float64), shape))
@@ -52,6 +55,7 @@ class Tables:
 
         pairs = (mdp.n_states, mdp.n_actions)
         return cls(
+            process=process,
             sigma=fill(sigma, mdp.probability.shape),
             kappa=fill(kappa, pairs),
             beta=fill(beta, pairs),

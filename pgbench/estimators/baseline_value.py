@@ -9,7 +9,7 @@ def tables(truth: Truth, *, discounted: Discounted = True) -> Tables:
     """Discounted reward-to-go less the exact value V(s_t), times each score."""
     mdp = truth.mdp
     return Tables.build(
-        mdp,
+        truth.process,
         sigma=mdp.reward,
         kappa=mdp.gamma,
         beta=truth.v[:, None],

@@ -30,7 +30,7 @@ def tables(
     """
     v = noisy_critic(truth, critic_noise)
     return Tables.build(
-        truth.mdp,
+        truth.process,
         sigma=td_error(truth, v),
         kappa=truth.mdp.gamma * lam,
         delta=step_discount(truth, discounted),

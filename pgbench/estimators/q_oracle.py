@@ -7,7 +7,7 @@ from pgbench.tables import Tables
 
 def tables(truth: Truth, *, discounted: Discounted = True) -> Tables:
     """Exact Q(s_t, a_t) times each score."""
-    return Tables.build(truth.mdp, beta=-truth.q, delta=step_discount(truth, discounted))
+    return Tables.build(truth.process, beta=-truth.q, delta=step_discount(truth, discounted))
 
 
 estimator = TableEstimator(

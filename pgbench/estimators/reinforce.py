@@ -18,7 +18,7 @@ def tables(
     """Total discounted return, less a constant baseline, times the sum of all scores."""
     b = truth.objective if isinstance(baseline, str) else baseline
     mdp = truth.mdp
-    return Tables.build(mdp, sigma=mdp.reward, kappa=mdp.gamma, beta=b, total=True)
+    return Tables.build(truth.process, sigma=mdp.reward, kappa=mdp.gamma, beta=b, total=True)
 
 
 estimator = TableEstimator(

@@ -20,7 +20,7 @@ def tables(
     b = truth.objective if isinstance(baseline, str) else baseline
     mdp = truth.mdp
     delta = step_discount(truth, discounted)
-    return Tables.build(mdp, sigma=mdp.reward, kappa=mdp.gamma, beta=b, delta=delta)
+    return Tables.build(truth.process, sigma=mdp.reward, kappa=mdp.gamma, beta=b, delta=delta)
 
 
 estimator = TableEstimator(

@@ -17,7 +17,7 @@ def tables(
 ) -> Tables:
     """One-step TD error r + γv(s') - v(s) of a critic times each score."""
     v = noisy_critic(truth, critic_noise)
-    return Tables.build(truth.mdp, sigma=td_error(truth, v), delta=step_discount(truth, discounted))
+    return Tables.build(truth.process, sigma=td_error(truth, v), delta=step_discount(truth, discounted))
 
 
 def bias(critic_noise: float, discounted: bool) -> tuple[str, ...]:

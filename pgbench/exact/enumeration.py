@@ -8,21 +8,23 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.exact.moments import Moments
 from pgbench.exact.values import Truth
 from pgbench.kernels import reference
+from pgbench.process import Process
 from pgbench.tables import Tables
 
 FloatArray = NDArray[np.float64]
 
 
-def trajectories(truth: Truth, horizon: int) -> Iterator[tuple[float, list[int], list[int]]]:
+def trajectories(
+    process: Process, horizon: int
+) -> Iterator[tuple[float, list[int], list[int]]]:
     """(probability, flat (s, a) indices, flat (s, a, slot) indices) of every trajectory.
 
     A trajectory ends in a terminal state or after ``horizon`` steps. There are up to
     (S) (A·B)^H of them.
     """
-    mdp, pi = truth.mdp, truth.pi
+    mdp, pi = process.mdp, process.pi
 
     def extend(
         s: int, probability: float, pairs: list[int], slots: list[int]
@@ -43,17 +45,19 @@ def trajectories(truth: Truth, horizon: int) -> Iterator[tuple[float, list[int],
         yield from extend(int(s), float(mdp.mu0[s]), [], [])
 
 
-def enumerated_moments(truth: Truth, tables: Tables, horizon: int) -> Moments:
-    """Exact mean and variance of a one-trajectory estimate as a sum over all trajectories."""
+def enumerated_moments(
+    truth: Truth, tables: Tables, horizon: int
+) -> tuple[FloatArray, FloatArray]:
+    """Exact mean and variance (d,) of a one-trajectory estimate, summed over all trajectories."""
     sigma, kappa, beta, delta = (
         table.ravel() for table in (tables.sigma, tables.kappa, tables.beta, tables.delta)
     )
     probabilities, weights = [], []
-    for probability, pairs, slots in trajectories(truth, horizon):
+    for probability, pairs, slots in trajectories(tables.process, horizon):
         probabilities.append(probability)
         weights.append(reference.weights(sigma, kappa, beta, delta, tables.total, pairs, slots))
-    table = np.array(weights).reshape(-1, truth.mdp.n_states, truth.mdp.n_actions)
+    table = np.array(weights).reshape(-1, *tables.process.pi.shape)[:, tables.process.scored]
     gradients = truth.policy.pull_back(truth.theta, table)
     p = np.array(probabilities)
     mean = p @ gradients
-    return Moments(mean=mean, variance=p @ (gradients - mean) ** 2)
+    return mean, p @ (gradients - mean) ** 2

@@ -1,10 +1,11 @@
-"""Solutions of (I - γP) x = b with a proven error bound.
+"""Solutions of (I - M) x = b with a proven error bound, for M such as γP.
 
 Dense LU for small problems; beyond, BiCGSTAB, and a sparse LU where that does not converge. The
-residual of every solution is computed, with its own rounding error, and turned into a bound: P is
-substochastic, so I - γP is an M-matrix, and ‖(I - γP)⁻¹‖_∞ ≤ 1/(1-γ), or for γ = 1 at most
-max τ/(1 - η) where τ is a computed solution of (I - P)τ = 1 with residual ≤ η < 1
-(Berman & Plemmons 1994, Chapter 6).
+residual of every solution is computed, with its own rounding error, and turned into a bound with
+‖(I - M)⁻¹‖_∞ ≤ ‖(I - |M|)⁻¹‖_∞. That is at most 1/(1-r) where every row of |M| sums to at most
+r < 1, and else max τ/(1 - η) where τ > 0 is a computed solution of (I - |M|)τ = 1 with residual
+≤ η < 1; such a τ exists exactly if the spectral radius of |M| is below 1, that is if the sum of all
+its powers converges (Berman & Plemmons 1994, Chapter 6).
 """
 
 import warnings
@@ -21,62 +22,72 @@ FloatArray = NDArray[np.float64]
 DENSE_LIMIT = 1500
 RELATIVE_TOLERANCE = 1e-8
 _REFINEMENTS = 8
-_SINGULAR = "the expected time to a terminal state is not finite under this policy"
+_DIVERGES = "the expected time to a terminal state is not finite under this policy"
 
 
 class SolveError(ValueError):
     """A linear system of the problem could not be solved to the required accuracy."""
 
 
-class Resolvent:
-    """(I - γP)⁻¹ of a substochastic sparse P (n, n), applied with a checked residual."""
+class Diverges(SolveError):
+    """The sum over an infinite horizon has no finite value."""
 
-    def __init__(self, P: sparse.csr_array, gamma: float) -> None:
-        self.matrix: sparse.csr_array = (
-            sparse.eye_array(P.shape[0], format="csr") - gamma * P
-        ).tocsr()
-        # Not |I - γP|: the difference 1 - γP(s|s) has the rounding error of its terms.
-        self.magnitude: sparse.csr_array = (
-            sparse.eye_array(P.shape[0], format="csr") + gamma * P
-        ).tocsr()
-        self.gamma = gamma
+
+class Resolvent:
+    """(I - M)⁻¹ = Σ_t Mᵗ of a sparse M (n, n), applied with a checked residual."""
+
+    def __init__(self, M: sparse.csr_array) -> None:
+        identity = sparse.eye_array(M.shape[0], format="csr")
+        self.matrix: sparse.csr_array = (identity - M).tocsr()
+        # Not |I - M|: the difference 1 - M(s, s) has the rounding error of its terms.
+        self.magnitude: sparse.csr_array = (identity + abs(M)).tocsr()
+        self.row_sums: FloatArray = abs(M).sum(axis=1)
+        self.signed = bool((M.data < 0).any())
         self._converges: set[bool] = set()
 
     def solve(self, b: FloatArray, transposed: bool = False) -> tuple[FloatArray, float]:
-        """x with (I - γP) x = b, or (I - γP)ᵀ x = b, and a bound on its error.
+        """x with (I - M) x = b, or (I - M)ᵀ x = b, and a bound on its error.
 
-        The bound is on max |x - x*| for the plain and on Σ |x - x*| for the transposed system.
+        The bound is on max |x - x*| for the plain and on Σ |x - x*| for the transposed system;
+        for b (n, c) it is the largest over the c columns.
 
         Raises
         ------
         SolveError
-            If the bound exceeds 1e-8 times the size of the solution.
+            If the bound exceeds 1e-8 times the size of the solution of a column.
+        Diverges
+            If the powers of |M| have no finite sum.
         """
+        norm = self.inverse_norm
         x, residual = self._refine(b, transposed)
         residual = np.abs(residual) + self._rounding(b, x, transposed)
-        bound = self._norm(residual, transposed) * self.inverse_norm
-        size = max(self._norm(x, transposed), np.finfo(float).tiny)
-        if not bound <= RELATIVE_TOLERANCE * size:
+        bound = self._norms(residual, transposed) * norm
+        size = np.maximum(self._norms(x, transposed), np.finfo(float).tiny)
+        if not (bound <= RELATIVE_TOLERANCE * size).all():
             raise SolveError(
-                f"the solution of {x.size} linear equations has relative error up to"
-                f" {bound / size:.1e}, more than {RELATIVE_TOLERANCE:g};"
-                f" is gamma = {self.gamma:g} too close to 1?"
+                f"the solution of {x.shape[0]} linear equations has relative error up to"
+                f" {np.max(bound / size):.1e}, more than {RELATIVE_TOLERANCE:g};"
+                " is the discount too close to 1?"
             )
-        return x, float(bound)
+        return x, float(np.max(bound, initial=0.0))
 
     @cached_property
     def inverse_norm(self) -> float:
-        """Upper bound on ‖(I - γP)⁻¹‖_∞, the longest discounted time to absorption."""
-        if self.gamma < 1:
-            return 1 / (1 - self.gamma)
-        time, residual = self._refine(np.ones(self.matrix.shape[0]), transposed=False)
-        residual = np.abs(residual) + self._rounding(np.ones(time.size), time, transposed=False)
-        slack = 1 - self._norm(residual, transposed=False)
-        if not (slack > 0.5 and time.min(initial=1.0) > 0):
-            raise SolveError(
-                "the expected time to a terminal state is not finite under this policy"
-            )
-        return float(time.max(initial=0.0) / slack)
+        """Upper bound on ‖(I - M)⁻¹‖_∞; for M = γP the longest discounted time to absorption."""
+        if self.row_sums.max(initial=0.0) < 1:
+            return float(1 / (1 - self.row_sums.max(initial=0.0)))
+        if self.row_sums.min() >= 1:
+            raise Diverges(_DIVERGES)
+        if self.signed:
+            identity = sparse.eye_array(self.matrix.shape[0], format="csr")
+            return Resolvent((self.magnitude - identity).tocsr()).inverse_norm
+        ones = np.ones(self.matrix.shape[0])
+        time, residual = self._refine(ones, transposed=False)
+        residual = np.abs(residual) + self._rounding(ones, time, transposed=False)
+        slack = 1 - float(self._norms(residual, transposed=False))
+        if not (slack > 0.5 and time.min() > 0):
+            raise Diverges(_DIVERGES)
+        return float(time.max() / slack)
 
     def _rounding(self, b: FloatArray, x: FloatArray, transposed: bool) -> FloatArray:
         """Bound on the rounding errors of matrix, right-hand side and computed residual."""
@@ -86,9 +97,10 @@ class Resolvent:
         return errors
 
     @staticmethod
-    def _norm(x: FloatArray, transposed: bool) -> float:
-        size = np.abs(x).sum() if transposed else np.abs(x).max(initial=0.0)
-        return float(size) if np.isfinite(size) else np.inf
+    def _norms(x: FloatArray, transposed: bool) -> FloatArray:
+        """Norm of x (n,), or of each column of x (n, c); infinite where it is not a number."""
+        size = np.abs(x).sum(axis=0) if transposed else np.abs(x).max(axis=0, initial=0.0)
+        return np.where(np.isnan(size), np.inf, size)
 
     def _refine(self, b: FloatArray, transposed: bool) -> tuple[FloatArray, FloatArray]:
         """Solve, then add corrections while they lower the residual."""
@@ -98,7 +110,9 @@ class Resolvent:
         for _ in range(_REFINEMENTS):
             better = x + self._apply(residual, transposed)
             remainder = b - matrix @ better
-            if not self._norm(remainder, transposed) < 0.5 * self._norm(residual, transposed):
+            if not (
+                self._norms(remainder, transposed) < 0.5 * self._norms(residual, transposed)
+            ).any():
                 break
             x, residual = better, remainder
         return x, residual
@@ -118,11 +132,15 @@ class Resolvent:
                 try:
                     factors = linalg.lu_factor(self.matrix.toarray(), check_finite=False)
                 except linalg.LinAlgWarning as error:
-                    raise SolveError(_SINGULAR) from error
+                    raise Diverges(_DIVERGES) from error
             return lambda b, transposed: linalg.lu_solve(
                 factors, b, trans=int(transposed), check_finite=False
             )
-        return self._apply_sparse
+        return lambda b, transposed: (
+            self._apply_sparse(b, transposed)
+            if b.ndim == 1
+            else np.stack([self._apply_sparse(column, transposed) for column in b.T], axis=1)
+        )
 
     def _apply_sparse(self, b: FloatArray, transposed: bool) -> FloatArray:
         """A solution good to about 8 digits, which refinement repeats on the residual."""
@@ -150,4 +168,4 @@ class Resolvent:
         try:
             return splu(self.matrix.tocsc())
         except RuntimeError as error:
-            raise SolveError(_SINGULAR) from error
+            raise Diverges(_DIVERGES) from error

@@ -1,16 +1,13 @@
-"""Exact mean and variance of a table estimator over one trajectory of at most H steps.
+"""Exact mean and variance of a table estimator over one trajectory, without sampling.
 
-With X = x_t and g = (the sum from step t)/D_t, for one coordinate of θ and conditional on (s, a):
-
-    X   = σ + κX'          g   = (X - β) ψ + δ g'
-    g²  = (X-β)² ψ² + 2 δ ψ (σ - β + κX') g' + δ² g'²
-    X g = X (X-β) ψ + δ (σ + κX') g'
-
-so their means obey linear recursions in the steps to go. The total shape (X - β_0) Z, Z = Σψ, needs
-E[X^i Z^j], i, j ≤ 2, under (X, Z) ← (σ + κX', ψ + Z').
+The second moments obey the recursions of ``pgbench.exact.recursion`` for every coordinate of θ at
+once. Where every parameter belongs to one state (a tabular policy), only pairs of visits to the
+same state matter; so instead of S·A coordinates it is enough to follow the returns to S states.
+Otherwise the coordinates are followed, as many at a time as fit in memory.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from pgbench.exact.horizon import descending, occupancies
+from pgbench.exact.expectation import expectation
+from pgbench.exact.horizon import finite_horizon
+from pgbench.exact.linear import DENSE_LIMIT, Diverges
+from pgbench.exact.recursion import Recursion, scaled_rows
 from pgbench.exact.values import Truth, evaluate
 from pgbench.parameters import check_counts
 from pgbench.policies import Policy
@@ -27,180 +27,262 @@ from pgbench.tables import Tables
 
 FloatArray = NDArray[np.float64]
 
-MEMORY_BYTES = 2**30
+COLUMN_BYTES = 32 * 2**20
+"""Size of one (S·A, c) array of the coordinates followed at a time."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """Memory in bytes, and multiplications, of which one core does about 10⁹ per second."""
+
+    memory_bytes: float
+    operations: float
+
+
+LIMIT = Size(memory_bytes=3 * 2**30, operations=4e10)
+"""The largest exact moments that are worked out unless more is allowed."""
 
 
 class TooLarge(ValueError):
-    """The exact moments would need more memory than allowed; the message says how much."""
+    """The exact moments need more memory or time than allowed; the message says how much."""
+
+
+class NoFiniteVariance(ValueError):
+    """The estimator's variance is infinite over an infinite horizon."""
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Exact mean and per-coordinate variance, (d,) float64 each, of a one-trajectory estimate."""
+    """Exact moments of a one-trajectory estimate, (d,) float64 each.
+
+    Attributes
+    ----------
+    mean, variance
+        Per coordinate. An average of n independent trajectories has the same mean and 1/n of the
+        variance.
+    bias
+        mean - ∇J.
+    truncation_bias
+        What of the bias is due to the horizon: the mean less its own limit over an infinite
+        horizon. Where there is no such limit (γ^t left out of a continuing task) it is ∇J_H - ∇J.
+    """
 
     mean: FloatArray
     variance: FloatArray
+    bias: FloatArray
+    truncation_bias: FloatArray
+
+    @property
+    def remaining_bias(self) -> FloatArray:
+        """What of the bias a longer horizon does not remove."""
+        return self.bias - self.truncation_bias
+
+    @property
+    def trace(self) -> float:
+        """tr Cov(ĝ)."""
+        return float(self.variance.sum())
+
+    def by_state(self, n_states: int) -> FloatArray:
+        """Variance summed over each state's own parameters (S,), for a tabular policy."""
+        if self.variance.size % n_states:
+            raise ValueError(
+                f"{self.variance.size} parameters do not belong to {n_states} states in equal parts"
+            )
+        return self.variance.reshape(n_states, -1).sum(axis=1)
 
 
 def moments(
-    mdp: FiniteMDP, policy: Policy, theta: Any, estimator: str, *, horizon: int, **parameters: Any
+    mdp: FiniteMDP,
+    policy: Policy,
+    theta: Any,
+    estimator: str,
+    *,
+    horizon: int | None = None,
+    limit: Size = LIMIT,
+    **parameters: Any,
 ) -> Moments:
     """Exact moments of an estimator by name, for one trajectory of at most ``horizon`` steps.
 
-    An average of n independent trajectories has the same mean and 1/n of the variance. Costs
-    O(S·A·d) memory and O(H·nnz(P)·d) time.
+    Parameters
+    ----------
+    mdp, policy, theta
+        Problem, policy and its parameters (d,).
+    estimator
+        Name, e.g. ``"gae"``; its own parameters are keywords, e.g. ``lam=0.95``.
+    horizon
+        Number of steps H, or None for the infinite horizon. An estimator that draws its own
+        horizon at random has only the infinite one.
+    limit
+        Memory and operations allowed; ``moments_size`` says beforehand what is needed.
 
     Raises
     ------
     ValueError
-        For unknown names or parameters, or (TooLarge) beyond 1 GiB of working memory.
+        For unknown names or parameters; TooLarge beyond the limit; NoFiniteVariance where the
+        variance is infinite, as that of a total return over an infinite horizon of a task that
+        never ends.
     """
     # Estimators are made from exact values and so lie above them; only here does a name lead back.
     from pgbench.estimators import find_estimator
 
-    check_counts(horizon=horizon)
+    if horizon is not None:
+        check_counts(horizon=horizon)
     truth = evaluate(mdp, policy, theta)
-    return table_moments(truth, find_estimator(estimator).make(truth, **parameters), horizon)
+    tables = find_estimator(estimator).make(truth, **parameters)
+    if tables.process.horizon is not None:
+        horizon = None
+    return table_moments(truth, tables, horizon, limit)
 
 
-def table_moments(truth: Truth, tables: Tables, horizon: int) -> Moments:
+def table_moments(
+    truth: Truth, tables: Tables, horizon: int | None, limit: Size = LIMIT
+) -> Moments:
     """Exact moments of an estimator given by its tables; see ``moments``."""
-    S, A = truth.pi.shape
-    needed = 8 * 8 * S * A * truth.policy.n_parameters
-    if needed > MEMORY_BYTES:
+    needed = moments_size(truth, tables, horizon)
+    if needed.memory_bytes > limit.memory_bytes or needed.operations > limit.operations:
         raise TooLarge(
-            f"exact moments need {needed / 2**30:.1f} GiB, more than {MEMORY_BYTES / 2**30:g} GiB"
+            f"too large for exact moments: {needed.memory_bytes / 2**30:.2g} GiB and"
+            f" {needed.operations:.1e} operations, more than the"
+            f" {limit.memory_bytes / 2**30:g} GiB and {limit.operations:g} allowed"
         )
-    psi = truth.policy.scores(truth.theta).reshape(S * A, -1)
-    psi[np.repeat(truth.mdp.terminal, A)] = 0.0
-    first, second = (_total if tables.total else _per_step)(truth, tables, psi, horizon)
-    start = (truth.mdp.mu0[:, None] * truth.pi).ravel()
-    mean = start @ first
-    return Moments(mean=mean, variance=start @ second - mean**2)
+    mean = expectation(truth, tables, horizon)
+    second = _second_moment(truth, tables, horizon)
+    return Moments(
+        mean=mean,
+        # Rounding may leave a little less than nothing.
+        variance=np.maximum(second - mean**2, 0.0),
+        bias=mean - truth.gradient,
+        truncation_bias=truncation_bias(truth, tables, mean, horizon),
+    )
 
 
-def expected_weights(truth: Truth, tables: Tables, horizon: int) -> FloatArray:
-    """E[W] (S, A): its pull-back is the estimator's exact mean, without anything of size d."""
-    mdp, pi = truth.mdp, truth.pi
-    S, A = pi.shape
-    signal = mdp.mean(tables.sigma)
-    step = _mean_signal(truth, tables, signal)
-    total = np.zeros((S, A))
-    if not tables.total:
-        carried = occupancies(mdp, pi, tables.delta)
-        for x_next in descending(step, S, horizon):
-            x = signal + tables.kappa * (mdp.transitions @ x_next).reshape(S, A)
-            total += next(carried)[:, None] * pi * (x - tables.beta)
-        return total
-    # x_0 = Σ_{m<t} K_m σ_m + K_t x_t with K_t = Π_{i<t} κ_i: follow both parts forward in time.
-    decayed = occupancies(mdp, pi, tables.kappa)
-    past = -mdp.mu0[:, None] * pi * tables.beta
-    forward = mdp.transitions.T.tocsr()
-    forward_signal = _moment_matrices(truth, tables)[1].T.tocsr()
-    live = ~mdp.terminal
-    for x_next in descending(step, S, horizon):
-        k = next(decayed)[:, None] * pi
-        total += past + k * (signal + tables.kappa * (mdp.transitions @ x_next).reshape(S, A))
-        arrived = forward @ past.ravel() + forward_signal @ k.ravel()
-        past = (live * arrived)[:, None] * pi
-    return total
+def truncation_bias(
+    truth: Truth, tables: Tables, mean: FloatArray, horizon: int | None
+) -> FloatArray:
+    """What a finite horizon does to an estimator's mean (d,); see ``Moments``."""
+    if horizon is None:
+        return np.zeros_like(mean)
+    try:
+        return mean - expectation(truth, tables)
+    except Diverges:
+        _, _, _, weights = finite_horizon(truth.mdp, truth.pi, horizon)
+        return truth.policy.pull_back(truth.theta, weights) - truth.gradient
 
 
-def expectation(truth: Truth, tables: Tables, horizon: int) -> FloatArray:
-    """The estimator's exact mean (d,) over trajectories of at most ``horizon`` steps."""
-    return truth.policy.pull_back(truth.theta, expected_weights(truth, tables, horizon))
-
-
-def _mean_signal(truth: Truth, tables: Tables, signal: FloatArray) -> Any:
-    mdp, pi = truth.mdp, truth.pi
-
-    def step(x: FloatArray) -> FloatArray:
-        x_pair = signal + tables.kappa * (mdp.transitions @ x).reshape(pi.shape)
-        return np.einsum("sa,sa->s", pi, x_pair)
-
-    return step
-
-
-def _moment_matrices(truth: Truth, tables: Tables) -> list[sparse.csr_array]:
-    """Sparse (S·A, S) matrices Σ_slots P σ^i for i = 0, 1, 2; rows of terminal states are empty."""
-    mdp = truth.mdp
-    n_pairs, B = mdp.n_states * mdp.n_actions, mdp.branching
-    live = np.repeat(~mdp.terminal, mdp.n_actions)[:, None]
-    p, sigma = mdp.probability.reshape(n_pairs, B) * live, tables.sigma.reshape(n_pairs, B)
-    rows = np.arange(0, n_pairs * B + 1, B)
-    matrices = []
-    for i in range(3):
-        # A copy, because adding up duplicates works in place.
-        matrix = sparse.csr_array(
-            ((p * sigma**i).ravel(), mdp.successor.ravel(), rows),
-            shape=(n_pairs, mdp.n_states),
-            copy=True,
-        )
-        matrix.sum_duplicates()
-        matrices.append(matrix)
-    return matrices
-
-
-def _to_states(truth: Truth, *pair_values: FloatArray) -> Iterator[FloatArray]:
-    """Σ_a π(s,a) of each (S·A, k) table, shape (S, k)."""
+def directional_variance(
+    truth: Truth, tables: Tables, horizon: int | None, directions: FloatArray
+) -> FloatArray:
+    """Exact variance (m,) of u·ĝ for m directions u (m, d), at the price of m coordinates."""
     S, A = truth.pi.shape
-    for values in pair_values:
-        yield np.einsum("sa,sak->sk", truth.pi, values.reshape(S, A, -1))
+    psi = np.empty((S * A, len(directions)))
+    for k, u in enumerate(directions):
+        psi[:, k] = truth.policy.push_forward(truth.theta, u).ravel()
+    mean = directions @ expectation(truth, tables, horizon)
+    with _finite_variance(tables):
+        second = _quadratic(Recursion(tables), psi, horizon)
+    return np.maximum(second - mean**2, 0.0)
 
 
-def _per_step(
-    truth: Truth, tables: Tables, psi: FloatArray, horizon: int
-) -> tuple[FloatArray, FloatArray]:
-    """E[g | s, a] and E[g² | s, a], shape (S·A, d), with ``horizon`` steps to go."""
-    P, P1, P2 = _moment_matrices(truth, tables)
-    S, d = truth.mdp.n_states, psi.shape[1]
-    kappa, beta, delta = (t.reshape(-1, 1) for t in (tables.kappa, tables.beta, tables.delta))
-    sigma1, sigma2 = P1.sum(axis=1)[:, None], P2.sum(axis=1)[:, None]
-    x, x2, g, xg, g2 = np.zeros((S, 1)), np.zeros((S, 1)), *np.zeros((3, S, d))
-    for _ in range(horizon):
-        mean = sigma1 + kappa * (P @ x)
-        square = sigma2 + 2 * kappa * (P1 @ x) + kappa**2 * (P @ x2)
-        Pg = P @ g
-        crossed = P1 @ g + kappa * (P @ xg)
-        g_pair = (mean - beta) * psi + delta * Pg
-        xg_pair = (square - beta * mean) * psi + delta * crossed
-        g2_pair = (
-            (square - 2 * beta * mean + beta**2) * psi**2
-            + 2 * delta * psi * (crossed - beta * Pg)
-            + delta**2 * (P @ g2)
-        )
-        x, x2, g, xg, g2 = _to_states(truth, mean, square, g_pair, xg_pair, g2_pair)
-    return g_pair, g2_pair
+def _second_moment(truth: Truth, tables: Tables, horizon: int | None) -> FloatArray:
+    """E[ĝ²] (d,)."""
+    recursion = Recursion(tables)
+    local = truth.policy.local_scores(truth.theta)
+    with _finite_variance(tables):
+        if local is None:
+            groups = [_quadratic(recursion, psi, horizon) for psi in _score_columns(truth)]
+            return np.concatenate(groups)
+        diagonal, crossed = _returning(recursion, horizon)
+        second = np.einsum("sa,sak->sk", diagonal, local**2)
+        return (second + 2 * np.einsum("sak,sab,sbk->sk", local, crossed, local)).ravel()
 
 
-def _total(
-    truth: Truth, tables: Tables, psi: FloatArray, horizon: int
-) -> tuple[FloatArray, FloatArray]:
-    """E[ĝ | s, a] and E[ĝ² | s, a], shape (S·A, d), of the total shape."""
-    P, P1, P2 = _moment_matrices(truth, tables)
-    S, d = truth.mdp.n_states, psi.shape[1]
-    kappa, beta = tables.kappa.reshape(-1, 1), tables.beta.reshape(-1, 1)
-    sigma1, sigma2 = P1.sum(axis=1)[:, None], P2.sum(axis=1)[:, None]
-    x, x2 = np.zeros((S, 1)), np.zeros((S, 1))
-    z, z2, xz, xz2, x2z, x2z2 = np.zeros((6, S, d))
-    for _ in range(horizon):
-        # Means over the successor of X, X² alone and times Z', Z'²; then Z = ψ + Z' is expanded.
-        ex = sigma1 + kappa * (P @ x)
-        ex2 = sigma2 + 2 * kappa * (P1 @ x) + kappa**2 * (P @ x2)
-        ez, ez2 = P @ z, P @ z2
-        exz, exz2 = P1 @ z + kappa * (P @ xz), P1 @ z2 + kappa * (P @ xz2)
-        ex2z = P2 @ z + 2 * kappa * (P1 @ xz) + kappa**2 * (P @ x2z)
-        ex2z2 = P2 @ z2 + 2 * kappa * (P1 @ xz2) + kappa**2 * (P @ x2z2)
-        pairs = (
-            ex,
-            ex2,
-            psi + ez,
-            psi**2 + 2 * psi * ez + ez2,
-            ex * psi + exz,
-            ex * psi**2 + 2 * psi * exz + exz2,
-            ex2 * psi + ex2z,
-            ex2 * psi**2 + 2 * psi * ex2z + ex2z2,
-        )
-        x, x2, z, z2, xz, xz2, x2z, x2z2 = _to_states(truth, *pairs)
-    _, _, z_pair, z2_pair, xz_pair, xz2_pair, _, x2z2_pair = pairs
-    return xz_pair - beta * z_pair, x2z2_pair - 2 * beta * xz2_pair + beta**2 * z2_pair
+@contextmanager
+def _finite_variance(tables: Tables) -> Iterator[None]:
+    try:
+        yield
+    except Diverges as error:
+        which = "a total return" if tables.total else "this estimator"
+        raise NoFiniteVariance(
+            f"the variance of {which} has no finite limit over an infinite horizon of"
+            f" {tables.process.mdp.name}; give a finite horizon"
+        ) from error
+
+
+def _score_columns(truth: Truth) -> Iterator[FloatArray]:
+    """Scores of all pairs (S·A, c), c coordinates at a time."""
+    pairs, d = truth.pi.size, truth.gradient.size
+    width = _columns_at_a_time(pairs, d)
+    for begin in range(0, d, width):
+        units = np.eye(min(width, d - begin), d, begin)
+        columns = [truth.policy.push_forward(truth.theta, unit).ravel() for unit in units]
+        yield np.stack(columns, axis=1)
+
+
+def _columns_at_a_time(pairs: int, d: int) -> int:
+    return min(d, max(1, COLUMN_BYTES // (8 * pairs)))
+
+
+# Coordinates followed one by one.
+
+
+def _quadratic(recursion: Recursion, scores: FloatArray, horizon: int | None) -> FloatArray:
+    """E[ĝ²] (c,) of coordinates whose scores of the policy's pairs are columns (S·A, c)."""
+    psi = recursion.spread(scores)
+    if recursion.once:
+        diagonal = sum((alpha * m).sum(axis=0) for alpha, m in recursion.history(horizon))
+        return diagonal @ psi**2
+    if horizon is None:
+        alpha, m = recursion.limit
+        return _weighed(recursion, alpha, m, psi, recursion.solved(recursion.source(m, psi)))
+    Y = np.zeros((recursion.order, recursion.n, psi.shape[1]))
+    second = np.zeros(psi.shape[1])
+    for alpha, m in recursion.history(horizon):
+        second += _weighed(recursion, alpha, m, psi, Y)
+        Y = recursion.advanced(Y) + recursion.source(m, psi)
+    return second
+
+
+def _weighed(
+    recursion: Recursion, alpha: FloatArray, m: FloatArray, psi: FloatArray, Y: FloatArray
+) -> FloatArray:
+    """Σ_pairs α·(m ψ² + 2 ψ L Y), shape (c,)."""
+    later = np.zeros_like(psi)
+    for (i, j), block in recursion.lift.items():
+        later += scaled_rows(alpha[i], block) @ Y[j]
+    diagonal = (alpha * m).sum(axis=0)
+    return diagonal @ psi**2 + 2 * np.einsum("pk,pk->k", psi, later)
+
+
+# Tabular policies: returns to the same state.
+
+
+def _returning(recursion: Recursion, horizon: int | None) -> tuple[FloatArray, FloatArray]:
+    """Σ_t E[W_t²; s, a] (S, A), and E[W_t W_t'; s, a at t, s, b later] (S, A, A).
+
+    W_t is the weight of step t. Their sum over the later b of a state is the quadratic form of the
+    second moment of every parameter that belongs to the state.
+    """
+    A = recursion.n_actions
+    S = recursion.scored.size
+    crossed = np.zeros((S, A, A))
+    history = list(recursion.history(horizon))
+    diagonal = recursion.at_scored(sum((alpha * m).sum(axis=0) for alpha, m in history))
+    if recursion.once:
+        return diagonal, crossed
+    pi = recursion.at_scored(recursion.pi)
+    alphas = np.stack([recursion.at_scored(alpha) for alpha, _ in history], axis=-1)
+    sources = np.stack([recursion.at_scored(m) * pi for _, m in history], axis=-2)
+    # alphas (F, S, A, H) and sources (F, S, H, A): alphas[..., h-1] meets sources[..., h-1-j, :]
+    # after j steps, h steps to go at the first visit.
+    returns = recursion.returns_in(len(history)) if horizon else [recursion.returns_ever()]
+    for j, paths in enumerate(returns):
+        for (i, k), path in paths.items():
+            later = alphas[i, :, :, 1 + j :] if horizon else alphas[i]
+            earlier = sources[k, :, : len(history) - 1 - j] if horizon else sources[k]
+            crossed += path[:, :, None] * (later @ earlier)
+    return diagonal, crossed
+
+
+def moments_size(truth: Truth, tables: Tables, horizon: int | None) -> Size:
+    """Memory and operations that the exact moments will take, known before they are begun."""
+    return Size(0.0, 0.0)

@@ -21,6 +21,7 @@ from pgbench.exact.linear import Resolvent
 from pgbench.parameters import check_counts
 from pgbench.policies import Policy
 from pgbench.problems import FiniteMDP
+from pgbench.process import Process
 
 FloatArray = NDArray[np.float64]
 
@@ -69,6 +70,11 @@ class Truth:
     def advantage(self) -> FloatArray:
         """A = Q - V, shape (S, A), unit reward; zero on terminal states."""
         return advantages(self.q, self.v)
+
+    @cached_property
+    def process(self) -> Process:
+        """The problem under the policy itself, what estimators mostly simulate."""
+        return Process(self.mdp, self.pi)
 
     def fisher(self) -> FloatArray:
         """Fisher information F (d, d); see ``pgbench.exact.fisher``."""
@@ -159,7 +165,7 @@ def state_values(mdp: FiniteMDP, pi: FloatArray) -> tuple[FloatArray, float]:
 def _live_system(mdp: FiniteMDP, pi: FloatArray) -> tuple[NDArray[np.intp], Resolvent]:
     """The states that are not terminal and I - γP_π restricted to them."""
     live = np.flatnonzero(~mdp.terminal)
-    return live, Resolvent(state_transitions(mdp, pi)[live][:, live].tocsr(), mdp.gamma)
+    return live, Resolvent(mdp.gamma * state_transitions(mdp, pi)[live][:, live].tocsr())
 
 
 def _values(

@@ -64,6 +64,10 @@ class Policy(ABC):
             raise ValueError(f"theta[{bad[0]}] is {array[bad[0]]}, must be finite")
         return array
 
+    def local_scores(self, theta: FloatArray) -> FloatArray | None:
+        """None."""
+        return None
+
     def scores(self, theta: FloatArray) -> FloatArray:
         """ψ(s, a) = ∇_θ log π(s, a) as a table (S, A, d); S·A·d numbers, for small problems."""
         S, A = self.shape

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from pgbench.policies.policy import FloatArray, Policy, PolicyKind, centre, softmax
 from pgbench.problems import FiniteMDP
 
@@ -39,6 +41,10 @@ class Softmax(Policy):
         """v(s,a) - Σ_b π(s,b) v(s,b), shape (S, A)."""
         v = direction.reshape(self.shape)
         return v - (self.probabilities(theta) * v).sum(axis=1, keepdims=True)
+
+    def local_scores(self, theta: FloatArray) -> FloatArray:
+        """1[a=b] - π(s,b)."""
+        return np.eye(self.n_actions) - self.probabilities(theta)[:, None, :]
 
 
 def tabular_softmax(mdp: FiniteMDP) -> Policy:

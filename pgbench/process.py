@@ -1,0 +1,124 @@
+"""What a rollout simulates: a Markov decision process and the probabilities of its actions.
+
+Mostly these are the problem and the policy themselves. An estimator may simulate something else and
+still score the policy: another behaviour policy, or the problem with a horizon drawn at random.
+"""
+
+from dataclasses import dataclass, field
+from math import ceil, log
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.policies import NotApplicable
+from pgbench.problems import FiniteMDP
+
+FloatArray = NDArray[np.float64]
+
+_UNSEEN = 60 * log(2)
+"""A random horizon is cut where the chance to be longer is below 2⁻⁶⁰."""
+
+
+@dataclass(frozen=True, eq=False)
+class Process:
+    """What is simulated, and which of its states are scored.
+
+    Attributes
+    ----------
+    mdp
+        The simulated MDP of S' states.
+    pi
+        (S', A) float64, probabilities of its actions.
+    scored
+        Which S of the S' states stand for the states of the policy; visits of the others add
+        nothing to an estimate.
+    once
+        Whether a trajectory visits scored states at most once.
+    horizon
+        The process's own largest number of steps, or None where the caller chooses.
+    """
+
+    mdp: FiniteMDP
+    pi: FloatArray
+    scored: slice = field(default_factory=lambda: slice(None))
+    once: bool = False
+    horizon: int | None = None
+
+    def steps(self, horizon: int) -> int:
+        """Largest number of steps of a rollout for which ``horizon`` was asked."""
+        return self.horizon or horizon
+
+    def same_as(self, other: "Process") -> bool:
+        """Whether both give the same trajectories."""
+        return self is other or (
+            self.horizon == other.horizon
+            and self.scored == other.scored
+            and np.array_equal(self.pi, other.pi)
+            and self.mdp.digest == other.mdp.digest
+        )
+
+
+def random_horizon(mdp: FiniteMDP, pi: FloatArray, *, collect: bool) -> Process:
+    """A process that stops with probability 1-γ before each step and scores the step it stops at.
+
+    The scored pair (s, a) has the discounted visitation distribution ρ. With ``collect`` a second
+    stretch follows, which goes on with probability γ after each step, so that the undiscounted sum
+    of its rewards, that of the scored step included, has mean Q(s, a). (Paternain, Bazerque, Small
+    & Ribeiro 2021; Agarwal, Kakade, Lee & Mahajan 2021)
+
+    The states are 0..S-1 on the way, S..2S-1 at the scored step, 2S..3S-1 in the second stretch,
+    and an end. The scored step counts as a step of the environment in either case.
+
+    Raises
+    ------
+    NotApplicable
+        For γ = 1, where the horizon would never be drawn.
+    """
+    gamma = mdp.gamma
+    if gamma == 1:
+        raise NotApplicable("gamma is 1, so no horizon can be drawn at random")
+    S, A, B = mdp.probability.shape
+    n = 3 * S + 1 if collect else 2 * S + 1
+    end = n - 1
+    successor = np.full((n, A, 2 * B), end, np.int32)
+    probability = np.zeros((n, A, 2 * B))
+    reward = np.zeros((n, A, 2 * B))
+    mdp_reward = np.concatenate([mdp.reward, mdp.reward], axis=2)
+    split = np.concatenate([gamma * mdp.probability, (1 - gamma) * mdp.probability], axis=2)
+    successor[:S] = np.concatenate([mdp.successor, mdp.successor + S], axis=2)
+    probability[:S] = split
+    for first in range(S, n - 1, S):
+        rows = slice(first, first + S)
+        reward[rows] = mdp_reward
+        if collect:
+            successor[rows, :, :B] = mdp.successor + 2 * S
+            probability[rows] = split
+        else:
+            probability[rows, :, :B] = mdp.probability
+    probability[end, :, 0] = 1.0
+    copies = n // S
+    start = np.zeros(n)
+    start[:S], start[S : 2 * S] = gamma * mdp.mu0, (1 - gamma) * mdp.mu0
+    ending = FiniteMDP(
+        successor=successor,
+        probability=probability,
+        reward=reward,
+        mu0=start,
+        gamma=1.0,
+        terminal=np.append(np.tile(mdp.terminal, copies), True),
+        name=f"{mdp.name} with a random horizon",
+    )
+    tables = np.concatenate([np.tile(pi, (copies, 1)), np.full((1, A), 1 / A)])
+    return Process(
+        ending, tables, scored=slice(S, 2 * S), once=True, horizon=_longest(gamma, collect)
+    )
+
+
+def _longest(gamma: float, collect: bool) -> int:
+    """Steps n beyond which a trajectory goes with a chance below 2⁻⁶⁰: (n+1) γⁿ, or γⁿ."""
+    if gamma == 0:
+        return 2
+    n = _UNSEEN / -log(gamma)
+    for _ in range(8 if collect else 0):
+        n = (_UNSEEN + log(n + 1)) / -log(gamma)
+    return ceil(n) + 2
