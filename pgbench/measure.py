@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pgbench.exact.expectation import expectation
 from pgbench.exact.horizon import truncated_gradient
 from pgbench.exact.linear import SolveError
-from pgbench.exact.moments import expectation
+from pgbench.exact.moments import TooLarge, directional_variance, table_moments, truncation_bias
 from pgbench.exact.optimum import optimal_value
 from pgbench.exact.values import Truth, evaluate
 from pgbench.plan import Prepared
 from pgbench.problems import FiniteMDP
+from pgbench.process import Process
 from pgbench.sampling import BLOCK, MEMORY_BYTES, Draws, bytes_per_replicate, gradient_blocks
 from pgbench.statistics import BlockSums, directions, mean_test, n_blocks, summarise
 from pgbench.tables import Tables
@@ -50,17 +52,53 @@ class Cost:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """An estimator ready to be measured in a setting: its tables, exact mean (d,) and cost."""
+    """An estimator ready to be measured in a setting.
+
+    Attributes
+    ----------
+    tables
+        The estimator on the setting's problem and policy.
+    expected, truncation_bias
+        (d,) its exact mean, and what of its bias the horizon makes.
+    variance
+        (d,) exact variance of a one-trajectory estimate, or None where ``note`` says why not.
+    note
+        Why there is no exact variance, or nothing.
+    signal_variance
+        Exact variance along the gradient, or along the first dense direction where that is zero;
+        NaN where it would be too large a computation.
+    cost
+        Seconds per estimate.
+    """
 
     tables: Tables
     expected: FloatArray
+    truncation_bias: FloatArray
+    variance: FloatArray | None
+    note: str
+    signal_variance: float
     cost: Cost
 
     @classmethod
     def make(cls, prepared: Prepared, tables: Tables) -> "Subject":
-        """Work out the exact mean and time the estimator."""
-        truth, H = prepared.truth, prepared.horizon
-        return cls(tables, expectation(truth, tables, H), time_estimator(truth, tables, H))
+        """Work out the exact moments and time the estimator."""
+        truth = prepared.truth
+        horizon = None if tables.process.horizon else prepared.horizon
+        note, variance = "", None
+        try:
+            exact = table_moments(truth, tables, horizon)
+            expected, truncated, variance = exact.mean, exact.truncation_bias, exact.variance
+        except TooLarge as error:
+            note = str(error)
+            expected = expectation(truth, tables, horizon)
+            truncated = truncation_bias(truth, tables, expected, horizon)
+        along = directions(truth.gradient.size, truth.gradient)[-1:]
+        try:
+            signal_variance = float(directional_variance(truth, tables, horizon, along)[0])
+        except TooLarge:
+            signal_variance = np.nan
+        cost = time_estimator(truth, tables, prepared.horizon)
+        return cls(tables, expected, truncated, variance, note, signal_variance, cost)
 
 
 def measure(
@@ -69,17 +107,34 @@ def measure(
     draws: Draws,
     memory_bytes: int = MEMORY_BYTES,
 ) -> list[Measurement]:
-    """Measure estimators on the same trajectories; one Measurement each.
+    """Measure estimators; one Measurement each.
 
-    Estimators whose weight tables do not fit in ``memory_bytes`` together are simulated in groups,
-    which changes the time but not one bit of the result.
+    Those that simulate the same process see the same trajectories. Estimators whose weight tables
+    do not fit in ``memory_bytes`` together are simulated in groups, which changes the time but not
+    one bit of the result.
     """
-    fitting = max(1, memory_bytes // (BLOCK * bytes_per_replicate(prepared.truth.mdp, 1)))
-    results: list[Measurement] = []
-    for begin in range(0, len(subjects), fitting):
-        group = subjects[begin : begin + fitting]
-        results += _measure_group(prepared.truth, group, draws, memory_bytes)
-    return results
+    results: dict[int, Measurement] = {}
+    for process, together in _by_process(subjects):
+        fitting = max(1, memory_bytes // (BLOCK * bytes_per_replicate(process, 1)))
+        for begin in range(0, len(together), fitting):
+            places = together[begin : begin + fitting]
+            group = [subjects[place] for place in places]
+            measured = _measure_group(prepared.truth, group, draws, memory_bytes)
+            results.update(zip(places, measured, strict=True))
+    return [results[place] for place in range(len(subjects))]
+
+
+def _by_process(subjects: Sequence[Subject]) -> list[tuple[Process, list[int]]]:
+    """Processes, and the places of the estimators that simulate them."""
+    groups: list[tuple[Process, list[int]]] = []
+    for place, subject in enumerate(subjects):
+        for process, places in groups:
+            if process.same_as(subject.tables.process):
+                places.append(place)
+                break
+        else:
+            groups.append((subject.tables.process, [place]))
+    return groups
 
 
 def _measure_group(
@@ -125,8 +180,7 @@ def _statistics(
         test = mean_test(projections, along @ target)
         values[f"{prefix}_max_z"], values[f"{prefix}_p"] = test.max_z, test.p_value
         values[f"{prefix}_directions"] = float(test.directions)
-    values["exact_bias"] = float(np.linalg.norm(expected - g))
-    values["exact_relative_bias"] = values["exact_bias"] / norm if norm > 0 else np.nan
+    values.update(_exact(subject, g, batch_size))
     values["seconds"] = subject.cost.seconds(batch_size)
     values["time_normalised_variance"] = values["variance"] * values["seconds"]
     maps: dict[str, FloatArray] = {}
@@ -134,7 +188,26 @@ def _statistics(
         maps["mean_gradient"] = moments.mean
         maps["gradient_variance"] = moments.m2 / (projections.shape[0] - 1)
         maps["expected_gradient"] = expected
+        if subject.variance is not None:
+            maps["expected_variance"] = subject.variance / batch_size
     return Measurement(values, maps)
+
+
+def _exact(subject: Subject, g: FloatArray, batch_size: int) -> dict[str, float]:
+    """Exact quantities of an estimator, by the names of ``results.VARIABLES``."""
+    bias = subject.expected - g
+    norms = {
+        "exact_bias": bias,
+        "exact_truncation_bias": subject.truncation_bias,
+        "exact_remaining_bias": bias - subject.truncation_bias,
+    }
+    values = {name: float(np.linalg.norm(vector)) for name, vector in norms.items()}
+    norm = float(np.linalg.norm(g))
+    values["exact_relative_bias"] = values["exact_bias"] / norm if norm > 0 else np.nan
+    trace = np.nan if subject.variance is None else float(subject.variance.sum())
+    values["exact_variance"] = trace / batch_size
+    values["exact_rmse"] = float(np.sqrt(values["exact_bias"] ** 2 + values["exact_variance"]))
+    return values
 
 
 def exact_values(prepared: Prepared) -> Measurement:
@@ -208,8 +281,8 @@ def warm_up() -> float:
     mdp = make_problem("bandit", n_actions=2)
     policy = make_policy("softmax", mdp)
     truth = evaluate(mdp, policy, policy.initial(init="zeros"))
-    tables = Tables.build(mdp, sigma=mdp.reward, total=True)
+    tables = Tables.build(truth.process, sigma=mdp.reward, total=True)
     prepared = Prepared(truth, horizon=1, expected_steps=1.0)
-    subject = Subject(tables, truth.gradient, Cost(0.0, 0.0))
+    subject = Subject(tables, truth.gradient, truth.gradient, None, "", np.nan, Cost(0.0, 0.0))
     measure(prepared, [subject], Draws(1, batch_size=1, replicates=2, seed=0, stream=0))
     return time.perf_counter() - begin

@@ -83,6 +83,22 @@ VARIABLES: Mapping[str, Variable] = {
     "code_test_directions": Variable(CELL, "1", "directions tested, at most 9"),
     "exact_bias": Variable(CELL, "reward/theta", "exact norm of the bias, no sampling"),
     "exact_relative_bias": Variable(CELL, "1", "exact bias over the norm of the exact gradient"),
+    "exact_truncation_bias": Variable(
+        CELL, "reward/theta", "exact norm of what of the bias is due to the horizon"
+    ),
+    "exact_remaining_bias": Variable(CELL, "reward/theta", "exact norm of the rest of the bias"),
+    "exact_variance": Variable(CELL, _SQUARE, "exact trace of the covariance of the estimate"),
+    "exact_rmse": Variable(CELL, "reward/theta", "exact root mean squared error"),
+    "exact_note": Variable(CELL, "", "why there is no exact variance"),
+    "mean_z": Variable(
+        CELL, "1", "z of the mean along the gradient: exact expectation, exact variance"
+    ),
+    "variance_test_z": Variable(CELL, "1", "z of the variance against the exact one"),
+    "variance_test_chi2": Variable(CELL, "1", "square of that z, χ² with one degree of freedom"),
+    "variance_test_p": Variable(CELL, "1", "p-value of the exact variance"),
+    "variance_test_p_holm": Variable(
+        CELL, "1", "the same, corrected over all cells by Holm's method"
+    ),
     "seconds": Variable(CELL, "s", "seconds per estimate of the estimator alone", False),
     "time_normalised_variance": Variable(CELL, f"{_SQUARE} s", "variance times seconds", False),
     "status": Variable(CELL, "1", "0 missing, 1 done, 2 failed, 3 skipped"),
@@ -118,6 +134,9 @@ MAPS: Mapping[str, Variable] = {
         ("estimator", "batch_size", "parameter"),
         "reward/theta",
         "exact expectation of the estimator",
+    ),
+    "expected_variance": Variable(
+        ("estimator", "batch_size", "parameter"), _SQUARE, "exact variance of the estimator"
     ),
     "gradient_variance": Variable(
         ("estimator", "batch_size", "parameter"), _SQUARE, "variance over the replicates"
@@ -177,7 +196,8 @@ def _summary(grid: Grid, plan: list[Setting], records: Mapping[str, Any]) -> xr.
         name: np.full([sizes[d] for d in v.dims], np.nan) for name, v in VARIABLES.items()
     }
     arrays["status"] = np.zeros([sizes[d] for d in CELL], np.int8)
-    arrays["message"] = np.full([sizes[d] for d in CELL], "", dtype=object)
+    for text in ("message", "exact_note"):
+        arrays[text] = np.full([sizes[d] for d in CELL], "", dtype=object)
     for number, setting in enumerate(plan):
         place = divmod(number, sizes["policy"])
         for name, value in records.get(setting.key, {}).get("values", {}).items():
@@ -189,9 +209,10 @@ def _summary(grid: Grid, plan: list[Setting], records: Mapping[str, Any]) -> xr.
             where = (*place, *divmod(i, sizes["batch_size"]))
             arrays["status"][where] = STATUS.index(record["status"])
             arrays["message"][where] = record.get("message", "")
+            arrays["exact_note"][where] = record.get("exact_note", "")
             for name, value in record.get("values", {}).items():
                 arrays[name][where] = value
-    for test in ("bias_test", "code_test"):
+    for test in ("bias_test", "code_test", "variance_test"):
         arrays[f"{test}_p_holm"] = holm(arrays[f"{test}_p"])
     _fit_rates(arrays, np.array(grid.batch_sizes, float))
     coordinates = _coordinates(grid, records, plan)

@@ -225,9 +225,10 @@ class _Execution:
             try:
                 tables = estimators()[chosen.name].make(prepared.truth, **chosen.values)
                 ready[label] = Subject.make(prepared, tables)
+            except NotApplicable as reason:
+                self._record_all(_of(cells, label), "skipped", message=str(reason))
             except Exception as error:
-                same = [cell for cell in cells if cell.estimator.label == label]
-                self._record_all(same, "failed", **_failure(error))
+                self._record_all(_of(cells, label), "failed", **_failure(error))
         cells = [cell for cell in cells if cell.estimator.label in ready]
         for batch_size in sorted({cell.batch_size for cell in cells}):
             together = [cell for cell in cells if cell.batch_size == batch_size]
@@ -252,6 +253,7 @@ class _Execution:
                     **_head(cell, "done"),
                     "values": dict(measurement.values),
                     "maps": dict(measurement.maps),
+                    "exact_note": ready[cell.estimator.label].note,
                 }
                 for cell, measurement in zip(together, measurements, strict=True)
             )
@@ -263,6 +265,11 @@ class _Execution:
     def _record_all(self, cells: list[Cell], status: str, **details: Any) -> None:
         self.journal.append({**_head(cell, status), **details} for cell in cells)
         self.progress.problem(len(cells), status, details.get("message", ""))
+
+
+def _of(cells: list[Cell], label: str) -> list[Cell]:
+    """The cells of one estimator."""
+    return [cell for cell in cells if cell.estimator.label == label]
 
 
 def _head(cell: Cell, status: str) -> Record:

@@ -17,6 +17,7 @@ from pgbench.exact.values import Truth, evaluate
 from pgbench.parameters import ParameterError, check_counts
 from pgbench.policies import Policy
 from pgbench.problems import FiniteMDP
+from pgbench.process import Process
 
 FloatArray = NDArray[np.float64]
 
@@ -66,9 +67,9 @@ def single_threaded_blas() -> AbstractContextManager[Any]:
     return context
 
 
-def bytes_per_replicate(mdp: FiniteMDP, n_estimators: int) -> int:
+def bytes_per_replicate(process: Process, n_estimators: int) -> int:
     """Memory of one replicate's weight tables."""
-    return 8 * n_estimators * mdp.n_states * mdp.n_actions
+    return 8 * n_estimators * process.pi.size
 
 
 def gradient_blocks(
@@ -81,7 +82,7 @@ def gradient_blocks(
     truth
         Problem, policy and θ.
     tables
-        One entry per estimator.
+        One entry per estimator, all of the same process.
     draws
         Which trajectories.
     memory_bytes
@@ -91,8 +92,9 @@ def gradient_blocks(
     from pgbench.kernels.alias import make_sampler
     from pgbench.kernels.rollout import EstimatorTables, Streams, weight_tables
 
-    mdp, policy, theta = truth.mdp, truth.policy, truth.theta
-    sampler = make_sampler(mdp.mu0, truth.pi, mdp.successor, mdp.probability, mdp.terminal)
+    policy, theta, process = truth.policy, truth.theta, tables[0].process
+    mdp, horizon = process.mdp, process.steps(draws.horizon)
+    sampler = make_sampler(mdp.mu0, process.pi, mdp.successor, mdp.probability, mdp.terminal)
     stacked = EstimatorTables(
         sigma=np.stack([t.sigma.ravel() for t in tables]),
         kappa=np.stack([t.kappa.ravel() for t in tables]),
@@ -101,18 +103,19 @@ def gradient_blocks(
         total=np.array([t.total for t in tables]),
     )
     streams = Streams(np.uint64(draws.seed), np.uint64(draws.stream), draws.batch_size)
-    fitting = memory_bytes // bytes_per_replicate(mdp, len(tables))
+    fitting = memory_bytes // bytes_per_replicate(process, len(tables))
     chunk = min(max(BLOCK, fitting // BLOCK * BLOCK), -(-draws.replicates // BLOCK) * BLOCK)
     weights = np.empty((chunk, len(tables), mdp.n_states * mdp.n_actions))
     steps = np.empty(chunk, np.int64)
     for start in range(0, draws.replicates, chunk):
         m = min(chunk, draws.replicates - start)
         weights[:m], steps[:m] = 0.0, 0
-        weight_tables(sampler, stacked, streams, start, draws.horizon, weights[:m], steps[:m])
+        weight_tables(sampler, stacked, streams, start, horizon, weights[:m], steps[:m])
         weights[:m] /= draws.batch_size
         for begin in range(0, m, BLOCK):
             part = slice(begin, min(begin + BLOCK, m))
             block = weights[part].reshape(-1, len(tables), mdp.n_states, mdp.n_actions)
+            block = block[:, :, process.scored]
             yield GradientBlock(
                 first=start + begin,
                 gradients=[policy.pull_back(theta, block[:, e]) for e in range(len(tables))],
@@ -126,7 +129,7 @@ def sample_gradients(
     theta: Any,
     estimator: str,
     *,
-    horizon: int,
+    horizon: int = 1000,
     batch_size: int = 1,
     replicates: int = 1000,
     seed: int = 0,
@@ -142,7 +145,8 @@ def sample_gradients(
     estimator
         Name, e.g. ``"gae"``; its own parameters are keywords, e.g. ``lam=0.95``.
     horizon, batch_size, replicates
-        Steps per trajectory at most, trajectories averaged per estimate, number of estimates.
+        Steps per trajectory at most, trajectories averaged per estimate, number of estimates. An
+        estimator that draws its horizon at random does not need the first and ignores it.
     seed, stream
         Name the random streams, integers in [0, 2⁶⁴); the same ones give the same bytes.
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pgbench.exact.values import Truth
 from pgbench.parameters import Parameter, Range, bind, parameters_of
+from pgbench.process import random_horizon
 from pgbench.tables import Tables
 
 FloatArray = NDArray[np.float64]
@@ -86,3 +87,11 @@ def td_error(truth: Truth, v: FloatArray) -> FloatArray:
     """r(s,a,s') + γ v(s') - v(s) per slot, shape (S, A, B)."""
     mdp = truth.mdp
     return mdp.reward + mdp.gamma * v[mdp.successor] - v[:, None, None]
+
+
+def at_random_horizon(truth: Truth, weight: FloatArray) -> Tables:
+    """Tables that weigh the score of one pair drawn from ρ by ``weight`` (S, A) over 1-γ."""
+    process = random_horizon(truth.mdp, truth.pi, collect=False)
+    beta = np.zeros(process.pi.shape)
+    beta[process.scored] = -weight / (1 - truth.mdp.gamma)
+    return Tables.build(process, beta=beta)

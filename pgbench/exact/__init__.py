@@ -1,13 +1,21 @@
 """Exact truth: values, gradients, Fisher information, optima and moments, without sampling."""
 
 from pgbench.exact.linear import SolveError
-from pgbench.exact.moments import Moments, TooLarge, moments
+from pgbench.exact.moments import (
+    Moments,
+    NoFiniteVariance,
+    Size,
+    TooLarge,
+    moments,
+)
 from pgbench.exact.optimum import Optimum, optimal_value
 from pgbench.exact.values import Truth, evaluate
 
 __all__ = [
     "Moments",
+    "NoFiniteVariance",
     "Optimum",
+    "Size",
     "SolveError",
     "TooLarge",
     "Truth",

@@ -138,13 +138,7 @@ def table_moments(
     truth: Truth, tables: Tables, horizon: int | None, limit: Size = LIMIT
 ) -> Moments:
     """Exact moments of an estimator given by its tables; see ``moments``."""
-    needed = moments_size(truth, tables, horizon)
-    if needed.memory_bytes > limit.memory_bytes or needed.operations > limit.operations:
-        raise TooLarge(
-            f"too large for exact moments: {needed.memory_bytes / 2**30:.2g} GiB and"
-            f" {needed.operations:.1e} operations, more than the"
-            f" {limit.memory_bytes / 2**30:g} GiB and {limit.operations:g} allowed"
-        )
+    _require(moments_size(truth, tables, horizon), limit)
     mean = expectation(truth, tables, horizon)
     second = _second_moment(truth, tables, horizon)
     return Moments(
@@ -154,6 +148,76 @@ def table_moments(
         bias=mean - truth.gradient,
         truncation_bias=truncation_bias(truth, tables, mean, horizon),
     )
+
+
+def moments_size(truth: Truth, tables: Tables, horizon: int | None) -> Size:
+    """What the exact moments of an estimator take, known before they are begun."""
+    process = tables.process
+    if process.once or truth.policy.local_scores(truth.theta) is None:
+        return _columns_size(truth, tables, horizon, truth.gradient.size)
+    base = _vectors_size(tables, horizon)
+    n, S, A, H = process.pi.shape[0], truth.v.size, truth.pi.shape[1], horizon or 1
+    F, blocks = _orders(tables)
+    constant = np.unique(tables.kappa[~process.mdp.terminal]).size == 1
+    matrices = 2 * (F if constant and horizon else blocks) + F
+    products = blocks if constant else blocks * (F + 2) / 3
+    return Size(
+        base.memory_bytes + 8 * n * S * matrices,
+        base.operations
+        + S * _column_operations(tables, horizon, products)
+        + S * A**2 * H**2 / 2 * blocks,
+    )
+
+
+def _columns_size(truth: Truth, tables: Tables, horizon: int | None, columns: int) -> Size:
+    base = _vectors_size(tables, horizon)
+    if tables.process.once:
+        return base
+    n, A = tables.process.pi.shape
+    F, blocks = _orders(tables)
+    width = _columns_at_a_time(truth.pi.size, columns)
+    return Size(
+        base.memory_bytes + 8 * width * (4 * n * A + 3 * F * n),
+        base.operations + columns * _column_operations(tables, horizon, F + blocks),
+    )
+
+
+def _vectors_size(tables: Tables, horizon: int | None) -> Size:
+    """What the moments of X and the adjoint take."""
+    n, A = tables.process.pi.shape
+    F, _ = _orders(tables)
+    H = horizon or 1
+    memory, operations = 32.0 * H * F * n * A, float(H * F * _entries(tables))
+    if horizon is None and n <= DENSE_LIMIT:
+        memory, operations = memory + 8 * F * n**2, operations + F * n**3 / 3
+    return Size(memory, operations)
+
+
+def _column_operations(tables: Tables, horizon: int | None, products: float) -> float:
+    """Multiplications for one column: sparse products, or solutions of linear systems."""
+    if horizon is not None:
+        return horizon * _entries(tables) * products
+    n = tables.process.pi.shape[0]
+    # About three passes with dense factors, or some hundred products.
+    return _orders(tables)[1] * (3.0 * n**2 if n <= DENSE_LIMIT else 100.0 * _entries(tables))
+
+
+def _entries(tables: Tables) -> int:
+    return int(tables.process.mdp.transitions.nnz)
+
+
+def _orders(tables: Tables) -> tuple[int, int]:
+    """Number of moments of the recursion, and of the blocks of its lower triangle."""
+    return (3, 6) if tables.total else (2, 3)
+
+
+def _require(needed: Size, limit: Size) -> None:
+    if needed.memory_bytes > limit.memory_bytes or needed.operations > limit.operations:
+        raise TooLarge(
+            f"too large for exact moments: {needed.memory_bytes / 2**30:.2g} GiB and"
+            f" {needed.operations:.1e} operations, more than the"
+            f" {limit.memory_bytes / 2**30:g} GiB and {limit.operations:g} allowed"
+        )
 
 
 def truncation_bias(
@@ -172,9 +236,12 @@ def truncation_bias(
 def directional_variance(
     truth: Truth, tables: Tables, horizon: int | None, directions: FloatArray
 ) -> FloatArray:
-    """Exact variance (m,) of u·ĝ for m directions u (m, d), at the price of m coordinates."""
-    S, A = truth.pi.shape
-    psi = np.empty((S * A, len(directions)))
+    """Exact variance (m,) of u·ĝ for m directions u (m, d), at the price of m coordinates.
+
+    Raises TooLarge and NoFiniteVariance as ``moments`` does.
+    """
+    _require(_columns_size(truth, tables, horizon, len(directions)), LIMIT)
+    psi = np.empty((truth.pi.size, len(directions)))
     for k, u in enumerate(directions):
         psi[:, k] = truth.policy.push_forward(truth.theta, u).ravel()
     mean = directions @ expectation(truth, tables, horizon)
@@ -281,8 +348,3 @@ def _returning(recursion: Recursion, horizon: int | None) -> tuple[FloatArray, F
             earlier = sources[k, :, : len(history) - 1 - j] if horizon else sources[k]
             crossed += path[:, :, None] * (later @ earlier)
     return diagonal, crossed
-
-
-def moments_size(truth: Truth, tables: Tables, horizon: int | None) -> Size:
-    """Memory and operations that the exact moments will take, known before they are begun."""
-    return Size(0.0, 0.0)

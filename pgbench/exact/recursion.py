@@ -23,6 +23,7 @@ with P_i(s' | s, a) = Σ over the slots that lead to s' of p σ^i. Terminal stat
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from itertools import pairwise
+from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +84,9 @@ class Recursion:
         self.order = 3 if self.total else 2
         self.lift: Blocks = {place: block for place, block in lift.items() if block.nnz}
         self.step: Blocks = {place: self._averaged(block) for place, block in self.lift.items()}
+        # The one κ of all steps, if it is the same for all.
+        decays = np.unique(self.kappa[self.live > 0])
+        self.decay = float(decays[0]) if decays.size == 1 else None
         # What carries E[D_t²; s] from step to step.
         self.carry = self._averaged(scaled_rows(d**2, P))
 
@@ -155,13 +159,22 @@ class Recursion:
         beginning; absent where it is zero.
         """
         gather = self._gather()
-        starts = [self._unit(k) for k in range(self.order)]
-        for _ in range(horizon - 1):
+        starts = [self._unit(k) for k in range(1 if self.decay is not None else self.order)]
+        for j in range(horizon - 1):
             found: Returns = {}
             for k, X in enumerate(starts):
                 gather(k, X, found)
-            yield found
+            yield found if self.decay is None else self._decayed(found, self.decay ** (j + 1))
             starts = [self._stepped(X) for X in starts]
+
+    def _decayed(self, found: Returns, decay: float) -> Returns:
+        """Every entry from those of moment 0, where X is what is collected plus decay·X later."""
+        return {
+            (i, k): comb(i, k) * decay**k * found[i - k, 0]
+            for i in range(self.order)
+            for k in range(i + 1)
+            if (i - k, 0) in found and (k == 0 or decay != 0)
+        }
 
     def returns_ever(self) -> Returns:
         """The same, summed over paths of any length."""

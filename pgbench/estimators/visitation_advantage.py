@@ -1,0 +1,19 @@
+"""The exact advantage at a state-action pair drawn from the visitation distribution (form 4)."""
+
+from pgbench.estimators.estimator import TableEstimator, at_random_horizon
+from pgbench.exact.values import Truth
+from pgbench.tables import Tables
+
+
+def tables(truth: Truth) -> Tables:
+    """Exact A(s,a)/(1-γ) times the score, with (s,a) drawn from ρ by a random horizon."""
+    return at_random_horizon(truth, truth.advantage)
+
+
+estimator = TableEstimator(
+    name="visitation_advantage",
+    tables=tables,
+    bias=lambda: (),
+    formula=r"\frac{1}{1-\gamma} A(s,a)\,\psi(s,a),\ (s,a)\sim\rho",
+    reference="Sutton, McAllester, Singh & Mansour 2000, Theorem 1; Baird 1993 (advantage)",
+)

@@ -1,0 +1,27 @@
+"""A Monte Carlo action value at a pair drawn from the visitation distribution (form 2)."""
+
+from pgbench.estimators.estimator import TableEstimator
+from pgbench.exact.values import Truth
+from pgbench.process import random_horizon
+from pgbench.tables import Tables
+
+
+def tables(truth: Truth) -> Tables:
+    """Undiscounted rewards of a second random stretch over 1-γ, times the score at its start.
+
+    The pair (s,a) is drawn from ρ by a first random horizon. Unbiased for ∇J over the infinite
+    horizon at the finite cost of about 2/(1-γ) steps.
+    """
+    process = random_horizon(truth.mdp, truth.pi, collect=True)
+    return Tables.build(process, sigma=process.mdp.reward / (1 - truth.mdp.gamma), kappa=1.0)
+
+
+estimator = TableEstimator(
+    name="visitation_mc",
+    tables=tables,
+    bias=lambda: (),
+    formula=r"\frac{1}{1-\gamma}\,\psi(s_T,a_T) \sum_{t=T}^{T+T'} r_t,\ "
+    r"T,T'\sim\mathrm{Geom}(1-\gamma)",
+    reference="Paternain, Bazerque, Small & Ribeiro 2021, Algorithms 1 and 2; "
+    "Zhang, Koppel, Zhu & Başar 2020",
+)
