@@ -3,23 +3,29 @@
 import math
 import os
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from pgbench.estimators import CAUSES, estimators
+from pgbench.exact import Size
+from pgbench.exact.horizon import expected_steps
+from pgbench.exact.moments import fits, moments_size
 from pgbench.grid import Grid
 from pgbench.parameters import Parameter
-from pgbench.plan import Prepared, settings
+from pgbench.plan import Prepared, Setting, settings
 from pgbench.policies import NotApplicable, kinds
 from pgbench.problems import families
 from pgbench.progress import duration
-from pgbench.sampling import BLOCK, MEMORY_BYTES, bytes_per_replicate
+from pgbench.sampling import BLOCK, MEMORY_BYTES, by_process, bytes_per_replicate
+from pgbench.tables import Tables
 
 SECONDS_PER_STEP = 12e-9
 SECONDS_PER_WEIGHT = 10e-9
-"""Cost model of the expected time on one core, per step and per estimator: measured here, rough."""
+SECONDS_PER_OPERATION = 0.35e-9
+"""Cost model of the expected time on one core, per step, weight and operation: measured, rough."""
 
 
 def _console() -> Console:
@@ -108,7 +114,8 @@ def _table(title: str, *columns: str) -> Table:
 def print_plan(grid: Grid) -> bool:
     """Print settings, cells, steps, memory and time of a grid; False if any cannot be built."""
     console = _console()
-    table = _table("plan", "problem", "policy", "S", "A", "d", "γ", "horizon", "cells", "steps")
+    columns = ("problem", "policy", "S", "A", "d", "γ", "horizon", "cells", "steps", "exact")
+    table = _table("plan", *columns)
     steps = seconds = memory = 0.0
     n_cells = 0
     notes: list[str] = []
@@ -125,11 +132,13 @@ def print_plan(grid: Grid) -> bool:
             good = False
             continue
         mdp = prepared.truth.mdp
-        own_steps = prepared.expected_steps * trajectories
+        demand = _Demand.of(setting, prepared)
+        own_steps = demand.steps * trajectories
         steps += own_steps
-        seconds += _seconds(grid, prepared, own_steps)
-        memory = max(memory, _memory(grid, prepared))
+        seconds += demand.seconds(grid, prepared, own_steps)
+        memory = max(memory, demand.memory(grid, prepared))
         n_cells += len(setting.cells)
+        notes += [f"skipped: {setting.label}: {reason}" for reason in demand.skipped]
         table.add_row(
             setting.problem.label,
             setting.policy.label,
@@ -140,33 +149,83 @@ def print_plan(grid: Grid) -> bool:
             str(prepared.horizon),
             str(len(setting.cells)),
             f"{own_steps:.3g}",
+            f"{sum(map(fits, demand.exact))} of {len(demand.exact)}",
         )
     console.print(table)
     for note in notes:
         console.print(note)
     console.print(
         f"{n_cells} cells, {steps:.3g} environment steps, about {memory / 2**20:.0f} MiB beside the"
-        f" libraries, about {duration(seconds)} on one core after compilation"
+        f" libraries, about {duration(seconds)} on one core after compilation; exact: estimators"
+        " whose exact variance is not too large to compute"
     )
     return good
 
 
-def _seconds(grid: Grid, prepared: Prepared, steps: float) -> float:
-    n = len(grid.estimators)
-    pull_backs = prepared.truth.pi.size * grid.replicates * len(grid.batch_sizes) * n
-    return SECONDS_PER_STEP * steps * (1 + n / 2) + SECONDS_PER_WEIGHT * pull_backs
+@dataclass(frozen=True)
+class _Demand:
+    """What the estimators of a setting need.
 
+    tables
+        Of every estimator that makes sense there.
+    steps
+        Expected environment steps of one trajectory of each process they simulate, added up.
+    exact
+        Size of the exact moments of each.
+    skipped
+        Why estimators make no sense there.
+    """
 
-def _memory(grid: Grid, prepared: Prepared) -> float:
-    mdp, d = prepared.truth.mdp, prepared.truth.gradient.size
-    replicate = bytes_per_replicate(mdp, len(grid.estimators))
-    weights = max(
-        BLOCK * bytes_per_replicate(mdp, 1), min(MEMORY_BYTES, grid.replicates * replicate)
-    )
-    problem = 8 * mdp.probability.size * (4 + len(grid.estimators))
-    projections = 8 * 9 * grid.replicates * len(grid.estimators)
-    buffers = (os.cpu_count() or 1) * 16 * 16 * prepared.horizon
-    return float(weights + problem + projections + buffers + 8 * d * 60)
+    tables: list[Tables]
+    steps: float
+    exact: list[Size]
+    skipped: list[str]
+
+    @classmethod
+    def of(cls, setting: Setting, prepared: Prepared) -> "_Demand":
+        truth = prepared.truth
+        tables, skipped = [], []
+        for chosen in setting.grid.estimators:
+            try:
+                tables.append(estimators()[chosen.name].make(truth, **chosen.values))
+            except NotApplicable as reason:
+                skipped.append(f"{chosen.label}: {reason}")
+        processes = by_process(tables)
+        steps = [
+            prepared.expected_steps
+            if process is truth.process
+            else expected_steps(process.mdp, process.pi, process.steps(prepared.horizon))
+            for process, _ in processes
+        ]
+        exact = [
+            moments_size(truth, own, None if own.process.horizon else prepared.horizon)
+            for own in tables
+        ]
+        return cls(tables, sum(steps), exact, skipped)
+
+    def seconds(self, grid: Grid, prepared: Prepared, steps: float) -> float:
+        n = len(self.tables)
+        pull_backs = prepared.truth.pi.size * grid.replicates * len(grid.batch_sizes) * n
+        rollouts = SECONDS_PER_STEP * steps * (1 + n / 2) + SECONDS_PER_WEIGHT * pull_backs
+        operations = sum(size.operations for size in self.exact if fits(size))
+        return rollouts + SECONDS_PER_OPERATION * operations
+
+    def memory(self, grid: Grid, prepared: Prepared) -> float:
+        mdp, d = prepared.truth.mdp, prepared.truth.gradient.size
+        needed = [0.0]
+        for process, places in by_process(self.tables):
+            replicate = bytes_per_replicate(process, len(places))
+            weights = max(
+                BLOCK * bytes_per_replicate(process, 1),
+                min(MEMORY_BYTES, grid.replicates * replicate),
+            )
+            slots = process.mdp.probability.size
+            buffers = (os.cpu_count() or 1) * 16 * 16 * process.steps(prepared.horizon)
+            needed.append(weights + 8 * slots * (4 + len(places)) + buffers)
+        tables = 8 * mdp.probability.size * len(self.tables)
+        scalars = 8 * 16 * grid.replicates * len(self.tables)
+        exact = max((size.memory_bytes for size in self.exact if fits(size)), default=0.0)
+        return float(max(max(needed), exact) + tables + scalars + 8 * d * 60)
 
 
 def print_results(

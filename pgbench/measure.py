@@ -16,8 +16,14 @@ from pgbench.exact.optimum import optimal_value
 from pgbench.exact.values import Truth, evaluate
 from pgbench.plan import Prepared
 from pgbench.problems import FiniteMDP
-from pgbench.process import Process
-from pgbench.sampling import BLOCK, MEMORY_BYTES, Draws, bytes_per_replicate, gradient_blocks
+from pgbench.sampling import (
+    BLOCK,
+    MEMORY_BYTES,
+    Draws,
+    by_process,
+    bytes_per_replicate,
+    gradient_blocks,
+)
 from pgbench.statistics import BlockSums, directions, mean_test, n_blocks, summarise
 from pgbench.tables import Tables
 
@@ -80,13 +86,13 @@ class Subject:
     cost: Cost
 
     @classmethod
-    def make(cls, prepared: Prepared, tables: Tables) -> "Subject":
+    def make(cls, prepared: Prepared, tables: Tables, threads: int | None = None) -> "Subject":
         """Work out the exact moments and time the estimator."""
         truth = prepared.truth
         horizon = None if tables.process.horizon else prepared.horizon
         note, variance = "", None
         try:
-            exact = table_moments(truth, tables, horizon)
+            exact = table_moments(truth, tables, horizon, threads=threads)
             expected, truncated, variance = exact.mean, exact.truncation_bias, exact.variance
         except TooLarge as error:
             note = str(error)
@@ -114,7 +120,7 @@ def measure(
     one bit of the result.
     """
     results: dict[int, Measurement] = {}
-    for process, together in _by_process(subjects):
+    for process, together in by_process([subject.tables for subject in subjects]):
         fitting = max(1, memory_bytes // (BLOCK * bytes_per_replicate(process, 1)))
         for begin in range(0, len(together), fitting):
             places = together[begin : begin + fitting]
@@ -122,19 +128,6 @@ def measure(
             measured = _measure_group(prepared.truth, group, draws, memory_bytes)
             results.update(zip(places, measured, strict=True))
     return [results[place] for place in range(len(subjects))]
-
-
-def _by_process(subjects: Sequence[Subject]) -> list[tuple[Process, list[int]]]:
-    """Processes, and the places of the estimators that simulate them."""
-    groups: list[tuple[Process, list[int]]] = []
-    for place, subject in enumerate(subjects):
-        for process, places in groups:
-            if process.same_as(subject.tables.process):
-                places.append(place)
-                break
-        else:
-            groups.append((subject.tables.process, [place]))
-    return groups
 
 
 def _measure_group(

@@ -224,7 +224,7 @@ class _Execution:
         for label, chosen in {cell.estimator.label: cell.estimator for cell in cells}.items():
             try:
                 tables = estimators()[chosen.name].make(prepared.truth, **chosen.values)
-                ready[label] = Subject.make(prepared, tables)
+                ready[label] = Subject.make(prepared, tables, self.threads)
             except NotApplicable as reason:
                 self._record_all(_of(cells, label), "skipped", message=str(reason))
             except Exception as error:

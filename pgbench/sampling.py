@@ -72,6 +72,19 @@ def bytes_per_replicate(process: Process, n_estimators: int) -> int:
     return 8 * n_estimators * process.pi.size
 
 
+def by_process(tables: Sequence[Tables]) -> list[tuple[Process, list[int]]]:
+    """The processes that estimators simulate, and the places of those that share each."""
+    groups: list[tuple[Process, list[int]]] = []
+    for place, own in enumerate(tables):
+        for process, places in groups:
+            if process.same_as(own.process):
+                places.append(place)
+                break
+        else:
+            groups.append((own.process, [place]))
+    return groups
+
+
 def gradient_blocks(
     truth: Truth, tables: Sequence[Tables], draws: Draws, memory_bytes: int = MEMORY_BYTES
 ) -> Iterator[GradientBlock]:

@@ -30,14 +30,6 @@ def threads():
     use_threads(before)
 
 
-def all_tables(truth):
-    """Every estimator, λ = 0.7 where one is needed."""
-    return [
-        e.make(truth, **{k: 0.7 for k, p in e.parameters.items() if p.required})
-        for e in estimators().values()
-    ]
-
-
 def sample(truth, tables, memory_bytes=MEMORY_BYTES, **changes):
     """Gradients (replicates, E, d) and steps (replicates,)."""
     draws = replace(Draws(horizon=10, batch_size=3, replicates=100, seed=5, stream=6), **changes)
@@ -52,47 +44,47 @@ def same_bytes(one, other):
 
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
 @pytest.mark.parametrize("batch_size", [1, 3, 20])
-def test_threads_do_not_change_a_byte(truth, threads, batch_size):
+def test_threads_do_not_change_a_byte(truth, threads, batch_size, on_policy):
     results = []
     for n in (1, 2):
         assert threads(n) == n
-        results.append(sample(truth, all_tables(truth), batch_size=batch_size))
+        results.append(sample(truth, on_policy(truth), batch_size=batch_size))
     same_bytes(*results)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 20])
-def test_memory_does_not_change_a_byte(truth, batch_size):
-    tables = all_tables(truth)
-    one = bytes_per_replicate(truth.mdp, len(tables))
+def test_memory_does_not_change_a_byte(truth, batch_size, on_policy):
+    tables = on_policy(truth)
+    one = bytes_per_replicate(truth.process, len(tables))
     whole = sample(truth, tables, batch_size=batch_size)
     for memory_bytes in (1, 16 * one, 47 * one, 48 * one):
         same_bytes(whole, sample(truth, tables, batch_size=batch_size, memory_bytes=memory_bytes))
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 20])
-def test_other_estimators_do_not_change_a_byte(truth, batch_size):
-    tables = all_tables(truth)
+def test_other_estimators_do_not_change_a_byte(truth, batch_size, on_policy):
+    tables = on_policy(truth)
     together, steps = sample(truth, tables, batch_size=batch_size)
     for e, t in enumerate(tables):
         alone, alone_steps = sample(truth, [t], batch_size=batch_size)
         same_bytes((together[:, e].copy(), steps), (alone[:, 0].copy(), alone_steps))
 
 
-def test_more_replicates_begin_with_the_same(truth):
-    few, more = (sample(truth, all_tables(truth), replicates=R)[0] for R in (48, 96))
+def test_more_replicates_begin_with_the_same(truth, on_policy):
+    few, more = (sample(truth, on_policy(truth), replicates=R)[0] for R in (48, 96))
     same_bytes([few], [more[:48]])
 
 
-def test_blocks_are_numbered_and_complete(truth):
+def test_blocks_are_numbered_and_complete(truth, on_policy):
     draws = Draws(horizon=3, batch_size=1, replicates=37, seed=0, stream=0)
-    blocks = list(gradient_blocks(truth, all_tables(truth), draws))
+    blocks = list(gradient_blocks(truth, on_policy(truth), draws))
     assert [block.first for block in blocks] == [0, 16, 32]
     assert [block.steps.size for block in blocks] == [16, 16, 5]
 
 
-def test_names_of_the_stream_are_kept(truth):
+def test_names_of_the_stream_are_kept(truth, on_policy):
     """The same names give the same bytes, any other name other numbers."""
-    tables = all_tables(truth)
+    tables = on_policy(truth)
     first = sample(truth, tables)
     same_bytes(first, sample(truth, tables))
     for change in ({"seed": 6}, {"stream": 7}, {"batch_size": 4}):
@@ -120,7 +112,7 @@ def largest_z(truth, tables, expected, horizon, batch_size, seed):
 def test_sampled_moments_are_the_exact_ones(truth, variant, batch_size):
     """Bounds for the largest of up to 8 coordinates: 5 standard errors."""
     tables = variant.tables(truth)
-    expected = table_moments(truth, tables, 8)
+    expected = table_moments(truth, tables, tables.process.steps(8))
     z_mean, z_variance = largest_z(truth, tables, expected, 8, batch_size, seed=11)
     assert z_mean < 5
     assert z_variance < 5
@@ -130,18 +122,18 @@ def test_sampled_moments_are_the_exact_ones(truth, variant, batch_size):
 def test_another_estimators_moments_fail_the_same_check(truth):
     """The mean of the estimator without γ^t, and the variance without its baseline."""
     mdp, gamma = truth.mdp, truth.mdp.gamma
-    biased = Tables.build(mdp, sigma=mdp.reward, kappa=gamma, delta=1.0)
-    plain = Tables.build(mdp, sigma=mdp.reward, kappa=gamma, delta=gamma)
-    shifted = Tables.build(mdp, sigma=mdp.reward, kappa=gamma, beta=3.0, delta=gamma)
+    biased = Tables.build(truth.process, sigma=mdp.reward, kappa=gamma, delta=1.0)
+    plain = Tables.build(truth.process, sigma=mdp.reward, kappa=gamma, delta=gamma)
+    shifted = Tables.build(truth.process, sigma=mdp.reward, kappa=gamma, beta=3.0, delta=gamma)
     wrong = table_moments(truth, biased, 8)
     assert largest_z(truth, plain, wrong, 8, batch_size=20, seed=11)[0] > 8
     other = table_moments(truth, shifted, 8)
     assert largest_z(truth, plain, other, 8, batch_size=20, seed=11)[1] > 8
 
 
-def test_steps_are_counted(truth):
+def test_steps_are_counted(truth, on_policy):
     """At most H·n; exactly that where nothing ends."""
-    _, steps = sample(truth, all_tables(truth)[:1], horizon=10, batch_size=3)
+    _, steps = sample(truth, on_policy(truth)[:1], horizon=10, batch_size=3)
     if truth.mdp.terminal.any():
         assert 3 <= steps.min() < steps.max() <= 30
     else:

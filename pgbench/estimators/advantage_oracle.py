@@ -7,7 +7,8 @@ from pgbench.tables import Tables
 
 def tables(truth: Truth, *, discounted: Discounted = True) -> Tables:
     """Exact A(s_t, a_t) times each score."""
-    return Tables.build(truth.process, beta=-truth.advantage, delta=step_discount(truth, discounted))
+    delta = step_discount(truth, discounted)
+    return Tables.build(truth.process, beta=-truth.advantage, delta=delta)
 
 
 estimator = TableEstimator(

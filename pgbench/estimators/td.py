@@ -16,8 +16,8 @@ def tables(
     truth: Truth, *, critic_noise: CriticNoise = 0.0, discounted: Discounted = True
 ) -> Tables:
     """One-step TD error r + γv(s') - v(s) of a critic times each score."""
-    v = noisy_critic(truth, critic_noise)
-    return Tables.build(truth.process, sigma=td_error(truth, v), delta=step_discount(truth, discounted))
+    sigma = td_error(truth, noisy_critic(truth, critic_noise))
+    return Tables.build(truth.process, sigma=sigma, delta=step_discount(truth, discounted))
 
 
 def bias(critic_noise: float, discounted: bool) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ P(τ) = μ0(s0) Π_t π(s_t, a_t) P(slot_t | s_t, a_t)
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +17,18 @@ from pgbench.tables import Tables
 FloatArray = NDArray[np.float64]
 
 
-def trajectories(
-    process: Process, horizon: int
-) -> Iterator[tuple[float, list[int], list[int]]]:
+class Listed(NamedTuple):
+    """Mean and per-coordinate variance, (d,) float64 each."""
+
+    mean: FloatArray
+    variance: FloatArray
+
+
+def trajectories(process: Process, horizon: int) -> Iterator[tuple[float, list[int], list[int]]]:
     """(probability, flat (s, a) indices, flat (s, a, slot) indices) of every trajectory.
 
     A trajectory ends in a terminal state or after ``horizon`` steps. There are up to
-    (S) (A·B)^H of them.
+    S'·(A·B)^H of them.
     """
     mdp, pi = process.mdp, process.pi
 
@@ -45,10 +51,8 @@ def trajectories(
         yield from extend(int(s), float(mdp.mu0[s]), [], [])
 
 
-def enumerated_moments(
-    truth: Truth, tables: Tables, horizon: int
-) -> tuple[FloatArray, FloatArray]:
-    """Exact mean and variance (d,) of a one-trajectory estimate, summed over all trajectories."""
+def enumerated_moments(truth: Truth, tables: Tables, horizon: int) -> Listed:
+    """Exact mean and variance of a one-trajectory estimate, summed over all trajectories."""
     sigma, kappa, beta, delta = (
         table.ravel() for table in (tables.sigma, tables.kappa, tables.beta, tables.delta)
     )
@@ -60,4 +64,4 @@ def enumerated_moments(
     gradients = truth.policy.pull_back(truth.theta, table)
     p = np.array(probabilities)
     mean = p @ gradients
-    return mean, p @ (gradients - mean) ** 2
+    return Listed(mean, p @ (gradients - mean) ** 2)

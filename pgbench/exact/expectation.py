@@ -1,8 +1,8 @@
 """The exact expectation of a table estimator, without anything of the size of θ.
 
-E ĝ is the pull-back of the expected weight table E[W], W(s,a) = Σ_t 1[s_t=s, a_t=a] D_t (x_t - β_t),
-or (x_0 - β_0) times the number of visits in the total shape. There x_0 = Σ_{m<t} K_m σ_m + K_t x_t
-with K_t = Π_{i<t} κ_i: both parts are followed forward in time.
+E ĝ is the pull-back of the expected weight table E[W]. W(s,a) is the sum over visits of (s,a) of
+D_t (x_t - β_t), or (x_0 - β_0) times their number in the total shape. There
+x_0 = Σ_{m<t} K_m σ_m + K_t x_t with K_t = Π_{i<t} κ_i: both parts are followed forward in time.
 """
 
 from collections.abc import Iterator

@@ -6,19 +6,20 @@ same state matter; so instead of S·A coordinates it is enough to follow the ret
 Otherwise the coordinates are followed, as many at a time as fit in memory.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from pgbench.exact.expectation import expectation
 from pgbench.exact.horizon import finite_horizon
 from pgbench.exact.linear import DENSE_LIMIT, Diverges
-from pgbench.exact.recursion import Recursion, scaled_rows
+from pgbench.exact.recursion import Recursion, Returns, scaled_rows
 from pgbench.exact.values import Truth, evaluate
 from pgbench.parameters import check_counts
 from pgbench.policies import Policy
@@ -27,13 +28,16 @@ from pgbench.tables import Tables
 
 FloatArray = NDArray[np.float64]
 
+GROUP = 64
+"""Number of states whose returns are followed at a time, so that they stay in the cache."""
+
 COLUMN_BYTES = 32 * 2**20
 """Size of one (S·A, c) array of the coordinates followed at a time."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """Memory in bytes, and multiplications, of which one core does about 10⁹ per second."""
+    """Memory in bytes, and multiplications, of which one core does about 3·10⁹ per second."""
 
     memory_bytes: float
     operations: float
@@ -99,6 +103,7 @@ def moments(
     *,
     horizon: int | None = None,
     limit: Size = LIMIT,
+    threads: int | None = None,
     **parameters: Any,
 ) -> Moments:
     """Exact moments of an estimator by name, for one trajectory of at most ``horizon`` steps.
@@ -114,6 +119,8 @@ def moments(
         horizon at random has only the infinite one.
     limit
         Memory and operations allowed; ``moments_size`` says beforehand what is needed.
+    threads
+        Number of threads, default one per core; no result depends on it.
 
     Raises
     ------
@@ -131,16 +138,21 @@ def moments(
     tables = find_estimator(estimator).make(truth, **parameters)
     if tables.process.horizon is not None:
         horizon = None
-    return table_moments(truth, tables, horizon, limit)
+    return table_moments(truth, tables, horizon, limit=limit, threads=threads)
 
 
 def table_moments(
-    truth: Truth, tables: Tables, horizon: int | None, limit: Size = LIMIT
+    truth: Truth,
+    tables: Tables,
+    horizon: int | None,
+    *,
+    limit: Size = LIMIT,
+    threads: int | None = None,
 ) -> Moments:
     """Exact moments of an estimator given by its tables; see ``moments``."""
     _require(moments_size(truth, tables, horizon), limit)
     mean = expectation(truth, tables, horizon)
-    second = _second_moment(truth, tables, horizon)
+    second = _second_moment(truth, tables, horizon, threads)
     return Moments(
         mean=mean,
         # Rounding may leave a little less than nothing.
@@ -211,8 +223,13 @@ def _orders(tables: Tables) -> tuple[int, int]:
     return (3, 6) if tables.total else (2, 3)
 
 
+def fits(needed: Size, limit: Size = LIMIT) -> bool:
+    """Whether exact moments of this size are worked out."""
+    return needed.memory_bytes <= limit.memory_bytes and needed.operations <= limit.operations
+
+
 def _require(needed: Size, limit: Size) -> None:
-    if needed.memory_bytes > limit.memory_bytes or needed.operations > limit.operations:
+    if not fits(needed, limit):
         raise TooLarge(
             f"too large for exact moments: {needed.memory_bytes / 2**30:.2g} GiB and"
             f" {needed.operations:.1e} operations, more than the"
@@ -250,7 +267,9 @@ def directional_variance(
     return np.maximum(second - mean**2, 0.0)
 
 
-def _second_moment(truth: Truth, tables: Tables, horizon: int | None) -> FloatArray:
+def _second_moment(
+    truth: Truth, tables: Tables, horizon: int | None, threads: int | None
+) -> FloatArray:
     """E[ĝ²] (d,)."""
     recursion = Recursion(tables)
     local = truth.policy.local_scores(truth.theta)
@@ -258,7 +277,7 @@ def _second_moment(truth: Truth, tables: Tables, horizon: int | None) -> FloatAr
         if local is None:
             groups = [_quadratic(recursion, psi, horizon) for psi in _score_columns(truth)]
             return np.concatenate(groups)
-        diagonal, crossed = _returning(recursion, horizon)
+        diagonal, crossed = _returning(recursion, horizon, threads)
         second = np.einsum("sa,sak->sk", diagonal, local**2)
         return (second + 2 * np.einsum("sak,sab,sbk->sk", local, crossed, local)).ravel()
 
@@ -323,7 +342,9 @@ def _weighed(
 # Tabular policies: returns to the same state.
 
 
-def _returning(recursion: Recursion, horizon: int | None) -> tuple[FloatArray, FloatArray]:
+def _returning(
+    recursion: Recursion, horizon: int | None, threads: int | None
+) -> tuple[FloatArray, FloatArray]:
     """Σ_t E[W_t²; s, a] (S, A), and E[W_t W_t'; s, a at t, s, b later] (S, A, A).
 
     W_t is the weight of step t. Their sum over the later b of a state is the quadratic form of the
@@ -341,10 +362,23 @@ def _returning(recursion: Recursion, horizon: int | None) -> tuple[FloatArray, F
     sources = np.stack([recursion.at_scored(m) * pi for _, m in history], axis=-2)
     # alphas (F, S, A, H) and sources (F, S, H, A): alphas[..., h-1] meets sources[..., h-1-j, :]
     # after j steps, h steps to go at the first visit.
-    returns = recursion.returns_in(len(history)) if horizon else [recursion.returns_ever()]
-    for j, paths in enumerate(returns):
-        for (i, k), path in paths.items():
-            later = alphas[i, :, :, 1 + j :] if horizon else alphas[i]
-            earlier = sources[k, :, : len(history) - 1 - j] if horizon else sources[k]
-            crossed += path[:, :, None] * (later @ earlier)
+
+    def follow(group: slice, paths: Iterable[Returns]) -> None:
+        for j, path in enumerate(paths):
+            for (i, k), weight in path.items():
+                last = len(history) - 1 - j if horizon else 1
+                first = 1 + j if horizon else 0
+                product = alphas[i, group, :, first:] @ sources[k, group, :last]
+                crossed[group] += weight[:, :, None] * product
+
+    if horizon is None:
+        follow(slice(S), [recursion.returns_ever(slice(S))])
+        return diagonal, crossed
+    groups = [slice(begin, begin + GROUP) for begin in range(0, S, GROUP)]
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        jobs = [
+            pool.submit(follow, group, recursion.returns_in(horizon, group)) for group in groups
+        ]
+        for job in jobs:
+            job.result()
     return diagonal, crossed

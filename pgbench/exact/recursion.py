@@ -152,14 +152,14 @@ class Recursion:
             Y[i], _ = resolvent.solve(right)
         return Y
 
-    def returns_in(self, horizon: int) -> Iterator[Returns]:
-        """Σ over paths of j + 1 steps from a scored pair back to its state, j = 0, ..., H - 2.
+    def returns_in(self, horizon: int, group: slice) -> Iterator[Returns]:
+        """Paths of j + 1 steps from scored pairs back to their states, j = 0, ..., H - 2.
 
-        Entry (i, k) (S, A) is what such paths make of moment k at their end for moment i at their
-        beginning; absent where it is zero.
+        Entry (i, k) (s, A) is what all such paths make of moment k at their end for moment i at
+        their beginning, for a group of s scored states; absent where it is zero.
         """
-        gather = self._gather()
-        starts = [self._unit(k) for k in range(1 if self.decay is not None else self.order)]
+        gather = self._gather(group)
+        starts = [self._unit(k, group) for k in range(1 if self.decay is not None else self.order)]
         for j in range(horizon - 1):
             found: Returns = {}
             for k, X in enumerate(starts):
@@ -176,13 +176,13 @@ class Recursion:
             if (i - k, 0) in found and (k == 0 or decay != 0)
         }
 
-    def returns_ever(self) -> Returns:
-        """The same, summed over paths of any length."""
-        gather, found = self._gather(), Returns()
+    def returns_ever(self, group: slice) -> Returns:
+        """The same for paths of any length."""
+        gather, found = self._gather(group), Returns()
         for k in range(self.order):
             X: dict[int, FloatArray] = {}
             for i in range(k, self.order):
-                right = self._unit(k).get(i)
+                right = self._unit(k, group).get(i)
                 for j, earlier in X.items():
                     if (i, j) in self.step:
                         added = self.step[i, j] @ earlier
@@ -192,9 +192,10 @@ class Recursion:
             gather(k, X, found)
         return found
 
-    def _unit(self, k: int) -> dict[int, FloatArray]:
-        columns = np.zeros((self.n, self.scored.size))
-        columns[self.scored, np.arange(self.scored.size)] = 1.0
+    def _unit(self, k: int, group: slice) -> dict[int, FloatArray]:
+        ends = self.scored[group]
+        columns = np.zeros((self.n, ends.size))
+        columns[ends, np.arange(ends.size)] = 1.0
         return {k: columns}
 
     def _stepped(self, X: dict[int, FloatArray]) -> dict[int, FloatArray]:
@@ -205,21 +206,22 @@ class Recursion:
                 out[i] = out[i] + added if i in out else added
         return out
 
-    def _gather(self) -> Callable[[int, dict[int, FloatArray], Returns], None]:
-        """A function that adds (L X)(s, a; s) of all scored pairs to entries (i, k)."""
-        S, A = self.scored.size, self.n_actions
-        pairs = (self.scored[:, None] * A + np.arange(A)).ravel()
+    def _gather(self, group: slice) -> Callable[[int, dict[int, FloatArray], Returns], None]:
+        """A function that adds (L X)(s, a; s) of the group's pairs to entries (i, k)."""
+        A = self.n_actions
+        pairs = (self.scored[group, None] * A + np.arange(A)).ravel()
         blocks = {}
         for place, block in self.lift.items():
             own = block[pairs].tocsr()
-            row = np.repeat(np.arange(S * A), np.diff(own.indptr))
+            row = np.repeat(np.arange(pairs.size), np.diff(own.indptr))
             blocks[place] = (own.data, own.indices, row)
 
         def gather(k: int, X: dict[int, FloatArray], found: Returns) -> None:
             for (i, j), (data, successor, row) in blocks.items():
                 if j in X:
-                    values = np.bincount(row, data * X[j][successor, row // A], minlength=S * A)
-                    found[i, k] = found.get((i, k), 0.0) + values.reshape(S, A)
+                    values = np.bincount(row, data * X[j][successor, row // A], pairs.size)
+                    before = found.get((i, k), np.zeros((1, A)))
+                    found[i, k] = before + values.reshape(-1, A)
 
         return gather
 

@@ -7,17 +7,17 @@ from pgbench.exact.enumeration import trajectories
 
 
 def test_probabilities_sum_to_one(truth, horizon):
-    assert sum(p for p, _, _ in trajectories(truth, horizon)) == pytest.approx(1, rel=1e-13)
+    assert sum(p for p, _, _ in trajectories(truth.process, horizon)) == pytest.approx(1, rel=1e-13)
 
 
 def test_no_trajectory_is_listed_twice(truth, horizon):
-    listed = [tuple(slots) for p, _, slots in trajectories(truth, horizon) if p > 0]
+    listed = [tuple(slots) for p, _, slots in trajectories(truth.process, horizon) if p > 0]
     assert len(set(listed)) == len(listed)
 
 
 def test_steps_follow_one_another(truth, horizon):
     mdp = truth.mdp
-    for _, pairs, slots in trajectories(truth, horizon):
+    for _, pairs, slots in trajectories(truth.process, horizon):
         assert [slot // mdp.branching for slot in slots] == pairs
         states = [pair // mdp.n_actions for pair in pairs]
         successors = mdp.successor.ravel()[slots]
@@ -32,7 +32,7 @@ def test_marginals_are_those_of_the_markov_chain(truth, horizon, close):
     P = truth.mdp.transitions.toarray().reshape(S, A, S)
     step = np.einsum("sa,sat->st", truth.pi, P)
     marginal = np.zeros((horizon, S * A))
-    for p, pairs, _ in trajectories(truth, horizon):
+    for p, pairs, _ in trajectories(truth.process, horizon):
         marginal[np.arange(len(pairs)), pairs] += p
     for t in range(horizon):
         u = truth.mdp.mu0 @ np.linalg.matrix_power(step, t) * ~truth.mdp.terminal
@@ -43,7 +43,7 @@ def test_slots_come_with_their_probabilities(truth, close):
     """One step: Pr(slot) = μ0(s) π(s, a) P(slot | s, a)."""
     mdp = truth.mdp
     drawn = np.zeros(mdp.probability.size)
-    for p, _, slots in trajectories(truth, 1):
+    for p, _, slots in trajectories(truth.process, 1):
         drawn[slots] += p
     expected = (mdp.mu0[:, None] * truth.pi)[:, :, None] * mdp.probability
     close(drawn, expected.ravel())

@@ -7,8 +7,9 @@ from pgbench.estimators import estimators
 from pgbench.exact import TooLarge, evaluate, moments
 from pgbench.exact import moments as by_name
 from pgbench.exact.enumeration import enumerated_moments, trajectories
+from pgbench.exact.expectation import expectation, expected_weights
 from pgbench.exact.horizon import truncated_gradient
-from pgbench.exact.moments import expectation, expected_weights, table_moments
+from pgbench.exact.moments import table_moments
 from pgbench.kernels import reference
 from pgbench.policies import make_policy
 from pgbench.problems import FiniteMDP, make_problem
@@ -62,7 +63,7 @@ def test_expected_weights_are_the_listed_ones(truth, horizon, tables, close):
     flat = [t.ravel() for t in (tables.sigma, tables.kappa, tables.beta, tables.delta)]
     expected = sum(
         p * reference.weights(*flat, tables.total, pairs, slots)
-        for p, pairs, slots in trajectories(truth, horizon)
+        for p, pairs, slots in trajectories(tables.process, horizon)
     )
     close(expected_weights(truth, tables, horizon).ravel(), expected)
 

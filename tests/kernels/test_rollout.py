@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from pgbench.estimators import estimators
 from pgbench.exact import evaluate
 from pgbench.exact.horizon import truncated_visitation
 from pgbench.kernels import reference
@@ -70,15 +69,9 @@ def test_trajectories_end_where_they_must(problem, truth):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16, 20])
-def test_weights_are_those_of_the_reference(truth, tables, batch_size):
-    """One trajectory bit for bit, sums of several to rounding; all estimators at once."""
-    tables = [
-        tables,
-        *(
-            e.make(truth, **{k: 0.7 for k, p in e.parameters.items() if p.required})
-            for e in estimators().values()
-        ),
-    ]
+def test_weights_are_those_of_the_reference(truth, tables, batch_size, on_policy):
+    """One trajectory bit for bit, sums of several to rounding; many estimators at once."""
+    tables = [tables, *on_policy(truth)]
     replicates, horizon, first = 19, 9, 32
     weights = np.zeros((replicates, len(tables), truth.pi.size))
     steps = np.zeros(replicates, np.int64)
