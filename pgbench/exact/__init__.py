@@ -9,6 +9,7 @@ from pgbench.exact.moments import (
     moments,
 )
 from pgbench.exact.optimum import Optimum, optimal_value
+from pgbench.exact.trajectory import log_probability
 from pgbench.exact.values import Truth, evaluate
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "TooLarge",
     "Truth",
     "evaluate",
+    "log_probability",
     "moments",
     "optimal_value",
 ]

@@ -74,8 +74,9 @@ class Resolvent:
     @cached_property
     def inverse_norm(self) -> float:
         """Upper bound on ‖(I - M)⁻¹‖_∞; for M = γP the longest discounted time to absorption."""
-        if self.row_sums.max(initial=0.0) < 1:
-            return float(1 / (1 - self.row_sums.max(initial=0.0)))
+        largest = float(self.row_sums.max(initial=0.0))
+        if largest < 1 - 1e-6:  # closer to 1 the difference may be rounding
+            return 1 / (1 - largest)
         if self.row_sums.min() >= 1:
             raise Diverges(_DIVERGES)
         if self.signed:

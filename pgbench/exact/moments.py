@@ -171,7 +171,7 @@ def moments_size(truth: Truth, tables: Tables, horizon: int | None) -> Size:
     n, S, A, H = process.pi.shape[0], truth.v.size, truth.pi.shape[1], horizon or 1
     F, blocks = _orders(tables)
     constant = np.unique(tables.kappa[~process.mdp.terminal]).size == 1
-    matrices = 2 * (F if constant and horizon else blocks) + F
+    matrices = 2 * (F if constant and horizon else blocks) + F + 6
     products = blocks if constant else blocks * (F + 2) / 3
     return Size(
         base.memory_bytes + 8 * n * S * matrices,
@@ -195,13 +195,13 @@ def _columns_size(truth: Truth, tables: Tables, horizon: int | None, columns: in
 
 
 def _vectors_size(tables: Tables, horizon: int | None) -> Size:
-    """What the moments of X and the adjoint take."""
+    """What the moments of X, the adjoint, and the mean's limit take."""
     n, A = tables.process.pi.shape
     F, _ = _orders(tables)
     H = horizon or 1
     memory, operations = 32.0 * H * F * n * A, float(H * F * _entries(tables))
-    if horizon is None and n <= DENSE_LIMIT:
-        memory, operations = memory + 8 * F * n**2, operations + F * n**3 / 3
+    if n <= DENSE_LIMIT:
+        memory, operations = memory + 8 * (F + 4) * n**2, operations + F * n**3 / 3
     return Size(memory, operations)
 
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pytest
 
 from pgbench.estimators import estimators
 from pgbench.estimators.estimator import noisy_critic
@@ -43,6 +42,13 @@ class Path:
         T, errors = len(self.r), self.td_errors()
         return np.array([(self.gamma * lam) ** np.arange(T - t) @ errors[t:] for t in range(T)])
 
+    def per_decision(self, exploration):
+        """Σ_{m≥t} γ^(m-t) r_m Π_{i≤m} w_i (Precup, Sutton & Singh 2000), w = π/((1-ε)π + ε/A)."""
+        pi, T = self.truth.pi[self.s, self.a], len(self.r)
+        w = pi / ((1 - exploration) * pi + exploration / self.truth.mdp.n_actions)
+        weighed = self.gamma ** np.arange(T) * self.r * np.cumprod(w)
+        return weighed[::-1].cumsum()[::-1] / self.gamma ** np.arange(T)
+
     def baseline(self, value):
         return self.truth.objective if value == "objective" else value
 
@@ -55,8 +61,16 @@ DEFINITIONS = {
     "advantage_oracle": lambda x: x.truth.q[x.s, x.a] - x.truth.v[x.s],
     "td": lambda x, critic_noise=0.0: x.td_errors(),
     "gae": lambda x, lam, critic_noise=0.0: x.gae(lam),
+    "importance_sampling": lambda x, exploration=0.5: x.per_decision(exploration),
 }
 """What multiplies γ^t ψ_t, or ψ_t in the total shape, as functions of a trajectory."""
+
+VISITATION = {
+    "visitation_q": lambda truth, s, a, rewards: truth.q[s, a],
+    "visitation_advantage": lambda truth, s, a, rewards: truth.q[s, a] - truth.v[s],
+    "visitation_mc": lambda truth, s, a, rewards: rewards.sum(),
+}
+"""What multiplies ψ/(1-γ) at the one scored pair, the rewards being those from there on."""
 
 
 def coefficients(truth, name, given, pairs, slots):
@@ -77,16 +91,35 @@ def coefficients(truth, name, given, pairs, slots):
     return discounts * DEFINITIONS[name](path, **given)
 
 
-def test_weights_are_those_of_the_definition(truth, horizon, variant):
-    if variant.name not in DEFINITIONS:
-        pytest.skip(f"{variant.name} has no definition written out here")
+def test_weights_are_those_of_the_definition(truth, listed_steps, variant):
     tables = variant.tables(truth)
+    expected_of = scored_once if variant.simulates_its_horizon else weights_by_definition
     flat = [t.ravel() for t in (tables.sigma, tables.kappa, tables.beta, tables.delta)]
-    for _, pairs, slots in list(trajectories(truth, horizon))[::7]:
-        expected = np.zeros(truth.pi.size)
-        np.add.at(expected, pairs, coefficients(truth, variant.name, variant.given, pairs, slots))
+    for _, pairs, slots in list(trajectories(tables.process, listed_steps))[::7]:
         found = reference.weights(*flat, tables.total, pairs, slots)
+        found = found.reshape(tables.process.pi.shape)[tables.process.scored].ravel()
+        expected = expected_of(truth, variant, tables.process, pairs, slots)
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11 * np.abs(expected).max())
+
+
+def weights_by_definition(truth, variant, process, pairs, slots):
+    """W (S·A,) of a trajectory of the problem."""
+    expected = np.zeros(truth.pi.size)
+    np.add.at(expected, pairs, coefficients(truth, variant.name, variant.given, pairs, slots))
+    return expected
+
+
+def scored_once(truth, variant, process, pairs, slots):
+    """W (S·A,) of a trajectory with a random horizon."""
+    S, A = truth.pi.shape
+    expected = np.zeros(S * A)
+    for t, pair in enumerate(pairs):
+        s, a = divmod(pair, A)
+        if S <= s < 2 * S:
+            rewards = process.mdp.reward.ravel()[slots[t:]]
+            value = VISITATION[variant.name](truth, s - S, a, rewards)
+            expected[pair - S * A] = value / (1 - truth.mdp.gamma)
+    return expected
 
 
 def test_critic_is_wrong_by_the_stated_amount(truth):

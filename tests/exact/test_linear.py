@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 from pgbench.exact import SolveError, linear
-from pgbench.exact.linear import Resolvent
+from pgbench.exact.linear import Diverges, Resolvent
 
 
 def stochastic(n, seed, density=0.2):
@@ -115,3 +115,41 @@ def test_no_equations_have_the_empty_solution():
     x, bound = Resolvent(sparse.csr_array((0, 0))).solve(np.zeros(0))
     assert x.size == 0
     assert bound == 0
+
+
+def test_rows_that_sum_to_one_but_for_rounding_are_not_taken_for_discounted(close):
+    """A bound of 1/(1-r) with r = 1 - 1e-16 would refuse what is solved to the last digit."""
+    P = sparse.csr_array(np.array([[0.0, 1 - 2**-53, 0.0], [0.5, 0.0, 0.5 - 2**-54], [0.3, 0, 0]]))
+    system = Resolvent(P)
+    x, bound = system.solve(np.ones(3))
+    close(x, np.linalg.solve(np.eye(3) - P.toarray(), np.ones(3)), 1e-14)
+    assert system.inverse_norm < 10
+    assert bound < 1e-11
+
+
+@pytest.mark.parametrize("limit", [1500, 0], ids=["dense", "sparse"])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_many_right_hand_sides_are_solved_as_each(limit, transposed, monkeypatch, close):
+    monkeypatch.setattr(linear, "DENSE_LIMIT", limit)
+    system = Resolvent(0.9 * stochastic(30, seed=13))
+    B = np.random.default_rng(14).standard_normal((30, 4)) * [1.0, 1e-9, 1e9, 0.0]
+    X, _ = system.solve(B, transposed)
+    for x, b in zip(X.T, B.T, strict=True):
+        close(x, system.solve(b, transposed)[0], 1e-10)
+
+
+def growing(scale):
+    """A matrix whose rows sum to more than one, of spectral radius ``scale``."""
+    return sparse.csr_array(np.array([[0.0, 4.0], [0.25, 0.0]]) * scale)
+
+
+@pytest.mark.parametrize("limit", [1500, 0], ids=["dense", "sparse"])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_rows_may_sum_to_more_than_one(limit, sign, monkeypatch, close):
+    monkeypatch.setattr(linear, "DENSE_LIMIT", limit)
+    M = sign * growing(0.9)
+    x, bound = Resolvent(M).solve(np.ones(2))
+    close(x, np.linalg.solve(np.eye(2) - M.toarray(), np.ones(2)), 1e-13)
+    assert bound < 1e-11
+    with pytest.raises(Diverges, match="not finite"):
+        Resolvent(sign * growing(1.1)).solve(np.ones(2))

@@ -1,18 +1,23 @@
 """Exact moments: closed forms, long horizons, refusals; the estimators' contract enumerates."""
 
+import tracemalloc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from pgbench.estimators import estimators
-from pgbench.exact import TooLarge, evaluate, moments
+from pgbench.exact import NoFiniteVariance, Size, TooLarge, evaluate, moments
 from pgbench.exact import moments as by_name
 from pgbench.exact.enumeration import enumerated_moments, trajectories
 from pgbench.exact.expectation import expectation, expected_weights
 from pgbench.exact.horizon import truncated_gradient
-from pgbench.exact.moments import table_moments
+from pgbench.exact.linear import Diverges
+from pgbench.exact.moments import directional_variance, moments_size, table_moments
 from pgbench.kernels import reference
-from pgbench.policies import make_policy
+from pgbench.policies import NotApplicable, make_policy
 from pgbench.problems import FiniteMDP, make_problem
+from pgbench.sampling import sample_gradients
 
 
 def two_armed(p_pay):
@@ -104,11 +109,222 @@ def test_moments_scale_with_the_rewards(variant):
         np.testing.assert_allclose(scaled, plain, rtol=0, atol=1e-12 * np.abs(plain).max())
 
 
-def test_too_large_is_said_with_its_size():
-    mdp = make_problem("garnet", n_states=2000)
+def shrunk(tables):
+    """The same tables with decays below 0.9 in size, so that every infinite sum converges."""
+    return replace(tables, kappa=0.9 * np.tanh(tables.kappa), delta=0.9 * np.tanh(tables.delta))
+
+
+def units(truth):
+    """One direction per coordinate."""
+    return np.eye(truth.gradient.size)
+
+
+def same(actual, expected, mean, rtol=1e-12):
+    """Variances agree relative to the largest second moment, out of which they are taken."""
+    atol = rtol * (expected + mean**2).max()
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=atol)
+
+
+def test_coordinates_followed_one_by_one_agree_with_returns_to_states(truth, horizon, tables):
+    """A tabular policy's variance by its returns, and by its coordinates as directions."""
+    exact = table_moments(truth, tables, horizon)
+    same(directional_variance(truth, tables, horizon, units(truth)), exact.variance, exact.mean)
+
+
+def endless(truth, tables):
+    """Whether a total return would be summed over a task that never ends."""
+    return tables.total and not truth.mdp.terminal.any()
+
+
+def test_infinite_horizon_is_the_limit_of_finite_ones(truth, tables):
+    tables = shrunk(tables)
+    long = table_moments(truth, tables, 1500)
+    if endless(truth, tables):
+        with pytest.raises(NoFiniteVariance, match="a total return has no finite limit"):
+            table_moments(truth, tables, None)
+        return
+    exact = table_moments(truth, tables, None)
+    np.testing.assert_allclose(exact.mean, long.mean, rtol=0, atol=1e-12 * np.abs(long.mean).max())
+    same(exact.variance, long.variance, long.mean)
+    same(directional_variance(truth, tables, None, units(truth)), long.variance, long.mean)
+
+
+@pytest.mark.parametrize("kind", ["softmax", "loglinear"])
+def test_variance_of_a_total_return_grows_with_the_horizon_where_nothing_ends(kind):
+    """In the long run by the same amount per step (theory: linear growth)."""
+    mdp = make_problem("random", n_states=4, gamma=0.8)
+    policy = make_policy(kind, mdp)
+    theta = policy.initial(seed=1)
+    traces = [moments(mdp, policy, theta, "reinforce", horizon=H).trace for H in (200, 300, 400)]
+    steps = np.diff(traces)
+    assert steps[0] > 0
+    assert steps[1] == pytest.approx(steps[0], rel=1e-9)
+    with pytest.raises(NoFiniteVariance, match="give a finite horizon"):
+        moments(mdp, policy, theta, "reinforce")
+
+
+def test_ratios_that_are_too_large_have_no_finite_variance():
+    """γ²w² averages to more than one per step under a uniform behaviour policy."""
+    mdp = make_problem("random", n_states=3, gamma=0.95)
     policy = make_policy("softmax", mdp)
-    with pytest.raises(TooLarge, match=r"exact moments need 3\.\d GiB, more than 1 GiB"):
-        moments(mdp, policy, policy.initial(), "reinforce", horizon=3)
+    theta = policy.initial(seed=0, scale=3.0)
+    grows = [
+        moments(mdp, policy, theta, "importance_sampling", exploration=1.0, horizon=H).trace
+        for H in (100, 200)
+    ]
+    assert grows[1] > 100 * grows[0]
+    with pytest.raises(NoFiniteVariance, match="this estimator has no finite limit"):
+        moments(mdp, policy, theta, "importance_sampling", exploration=1.0)
+
+
+@pytest.mark.parametrize("kind", ["softmax"])
+def test_truncation_bias_is_what_a_longer_horizon_removes(truth, variant, close):
+    tables, steps = variant.tables(truth), 5
+    exact = table_moments(truth, tables, steps)
+    close(exact.bias, exact.mean - truth.gradient)
+    close(exact.truncation_bias + exact.remaining_bias, exact.bias)
+    if "discount" in variant.causes and not truth.mdp.terminal.any():
+        with pytest.raises(Diverges):
+            expectation(truth, tables)
+        expected = evaluate(truth.mdp, truth.policy, truth.theta, steps).gradient - truth.gradient
+        close(exact.truncation_bias, expected)
+    else:
+        close(exact.mean - exact.truncation_bias, expectation(truth, tables, 1000), 1e-9)
+    if not {"critic", "discount"} & {*variant.causes}:
+        size = np.abs(truth.gradient).max()
+        assert np.abs(exact.remaining_bias).max() < 1e-10 * size
+        assert np.abs(exact.truncation_bias).max() > 1e-3 * size
+
+
+def test_visitation_estimators_have_the_moments_of_the_lecture(truth, close):
+    """E[ĝ²] = E_ρ[E[X²|s,a] ψ²]/(1-γ)², X = Q, A, or the sum of a geometric stretch of rewards.
+
+    E[X²] = E[r²] + 2γ E[r X'] + γ E[X'²], with X' from the next state on.
+    """
+    mdp, gamma = truth.mdp, truth.mdp.gamma
+    if gamma == 1:
+        with pytest.raises(NotApplicable, match="gamma is 1"):
+            estimators()["visitation_q"].make(truth)
+        return
+    stretch = np.zeros(truth.pi.shape)
+    for _ in range(4000):
+        v, v2 = (truth.pi * truth.q).sum(axis=1), (truth.pi * stretch).sum(axis=1)
+        after = mdp.reward**2 + 2 * gamma * mdp.reward * v[mdp.successor]
+        stretch = mdp.mean(after + gamma * v2[mdp.successor]) * ~mdp.terminal[:, None]
+    rho_pi = (1 - gamma) * truth.visitation[:, None] * truth.pi
+    psi = truth.policy.scores(truth.theta)
+    squares = {
+        "visitation_q": truth.q**2,
+        "visitation_advantage": truth.advantage**2,
+        "visitation_mc": stretch,
+    }
+    for name, square in squares.items():
+        exact = table_moments(truth, estimators()[name].make(truth), None)
+        close(exact.mean, truth.gradient, 1e-11)
+        second = np.einsum("sa,sak->k", rho_pi * square, psi**2) / (1 - gamma) ** 2
+        same(exact.variance, second - truth.gradient**2, truth.gradient, 1e-10)
+        assert not exact.truncation_bias.any()
+
+
+CALIBRATED = [
+    ("garnet", {"n_states": 20, "gamma": 0.9}, 60),
+    ("garnet", {"n_states": 60, "gamma": 0.8, "seed": 3}, 30),
+    ("gymnasium", {"id": "FrozenLake-v1", "gamma": 0.95}, 80),
+    ("corridor", {}, 60),
+    ("chain", {"length": 3}, 20),
+]
+NAMES = ("reinforce", "reward_to_go", "baseline_value", "td", "advantage_oracle", "visitation_mc")
+
+
+@pytest.mark.parametrize(("name", "given", "steps"), CALIBRATED, ids=lambda x: str(x))
+def test_simulation_agrees_in_standard_errors(name, given, steps, kind):
+    """Mean along the gradient and trace of the variance of 4000 estimates; bound: 4.5 of them."""
+    mdp = make_problem(name, **given)
+    policy = make_policy(kind, mdp)
+    truth = evaluate(mdp, policy, policy.initial(seed=2, scale=0.5))
+    for estimator in NAMES[: 5 if mdp.gamma == 1 else None]:
+        arguments = (mdp, policy, truth.theta, estimator)
+        exact = moments(*arguments, horizon=steps)
+        sample = sample_gradients(*arguments, horizon=steps, replicates=4000, seed=7)
+        assert np.abs(in_standard_errors(truth, exact, sample)).max() < 4.5, estimator
+
+
+@pytest.mark.parametrize(("name", "given", "steps"), CALIBRATED[:2], ids=str)
+@pytest.mark.parametrize(("one", "other"), [(0, 1), (1, 2), (2, 3), (4, 5)])
+def test_moments_of_another_estimator_fail_the_same_check(name, given, steps, one, other):
+    mdp = make_problem(name, **given)
+    policy = make_policy("softmax", mdp)
+    truth = evaluate(mdp, policy, policy.initial(seed=2, scale=0.5))
+    exact = moments(mdp, policy, truth.theta, NAMES[one], horizon=steps)
+    sample = sample_gradients(
+        mdp, policy, truth.theta, NAMES[other], horizon=steps, replicates=4000, seed=7
+    )
+    assert np.abs(in_standard_errors(truth, exact, sample)).max() > 8
+
+
+def in_standard_errors(truth, exact, sample):
+    """z of the mean along ∇J, by the exact variance, and of the mean squared deviation."""
+    R = len(sample)
+    along = (sample - exact.mean) @ truth.gradient
+    direction = along.mean() / along.std() * np.sqrt(R)
+    squares = ((sample - exact.mean) ** 2).sum(axis=1)
+    return np.array([direction, (squares.mean() - exact.trace) / squares.std() * np.sqrt(R)])
+
+
+def test_trace_and_map_by_state(truth, horizon, tables, close):
+    exact = table_moments(truth, tables, horizon)
+    assert exact.trace == pytest.approx(exact.variance.sum())
+    S, A = truth.pi.shape
+    if exact.variance.size == S * A:
+        close(exact.by_state(S), exact.variance.reshape(S, A).sum(axis=1))
+        assert exact.by_state(S)[truth.mdp.terminal].sum() == 0
+    else:
+        with pytest.raises(ValueError, match="do not belong to"):
+            exact.by_state(10**6)
+
+
+@pytest.mark.parametrize("estimator", ["reinforce", "gae", "visitation_mc"])
+@pytest.mark.parametrize("steps", [30, None])
+@pytest.mark.parametrize("kind", ["softmax", "loglinear"])
+def test_memory_is_known_beforehand(estimator, steps, kind):
+    """What is allocated at most stays below what was said, and is of its order."""
+    mdp = make_problem("garnet", n_states=300, gamma=0.9)
+    policy = make_policy(kind, mdp)
+    truth = evaluate(mdp, policy, policy.initial(seed=0))
+    given = {"lam": 0.9} if estimator == "gae" else {}
+    tables = estimators()[estimator].make(truth, **given)
+    if estimator == "reinforce":
+        steps = 30
+    size = moments_size(truth, tables, steps)
+    tracemalloc.start()
+    table_moments(truth, tables, steps, threads=1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < size.memory_bytes + 40 * tables.sigma.nbytes
+    assert size.operations > 0
+
+
+def test_too_large_is_said_with_its_size():
+    mdp = make_problem("garnet", n_states=300)
+    policy = make_policy("softmax", mdp)
+    arguments = (mdp, policy, policy.initial(), "reward_to_go")
+    small = Size(memory_bytes=1e9, operations=1e6)
+    message = r"too large for exact moments: .* GiB and \d\.\de\+\d+ operations, more than the"
+    with pytest.raises(TooLarge, match=message):
+        moments(*arguments, horizon=30, limit=small)
+    with pytest.raises(TooLarge, match=message):
+        moments(*arguments, limit=Size(memory_bytes=1e3, operations=1e20))
+    assert moments(*arguments, horizon=30).trace > 0
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_do_not_change_a_byte_of_exact_moments(threads):
+    mdp = make_problem("garnet", n_states=200)
+    policy = make_policy("softmax", mdp)
+    arguments = (mdp, policy, policy.initial(), "gae")
+    expected = moments(*arguments, lam=0.9, horizon=20).variance
+    found = moments(*arguments, lam=0.9, horizon=20, threads=threads).variance
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_horizon_must_be_positive():
