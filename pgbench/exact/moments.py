@@ -165,16 +165,18 @@ def table_moments(
 def moments_size(truth: Truth, tables: Tables, horizon: int | None) -> Size:
     """What the exact moments of an estimator take, known before they are begun."""
     process = tables.process
-    if process.once or truth.policy.local_scores(truth.theta) is None:
+    if truth.policy.local_scores(truth.theta) is None:
         return _columns_size(truth, tables, horizon, truth.gradient.size)
     base = _vectors_size(tables, horizon)
     n, S, A, H = process.pi.shape[0], truth.v.size, truth.pi.shape[1], horizon or 1
     F, blocks = _orders(tables)
+    if process.once:
+        return Size(base.memory_bytes + 16 * H * F * S * A, base.operations)
     constant = np.unique(tables.kappa[~process.mdp.terminal]).size == 1
     matrices = 2 * (F if constant and horizon else blocks) + F + 6
     products = blocks if constant else blocks * (F + 2) / 3
     return Size(
-        base.memory_bytes + 8 * n * S * matrices,
+        base.memory_bytes + 8 * n * S * matrices + 16 * H * F * S * A,
         base.operations
         + S * _column_operations(tables, horizon, products)
         + S * A**2 * H**2 / 2 * blocks,
@@ -199,7 +201,8 @@ def _vectors_size(tables: Tables, horizon: int | None) -> Size:
     n, A = tables.process.pi.shape
     F, _ = _orders(tables)
     H = horizon or 1
-    memory, operations = 32.0 * H * F * n * A, float(H * F * _entries(tables))
+    memory = 8.0 * n * (H * (F if tables.total else 1) + 6 * F * A) + 100 * _entries(tables)
+    operations = float(H * F * _entries(tables))
     if n <= DENSE_LIMIT:
         memory, operations = memory + 8 * (F + 4) * n**2, operations + F * n**3 / 3
     return Size(memory, operations)
@@ -350,24 +353,22 @@ def _returning(
     W_t is the weight of step t. Their sum over the later b of a state is the quadratic form of the
     second moment of every parameter that belongs to the state.
     """
-    A = recursion.n_actions
-    S = recursion.scored.size
-    crossed = np.zeros((S, A, A))
-    history = list(recursion.history(horizon))
-    diagonal = recursion.at_scored(sum((alpha * m).sum(axis=0) for alpha, m in history))
+    F, S, A, H = recursion.order, recursion.scored.size, recursion.n_actions, horizon or 1
+    diagonal, crossed = np.zeros((S, A)), np.zeros((S, A, A))
+    pi = recursion.at_scored(recursion.pi)
+    alphas, sources = np.empty((F, S, A, H)), np.empty((F, S, H, A))
+    for h, (alpha, m) in enumerate(recursion.history(horizon)):
+        diagonal += recursion.at_scored((alpha * m).sum(axis=0))
+        alphas[..., h], sources[:, :, h] = recursion.at_scored(alpha), recursion.at_scored(m) * pi
     if recursion.once:
         return diagonal, crossed
-    pi = recursion.at_scored(recursion.pi)
-    alphas = np.stack([recursion.at_scored(alpha) for alpha, _ in history], axis=-1)
-    sources = np.stack([recursion.at_scored(m) * pi for _, m in history], axis=-2)
     # alphas (F, S, A, H) and sources (F, S, H, A): alphas[..., h-1] meets sources[..., h-1-j, :]
     # after j steps, h steps to go at the first visit.
 
     def follow(group: slice, paths: Iterable[Returns]) -> None:
         for j, path in enumerate(paths):
             for (i, k), weight in path.items():
-                last = len(history) - 1 - j if horizon else 1
-                first = 1 + j if horizon else 0
+                first, last = (0, 1) if horizon is None else (1 + j, H - 1 - j)
                 product = alphas[i, group, :, first:] @ sources[k, group, :last]
                 crossed[group] += weight[:, :, None] * product
 

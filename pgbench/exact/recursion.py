@@ -22,7 +22,6 @@ with P_i(s' | s, a) = Σ over the slots that lead to s' of p σ^i. Terminal stat
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from itertools import pairwise
 from math import comb
 
 import numpy as np
@@ -95,11 +94,11 @@ class Recursion:
         if horizon is None:
             yield self.limit
             return
-        adjoints = self._adjoints(horizon)
+        arrivals = self._arrivals(horizon)
         x, x2 = np.zeros((2, self.n))
-        for alpha in adjoints[::-1]:
+        for t in reversed(range(horizon)):
             pairs = self._returns(x, x2)
-            yield alpha, self._sources(*pairs)
+            yield self._adjoint(t, arrivals[t]), self._sources(*pairs)
             x, x2 = map(self.to_states, pairs)
 
     @cached_property
@@ -247,31 +246,32 @@ class Recursion:
             return np.stack([self.live, x, x2])
         return np.stack([x - self.beta, x2 - self.beta * x])
 
-    def _start(self) -> FloatArray:
-        """α_0 (F, N)."""
-        weight = np.repeat(self.mu0, self.n_actions) * self.pi
-        if self.total:
-            return weight * np.stack([self.beta**2, -2 * self.beta, np.ones_like(self.beta)])
-        return weight * np.stack([-self.beta, np.ones_like(self.beta)])
+    def _arrivals(self, horizon: int) -> FloatArray:
+        """What arrives in each state at t = 0, ..., H - 1: E[D_t²; s] (H, 1, n), or Lᵀα (H, F, n).
 
-    def _adjoints(self, horizon: int) -> FloatArray:
-        """α_t (H, F, N) for t = 0, ..., H - 1."""
-        alpha = np.empty((horizon, self.order, self.pi.size))
-        alpha[0] = self._start()
-        if self.total:
-            for before, after in pairwise(alpha):
-                after[:] = self._arriving(self._lowered(before))
-            return alpha
+        States instead of pairs, because all of it is kept; that of step 0 in total is not used.
+        """
+        arrivals = np.zeros((horizon, self.order if self.total else 1, self.n))
+        arrivals[0] = self.mu0
         forward = self.carry.T.tocsr()
-        u = self.mu0
-        for after in alpha[1:]:
-            u = forward @ u
-            after[:] = self._squared_weight(u)
-        return alpha
+        for t in range(1, horizon):
+            if self.total:
+                arrivals[t] = self._lowered(self._adjoint(t - 1, arrivals[t - 1]))
+            else:
+                arrivals[t, 0] = forward @ arrivals[t - 1, 0]
+        return arrivals
 
-    def _squared_weight(self, u: FloatArray) -> FloatArray:
-        """α of the per-step shape from E[D_t²; s] (n,)."""
-        return self._arriving(np.stack([u, u])) * np.stack([-self.beta, np.ones_like(self.beta)])
+    def _adjoint(self, t: int, arrived: FloatArray) -> FloatArray:
+        """α_t (F, N)."""
+        if not self.total:
+            u = self._arriving(arrived)
+            return np.concatenate([-self.beta * u, u])
+        return self._start() if t == 0 else self._arriving(arrived)
+
+    def _start(self) -> FloatArray:
+        """α_0 (F, N) of the total shape."""
+        weight = np.repeat(self.mu0, self.n_actions) * self.pi
+        return weight * np.stack([self.beta**2, -2 * self.beta, np.ones_like(self.beta)])
 
     def _arriving(self, states: FloatArray) -> FloatArray:
         return np.repeat(states, self.n_actions, axis=1) * self.pi * self.live
@@ -292,7 +292,7 @@ class Recursion:
     def _summed_adjoint(self) -> FloatArray:
         if not self.total:
             u, _ = Resolvent(self.carry).solve(self.mu0, transposed=True)
-            return self._squared_weight(u)
+            return self._adjoint(0, u[None])
         first = self._start()
         right = self._lowered(first)
         arrived = np.zeros_like(right)
