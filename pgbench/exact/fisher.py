@@ -3,9 +3,17 @@
     F(θ) = E_{s~ρ} E_{a~π} [ψ ψᵀ],   ρ = (1-γ) d  (for γ = 1, where ρ vanishes, d itself)
     natural gradient = F†∇J, the solution of least norm  (Kakade 2001; Bagnell & Schneider 2003)
 
-F is singular for softmax policies: adding a constant to the logits of a state changes nothing. The
-least-norm solution has no component along such directions. Up to ``DENSE_LIMIT`` parameters F†
-comes from the singular values of √(ρπ) ψ, which does not square the condition number; beyond, from
+F is singular for most policies, and the least-norm solution has no component along its null space:
+
+    tabular softmax   one direction per visited state: constants added to its logits
+    direct            one per visited state: constants added to its row, which leave the simplex
+    both              every parameter of a state that is not visited, where ρ = 0
+    loglinear         features that are the same for all actions, or dependent
+    neural            the like, and units that are saturated or switched off in every state
+
+Where every parameter belongs to one state, F has one block per state, and each is solved on its
+own, at any number of states. Else F† comes from the singular values of √(ρπ) ψ, which does not
+square the condition number, as long as its shorter side is at most ``DENSE_LIMIT``; beyond, from
 conjugate gradients on F-vector products, which never form F.
 """
 
@@ -20,6 +28,8 @@ from pgbench.policies import Policy
 FloatArray = NDArray[np.float64]
 
 DENSE_LIMIT = 1000
+DENSE_ENTRIES = 2**26
+"""Largest (S·A, d) table of scores that is decomposed: 512 MiB."""
 
 
 def matrix(policy: Policy, theta: FloatArray, state_weights: FloatArray) -> FloatArray:
@@ -48,9 +58,11 @@ def solve(
     """
     if not g.any():
         return np.zeros_like(g)
-    x = (_solve_dense if g.size <= DENSE_LIMIT else _solve_iteratively)(
-        policy, theta, state_weights, g
-    )
+    pairs = state_weights.size * policy.shape[1]
+    dense = min(pairs, g.size) <= DENSE_LIMIT and pairs * g.size <= DENSE_ENTRIES
+    x = _solve_blocks(policy, theta, state_weights, g)
+    if x is None:
+        x = (_solve_dense if dense else _solve_iteratively)(policy, theta, state_weights, g)
     residual = np.linalg.norm(product(policy, theta, state_weights, x) - g) / np.linalg.norm(g)
     if not residual <= 1e-8:
         raise SolveError(
@@ -62,6 +74,27 @@ def solve(
 def _weighted_scores(policy: Policy, theta: FloatArray, state_weights: FloatArray) -> FloatArray:
     weights = np.sqrt(state_weights[:, None] * policy.probabilities(theta))
     return (weights[:, :, None] * policy.scores(theta)).reshape(-1, policy.n_parameters)
+
+
+def _solve_blocks(
+    policy: Policy, theta: FloatArray, state_weights: FloatArray, g: FloatArray
+) -> FloatArray | None:
+    """F† g state by state in O(S·A³) time, or None for policies whose states share parameters."""
+    local = policy.local_scores(theta)
+    if local is None:
+        return None
+    # Dividing the weight of a state out first keeps it from having a say in the rank.
+    seen = state_weights > 0
+    weights = np.where(seen, state_weights, 1.0)[:, None]
+    right = np.where(seen[:, None], g.reshape(len(seen), -1) / weights, 0.0)
+    x = policy.local_solve(theta, right)
+    if x is None:
+        X = np.sqrt(policy.probabilities(theta))[:, :, None] * local
+        _, singular, Vt = np.linalg.svd(X, full_matrices=False)
+        cut = singular[:, :1] * max(X.shape[1:]) * np.finfo(float).eps
+        inverse = np.divide(1, singular**2, out=np.zeros_like(singular), where=singular > cut)
+        x = np.einsum("sik,si->sk", Vt, inverse * np.einsum("sik,sk->si", Vt, right))
+    return x.ravel()
 
 
 def _solve_dense(
