@@ -12,9 +12,11 @@ F is singular for most policies, and the least-norm solution has no component al
     neural            the like, and units that are saturated or switched off in every state
 
 Where every parameter belongs to one state, F has one block per state, and each is solved on its
-own, at any number of states. Else F† comes from the singular values of √(ρπ) ψ, which does not
-square the condition number, as long as its shorter side is at most ``DENSE_LIMIT``; beyond, from
-conjugate gradients on F-vector products, which never form F.
+own, at any number of states: tabular softmax and direct in closed form, to the last digits however
+small π is, others from the singular values of √π ψ(s,·), in O(S·A³) time. For policies whose states
+share parameters F† comes from the singular values of √(ρπ) ψ, which does not square the condition
+number, if its shorter side is at most ``DENSE_LIMIT``; beyond, from conjugate gradients on F-vector
+products, which never form F.
 """
 
 import numpy as np
@@ -58,12 +60,15 @@ def solve(
     """
     if not g.any():
         return np.zeros_like(g)
-    pairs = state_weights.size * policy.shape[1]
-    dense = min(pairs, g.size) <= DENSE_LIMIT and pairs * g.size <= DENSE_ENTRIES
-    x = _solve_blocks(policy, theta, state_weights, g)
-    if x is None:
+    local = policy.local_scores(theta)
+    if local is not None:
+        x, outside = _solve_by_state(policy, theta, local, state_weights, g)
+    else:
+        n_pairs = state_weights.size * policy.shape[1]
+        dense = min(n_pairs, g.size) <= DENSE_LIMIT and n_pairs * g.size <= DENSE_ENTRIES
         x = (_solve_dense if dense else _solve_iteratively)(policy, theta, state_weights, g)
-    residual = np.linalg.norm(product(policy, theta, state_weights, x) - g) / np.linalg.norm(g)
+        outside = product(policy, theta, state_weights, x) - g
+    residual = np.linalg.norm(outside) / np.linalg.norm(g)
     if not residual <= 1e-8:
         raise SolveError(
             f"the natural gradient has relative residual {residual:.1e}, more than 1e-8"
@@ -76,25 +81,36 @@ def _weighted_scores(policy: Policy, theta: FloatArray, state_weights: FloatArra
     return (weights[:, :, None] * policy.scores(theta)).reshape(-1, policy.n_parameters)
 
 
-def _solve_blocks(
-    policy: Policy, theta: FloatArray, state_weights: FloatArray, g: FloatArray
-) -> FloatArray | None:
-    """F† g state by state in O(S·A³) time, or None for policies whose states share parameters."""
-    local = policy.local_scores(theta)
-    if local is None:
-        return None
-    # Dividing the weight of a state out first keeps it from having a say in the rank.
-    seen = state_weights > 0
+def _solve_by_state(
+    policy: Policy,
+    theta: FloatArray,
+    local: FloatArray,
+    state_weights: FloatArray,
+    g: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """F† g and a measure of what of g is outside the range of F, 0 if nothing is."""
+    rows, seen = g.reshape(state_weights.size, -1), state_weights > 0
+    # The weight of a state is divided out, so that it has no say in the rank of the block.
     weights = np.where(seen, state_weights, 1.0)[:, None]
-    right = np.where(seen[:, None], g.reshape(len(seen), -1) / weights, 0.0)
+    right = np.where(seen[:, None], rows / weights, 0.0)
     x = policy.local_solve(theta, right)
     if x is None:
-        X = np.sqrt(policy.probabilities(theta))[:, :, None] * local
-        _, singular, Vt = np.linalg.svd(X, full_matrices=False)
-        cut = singular[:, :1] * max(X.shape[1:]) * np.finfo(float).eps
-        inverse = np.divide(1, singular**2, out=np.zeros_like(singular), where=singular > cut)
-        x = np.einsum("sik,si->sk", Vt, inverse * np.einsum("sik,sk->si", Vt, right))
-    return x.ravel()
+        x = _solve_blocks(policy, theta, local, right)
+        return x.ravel(), product(policy, theta, state_weights, x.ravel()) - g
+    # Near the boundary of the simplex F times a rounded x is not g, so ask for the range itself.
+    outside = np.where(seen, rows.sum(axis=1), np.linalg.norm(rows, axis=1))
+    return np.where(seen[:, None], x, 0.0).ravel(), outside
+
+
+def _solve_blocks(
+    policy: Policy, theta: FloatArray, local: FloatArray, right: FloatArray
+) -> FloatArray:
+    X = np.sqrt(policy.probabilities(theta))[:, :, None] * local
+    _, singular, Vt = np.linalg.svd(X, full_matrices=False)
+    cut = singular[:, :1] * max(X.shape[1:]) * np.finfo(float).eps
+    inverse = np.divide(1, singular**2, out=np.zeros_like(singular), where=singular > cut)
+    solution: FloatArray = np.einsum("sik,si->sk", Vt, inverse * np.einsum("sik,sk->si", Vt, right))
+    return solution
 
 
 def _solve_dense(

@@ -59,6 +59,20 @@ class Direct(Policy):
         A = self.n_actions
         return self._inverse(theta)[:, :, None] * (np.eye(A) - 1 / A)
 
+    def local_solve(self, theta: FloatArray, g: FloatArray) -> FloatArray:
+        """π(g + c), shape (S, A), with c such that rows sum to zero.
+
+        F_s = T diag(1/π) T, where T takes off the mean. On the boundary c makes g + c zero at
+        actions with π = 0, where a gradient is constant, and these share what the sum lacks.
+        """
+        pi = self.probabilities(theta)
+        never = self._inverse(theta) == 0
+        n_never = never.sum(axis=1, keepdims=True)
+        shares = np.where(n_never > 0, never / np.maximum(n_never, 1), pi)
+        x = np.where(never, 0.0, pi * (g - (shares * g).sum(axis=1, keepdims=True)))
+        lacking = -x.sum(axis=1, keepdims=True) / np.maximum(n_never, 1)
+        return np.where(never, lacking, x)
+
     def initial(self, seed: int = 0, init: str = "normal", scale: float = 1.0) -> FloatArray:
         """A starting θ (d,): the softmax of ``scale`` times standard normals, or of zeros."""
         return softmax(super().initial(seed, init, scale).reshape(self.shape)).ravel()

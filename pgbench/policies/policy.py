@@ -79,7 +79,8 @@ class Policy(ABC):
     def local_solve(self, theta: FloatArray, g: FloatArray) -> FloatArray | None:
         """F_s† g_s of each state (S, k), where it has a closed form, else None.
 
-        F_s = E_{a~π(s,·)}[ψ ψᵀ] in the parameters of state s alone, and g (S, k) in its range.
+        F_s = E_{a~π(s,·)}[ψ ψᵀ] in the parameters of state s alone. Rows of g (S, k) are in its
+        range and, in every closed form here, sum to zero.
         """
         return None
 
