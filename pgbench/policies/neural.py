@@ -24,7 +24,7 @@ class Neural(Policy):
 
     θ holds W_1 (row by row), b_1, W_2, b_2 and so on. The pull-back is back-propagation of
     W - π Σ_a W (Rumelhart, Hinton & Williams 1986). Constants added to the logits of a state change
-    nothing, so some directions of θ are always null; so are all of a saturated unit.
+    nothing, so some directions of θ are always null, such as the last bias of a network for pairs.
 
     Parameters
     ----------
