@@ -42,13 +42,14 @@ def quadratic(truth: "Truth", delta: Any) -> float:
 
 
 def _divergences(p: FloatArray, q: FloatArray) -> FloatArray:
-    """KL(p ‖ q) of each row, shape (S,), as Σ_a p (u - log(1 + u)) with u = q/p - 1.
+    """KL(p ‖ q) of each row, shape (S,), as Σ_a [q - p - p log(q/p)].
 
-    No term is negative, so none cancel, and a small divergence keeps its digits: the terms
-    p log(p/q) are of first order in q - p, their sum is of second. Where p = 0 a term is q.
+    No term is negative, so none cancel. Where q is near p a term is p (u - log(1 + u)) with
+    u = (q - p)/p, which keeps the digits of a small divergence: p log(p/q) is of first order in u.
     """
-    taken = p > 0
-    u = np.divide(q - p, p, out=np.zeros_like(p), where=taken)
-    with np.errstate(divide="ignore"):  # log 0, where support is lost
-        terms = np.where(taken, p * (u - np.log1p(u)), q)
+    with np.errstate(all="ignore"):  # log 0, where support is lost, and what is not selected
+        u = (q - p) / p
+        near = p * (u - np.log1p(u))
+        far = (q - p) - p * (np.log(q) - np.log(p))
+    terms = np.where(p > 0, np.where(np.abs(u) < 0.5, near, far), q)
     return np.asarray(terms.sum(axis=1))
