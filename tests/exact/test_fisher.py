@@ -177,7 +177,7 @@ def test_iterations_give_the_advantage(close, monkeypatch):
     close(truth.natural_gradient(), (A - A.mean(axis=1, keepdims=True)).ravel(), 1e-8)
 
 
-def test_iterations_on_a_large_network_leave_a_small_residual(close):
+def test_iterations_on_a_large_network_solve_without_null_component(close):
     """More than 1000 parameters and 1000 pairs, so that neither side is decomposed by default."""
     mdp = make_problem("garnet", n_states=252, gamma=0.9)
     policy = make_policy("neural", mdp, hidden=4)
@@ -187,8 +187,8 @@ def test_iterations_on_a_large_network_leave_a_small_residual(close):
     x = truth.natural_gradient()
     moved = fisher.product(policy, truth.theta, truth.state_weights, x)
     close(moved, truth.gradient, 1e-8)
-    dense = fisher._solve_dense(policy, truth.theta, truth.state_weights, truth.gradient)
-    close(x, dense, 1e-5)
+    # The last four parameters are biases of the logits; equal ones change nothing.
+    assert abs(x[-4:].sum()) < 1e-10 * np.abs(x).max()
 
 
 def test_one_null_direction_per_state_of_tabular_softmax():
