@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from numbers import Integral
 from typing import Annotated
 
@@ -96,7 +97,7 @@ class Neural(Policy):
     @property
     def n_parameters(self) -> int:
         """Number of weights and biases d."""
-        return sum((n + 1) * m for n, m in zip(self.widths, self.widths[1:], strict=False))
+        return sum((n + 1) * m for n, m in pairwise(self.widths))
 
     def probabilities(self, theta: FloatArray) -> FloatArray:
         """π(s, a), shape (S, A)."""
@@ -164,7 +165,7 @@ class Neural(Policy):
     def _layers(self, theta: FloatArray) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Views (W_l, b_l) of θ, layer by layer."""
         begin = 0
-        for n, m in zip(self.widths, self.widths[1:], strict=False):
+        for n, m in pairwise(self.widths):
             middle, end = begin + n * m, begin + (n + 1) * m
             yield theta[begin:middle].reshape(n, m), theta[middle:end]
             begin = end

@@ -1,5 +1,7 @@
 """Neural softmax: what its networks are, where θ starts, and how large they may be."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ PROBLEM = make_problem("random", n_states=5, n_actions=3)
 def forward(x, theta, widths, f):
     """Outputs of a network for one input vector, layer by layer, unit by unit."""
     theta, h = list(theta), list(x)
-    for layer, (n, m) in enumerate(zip(widths, widths[1:], strict=False)):
+    for layer, (n, m) in enumerate(pairwise(widths)):
         W = [[theta.pop(0) for _ in range(m)] for _ in range(n)]
         b = [theta.pop(0) for _ in range(m)]
         z = [sum(h[i] * W[i][j] for i in range(n)) + b[j] for j in range(m)]
