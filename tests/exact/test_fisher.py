@@ -191,6 +191,18 @@ def test_iterations_on_a_large_network_solve_without_null_component(close):
     assert abs(x[-4:].sum()) < 1e-10 * np.abs(x).max()
 
 
+def test_few_pairs_are_decomposed_however_many_parameters_there_are(close, monkeypatch):
+    mdp = make_problem("random", n_states=4, n_actions=3)
+    policy = make_policy("neural", mdp)
+    truth = evaluate(mdp, policy, policy.initial(seed=1))
+    assert policy.n_parameters > fisher.DENSE_LIMIT
+    monkeypatch.setattr(fisher, "DENSE_ENTRIES", 0)
+    iterated = truth.natural_gradient()
+    monkeypatch.undo()
+    monkeypatch.setattr(fisher, "cg", None)
+    close(truth.natural_gradient(), iterated, 1e-6)
+
+
 def test_one_null_direction_per_state_of_tabular_softmax():
     mdp = make_problem("random", n_states=4, n_actions=3)
     truth = evaluate(mdp, Softmax(4, 3), Softmax(4, 3).initial(seed=1))
