@@ -139,7 +139,7 @@ class Parameter:
         if not re.fullmatch(self.pattern.expression, value):
             raise ParameterError(f"{value!r} is not of the form needed, must be {self.allowed}")
         # One value has one spelling, whether a file quotes its digits or not.
-        return int(value) if int in self.types and value.isdigit() else value
+        return int(self._in_range(int(value))) if int in self.types and value.isdigit() else value
 
     def schema(self) -> dict[str, Any]:
         """JSON schema of one value."""

@@ -123,6 +123,7 @@ def test_allowed_values_are_taken(name, value, taken):
         ("widths", "3x"),
         ("widths", ""),
         ("widths", 0),
+        ("widths", "0"),
         ("widths", 1.5),
     ],
 )

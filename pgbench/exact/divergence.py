@@ -20,8 +20,8 @@ FloatArray = NDArray[np.float64]
 def expected_kl(truth: "Truth", theta: Any) -> float:
     """Σ_s ρ(s) KL(π(s,·) ‖ π_θ(s,·)), from the policy of ``truth`` to that of ``theta`` (d,).
 
-    Infinite where θ never takes an action that is taken in a visited state, be it that its
-    probability is too small for floating point. Raises ValueError if θ does not fit.
+    Infinite where π_θ gives probability 0 to an action that is taken in a visited state; a
+    probability that underflows is 0. Raises ValueError if θ does not fit.
     """
     policy = truth.policy
     seen = truth.state_weights > 0

@@ -105,6 +105,7 @@ def _solve_by_state(
 def _solve_blocks(
     policy: Policy, theta: FloatArray, local: FloatArray, right: FloatArray
 ) -> FloatArray:
+    """F_s† of each row; rounding grows with the ratio of the largest to the least probability."""
     X = np.sqrt(policy.probabilities(theta))[:, :, None] * local
     _, singular, Vt = np.linalg.svd(X, full_matrices=False)
     cut = singular[:, :1] * max(X.shape[1:]) * np.finfo(float).eps
