@@ -40,7 +40,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class Pattern:
-    """The form of a string parameter: a regular expression, and what it allows in words."""
+    """The form of a string parameter: a regular expression, and what it allows in words.
+
+    Where the parameter may also be an integer, digits that match are read as one, so the
+    expression must keep to the integer's range.
+    """
 
     expression: str
     words: str
@@ -139,7 +143,7 @@ class Parameter:
         if not re.fullmatch(self.pattern.expression, value):
             raise ParameterError(f"{value!r} is not of the form needed, must be {self.allowed}")
         # One value has one spelling, whether a file quotes its digits or not.
-        return int(self._in_range(int(value))) if int in self.types and value.isdigit() else value
+        return int(value) if int in self.types and value.isdigit() else value
 
     def schema(self) -> dict[str, Any]:
         """JSON schema of one value."""

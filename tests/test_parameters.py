@@ -30,7 +30,9 @@ def maker(
     loud: bool = False,
     options: dict[str, Any] | None = None,
     path: str = "",
-    widths: Annotated[int | str, Range(1), Pattern(r"\d+(x\d+)*", "widths such as 3x2")] = "3x2",
+    widths: Annotated[
+        int | str, Range(1), Pattern(r"[1-9](x[1-9])*", "widths such as 3x2")
+    ] = "3x2",
     added: Annotated[int, Later()] = 4,
 ):
     """Declare one parameter of every type."""
