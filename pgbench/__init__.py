@@ -9,8 +9,10 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Direct": "policies",
     "FiniteMDP": "problems",
     "LogLinear": "policies",
+    "Neural": "policies",
     "Softmax": "policies",
     "make_policy": "policies",
     "make_problem": "problems",

@@ -77,6 +77,7 @@ INSTANCES = Parameter("instances", (int,), 1, Range(1, 10_000), None, "draws of 
 class Chosen:
     """A problem, policy or estimator by name, with the value of every parameter.
 
+    A parameter marked ``Later`` has a value here only if it is not the default.
     ``instance`` counts the draws of a random problem family; it is 0 for everything else.
     ``content`` stands for what a problem depends on beside its values, such as a file's bytes.
     """
@@ -396,6 +397,11 @@ class _Reader:
                 if drawn:
                     bound["seed"] = seed + instance
                 name = label(record.name, parameters, bound)
+                bound = {
+                    key: value
+                    for key, value in bound.items()
+                    if not (parameters[key].later and value == parameters[key].default)
+                }
                 content = record.content(bound) if isinstance(record, Family) else ""
                 choices.append(Chosen(record.name, bound, name, instance, content))
         return choices

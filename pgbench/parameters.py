@@ -8,6 +8,7 @@ listing on the command line.
 
 import difflib
 import inspect
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -38,6 +39,27 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Pattern:
+    """The form of a string parameter: a regular expression, and what it allows in words.
+
+    Where the parameter may also be an integer, digits that match are read as one, so the
+    expression must keep to the integer's range.
+    """
+
+    expression: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Later:
+    """Marks a parameter that its maker got after others had named results.
+
+    At its default it is left out of what identifies a choice, so that streams, θ and keys of
+    choices that never heard of it stay what they were.
+    """
+
+
+@dataclass(frozen=True)
 class Parameter:
     """One named argument of a maker: its types, default, bounds and meaning."""
 
@@ -47,6 +69,8 @@ class Parameter:
     range: Range
     choice: Choice | None
     meaning: str
+    pattern: Pattern | None = None
+    later: bool = False
 
     @property
     def required(self) -> bool:
@@ -68,6 +92,8 @@ class Parameter:
                 elif high is not None:
                     noun += f" ≤ {high:g}"
                 words.append(noun)
+            elif kind is str and self.pattern:
+                words.append(self.pattern.words)
             elif kind is str:
                 words.append(
                     "one of " + ", ".join(self.choice.options) if self.choice else "a string"
@@ -90,7 +116,7 @@ class Parameter:
             if kind is float and isinstance(value, Real) and not isinstance(value, bool):
                 return float(self._in_range(value))
             if kind is str and isinstance(value, str):
-                return self._in_choice(value)
+                return self._in_pattern(self._in_choice(value))
             if kind is dict and isinstance(value, Mapping):
                 return dict(value)
         raise ParameterError(f"{value!r} is not allowed here, must be {self.allowed}")
@@ -111,6 +137,14 @@ class Parameter:
         hint = did_you_mean(value, self.choice.options)
         raise ParameterError(f"{value!r} is unknown{hint}, must be {self.allowed}")
 
+    def _in_pattern(self, value: str) -> Any:
+        if self.pattern is None:
+            return value
+        if not re.fullmatch(self.pattern.expression, value):
+            raise ParameterError(f"{value!r} is not of the form needed, must be {self.allowed}")
+        # One value has one spelling, whether a file quotes its digits or not.
+        return int(value) if int in self.types and value.isdigit() else value
+
     def schema(self) -> dict[str, Any]:
         """JSON schema of one value."""
         options: list[dict[str, Any]] = []
@@ -124,6 +158,8 @@ class Parameter:
                     entry["maximum"] = self.range.maximum
             if kind is str and self.choice:
                 entry["enum"] = list(self.choice.options)
+            if kind is str and self.pattern:
+                entry["pattern"] = f"^({self.pattern.expression})$"
             options.append(entry)
         if self.default is None:
             options.append({"type": "null"})
@@ -156,6 +192,8 @@ def _parameter(name: str, hint: Any, default: Any) -> Parameter:
         range=next((e for e in extras if isinstance(e, Range)), Range()),
         choice=next((e for e in extras if isinstance(e, Choice)), None),
         meaning=next((e for e in extras if isinstance(e, str)), ""),
+        pattern=next((e for e in extras if isinstance(e, Pattern)), None),
+        later=any(isinstance(e, Later) for e in extras),
     )
 
 

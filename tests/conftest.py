@@ -16,7 +16,7 @@ from pgbench.estimators import Tables, estimators
 from pgbench.exact import Truth, evaluate
 from pgbench.exact.enumeration import Listed, enumerated_moments
 from pgbench.parameters import Parameter, label
-from pgbench.policies import kinds, make_policy
+from pgbench.policies import Policy, kinds, make_policy
 from pgbench.problems import FiniteMDP, families, make_problem
 
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=60)
@@ -60,6 +60,9 @@ TINY: dict[str, tuple[Callable[[], FiniteMDP], int]] = {
     "corridor": (corridor, 7),
 }
 """Problems whose trajectories of that many steps can all be listed."""
+
+SMALL: dict[str, dict[str, Any]] = {"neural": {"hidden": 3}}
+"""Parameters that keep a kind of policy small."""
 
 
 @dataclass(frozen=True)
@@ -141,11 +144,22 @@ def on_policy_fixture() -> Callable[[Truth], list[Tables]]:
     return on_policy
 
 
+def make_kind(kind: str, mdp: FiniteMDP) -> Policy:
+    """A small policy of a kind."""
+    return make_policy(kind, mdp, **SMALL.get(kind, {}))
+
+
+@pytest.fixture(name="make_kind", scope="session")
+def make_kind_fixture() -> Callable[..., Policy]:
+    """A function that makes a small policy of a kind by name."""
+    return make_kind
+
+
 @cache
 def tiny_truth(problem: str, kind: str) -> Truth:
     """Exact quantities of a tiny problem at a random θ."""
     mdp = TINY[problem][0]()
-    policy = make_policy(kind, mdp)
+    policy = make_kind(kind, mdp)
     return evaluate(mdp, policy, policy.initial(seed=3, scale=0.5))
 
 
@@ -229,12 +243,36 @@ def makes_sense(callspec: Any) -> bool:
     return not (variant.simulates_its_horizon and TINY[given["problem"]][0]().gamma == 1)
 
 
-def differentiate(f: Callable[[np.ndarray], Any], x: np.ndarray, step: float = 2e-3) -> np.ndarray:
-    """∂f/∂x_k along the last axis, by central differences of fourth order in ``step``."""
+def tangents(policy: Policy, theta: np.ndarray) -> tuple[np.ndarray, float]:
+    """Tangent parts (d, d) of the unit vectors, and how far θ may go along each, both ways.
+
+    That is 1, or on the simplex the least probability, which must not become negative.
+    """
+    units = np.eye(policy.n_parameters)
+    directions = policy.tangent(units)
+    return directions, 1.0 if np.array_equal(directions, units) else float(theta.min())
+
+
+@pytest.fixture(name="tangents", scope="session")
+def tangents_fixture() -> Callable[..., tuple[np.ndarray, float]]:
+    """Directions in which θ may move, and how far."""
+    return tangents
+
+
+def differentiate(
+    f: Callable[[np.ndarray], Any],
+    x: np.ndarray,
+    step: float = 2e-3,
+    policy: Policy | None = None,
+) -> np.ndarray:
+    """∂f/∂x_k along the last axis, by central differences of fourth order in ``step``.
+
+    With a policy whose θ is constrained, along the tangent part of each unit vector.
+    """
+    directions, reach = (np.eye(x.size), 1.0) if policy is None else tangents(policy, x)
+    step *= reach
     columns = []
-    for k in range(x.size):
-        h = np.zeros(x.size)
-        h[k] = step
+    for h in step * directions:
         near = np.asarray(f(x + h)) - np.asarray(f(x - h))
         far = np.asarray(f(x + 2 * h)) - np.asarray(f(x - 2 * h))
         columns.append((8 * near - far) / (12 * step))

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from pgbench.estimators import estimators
 from pgbench.parameters import (
     Choice,
+    Later,
     ParameterError,
+    Pattern,
     Range,
     bind,
     did_you_mean,
@@ -28,6 +30,10 @@ def maker(
     loud: bool = False,
     options: dict[str, Any] | None = None,
     path: str = "",
+    widths: Annotated[
+        int | str, Range(1), Pattern(r"[1-9](x[1-9])*", "widths such as 3x2")
+    ] = "3x2",
+    added: Annotated[int, Later()] = 4,
 ):
     """Declare one parameter of every type."""
 
@@ -41,14 +47,16 @@ RECORDS = {
 
 
 def test_signature_is_read():
-    assert list(DECLARED) == ["n_states", "noise", "rule", "loud", "options", "path"]
+    names = ["n_states", "noise", "rule", "loud", "options", "path", "widths", "added"]
+    assert list(DECLARED) == names
     assert DECLARED["n_states"].required
     assert DECLARED["n_states"].meaning == "number of states"
     assert not DECLARED["noise"].required
     assert DECLARED["noise"].default == 0.5
     assert DECLARED["rule"].types == (float, str)
     assert DECLARED["options"].types == (dict,)
-    assert parameters_of(maker, skip=4).keys() == {"options", "path"}
+    assert [name for name, parameter in DECLARED.items() if parameter.later] == ["added"]
+    assert parameters_of(maker, skip=6).keys() == {"widths", "added"}
 
 
 @pytest.mark.parametrize(
@@ -60,6 +68,7 @@ def test_signature_is_read():
         ("loud", "true or false"),
         ("options", "a mapping"),
         ("path", "a string"),
+        ("widths", "an integer ≥ 1 or widths such as 3x2"),
     ],
 )
 def test_what_is_allowed_is_said_in_words(name, words):
@@ -68,6 +77,7 @@ def test_what_is_allowed_is_said_in_words(name, words):
 
 def test_defaults_are_filled_in():
     expected = {"noise": 0.5, "rule": "auto", "loud": False, "options": None, "path": ""}
+    expected |= {"widths": "3x2", "added": 4}
     assert bind("m", DECLARED, {"n_states": 3}) == {"n_states": 3, **expected}
 
 
@@ -80,6 +90,9 @@ def test_defaults_are_filled_in():
         ("rule", "fixed", "fixed"),
         ("loud", True, True),
         ("options", {"a": 1}, {"a": 1}),
+        ("widths", "4x5", "4x5"),
+        ("widths", 4, 4),
+        ("widths", "4", 4),
     ],
 )
 def test_allowed_values_are_taken(name, value, taken):
@@ -109,6 +122,11 @@ def test_allowed_values_are_taken(name, value, taken):
         ("loud", "true"),
         ("options", ["a"]),
         ("path", 3),
+        ("widths", "3x"),
+        ("widths", ""),
+        ("widths", 0),
+        ("widths", "0"),
+        ("widths", 1.5),
     ],
 )
 def test_wrong_values_are_refused_with_name_value_and_words(name, value):
@@ -161,7 +179,7 @@ def accepted(name, value):
         st.booleans(),
         st.integers(-3, 12),
         st.floats(-2, 12).filter(lambda x: not x.is_integer()),
-        st.sampled_from(["auto", "fixed", "other", ""]),
+        st.sampled_from(["auto", "fixed", "other", "", "3x2", "x3", "12"]),
         st.just({}),
         st.none(),
         st.just([]),

@@ -52,6 +52,18 @@ def test_streams_are_shared_by_estimators_and_differ_between_settings():
     assert seeded["corridor × softmax"] == streams["corridor × softmax"]
 
 
+def test_later_parameters_leave_streams_as_they_were():
+    """A log-linear policy that says nothing of tiles is identified as before there were any."""
+    entries = "[loglinear, {policy: loglinear, n_tiles: 5}]"
+    grid = parse_grid(GRID.replace("[softmax, loglinear]", entries))
+    plain, tiled = (policy.values for policy in grid.policies)
+    assert plain == {"features": "auto", "n_features": 8, "seed": 0}
+    assert tiled == {**plain, "n_tiles": 5}
+    spelt_out = GRID.replace("loglinear]", "{policy: loglinear, n_tiles: 4, degree: 2}]")
+    assert keys(spelt_out).keys() == keys(GRID).keys()
+    assert keys(spelt_out) == keys(GRID)
+
+
 def test_theta_depends_on_the_seed():
     first = settings(parse_grid(GRID))[0].prepare().truth.theta
     again = settings(parse_grid(GRID))[0].prepare().truth.theta

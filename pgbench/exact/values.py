@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from pgbench.exact import fisher
+from pgbench.exact import divergence, fisher
 from pgbench.exact.horizon import advantages, finite_horizon
 from pgbench.exact.linear import Resolvent
 from pgbench.parameters import check_counts
@@ -78,15 +78,23 @@ class Truth:
 
     def fisher(self) -> FloatArray:
         """Fisher information F (d, d); see ``pgbench.exact.fisher``."""
-        return fisher.matrix(self.policy, self.theta, self._state_weights)
+        return fisher.matrix(self.policy, self.theta, self.state_weights)
 
     def natural_gradient(self) -> FloatArray:
         """F†∇J (d,), the pseudo-inverse solution; see ``pgbench.exact.fisher``."""
-        return fisher.solve(self.policy, self.theta, self._state_weights, self.gradient)
+        return fisher.solve(self.policy, self.theta, self.state_weights, self.gradient)
+
+    def kl(self, theta: Any) -> float:
+        """E_{s~ρ} KL(π(s,·) ‖ π_θ(s,·)) to another θ (d,); see ``pgbench.exact.divergence``."""
+        return divergence.expected_kl(self, theta)
+
+    def kl_expansion(self, delta: Any) -> float:
+        """½ δᵀF δ, the divergence of a small step δ (d,); see ``pgbench.exact.divergence``."""
+        return divergence.quadratic(self, delta)
 
     @property
-    def _state_weights(self) -> FloatArray:
-        """ρ = (1-γ) d, or d itself for γ = 1, where ρ would vanish."""
+    def state_weights(self) -> FloatArray:
+        """Weights of states in F and divergences, (S,): ρ = (1-γ) d, or d itself for γ = 1."""
         gamma = self.mdp.gamma
         return self.visitation * (1 - gamma if gamma < 1 else 1.0)
 

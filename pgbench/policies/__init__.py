@@ -2,13 +2,25 @@
 
 from typing import Any
 
+from pgbench.policies.direct import Direct
 from pgbench.policies.loglinear import LogLinear
+from pgbench.policies.neural import Neural
 from pgbench.policies.policy import NotApplicable, Policy, PolicyKind
 from pgbench.policies.softmax import Softmax
 from pgbench.problems import FiniteMDP
 from pgbench.registry import discover, find
 
-__all__ = ["LogLinear", "NotApplicable", "Policy", "PolicyKind", "Softmax", "kinds", "make_policy"]
+__all__ = [
+    "Direct",
+    "LogLinear",
+    "Neural",
+    "NotApplicable",
+    "Policy",
+    "PolicyKind",
+    "Softmax",
+    "kinds",
+    "make_policy",
+]
 
 
 def kinds() -> dict[str, PolicyKind]:

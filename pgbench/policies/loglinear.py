@@ -5,7 +5,8 @@ from typing import Annotated
 
 import numpy as np
 
-from pgbench.parameters import Choice, Range
+from pgbench.parameters import Choice, Later, Range
+from pgbench.policies.features import coordinates, crossed, polynomial, tiles
 from pgbench.policies.policy import FloatArray, NotApplicable, Policy, PolicyKind, centre, softmax
 from pgbench.problems import FiniteMDP
 
@@ -50,6 +51,11 @@ class LogLinear(Policy):
         flat = centred.reshape(*weights.shape[:-2], -1)
         return flat @ self.features.reshape(-1, self.n_parameters)
 
+    def scores(self, theta: FloatArray) -> FloatArray:
+        """φ(s,a) - Σ_b π(s,b) φ(s,b), shape (S, A, d)."""
+        mean = np.einsum("sa,sak->sk", self.probabilities(theta), self.features)
+        return self.features - mean[:, None]
+
     def push_forward(self, theta: FloatArray, direction: FloatArray) -> FloatArray:
         """φ·v less its mean under π, shape (S, A)."""
         v = self.features @ direction
@@ -59,15 +65,28 @@ class LogLinear(Policy):
 def log_linear(
     mdp: FiniteMDP,
     features: Annotated[
-        str, Choice(("auto", "own", "random")), "auto is the problem's own features if it has any"
+        str,
+        Choice(("auto", "own", "random", "tiles", "polynomial")),
+        "auto is the problem's own features if it has any, else random",
     ] = "auto",
     n_features: Annotated[int, Range(1), "number d of random features"] = 8,
     seed: Annotated[int, Range(0), "seed of random features"] = 0,
+    n_tiles: Annotated[int, Range(1, 10_000), Later(), "tiles per coordinate"] = 4,
+    n_tilings: Annotated[
+        int, Range(1, 1000), Later(), "displaced tilings; one aggregates states"
+    ] = 1,
+    degree: Annotated[int, Range(0, 100), Later(), "total degree of polynomials"] = 2,
 ) -> Policy:
-    """Log-linear softmax over the problem's own or over random features.
+    """Log-linear softmax over own, random, tile or polynomial features.
 
-    Random features are N(0, 1/d), so that φ·θ has variance 1 for standard normal θ.
+    Random features are N(0, 1/d), so that φ·θ has variance 1 for standard normal θ. Tiles and
+    polynomials are functions of the problem's coordinates, or of the state's number where it has
+    none, with a copy for each action.
     """
+    if features == "tiles":
+        return LogLinear(crossed(tiles(coordinates(mdp), n_tiles, n_tilings), mdp.n_actions))
+    if features == "polynomial":
+        return LogLinear(crossed(polynomial(coordinates(mdp), degree), mdp.n_actions))
     if features != "random" and mdp.features is not None:
         return LogLinear(mdp.features)
     if features == "own":

@@ -64,15 +64,37 @@ class Policy(ABC):
             raise ValueError(f"theta[{bad[0]}] is {array[bad[0]]}, must be finite")
         return array
 
+    def tangent(self, direction: FloatArray) -> FloatArray:
+        """The part of directions (..., d) along which θ may move: all, unless θ is constrained."""
+        return direction
+
     def local_scores(self, theta: FloatArray) -> FloatArray | None:
-        """None."""
+        """ψ(s, a) with respect to the parameters of state s alone, shape (S, A, k), or None.
+
+        Only for policies whose every parameter belongs to one state, so that θ reads as (S, k) and
+        ψ(s, a) is zero outside row s; None for all others.
+        """
+        return None
+
+    def local_solve(self, theta: FloatArray, g: FloatArray) -> FloatArray | None:
+        """F_s† g_s of each state (S, k), where it has a closed form, else None.
+
+        F_s = E_{a~π(s,·)}[ψ ψᵀ] in the parameters of state s alone. Rows of g (S, k) are in its
+        range and, in every closed form here, sum to zero.
+        """
         return None
 
     def scores(self, theta: FloatArray) -> FloatArray:
         """ψ(s, a) = ∇_θ log π(s, a) as a table (S, A, d); S·A·d numbers, for small problems."""
         S, A = self.shape
-        tables = np.eye(S * A).reshape(S * A, S, A)
-        return self.pull_back(theta, tables).reshape(S, A, self.n_parameters)
+        local = self.local_scores(theta)
+        if local is None:
+            tables = np.eye(S * A).reshape(S * A, S, A)
+            return self.pull_back(theta, tables).reshape(S, A, self.n_parameters)
+        table = np.zeros((S, A, S, local.shape[2]))
+        states = np.arange(S)
+        table[states, :, states] = local
+        return table.reshape(S, A, self.n_parameters)
 
 
 class NotApplicable(ValueError):

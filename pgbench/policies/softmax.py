@@ -43,8 +43,27 @@ class Softmax(Policy):
         return v - (self.probabilities(theta) * v).sum(axis=1, keepdims=True)
 
     def local_scores(self, theta: FloatArray) -> FloatArray:
-        """1[a=b] - π(s,b)."""
-        return np.eye(self.n_actions) - self.probabilities(theta)[:, None, :]
+        """1[a=b] - π(s,b), shape (S, A, A).
+
+        1 - π(s,a) is added up from the other actions: it keeps its digits where π(s,a) is near 1.
+        """
+        pi = self.probabilities(theta)
+        unequal = ~np.eye(self.n_actions, dtype=bool)
+        others = np.where(unequal, pi[:, None, :], 0.0)
+        return np.where(unequal, -others, others.sum(axis=2, keepdims=True))
+
+    def local_solve(self, theta: FloatArray, g: FloatArray) -> FloatArray:
+        """g/π less its mean over actions, shape (S, A): no digits are lost where π is small.
+
+        F_s = diag(π) - ππᵀ has the constants as null space, and with them every action whose
+        probability is 0 in floating point, which the mean leaves out.
+        """
+        pi = self.probabilities(theta)
+        taken = pi >= np.finfo(np.float64).tiny
+        ratio = np.divide(g, pi, out=np.zeros_like(pi), where=taken)
+        return np.where(
+            taken, ratio - ratio.sum(axis=1, keepdims=True) / taken.sum(axis=1, keepdims=True), 0.0
+        )
 
 
 def tabular_softmax(mdp: FiniteMDP) -> Policy:

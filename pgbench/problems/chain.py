@@ -38,6 +38,7 @@ def chain(
         reward=reward,
         mu0=mu0,
         gamma=length / (length + 1) if gamma == "auto" else float(gamma),
+        coordinates=states[:, None].astype(float),
     )
 
 

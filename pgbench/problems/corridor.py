@@ -35,6 +35,7 @@ def corridor(
         gamma=gamma,
         terminal=np.arange(S) == length,
         features=np.broadcast_to(np.eye(2), (S, 2, 2)),
+        coordinates=np.arange(S, dtype=float)[:, None],
     )
 
 

@@ -50,6 +50,9 @@ class FiniteMDP:
         (S,) bool, default none. Rows of terminal states are replaced by a self-loop that pays 0.
     features
         Optional (S, A, d) float64, the problem's own features for linear function classes.
+    coordinates
+        Optional (S, c) float64, where each state lies, such as row and column, for function classes
+        that generalise over neighbours. Part of the digest where given, as features are.
     name
         Label in messages and results.
 
@@ -66,6 +69,7 @@ class FiniteMDP:
     gamma: float
     terminal: NDArray[np.bool_] = None  # type: ignore[assignment]  # never None once built
     features: FloatArray | None = None
+    coordinates: FloatArray | None = None
     name: str = "mdp"
 
     def __post_init__(self) -> None:
@@ -109,6 +113,10 @@ class FiniteMDP:
             values["features"] = features = _floats("features", self.features, 3)
             if features.shape[:2] != (S, A):
                 raise ProblemError(f"features has shape {features.shape}, must be ({S}, {A}, d)")
+        if self.coordinates is not None:
+            values["coordinates"] = places = _floats("coordinates", self.coordinates, 2)
+            if len(places) != S or places.shape[1] < 1:
+                raise ProblemError(f"coordinates has shape {places.shape}, must be ({S}, c)")
         for name, value in values.items():
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)
@@ -125,6 +133,7 @@ class FiniteMDP:
         gamma: float,
         terminal: ArrayLike | None = None,
         features: ArrayLike | None = None,
+        coordinates: ArrayLike | None = None,
         name: str = "mdp",
     ) -> Self:
         """An MDP from dense arrays.
@@ -143,6 +152,8 @@ class FiniteMDP:
             (S,) bool, default none.
         features
             Optional (S, A, d) float64.
+        coordinates
+            Optional (S, c) float64.
         name
             Label in messages and results.
 
@@ -181,6 +192,7 @@ class FiniteMDP:
             gamma=gamma,
             terminal=None if terminal is None else np.asarray(terminal),  # type: ignore[arg-type]
             features=None if features is None else np.asarray(features),
+            coordinates=None if coordinates is None else np.asarray(coordinates),
             name=name,
         )
 
@@ -188,7 +200,8 @@ class FiniteMDP:
     def from_npz(cls, path: str | Path, gamma: float | None = None) -> Self:
         """An MDP from an ``.npz`` file with P, r, mu0 or successor, probability, reward, mu0.
 
-        The file may also hold ``gamma``, ``terminal`` and ``features``; ``gamma`` given here wins.
+        The file may also hold ``gamma``, ``terminal``, ``features`` and ``coordinates``; ``gamma``
+        given here wins.
         """
         try:
             # Opened here, because np.load leaves a file open if it cannot make sense of it.
@@ -205,7 +218,7 @@ class FiniteMDP:
         needed = (
             ("P", "r", "mu0") if "P" in arrays else ("successor", "probability", "reward", "mu0")
         )
-        allowed = {*needed, "terminal", "features"}
+        allowed = {*needed, "terminal", *_OPTIONAL}
         missing, extra = sorted(set(needed) - arrays.keys()), sorted(arrays.keys() - allowed)
         if missing or extra:
             raise ProblemError(f"{path}: missing {missing}, unknown {extra}; needs {list(needed)}")
@@ -216,8 +229,9 @@ class FiniteMDP:
     def to_npz(self, path: str | Path) -> None:
         """Write the record so that ``from_npz`` reads the same MDP back."""
         arrays: dict[str, Any] = {key: getattr(self, key) for key in _ARRAYS}
-        if self.features is not None:
-            arrays["features"] = self.features
+        for key in _OPTIONAL:
+            if getattr(self, key) is not None:
+                arrays[key] = getattr(self, key)
         np.savez_compressed(path, gamma=np.float64(self.gamma), **arrays)
 
     @property
@@ -263,6 +277,9 @@ class FiniteMDP:
             state.update(np.ascontiguousarray(getattr(self, name)).tobytes())
         if self.features is not None:
             state.update(self.features.tobytes())
+        if self.coordinates is not None:
+            # The name tells coordinates from features of the same bytes.
+            state.update(b"coordinates" + self.coordinates.tobytes())
         return state.hexdigest()
 
     def mean(self, table: FloatArray) -> FloatArray:
@@ -300,6 +317,7 @@ class FiniteMDP:
 
 
 _ARRAYS = ("successor", "probability", "reward", "mu0", "terminal")
+_OPTIONAL = ("features", "coordinates")
 
 
 def merge_slots(

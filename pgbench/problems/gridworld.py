@@ -24,7 +24,7 @@ def gridworld(
 
     A move into a wall or over the edge stays. The top row and the right column are kept free, so
     the goal is always reachable. Cells cut off from the start are not states. The pit, absent for
-    size < 4, lies at (size//2, size//2). Goal and pit are terminal.
+    size < 4, lies at (size//2, size//2). Goal and pit are terminal. Coordinates: row, column.
     """
     rng = np.random.default_rng(seed)
     cells = np.arange(size * size)
@@ -61,6 +61,7 @@ def gridworld(
         mu0=mu0,
         gamma=gamma,
         terminal=stops[keep],
+        coordinates=np.stack([row[keep], column[keep]], axis=1),
     )
 
 

@@ -20,7 +20,8 @@ def gymnasium(
 
     A state entered with ``done`` becomes terminal. If an episode can also enter such a state
     without ``done``, transitions with ``done`` go to one added terminal state instead. Time limits
-    are not part of the problem.
+    are not part of the problem. Coordinates are those that the environment itself tells: row and
+    column of FrozenLake and CliffWalking, and Taxi's decoded state.
     """
     try:
         import gymnasium as gym
@@ -43,6 +44,7 @@ def gymnasium(
         )
 
     S, A = len(table), len(table[0])
+    places = _coordinates(environment, S)
     flat = [
         (s, a, float(p), int(successor), float(reward), bool(done))
         for s in range(S)
@@ -69,7 +71,29 @@ def gymnasium(
         mu0=np.append(np.asarray(start, float), np.zeros(n - S)),
         gamma=gamma,
         terminal=terminal,
+        coordinates=None if places is None else np.concatenate([places, _centre(places, n - S)]),
     )
+
+
+def _coordinates(environment: Any, S: int) -> NDArray[np.float64] | None:
+    """What the environment itself says of its states, shape (S, c): ``decode``, or a grid's size.
+
+    ``decode`` gives Taxi's row, column, passenger and destination; ``shape`` or ``nrow`` and
+    ``ncol`` give the row and column of a state numbered row by row.
+    """
+    if hasattr(environment, "encode") and hasattr(environment, "decode"):
+        return np.array([list(environment.decode(s)) for s in range(S)], float)
+    size = getattr(environment, "shape", None)
+    if size is None and hasattr(environment, "nrow") and hasattr(environment, "ncol"):
+        size = environment.nrow, environment.ncol
+    if size is None or int(np.prod(size)) != S:
+        return None
+    return np.stack(np.unravel_index(np.arange(S), size), axis=1).astype(float)
+
+
+def _centre(places: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    """Coordinates (n, c) of added states: the mean place, which leaves the ranges as they are."""
+    return np.broadcast_to(places.mean(axis=0), (n, places.shape[1]))
 
 
 def _continuing(

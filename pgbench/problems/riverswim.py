@@ -28,7 +28,7 @@ def riverswim(
     P[S - 1, 1, -2:] = 0.4, 0.6
     r[0, 0], r[S - 1, 1] = 5 / 1000, 1.0
     mu0[0] = 1
-    return FiniteMDP.from_arrays(P, r, mu0, gamma)
+    return FiniteMDP.from_arrays(P, r, mu0, gamma, coordinates=np.arange(S)[:, None])
 
 
 family = Family(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 
 from pgbench.estimators import estimators
 from pgbench.estimators.estimator import noisy_critic
@@ -91,6 +92,7 @@ def coefficients(truth, name, given, pairs, slots):
     return discounts * DEFINITIONS[name](path, **given)
 
 
+@pytest.mark.parametrize("kind", ["softmax", "loglinear"])  # weights know of a policy only π
 def test_weights_are_those_of_the_definition(truth, listed_steps, variant):
     tables = variant.tables(truth)
     expected_of = scored_once if variant.simulates_its_horizon else weights_by_definition

@@ -21,12 +21,14 @@ from pgbench.problems import make_problem
 
 @pytest.mark.parametrize("steps", [1, 2, 9])
 def test_gradient_is_the_derivative_of_the_finite_objective(
-    small_problem, kind, steps, differentiate
+    small_problem, kind, make_kind, steps, differentiate
 ):
-    policy = make_policy(kind, small_problem)
+    policy = make_kind(kind, small_problem)
     theta = policy.initial(seed=2, scale=0.5)
     truth = evaluate(small_problem, policy, theta, steps)
-    numeric = differentiate(lambda x: evaluate(small_problem, policy, x, steps).objective, theta)
+    numeric = differentiate(
+        lambda x: evaluate(small_problem, policy, x, steps).objective, theta, policy=policy
+    )
     scale = max(np.abs(numeric).max(), 1e-3)
     np.testing.assert_allclose(truth.gradient, numeric, rtol=0, atol=1e-8 * scale)
 

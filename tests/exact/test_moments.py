@@ -237,10 +237,10 @@ NAMES = ("reinforce", "reward_to_go", "baseline_value", "td", "advantage_oracle"
 
 
 @pytest.mark.parametrize(("name", "given", "steps"), CALIBRATED, ids=lambda x: str(x))
-def test_simulation_agrees_in_standard_errors(name, given, steps, kind):
+def test_simulation_agrees_in_standard_errors(name, given, steps, kind, make_kind):
     """Mean along the gradient and trace of the variance of 4000 estimates; bound: 4.5 of them."""
     mdp = make_problem(name, **given)
-    policy = make_policy(kind, mdp)
+    policy = make_kind(kind, mdp)
     truth = evaluate(mdp, policy, policy.initial(seed=2, scale=0.5))
     for estimator in NAMES[: 5 if mdp.gamma == 1 else None]:
         arguments = (mdp, policy, truth.theta, estimator)

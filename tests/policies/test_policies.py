@@ -8,13 +8,27 @@ from hypothesis.extra.numpy import arrays
 
 from pgbench.exact import evaluate
 from pgbench.parameters import ParameterError
-from pgbench.policies import LogLinear, NotApplicable, Softmax, kinds, make_policy
+from pgbench.policies import Direct, LogLinear, Neural, NotApplicable, Softmax, kinds, make_policy
 from pgbench.problems import make_problem
 
 S, A = 4, 3
 PROBLEM = make_problem("random", n_states=S, n_actions=A)
-POLICIES = {name: make_policy(name, PROBLEM) for name in kinds()}
+RNG = np.random.default_rng(8)
+POLICIES = {
+    **{name: make_policy(name, PROBLEM) for name in kinds() if name != "neural"},
+    "loglinear tiles": make_policy("loglinear", PROBLEM, features="tiles", n_tiles=2, n_tilings=3),
+    "neural onehot": make_policy("neural", PROBLEM, hidden=3),
+    "neural coordinates": make_policy("neural", PROBLEM, inputs="coordinates", hidden="3x2"),
+    "neural pairs": Neural(RNG.standard_normal((S, A, 2)), (4,), "tanh"),
+    "neural relu": Neural(RNG.standard_normal((S, 3)), (4, 3), "relu", n_actions=A),
+    "neural without hidden layer": Neural(RNG.standard_normal((S, 2)), (), "tanh", n_actions=A),
+}
 every_policy = pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+smooth_policy = pytest.mark.parametrize(
+    "policy",
+    [policy for name, policy in POLICIES.items() if "relu" not in name],
+    ids=[name for name in POLICIES if "relu" not in name],
+)
 
 
 def numbers(shape, size=10.0):
@@ -22,23 +36,41 @@ def numbers(shape, size=10.0):
     return arrays(np.float64, shape, elements=st.floats(-size, size).map(lambda x: round(x, 4)))
 
 
+def allowed(policy, vector, floor=0.5):
+    """A θ the policy allows from any vector: itself, or rows of at least ``floor``/A."""
+    if not isinstance(policy, Direct):
+        return vector
+    pi = Softmax(S, A).probabilities(vector)
+    return (floor / A + (1 - floor) * pi).ravel()
+
+
+def extreme(policy, size):
+    """±1000 in every other parameter; for probabilities a vertex of the simplex in every state."""
+    theta = np.zeros(policy.n_parameters)
+    theta[::2] = size
+    return allowed(policy, theta, floor=0.0)
+
+
 @every_policy
 @given(st.data())
 def test_pull_back_is_the_transpose_of_push_forward(policy, data):
     theta, direction = (data.draw(numbers(policy.n_parameters)) for _ in range(2))
+    theta = allowed(policy, theta)
     weights = data.draw(numbers((S, A)))
     back = policy.pull_back(theta, weights) @ direction
     forward = np.sum(weights * policy.push_forward(theta, direction))
-    scale = np.abs(weights).sum() * np.abs(direction).sum()
+    scale = np.abs(weights).sum() * np.abs(direction).sum() * np.abs(policy.scores(theta)).max()
     np.testing.assert_allclose(back, forward, rtol=0, atol=1e-13 * scale)
 
 
-@every_policy
+@smooth_policy
 @given(st.data())
 def test_pull_back_is_the_transpose_of_the_jacobian(policy, differentiate, data):
-    theta = data.draw(numbers(policy.n_parameters, size=3.0))
+    theta = allowed(policy, data.draw(numbers(policy.n_parameters, size=1.5)))
     weights = data.draw(numbers((S, A)))
-    jacobian = differentiate(lambda x: np.log(policy.probabilities(x)), theta)
+    jacobian = differentiate(
+        lambda x: np.log(policy.probabilities(x)), theta, step=1e-3, policy=policy
+    )
     expected = np.einsum("sa,sak->k", weights, jacobian)
     scale = np.abs(weights).sum()
     np.testing.assert_allclose(
@@ -49,21 +81,44 @@ def test_pull_back_is_the_transpose_of_the_jacobian(policy, differentiate, data)
 @every_policy
 def test_scores_are_derivatives_of_log_probabilities(policy, differentiate):
     theta = policy.initial(seed=4)
-    jacobian = differentiate(lambda x: np.log(policy.probabilities(x)), theta)
+    jacobian = differentiate(
+        lambda x: np.log(policy.probabilities(x)), theta, step=1e-3, policy=policy
+    )
     np.testing.assert_allclose(policy.scores(theta), jacobian, rtol=0, atol=1e-9)
+
+
+@every_policy
+def test_scores_are_the_pull_backs_of_unit_tables(policy):
+    theta = policy.initial(seed=4)
+    pulled = policy.pull_back(theta, np.eye(S * A).reshape(S, A, S, A))
+    np.testing.assert_allclose(policy.scores(theta), pulled, rtol=0, atol=1e-14)
+
+
+@every_policy
+def test_local_scores_are_the_scores_of_a_state_in_its_own_parameters(policy):
+    theta = policy.initial(seed=4)
+    local = policy.local_scores(theta)
+    scores = policy.scores(theta)
+    shared = any(np.count_nonzero(np.abs(scores).sum(axis=1)[:, k]) > 1 for k in range(len(theta)))
+    assert (local is None) == shared
+    if local is not None:
+        table = scores.reshape(S, A, S, -1)
+        for s in range(S):
+            np.testing.assert_array_equal(table[s, :, s], local[s])
 
 
 @every_policy
 def test_scores_have_mean_zero(policy):
     theta = policy.initial(seed=5)
     mean = np.einsum("sa,sak->sk", policy.probabilities(theta), policy.scores(theta))
-    np.testing.assert_allclose(mean, 0, atol=1e-15)
+    np.testing.assert_allclose(mean, 0, atol=2e-15)
 
 
 @every_policy
 @given(st.data())
 def test_rows_are_distributions(policy, data):
-    pi = policy.probabilities(data.draw(numbers(policy.n_parameters, size=700.0)))
+    theta = allowed(policy, data.draw(numbers(policy.n_parameters, size=700.0)), floor=0.0)
+    pi = policy.probabilities(theta)
     assert pi.shape == (S, A)
     assert (pi >= 0).all()
     np.testing.assert_allclose(pi.sum(axis=1), 1, rtol=1e-15)
@@ -72,13 +127,15 @@ def test_rows_are_distributions(policy, data):
 @every_policy
 @pytest.mark.parametrize("size", [1e3, -1e3])
 def test_extreme_parameters_stay_finite(policy, size):
-    theta = np.zeros(policy.n_parameters)
-    theta[::2] = size
+    theta = extreme(policy, size)
     ones = np.ones(policy.n_parameters)
     assert np.isfinite(policy.probabilities(theta)).all()
     assert np.isfinite(policy.scores(theta)).all()
     assert np.isfinite(policy.push_forward(theta, ones)).all()
-    assert np.isfinite(evaluate(PROBLEM, policy, theta).gradient).all()
+    truth = evaluate(PROBLEM, policy, theta)
+    assert np.isfinite(truth.gradient).all()
+    if policy.local_scores(theta) is not None:
+        assert np.isfinite(truth.natural_gradient()).all()
 
 
 @every_policy
@@ -88,17 +145,29 @@ def test_pull_back_of_many_tables_is_that_of_each(policy):
     stacked = policy.pull_back(theta, tables)
     assert stacked.shape == (2, 5, policy.n_parameters)
     single = [[policy.pull_back(theta, table) for table in row] for row in tables]
-    np.testing.assert_allclose(stacked, single, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(stacked, single, rtol=0, atol=1e-13)
 
 
 @every_policy
 def test_initial_parameters_follow_from_the_seed(policy):
     np.testing.assert_array_equal(policy.initial(seed=1), policy.initial(seed=1))
     assert not np.array_equal(policy.initial(seed=1), policy.initial(seed=2))
-    np.testing.assert_array_equal(policy.initial(seed=1, scale=0.5), policy.initial(seed=1) / 2)
-    np.testing.assert_array_equal(policy.initial(init="zeros"), 0)
+    assert not np.array_equal(policy.initial(seed=1), policy.initial(seed=1, scale=0.5))
+    np.testing.assert_allclose(
+        policy.probabilities(policy.initial(init="zeros")), 1 / A, rtol=1e-15
+    )
     with pytest.raises(ValueError, match="init is 'ones', must be normal or zeros"):
         policy.initial(init="ones")
+
+
+@every_policy
+def test_scale_multiplies_the_initial_logits(policy):
+    """For the direct policy these are the logarithms of the probabilities, less a constant."""
+    one, half = policy.initial(seed=1), policy.initial(seed=1, scale=0.5)
+    if isinstance(policy, Direct):
+        one, half = (np.log(x).reshape(S, A) for x in (one, half))
+        one, half = (x - x.mean(axis=1, keepdims=True) for x in (one, half))
+    np.testing.assert_allclose(half, one / 2, rtol=0, atol=1e-14)
 
 
 @every_policy

@@ -29,6 +29,36 @@ def test_another_seed_gives_another_instance(name, make_small):
     assert len({mdp.digest for mdp in problems}) == 4
 
 
+@pytest.mark.parametrize(
+    ("name", "given_parameters", "expected"),
+    [
+        ("chain", {"length": 3}, [[0], [1], [2], [3], [4]]),
+        ("riverswim", {"n_states": 4}, [[0], [1], [2], [3]]),
+        ("corridor", {}, [[0], [1], [2], [3]]),
+        ("gridworld", {"size": 2}, [[0, 0], [0, 1], [1, 0], [1, 1]]),
+    ],
+)
+def test_coordinates_say_where_states_lie(name, given_parameters, expected):
+    np.testing.assert_array_equal(make_problem(name, **given_parameters).coordinates, expected)
+
+
+@pytest.mark.parametrize("slip", [0.0, 0.3])
+def test_gridworld_moves_change_one_coordinate_by_at_most_one(slip):
+    mdp = make_problem("gridworld", size=7, walls=0.4, slip=slip, seed=3)
+    places = mdp.coordinates
+    assert len(np.unique(places, axis=0)) == mdp.n_states
+    source, target = mdp.transitions.nonzero()
+    moved = np.abs(places[source // 4] - places[target]).sum(axis=1)
+    assert moved.max() == 1
+    np.testing.assert_array_equal(places[mdp.mu0 > 0], [[0, 0]])
+    assert [6, 6] in places[mdp.terminal].tolist()
+
+
+@pytest.mark.parametrize("name", ["garnet", "random", "bandit"])
+def test_problems_without_a_space_have_no_coordinates(name, make_small):
+    assert make_small(name).coordinates is None
+
+
 @pytest.mark.parametrize("name", families())
 def test_family_describes_itself(name):
     family = families()[name]

@@ -82,6 +82,10 @@ def test_wrong_gamma_is_named(gamma):
         ("terminal", np.array([True]), r"terminal has shape \(1,\)"),
         ("features", np.ones((2, 2, 4)), r"features has shape \(2, 2, 4\), must be \(3, 2, d\)"),
         ("features", np.full((3, 2, 1), np.nan), r"features\[0, 0, 0\] is nan"),
+        ("coordinates", np.ones((2, 2)), r"coordinates has shape \(2, 2\), must be \(3, c\)"),
+        ("coordinates", np.ones((3, 0)), r"coordinates has shape \(3, 0\), must be \(3, c\)"),
+        ("coordinates", np.ones(3), "coordinates has 1 dimensions, must have 2"),
+        ("coordinates", np.full((3, 1), np.inf), r"coordinates\[0, 0\] is inf"),
     ],
 )
 def test_wrong_shape_is_named(name, value, message):
@@ -117,7 +121,7 @@ def test_gamma_one_needs_every_state_to_terminate():
         FiniteMDP.from_arrays(P, np.zeros((4, 1)), [1, 0, 0, 0], 1.0, [False, False, False, True])
 
 
-@pytest.mark.parametrize("name", [*ARRAYS, "features"])
+@pytest.mark.parametrize("name", [*ARRAYS, "features", "coordinates"])
 def test_arrays_cannot_be_written_or_replaced(name):
     mdp = make_problem("corridor")
     with pytest.raises(ValueError, match="read-only"):
@@ -172,8 +176,9 @@ def test_npz_keeps_every_field(tmp_path):
     mdp = make_problem("corridor")
     mdp.to_npz(tmp_path / "problem.npz")
     copy = FiniteMDP.from_npz(tmp_path / "problem.npz")
-    for name in (*ARRAYS, "gamma", "features"):
+    for name in (*ARRAYS, "gamma", "features", "coordinates"):
         np.testing.assert_array_equal(getattr(copy, name), getattr(mdp, name))
+    assert copy.digest == mdp.digest
     assert FiniteMDP.from_npz(tmp_path / "problem.npz", gamma=0.5).gamma == 0.5
 
 
@@ -234,6 +239,27 @@ def test_digest_depends_on_every_array_and_on_gamma():
         arrays(terminal=None),
     ]
     assert len({FiniteMDP(**given_arrays).digest for given_arrays in variations}) == 7
+
+
+def test_digest_depends_on_features_and_coordinates_where_there_are_any():
+    table, places = np.ones((3, 2, 1)), np.ones((3, 2))
+    variations = [
+        arrays(),
+        arrays(features=table),
+        arrays(features=2 * table),
+        arrays(coordinates=places),
+        arrays(coordinates=2 * places),
+        arrays(coordinates=np.ones((3, 2)), features=table),
+        arrays(features=np.ones((3, 2, 2))),
+    ]
+    assert len({FiniteMDP(**given_arrays).digest for given_arrays in variations}) == 7
+
+
+def test_coordinates_are_taken_from_dense_arrays():
+    P = np.full((2, 1, 2), 0.5)
+    mdp = FiniteMDP.from_arrays(P, np.zeros((2, 1)), [1, 0], 0.5, coordinates=[[0, 1], [2, 3]])
+    np.testing.assert_array_equal(mdp.coordinates, [[0.0, 1.0], [2.0, 3.0]])
+    assert mdp.coordinates.dtype == np.float64
 
 
 def test_merge_slots_adds_equal_outcomes_and_drops_impossible_ones():

@@ -86,6 +86,31 @@ def test_states_entered_both_ways_get_an_added_terminal_state():
     np.testing.assert_array_equal(mdp.transitions.toarray()[0], [0, 0.5, 0.5])
 
 
+@pytest.mark.parametrize(("case", "columns"), [("large lake", 8), ("cliff", 12)])
+def test_coordinates_of_grids_are_row_and_column(case, columns):
+    id, options = CASES[case]
+    mdp = make_problem("gymnasium", id=id, options=options)
+    rows = mdp.coordinates[: mdp.n_states] @ [columns, 1]
+    np.testing.assert_array_equal(rows, np.arange(mdp.n_states))
+
+
+def test_coordinates_of_taxi_are_what_it_decodes():
+    mdp = make_problem("gymnasium", id="Taxi-v4")
+    taxi = gymnasium.make("Taxi-v4").unwrapped
+    for s in (0, 123, 499):
+        assert taxi.encode(*mdp.coordinates[s].astype(int)) == s
+
+
+def test_added_terminal_state_lies_in_the_middle():
+    Lamp.shape = (1, 2)
+    try:
+        mdp = make_problem("gymnasium", id="Lamp-v0")
+    finally:
+        del Lamp.shape
+    np.testing.assert_array_equal(mdp.coordinates, [[0, 0], [0, 1], [0, 0.5]])
+    assert make_problem("gymnasium", id="Lamp-v0").coordinates is None
+
+
 def test_cliff_is_crossed_in_thirteen_steps():
     """Sutton & Barto 2018, Example 6.6: the optimal path along the edge takes 13 steps."""
     mdp = make_problem("gymnasium", id="CliffWalking-v1", gamma=1.0)

@@ -1,0 +1,117 @@
+"""Direct parameterisation: the parameters are the probabilities."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pgbench.policies.policy import FloatArray, Policy, PolicyKind, softmax
+from pgbench.problems import FiniteMDP
+
+_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Direct(Policy):
+    """π(s, a) = θ_{s,a}, with θ (S·A,) read row by row and each row on the simplex.
+
+    Gradients are those along the simplex, that is with the mean over actions taken off each row:
+    ψ(s,a)_b = (1[a=b] - 1/A) / π(s,a). With θ free, Σ_a π ∇log π would be (1, ..., 1) and not 0:
+    a baseline would move the coordinates of an estimate, and Q and A would give two gradients.
+
+    On the boundary of the simplex an action with π = 0 is never taken: its score counts as 0, and
+    gradients say nothing of what it would bring. (Agarwal et al. 2021, Section 4)
+    """
+
+    n_states: int
+    n_actions: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of states and actions (S, A)."""
+        return self.n_states, self.n_actions
+
+    @property
+    def n_parameters(self) -> int:
+        """d = S·A."""
+        return self.n_states * self.n_actions
+
+    def probabilities(self, theta: FloatArray) -> FloatArray:
+        """π(s, a), shape (S, A)."""
+        return theta.reshape(self.shape)
+
+    def pull_back(self, theta: FloatArray, weights: FloatArray) -> FloatArray:
+        """W/π less its mean over actions, flattened: shape (..., S·A)."""
+        ratio = weights * self._inverse(theta)
+        return self.tangent(ratio.reshape(*weights.shape[:-2], self.n_parameters))
+
+    def push_forward(self, theta: FloatArray, direction: FloatArray) -> FloatArray:
+        """(v - mean_b v)/π, shape (S, A)."""
+        return self.tangent(direction).reshape(self.shape) * self._inverse(theta)
+
+    def tangent(self, direction: FloatArray) -> FloatArray:
+        """Directions (..., S·A) less the mean of each row, so that rows keep their sums."""
+        rows = direction.reshape(*direction.shape[:-1], *self.shape)
+        return (rows - rows.mean(axis=-1, keepdims=True)).reshape(direction.shape)
+
+    def local_scores(self, theta: FloatArray) -> FloatArray:
+        """(1[a=b] - 1/A)/π(s,a), shape (S, A, A); zero where π(s,a) = 0."""
+        A = self.n_actions
+        return self._inverse(theta)[:, :, None] * (np.eye(A) - 1 / A)
+
+    def local_solve(self, theta: FloatArray, g: FloatArray) -> FloatArray:
+        """π(g + c), shape (S, A), with c such that rows sum to zero.
+
+        F_s = T diag(1/π) T, where T takes off the mean. On the boundary c makes g + c zero at
+        actions with π = 0, where a gradient is constant, and these share what the sum lacks.
+        """
+        pi = self.probabilities(theta)
+        never = self._inverse(theta) == 0
+        n_never = never.sum(axis=1, keepdims=True)
+        shares = np.where(n_never > 0, never / np.maximum(n_never, 1), pi)
+        x = np.where(never, 0.0, pi * (g - (shares * g).sum(axis=1, keepdims=True)))
+        lacking = -x.sum(axis=1, keepdims=True) / np.maximum(n_never, 1)
+        return np.where(never, lacking, x)
+
+    def initial(self, seed: int = 0, init: str = "normal", scale: float = 1.0) -> FloatArray:
+        """A starting θ (d,): the softmax of ``scale`` times standard normals, or of zeros."""
+        return softmax(super().initial(seed, init, scale).reshape(self.shape)).ravel()
+
+    def check(self, theta: Any) -> FloatArray:
+        """θ as a float64 vector; ValueError names the first state whose row is off the simplex."""
+        array = super().check(theta)
+        rows = array.reshape(self.shape)
+        negative = np.argwhere(rows < 0)
+        if negative.size:
+            s, a = negative[0]
+            raise ValueError(
+                f"theta of state {s}, action {a} is {rows[s, a]:g}, must not be negative:"
+                " a row is a distribution over actions"
+            )
+        total = rows.sum(axis=1)
+        off = np.flatnonzero(np.abs(total - 1) > _TOLERANCE)
+        if off.size:
+            raise ValueError(
+                f"theta of state {off[0]} sums to {total[off[0]]:.12g}, must sum to 1 within"
+                f" {_TOLERANCE:g}: a row is a distribution over actions"
+            )
+        return array
+
+    def _inverse(self, theta: FloatArray) -> FloatArray:
+        """1/π, and 0 where π is 0 or too small for 1/π to be finite."""
+        pi = self.probabilities(theta)
+        taken = pi >= np.finfo(np.float64).tiny
+        return np.divide(1.0, pi, out=np.zeros_like(pi), where=taken)
+
+
+def direct(mdp: FiniteMDP) -> Policy:
+    """Direct: the parameters are the probabilities, each row of θ on the simplex."""
+    return Direct(mdp.n_states, mdp.n_actions)
+
+
+kind = PolicyKind(
+    "direct",
+    direct,
+    formula=r"\pi(s,a) = \theta_{s,a}",
+    reference="Agarwal, Kakade, Lee & Mahajan 2021, Section 4",
+)

@@ -1,0 +1,255 @@
+"""Neural softmax: logits from a small multilayer perceptron, differentiated by hand."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from numbers import Integral
+from typing import Annotated
+
+import numpy as np
+
+from pgbench.parameters import Choice, Pattern, Range
+from pgbench.policies.features import coordinates
+from pgbench.policies.policy import FloatArray, NotApplicable, Policy, PolicyKind, centre, softmax
+from pgbench.problems import FiniteMDP
+
+MAX_PARAMETERS = 2**26
+"""Most parameters of a network made by name: θ of half a GiB."""
+
+
+@dataclass(frozen=True, eq=False)
+class Neural(Policy):
+    """π(s, ·) = softmax of the outputs of a perceptron with hidden layers.
+
+        h_0 = x,   h_l = f(h_{l-1} W_l + b_l),   logits = h_L W_{L+1} + b_{L+1}
+
+    θ holds W_1 (row by row), b_1, W_2, b_2 and so on. The pull-back is back-propagation of
+    W - π Σ_a W (Rumelhart, Hinton & Williams 1986). Constants added to the logits of a state change
+    nothing, so some directions of θ are always null, such as the last bias of a network for pairs.
+
+    Parameters
+    ----------
+    inputs
+        (S, n) float64, features of states, for a network with A outputs; or (S, A, n), features of
+        pairs, for a network with one output that is applied to every action; or the number S, for
+        one-hot states, whose first layer is a table of rows.
+    hidden
+        Widths of the hidden layers; none makes the logits linear in the inputs.
+    activation
+        f: ``tanh`` or ``relu``, whose derivative at 0 counts as 0.
+    n_actions
+        A; needed unless the inputs are features of pairs.
+
+    Raises
+    ------
+    ValueError
+        That names the argument, the value and what is allowed.
+    """
+
+    inputs: FloatArray | int
+    hidden: tuple[int, ...] = (32, 32)
+    activation: str = "tanh"
+    n_actions: int | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.inputs, np.ndarray | list | tuple):
+            inputs = np.array(self.inputs, dtype=np.float64, order="C")
+            if inputs.ndim not in (2, 3) or 0 in inputs.shape:
+                raise ValueError(
+                    f"inputs has shape {inputs.shape}, must be (S, n) or (S, A, n) without zeros"
+                )
+            if not np.isfinite(inputs).all():
+                raise ValueError("inputs holds values that are not finite")
+            if inputs.ndim == 3 and self.n_actions not in (None, inputs.shape[1]):
+                raise ValueError(
+                    f"n_actions is {self.n_actions} but inputs has shape {inputs.shape}"
+                )
+            inputs.setflags(write=False)
+            object.__setattr__(self, "inputs", inputs)
+            if inputs.ndim == 3:
+                object.__setattr__(self, "n_actions", inputs.shape[1])
+        elif _is_count(self.inputs):
+            object.__setattr__(self, "inputs", int(self.inputs))
+        else:
+            raise ValueError(f"inputs is {self.inputs!r}, must be an array or a number of states")
+        if not _is_count(self.n_actions):
+            raise ValueError(f"n_actions is {self.n_actions!r}, must be an integer ≥ 1")
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        if not all(map(_is_count, self.hidden)):
+            raise ValueError(f"hidden is {self.hidden!r}, must be integers ≥ 1")
+        if self.activation not in ("tanh", "relu"):
+            raise ValueError(f"activation is {self.activation!r}, must be tanh or relu")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of states and actions (S, A)."""
+        assert self.n_actions is not None
+        return (self.inputs if isinstance(self.inputs, int) else len(self.inputs)), self.n_actions
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Widths of all layers, inputs and outputs included."""
+        if isinstance(self.inputs, int):
+            return self.inputs, *self.hidden, self.shape[1]
+        outputs = 1 if self.inputs.ndim == 3 else self.shape[1]
+        return self.inputs.shape[-1], *self.hidden, outputs
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights and biases d."""
+        return sum((n + 1) * m for n, m in pairwise(self.widths))
+
+    def probabilities(self, theta: FloatArray) -> FloatArray:
+        """π(s, a), shape (S, A)."""
+        return self._forward(theta)[1]
+
+    def pull_back(self, theta: FloatArray, weights: FloatArray) -> FloatArray:
+        """Back-propagation of W - π Σ_a W, shape (..., d)."""
+        hidden, pi = self._forward(theta)
+        batch = weights.shape[:-2]
+        centred = centre(pi, weights).reshape(*batch, -1, self.widths[-1])
+        parts = []
+        for h, delta in self._backward(theta, hidden, centred):
+            # The weights into one-hot states are rows of a table, and their gradient is delta.
+            gradient = delta if h is None else h.T @ delta
+            parts += [delta.sum(axis=-2), gradient.reshape(*batch, -1)]
+        return np.concatenate(parts[::-1], axis=-1)
+
+    def push_forward(self, theta: FloatArray, direction: FloatArray) -> FloatArray:
+        """Derivative of the logits along ``direction`` less its mean under π, shape (S, A)."""
+        hidden, pi = self._forward(theta)
+        layers = zip(self._layers(theta), self._layers(direction), strict=True)
+        _, (dW, db) = next(layers)
+        moved = (dW if self._rows is None else self._rows @ dW) + db
+        for ((W, _), (dW, db)), h in zip(layers, hidden, strict=True):
+            moved = (moved * self._slope(h)) @ W + h @ dW + db
+        v = moved.reshape(self.shape)
+        return v - (pi * v).sum(axis=1, keepdims=True)
+
+    def scores(self, theta: FloatArray) -> FloatArray:
+        """ψ(s, a), shape (S, A, d): the derivatives of the logits less their mean under π."""
+        hidden, pi = self._forward(theta)
+        m = self.widths[-1]
+        n = pi.size // m
+        parts = []
+        for h, delta in self._backward(theta, hidden, np.tile(np.eye(m)[:, None], (1, n, 1))):
+            # delta (m, n, width): the derivative of output m for row n of the inputs.
+            if h is None:
+                gradient = np.zeros((m, n, n, delta.shape[-1]))
+                gradient[:, np.arange(n), np.arange(n)] = delta
+            else:
+                gradient = h[:, :, None] * delta[:, :, None, :]
+            parts += [delta, gradient.reshape(m, n, -1)]
+        jacobian = np.concatenate(parts[::-1], axis=-1).transpose(1, 0, 2)
+        jacobian = jacobian.reshape(*pi.shape, self.n_parameters)
+        return jacobian - np.einsum("sa,sak->sk", pi, jacobian)[:, None]
+
+    def initial(self, seed: int = 0, init: str = "normal", scale: float = 1.0) -> FloatArray:
+        """A starting θ (d,): ``scale`` times N(0, 1/E‖h‖²) weights and biases 0, or zeros.
+
+        E‖h‖² is that of the inputs, averaged over states or pairs, in the first layer, and the
+        width in the others, so that sums into a unit have variance about 1. (LeCun, Bottou, Orr &
+        Müller 1998, Section 4.6)
+        """
+        theta = super().initial(seed, init, 1.0)
+        squares = 1.0
+        if not isinstance(self.inputs, int):
+            squares = float((self.inputs**2).sum(axis=-1).mean()) or 1.0
+        for (W, b), size in zip(
+            self._layers(theta), (squares, *map(float, self.hidden)), strict=True
+        ):
+            W /= np.sqrt(size)
+            b[:] = 0.0
+        return scale * theta
+
+    def _layers(self, theta: FloatArray) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """Views (W_l, b_l) of θ, layer by layer."""
+        begin = 0
+        for n, m in pairwise(self.widths):
+            middle, end = begin + n * m, begin + (n + 1) * m
+            yield theta[begin:middle].reshape(n, m), theta[middle:end]
+            begin = end
+
+    @property
+    def _rows(self) -> FloatArray | None:
+        """What enters the first layer, (S, n) or (S·A, n), or None for one-hot states."""
+        if isinstance(self.inputs, int):
+            return None
+        return self.inputs.reshape(-1, self.inputs.shape[-1])
+
+    def _forward(self, theta: FloatArray) -> tuple[list[FloatArray], FloatArray]:
+        """Activations of the hidden layers, (S, width) or (S·A, width), and π (S, A)."""
+        layers = self._layers(theta)
+        W, b = next(layers)
+        z = (W if self._rows is None else self._rows @ W) + b
+        hidden = []
+        for W, b in layers:
+            h = np.tanh(z) if self.activation == "tanh" else np.maximum(z, 0.0)
+            hidden.append(h)
+            z = h @ W + b
+        return hidden, softmax(z.reshape(self.shape))
+
+    def _backward(
+        self, theta: FloatArray, hidden: list[FloatArray], delta: FloatArray
+    ) -> Iterator[tuple[FloatArray | None, FloatArray]]:
+        """What enters each layer and the derivative by its sums (..., width), last layer first."""
+        layers = [*self._layers(theta)]
+        for (W, _), h in zip(layers[:0:-1], hidden[::-1], strict=True):
+            yield h, delta
+            delta = (delta @ W.T) * self._slope(h)
+        yield self._rows, delta
+
+    def _slope(self, h: FloatArray) -> FloatArray:
+        """f' as a function of the activation h = f(z)."""
+        if self.activation == "tanh":
+            return 1.0 - h**2
+        return (h > 0).astype(np.float64)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
+
+
+def neural(
+    mdp: FiniteMDP,
+    inputs: Annotated[
+        str,
+        Choice(("auto", "onehot", "coordinates", "own")),
+        "auto is the problem's own coordinates if it has any, else onehot; own is its features",
+    ] = "auto",
+    hidden: Annotated[
+        int | str,
+        Range(1, 9999),
+        Pattern(r"[1-9][0-9]{0,3}(x[1-9][0-9]{0,3}){0,7}", "widths such as 64x32"),
+        "widths of the hidden layers",
+    ] = "32x32",
+    activation: Annotated[str, Choice(("tanh", "relu")), "of the hidden layers"] = "tanh",
+) -> Policy:
+    """Neural softmax: a small multilayer perceptron.
+
+    Coordinates are scaled to [-1, 1]; a problem without any has its states' numbers as coordinate.
+    Raises ValueError above 2²⁶ parameters.
+    """
+    widths = tuple(int(width) for width in str(hidden).split("x"))
+    x: FloatArray | int = mdp.n_states
+    if inputs == "own":
+        if mdp.features is None:
+            raise NotApplicable(f"{mdp.name} has no features of its own")
+        x = mdp.features
+    elif inputs == "coordinates" or (inputs == "auto" and mdp.coordinates is not None):
+        x = coordinates(mdp)
+    policy = Neural(x, widths, activation, n_actions=mdp.n_actions)
+    if policy.n_parameters > MAX_PARAMETERS:
+        raise ValueError(
+            f"a network of widths {'x'.join(map(str, policy.widths))} has {policy.n_parameters}"
+            f" parameters, at most {MAX_PARAMETERS} are allowed; choose fewer hidden units"
+        )
+    return policy
+
+
+kind = PolicyKind(
+    "neural",
+    neural,
+    formula=r"\pi(s,a) \propto \exp f_\theta(s)_a",
+    reference="Sutton & Barto 2018, Section 9.7; LeCun, Bottou, Orr & Müller 1998 (initial θ)",
+)
