@@ -161,9 +161,8 @@ def test_visitation_has_no_say_in_the_rank(policy, close):
     np.testing.assert_array_equal(x[5], 0)
 
 
+@pytest.mark.parametrize("kind", ["loglinear", "neural"])  # the others are solved state by state
 def test_iterations_give_the_dense_solution(truth, close, monkeypatch):
-    if truth.policy.local_scores(truth.theta) is not None:
-        pytest.skip("solved state by state")
     dense = truth.natural_gradient()
     monkeypatch.setattr(fisher, "DENSE_LIMIT", 0)
     close(truth.natural_gradient(), dense, 1e-7)
