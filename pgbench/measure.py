@@ -16,7 +16,7 @@ from pgbench.exact.values import Truth, evaluate
 from pgbench.plan import Prepared
 from pgbench.problems import FiniteMDP
 from pgbench.sampling import BLOCK, MEMORY_BYTES, Draws, bytes_per_replicate, gradient_blocks
-from pgbench.statistics import BlockSums, directions, mean_test, n_blocks, summarise
+from pgbench.statistics import Sample, directions, mean_test, n_blocks, summarise
 from pgbench.tables import Tables
 
 FloatArray = NDArray[np.float64]
@@ -88,7 +88,9 @@ def _measure_group(
     from pgbench.kernels.running import RunningMoments, add_replicates, empty_moments
 
     d, replicates = truth.gradient.size, draws.replicates
-    running: list[RunningMoments] = [empty_moments(d, n_blocks(replicates)) for _ in subjects]
+    running: list[RunningMoments] = [
+        empty_moments(d, replicates, n_blocks(replicates)) for _ in subjects
+    ]
     along = directions(d, truth.gradient)
     projections = np.empty((len(subjects), replicates, len(along)))
     tables = [subject.tables for subject in subjects]
@@ -96,7 +98,12 @@ def _measure_group(
         rows = slice(block.first, block.first + block.steps.size)
         for e, gradients in enumerate(block.gradients):
             add_replicates(
-                running[e], gradients, block.steps, truth.gradient, block.first, replicates
+                running[e],
+                gradients,
+                block.steps,
+                truth.gradient,
+                subjects[e].expected,
+                block.first,
             )
             projections[e, rows] = gradients @ along.T
     return [
@@ -115,9 +122,9 @@ def _statistics(
 ) -> Measurement:
     g, expected = truth.gradient, subject.expected
     norm = float(np.linalg.norm(g))
-    sums = BlockSums.from_running(moments.block_scalars, moments.block_error)
+    sample = Sample.from_running(moments.scalars, moments.m2, moments.block_error, g, expected)
     values: dict[str, float] = {}
-    for name, estimate in summarise(sums, norm**2).items():
+    for name, estimate in summarise(sample).items():
         values[name] = estimate.value
         values[f"{name}_se"] = estimate.se
         values[f"{name}_low"], values[f"{name}_high"] = estimate.low, estimate.high
