@@ -229,12 +229,17 @@ def _bias_squared(sample: Sample, known: bool) -> Estimate:
     square = float(
         np.clip(_trace_of_square(sample.gram) * K**2 / R**4, noise**2 / sample.d, noise**2)
     )
-    along = _variance_along_bias(sample, total)
-    se = float(np.sqrt(2 * square + 4 * max(value, 0.0) * along))
+    measured, exact = _variances_along_bias(sample, total)
+    se = float(np.sqrt(2 * square + 4 * max(value, 0.0) * exact))
+    # The larger, for the interval's sake: the first hangs on few blocks, the second on E ĝ.
+    along = max(measured, exact)
+
+    # From here on in units of the noise tr(Σ)/R, so that tolerances are relative.
+    square, along = square / noise**2, along / noise
 
     def z(beta: float, observed: float) -> float:
-        c = (square + 2 * beta * along) / (noise + 2 * beta)
-        return _noncentral_z(observed / c, noise / c, beta / c)
+        c = (square + 2 * beta * along) / (1 + 2 * beta)
+        return _noncentral_z(observed / c, 1 / c, beta / c)
 
     def solve(quantile: float, observed: float) -> float:
         if z(0.0, observed) <= quantile:
@@ -242,11 +247,10 @@ def _bias_squared(sample: Sample, known: bool) -> Estimate:
         upper = observed
         while z(upper, observed) > quantile:
             upper *= 2
-        return float(
-            optimize.brentq(lambda beta: z(beta, observed) - quantile, 0.0, upper, rtol=1e-10)
-        )
+        return noise * float(optimize.brentq(lambda x: z(x, observed) - quantile, 0.0, upper))
 
-    return Estimate(value, se, solve(_NORMAL, total), solve(-_NORMAL, max(total, noise)))
+    observed = total / noise
+    return Estimate(value, se, solve(_NORMAL, observed), solve(-_NORMAL, max(observed, 1.0)))
 
 
 def _trace_of_square(gram: FloatArray) -> float:
@@ -260,18 +264,19 @@ def _trace_of_square(gram: FloatArray) -> float:
     return scale * ((K - 1) * (K - 2) * square + trace**2 - K * fourth)
 
 
-def _variance_along_bias(sample: Sample, total: float) -> float:
-    """u'Σu/R, the larger of two: u along the measured ḡ - g, and along the exact bias b.
+def _variances_along_bias(sample: Sample, total: float) -> tuple[float, float]:
+    """u'Σu/R with u along the measured ḡ - g, from the blocks, and along the exact bias b.
 
-    (ĝ_r - g)·b is ½(‖ĝ_r - g‖² - ‖ĝ_r - E ĝ‖² + ‖b‖²), so the second needs no other sums.
+    (ĝ_r - g)·b is ½(‖ĝ_r - g‖² - ‖ĝ_r - E ĝ‖² + ‖b‖²), so the second needs no other sums; where b
+    is nothing but rounding it is the first.
     """
     K, R = sample.gram.shape[0], sample.squared_error.size
     measured = float(sample.gram.sum(axis=1).var(ddof=1)) * K / R**4 / total
     b2 = sample.exact_bias_squared
     if not b2 > 1e-20 * float(sample.squared_error.mean()):
-        return measured
+        return measured, measured
     along = (sample.squared_error - sample.squared_deviation) / 2
-    return max(measured, float(along.var(ddof=1)) / b2 / R)
+    return measured, float(along.var(ddof=1)) / b2 / R
 
 
 def _noncentral_z(x: float, nu: float, lam: float) -> float:
@@ -350,7 +355,7 @@ def mean_test(projections: FloatArray, expected: FloatArray) -> MeanTest:
             continue
         freedom = R - 1 - len(basis)
         t = residual_mean * np.sqrt(R * freedom / left / (1 + hotelling))
-        a = float((residual**3).mean()) / (left / R) ** 1.5 / np.sqrt(R)
+        a = float((residual**3).mean()) / (left / freedom) ** 1.5 / np.sqrt(R)
         z.append(abs(float(_corrected(t, a))))
         p.append(2 * float(stats.t.sf(z[-1], freedom)))
         basis.append((residual / np.sqrt(left), residual_mean / np.sqrt(left)))

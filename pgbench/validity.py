@@ -171,14 +171,15 @@ class Repeated:
 
     def columns(self) -> dict[str, Share | float]:
         """The row of the table."""
-        row: dict[str, Share | float] = {name: self.coverage(name) for name in COVERED}
-        row["false alarms"] = _below(self.p)
-        row["power, mean"] = _below(self.p_shifted)
-        row["z"] = _uniformity(self.z)
-        row["variance z"] = _uniformity(self.variance_z)
-        row["variance alarms"] = _below(2 * stats.norm.sf(np.abs(self.variance_z)))
-        row["power, variance"] = _below(self.p_variance_wrong)
-        return row
+        tests = (
+            _below(self.p),
+            _below(self.p_shifted),
+            _uniformity(self.z),
+            _below(2 * stats.norm.sf(np.abs(self.variance_z))),
+            _below(self.p_variance_wrong),
+            _uniformity(self.variance_z),
+        )
+        return dict(zip(COLUMNS, (*map(self.coverage, COVERED), *tests), strict=True))
 
 
 COVERED = (
@@ -192,6 +193,17 @@ COVERED = (
 )
 
 
+COLUMNS = (
+    *COVERED,
+    "mean test: alarms",
+    "power",
+    "mean z: KS p",
+    "variance test: alarms",
+    "power ",
+    "KS p",
+)
+
+
 def _below(p: FloatArray) -> Share:
     return Share.of(p < LEVEL, np.isfinite(p))
 
@@ -202,8 +214,18 @@ def _uniformity(z: FloatArray) -> float:
     return float(stats.kstest(z, "norm").pvalue) if z.size >= 50 else np.nan
 
 
-def subjects_of(case: Case) -> tuple[Truth, int, list[Subject]]:
-    """Exact quantities, horizon and subjects of a case."""
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A case with its exact quantities, horizon and subjects."""
+
+    truth: Truth
+    horizon: int
+    batch_size: int
+    subjects: Sequence[Subject]
+
+
+def study(case: Case) -> Study:
+    """Work out everything that is true of a case."""
     name, options = case.problem
     mdp = make_problem(name, **options)
     policy = make_policy(case.policy[0], mdp, **case.policy[1])
@@ -235,7 +257,7 @@ def subjects_of(case: Case) -> tuple[Truth, int, list[Subject]]:
                 values=_with_images(values, float(np.linalg.norm(truth.gradient))),
             )
         )
-    return truth, horizon, subjects
+    return Study(truth, horizon, case.batch_size, subjects)
 
 
 def _label(case: Case, estimator: str, given: dict[str, Any], d: int) -> str:
@@ -305,11 +327,11 @@ def repetitions(
             gradients, steps, held = [[g[R:]] for g in whole], [taken[R:]], held - R
 
 
-def repeat(case: Case, replicates: int, n: int, seed: int = 2) -> list[Repeated]:
-    """Every subject of a case measured n times with fresh replicates."""
-    truth, horizon, subjects = subjects_of(case)
+def repeat(study: Study, replicates: int, n: int) -> list[Repeated]:
+    """Every subject of a study measured n times with fresh replicates."""
+    truth, subjects = study.truth, study.subjects
     records: list[list[Any]] = [[] for _ in subjects]
-    draws = Draws(horizon, case.batch_size, replicates, seed, replicates)
+    draws = Draws(study.horizon, study.batch_size, replicates, seed=2, stream=replicates)
     for gradients, steps in repetitions(truth, [s.tables for s in subjects], draws, n):
         for subject, own, record in zip(subjects, gradients, records, strict=True):
             record.append(_measure(truth, subject, own, steps))
@@ -357,7 +379,7 @@ def rates(case: Case, replicates: int, n: int) -> list[tuple[str, Share]]:
     What it should cover is the fit through the true RMSE with the same weights: -1/2 exactly where
     there is no bias.
     """
-    runs = [repeat(replace(case, batch_size=size), replicates, n) for size in RATE_BATCHES]
+    runs = [repeat(study(replace(case, batch_size=size)), replicates, n) for size in RATE_BATCHES]
     rows = []
     for own in zip(*runs, strict=True):
         true = np.array([r.subject.values["rmse"] for r in own])
@@ -379,37 +401,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--replicates", type=int, nargs="+", default=[1000, 200])
     parser.add_argument("--output", type=Path, help="a Markdown file for the tables")
     options = parser.parse_args(arguments)
-    lines: list[str] = []
-
-    def tell(line: str) -> None:
-        print(line, flush=True)
-        lines.append(line)
-
+    tables: dict[int, list[str]] = {replicates: [] for replicates in options.replicates}
     with single_threaded_blas():
-        for replicates in options.replicates:
-            _tell_cases(tell, replicates, options.repetitions)
-        tell("\nrmse_rate\n\n| problem | estimator | d | R | rmse_rate |\n|---|---|---|---|---|")
-        for case in RATES:
-            for label, share in rates(case, min(options.replicates), options.repetitions):
-                tell(f"| {label} | {min(options.replicates)} | {share} |")
+        for case in CASES:
+            begin = time.perf_counter()
+            prepared = study(case)
+            for replicates, lines in tables.items():
+                for repeated in repeat(prepared, replicates, options.repetitions):
+                    lines.append(_row(repeated))
+            seconds = time.perf_counter() - begin
+            print(f"{prepared.subjects[0].label}: {seconds:.0f} s", file=sys.stderr, flush=True)
+        fewest = min(options.replicates)
+        fits = [row for case in RATES for row in rates(case, fewest, options.repetitions)]
+    parts = []
+    for replicates, lines in tables.items():
+        title = f"R = {replicates}, {options.repetitions} repetitions:"
+        parts += [title, "\n".join([*_head("problem", "estimator", "d", "n", *COLUMNS), *lines])]
+    parts.append(f"Fitted rate over n = {', '.join(map(str, RATE_BATCHES))}, R = {fewest}:")
+    lines = [f"| {label} | {share} |" for label, share in fits]
+    parts.append("\n".join([*_head("problem", "estimator", "d", "rmse_rate"), *lines]))
+    text = "\n\n".join(parts)
+    print(text)
     if options.output:
-        options.output.write_text("\n".join(lines).strip() + "\n", encoding="utf-8")
+        options.output.write_text(text + "\n", encoding="utf-8")
     return 0
 
 
-def _tell_cases(tell: Any, replicates: int, n: int) -> None:
-    head: tuple[str, ...] = ()
-    for case in CASES:
-        begin = time.perf_counter()
-        for repeated in repeat(case, replicates, n):
-            columns = repeated.columns()
-            if not head:
-                head = ("problem", "estimator", "d", "n", *columns)
-                tell(f"\nR = {replicates}, {n} repetitions\n\n| {' | '.join(head)} |")
-                tell("|" + "---|" * len(head))
-            cells = (f"{x:.2g}" if isinstance(x, float) else str(x) for x in columns.values())
-            tell(f"| {repeated.subject.label} | {' | '.join(cells)} |".replace("nan", "—"))
-        print(f"{time.perf_counter() - begin:.0f} s", file=sys.stderr)
+def _head(*names: str) -> list[str]:
+    return [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
+
+
+def _row(repeated: Repeated) -> str:
+    values = repeated.columns().values()
+    cells = (f"{x:.2g}" if isinstance(x, float) else str(x) for x in values)
+    return f"| {repeated.subject.label} | {' | '.join(cells)} |".replace("nan", "—")
 
 
 if __name__ == "__main__":
