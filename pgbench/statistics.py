@@ -21,6 +21,9 @@ N_DIRECTIONS = 8
 MIN_EFFECTIVE = 30
 """A mean is tested with at least this many effective replicates R/κ, κ the sample kurtosis."""
 
+MIN_EFFECTIVE_Z, MIN_EFFECTIVE_VARIANCE = 10, 20
+"""The same for the scores against exact moments, ``mean_z`` and ``variance_test``."""
+
 MIN_SHARED = 2.0
 """An interval is given where at least so many effective replicates R/κ carry the spread."""
 
@@ -375,7 +378,7 @@ def mean_z(projections: FloatArray, expected: FloatArray, variance: FloatArray) 
 
     √R (mean - expected)/√variance, corrected for the skewness of the mean by the cube root of
     Wilson & Hilferty (1931), whose expansion is that of Cornish & Fisher (1938). NaN where a
-    direction is not testable: fewer than 30 effective replicates R/κ, or a measured variance below
+    direction is not testable: fewer than 10 effective replicates R/κ, or a measured variance below
     half the exact one, which says that events of weight were not seen.
 
     Parameters
@@ -391,7 +394,7 @@ def mean_z(projections: FloatArray, expected: FloatArray, variance: FloatArray) 
     measured = (deviation**2).sum(axis=0) / (R - 1)
     rounding = 1e-10 * max(np.abs(projections).max(), np.abs(expected).max())
     testable = (np.sqrt(measured) > rounding) & (measured >= variance / 2)
-    testable &= _effective(deviation) >= MIN_EFFECTIVE
+    testable &= _effective(deviation) >= MIN_EFFECTIVE_Z
     with np.errstate(divide="ignore", invalid="ignore"):
         a = (deviation**3).mean(axis=0) / measured**1.5 / np.sqrt(R)
         z = np.sqrt(R) * (mean - expected) / np.sqrt(variance)
@@ -414,11 +417,11 @@ def variance_test(squared_deviations: FloatArray, expected: float) -> VarianceTe
 
     The t statistic of their mean is corrected for skewness (Hall 1992, eq. 2.2); z is the normal
     quantile of its Student probability and positive where the measured variance is the larger. NaN
-    with fewer than 30 effective replicates R/κ, κ the kurtosis of the squared deviations.
+    with fewer than 20 effective replicates R/κ, κ the kurtosis of the squared deviations.
     """
     R = squared_deviations.size
     deviation, sd, effective = _spread(squared_deviations)
-    if not effective >= MIN_EFFECTIVE:
+    if not effective >= MIN_EFFECTIVE_VARIANCE:
         return VarianceTest(np.nan, np.nan, np.nan)
     t = np.sqrt(R) * (float(squared_deviations.mean()) - expected) / sd
     a = float((deviation**3).mean()) / sd**3 / np.sqrt(R)
