@@ -164,7 +164,7 @@ def _memory(grid: Grid, prepared: Prepared) -> float:
         BLOCK * bytes_per_replicate(mdp, 1), min(MEMORY_BYTES, grid.replicates * replicate)
     )
     problem = 8 * mdp.probability.size * (4 + len(grid.estimators))
-    projections = 8 * 9 * grid.replicates * len(grid.estimators)
+    projections = 8 * (9 + 5) * grid.replicates * len(grid.estimators)
     buffers = (os.cpu_count() or 1) * 16 * 16 * prepared.horizon
     return float(weights + problem + projections + buffers + 8 * d * 60)
 
