@@ -172,7 +172,7 @@ def mean_interval(
     if not effective >= MIN_SHARED:
         return Estimate(value, np.nan, np.nan, np.nan)
     a = float((deviation**3).mean()) / sd**3 / np.sqrt(R)
-    se = sd / np.sqrt(R)
+    se = sd / float(np.sqrt(R))
     quantile = float(stats.t.ppf(0.5 + CONFIDENCE / 2, R - 1))
     low, high = (value - se * _inverse_corrected(z, a) for z in (quantile, -quantile))
     return Estimate(value, se, max(low, bounds[0]), min(high, bounds[1]))
