@@ -229,9 +229,8 @@ def _bias_squared(sample: Sample, known: bool) -> Estimate:
     value = total - noise
     if not known or K < 4 or noise == 0:
         return Estimate(value, np.nan, np.nan, np.nan)
-    square = float(
-        np.clip(_trace_of_square(sample.gram) * K**2 / R**4, noise**2 / sample.d, noise**2)
-    )
+    square = _trace_of_square(sample) / R**2
+    square = min(max(square, noise**2 / sample.d), noise**2)
     measured, exact = _variances_along_bias(sample, total)
     se = float(np.sqrt(2 * square + 4 * max(value, 0.0) * exact))
     # The larger, for the interval's sake: the first hangs on few blocks, the second on E ĝ.
@@ -256,10 +255,16 @@ def _bias_squared(sample: Sample, known: bool) -> Estimate:
     return Estimate(value, se, solve(_NORMAL, observed), solve(-_NORMAL, max(observed, 1.0)))
 
 
-def _trace_of_square(gram: FloatArray) -> float:
-    """tr(Cov²) of K vectors from their Gram matrix, unbiased (Himeno & Yamada 2014)."""
-    K = gram.shape[0]
-    centred = gram - gram.mean(axis=0) - gram.mean(axis=1)[:, None] + gram.mean()
+def _trace_of_square(sample: Sample) -> float:
+    """tr(Σ²) from the inner products of the blocks, unbiased (Himeno & Yamada 2014).
+
+    A block of n replicates stands for (Σ_{r∈b} ĝ_r - nḡ)/√n, which has covariance Σ.
+    """
+    gram, K, R = sample.gram, sample.gram.shape[0], sample.squared_error.size
+    n = _block_sizes(R)
+    lean = np.outer(n, gram.sum(axis=0)) / R
+    centred = gram - lean - lean.T + np.outer(n, n) * gram.sum() / R**2
+    centred = centred / np.sqrt(np.outer(n, n))
     norms = np.diagonal(centred)
     square, trace = float((centred**2).sum()) / (K - 1) ** 2, float(norms.sum()) / (K - 1)
     fourth = float((norms**2).sum()) / (K - 1)
@@ -267,14 +272,24 @@ def _trace_of_square(gram: FloatArray) -> float:
     return scale * ((K - 1) * (K - 2) * square + trace**2 - K * fourth)
 
 
+def _block_sizes(replicates: int) -> FloatArray:
+    """Numbers of replicates in each of the contiguous blocks, (K,)."""
+    K = n_blocks(replicates)
+    return np.bincount(np.arange(replicates) * K // replicates).astype(float)
+
+
 def _variances_along_bias(sample: Sample, total: float) -> tuple[float, float]:
     """u'Σu/R with u along the measured ḡ - g, from the blocks, and along the exact bias b.
 
     (ĝ_r - g)·b is ½(‖ĝ_r - g‖² - ‖ĝ_r - E ĝ‖² + ‖b‖²), so the second needs no other sums; where b
-    is nothing but rounding it is the first.
+    is nothing but rounding it is the first. Where ḡ = g it has no direction: no more than tr(Σ̂)/R.
     """
     K, R = sample.gram.shape[0], sample.squared_error.size
-    measured = float(sample.gram.sum(axis=1).var(ddof=1)) * K / R**4 / total
+    measured = sample.variance / R
+    if total > 0:
+        n = _block_sizes(R)
+        along = sample.gram.sum(axis=1) / R - n * total
+        measured = float(np.sum(along**2 / n)) / (K - 1) / total / R
     b2 = sample.exact_bias_squared
     if not b2 > 1e-20 * float(sample.squared_error.mean()):
         return measured, measured
@@ -285,7 +300,7 @@ def _variances_along_bias(sample: Sample, total: float) -> tuple[float, float]:
 def _noncentral_z(x: float, nu: float, lam: float) -> float:
     """Φ⁻¹(P(χ'²_ν(λ) ≤ x)); beyond ν + λ = 10⁴ the approximation of Sankaran (1963)."""
     if nu + lam < 1e4:
-        return float(special.ndtri(special.chndtr(x, nu, lam)))
+        return max(-40.0, min(40.0, float(special.ndtri(special.chndtr(x, nu, lam)))))
     h = 1 - 2 * (nu + lam) * (nu + 3 * lam) / (3 * (nu + 2 * lam) ** 2)
     p, m = (nu + 2 * lam) / (nu + lam) ** 2, (h - 1) * (1 - 3 * h)
     mean = 1 + h * p * (h - 1 - (2 - h) * m * p / 2)

@@ -425,15 +425,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     lines.append(_row(repeated))
             seconds = time.perf_counter() - begin
             print(f"{prepared.subjects[0].label}: {seconds:.0f} s", file=sys.stderr, flush=True)
-        fewest = min(options.replicates)
-        fits = [row for case in RATES for row in rates(case, fewest, options.repetitions)]
+        fits = [
+            f"| {label} | {replicates} | {share} |"
+            for replicates in tables
+            for case in RATES
+            for label, share in rates(case, replicates, options.repetitions)
+        ]
     parts = [LEGEND]
     for replicates, lines in tables.items():
         title = f"## R = {replicates}, {options.repetitions} repetitions"
         parts += [title, "\n".join([*_head("problem", "estimator", "d", "n", *COLUMNS), *lines])]
-    parts.append(f"## Fitted rate over n = {', '.join(map(str, RATE_BATCHES))}, R = {fewest}")
-    lines = [f"| {label} | {share} |" for label, share in fits]
-    parts.append("\n".join([*_head("problem", "estimator", "d", "rmse_rate"), *lines]))
+    parts.append(f"## Fitted rate over n = {', '.join(map(str, RATE_BATCHES))}")
+    parts.append("\n".join([*_head("problem", "estimator", "d", "R", "rmse_rate"), *fits]))
     text = "\n\n".join(parts)
     print(text)
     if options.output:

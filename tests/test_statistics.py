@@ -274,6 +274,22 @@ def test_replicates_that_never_vary_have_no_intervals():
         assert np.isnan([summary[name].low, summary[name].high]).all(), name
 
 
+def test_mean_that_is_exactly_the_truth_has_an_interval():
+    half = np.round(1024 * gaussian(50, 8, np.zeros(3)) - 1024 * TRUTH) / 1024
+    estimate = summarise(sample(TRUTH + np.concatenate([half, -half]), expected=TRUTH))["bias"]
+    assert estimate.value < 0 == estimate.low < estimate.high < np.inf
+
+
+def test_interval_of_a_bias_far_above_the_noise():
+    """There it is ‖b‖ ± 1.96 standard errors along it, in every approximation of the law."""
+    for size in (3.0, 6.0, 30.0, 1e3):
+        data = sample(TRUTH + gaussian(400, 2, size * FACTOR[:, 0]) - TRUTH)
+        estimate = summarise(data)["bias"]
+        half = (estimate.high - estimate.low) / 2
+        assert estimate.low < estimate.value < estimate.high
+        assert half == pytest.approx(stats.norm.ppf(0.975) * estimate.se, rel=0.25)
+
+
 def test_wilson_interval_at_the_ends():
     """Wilson 1927: for all of n the interval is [n/(n + z²), 1]."""
     gradients = np.broadcast_to(TRUTH, (100, 3)) + 1e-3 * gaussian(100, 3)
