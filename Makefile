@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow lint format bench constraints clean
+.PHONY: demo test test-slow lint format bench validity constraints clean
 
 demo: $(READY)  ## run the shipped grid and draw its report
 	$(BIN)/python -m pgbench run grid.yaml
@@ -26,6 +26,9 @@ format: $(READY)
 bench: $(READY)  ## benchmarks of the last two commits; see benchmarks/README.md
 	$(BIN)/asv machine --yes
 	$(BIN)/asv run --skip-existing HEAD~2..HEAD
+
+validity: $(READY)  ## how often intervals cover and tests raise false alarms; some ten minutes
+	$(BIN)/python -m pgbench.validity --output docs/validity.md
 
 constraints: $(READY)  ## write down the versions that are installed
 	$(BIN)/python -m pip freeze --exclude-editable --exclude pgbench > constraints.txt

@@ -24,7 +24,15 @@ from pgbench.sampling import (
     bytes_per_replicate,
     gradient_blocks,
 )
-from pgbench.statistics import BlockSums, directions, mean_test, n_blocks, summarise
+from pgbench.statistics import (
+    Sample,
+    directions,
+    mean_test,
+    mean_z,
+    n_blocks,
+    summarise,
+    variance_test,
+)
 from pgbench.tables import Tables
 
 FloatArray = NDArray[np.float64]
@@ -136,7 +144,9 @@ def _measure_group(
     from pgbench.kernels.running import RunningMoments, add_replicates, empty_moments
 
     d, replicates = truth.gradient.size, draws.replicates
-    running: list[RunningMoments] = [empty_moments(d, n_blocks(replicates)) for _ in subjects]
+    running: list[RunningMoments] = [
+        empty_moments(d, replicates, n_blocks(replicates)) for _ in subjects
+    ]
     along = directions(d, truth.gradient)
     projections = np.empty((len(subjects), replicates, len(along)))
     tables = [subject.tables for subject in subjects]
@@ -144,7 +154,12 @@ def _measure_group(
         rows = slice(block.first, block.first + block.steps.size)
         for e, gradients in enumerate(block.gradients):
             add_replicates(
-                running[e], gradients, block.steps, truth.gradient, block.first, replicates
+                running[e],
+                gradients,
+                block.steps,
+                truth.gradient,
+                subjects[e].expected,
+                block.first,
             )
             projections[e, rows] = gradients @ along.T
     return [
@@ -162,10 +177,9 @@ def _statistics(
     batch_size: int,
 ) -> Measurement:
     g, expected = truth.gradient, subject.expected
-    norm = float(np.linalg.norm(g))
-    sums = BlockSums.from_running(moments.block_scalars, moments.block_error)
+    sample = Sample.from_running(moments.scalars, moments.m2, moments.block_error, g, expected)
     values: dict[str, float] = {}
-    for name, estimate in summarise(sums, norm**2).items():
+    for name, estimate in summarise(sample).items():
         values[name] = estimate.value
         values[f"{name}_se"] = estimate.se
         values[f"{name}_low"], values[f"{name}_high"] = estimate.low, estimate.high
@@ -174,6 +188,11 @@ def _statistics(
         values[f"{prefix}_max_z"], values[f"{prefix}_p"] = test.max_z, test.p_value
         values[f"{prefix}_directions"] = float(test.directions)
     values.update(_exact(subject, g, batch_size))
+    signal_variance = np.array([subject.signal_variance / batch_size])
+    values["mean_z"] = float(mean_z(projections[:, -1:], along[-1:] @ expected, signal_variance)[0])
+    spread = variance_test(sample.squared_deviation, values["exact_variance"])
+    values["variance_test_z"], values["variance_test_p"] = spread.z, spread.p_value
+    values["variance_test_chi2"] = spread.chi_squared
     values["seconds"] = subject.cost.seconds(batch_size)
     values["time_normalised_variance"] = values["variance"] * values["seconds"]
     maps: dict[str, FloatArray] = {}

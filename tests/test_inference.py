@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pgbench.statistics import directions, fit_rate, holm, mean_test
+from pgbench.statistics import directions, fit_rate, holm, mean_test, mean_z, variance_test
 
 
 def test_directions_are_orthogonal_and_complete_when_small():
@@ -37,6 +37,46 @@ def test_false_alarms_are_as_frequent_as_stated(name):
     """Binomial bound of four standard errors: 0.05 ± 0.0195 in 2000 repetitions."""
     p = p_values(2000, 400, DRAWS[name], np.full(4, 2.0))
     assert abs(np.mean(p < 0.05) - 0.05) < 4 * np.sqrt(0.05 * 0.95 / p.size)
+
+
+def test_false_alarms_without_correction_are_too_frequent():
+    """The same bound fails for the smallest of four p-values as it is."""
+    rng = np.random.default_rng(8)
+    draws = (DRAWS["normal"](rng, 400) for _ in range(2000))
+    p = np.array([stats.ttest_1samp(x, 2.0).pvalue.min() for x in draws])
+    assert np.mean(p < 0.05) > 0.05 + 4 * np.sqrt(0.05 * 0.95 / p.size)
+
+
+def one_direction(rng, R):
+    """Nine directions that all see the same number, as where noise has one direction only."""
+    return np.outer(rng.standard_normal(R), np.arange(1.0, 10)) + 2
+
+
+def test_directions_that_say_the_same_count_once():
+    """Corrected for nine tests where there is one, false alarms would be nine times too rare."""
+    p = p_values(2000, 400, one_direction, np.full(9, 2.0))
+    slack = 4 * np.sqrt(0.05 * 0.95 / p.size)
+    assert abs(np.mean(p < 0.05) - 0.05) < slack
+    rng = np.random.default_rng(8)
+    draws = (one_direction(rng, 400) for _ in range(2000))
+    plain = np.array([stats.ttest_1samp(x, 2.0).pvalue.min() for x in draws])
+    assert np.mean(1 - (1 - plain) ** 9 < 0.05) < 0.05 - slack
+    assert mean_test(one_direction(rng, 400), np.full(9, 2.0)).directions == 1
+
+
+def test_correlated_directions_raise_as_many_false_alarms():
+    """Four numbers seen along nine directions, one of them nearly another."""
+    mix = np.random.default_rng(1).standard_normal((4, 9))
+    mix[:, 5] = mix[:, 4] + 1e-4 * mix[:, 5]
+
+    def draw(rng, R):
+        return rng.exponential(size=(R, 4)) @ mix
+
+    p = p_values(2000, 400, draw, mix.sum(axis=0))
+    assert np.isfinite(p).mean() > 0.99
+    p = p[np.isfinite(p)]
+    assert abs(np.mean(p < 0.05) - 0.05) < 4 * np.sqrt(0.05 * 0.95 / p.size)
+    assert stats.kstest(p, "uniform").pvalue > 1e-3
 
 
 @pytest.mark.parametrize("name", DRAWS)
@@ -75,6 +115,16 @@ def test_directions_that_hang_on_rare_events_are_left_out():
     assert test.p_value > 1e-3
 
 
+def test_few_light_directions_among_heavy_ones_are_not_tested():
+    """Directions are dense: where most hang on rare events, so do the others, seen or not."""
+    rng = np.random.default_rng(1)
+    heavy = np.zeros((1000, 3))
+    heavy[5] = 100.0, -50.0, 70.0
+    light = rng.standard_normal((1000, 2))
+    assert mean_test(np.hstack([heavy, light]), np.zeros(5)).directions == 0
+    assert mean_test(np.hstack([heavy[:, :2], light]), np.zeros(4)).directions == 2
+
+
 def test_p_value_of_one_direction_is_that_of_students_t():
     """Symmetric data have no skewness, so the corrected statistic is t itself."""
     half = np.random.default_rng(2).standard_normal((100, 1))
@@ -95,6 +145,75 @@ def test_statistic_is_corrected_for_skewness():
     found = mean_test(x[:, None], np.array([0.85]))
     assert found.max_z == pytest.approx(abs(corrected), rel=1e-12)
     assert abs(found.max_z - abs(t)) > 0.05
+
+
+def test_z_scores_of_means_are_standard_normal():
+    """Exponential and normal numbers, 8000 repetitions of 200; bound: four standard errors.
+
+    The plain z-score fails for its skewness, 2/√200, and one with a variance 10 % too small for
+    its variance.
+    """
+    rng, n = np.random.default_rng(11), 8000
+    draws = np.stack([rng.exponential(size=(n, 200)), rng.normal(1, 1, (n, 200))], axis=-1)
+    z = np.array([mean_z(x, np.ones(2), np.ones(2)) for x in draws])
+    assert np.isfinite(z).mean() > 0.98
+    bound = 4 * np.sqrt(6 / n)
+    for own in z.T:
+        own = own[np.isfinite(own)]
+        assert stats.kstest(own, "norm").pvalue > 1e-3
+        assert abs(stats.skew(own)) < bound
+    assert stats.skew(np.sqrt(200) * (draws[:, :, 0].mean(axis=1) - 1)) > bound
+    wrong = np.array([mean_z(x, np.ones(2), np.full(2, 0.9))[1] for x in draws])
+    assert np.nanvar(wrong) > 1 + 4 * np.sqrt(2 / n)
+
+
+def test_z_scores_find_a_wrong_mean_and_nothing_where_nothing_can_be_said():
+    rng = np.random.default_rng(3)
+    x = np.column_stack([rng.standard_normal((1000, 3)), np.ones(1000), np.zeros(1000)])
+    x[0, 4] = 100.0
+    variance = np.array([1.0, 1.0, 3.0, 1.0, 10.0])
+    z = mean_z(x, np.array([0.0, 0.3, 0.0, 1.0, 0.0]), variance)
+    assert abs(z[0]) < 4
+    assert -12 < z[1] < -7
+    # A variance far below the exact one, no variance at all, a single event.
+    assert np.isnan(z[2:]).all()
+
+
+def test_variance_test_is_calibrated():
+    """Sums of squares, 6000 repetitions of 600; bounds: four standard errors.
+
+    The plain t statistic fails for its skewness, to the left where squares are to the right.
+    """
+    rng, n = np.random.default_rng(6), 6000
+    draws = (rng.standard_normal((n, 600, 2)) ** 2 * [4.0, 1.0]).sum(axis=2)
+    z = np.array([variance_test(x, 5.0).z for x in draws])
+    assert np.isfinite(z).mean() > 0.95
+    z = z[np.isfinite(z)]
+    assert stats.kstest(z, "norm").pvalue > 1e-3
+    p, bound = 2 * stats.norm.sf(np.abs(z)), 4 * np.sqrt(6 / n)
+    assert abs(np.mean(p < 0.05) - 0.05) < 4 * np.sqrt(0.05 * 0.95 / p.size)
+    assert abs(stats.skew(z)) < bound
+    assert stats.skew(stats.ttest_1samp(draws, 5.0, axis=1).statistic) < -bound
+
+
+def test_variance_test_finds_a_wrong_variance():
+    """Ten per cent off is 10 % · √(R/2) = 4.5 standard errors of 4000 normal numbers."""
+    x = np.random.default_rng(2).standard_normal(4000) ** 2
+    right, low, high = (variance_test(x, v) for v in (1.0, 0.9, 1.1))
+    assert abs(right.z) < 3
+    assert low.z > 2.5
+    assert high.z < -2.5
+    for test in (right, low, high):
+        assert test.chi_squared == test.z**2
+        assert test.p_value == pytest.approx(2 * stats.norm.sf(abs(test.z)), rel=1e-9)
+
+
+def test_variance_test_says_nothing_of_rare_events():
+    x = np.ones(1000)
+    assert np.isnan(variance_test(x, 1.0).z)
+    x[:5] = 100.0
+    test = variance_test(x, 1.0)
+    assert np.isnan([test.z, test.chi_squared, test.p_value]).all()
 
 
 def test_holm_by_hand():

@@ -66,10 +66,11 @@ def bias(summary: "Dataset") -> Drawing:
     return Drawing(
         figure,
         f"Relative bias ‖E ĝ − ∇J‖ / ‖∇J‖ at batch size {n}. Marks are measured with the noise "
-        "removed, sign kept: a squared bias below zero by chance is drawn to the left; bars are "
-        "95 % intervals. Upright strokes are the exact bias, computed with no sampling. A mark "
-        "is filled where the mean differs from ∇J at the 5 % level after Holm's correction over "
-        "all cells; the interval of the norm may still hold zero, since the test looks along "
+        "removed, sign kept: a squared bias below zero by chance is drawn to the left; bars end "
+        "where the 95 % interval of the norm does, which holds no negative value. Upright strokes "
+        "are the exact bias, computed with no sampling. A mark is filled where the mean differs "
+        "from ∇J at the 5 % level after Holm's correction over all cells; the interval of the norm "
+        "may still hold zero, since the test looks along "
         f"single directions. The axis is linear between −{LINEAR:g} and {LINEAR:g} (shaded) "
         "and logarithmic outside. † declares a bias that a longer horizon does not "
         f"remove.{facets.note}",

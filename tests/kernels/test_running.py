@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from pgbench.kernels.running import add_replicates, empty_moments
-from pgbench.statistics import BlockSums, n_blocks
+from pgbench.statistics import Sample, n_blocks
 
 
 def accumulate(gradients, steps, truth, cuts=()):
-    """Running moments of all replicates, added in the given pieces."""
+    """Running moments of all replicates, added in the given pieces; their mean is 2g."""
     R, d = gradients.shape
-    moments = empty_moments(d, n_blocks(R))
+    moments = empty_moments(d, R, n_blocks(R))
     for first, last in zip([0, *cuts], [*cuts, R], strict=True):
-        add_replicates(moments, gradients[first:last], steps[first:last], truth, first, R)
+        add_replicates(moments, gradients[first:last], steps[first:last], truth, 2 * truth, first)
     return moments
 
 
@@ -32,7 +32,7 @@ def test_moments_are_those_of_numpy(R):
 
 
 @pytest.mark.parametrize("R", [2, 31, 33, 100, 1000])
-def test_block_sums_are_those_of_numpy(R):
+def test_numbers_per_replicate_and_block_sums_are_those_of_numpy(R):
     gradients, steps, truth = replicates(R)
     moments = accumulate(gradients, steps, truth)
     K = n_blocks(R)
@@ -43,19 +43,19 @@ def test_block_sums_are_those_of_numpy(R):
     norms = np.linalg.norm(gradients, axis=1) * np.linalg.norm(truth)
     product = gradients @ truth
     columns = [
-        np.ones(R),
         ((gradients - truth) ** 2).sum(axis=1),
+        ((gradients - 2 * truth) ** 2).sum(axis=1),
         np.divide(product, norms, out=np.zeros(R), where=norms > 0),
         product > 0,
         steps,
     ]
+    np.testing.assert_allclose(moments.scalars, np.stack(columns, axis=1), rtol=1e-11)
+    sample = Sample.from_running(moments.scalars, moments.m2, moments.block_error, truth, 2 * truth)
+    np.testing.assert_array_equal(sample.steps, steps)
+    assert sample.variance == pytest.approx(gradients.var(axis=0, ddof=1).sum(), rel=1e-11)
+    assert sample.truth_squared == pytest.approx(sample.exact_bias_squared) == truth @ truth
     np.testing.assert_allclose(
-        moments.block_scalars, member @ np.stack(columns, axis=1), rtol=1e-12
-    )
-    sums = BlockSums.from_running(moments.block_scalars, moments.block_error)
-    np.testing.assert_array_equal(sums.count, np.bincount(block))
-    np.testing.assert_allclose(
-        sums.gram, moments.block_error @ moments.block_error.T, rtol=1e-12, atol=1e-9
+        sample.gram, moments.block_error @ moments.block_error.T, rtol=1e-12, atol=1e-9
     )
 
 
@@ -77,4 +77,4 @@ def test_mean_far_from_zero_keeps_the_variance():
 
 def test_zero_gradients_have_no_direction():
     moments = accumulate(np.zeros((40, 3)), np.ones(40, np.int64), np.ones(3))
-    np.testing.assert_array_equal(moments.block_scalars[:, 2:4], 0)
+    np.testing.assert_array_equal(moments.scalars[:, 2:4], 0)
