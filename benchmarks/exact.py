@@ -27,20 +27,24 @@ class Evaluate:
 
 
 class Moments:
-    """``exact.moments`` of reward-to-go on a garnet, horizon 128, in seconds."""
+    """``exact.moments`` on a garnet with a tabular policy, in seconds."""
 
-    params = (10, 50)
-    param_names = ("n_states",)
+    params = (("reward_to_go", "reinforce"), (10, 200, 1000), ("128 steps", "no limit"))
+    param_names = ("estimator", "n_states", "horizon")
+    timeout = 60
 
-    def setup(self, n_states):
+    def setup(self, estimator, n_states, horizon):
+        if estimator == "reinforce" and horizon == "no limit":
+            raise NotImplementedError("a total return has no finite variance")
         self.arguments = _setting("garnet", n_states)
-        self.time_moments(n_states)
+        self.horizon = 128 if horizon == "128 steps" else None
+        self.time_moments(estimator, n_states, horizon)
 
-    def time_moments(self, n_states):
+    def time_moments(self, estimator, n_states, horizon):
         """Seconds for the mean and the variance of every coordinate."""
         from pgbench import exact
 
-        exact.moments(*self.arguments, "reward_to_go", horizon=128)
+        exact.moments(*self.arguments, estimator, horizon=self.horizon)
 
 
 def _setting(family, n_states):

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pgbench.estimators import CAUSES, estimators
+from pgbench.estimators import CAUSES, UNBIASED, estimators
 from pgbench.exact import Size
 from pgbench.exact.horizon import expected_steps
 from pgbench.exact.moments import fits, moments_size
@@ -74,7 +74,7 @@ def bias_classes(name: str) -> list[str]:
     """What the declared bias of an estimator is, by default and with its switches thrown."""
     estimator = estimators()[name]
     given = {p.name: 0.5 for p in estimator.parameters.values() if p.required}
-    lines = [CAUSES[cause] for cause in estimator.causes(**given)]
+    lines = [CAUSES[cause] for cause in estimator.causes(**given)] or [UNBIASED]
     for switch, value in (("discounted", False), ("critic_noise", 0.5)):
         if switch in estimator.parameters:
             more = set(estimator.causes(**given, **{switch: value})) - set(
@@ -92,6 +92,13 @@ _SYMBOLS = {
     r"\psi": "ψ",
     r"\delta": "δ",
     r"\sum": "Σ",
+    r"\prod": "Π",
+    r"\sim": " ~ ",
+    r"\geq ": "≥",
+    r"\leq ": "≤",
+    r"\rho": "ρ",
+    r"\pi": "π",
+    r"\mu": "μ",
     r"\hat Q": "Q̂",
     r"\,": " ",
 }

@@ -150,10 +150,10 @@ def test_failed_cells_keep_their_traceback_and_are_retried(tmp_path, monkeypatch
     grid = parse_grid(GRID)
     make = Subject.make
 
-    def broken(prepared, tables):
+    def broken(prepared, tables, threads=None):
         if tables.total:
             raise ZeroDivisionError("on purpose")
-        return make(prepared, tables)
+        return make(prepared, tables, threads)
 
     monkeypatch.setattr(Subject, "make", broken)
     first = execute(grid, tmp_path)

@@ -1,10 +1,10 @@
 """Estimators: each a small file holding a record; see ``estimator.py`` for what a record is."""
 
-from pgbench.estimators.estimator import CAUSES, TableEstimator
+from pgbench.estimators.estimator import CAUSES, UNBIASED, TableEstimator
 from pgbench.registry import discover, find
 from pgbench.tables import Tables
 
-__all__ = ["CAUSES", "TableEstimator", "Tables", "estimators", "find_estimator"]
+__all__ = ["CAUSES", "UNBIASED", "TableEstimator", "Tables", "estimators", "find_estimator"]
 
 
 def estimators() -> dict[str, TableEstimator]:

@@ -28,6 +28,10 @@ CAUSES = {
 }
 
 
+UNBIASED = "unbiased for ∇J"
+"""What is said of an estimator without any cause of bias."""
+
+
 @dataclass(frozen=True)
 class TableEstimator:
     """A score-function estimator as a function from exact quantities and parameters to tables.

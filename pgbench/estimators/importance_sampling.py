@@ -35,6 +35,6 @@ estimator = TableEstimator(
     tables=tables,
     bias=lambda exploration: ("truncation",),
     formula=r"\sum_t \gamma^t \psi_t \sum_{m\geq t} \gamma^{m-t} r_m \prod_{i\leq m} w_i,"
-    r"\ w = \pi/\mu",
+    r"\,w=\pi/\mu",
     reference="Precup, Sutton & Singh 2000, Section 4; Jie & Abbeel 2010",
 )

@@ -14,6 +14,6 @@ estimator = TableEstimator(
     name="visitation_advantage",
     tables=tables,
     bias=lambda: (),
-    formula=r"\frac{1}{1-\gamma} A(s,a)\,\psi(s,a),\ (s,a)\sim\rho",
+    formula=r"A(s,a)\,\psi(s,a) / (1-\gamma),\,(s,a)\sim\rho",
     reference="Sutton, McAllester, Singh & Mansour 2000, Theorem 1; Baird 1993 (advantage)",
 )

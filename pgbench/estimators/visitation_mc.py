@@ -20,8 +20,6 @@ estimator = TableEstimator(
     name="visitation_mc",
     tables=tables,
     bias=lambda: (),
-    formula=r"\frac{1}{1-\gamma}\,\psi(s_T,a_T) \sum_{t=T}^{T+T'} r_t,\ "
-    r"T,T'\sim\mathrm{Geom}(1-\gamma)",
-    reference="Paternain, Bazerque, Small & Ribeiro 2021, Algorithms 1 and 2; "
-    "Zhang, Koppel, Zhu & Başar 2020",
+    formula=r"\psi(s,a) \sum_{t<T} r_t / (1-\gamma),\,(s,a)\sim\rho,\,T\sim Geom(1-\gamma)",
+    reference="Paternain, Bazerque, Small & Ribeiro 2021; Zhang, Koppel, Zhu & Başar 2020",
 )

@@ -14,7 +14,7 @@ estimator = TableEstimator(
     name="visitation_q",
     tables=tables,
     bias=lambda: (),
-    formula=r"\frac{1}{1-\gamma} Q(s,a)\,\psi(s,a),\ (s,a)\sim\rho",
+    formula=r"Q(s,a)\,\psi(s,a) / (1-\gamma),\,(s,a)\sim\rho",
     reference="Sutton, McAllester, Singh & Mansour 2000, Theorem 1; "
     "Agarwal, Kakade, Lee & Mahajan 2021 (sampler)",
 )
