@@ -486,3 +486,24 @@ def fit_rate(n: ArrayLike, y: ArrayLike, se: ArrayLike) -> Rate:
     slope = float(np.sum(weight * (x - x_mean) * (values - y_mean)) / spread)
     half = float(stats.norm.ppf(0.5 + CONFIDENCE / 2) / np.sqrt(spread))
     return Rate(slope, slope - half, slope + half, float(y_mean - slope * x_mean))
+
+
+MIN_SCORES = 8
+"""Fewer z-scores are not tested for their distribution."""
+
+
+def normality(scores: ArrayLike) -> FloatArray:
+    """Adjusted p-values (m,) of standard normal z-scores (..., m), a test per last index.
+
+    Kolmogorov's test of the finite scores against N(0, 1), corrected over the m tests by Holm's
+    method. The scores of a test must be independent; those of different tests need not be. NaN
+    where fewer than 8 are finite.
+    """
+    z = np.asarray(scores, np.float64)
+    columns = z.reshape(-1, z.shape[-1]).T
+    p = np.full(len(columns), np.nan)
+    for i, column in enumerate(columns):
+        own = column[np.isfinite(column)]
+        if own.size >= MIN_SCORES:
+            p[i] = stats.kstest(own, "norm").pvalue
+    return holm(p)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pgbench.statistics import MIN_SHARED, Sample, mean_interval, n_blocks, summarise
+from pgbench.statistics import MIN_SHARED, Sample, mean_interval, n_blocks, normality, summarise
 
 TRUTH = np.array([1.0, -0.5, 0.25])
 BIAS = np.array([0.2, 0.1, -0.3])
@@ -326,3 +326,34 @@ def test_statistics_scale_with_the_gradients(c, R):
 
 def test_blocks_are_never_more_than_replicates():
     assert [n_blocks(R) for R in (2, 31, 32, 33, 10**6)] == [2, 31, 32, 32, 32]
+
+
+def scores(seed=0):
+    """Independent z-scores, (6, 5, 4); a test for each of the last."""
+    return np.random.default_rng(seed).standard_normal((6, 5, 4))
+
+
+def test_standard_normal_scores_pass_at_the_level_of_the_test():
+    smallest = [normality(scores(seed)).min() for seed in range(400)]
+    rejected = np.mean(np.array(smallest) < 0.05)
+    assert rejected < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
+
+
+@pytest.mark.parametrize("wrong", [lambda z: z + 1, lambda z: 3 * z, lambda z: z / 4])
+def test_scores_that_are_not_standard_normal_are_found(wrong):
+    z = scores()
+    z[..., 2] = wrong(z[..., 2])
+    p = normality(z)
+    assert p[2] < 0.01
+    assert (p[[0, 1, 3]] > 0.05).all()
+
+
+def test_scores_that_are_missing_are_left_out():
+    z = scores()
+    z[0, :, 1] = np.nan
+    z[1:, :, 2] = np.nan  # five are left
+    p = normality(z)
+    assert np.isnan(p).tolist() == [False, False, True, False]
+    alone = stats.kstest(z[1:, :, 1].ravel(), "norm").pvalue
+    np.testing.assert_allclose(normality(z[..., [1]]), alone)
+    assert np.isnan(normality(np.full((3, 3), np.nan))).all()

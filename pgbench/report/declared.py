@@ -8,6 +8,8 @@ import numpy as np
 
 from pgbench.estimators import estimators
 from pgbench.grid import Grid, GridError, parse_grid
+from pgbench.report.measured import FloatArray
+from pgbench.statistics import normality
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -31,8 +33,11 @@ class Verdict:
         Numbers of measured cells, of cells whose bias was tested and of those that reject.
     exact_bias
         Largest exact relative bias over the settings; NaN if there is none.
-    code_p
-        Smallest Holm p-value of the code check; NaN if no cell was tested.
+    code_p, variance_p
+        Smallest Holm p-values of the mean and of the variance against the exact ones; NaN if no
+        cell was tested.
+    normal_p
+        Holm p-value of standard normal z-scores of its means; NaN if there are too few.
     objection
         Why it does not behave as declared, or nothing.
     """
@@ -44,6 +49,8 @@ class Verdict:
     rejected: int
     exact_bias: float
     code_p: float
+    variance_p: float
+    normal_p: float
     objection: str
 
     @property
@@ -94,15 +101,26 @@ def declared_biased(summary: "Dataset") -> dict[str, bool]:
 
 def verdicts(summary: "Dataset") -> list[Verdict]:
     """What was seen of every estimator, in the order of the grid."""
+    normal = normal_means(summary)
     return [
-        _verdict(summary.isel(estimator=i), label, causes)
+        _verdict(summary.isel(estimator=i), label, causes, float(normal[i]))
         for i, (label, causes) in enumerate(declared_causes(summary).items())
     ]
 
 
-def _verdict(own: "Dataset", label: str, causes: tuple[str, ...] | None) -> Verdict:
+def normal_means(summary: "Dataset") -> FloatArray:
+    """Holm p-values (estimator,) of standard normal z-scores of the means.
+
+    An estimator's scores are independent: every setting and batch size has streams of its own.
+    """
+    return normality(np.moveaxis(summary["mean_z"].values, 2, -1))
+
+
+def _verdict(
+    own: "Dataset", label: str, causes: tuple[str, ...] | None, normal_p: float
+) -> Verdict:
     values = {str(name): array.values for name, array in own.data_vars.items()}
-    bias_p, code_p = values["bias_test_p_holm"], values["code_test_p_holm"]
+    bias_p = values["bias_test_p_holm"]
     exact = values["exact_relative_bias"]
     tested = np.isfinite(bias_p)
     return Verdict(
@@ -114,17 +132,30 @@ def _verdict(own: "Dataset", label: str, causes: tuple[str, ...] | None) -> Verd
         exact_bias=float(exact[np.isfinite(exact)].max(initial=-np.inf))
         if np.isfinite(exact).any()
         else np.nan,
-        code_p=float(code_p[np.isfinite(code_p)].min()) if np.isfinite(code_p).any() else np.nan,
+        code_p=smallest(values["code_test_p_holm"]),
+        variance_p=smallest(values["variance_test_p_holm"]),
+        normal_p=normal_p,
         objection=_objection(values, causes),
     )
 
 
-def _objection(values: Mapping[str, "np.ndarray"], causes: tuple[str, ...] | None) -> str:
-    code_p = values["code_test_p_holm"]
-    wrong = int((code_p < LEVEL).sum())
-    if wrong:
-        cells = "cell" if wrong == 1 else "cells"
-        return f"its mean is not its own exact expectation in {wrong} {cells}"
+def smallest(p: FloatArray) -> float:
+    """The smallest p-value; NaN if there is none."""
+    return float(p[np.isfinite(p)].min()) if np.isfinite(p).any() else np.nan
+
+
+_OWN_MOMENTS = {
+    "code_test_p_holm": "its mean is not its own exact expectation",
+    "variance_test_p_holm": "its variance is not its own exact variance",
+}
+
+
+def _objection(values: Mapping[str, FloatArray], causes: tuple[str, ...] | None) -> str:
+    wrong = {text: int((values[name] < LEVEL).sum()) for name, text in _OWN_MOMENTS.items()}
+    if any(wrong.values()):
+        return "; ".join(
+            f"{text} in {n} {'cell' if n == 1 else 'cells'}" for text, n in wrong.items() if n
+        )
     if causes is None or set(causes) - HORIZON:
         return ""
     exact = values["exact_relative_bias"]

@@ -1,14 +1,14 @@
 """One self-contained HTML page per run, with every figure in it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pgbench.report import checks, curves, dots, ranking, scaling
-from pgbench.report.declared import verdicts
+from pgbench.report import calibration, checks, curves, dots, ranking, scaling
+from pgbench.report.declared import LEVEL, normal_means, smallest, verdicts
 from pgbench.report.panels import Drawing, NothingToDraw, save
 from pgbench.report.style import theme
 from pgbench.report.tables import (
@@ -30,6 +30,7 @@ FIGURES: dict[str, tuple[str, Callable[["Dataset"], Drawing]]] = {
     "rates": ("Rates", dots.rates),
     "ranking": ("What precision costs", ranking.ranking),
     "direction": ("Direction", curves.direction),
+    "calibration": ("Measured against exact", calibration.calibration),
     "p_values": ("Is the code right?", checks.p_values),
 }
 """File name, title and function of every figure, in the order of the page."""
@@ -127,20 +128,34 @@ def _sentences(summary: "Dataset") -> list[str]:
     if unjudged:
         lines.append(f"Measured but not judged: {', '.join(unjudged)}.")
     lines += [f"{v.label}: {v.objection}." for v in measured if v.objection]
-    code_p = summary["code_test_p_holm"].values
-    tested = np.isfinite(code_p)
-    if tested.any():
-        n_cells = int((summary["status"].values == 1).sum())
-        lines.append(
-            f"Measured means were compared with exact expectations in {int(tested.sum())} of"
-            f" {n_cells} cells; the smallest p-value after Holm's correction is"
-            f" {p_value(code_p[tested].min())}."
-        )
+    lines += _checks(summary)
     biased = [v.label for v in measured if v.biased and v.rejected]
     if biased:
         lines.append(f"Declared biased, and seen to be: {', '.join(biased)}.")
     lines += _work(summary.attrs)
     return lines
+
+
+def _checks(summary: "Dataset") -> Iterator[str]:
+    """How measured means and variances compare with exact ones."""
+    n_cells = int((summary["status"].values == 1).sum())
+    for test, pair in (
+        ("code_test_p_holm", "means were compared with exact expectations"),
+        ("variance_test_p_holm", "variances were compared with exact variances"),
+    ):
+        p = summary[test].values
+        if tested := int(np.isfinite(p).sum()):
+            yield (
+                f"Measured {pair} in {tested} of {n_cells} cells; the smallest p-value after"
+                f" Holm's correction is {p_value(smallest(p))}."
+            )
+    normal = normal_means(summary)
+    if tested := int(np.isfinite(normal).sum()):
+        word = "do not follow" if smallest(normal) < LEVEL else "follow"
+        yield (
+            f"z-scores of means {word} the standard normal: smallest Holm p"
+            f" {p_value(smallest(normal))} over {tested} estimators."
+        )
 
 
 def _work(attributes: Any) -> list[str]:

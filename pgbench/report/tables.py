@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from pgbench.estimators import CAUSES, estimators
+from pgbench.estimators import CAUSES, UNBIASED, estimators
 from pgbench.report.declared import LEVEL, declared_causes
 from pgbench.report.style import INK, theme
 
@@ -89,6 +89,8 @@ def _row(own: Mapping[str, Any], place: tuple[int, ...], label: str) -> dict[str
         return number(own[name][place], digits)
 
     p = own["bias_test_p_holm"][place]
+    norm = own["gradient_norm"][place[:2]]
+    exact_variance = own["exact_variance"][place] / norm**2 if norm > 0 else np.nan
     return {
         "estimator": label,
         "bias": part("relative_bias", 2),
@@ -97,6 +99,7 @@ def _row(own: Mapping[str, Any], place: tuple[int, ...], label: str) -> dict[str
         "p": p_value(p),
         "significant": bool(p < LEVEL),
         "variance": f"{part('relative_variance')} ± {part('relative_variance_se', 2)}",
+        "exact_variance": number(exact_variance),
         "cosine": f"{part('cosine', 3)} ± {part('cosine_se', 1)}",
         "ascent": part("ascent_probability", 3),
         "steps": part("steps"),
@@ -130,18 +133,24 @@ def estimator_rows(summary: "Dataset") -> list[dict[str, Any]]:
         summary["estimator"].values, summary["estimator_name"].values, strict=True
     ):
         record = known.get(str(name))
-        declared = causes[str(label)]
         rows.append(
             {
                 "label": str(label),
                 "summary": record.summary if record else "",
                 "formula": record.formula if record else "",
                 "image": formula_image(record.formula) if record else "",
-                "bias": "; ".join(CAUSES[c] for c in declared) if declared else "not declared",
+            XX
                 "reference": record.reference if record else "",
             }
         )
     return rows
+
+
+def declared_bias(causes: tuple[str, ...] | None) -> str:
+    """Declared causes of bias in words."""
+    if causes is None:
+        return "not declared"
+    return "; ".join(CAUSES[cause] for cause in causes) or UNBIASED
 
 
 def formula_image(formula: str) -> str:

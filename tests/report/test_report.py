@@ -7,18 +7,21 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from scipy import stats
 from xarray import DataTree
 
 from pgbench import results
 from pgbench.grid import parse_grid
 from pgbench.journal import Journal
 from pgbench.measure import Subject
-from pgbench.report import dots, write_report
+from pgbench.report import calibration, dots, write_report
+from pgbench.report.declared import verdicts
 from pgbench.report.page import FIGURES
 from pgbench.report.panels import save
 from pgbench.report.style import problem_titles, shortened, styles, theme
 from pgbench.report.tables import number, p_value
 from pgbench.runner import execute
+from pgbench.statistics import holm
 
 GRID = """
 name: t
@@ -78,8 +81,8 @@ def test_a_wrong_estimator_is_called_wrong(tmp_path, monkeypatch):
     """The verdict is not yes whatever happens: here the kernel weighs rewards twice."""
     make = Subject.make
 
-    def doubled(prepared, tables):
-        subject = make(prepared, tables)
+    def doubled(prepared, tables, threads):
+        subject = make(prepared, tables, threads)
         return replace(subject, tables=replace(tables, sigma=2 * tables.sigma))
 
     monkeypatch.setattr(Subject, "make", doubled)
@@ -123,7 +126,7 @@ def test_a_partial_run_has_a_report(tree, tmp_path):
 
 
 def test_failed_cells_are_listed_with_their_messages(tmp_path, monkeypatch):
-    def broken(prepared, tables):
+    def broken(prepared, tables, threads):
         raise ArithmeticError("a < b & c")
 
     monkeypatch.setattr(Subject, "make", broken)
@@ -235,3 +238,69 @@ def test_far_tails_are_not_told_apart():
     assert p_value(1e-60) == p_value(0.0) == "< 10⁻¹⁶"
     assert p_value(0.034) == "0.034"
     assert p_value(np.nan) == "—"
+
+
+def with_scores(tree, exact=1.0, shift=0.0):
+    """A run with good z-scores, but for the first estimator's exact variance or shifted means."""
+    summary = tree.to_dataset().copy(deep=True)
+    summary["exact_variance"].values[:, :, 0] *= exact
+    z, noise = np.random.default_rng(2).standard_normal((2, *summary["mean_z"].shape))
+    z[:, :, 0] += shift
+    summary["mean_z"].values[:] = z
+    # Of variances that are known to 2 %.
+    noise[:, :, 0] += (1 / exact - 1) / 0.02
+    summary["variance_test_z"].values[:] = noise
+    p = 2 * stats.norm.sf(np.abs(noise))
+    summary["variance_test_p"].values[:] = p
+    summary["variance_test_p_holm"].values[:] = holm(p)
+    return summary
+
+
+def test_a_right_variance_is_called_right(tree, tmp_path):
+    text = written(with_scores(tree), tmp_path)
+    assert "3 of 3 estimators behave as they declare" in text
+    assert "z-scores of means follow the standard normal: smallest Holm p" in text
+    assert "Measured variances were compared with exact variances in 36 of 36 cells" in text
+    assert "Every one of 36 measured cells has an exact variance." in text
+
+
+def test_a_variance_that_is_20_percent_off_is_called_wrong(tree, tmp_path):
+    summary = with_scores(tree, exact=1.2)
+    first, *others = verdicts(summary)
+    assert first.answer == "no"
+    assert first.objection == "its variance is not its own exact variance in 12 cells"
+    assert all(verdict.answer == "yes" for verdict in others)
+    assert first.objection in written(summary, tmp_path)
+
+
+def test_shifted_means_are_not_standard_normal(tree, tmp_path):
+    summary = with_scores(tree, shift=1.5)
+    assert [v.normal_p < 0.05 for v in verdicts(summary)] == [True, False, False]
+    text = written(summary, tmp_path)
+    assert "z-scores of means do not follow the standard normal" in text
+
+
+def test_cells_without_an_exact_variance_are_counted_with_their_reason(tree):
+    summary = with_scores(tree)
+    gone = (slice(None), slice(None), 1)
+    for name in ("exact_variance", "mean_z", "variance_test_z"):
+        summary[name].values[gone] = np.nan
+    summary["exact_note"] = summary["exact_note"].astype(object)
+    summary["exact_note"].values[gone] = "too large for exact moments: 9 GiB"
+    summary["exact_note"].values[1, 0, 1] = "too large for exact moments: 7 GiB"
+    with theme():
+        caption = calibration.calibration(summary).caption
+    assert (
+        "12 of 36 measured cells have no exact variance: too large for exact moments (12)."
+        in caption
+    )
+
+
+@pytest.mark.parametrize("kept", ["exact_variance", "mean_z", "variance_test_z"])
+def test_measured_against_exact_is_drawn_from_what_there_is(tree, tmp_path, kept):
+    summary = with_scores(tree)
+    for name in {"exact_variance", "mean_z", "variance_test_z"} - {kept}:
+        summary[name].values[:] = np.nan
+    with theme():
+        save(calibration.calibration(summary).figure, tmp_path / kept)
+    assert (tmp_path / f"{kept}.png").stat().st_size > 10_000
