@@ -139,7 +139,7 @@ def estimator_rows(summary: "Dataset") -> list[dict[str, Any]]:
                 "summary": record.summary if record else "",
                 "formula": record.formula if record else "",
                 "image": formula_image(record.formula) if record else "",
-            XX
+                "bias": declared_bias(causes[str(label)]),
                 "reference": record.reference if record else "",
             }
         )
