@@ -50,7 +50,7 @@ def bias(summary: "Dataset") -> Drawing:
         ax.axvline(0, color=INK, linewidth=0.7, zorder=0.6)
         dots(ax, own, looks(summary), significant[place])
         ax.plot(exact[place], np.arange(exact.shape[-1]), zorder=4, **stroke)
-        shown += [x for x in (*own.low, *own.high, *exact[place]) if np.isfinite(x)]
+        shown += [x for x in (*own.value, *own.low, *own.high, *exact[place]) if np.isfinite(x)]
     for ax in axes.values():
         _signed_log_axis(ax, min(shown), max(shown))
     mark: dict[str, Any] = {"color": INK, "marker": "o", "linestyle": "none"}

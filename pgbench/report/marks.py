@@ -33,16 +33,16 @@ def dots(ax: Axes, x: Measured, looks: list[Style], filled: Any) -> None:
     """One mark with a level bar per entry, in rows from the top."""
     for row in np.flatnonzero(np.isfinite(x.value)):
         style = looks[row]
-        ax.errorbar(
+        # Not as error bars of the mark: an interval need not hold the estimate.
+        ax.plot([x.low[row], x.high[row]], [row, row], color=style.colour, linewidth=1.3)
+        ax.plot(
             x.value[row],
             row,
-            xerr=x.bars[:, row : row + 1],
             color=style.colour,
             marker=style.marker,
             markersize=4.4,
             markeredgewidth=0.9,
             markerfacecolor=style.colour if filled[row] else "white",
-            elinewidth=1.3,
         )
 
 
