@@ -117,18 +117,19 @@ HEAVY = ("riverswim", "gymnasium", "chain", "corridor")
 def test_the_study(case):
     """500 repetitions of 1000 replicates, as in the documentation.
 
-    The direction, the steps and the bias are covered everywhere but where no replicate sees a
-    reward; variances and what hangs on them where the tails are not heavy.
+    Steps and direction are covered everywhere, and all else where the tails are not heavy; where
+    they are, in 85 of a hundred. On the chain most replicates see no reward, and nothing is claimed
+    but for steps and ascent.
     """
-    heavy = case.problem[0] in HEAVY
-    unseen = case.problem[0] == "chain"
+    heavy, unseen = case.problem[0] in HEAVY, case.problem[0] == "chain"
     for repeated in measured(case, 1000, 500):
         for name in COVERED:
             found = repeated.coverage(name)
-            if name in ("cosine", "ascent_probability", "steps") or not heavy:
+            if name in ("ascent_probability", "steps") or not heavy:
                 assert found.share > 0.95 - slack(found.known), (name, str(found))
             elif not unseen:
-                assert found.share > 0.85 - slack(found.known, 0.15), (name, str(found))
+                rate = 0.05 if name == "cosine" else 0.15
+                assert found.share > 1 - rate - slack(found.known, rate), (name, str(found))
         p = repeated.p[np.isfinite(repeated.p)]
         if p.size > 250:
             assert abs(np.mean(p < 0.05) - 0.05) < slack(p.size)
