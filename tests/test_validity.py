@@ -4,6 +4,8 @@ A short version of ``python -m pgbench.validity``; the slow tests are the study 
 four binomial standard errors of the nominal rate.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -104,6 +106,14 @@ def test_command_writes_its_tables(tmp_path, monkeypatch, capsys):
     rows = [line for line in text.splitlines() if line.startswith("| bandit | reinforce | 8 ")]
     assert len(rows) == 2
     assert rows[0].count("|") == len(validity.COLUMNS) + 5
+
+
+def test_documented_table_is_of_these_cases():
+    text = (Path(__file__).parents[1] / "docs" / "validity.md").read_text(encoding="utf-8")
+    assert text.startswith(validity.LEGEND)
+    assert all(f" {column} |" in text for column in validity.COLUMNS)
+    rows = [line for line in text.splitlines() if line.count("|") == len(validity.COLUMNS) + 5]
+    assert len(rows) == 2 * (2 + sum(len(case.estimators) for case in CASES))
 
 
 HEAVY = ("riverswim", "gymnasium", "chain", "corridor")
