@@ -27,7 +27,7 @@ bench: $(READY)  ## benchmarks of the last two commits; see benchmarks/README.md
 	$(BIN)/asv machine --yes
 	$(BIN)/asv run --skip-existing HEAD~2..HEAD
 
-validity: $(READY)  ## how often intervals cover and tests raise false alarms; some ten minutes
+validity: $(READY)  ## how often intervals cover and tests raise false alarms; a quarter of an hour
 	$(BIN)/python -m pgbench.validity --output docs/validity.md
 
 constraints: $(READY)  ## write down the versions that are installed

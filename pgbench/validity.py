@@ -43,6 +43,8 @@ FloatArray = NDArray[np.float64]
 LEVEL = 0.05
 REFERENCE = 200_000
 MAX_HORIZON = 150
+FEWEST = 10
+"""A share of fewer repetitions is not printed."""
 
 IMAGES = {
     "bias_squared": ("bias", "relative_bias"),
@@ -138,7 +140,7 @@ class Share:
 
     def __str__(self) -> str:
         """Per cent with its binomial standard error; in brackets how often it was known."""
-        if not self.known:
+        if self.known < FEWEST:
             return "—"
         error = 100 * np.sqrt(max(self.share * (1 - self.share), 0.5 / self.known) / self.known)
         text = f"{100 * self.share:.1f} ± {error:.1f}"
@@ -384,16 +386,16 @@ def rates(case: Case, replicates: int, n: int) -> list[tuple[str, Share]]:
 
 LEGEND = """# Measured coverage and false alarms
 
-Written by `python -m pgbench.validity --output docs/validity.md` (`make validity`); the methods are
-described in [statistics.md](statistics.md). Entries are per cent of the repetitions with binomial
-standard errors; in square brackets the per cent of repetitions in which an interval or test was
-given, if not all; — where none was. The first columns are the coverage of 95 % intervals:
-`bias_squared` stands for `bias` and `relative_bias` too, `variance` for `relative_variance` and
-`snr`, `mse` for `rmse` and `relative_rmse`, which are functions of it. Then the test of the mean
-against the exact expectation: false alarms at the 5 % level, and the power against a mean four
-standard errors off along the gradient; the p-value of a Kolmogorov-Smirnov test that `mean_z` is
-N(0, 1); the test of the variance: false alarms, the power against a variance 10 % off, and the
-same p-value."""
+Written by `python -m pgbench.validity --output docs/validity.md` (`make validity`); the methods
+are described in [statistics.md](statistics.md). Entries are per cent of the repetitions with
+binomial standard errors; in square brackets the per cent of repetitions in which an interval or
+test was given, if not all; — where it was in fewer than ten. The first columns are the coverage of
+95 % intervals: `bias_squared` stands for `bias` and `relative_bias` too, `variance` for
+`relative_variance` and `snr`, `mse` for `rmse` and `relative_rmse`, which are functions of it.
+Then the test of the mean against the exact expectation: false alarms at the 5 % level, and the
+power against a mean four standard errors off along the gradient; the p-value of a Kolmogorov-
+Smirnov test that `mean_z` is N(0, 1); the test of the variance: false alarms, the power against a
+variance 10 % off, and the same p-value."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

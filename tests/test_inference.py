@@ -54,11 +54,11 @@ def one_direction(rng, R):
 
 def test_directions_that_say_the_same_count_once():
     """Corrected for nine tests where there is one, false alarms would be nine times too rare."""
-    p = p_values(2000, 400, one_direction, np.full(9, 2.0))
+    p = p_values(1500, 400, one_direction, np.full(9, 2.0))
     slack = 4 * np.sqrt(0.05 * 0.95 / p.size)
     assert abs(np.mean(p < 0.05) - 0.05) < slack
     rng = np.random.default_rng(8)
-    draws = (one_direction(rng, 400) for _ in range(2000))
+    draws = (one_direction(rng, 400) for _ in range(1500))
     plain = np.array([stats.ttest_1samp(x, 2.0).pvalue.min() for x in draws])
     assert np.mean(1 - (1 - plain) ** 9 < 0.05) < 0.05 - slack
     assert mean_test(one_direction(rng, 400), np.full(9, 2.0)).directions == 1

@@ -4,6 +4,8 @@ A short version of ``python -m pgbench.validity``; the slow tests are the study 
 four binomial standard errors of the nominal rate.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -106,6 +108,14 @@ def test_command_writes_its_tables(tmp_path, monkeypatch, capsys):
     assert rows[0].count("|") == len(validity.COLUMNS) + 5
 
 
+def test_documented_table_is_of_these_cases():
+    text = (Path(__file__).parents[1] / "docs" / "validity.md").read_text(encoding="utf-8")
+    assert text.startswith(validity.LEGEND)
+    assert all(f" {column} |" in text for column in validity.COLUMNS)
+    rows = [line for line in text.splitlines() if line.count("|") == len(validity.COLUMNS) + 5]
+    assert len(rows) == 2 * (2 + sum(len(case.estimators) for case in CASES))
+
+
 HEAVY = ("riverswim", "gymnasium", "chain", "corridor")
 """Problems whose squared errors hang on rare events; docs/statistics.md has their coverage."""
 
@@ -117,18 +127,19 @@ HEAVY = ("riverswim", "gymnasium", "chain", "corridor")
 def test_the_study(case):
     """500 repetitions of 1000 replicates, as in the documentation.
 
-    The direction, the steps and the bias are covered everywhere but where no replicate sees a
-    reward; variances and what hangs on them where the tails are not heavy.
+    Steps and direction are covered everywhere, and all else where the tails are not heavy; where
+    they are, in 85 of a hundred. On the chain most replicates see no reward, and nothing is claimed
+    but for steps and ascent.
     """
-    heavy = case.problem[0] in HEAVY
-    unseen = case.problem[0] == "chain"
+    heavy, unseen = case.problem[0] in HEAVY, case.problem[0] == "chain"
     for repeated in measured(case, 1000, 500):
         for name in COVERED:
             found = repeated.coverage(name)
-            if name in ("cosine", "ascent_probability", "steps") or not heavy:
+            if name in ("ascent_probability", "steps") or not heavy:
                 assert found.share > 0.95 - slack(found.known), (name, str(found))
             elif not unseen:
-                assert found.share > 0.85 - slack(found.known, 0.15), (name, str(found))
+                rate = 0.05 if name == "cosine" else 0.15
+                assert found.share > 1 - rate - slack(found.known, rate), (name, str(found))
         p = repeated.p[np.isfinite(repeated.p)]
         if p.size > 250:
             assert abs(np.mean(p < 0.05) - 0.05) < slack(p.size)
