@@ -177,8 +177,10 @@ def _statistics(
     batch_size: int,
 ) -> Measurement:
     g, expected = truth.gradient, subject.expected
-    sample = Sample.from_running(moments.scalars, moments.m2, moments.block_error, g, expected)
-    values: dict[str, float] = {}
+    values = _exact(subject, g, batch_size)
+    sample = Sample.from_running(
+        moments.scalars, moments.m2, moments.block_error, g, expected, values["exact_variance"]
+    )
     for name, estimate in summarise(sample).items():
         values[name] = estimate.value
         values[f"{name}_se"] = estimate.se
@@ -187,7 +189,6 @@ def _statistics(
         test = mean_test(projections, along @ target)
         values[f"{prefix}_max_z"], values[f"{prefix}_p"] = test.max_z, test.p_value
         values[f"{prefix}_directions"] = float(test.directions)
-    values.update(_exact(subject, g, batch_size))
     signal_variance = np.array([subject.signal_variance / batch_size])
     values["mean_z"] = float(mean_z(projections[:, -1:], along[-1:] @ expected, signal_variance)[0])
     spread = variance_test(sample.squared_deviation, values["exact_variance"])

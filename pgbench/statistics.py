@@ -68,6 +68,8 @@ class Sample:
         Number of parameters.
     truth_squared, exact_bias_squared
         ‖g‖² and ‖E ĝ - g‖².
+    exact_variance
+        tr(Σ), NaN where it is not known.
     """
 
     squared_error: FloatArray
@@ -80,6 +82,7 @@ class Sample:
     d: int
     truth_squared: float
     exact_bias_squared: float
+    exact_variance: float = np.nan
 
     @classmethod
     def from_running(
@@ -89,8 +92,9 @@ class Sample:
         block_error: FloatArray,
         truth: FloatArray,
         expected: FloatArray,
+        exact_variance: float = np.nan,
     ) -> "Sample":
-        """From the arrays of ``kernels.running.RunningMoments``, g and E ĝ, (d,) each."""
+        """From the arrays of ``kernels.running.RunningMoments``, g and E ĝ, (d,), and tr(Σ)."""
         error, deviation, cosine, ascent, steps = np.ascontiguousarray(scalars.T)
         variance = float(m2.sum()) / (error.size - 1)
         return cls(
@@ -106,21 +110,30 @@ class Sample:
             d=truth.size,
             truth_squared=float(np.sum(truth**2)),
             exact_bias_squared=float(np.sum((expected - truth) ** 2)),
+            exact_variance=exact_variance,
         )
+
+    @property
+    def missed(self) -> bool:
+        """Whether the measured variance is below half the exact one: rare events were not seen."""
+        return self.variance < self.exact_variance / 2
 
 
 def summarise(sample: Sample) -> dict[str, Estimate]:
     """Every statistic with standard error and interval, by the names of ``results.VARIABLES``.
 
     ``bias_squared`` is ‖ḡ - g‖² - tr(Σ̂)/R, unbiased for ‖E ĝ - g‖²; it may be negative, while its
-    interval, an interval of a squared norm, begins at 0 or above. Statistics relative to ‖g‖ are
-    NaN where g is zero; the direction statistics then are too.
+    interval, an interval of a squared norm, begins at 0 or above. Where rare events were ``missed``
+    nothing that hangs on the spread has an interval. Statistics relative to ‖g‖ are NaN where g is
+    zero; the direction statistics then are too.
     """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         norm = np.sqrt(sample.truth_squared or np.float64(np.nan))
         half = np.float64(0.5)
-        mse = _positive_mean(sample.squared_error)
-        variance = _positive_mean(sample.squared_deviation, sample.variance)
+        mse = _positive_mean(sample.squared_error, known=not sample.missed)
+        variance = _positive_mean(
+            sample.squared_deviation, sample.variance, known=not sample.missed
+        )
         steps = mean_interval(sample.steps)
         if np.ptp(sample.steps) == 0:
             steps = Estimate(steps.value, 0.0, steps.value, steps.value)
@@ -141,7 +154,9 @@ def summarise(sample: Sample) -> dict[str, Estimate]:
             "cosine": mean_interval(sample.cosine, bounds=(-1.0, 1.0)),
             "ascent_probability": _proportion(sample.ascent),
             "steps": steps,
-            "work_normalised_variance": _positive_mean(work, variance.value * steps.value),
+            "work_normalised_variance": _positive_mean(
+                work, variance.value * steps.value, known=not sample.missed
+            ),
         }
     if sample.truth_squared == 0:
         names = ("cosine", "ascent_probability", "relative_variance", "relative_rmse", "snr")
@@ -178,8 +193,9 @@ def mean_interval(
     return Estimate(value, se, max(low, bounds[0]), min(high, bounds[1]))
 
 
-def _positive_mean(x: FloatArray, value: float | None = None) -> Estimate:
-    return mean_interval(x, value, bounds=(0.0, np.inf))
+def _positive_mean(x: FloatArray, value: float | None = None, known: bool = True) -> Estimate:
+    estimate = mean_interval(x, value, bounds=(0.0, np.inf))
+    return estimate if known else Estimate(estimate.value, np.nan, np.nan, np.nan)
 
 
 def _spread(x: FloatArray) -> tuple[FloatArray, float, float]:

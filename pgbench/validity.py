@@ -334,24 +334,30 @@ def repeat(study: Study, replicates: int, n: int) -> list[Repeated]:
 
 
 def sample_of(
-    gradients: FloatArray, steps: NDArray[np.int64], truth: FloatArray, expected: FloatArray
+    gradients: FloatArray,
+    steps: NDArray[np.int64],
+    truth: FloatArray,
+    expected: FloatArray,
+    exact_variance: float = np.nan,
 ) -> Sample:
     """The sample of replicates (R, d) that are all in memory."""
     moments = empty_moments(truth.size, len(gradients), n_blocks(len(gradients)))
     add_replicates(moments, gradients, steps, truth, expected, 0)
-    return Sample.from_running(moments.scalars, moments.m2, moments.block_error, truth, expected)
+    return Sample.from_running(
+        moments.scalars, moments.m2, moments.block_error, truth, expected, exact_variance
+    )
 
 
 def _measure(
     truth: Truth, subject: Subject, gradients: FloatArray, steps: NDArray[np.int64]
 ) -> tuple[Any, ...]:
-    sample = sample_of(gradients, steps, truth.gradient, subject.expected)
+    variance = subject.values["variance"]
+    sample = sample_of(gradients, steps, truth.gradient, subject.expected, variance)
     projections, mean = gradients @ subject.along.T, subject.along @ subject.expected
     # Wrong truths: four standard errors off along the gradient, and a variance 10 % too large.
     shifted = mean + 4 * np.sqrt(subject.along_variance[-1] / len(gradients)) * (
         subject.along @ truth.gradient / np.linalg.norm(truth.gradient)
     )
-    variance = subject.values["variance"]
     z = mean_z(projections, mean, subject.along_variance)
     return (
         summarise(sample),

@@ -1,5 +1,7 @@
 """Statistics of replicates: definitions, unbiasedness, standard errors and coverage."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -357,3 +359,15 @@ def test_scores_that_are_missing_are_left_out():
     alone = stats.kstest(z[1:, :, 1].ravel(), "norm").pvalue
     np.testing.assert_allclose(normality(z[..., [1]]), alone)
     assert np.isnan(normality(np.full((3, 3), np.nan))).all()
+
+
+def test_a_sample_that_missed_the_rare_events_has_no_interval_of_its_spread():
+    """Where the exact variance is twice the measured one, events of weight were not seen."""
+    seen = sample(gaussian(400, 3), expected=TRUTH + BIAS)
+    names = ("variance", "mse", "rmse", "snr", "bias", "bias_squared", "work_normalised_variance")
+    for factor, known in ((1.9, True), (2.1, False), (np.nan, True)):
+        summary = summarise(replace(seen, exact_variance=factor * seen.variance))
+        for name in names:
+            assert np.isfinite(summary[name].low) == known, name
+            assert np.isfinite(summary[name].value)
+        assert np.isfinite(summary["cosine"].low)
