@@ -225,7 +225,8 @@ def _summary(grid: Grid, plan: list[Setting], records: Mapping[str, Any]) -> xr.
 
 def _fit_rates(arrays: dict[str, Any], batch_sizes: Any) -> None:
     for place in np.ndindex(arrays["rmse_rate"].shape):
-        rate = fit_rate(batch_sizes, arrays["rmse"][place], arrays["rmse_se"][place])
+        own = (arrays[name][place] for name in ("rmse", "rmse_low", "rmse_high"))
+        rate = fit_rate(batch_sizes, *own)
         for suffix, value in zip(
             ("", "_low", "_high", "_intercept"),
             (rate.slope, rate.low, rate.high, rate.intercept),

@@ -486,26 +486,26 @@ class Rate:
     intercept: float
 
 
-def fit_rate(n: ArrayLike, y: ArrayLike, se: ArrayLike) -> Rate:
-    """Slope of log y against log n, weighted by the standard errors of independent y.
+def fit_rate(n: ArrayLike, y: ArrayLike, low: ArrayLike, high: ArrayLike) -> Rate:
+    """Slope of log y against log n, for independent y with 95 % intervals.
 
-    Points that are not positive and finite are left out; with fewer than two left every field is
-    NaN. The interval reflects the standard errors alone, not a departure from a straight line.
+    All points have the same weight: standard errors as weights would favour samples that missed
+    rare events, whose y and error are both too small. The interval of the slope, a sum of log y
+    with known coefficients, combines those of y, which may be lopsided (Zou & Donner 2008). Points
+    without a positive finite interval are left out; with fewer than two left every field is NaN.
+    The interval does not reflect a departure from a straight line.
     """
-    n, y, se = (np.asarray(x, np.float64) for x in (n, y, se))
-    good = (n > 0) & (y > 0) & (se > 0) & np.isfinite(y * se)
+    n, y, low, high = (np.asarray(x, np.float64) for x in (n, y, low, high))
+    good = (n > 0) & (y > 0) & (low > 0) & np.isfinite(high)
     if good.sum() < 2 or np.unique(n[good]).size < 2:
         return Rate(np.nan, np.nan, np.nan, np.nan)
-    x, values, weight = np.log(n[good]), np.log(y[good]), (y[good] / se[good]) ** 2
-    x_mean, y_mean = np.average(x, weights=weight), np.average(values, weights=weight)
-    spread = np.sum(weight * (x - x_mean) ** 2)
-    slope = float(np.sum(weight * (x - x_mean) * (values - y_mean)) / spread)
-    half = float(stats.norm.ppf(0.5 + CONFIDENCE / 2) / np.sqrt(spread))
-    return Rate(slope, slope - half, slope + half, float(y_mean - slope * x_mean))
-
-
-MIN_SCORES = 8
-"""Fewer z-scores are not tested for their distribution."""
+    x, value = np.log(n[good]), np.log(y[good])
+    down, up = value - np.log(low[good]), np.log(high[good]) - value
+    c = (x - x.mean()) / np.sum((x - x.mean()) ** 2)
+    slope = float(np.sum(c * value))
+    below = float(np.sqrt(np.sum((c * np.where(c > 0, down, up)) ** 2)))
+    above = float(np.sqrt(np.sum((c * np.where(c > 0, up, down)) ** 2)))
+    return Rate(slope, slope - below, slope + above, float(value.mean() - slope * x.mean()))
 
 
 def normality(scores: ArrayLike) -> FloatArray:

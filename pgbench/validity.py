@@ -372,8 +372,7 @@ def _measure(
 def rates(case: Case, replicates: int, n: int) -> list[tuple[str, Share]]:
     """Coverage of the fitted rate over batch sizes, per estimator.
 
-    What it should cover is the fit through the true RMSE with the same weights: -1/2 exactly where
-    there is no bias.
+    What it should cover is the fit through the true RMSE: -1/2 exactly where there is no bias.
     """
     runs = [repeat(study(replace(case, batch_size=size)), replicates, n) for size in RATE_BATCHES]
     rows = []
@@ -382,8 +381,10 @@ def rates(case: Case, replicates: int, n: int) -> list[tuple[str, Share]]:
         hits, known = [], []
         for i in range(n):
             found = [r.summaries[i]["rmse"] for r in own]
-            y, se = np.array([e.value for e in found]), np.array([e.se for e in found])
-            fit, exact = fit_rate(RATE_BATCHES, y, se), fit_rate(RATE_BATCHES, true, se * true / y)
+            y, low, high = np.array([(e.value, e.low, e.high) for e in found]).T
+            fit = fit_rate(RATE_BATCHES, y, low, high)
+            known_true = np.where(np.isfinite(low), true, np.nan)
+            exact = fit_rate(RATE_BATCHES, known_true, known_true, known_true)
             hits.append(fit.low <= exact.slope <= fit.high)
             known.append(bool(np.isfinite(fit.low)))
         rows.append((own[0].subject.label.rsplit(" | ", 1)[0], Share.of(hits, known)))

@@ -9,7 +9,6 @@ its powers converges (Berman & Plemmons 1994, Chapter 6).
 """
 
 import warnings
-from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -34,16 +33,20 @@ class Diverges(SolveError):
 
 
 class Resolvent:
-    """(I - M)⁻¹ = Σ_t Mᵗ of a sparse M (n, n), applied with a checked residual."""
+    """(I - M)⁻¹ = Σ_t Mᵗ of a sparse M (n, n), applied with a checked residual.
 
-    def __init__(self, M: sparse.csr_array) -> None:
+    ``dense`` factors I - M as a full matrix, which pays beyond ``DENSE_LIMIT`` too where there are
+    many right-hand sides.
+    """
+
+    def __init__(self, M: sparse.csr_array, dense: bool = False) -> None:
         identity = sparse.eye_array(M.shape[0], format="csr")
         self.matrix: sparse.csr_array = (identity - M).tocsr()
         # Not |I - M|: the difference 1 - M(s, s) has the rounding error of its terms.
         self.magnitude: sparse.csr_array = (identity + abs(M)).tocsr()
         self.row_sums: FloatArray = abs(M).sum(axis=1)
         self.signed = bool((M.data < 0).any())
-        self._converges: set[bool] = set()
+        self.dense = dense or M.shape[0] <= DENSE_LIMIT
 
     def solve(self, b: FloatArray, transposed: bool = False) -> tuple[FloatArray, float]:
         """x with (I - M) x = b, or (I - M)ᵀ x = b, and a bound on its error.
@@ -106,10 +109,10 @@ class Resolvent:
     def _refine(self, b: FloatArray, transposed: bool) -> tuple[FloatArray, FloatArray]:
         """Solve, then add corrections while they lower the residual."""
         matrix = self._transposed if transposed else self.matrix
-        x = self._apply(b, transposed)
+        x = self._apply(b, transposed, False)
         residual = b - matrix @ x
         for _ in range(_REFINEMENTS):
-            better = x + self._apply(residual, transposed)
+            better = x + self._apply(residual, transposed, True)
             remainder = b - matrix @ better
             if not (
                 self._norms(remainder, transposed) < 0.5 * self._norms(residual, transposed)
@@ -122,28 +125,32 @@ class Resolvent:
     def _transposed(self) -> sparse.csr_array:
         return self.matrix.T.tocsr()
 
-    @cached_property
-    def _apply(self) -> Callable[[FloatArray, bool], FloatArray]:
-        n = self.matrix.shape[0]
-        if n == 0:
-            return lambda b, transposed: b
-        if n <= DENSE_LIMIT:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", linalg.LinAlgWarning)
-                try:
-                    factors = linalg.lu_factor(self.matrix.toarray(), check_finite=False)
-                except linalg.LinAlgWarning as error:
-                    raise Diverges(_DIVERGES) from error
-            return lambda b, transposed: linalg.lu_solve(
-                factors, b, trans=int(transposed), check_finite=False
+    def _apply(self, b: FloatArray, transposed: bool, correcting: bool) -> FloatArray:
+        """An approximate solution; zero where there is nothing more to correct."""
+        if b.shape[0] == 0:
+            return b
+        if self.dense:
+            solution: FloatArray = linalg.lu_solve(
+                self._dense_lu, b, trans=int(transposed), check_finite=False
             )
-        return lambda b, transposed: (
-            self._apply_sparse(b, transposed)
-            if b.ndim == 1
-            else np.stack([self._apply_sparse(column, transposed) for column in b.T], axis=1)
-        )
+            return solution
+        if b.ndim == 1:
+            return self._apply_sparse(b, transposed, correcting)
+        return np.stack([self._apply_sparse(c, transposed, correcting) for c in b.T], axis=1)
 
-    def _apply_sparse(self, b: FloatArray, transposed: bool) -> FloatArray:
+    @cached_property
+    def _dense_lu(self) -> tuple[FloatArray, NDArray[np.int32]]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", linalg.LinAlgWarning)
+            try:
+                factors: tuple[FloatArray, NDArray[np.int32]] = linalg.lu_factor(
+                    self.matrix.toarray(), overwrite_a=True, check_finite=False
+                )
+            except linalg.LinAlgWarning as error:
+                raise Diverges(_DIVERGES) from error
+        return factors
+
+    def _apply_sparse(self, b: FloatArray, transposed: bool, correcting: bool) -> FloatArray:
         """A solution good to about 8 digits, which refinement repeats on the residual."""
         if not b.any():
             return np.zeros_like(b)
@@ -154,13 +161,13 @@ class Resolvent:
             matrix = self._transposed if transposed else self.matrix
             operator = LinearOperator(matrix.shape, matvec=matrix.__matmul__, dtype=np.float64)
             # Started at the right-hand side: a constant one is nearly an eigenvector, on which
-            # the recurrence breaks down if it starts at zero.
-            x, _ = bicgstab(operator, unit, x0=unit, rtol=1e-8, atol=0.0, maxiter=1000)
-            if np.linalg.norm(unit - matrix @ x) < 1e-3:
-                self._converges.add(transposed)
-                return np.asarray(x * (b @ unit))
-            if transposed in self._converges:
-                # What is left of the residual is rounding; there is nothing more to correct.
+            # the recurrence breaks down if it starts at zero; others, if it does not.
+            for start in (unit, np.zeros_like(unit)):
+                x, _ = bicgstab(operator, unit, x0=start, rtol=1e-8, atol=0.0, maxiter=1000)
+                if np.linalg.norm(unit - matrix @ x) < 1e-3:
+                    return np.asarray(x * (b @ unit))
+            if correcting:
+                # What is left of the residual is rounding.
                 return np.zeros_like(b)
         return np.asarray(self._sparse_lu.solve(b, trans="T" if transposed else "N"))
 

@@ -164,23 +164,26 @@ def table_moments(
 
 def moments_size(truth: Truth, tables: Tables, horizon: int | None) -> Size:
     """What the exact moments of an estimator take, known before they are begun."""
-    process = tables.process
     if truth.policy.local_scores(truth.theta) is None:
         return _columns_size(truth, tables, horizon, truth.gradient.size)
-    base = _vectors_size(tables, horizon)
+    process = tables.process
     n, S, A, H = process.pi.shape[0], truth.v.size, truth.pi.shape[1], horizon or 1
     F, blocks = _orders(tables)
+    base = _vectors_size(tables, horizon)
+    base = Size(base.memory_bytes + 16 * H * F * S * A, base.operations)
     if process.once:
-        return Size(base.memory_bytes + 16 * H * F * S * A, base.operations)
-    constant = np.unique(tables.kappa[~process.mdp.terminal]).size == 1
-    matrices = 2 * (F if constant and horizon else blocks) + F + 6
-    products = blocks if constant else blocks * (F + 2) / 3
-    return Size(
-        base.memory_bytes + 8 * n * S * matrices + 16 * H * F * S * A,
-        base.operations
-        + S * _column_operations(tables, horizon, products)
-        + S * A**2 * H**2 / 2 * blocks,
-    )
+        return base
+    if horizon is None:
+        # Dense factors, and about three passes with them for every column.
+        memory = 8 * n**2 * (F + 4) + 8 * n * S * (2 * blocks + F + 6)
+        operations = F * n**3 / 3 + 3 * blocks * n**2 * S
+    else:
+        constant = np.unique(tables.kappa[~process.mdp.terminal]).size == 1
+        followed = min(S, GROUP * (os.cpu_count() or 1))
+        memory = 8 * n * followed * (2 * (F if constant else blocks) + F + 6)
+        products = blocks if constant else blocks * (F + 2) / 3
+        operations = S * (H * _entries(tables) * products + A**2 * H**2 / 2 * blocks)
+    return Size(base.memory_bytes + memory, base.operations + operations)
 
 
 def _columns_size(truth: Truth, tables: Tables, horizon: int | None, columns: int) -> Size:
@@ -190,9 +193,14 @@ def _columns_size(truth: Truth, tables: Tables, horizon: int | None, columns: in
     n, A = tables.process.pi.shape
     F, blocks = _orders(tables)
     width = _columns_at_a_time(truth.pi.size, columns)
+    if horizon is not None:
+        each = horizon * _entries(tables) * (F + blocks)
+    else:
+        # About three passes with dense factors, or some hundred products.
+        each = blocks * (3 * n**2 if n <= DENSE_LIMIT else 100 * _entries(tables))
     return Size(
         base.memory_bytes + 8 * width * (4 * n * A + 3 * F * n),
-        base.operations + columns * _column_operations(tables, horizon, F + blocks),
+        base.operations + columns * each,
     )
 
 
@@ -208,22 +216,13 @@ def _vectors_size(tables: Tables, horizon: int | None) -> Size:
     return Size(memory, operations)
 
 
-def _column_operations(tables: Tables, horizon: int | None, products: float) -> float:
-    """Multiplications for one column: sparse products, or solutions of linear systems."""
-    if horizon is not None:
-        return horizon * _entries(tables) * products
-    n = tables.process.pi.shape[0]
-    # About three passes with dense factors, or some hundred products.
-    return _orders(tables)[1] * (3.0 * n**2 if n <= DENSE_LIMIT else 100.0 * _entries(tables))
-
-
 def _entries(tables: Tables) -> int:
     return int(tables.process.mdp.transitions.nnz)
 
 
-def _orders(tables: Tables) -> tuple[int, int]:
+def _orders(tables: Tables) -> tuple[int, float]:
     """Number of moments of the recursion, and of the blocks of its lower triangle."""
-    return (3, 6) if tables.total else (2, 3)
+    return (3, 6.0) if tables.total else (2, 3.0)
 
 
 def fits(needed: Size, limit: Size = LIMIT) -> bool:
@@ -274,8 +273,8 @@ def _second_moment(
     truth: Truth, tables: Tables, horizon: int | None, threads: int | None
 ) -> FloatArray:
     """E[ĝ²] (d,)."""
-    recursion = Recursion(tables)
     local = truth.policy.local_scores(truth.theta)
+    recursion = Recursion(tables, dense=local is not None and not tables.process.once)
     with _finite_variance(tables):
         if local is None:
             groups = [_quadratic(recursion, psi, horizon) for psi in _score_columns(truth)]

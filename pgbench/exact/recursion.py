@@ -51,10 +51,12 @@ class Recursion:
         The S states that stand for those of the policy.
     once
         Whether scored states are visited at most once, so that no score meets a later one.
+    dense
+        Whether linear systems will have many right-hand sides.
     """
 
-    def __init__(self, tables: Tables) -> None:
-        process = tables.process
+    def __init__(self, tables: Tables, dense: bool = False) -> None:
+        process, self.dense = tables.process, dense
         self.total, self.once = tables.total, process.once
         self.n, self.n_actions = process.pi.shape
         self.scored = np.arange(self.n)[process.scored]
@@ -287,7 +289,7 @@ class Recursion:
     def _resolvents(self) -> list[Resolvent]:
         """(I - step_ii)⁻¹ for every moment of Y."""
         empty = sparse.csr_array((self.n, self.n))
-        return [Resolvent(self.step.get((i, i), empty)) for i in range(self.order)]
+        return [Resolvent(self.step.get((i, i), empty), self.dense) for i in range(self.order)]
 
     def _summed_adjoint(self) -> FloatArray:
         if not self.total:

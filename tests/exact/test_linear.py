@@ -92,7 +92,7 @@ def test_bound_holds_for_the_rational_solution(gamma, seed, rational_solve):
 def test_bound_of_a_wrong_solution_is_not_small(monkeypatch):
     """The check must notice a solver that returns nonsense."""
     system = Resolvent(0.9 * stochastic(5, seed=11, density=0.6))
-    system.__dict__["_apply"] = lambda b, transposed: 0.5 * b
+    system.__dict__["_apply"] = lambda b, transposed, correcting: 0.5 * b
     with pytest.raises(SolveError, match=r"5 linear equations has relative error.*more than 1e-08"):
         system.solve(np.ones(5))
 
@@ -153,3 +153,14 @@ def test_rows_may_sum_to_more_than_one(limit, sign, monkeypatch, close):
     assert bound < 1e-11
     with pytest.raises(Diverges, match="not finite"):
         Resolvent(sign * growing(1.1)).solve(np.ones(2))
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_unit_vectors_are_solved_beyond_the_dense_limit(transposed, close):
+    """What returns to states ask for; some break the recurrence down from one start."""
+    n = linear.DENSE_LIMIT + 100
+    M = 0.9 * stochastic(n, seed=15, density=3 / n)
+    columns = np.eye(n)[:, ::200]
+    iterated, _ = Resolvent(M).solve(columns, transposed)
+    factored, _ = Resolvent(M, dense=True).solve(columns, transposed)
+    close(iterated, factored, 1e-9)
