@@ -508,6 +508,10 @@ def fit_rate(n: ArrayLike, y: ArrayLike, low: ArrayLike, high: ArrayLike) -> Rat
     return Rate(slope, slope - below, slope + above, float(value.mean() - slope * x.mean()))
 
 
+MIN_SCORES = 8
+"""Fewer z-scores than this are not compared with the normal distribution."""
+
+
 def normality(scores: ArrayLike) -> FloatArray:
     """Adjusted p-values (m,) of standard normal z-scores (..., m), a test per last index.
 
