@@ -1,5 +1,6 @@
 """Figure of a study of horizons: bias, variance and error against the number of steps."""
 
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from pgbench.report.panels import (
     estimator_handles,
 )
 from pgbench.report.style import INK, Style, looks, problem_titles, wrapped
+from pgbench.report.tables import number
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -30,6 +32,9 @@ TOLERANCE = 0.01
 
 SMALLEST = 1e-5
 """A smaller bias is not drawn."""
+
+LARGEST = 1e8
+"""A larger variance is not drawn, nor an error beyond its root."""
 
 BUDGETS = {16: 0.7, 4096: 1.5}
 """Budgets of the third row in rollouts of the grid's horizon, and the widths of their lines."""
@@ -61,20 +66,26 @@ def write_study(study: "Dataset", directory: Path) -> Path:
 
 
 def messages(study: "Dataset") -> list[str]:
-    """Why curves are missing or end early; what all estimators of a setting share is said once."""
-    found = []
-    labels = [[str(x) for x in study[axis].values] for axis in ("problem", "policy", "estimator")]
-    for i, problem in enumerate(labels[0]):
-        for j, policy in enumerate(labels[1]):
+    """Why curves are missing or end early.
+
+    Said once for a setting if all its estimators share it, and for an estimator over its settings.
+    """
+    problems, policies, estimators = (
+        [str(x) for x in study[axis].values] for axis in ("problem", "policy", "estimator")
+    )
+    found, by_estimator = [], defaultdict(list)
+    for i, problem in enumerate(problems):
+        for j, policy in enumerate(policies):
             own = [str(message) for message in study["message"].values[i, j]]
             if own[0] and len(set(own)) == 1:
                 found.append(f"{problem} × {policy}: {own[0]}")
-            else:
-                found += [
-                    f"{problem} × {policy}: {estimator}: {message}"
-                    for estimator, message in zip(labels[2], own, strict=True)
-                    if message
-                ]
+                continue
+            for estimator, message in zip(estimators, own, strict=True):
+                if message:
+                    by_estimator[estimator, message].append(f"{problem} × {policy}")
+    for (estimator, message), places in by_estimator.items():
+        where = places[0] if len(places) == 1 else f"{len(places)} settings"
+        found.append(f"{estimator} in {where}: {message}")
     return found
 
 
@@ -131,7 +142,7 @@ def horizons(study: "Dataset") -> Drawing:
         "below the lowest; a bias that no "
         "horizon removes turns the curve back. Dashed line and ring are the grid's own horizon; an "
         f"automatic one is where the bias of ∇J_H falls to {100 * TOLERANCE:g} % (dotted). Biases "
-        f"below {SMALLEST:g} are not drawn.{note}",
+        f"below {number(SMALLEST)} and variances above {number(LARGEST)} are not drawn.{note}",
         "Truncation bias, variance and error against the horizon, and variance against bias, one "
         "curve per estimator and one column per problem.",
     )
@@ -140,13 +151,17 @@ def horizons(study: "Dataset") -> Drawing:
 def _chosen(study: "Dataset") -> tuple[list[Place], str]:
     """At most six settings with a curve, and a sentence on the others.
 
-    Further instances are left out first, then further policies, then every so many problems.
+    Those whose bias depends on no horizon are left out first, then further instances, further
+    policies, and all but every so many problems.
     """
-    usable = np.isfinite(study["relative_variance"].values).any(axis=(2, 3))
-    places = [(int(i), int(j)) for i, j in np.argwhere(usable)]
-    if not places:
-        raise NothingToDraw("no estimator of the grid has exact moments.")
-    shown = places
+    known = np.isfinite(study["relative_variance"].values)
+    n_known = int(known.any(axis=(2, 3)).sum())
+    if n_known == 0:
+        raise NothingToDraw("no estimator has exact moments, or the gradient is zero.")
+    biased = known & (study["relative_truncation_bias"].values > SMALLEST)
+    shown = [(int(i), int(j)) for i, j in np.argwhere(biased.any(axis=(2, 3)))]
+    if not shown:
+        raise NothingToDraw("one step is all there is: no horizon makes a bias.")
     if len(shown) > COLUMNS:
         shown = [p for p in shown if study["instance"].values[p[0]] == 0] or shown
     if len(shown) > COLUMNS:
@@ -154,8 +169,8 @@ def _chosen(study: "Dataset") -> tuple[list[Place], str]:
     if len(shown) > COLUMNS:
         every = np.unique(np.linspace(0, len(shown) - 1, COLUMNS).round().astype(int))
         shown = [shown[i] for i in every]
-    left_out = f" Drawn are {len(shown)} of {len(places)} settings; the file holds all."
-    return shown, left_out if len(shown) < len(places) else ""
+    left_out = f" Drawn are {len(shown)} of {n_known} settings; the file holds all."
+    return shown, left_out if len(shown) < n_known else ""
 
 
 def _column(axes: NDArray[np.object_], study: "Dataset", place: Place) -> None:
@@ -165,20 +180,23 @@ def _column(axes: NDArray[np.object_], study: "Dataset", place: Place) -> None:
     own = float(study["grid_horizon"].values[place])
     names = ("relative_truncation_bias", "relative_bias", "relative_variance", "expected_steps")
     truncation, bias, variance, steps = (study[name].values[place] for name in names)
+    drawn_bias = np.where(bias > SMALLEST, bias, np.nan)
+    drawn_variance = np.where((variance > 0) & (variance <= LARGEST), variance, np.nan)
     for e, style in enumerate(looks(study)):
-        _curve(bias_panel, H, truncation[e], style, SMALLEST)
-        _curve(variance_panel, H, variance[e], style)
+        _curve(bias_panel, H, np.where(truncation[e] > SMALLEST, truncation[e], np.nan), style)
+        _curve(variance_panel, H, drawn_variance[e], style)
         for budget, width in BUDGETS.items():
             error = error_at_cost(H, own, bias[e], variance[e], steps[e], budget)
             _best(error_panel, H, error, style, width)
-        _curve(trade_panel, np.where(bias[e] > SMALLEST, bias[e], np.nan), variance[e], style)
+        _curve(trade_panel, drawn_bias[e], drawn_variance[e], style)
     for e, style in enumerate(looks(study)):
-        _ring(trade_panel, bias[e, own == H], variance[e, own == H], style)
-    _label_horizons(trade_panel, H, own, bias, variance)
+        _ring(trade_panel, drawn_bias[e, own == H], drawn_variance[e, own == H], style)
+    _label_horizons(trade_panel, H, own, drawn_bias, drawn_variance)
     bias_panel.axhline(TOLERANCE, color=INK, linewidth=0.9, linestyle=(0, (1, 2)), zorder=0.7)
     error_panel.axhline(1, color=INK, linewidth=0.7, zorder=0.6)
     last = np.nanmax(H)
-    ticks = [t for t in (1, 10, 100, 1000, 10_000, 100_000) if t <= last]
+    round_numbers = (1, 10, 100, 1000, 10_000, 100_000) if last >= 100 else (1, 2, 5, 10, 20, 50)
+    ticks = [t for t in round_numbers if t <= last]
     for ax in (bias_panel, variance_panel, error_panel):
         log_axis(ax, ticks, "")
         ax.set_xlim(0.85, last * 1.2)
@@ -210,10 +228,9 @@ def error_at_cost(
     return np.where(n >= 1, error, np.nan)
 
 
-def _curve(ax: Axes, H: FloatArray, y: FloatArray, style: Style, smallest: float = 0.0) -> None:
-    y = np.where(y > smallest, y, np.nan)
+def _curve(ax: Axes, x: FloatArray, y: FloatArray, style: Style) -> None:
     ax.plot(
-        H,
+        x,
         y,
         color=style.colour,
         linestyle=style.line,
@@ -225,6 +242,7 @@ def _curve(ax: Axes, H: FloatArray, y: FloatArray, style: Style, smallest: float
 
 
 def _best(ax: Axes, H: FloatArray, error: FloatArray, style: Style, width: float) -> None:
+    error = np.where((error > 0) & (error <= np.sqrt(LARGEST)), error, np.nan)
     if not np.isfinite(error).any():
         return
     ax.plot(H, error, color=style.colour, linestyle=style.line, linewidth=width)
@@ -258,7 +276,7 @@ def _label_horizons(
     ax: Axes, H: FloatArray, own: float, bias: FloatArray, variance: FloatArray
 ) -> None:
     """Some values of H below the lowest curve."""
-    drawable = (bias > SMALLEST) & (variance > 0)
+    drawable = np.isfinite(bias * variance)
     at_own = np.where(drawable, variance, np.nan)[:, own == H]
     if not np.isfinite(at_own).any():
         return

@@ -50,17 +50,30 @@ def test_a_study_without_a_curve_says_so(found, tmp_path):
     with pytest.raises(NothingToDraw), theme():
         horizons(empty)
     text = write_study(empty, tmp_path).read_text(encoding="utf-8")
-    assert "Not drawn: no estimator of the grid has exact moments." in text
+    assert "Not drawn: no estimator has exact moments, or the gradient is zero." in text
     assert not (tmp_path / "figures" / "horizons.png").exists()
 
 
+def test_a_problem_of_one_step_has_no_figure():
+    one_step = study(
+        parse_grid("name: t\nproblems: {problem: bandit, n_actions: 4}\nestimators: reinforce\n")
+    )
+    with pytest.raises(NothingToDraw, match="one step is all there is"), theme():
+        horizons(one_step)
+
+
 def test_what_is_missing_is_said_once(found):
+    assert messages(found) == [
+        "visitation_q in 8 settings: it draws its horizon at random",
+        "visitation_q in 2 settings: gamma is 1, so no horizon can be drawn at random",
+    ]
     same = found.copy(deep=True)
     same["message"].values[0, 0] = "the policy makes no sense"
+    same["message"].values[1, 1, 0] = "too large"
     told = messages(same)
     assert told[0] == "garnet[n_states=3, gamma=0.7] × softmax: the policy makes no sense"
-    assert told[1].endswith("loglinear: visitation_q: it draws its horizon at random")
-    assert len(told) == 10
+    assert told[1].startswith("visitation_q in 7 settings: ")
+    assert "reward_to_go in garnet[n_states=3, gamma=0.7, seed=1] × loglinear: too large" in told
 
 
 def test_the_error_at_equal_cost_is_that_of_more_and_shorter_rollouts():
