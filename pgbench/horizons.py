@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
-POINTS = 12
-"""Number of horizons, about evenly spaced on the logarithm; the grid's own is one more."""
+UP_TO_OWN, BEYOND_OWN = 9, 3
+"""Numbers of horizons up to the grid's own and beyond it, each evenly spaced on the logarithm."""
 
-BEYOND = 4
+LONGEST = 4
 """The longest is so many times the grid's own."""
 
 ESTIMATOR = (*SETTING, "estimator")
@@ -89,7 +89,7 @@ def study(grid: Grid, progress: Callable[[str], None] = lambda line: None) -> "D
         "problem": len(grid.problems),
         "policy": len(grid.policies),
         "estimator": len(grid.estimators),
-        "point": POINTS + 1,
+        "point": UP_TO_OWN + BEYOND_OWN,
     }
     arrays: dict[str, Any] = {
         name: np.full([sizes[d] for d in v.dims], np.nan) for name, v in VARIABLES.items()
@@ -123,9 +123,11 @@ def write(found: "Dataset", directory: Path) -> Path:
 
 
 def swept(own: int, longest: int) -> list[int]:
-    """At most 13 horizons from 1 to 4 times the own one or the longest allowed, own included."""
-    last = max(own, min(BEYOND * own, longest))
-    return sorted({own, *map(int, np.geomspace(1, last, POINTS).round())})
+    """Horizons from 1 through the own one to 4 times it, or to the longest allowed if less."""
+    last = max(own, min(LONGEST * own, longest))
+    up = np.geomspace(1, own, UP_TO_OWN)
+    beyond = np.geomspace(own, last, BEYOND_OWN + 1)
+    return sorted({int(h) for h in np.concatenate([up, beyond]).round()})
 
 
 def _sweep(setting: Setting, arrays: Mapping[str, Any], place: tuple[int, int]) -> None:
