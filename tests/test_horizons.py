@@ -72,9 +72,8 @@ def test_the_bias_falls_and_an_automatic_horizon_meets_one_percent(found):
         at = H[np.isfinite(H)] == found["grid_horizon"].values[place]
         assert at.sum() == 1
         assert 0.005 < own[at][0] <= 0.01
-        before = int(found["grid_horizon"].values[place]) - 1
-        longer = own[H[np.isfinite(H)] < before]
-        assert (longer > 0.01).all()
+        shorter = H[np.isfinite(H)] < found["grid_horizon"].values[place]
+        assert (own[shorter] > 0.01).all()
 
 
 def test_what_a_longer_horizon_does_not_remove_remains(found):

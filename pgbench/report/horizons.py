@@ -103,12 +103,7 @@ def horizons(study: "Dataset") -> Drawing:
             title += f" × {study['policy'].values[place[1]]}"
         column[0].set_title(wrapped(title, 30))
         _column(column, study, place)
-    names = (
-        "truncation bias",
-        "variance",
-        "RMSE at equal steps",
-        "variance",
-    )
+    names = ("truncation bias", "variance", "RMSE at equal steps", "variance")
     for row, name in zip(grid, names, strict=True):
         row[0].set_ylabel(f"relative {name}")
     for ax in grid.flat:
@@ -139,10 +134,10 @@ def horizons(study: "Dataset") -> Drawing:
         "error above 1 is worse than the estimate zero, the star is the best H, and where it lies "
         "left of the dashed line more and shorter rollouts are better. Fourth row: variance "
         "against the whole bias, one curve per estimator from H = 1 at the right, a few H written "
-        "below the lowest; a bias that no "
-        "horizon removes turns the curve back. Dashed line and ring are the grid's own horizon; an "
-        f"automatic one is where the bias of ∇J_H falls to {100 * TOLERANCE:g} % (dotted). Biases "
-        f"below {number(SMALLEST)} and variances above {number(LARGEST)} are not drawn.{note}",
+        "below the lowest; a bias that no horizon removes turns the curve back. Dashed line and "
+        "ring are the grid's own horizon; an automatic one is where the bias of ∇J_H falls to "
+        f"{100 * TOLERANCE:g} % (dotted). Biases below {number(SMALLEST)} and variances "
+        f"above {number(LARGEST)} are not drawn.{note}",
         "Truncation bias, variance and error against the horizon, and variance against bias, one "
         "curve per estimator and one column per problem.",
     )
