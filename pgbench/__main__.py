@@ -41,6 +41,15 @@ def _parser() -> argparse.ArgumentParser:
     check = add("check", "validate a grid and print the plan: cells, steps, memory, time", _check)
     check.add_argument("grid", type=Path)
 
+    horizons = add(
+        "horizons",
+        "work out bias and variance against the horizon, with no sampling, and draw them",
+        _horizons,
+    )
+    horizons.add_argument("grid", type=Path, help="grid file, e.g. grids/horizon.yaml")
+    horizons.add_argument("--output", type=Path, default=Path("results"), help="default: results")
+    horizons.add_argument("--reports", type=Path, default=Path("reports"), help="default: reports")
+
     report = add("report", "draw the report of a run again", _report)
     report.add_argument("results", type=Path, help="the run's directory, e.g. results/demo")
     report.add_argument("--reports", type=Path, default=Path("reports"), help="default: reports")
@@ -145,6 +154,23 @@ def _report(options: argparse.Namespace) -> int:
         print(f"note: {note}", file=sys.stderr)
     print(f"report: {write_report(tree, options.reports / options.results.resolve().name)}")
     return OK
+
+
+def _horizons(options: argparse.Namespace) -> int:
+    from pgbench.grid import read_grid
+    from pgbench.horizons import study, write
+    from pgbench.report.horizons import messages, write_study
+    from pgbench.results import STATUS
+
+    grid = read_grid(options.grid)
+    found = study(grid, lambda line: print(line, file=sys.stderr))
+    for message in messages(found):
+        print(f"note: {message}", file=sys.stderr)
+    status = [STATUS[code] for code in found["status"].values.ravel()]
+    counts = ", ".join(f"{status.count(word)} {word}" for word in ("done", "failed", "skipped"))
+    print(f"{write(found, options.output / grid.name)}: curves of {counts}")
+    print(f"report: {write_study(found, options.reports / grid.name)}")
+    return SOME_FAILED if "failed" in status else OK
 
 
 def _list(options: argparse.Namespace) -> int:

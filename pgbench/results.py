@@ -276,6 +276,16 @@ def _maps(setting: Setting, records: Mapping[str, Any]) -> xr.Dataset | None:
     return xr.Dataset(_described(MAPS, arrays), attrs=attributes)
 
 
+def labelled(
+    schema: Mapping[str, Variable],
+    arrays: Mapping[str, Any],
+    coordinates: Mapping[str, Any],
+    attributes: Mapping[str, Any],
+) -> xr.Dataset:
+    """A dataset of arrays that a schema describes."""
+    return xr.Dataset(_described(schema, arrays), coords=coordinates, attrs=dict(attributes))
+
+
 def _described(schema: Mapping[str, Variable], arrays: Mapping[str, Any]) -> dict[str, Any]:
     """Arrays with the dimensions, names and units of their variables."""
     return {
@@ -314,14 +324,19 @@ def write(tree: xr.DataTree, directory: Path) -> Path:
     """Write ``results.nc`` in one piece: readers see the old file or the new one, never a part."""
     path = directory / NAME
     try:
-        with atomic_path(path) as temporary:
-            tree.to_netcdf(temporary, engine="h5netcdf")
+        write_netcdf(tree, path)
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written: {error.strerror or error}; the journal is complete, so the"
             " same command writes it once there is space"
         ) from error
     return path
+
+
+def write_netcdf(data: xr.DataTree | xr.Dataset, path: Path) -> None:
+    """Write a tree or dataset to a file in one piece."""
+    with atomic_path(path) as temporary:
+        data.to_netcdf(temporary, engine="h5netcdf")
 
 
 def read(directory: Path) -> tuple[xr.DataTree, list[str]]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from xarray import DataTree
 
 LOCK_NAME = ".lock"
+HORIZONS_NAME = "horizons.nc"
+"""The study of horizons lies beside the results and may be there before them."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -308,7 +310,8 @@ def _claimed(directory: Path) -> Iterator[None]:
         foreign = [
             p.name
             for p in directory.iterdir()
-            if p.name != LOCK_NAME and not (p.name.startswith(".") and p.name.endswith(".tmp"))
+            if p.name not in (LOCK_NAME, HORIZONS_NAME)
+            and not (p.name.startswith(".") and p.name.endswith(".tmp"))
         ]
         if foreign and JOURNAL_NAME not in foreign:
             raise OutputError(

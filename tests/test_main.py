@@ -48,9 +48,36 @@ def test_failed_cells_give_exit_code_1(grid, capsys):
     assert "cannot make 'No-v0'" in capsys.readouterr().out
 
 
+def test_horizons_are_studied_before_and_after_a_run(grid, capsys):
+    assert main(["horizons", "grid.yaml"]) == 0
+    printed = capsys.readouterr()
+    assert "results/t/horizons.nc: curves of 2 done, 0 failed, 0 skipped" in printed.out
+    assert "report: reports/t/horizons.html" in printed.out
+    assert "[1/1] corridor × softmax" in printed.err
+    assert main(["run", "grid.yaml", "--quiet", "--no-report"]) == 0
+    assert main(["horizons", "grid.yaml", "--reports", "elsewhere"]) == 0
+    assert (grid.parent / "elsewhere" / "t" / "figures" / "horizons.png").exists()
+    assert {p.name for p in (grid.parent / "results" / "t").iterdir()} >= {
+        "horizons.nc",
+        "results.nc",
+    }
+
+
+def test_horizons_of_a_problem_that_cannot_be_made_give_exit_code_1(grid, capsys):
+    text = GRID.replace("corridor", "[corridor, {problem: gymnasium, id: No-v0}]")
+    grid.write_text(text, encoding="utf-8")
+    assert main(["horizons", "grid.yaml"]) == 1
+    printed = capsys.readouterr()
+    assert "curves of 2 done, 2 failed" in printed.out
+    assert printed.err.count("cannot make 'No-v0'") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["horizons", "none.yaml"], "none.yaml: cannot be read"),
+        (["horizons", "grid.yaml", "--output", "grid.yaml"], "grid.yaml"),
+        (["horizons", "grid.yaml", "--reports", "grid.yaml"], "grid.yaml"),
         (["run", "none.yaml"], "none.yaml: cannot be read"),
         (["run", "grid.yaml", "--threads", "0"], "--threads is 0"),
         (["run", "grid.yaml", "--threads", "1000"], "threads"),

@@ -62,16 +62,13 @@ def calibration(summary: "Dataset") -> Drawing:
             axes[what].set_title(f"z-scores of measured {what}")
     for ax in figure.axes:
         sns.despine(ax=ax)
-    shown = (compared | scored).any(axis=(0, 1, 3))
-    add_legend(
-        figure,
-        [
-            *estimator_handles(summary, shown),
-            Line2D([], [], color=INK, linewidth=2.0, label="all estimators"),
-            Line2D([], [], color=INK, linewidth=0.9, label="exact; standard normal"),
-            Patch(color=BAND, label=f"±{_percent(WITHIN)}; 95 % band"),
-        ],
-    )
+    handles = estimator_handles(summary, (compared | scored).any(axis=(0, 1, 3)))
+    line, band = "measured = exact", f"±{_percent(WITHIN)}"
+    if scored.any():
+        handles.append(Line2D([], [], color=INK, linewidth=2.0, label="all estimators"))
+        line, band = f"{line}; standard normal", f"{band}; 95 % band"
+    handles += [Line2D([], [], color=INK, linewidth=0.9, label=line), Patch(color=BAND, label=band)]
+    add_legend(figure, handles)
     return Drawing(
         figure,
         " ".join(_caption(summary, ratio, compared, outside)),
@@ -202,7 +199,7 @@ def _caption(
             yield f"{_percent(holds[known])} of the intervals hold the exact variance."
     if outside:
         yield f"{outside} cells beyond the axis are triangles at its edge."
-    tested = np.isfinite(summary["mean_z"].values)
+    tested = np.isfinite(summary["mean_z"].values) | np.isfinite(summary["variance_test_z"].values)
     if tested.any():
         yield (
             "Bottom: how far means and variances are from the exact ones, in standard errors, "
@@ -214,8 +211,8 @@ def _caption(
         if np.isfinite(p := smallest(normal_means(summary))):
             yield (
                 "Kolmogorov's test of the means, one per estimator, has a smallest p-value of "
-                f"{p_value(p)} after Holm's correction; below 0.05 a mean or an exact variance is "
-                "wrong."
+                f"{p_value(p)} after Holm's correction; below {LEVEL:g} it says that a mean or an "
+                "exact variance is wrong."
             )
     yield from _without(summary)
 

@@ -54,34 +54,39 @@ def write_report(tree: "DataTree", directory: Path) -> Path:
     summary = tree.to_dataset()
     figures = directory / "figures"
     figures.mkdir(parents=True, exist_ok=True)
-    drawn = [_figure(summary, name, figures) for name in FIGURES]
+    drawn = [draw(*entry, summary, figures / name) for name, entry in FIGURES.items()]
     path = directory / "index.html"
     path.write_text(_page(summary, drawn), encoding="utf-8")
     return path
 
 
-def _figure(summary: "Dataset", name: str, directory: Path) -> dict[str, str]:
-    """Title, caption and image of a figure, or the reason why there is none."""
-    title, draw = FIGURES[name]
+def draw(
+    title: str, figure: Callable[["Dataset"], Drawing], summary: "Dataset", stem: Path
+) -> dict[str, str]:
+    """Title, caption and image of a figure, or the reason why there is none.
+
+    The image is written to ``stem.png`` and ``stem.svg``, or those are removed.
+    """
+    name = stem.name
     for suffix in (".svg", ".png"):
-        (directory / name).with_suffix(suffix).unlink(missing_ok=True)
+        stem.with_suffix(suffix).unlink(missing_ok=True)
     try:
         with theme():
-            drawing = draw(summary)
-            save(drawing.figure, directory / name)
+            drawing = figure(summary)
+            save(drawing.figure, stem)
     except NothingToDraw as reason:
         return {"name": name, "title": title, "missing": f"Not drawn: {reason}"}
-    image = data_uri((directory / name).with_suffix(".svg").read_bytes())
     return {
         "name": name,
         "title": title,
         "caption": drawing.caption,
         "alt": drawing.alt,
-        "image": image,
+        "image": data_uri(stem.with_suffix(".svg").read_bytes()),
     }
 
 
-def _page(summary: "Dataset", figures: list[dict[str, str]]) -> str:
+def rendered(template: str, **values: Any) -> str:
+    """A page from a template beside this file, everything in it escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -89,9 +94,14 @@ def _page(summary: "Dataset", figures: list[dict[str, str]]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    return environment.get_template(template).render(**values)
+
+
+def _page(summary: "Dataset", figures: list[dict[str, str]]) -> str:
     batch_size = int(summary["batch_size"].values[-1])
     attributes = {str(k): v for k, v in summary.attrs.items() if k != "grid"}
-    return environment.get_template("page.html.jinja").render(
+    return rendered(
+        "page.html.jinja",
         name=summary.attrs.get("name", "run"),
         counts=_counts(summary),
         sentences=_sentences(summary),

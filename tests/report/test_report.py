@@ -15,6 +15,7 @@ from pgbench.grid import parse_grid
 from pgbench.journal import Journal
 from pgbench.measure import Subject
 from pgbench.report import calibration, dots, write_report
+from pgbench.report import page as page_module
 from pgbench.report.declared import verdicts
 from pgbench.report.page import FIGURES
 from pgbench.report.panels import save
@@ -256,6 +257,13 @@ def with_scores(tree, exact=1.0, shift=0.0):
     return summary
 
 
+@pytest.fixture
+def one_figure(monkeypatch):
+    """The page with only this figure takes little time."""
+    monkeypatch.setattr(page_module, "FIGURES", {"calibration": FIGURES["calibration"]})
+
+
+@pytest.mark.usefixtures("one_figure")
 def test_a_right_variance_is_called_right(tree, tmp_path):
     text = written(with_scores(tree), tmp_path)
     assert "3 of 3 estimators behave as they declare" in text
@@ -264,6 +272,7 @@ def test_a_right_variance_is_called_right(tree, tmp_path):
     assert "Every one of 36 measured cells has an exact variance." in text
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_a_variance_that_is_20_percent_off_is_called_wrong(tree, tmp_path):
     summary = with_scores(tree, exact=1.2)
     first, *others = verdicts(summary)
@@ -273,6 +282,7 @@ def test_a_variance_that_is_20_percent_off_is_called_wrong(tree, tmp_path):
     assert first.objection in written(summary, tmp_path)
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_shifted_means_are_not_standard_normal(tree, tmp_path):
     summary = with_scores(tree, shift=1.5)
     assert [v.normal_p < 0.05 for v in verdicts(summary)] == [True, False, False]
