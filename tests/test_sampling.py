@@ -123,7 +123,9 @@ def test_sampled_moments_of_every_policy_are_the_exact_ones(truth):
     """A policy enters by π and its pull-back alone, so one estimator of each shape will do."""
     mdp = truth.mdp
     for total in (False, True):
-        tables = Tables.build(mdp, sigma=mdp.reward, kappa=mdp.gamma, delta=mdp.gamma, total=total)
+        tables = Tables.build(
+            truth.process, sigma=mdp.reward, kappa=mdp.gamma, delta=mdp.gamma, total=total
+        )
         expected = table_moments(truth, tables, 8)
         assert max(largest_z(truth, tables, expected, 8, batch_size=7, seed=13)) < 5
 
