@@ -138,7 +138,7 @@ def endless(truth, tables):
 
 def test_infinite_horizon_is_the_limit_of_finite_ones(truth, tables):
     tables = shrunk(tables)
-    long = table_moments(truth, tables, 1500)
+    long = table_moments(truth, tables, 900)
     if endless(truth, tables):
         with pytest.raises(NoFiniteVariance, match="a total return has no finite limit"):
             table_moments(truth, tables, None)
