@@ -151,8 +151,9 @@ def table_moments(
 ) -> Moments:
     """Exact moments of an estimator given by its tables; see ``moments``."""
     _require(moments_size(truth, tables, horizon), limit)
-    mean = expectation(truth, tables, horizon)
-    second = _second_moment(truth, tables, horizon, threads)
+    with _finite_variance(tables):
+        mean = expectation(truth, tables, horizon)
+        second = _second_moment(truth, tables, horizon, threads)
     return Moments(
         mean=mean,
         # Rounding may leave a little less than nothing.
@@ -263,8 +264,8 @@ def directional_variance(
     psi = np.empty((truth.pi.size, len(directions)))
     for k, u in enumerate(directions):
         psi[:, k] = truth.policy.push_forward(truth.theta, u).ravel()
-    mean = directions @ expectation(truth, tables, horizon)
     with _finite_variance(tables):
+        mean = directions @ expectation(truth, tables, horizon)
         second = _quadratic(Recursion(tables), psi, horizon)
     return np.maximum(second - mean**2, 0.0)
 
@@ -275,13 +276,12 @@ def _second_moment(
     """E[ĝ²] (d,)."""
     local = truth.policy.local_scores(truth.theta)
     recursion = Recursion(tables, dense=local is not None and not tables.process.once)
-    with _finite_variance(tables):
-        if local is None:
-            groups = [_quadratic(recursion, psi, horizon) for psi in _score_columns(truth)]
-            return np.concatenate(groups)
-        diagonal, crossed = _returning(recursion, horizon, threads)
-        second = np.einsum("sa,sak->sk", diagonal, local**2)
-        return (second + 2 * np.einsum("sak,sab,sbk->sk", local, crossed, local)).ravel()
+    if local is None:
+        groups = [_quadratic(recursion, psi, horizon) for psi in _score_columns(truth)]
+        return np.concatenate(groups)
+    diagonal, crossed = _returning(recursion, horizon, threads)
+    second = np.einsum("sa,sak->sk", diagonal, local**2)
+    return (second + 2 * np.einsum("sak,sab,sbk->sk", local, crossed, local)).ravel()
 
 
 @contextmanager

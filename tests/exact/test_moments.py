@@ -163,6 +163,13 @@ def test_variance_of_a_total_return_grows_with_the_horizon_where_nothing_ends(ki
         moments(mdp, policy, theta, "reinforce")
 
 
+def test_without_discount_a_continuing_task_has_no_finite_moments():
+    mdp = make_problem("random", n_states=4, gamma=0.8)
+    policy = make_policy("softmax", mdp)
+    with pytest.raises(NoFiniteVariance, match="this estimator has no finite limit"):
+        moments(mdp, policy, policy.initial(), "reward_to_go", discounted=False)
+
+
 def test_ratios_that_are_too_large_have_no_finite_variance():
     """γ²w² averages to more than one per step under a uniform behaviour policy."""
     mdp = make_problem("random", n_states=3, gamma=0.95)
