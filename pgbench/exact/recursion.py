@@ -1,12 +1,12 @@
 """The linear recursions that mean and variance of a table estimator obey.
 
-Let X = x_t. For one coordinate ψ of the score, Y_h(s) holds the means, with h steps to go from s, of
-the score terms that are still to come and of their products with powers of X:
+Let X = x_t. For one coordinate ψ of the score, Y_h(s) holds the means, with h steps to go from s,
+of the score terms that are still to come and of their products with powers of X:
 
     Y_h = Σ_a π (m_h ψ + L Y_{h-1}),        E[ĝ²] = Σ_t α_t·(m_{H-t} ψ² + 2 ψ L Y_{H-t-1})
 
-The lift L leads from these at the next state to those at a pair (s, a), the sources m_h are what the
-pair's own term adds, and the adjoint α_t is what a pair at step t carries. Two shapes, one form:
+The lift L leads from these at the next state to those at a pair (s, a), the sources m_h are what
+the pair itself adds, and the adjoint α_t is what a pair at step t carries. Two shapes, one form:
 
     per-step    Y = (E[g], E[X g])                g = Σ_m (D_m/D_t)(x_m - β_m) ψ_m from t on
                 L = [δP         ]                 m = (E[X] - β, E[X²] - β E[X])
