@@ -235,6 +235,19 @@ class _Demand:
         return float(max(max(needed), exact) + tables + scalars + 8 * d * 60)
 
 
+COLUMNS = (
+    "bias / ‖∇J‖",
+    "exact",
+    "p (Holm)",
+    "variance / ‖∇J‖²",
+    "exact",
+    "cosine",
+    "steps",
+    "s",
+)
+"""Of the table of results, beside problem, policy and estimator."""
+
+
 def print_results(
     summary: Any,
     *,
@@ -267,7 +280,7 @@ def print_results(
     table = Table(title=title, title_justify="left")
     for column in ("problem", "policy", "estimator"):
         table.add_column(column, overflow="fold")
-    for column in ("bias / ‖∇J‖", "exact", "p (Holm)", "variance / ‖∇J‖²", "cosine", "steps", "s"):
+    for column in COLUMNS:
         table.add_column(column, justify="right")
     for p in selected["problem"].values:
         for q in selected["policy"].values:
@@ -281,18 +294,22 @@ def print_results(
 def _cell(cell: Any) -> list[str]:
     status = int(cell["status"])
     if status != 1:
-        return [str(cell["message"].values) or "missing", *[""] * 6]
+        return [str(cell["message"].values) or "missing", *[""] * (len(COLUMNS) - 1)]
 
-    def number(name: str, digits: int = 3) -> str:
-        value = float(cell[name])
+    def text(value: float, digits: int = 3) -> str:
         return "—" if math.isnan(value) else f"{value:.{digits}g}"
 
+    def number(name: str, digits: int = 3) -> str:
+        return text(float(cell[name]), digits)
+
     low, high = number("relative_bias_low", 2), number("relative_bias_high", 2)
+    norm = float(cell["gradient_norm"]) or math.nan
     return [
-        f"{number('relative_bias', 2)} [{low}, {high}]",
+        number("relative_bias", 2) + ("" if low == "—" else f" [{low}, {high}]"),
         number("exact_relative_bias", 2),
         number("bias_test_p_holm", 2),
         f"{number('relative_variance')} ± {number('relative_variance_se', 2)}",
+        text(float(cell["exact_variance"]) / norm**2),
         number("cosine"),
         number("steps"),
         number("seconds", 2),
