@@ -116,38 +116,25 @@ def test_documented_table_is_of_these_cases():
     assert len(rows) == 2 * (2 + sum(len(case.estimators) for case in CASES))
 
 
-HEAVY = ("riverswim", "gymnasium", "chain", "corridor")
-"""Problems whose squared errors hang on rare events; docs/statistics.md has their coverage."""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "case", CASES, ids=lambda case: f"{case.problem[0]}-{case.policy[0]}-{case.batch_size}"
 )
 def test_the_study(case):
-    """500 repetitions of 1000 replicates, as in the documentation.
-
-    Steps and direction are covered everywhere, and all else where the tails are not heavy; where
-    they are, in 85 of a hundred. On the chain most replicates see no reward, and nothing is claimed
-    but for steps and ascent.
-    """
-    heavy, unseen = case.problem[0] in HEAVY, case.problem[0] == "chain"
+    """500 repetitions of 1000 replicates, as in the documentation: where given, intervals cover."""
     for repeated in measured(case, 1000, 500):
         for name in COVERED:
             found = repeated.coverage(name)
-            if name in ("ascent_probability", "steps") or not heavy:
+            if found.known:
                 assert found.share > 0.95 - slack(found.known), (name, str(found))
-            elif not unseen:
-                rate = 0.05 if name == "cosine" else 0.15
-                assert found.share > 1 - rate - slack(found.known, rate), (name, str(found))
         p = repeated.p[np.isfinite(repeated.p)]
         if p.size > 250:
             assert abs(np.mean(p < 0.05) - 0.05) < slack(p.size)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", RATES[:2], ids=lambda case: case.problem[0])
+@pytest.mark.parametrize("case", RATES, ids=lambda case: case.problem[0])
 def test_fitted_rates_cover(case):
     with single_threaded_blas():
         for label, share in validity.rates(case, 1000, 300):
-            assert share.share > 0.95 - slack(300), (label, str(share))
+            assert share.share > 0.95 - slack(share.known), (label, str(share))
