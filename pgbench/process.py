@@ -78,7 +78,8 @@ def random_horizon(mdp: FiniteMDP, pi: FloatArray, *, collect: bool) -> Process:
     if gamma == 1:
         raise NotApplicable("gamma is 1, so no horizon can be drawn at random")
     S, A, B = mdp.probability.shape
-    n = 3 * S + 1 if collect else 2 * S + 1
+    copies = 3 if collect else 2
+    n = copies * S + 1
     end = n - 1
     successor = np.full((n, A, 2 * B), end, np.int32)
     probability = np.zeros((n, A, 2 * B))
@@ -96,7 +97,6 @@ def random_horizon(mdp: FiniteMDP, pi: FloatArray, *, collect: bool) -> Process:
         else:
             probability[rows, :, :B] = mdp.probability
     probability[end, :, 0] = 1.0
-    copies = n // S
     start = np.zeros(n)
     start[:S], start[S : 2 * S] = gamma * mdp.mu0, (1 - gamma) * mdp.mu0
     ending = FiniteMDP(

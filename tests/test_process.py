@@ -129,3 +129,12 @@ def test_processes_differ_by_problem_behaviour_and_horizon():
     assert not Process(mdp, pi).same_as(Process(other, pi))
     assert not Process(mdp, pi).same_as(Process(mdp, uneven))
     assert not Process(mdp, pi).same_as(Process(mdp, pi, horizon=5))
+
+
+@pytest.mark.parametrize("collect", [False, True])
+def test_one_state_has_a_random_horizon_too(collect):
+    mdp = make_problem("random", n_states=1, gamma=0.5)
+    pi = np.full((1, mdp.n_actions), 1 / mdp.n_actions)
+    process = random_horizon(mdp, pi, collect=collect)
+    assert process.mdp.n_states == (4 if collect else 3)
+    assert process.mdp.mu0.sum() == pytest.approx(1)

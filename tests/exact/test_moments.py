@@ -233,6 +233,45 @@ def test_visitation_estimators_have_the_moments_of_the_lecture(truth, close):
         assert not exact.truncation_bias.any()
 
 
+NAMES = ("reinforce", "reward_to_go", "baseline_value", "td", "advantage_oracle", "visitation_mc")
+
+
+def extreme(name):
+    """A small problem at an edge of what is allowed, and the scale of θ."""
+    rng = np.random.default_rng(0)
+    S, A = {"one state": (1, 3), "one action": (4, 1)}.get(name, (4, 3))
+    P, r = rng.dirichlet(np.ones(S), size=(S, A)), rng.standard_normal((S, A, S))
+    gamma = {"no discount": 1.0, "no future": 0.0}.get(name, 0.9)
+    ends = np.arange(S) == S - 1 if name == "no discount" else None
+    scale = 50.0 if name == "nearly deterministic" else 1.0
+    if name == "no reward":
+        r[:] = 0.0
+    return FiniteMDP.from_arrays(P, r, np.eye(S)[0], gamma, terminal=ends), scale
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["one state", "one action", "no discount", "no future", "no reward", "nearly deterministic"],
+)
+def test_edges_have_finite_moments(name, kind, make_kind):
+    """Over five steps and without limit, which agree with 600 steps; or there is a reason."""
+    mdp, scale = extreme(name)
+    policy = make_kind(kind, mdp)
+    truth = evaluate(mdp, policy, policy.initial(seed=2, scale=scale))
+    for estimator in (*NAMES, "importance_sampling"):
+        arguments = (mdp, policy, truth.theta, estimator)
+        if estimator == "visitation_mc" and mdp.gamma == 1:
+            continue
+        assert np.isfinite(moments(*arguments, horizon=5).variance).all()
+        endless = estimator == "reinforce" and mdp.gamma < 1
+        if endless or (estimator == "importance_sampling" and name == "nearly deterministic"):
+            with pytest.raises(NoFiniteVariance):
+                moments(*arguments)
+            continue
+        limit, long = moments(*arguments), moments(*arguments, horizon=600)
+        same(limit.variance, long.variance, long.mean, 1e-10)
+
+
 CALIBRATED = [
     ("garnet", {"n_states": 20, "gamma": 0.9}, 60),
     ("garnet", {"n_states": 60, "gamma": 0.8, "seed": 3}, 30),
@@ -240,7 +279,6 @@ CALIBRATED = [
     ("corridor", {}, 60),
     ("chain", {"length": 3}, 20),
 ]
-NAMES = ("reinforce", "reward_to_go", "baseline_value", "td", "advantage_oracle", "visitation_mc")
 
 
 @pytest.mark.parametrize(("name", "given", "steps"), CALIBRATED, ids=lambda x: str(x))
