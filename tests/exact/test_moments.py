@@ -254,7 +254,7 @@ def extreme(name):
     ["one state", "one action", "no discount", "no future", "no reward", "nearly deterministic"],
 )
 def test_edges_have_finite_moments(name, kind, make_kind):
-    """Over five steps and without limit, which agree with 600 steps; or there is a reason."""
+    """Over five steps and without limit, which agrees with 300 steps; or there is a reason."""
     mdp, scale = extreme(name)
     policy = make_kind(kind, mdp)
     truth = evaluate(mdp, policy, policy.initial(seed=2, scale=scale))
@@ -268,7 +268,7 @@ def test_edges_have_finite_moments(name, kind, make_kind):
             with pytest.raises(NoFiniteVariance):
                 moments(*arguments)
             continue
-        limit, long = moments(*arguments), moments(*arguments, horizon=600)
+        limit, long = moments(*arguments), moments(*arguments, horizon=300)
         same(limit.variance, long.variance, long.mean, 1e-10)
 
 
