@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from pgbench.policies.policy import FloatArray, Policy, PolicyKind, softmax
+from pgbench.policies.policy import FloatArray, Policy, PolicyKind, Tabular, softmax
 from pgbench.problems import FiniteMDP
 
 _TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
-class Direct(Policy):
+class Direct(Tabular):
     """π(s, a) = θ_{s,a}, with θ (S·A,) read row by row and each row on the simplex.
 
     Gradients are those along the simplex, that is with the mean over actions taken off each row:
@@ -22,19 +22,6 @@ class Direct(Policy):
     On the boundary of the simplex an action with π = 0 is never taken: its score counts as 0, and
     gradients say nothing of what it would bring. (Agarwal et al. 2021, Section 4)
     """
-
-    n_states: int
-    n_actions: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Numbers of states and actions (S, A)."""
-        return self.n_states, self.n_actions
-
-    @property
-    def n_parameters(self) -> int:
-        """d = S·A."""
-        return self.n_states * self.n_actions
 
     def probabilities(self, theta: FloatArray) -> FloatArray:
         """π(s, a), shape (S, A)."""

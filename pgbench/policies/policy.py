@@ -97,6 +97,24 @@ class Policy(ABC):
         return table.reshape(S, A, self.n_parameters)
 
 
+@dataclass(frozen=True)
+class Tabular(Policy):
+    """A policy with one parameter per state and action: θ (S·A,), read row by row."""
+
+    n_states: int
+    n_actions: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of states and actions (S, A)."""
+        return self.n_states, self.n_actions
+
+    @property
+    def n_parameters(self) -> int:
+        """d = S·A."""
+        return self.n_states * self.n_actions
+
+
 class NotApplicable(ValueError):
     """This policy makes no sense on this problem; the message says why."""
 

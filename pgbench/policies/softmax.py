@@ -4,29 +4,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pgbench.policies.policy import FloatArray, Policy, PolicyKind, centre, softmax
+from pgbench.policies.policy import FloatArray, Policy, PolicyKind, Tabular, centre, softmax
 from pgbench.problems import FiniteMDP
 
 
 @dataclass(frozen=True)
-class Softmax(Policy):
+class Softmax(Tabular):
     """π(s, a) = exp θ_{s,a} / Σ_b exp θ_{s,b}, with θ (S·A,) read row by row.
 
     ∂ log π(s,a) / ∂θ_{s,b} = 1[a=b] - π(s,b). (Agarwal et al. 2021, eq. 8)
     """
-
-    n_states: int
-    n_actions: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Numbers of states and actions (S, A)."""
-        return self.n_states, self.n_actions
-
-    @property
-    def n_parameters(self) -> int:
-        """d = S·A."""
-        return self.n_states * self.n_actions
 
     def probabilities(self, theta: FloatArray) -> FloatArray:
         """π(s, a), shape (S, A)."""
