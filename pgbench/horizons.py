@@ -181,7 +181,8 @@ def point(truth: Truth, tables: Tables, horizon: int) -> dict[str, float]:
 
     Raises TooLarge where the exact moments are.
     """
-    exact = table_moments(truth, tables, horizon)
+    with np.errstate(over="ignore", invalid="ignore"):
+        exact = table_moments(truth, tables, horizon)
     norm = float(np.linalg.norm(truth.gradient)) or np.nan
     process = tables.process
     return {

@@ -99,13 +99,16 @@ class Subject:
         truth = prepared.truth
         horizon = None if tables.process.horizon else prepared.horizon
         note, variance = "", None
-        try:
-            exact = table_moments(truth, tables, horizon, threads=threads)
-            expected, truncated, variance = exact.mean, exact.truncation_bias, exact.variance
-        except TooLarge as error:
-            note = str(error)
-            expected = expectation(truth, tables, horizon)
-            truncated = truncation_bias(truth, tables, expected, horizon)
+        with np.errstate(over="ignore", invalid="ignore"):
+            try:
+                exact = table_moments(truth, tables, horizon, threads=threads)
+                expected, truncated, variance = exact.mean, exact.truncation_bias, exact.variance
+            except TooLarge as error:
+                note = str(error)
+                expected = expectation(truth, tables, horizon)
+                truncated = truncation_bias(truth, tables, expected, horizon)
+        if not np.isfinite(expected if variance is None else variance.sum()).all():
+            raise OverflowError("the estimator's exact moments overflow; is theta too extreme?")
         along = directions(truth.gradient.size, truth.gradient)[-1:]
         try:
             signal_variance = float(directional_variance(truth, tables, horizon, along)[0])

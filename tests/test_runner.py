@@ -322,3 +322,15 @@ def test_a_gradient_of_rounding_noise_is_zero(tmp_path):
     assert float(tree["gradient_norm"].values.item()) == 0
     assert float(tree["horizon"].values.item()) == 1
     assert np.isnan(tree["relative_variance"].values.item())
+
+
+def test_overflow_fails_the_cell_with_a_reason(tmp_path):
+    """Scores of the direct policy are as large as 1/π, which may be beyond all numbers."""
+    grid = parse_grid(
+        "name: t\nproblems: {problem: garnet, n_states: 5}\npolicies: direct\n"
+        "theta: {scale: 1000}\nestimators: [td, reinforce]\nreplicates: 20\n"
+    )
+    outcome = execute(grid, tmp_path)
+    assert (outcome.measured, outcome.failed) == (0, 2)
+    messages = outcome.tree["message"].values.ravel()
+    assert all("exact moments overflow" in str(message) for message in messages)

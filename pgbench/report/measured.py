@@ -22,8 +22,9 @@ class Measured:
 
     @classmethod
     def of(cls, summary: "Dataset", name: str) -> "Measured":
-        """The variables ``name``, ``name_low`` and ``name_high``."""
-        return cls(*(summary[name + part].values for part in ("", "_low", "_high")))
+        """The variables ``name``, ``name_low`` and ``name_high``; NaN in place of infinity."""
+        parts = (summary[name + part].values for part in ("", "_low", "_high"))
+        return cls(*(np.where(np.isfinite(part), part, np.nan) for part in parts))
 
     def __getitem__(self, place: Any) -> "Measured":
         return Measured(self.value[place], self.low[place], self.high[place])
