@@ -16,7 +16,7 @@ STEPS = HORIZON * BATCH_SIZE * REPLICATES
 
 
 class Rollouts:
-    """``kernels.rollout.weight_tables`` for one estimator."""
+    """``kernels.rollout.weight_rows`` for one estimator."""
 
     params = ((10, 1000, 100_000), (1, 2))
     param_names = ("n_states", "threads")
@@ -37,7 +37,7 @@ class Rollouts:
         self.call = _call(n_states)
         self.call()
 
-    def time_weight_tables(self, n_states, threads):
+    def time_weight_rows(self, n_states, threads):
         """Seconds per 2²⁰ environment steps."""
         self.call()
 
@@ -54,24 +54,22 @@ def _call(n_states):
     from pgbench import exact, make_policy, make_problem
     from pgbench.estimators import find_estimator
     from pgbench.kernels.alias import make_sampler
-    from pgbench.kernels.rollout import EstimatorTables, Streams, weight_tables
+    from pgbench.kernels.rollout import Streams, compact, weight_rows
 
     mdp = make_problem("garnet", n_states=n_states, n_actions=4, branching=4, gamma=0.99, seed=0)
     policy = make_policy("softmax", mdp)
     # The tables of reward-to-go hold rewards and γ only, so one step of exact values will do.
     truth = exact.evaluate(mdp, policy, policy.initial(seed=0), horizon=1)
-    made = find_estimator("reward_to_go").make(truth)
-    sampler = make_sampler(mdp.mu0, truth.pi, mdp.successor, mdp.probability, mdp.terminal)
-    tables = EstimatorTables(
-        *(getattr(made, name).reshape(1, -1) for name in ("sigma", "kappa", "beta", "delta")),
-        np.array([made.total]),
-    )
+    sampler = make_sampler(mdp, truth.pi)
+    tables = compact([find_estimator("reward_to_go").make(truth)], mdp)
     streams = Streams(np.uint64(0), np.uint64(0), BATCH_SIZE)
-    weights = np.zeros((REPLICATES, 1, mdp.n_states * mdp.n_actions))
+    rows = min(n_states, HORIZON * BATCH_SIZE)
+    visited, n_visited = np.zeros((REPLICATES, rows), np.int32), np.zeros(REPLICATES, np.int64)
+    weights = np.zeros((REPLICATES, 1, rows, 4))
+    steps = np.zeros(REPLICATES, np.int64)
 
     def call():
-        steps = np.zeros(REPLICATES, np.int64)
-        weight_tables(sampler, tables, streams, 0, HORIZON, weights, steps)
+        weight_rows(sampler, tables, streams, 0, HORIZON, visited, n_visited, weights, steps)
         if steps.sum() != STEPS:
             raise RuntimeError(f"{steps.sum()} steps were taken, must be {STEPS}")
 

@@ -1,7 +1,6 @@
 """Tables for the terminal: what there is, what a grid will do, what a run found."""
 
 import math
-import os
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -19,11 +18,19 @@ from pgbench.plan import Prepared, Setting, settings
 from pgbench.policies import NotApplicable, kinds
 from pgbench.problems import families
 from pgbench.progress import duration
-from pgbench.sampling import BLOCK, MEMORY_BYTES, by_process, bytes_per_replicate
+from pgbench.sampling import (
+    BLOCK,
+    MEMORY_BYTES,
+    Draws,
+    by_process,
+    bytes_per_replicate,
+    rows_per_replicate,
+)
+from pgbench.sums import SUMS_BYTES, sums_bytes
 from pgbench.tables import Tables
 
-SECONDS_PER_STEP = 12e-9
-SECONDS_PER_WEIGHT = 10e-9
+SECONDS_PER_STEP = 5e-9
+SECONDS_PER_WEIGHT = 5e-9
 SECONDS_PER_OPERATION = 0.35e-9
 """Cost model of the expected time on one core, per step, weight and operation: measured, rough."""
 
@@ -212,27 +219,33 @@ class _Demand:
 
     def seconds(self, grid: Grid, prepared: Prepared, steps: float) -> float:
         n = len(self.tables)
-        pull_backs = prepared.truth.pi.size * grid.replicates * len(grid.batch_sizes) * n
-        rollouts = SECONDS_PER_STEP * steps * (1 + n / 2) + SECONDS_PER_WEIGHT * pull_backs
+        weights = sum(
+            grid.replicates * rows_per_replicate(process, draws) * process.pi.shape[1]
+            for process, _ in by_process(self.tables)
+            for draws in self._draws(grid, prepared)
+        )
+        rollouts = SECONDS_PER_STEP * steps * (1 + n / 4) + SECONDS_PER_WEIGHT * n * weights
         operations = sum(size.operations for size in self.exact if fits(size))
         return rollouts + SECONDS_PER_OPERATION * operations
 
     def memory(self, grid: Grid, prepared: Prepared) -> float:
         mdp, d = prepared.truth.mdp, prepared.truth.gradient.size
-        needed = [0.0]
+        weights = [0.0]
         for process, places in by_process(self.tables):
-            replicate = bytes_per_replicate(process, len(places))
-            weights = max(
-                BLOCK * bytes_per_replicate(process, 1),
-                min(MEMORY_BYTES, grid.replicates * replicate),
-            )
-            slots = process.mdp.probability.size
-            buffers = (os.cpu_count() or 1) * 16 * 16 * process.steps(prepared.horizon)
-            needed.append(weights + 8 * slots * (4 + len(places)) + buffers)
-        tables = 8 * mdp.probability.size * len(self.tables)
+            for draws in self._draws(grid, prepared):
+                replicate = bytes_per_replicate(process, draws, len(places))
+                held = min(MEMORY_BYTES, grid.replicates * replicate)
+                weights.append(max(BLOCK * replicate, held))
+        per_estimator = sums_bytes(d, grid.replicates)
+        sums = max(per_estimator, min(SUMS_BYTES, per_estimator * len(self.tables)))
+        tables = 2 * 8 * mdp.probability.size * (1 + len(self.tables))
         scalars = 8 * 16 * grid.replicates * len(self.tables)
         exact = max((size.memory_bytes for size in self.exact if fits(size)), default=0.0)
-        return float(max(max(needed), exact) + tables + scalars + 8 * d * 60)
+        return float(max(max(weights) + sums, exact) + tables + scalars + 8 * d * 60)
+
+    @staticmethod
+    def _draws(grid: Grid, prepared: Prepared) -> list[Draws]:
+        return [Draws(prepared.horizon, n, grid.replicates, 0, 0) for n in grid.batch_sizes]
 
 
 COLUMNS = (

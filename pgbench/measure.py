@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,23 +15,15 @@ from pgbench.exact.optimum import optimal_value
 from pgbench.exact.values import Truth, evaluate
 from pgbench.plan import Prepared
 from pgbench.problems import FiniteMDP
-from pgbench.sampling import (
-    BLOCK,
-    MEMORY_BYTES,
-    Draws,
-    by_process,
-    bytes_per_replicate,
-    gradient_blocks,
-)
+from pgbench.sampling import BLOCK, MEMORY_BYTES, Draws, by_process, weight_blocks
 from pgbench.statistics import (
-    Sample,
     directions,
     mean_test,
     mean_z,
-    n_blocks,
     summarise,
     variance_test,
 )
+from pgbench.sums import SUMS_BYTES, Sums, sums_bytes
 from pgbench.tables import Tables
 
 FloatArray = NDArray[np.float64]
@@ -126,64 +117,32 @@ def measure(
 ) -> list[Measurement]:
     """Measure estimators; one Measurement each.
 
-    Those that simulate the same process see the same trajectories. Estimators whose weight tables
-    do not fit in ``memory_bytes`` together are simulated in groups, which changes the time but not
-    one bit of the result.
+    Those that simulate the same process see the same trajectories. Estimators whose sums do not fit
+    in ``SUMS_BYTES`` together are simulated in groups, which changes the time but not one bit of
+    the result.
     """
+    truth = prepared.truth
+    along = directions(truth.gradient.size, truth.gradient)
+    fitting = max(1, SUMS_BYTES // sums_bytes(truth.gradient.size, draws.replicates))
     results: dict[int, Measurement] = {}
-    for process, together in by_process([subject.tables for subject in subjects]):
-        fitting = max(1, memory_bytes // (BLOCK * bytes_per_replicate(process, 1)))
+    for _, together in by_process([subject.tables for subject in subjects]):
         for begin in range(0, len(together), fitting):
             places = together[begin : begin + fitting]
             group = [subjects[place] for place in places]
-            measured = _measure_group(prepared.truth, group, draws, memory_bytes)
-            results.update(zip(places, measured, strict=True))
+            sums = Sums(truth.gradient, [s.expected for s in group], draws.replicates, along)
+            for block in weight_blocks([s.tables for s in group], draws, memory_bytes):
+                sums.add(truth, group[0].tables.process, block)
+            for e, place in enumerate(places):
+                results[place] = _statistics(truth, group[e], sums, e, draws.batch_size)
     return [results[place] for place in range(len(subjects))]
 
 
-def _measure_group(
-    truth: Truth, subjects: Sequence[Subject], draws: Draws, memory_bytes: int
-) -> list[Measurement]:
-    from pgbench.kernels.running import RunningMoments, add_replicates, empty_moments
-
-    d, replicates = truth.gradient.size, draws.replicates
-    running: list[RunningMoments] = [
-        empty_moments(d, replicates, n_blocks(replicates)) for _ in subjects
-    ]
-    along = directions(d, truth.gradient)
-    projections = np.empty((len(subjects), replicates, len(along)))
-    tables = [subject.tables for subject in subjects]
-    for block in gradient_blocks(truth, tables, draws, memory_bytes):
-        rows = slice(block.first, block.first + block.steps.size)
-        for e, gradients in enumerate(block.gradients):
-            add_replicates(
-                running[e],
-                gradients,
-                block.steps,
-                truth.gradient,
-                subjects[e].expected,
-                block.first,
-            )
-            projections[e, rows] = gradients @ along.T
-    return [
-        _statistics(truth, subject, running[e], along, projections[e], draws.batch_size)
-        for e, subject in enumerate(subjects)
-    ]
-
-
-def _statistics(
-    truth: Truth,
-    subject: Subject,
-    moments: Any,
-    along: FloatArray,
-    projections: FloatArray,
-    batch_size: int,
-) -> Measurement:
-    g, expected = truth.gradient, subject.expected
+def _statistics(truth: Truth, subject: Subject, sums: Sums, e: int, batch_size: int) -> Measurement:
+    g, expected, along = truth.gradient, subject.expected, sums.along
     values = _exact(subject, g, batch_size)
-    sample = Sample.from_running(
-        moments.scalars, moments.m2, moments.block_error, g, expected, values["exact_variance"]
-    )
+    mean, squares = sums.moments(e)
+    sample = sums.sample(e, values["exact_variance"])
+    projections = sums.projections(e)
     for name, estimate in summarise(sample).items():
         values[name] = estimate.value
         values[f"{name}_se"] = estimate.se
@@ -201,8 +160,8 @@ def _statistics(
     values["time_normalised_variance"] = values["variance"] * values["seconds"]
     maps: dict[str, FloatArray] = {}
     if g.size <= MAP_LIMIT:
-        maps["mean_gradient"] = moments.mean
-        maps["gradient_variance"] = moments.m2 / (projections.shape[0] - 1)
+        maps["mean_gradient"] = mean
+        maps["gradient_variance"] = squares / (projections.shape[0] - 1)
         maps["expected_gradient"] = expected
         if subject.variance is not None:
             maps["expected_variance"] = subject.variance / batch_size
@@ -266,15 +225,17 @@ def _optimal_objective(mdp: FiniteMDP) -> float:
 
 
 def time_estimator(truth: Truth, tables: Tables, horizon: int, rounds: int = 3) -> Cost:
-    """Seconds per estimate of one estimator on its own, rollouts and pull-back included.
+    """Seconds per estimate of one estimator on its own: rollouts, gradient, sums of its moments.
 
     Medians over rounds of 48 estimates with 1 and with 64 trajectories; compiled code must be warm.
     """
+    d = truth.gradient.size
+    sums = Sums(truth.gradient, [truth.gradient], 4 * BLOCK, np.zeros((0, d)), blocks=1)
 
     def lap(replicates: int, batch_size: int) -> float:
         begin = time.perf_counter()
-        for _ in gradient_blocks(truth, [tables], Draws(horizon, batch_size, replicates, 0, 0)):
-            pass
+        for block in weight_blocks([tables], Draws(horizon, batch_size, replicates, 0, 0)):
+            sums.add(truth, tables.process, block)
         return time.perf_counter() - begin
 
     def seconds(batch_size: int) -> float:

@@ -1,7 +1,7 @@
-"""Sampled gradients: rollouts to weight tables, weight tables to gradients, block by block.
+"""Sampled gradients: rollouts to weights, weights to gradients, block by block.
 
-Replicates come in blocks of 16, always the same ones, and every operation on a block has fixed
-shapes; so the gradients do not depend on threads or on how much memory is used at a time.
+Gradients are made of blocks of 16 replicates, always the same ones; so they do not depend on
+threads or on how much memory is used at a time.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,6 +43,64 @@ class Draws:
 
 
 @dataclass(frozen=True, eq=False)
+class WeightBlock:
+    """Weights of m consecutive replicates, for the states that each of them visited.
+
+    Attributes
+    ----------
+    first
+        Index of the first replicate, a multiple of 16.
+    visited, n_visited
+        (m, n) int32 and (m,) int64, states of the process and how many of them count, in the order
+        of first visits, or all of them in order.
+    weights
+        (m, E, n, A) float64, averaged over the batch.
+    steps
+        (m,) int64, environment steps taken by each replicate's batch.
+    """
+
+    first: int
+    visited: NDArray[np.int32]
+    n_visited: NDArray[np.int64]
+    weights: FloatArray
+    steps: NDArray[np.int64]
+
+    def parts(self) -> Iterator["WeightBlock"]:
+        """The same in blocks of 16 replicates."""
+        for begin in range(0, self.steps.size, BLOCK):
+            part = slice(begin, begin + BLOCK)
+            yield WeightBlock(
+                first=self.first + begin,
+                visited=self.visited[part],
+                n_visited=self.n_visited[part],
+                weights=self.weights[part],
+                steps=self.steps[part],
+            )
+
+    def scored(self, process: Process) -> tuple[NDArray[np.int64] | None, FloatArray]:
+        """States of the policy that any replicate visited (n,), and their weights (m, E, n, A).
+
+        None stands for all states.
+        """
+        begin, end, _ = process.scored.indices(process.mdp.n_states)
+        if self.visited.shape[1] == process.mdp.n_states:
+            return None, self.weights[:, :, begin:end]
+        m, E, _, A = self.weights.shape
+        place = np.full(process.mdp.n_states, -1)
+        for i in range(m):
+            place[self.visited[i, : self.n_visited[i]]] = 0
+        states = begin + np.flatnonzero(place[begin:end] == 0)
+        place[:] = states.size
+        place[states] = np.arange(states.size)
+        # What is not scored is gathered in a last row.
+        weights = np.zeros((m, E, states.size + 1, A))
+        for i in range(m):
+            n = self.n_visited[i]
+            weights[i][:, place[self.visited[i, :n]]] = self.weights[i][:, :n]
+        return states - begin, weights[:, :, :-1]
+
+
+@dataclass(frozen=True, eq=False)
 class GradientBlock:
     """Gradients of consecutive replicates.
 
@@ -67,9 +125,15 @@ def single_threaded_blas() -> AbstractContextManager[Any]:
     return context
 
 
-def bytes_per_replicate(process: Process, n_estimators: int) -> int:
-    """Memory of one replicate's weight tables."""
-    return 8 * n_estimators * process.pi.size
+def rows_per_replicate(process: Process, draws: Draws) -> int:
+    """States whose weights are kept per replicate: all, or no more than it can visit."""
+    return min(process.mdp.n_states, process.steps(draws.horizon) * draws.batch_size)
+
+
+def bytes_per_replicate(process: Process, draws: Draws, n_estimators: int) -> int:
+    """Memory of one replicate's weights."""
+    rows, n_actions = rows_per_replicate(process, draws), process.pi.shape[1]
+    return rows * (4 + 8 * n_estimators * n_actions)
 
 
 def by_process(tables: Sequence[Tables]) -> list[tuple[Process, list[int]]]:
@@ -85,54 +149,64 @@ def by_process(tables: Sequence[Tables]) -> list[tuple[Process, list[int]]]:
     return groups
 
 
-def gradient_blocks(
-    truth: Truth, tables: Sequence[Tables], draws: Draws, memory_bytes: int = MEMORY_BYTES
-) -> Iterator[GradientBlock]:
-    """Gradients of every estimator on the same trajectories, in blocks of 16 replicates.
+def weight_blocks(
+    tables: Sequence[Tables], draws: Draws, memory_bytes: int = MEMORY_BYTES
+) -> Iterator[WeightBlock]:
+    """Weights of every estimator on the same trajectories.
 
     Parameters
     ----------
-    truth
-        Problem, policy and θ.
     tables
         One entry per estimator, all of the same process.
     draws
         Which trajectories.
     memory_bytes
-        Bound on the weight tables held at a time, as long as 16 replicates fit in it; if they do
-        not, 16 are held.
+        Bound on the weights held at a time, as long as 16 replicates fit in it; if they do not, 16
+        are held. How many replicates a block has depends on it, their numbers do not.
+
+    Yields
+    ------
+    WeightBlock
+        Its arrays are used again for the next one.
     """
     from pgbench.kernels.alias import make_sampler
-    from pgbench.kernels.rollout import EstimatorTables, Streams, weight_tables
+    from pgbench.kernels.rollout import Streams, compact, weight_rows
 
-    policy, theta, process = truth.policy, truth.theta, tables[0].process
+    process = tables[0].process
     mdp, horizon = process.mdp, process.steps(draws.horizon)
-    sampler = make_sampler(mdp.mu0, process.pi, mdp.successor, mdp.probability, mdp.terminal)
-    stacked = EstimatorTables(
-        sigma=np.stack([t.sigma.ravel() for t in tables]),
-        kappa=np.stack([t.kappa.ravel() for t in tables]),
-        beta=np.stack([t.beta.ravel() for t in tables]),
-        delta=np.stack([t.delta.ravel() for t in tables]),
-        total=np.array([t.total for t in tables]),
-    )
+    sampler, stacked = make_sampler(mdp, process.pi), compact(tables, mdp)
     streams = Streams(np.uint64(draws.seed), np.uint64(draws.stream), draws.batch_size)
-    fitting = memory_bytes // bytes_per_replicate(process, len(tables))
+    fitting = memory_bytes // bytes_per_replicate(process, draws, len(tables))
     chunk = min(max(BLOCK, fitting // BLOCK * BLOCK), -(-draws.replicates // BLOCK) * BLOCK)
-    weights = np.empty((chunk, len(tables), mdp.n_states * mdp.n_actions))
-    steps = np.empty(chunk, np.int64)
-    for start in range(0, draws.replicates, chunk):
-        m = min(chunk, draws.replicates - start)
-        weights[:m], steps[:m] = 0.0, 0
-        weight_tables(sampler, stacked, streams, start, horizon, weights[:m], steps[:m])
-        weights[:m] /= draws.batch_size
-        for begin in range(0, m, BLOCK):
-            part = slice(begin, min(begin + BLOCK, m))
-            block = weights[part].reshape(-1, len(tables), mdp.n_states, mdp.n_actions)
-            block = block[:, :, process.scored]
+    rows = rows_per_replicate(process, draws)
+    visited = np.empty((chunk, rows), np.int32)
+    weights = np.empty((chunk, len(tables), rows, mdp.n_actions))
+    n_visited, steps = np.empty(chunk, np.int64), np.empty(chunk, np.int64)
+    for first in range(0, draws.replicates, chunk):
+        m = min(chunk, draws.replicates - first)
+        arrays = visited[:m], n_visited[:m], weights[:m], steps[:m]
+        weight_rows(sampler, stacked, streams, first, horizon, *arrays)
+        yield WeightBlock(first, *arrays)
+
+
+def gradient_blocks(
+    truth: Truth, tables: Sequence[Tables], draws: Draws, memory_bytes: int = MEMORY_BYTES
+) -> Iterator[GradientBlock]:
+    """Gradients of every estimator on the same trajectories, in blocks of 16 replicates.
+
+    truth is problem, policy and θ; for the rest see ``weight_blocks``.
+    """
+    process = tables[0].process
+    for whole in weight_blocks(tables, draws, memory_bytes):
+        for block in whole.parts():
+            states, weights = block.scored(process)
             yield GradientBlock(
-                first=start + begin,
-                gradients=[policy.pull_back(theta, block[:, e]) for e in range(len(tables))],
-                steps=steps[part].copy(),
+                first=block.first,
+                gradients=[
+                    truth.policy.pull_back(truth.theta, weights[:, e], states)
+                    for e in range(len(tables))
+                ],
+                steps=block.steps.copy(),
             )
 
 

@@ -88,15 +88,27 @@ class Sample:
     def from_running(
         cls,
         scalars: FloatArray,
-        m2: FloatArray,
-        block_error: FloatArray,
+        squares: FloatArray,
+        blocks: FloatArray,
         truth: FloatArray,
         expected: FloatArray,
         exact_variance: float = np.nan,
     ) -> "Sample":
-        """From the arrays of ``kernels.running.RunningMoments``, g and E ĝ, (d,), and tr(Σ)."""
+        """From running sums.
+
+        Parameters
+        ----------
+        scalars, blocks
+            (R, 5) and (K, d) as in ``kernels.running.RunningSums``; blocks is overwritten.
+        squares
+            (d,) float64, Σ (ĝ_r - mean)².
+        truth, expected, exact_variance
+            g and E ĝ, (d,), and tr(Σ).
+        """
         error, deviation, cosine, ascent, steps = np.ascontiguousarray(scalars.T)
-        variance = float(m2.sum()) / (error.size - 1)
+        variance = float(squares.sum()) / (error.size - 1)
+        for block, size in zip(blocks, _block_sizes(error.size), strict=True):
+            block -= size * truth
         return cls(
             squared_error=error,
             squared_deviation=deviation,
@@ -105,8 +117,7 @@ class Sample:
             steps=steps,
             # What cancels to rounding is no variance.
             variance=variance if variance > 1e-13 * float(error.mean()) else 0.0,
-            # einsum, not BLAS: the sums must not depend on a library's number of threads.
-            gram=np.einsum("id,jd->ij", block_error, block_error),
+            gram=blocks @ blocks.T,
             d=truth.size,
             truth_squared=float(np.sum(truth**2)),
             exact_bias_squared=float(np.sum((expected - truth) ** 2)),

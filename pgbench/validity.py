@@ -21,7 +21,6 @@ from scipy import stats
 from pgbench.exact.horizon import expected_steps, shortest_horizon
 from pgbench.exact.moments import directional_variance, table_moments
 from pgbench.exact.values import Truth, evaluate
-from pgbench.kernels.running import add_replicates, empty_moments
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
 from pgbench.sampling import Draws, gradient_blocks, make_tables, single_threaded_blas
@@ -32,10 +31,10 @@ from pgbench.statistics import (
     fit_rate,
     mean_test,
     mean_z,
-    n_blocks,
     summarise,
     variance_test,
 )
+from pgbench.sums import Sums
 from pgbench.tables import Tables
 
 FloatArray = NDArray[np.float64]
@@ -341,11 +340,9 @@ def sample_of(
     exact_variance: float = np.nan,
 ) -> Sample:
     """The sample of replicates (R, d) that are all in memory."""
-    moments = empty_moments(truth.size, len(gradients), n_blocks(len(gradients)))
-    add_replicates(moments, gradients, steps, truth, expected, 0)
-    return Sample.from_running(
-        moments.scalars, moments.m2, moments.block_error, truth, expected, exact_variance
-    )
+    sums = Sums(truth, [expected], len(gradients), np.zeros((0, truth.size)))
+    sums.add_gradients(0, gradients[:, None], steps)
+    return sums.sample(0, exact_variance)
 
 
 def _measure(

@@ -76,7 +76,7 @@ def test_next_to_no_trajectory_is_cut(gamma, collect):
 def sampled_visits(process, S, replicates):
     """Counts (S, A) of scored pairs in that many compiled rollouts."""
     mdp, horizon = process.mdp, process.horizon
-    sampler = make_sampler(mdp.mu0, process.pi, mdp.successor, mdp.probability, mdp.terminal)
+    sampler = make_sampler(mdp, process.pi)
     pair = np.zeros((replicates, 1, horizon), np.int32)
     slot, steps = pair.copy(), np.zeros((replicates, 1), np.int64)
     trajectories_of(sampler, Streams(np.uint64(4), np.uint64(9), 1), 0, pair, slot, steps)

@@ -55,7 +55,8 @@ def test_threads_do_not_change_a_byte(truth, threads, batch_size, on_policy):
 @pytest.mark.parametrize("batch_size", [1, 3, 20])
 def test_memory_does_not_change_a_byte(truth, batch_size, on_policy):
     tables = on_policy(truth)
-    one = bytes_per_replicate(truth.process, len(tables))
+    draws = Draws(horizon=10, batch_size=batch_size, replicates=100, seed=5, stream=6)
+    one = bytes_per_replicate(truth.process, draws, len(tables))
     whole = sample(truth, tables, batch_size=batch_size)
     for memory_bytes in (1, 16 * one, 47 * one, 48 * one):
         same_bytes(whole, sample(truth, tables, batch_size=batch_size, memory_bytes=memory_bytes))

@@ -1,9 +1,16 @@
-"""Alias tables: draw from a discrete distribution with one load and one comparison.
+"""Alias tables: draw from a discrete distribution with one or two loads and one comparison.
 
-Row i of n entries becomes n packed words ``alias << 32 | threshold``. A 32-bit random u picks entry
-k = ⌊u·n / 2³²⌋; if the fraction (u·n mod 2³²) is below the threshold the answer is k, else the
-alias. Probabilities are resolved to 2⁻³². Aliases are indices into the whole flat table, so the
-answer is a flat index too. (Walker 1977; Vose 1991)
+A distribution over n outcomes becomes n packed words. The high half of a 64-bit word u picks entry
+k = ⌊n·u_high / 2³²⌋; the answer is k if the low half of u is below the entry's threshold, else the
+entry's alias. Probabilities are resolved to 2⁻³². (Walker 1977; Vose 1991)
+
+A step of an MDP under a policy is *one* draw: the outcomes of state s are its A·B slots (a, k),
+with probabilities π(s, a) P(k | s, a). An entry also holds its successor, so that the row of s is
+all that a step reads:
+
+    bits 63..32  threshold        below them  alias, outcome of the same state
+                                  below it    whether the successor is terminal
+                                  lowest      successor
 """
 
 from typing import NamedTuple
@@ -13,49 +20,92 @@ from numba import njit, uint64
 
 
 class Sampler(NamedTuple):
-    """Everything a rollout draws from, as flat arrays.
+    """Everything a rollout draws from.
 
-    start (K,), action (S·A,), slot (S·A·B,) uint64 packed alias tables of the start distribution,
-    of π and of the transitions; start_state (K,) and successor (S·A·B,) int32; terminal (S,) bool.
+    start (K,) uint64, alias table of the start distribution, the alias in the low half;
+    start_state (K,) int32; step (S, A·B) uint64, packed as above, with ``bits`` for the successor;
+    terminal (S,) bool, of which ``any_terminal`` says whether any is set; numbers of actions and
+    slots A and B.
     """
 
     start: np.ndarray
     start_state: np.ndarray
-    action: np.ndarray
-    slot: np.ndarray
-    successor: np.ndarray
+    step: np.ndarray
+    bits: np.uint64
     terminal: np.ndarray
+    any_terminal: bool
+    n_actions: int
+    n_slots: int
 
 
-def make_sampler(mu0, pi, successor, probability, terminal) -> Sampler:
-    """Tables for the start (S,), the policy (S, A), and transitions with (S, A, B) slots."""
-    start_state = np.flatnonzero(mu0).astype(np.int32)
-    if probability.size >= 2**31:
+def make_sampler(mdp, pi) -> Sampler:
+    """Tables of a ``FiniteMDP`` under the action probabilities π (S, A).
+
+    Raises
+    ------
+    ValueError
+        If the problem has 2³¹ slots or more, or too many for its states to pack an entry.
+    """
+    S, A, B = mdp.probability.shape
+    if mdp.probability.size >= 2**31:
         raise ValueError(
-            f"the problem has {probability.size} slots, at most {2**31 - 1} can be sampled"
+            f"the problem has {mdp.probability.size} slots, at most {2**31 - 1} can be sampled"
         )
+    bits = int(S - 1).bit_length()
+    if bits + 1 + (A * B - 1).bit_length() > 32:
+        raise ValueError(
+            f"the problem has {S} states with {A * B} slots each, too many to sample:"
+            " an index of either and one bit must fit in 32 bits together"
+        )
+    start_state = np.flatnonzero(mdp.mu0).astype(np.int32)
+    step = alias_tables(mdp.probability, pi, bits + 1)
+    _add_successors(mdp.successor.reshape(S, A * B), mdp.terminal, bits, step)
     return Sampler(
-        start=alias_table(np.ascontiguousarray(mu0[start_state])[None, :]),
+        start=alias_tables(mdp.mu0[None, None, start_state], np.ones((1, 1)), 0)[0],
         start_state=start_state,
-        action=alias_table(np.ascontiguousarray(pi)),
-        slot=alias_table(np.ascontiguousarray(probability).reshape(-1, probability.shape[-1])),
-        successor=np.ascontiguousarray(successor, np.int32).ravel(),
-        terminal=np.ascontiguousarray(terminal, np.bool_),
+        step=step,
+        bits=np.uint64(bits),
+        terminal=mdp.terminal,
+        any_terminal=bool(mdp.terminal.any()),
+        n_actions=A,
+        n_slots=B,
     )
 
 
+def alias_tables(probability, pi, shift=0):
+    """Tables (S, A·B) uint64 of the outcomes (a, k), of probability π(s, a) P(k | s, a).
+
+    probability (S, A, B), pi (S, A) float64. An entry is ``threshold << 32 | alias << shift``.
+    """
+    S, A, B = probability.shape
+    # Made by numpy, for it asks for huge pages.
+    packed = np.empty((S, A * B), np.uint64)
+    given = [np.ascontiguousarray(x) for x in (probability, pi)]
+    for array in given:
+        array.setflags(write=False)
+    _fill_alias_tables(given[0], given[1], shift, packed)
+    return packed
+
+
 @njit(cache=True)
-def alias_table(probability):
-    """Packed alias table (rows·n,) uint64 of (rows, n) distributions, by Vose's method."""
-    rows, n = probability.shape
-    packed = np.empty(rows * n, np.uint64)
-    scaled, small, large = np.empty(n), np.empty(n, np.int64), np.empty(n, np.int64)
-    for i in range(rows):
+def _fill_alias_tables(probability, pi, shift, packed):
+    """``alias_tables`` by Vose's method."""
+    S, A, B = probability.shape
+    n = A * B
+    p, small, large = np.empty(n), np.empty(n, np.int64), np.empty(n, np.int64)
+    for s in range(S):
+        total = 0.0
+        for a in range(A):
+            for b in range(B):
+                p[a * B + b] = pi[s, a] * probability[s, a, b]
+                total += p[a * B + b]
+        likeliest = np.argmax(p)
+        never = p == 0.0
         n_small = n_large = 0
         for k in range(n):
-            scaled[k] = probability[i, k] * n
-            packed[i * n + k] = uint64(i * n + k) << uint64(32)
-            if scaled[k] < 1.0:
+            p[k] *= n / total
+            packed[s, k] = uint64(k) << uint64(shift)
+            if p[k] < 1.0:
                 small[n_small] = k
                 n_small += 1
             else:
@@ -64,27 +114,25 @@ def alias_table(probability):
         while n_small > 0 and n_large > 0:
             n_small -= 1
             low, high = small[n_small], large[n_large - 1]
-            threshold = min(np.floor(scaled[low] * 4294967296.0 + 0.5), 4294967295.0)
-            packed[i * n + low] = (uint64(i * n + high) << uint64(32)) | uint64(threshold)
-            scaled[high] -= 1.0 - scaled[low]
-            if scaled[high] < 1.0:
+            threshold = min(np.floor(p[low] * 4294967296.0 + 0.5), 4294967295.0)
+            packed[s, low] = uint64(threshold) << uint64(32) | uint64(high) << uint64(shift)
+            never[low] = False
+            p[high] -= 1.0 - p[low]
+            if p[high] < 1.0:
                 n_large -= 1
                 small[n_small] = high
                 n_small += 1
-        # What is left is 1 up to rounding, whichever list it is in; but an entry of probability
-        # zero must never be drawn: it takes an entry that can be.
+        # What is left is 1 up to rounding, whichever list it is in, and its own alias; but an entry
+        # of probability zero must never be drawn: its alias is one that can be.
         for k in range(n):
-            if probability[i, k] == 0.0 and packed[i * n + k] >> uint64(32) == uint64(i * n + k):
-                packed[i * n + k] = uint64(i * n + np.argmax(probability[i])) << uint64(32)
-    return packed
+            if never[k]:
+                packed[s, k] = uint64(likeliest) << uint64(shift)
 
 
 @njit(cache=True)
-def draw(table, first, n, u):
-    """Flat index drawn from the row of ``n`` entries at ``first`` with a 32-bit uniform ``u``."""
-    x = u * uint64(n)
-    index = first + np.int64(x >> uint64(32))
-    entry = table[index]
-    if (x & uint64(0xFFFFFFFF)) < (entry & uint64(0xFFFFFFFF)):
-        return index
-    return np.int64(entry >> uint64(32))
+def _add_successors(successor, terminal, bits, packed):
+    """Add successor (S, n) and its terminal flag to every packed entry (S, n)."""
+    for s in range(successor.shape[0]):
+        for k in range(successor.shape[1]):
+            after = successor[s, k]
+            packed[s, k] |= uint64(terminal[after]) << uint64(bits) | uint64(after)

@@ -46,12 +46,6 @@ def xoshiro256pp(state: list[int]) -> int:
     return result
 
 
-def _draw(table: NDArray[np.uint64], first: int, n: int, u: int) -> int:
-    x = u * n
-    entry = int(table[first + (x >> 32)])
-    return first + (x >> 32) if x & _LOW < entry & _LOW else entry >> 32
-
-
 def trajectory(
     sampler: Any,
     seed: int,
@@ -62,23 +56,23 @@ def trajectory(
     horizon: int,
 ) -> tuple[list[int], list[int]]:
     """Flat (s, a) and (s, a, slot) indices of one trajectory; for sampler see kernels.alias."""
-    start, start_state, action, slot, successor, terminal = sampler
-    n_actions = action.size // terminal.size
-    n_slots = slot.size // action.size
+    bits, n_slots = int(sampler.bits), int(sampler.n_slots)
+    n = sampler.step.shape[1]
     generator = list(philox4x64((index, replicate, batch_size, 0), (seed, stream)))
     word = xoshiro256pp(generator)
-    k = (word >> 32) * start_state.size >> 32
-    entry = int(start[k])
-    k = k if word & _LOW < entry & _LOW else entry >> 32
-    s = int(start_state[k])
-    pairs: list[int] = []
+    k = (word >> 32) * sampler.start.size >> 32
+    entry = int(sampler.start[k])
+    k = k if word & _LOW < entry >> 32 else entry & _LOW
+    s = int(sampler.start_state[k])
     slots: list[int] = []
-    while len(pairs) < horizon and not terminal[s]:
+    while len(slots) < horizon and not sampler.terminal[s]:
         word = xoshiro256pp(generator)
-        pairs.append(_draw(action, s * n_actions, n_actions, word >> 32))
-        slots.append(_draw(slot, pairs[-1] * n_slots, n_slots, word & _LOW))
-        s = int(successor[slots[-1]])
-    return pairs, slots
+        k = (word >> 32) * n >> 32
+        entry = int(sampler.step[s, k])
+        k = k if word & _LOW < entry >> 32 else (entry & _LOW) >> bits + 1
+        slots.append(s * n + k)
+        s = int(sampler.step[s, k]) & (1 << bits) - 1
+    return [slot // n_slots for slot in slots], slots
 
 
 def weights(

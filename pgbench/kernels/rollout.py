@@ -1,37 +1,33 @@
 """The rollout kernel: simulate a trajectory once, weigh it for every estimator of the cell.
 
 Trajectories advance in lock step, ``LANES`` at a time, so that their cache misses overlap and the
-generator vectorises. One 64-bit word per step: the high half draws the action, the low half the
-successor. Per block of lanes the visited pairs and slots are recorded; then, per estimator,
+generator vectorises. One 64-bit word per step draws action and successor together. Per block of
+lanes the slots drawn are recorded; then, per estimator,
 
     x_t = σ_t + κ_t x_{t+1},   D_{t+1} = δ_t D_t,   W(s_t,a_t) += D_t (x_t - β_t)
 
-or, in the "total" shape, W(s_t,a_t) += x_0 - β_0. Threads share nothing: a replicate belongs to one
-unit of work, its sums run in a fixed order, and units do not depend on threads or chunks.
+or, in the "total" shape, W(s_t,a_t) += x_0 - β_0. A replicate's weights are kept for the states it
+visited, in the order of their first visits, or for all states where it may well visit them all.
+
+Threads share nothing: a replicate belongs to one unit of work, its sums run in a fixed order, and
+units do not depend on threads or chunks.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import config, get_num_threads, njit, prange, set_num_threads, uint64
+from numba import config, get_num_threads, njit, prange, set_num_threads, uint32, uint64
 
-from pgbench.kernels.alias import Sampler, draw
-from pgbench.kernels.streams import next_words, seed_lane
+from pgbench.kernels.alias import Sampler
+from pgbench.kernels.compact import EstimatorTables, compact
+from pgbench.kernels.prefetch import prefetch
+from pgbench.kernels.streams import LANES, WORD, next_words, seed_lane
 
-LANES = 16
-
-
-class EstimatorTables(NamedTuple):
-    """Tables of E estimators, stacked.
-
-    sigma (E, S·A·B), kappa, beta, delta (E, S·A) float64, zero on terminal states; total (E,) bool.
-    """
-
-    sigma: np.ndarray
-    kappa: np.ndarray
-    beta: np.ndarray
-    delta: np.ndarray
-    total: np.ndarray
+_LOW_WORD, _INDEX, _STATE = WORD + LANES, WORD + 2 * LANES, WORD + 3 * LANES
+_PAIR, _PLACE = LANES, 2 * LANES
+_HALF = np.uint64(32)
+_LOW = np.uint64(0xFFFFFFFF)
+_ONE = np.uint64(1)
 
 
 class Streams(NamedTuple):
@@ -40,6 +36,25 @@ class Streams(NamedTuple):
     seed: np.uint64
     stream: np.uint64
     batch_size: int
+
+
+class Record(NamedTuple):
+    """A block of lanes while it is simulated and after.
+
+    lanes (8·LANES,) uint64: generators and their words, see ``streams``, then per lane the low half
+    of the word in use, the next entry to read, and the state with its terminal flag. alive (LANES,)
+    int64: number of steps. base (LANES,) uint32: where the weights of the lane's replicate begin.
+    carry (LANES,) float64: D_t. path (horizon, 3·LANES) uint32: per step
+    and lane the flat (s, a, k), the flat (s, a), and where in the weights it adds. x (horizon + 1,
+    LANES) float64.
+    """
+
+    lanes: np.ndarray
+    alive: np.ndarray
+    base: np.ndarray
+    carry: np.ndarray
+    path: np.ndarray
+    x: np.ndarray
 
 
 def use_threads(n: int | None) -> int:
@@ -53,79 +68,175 @@ def use_threads(n: int | None) -> int:
 
 
 @njit(cache=True)
-def _simulate(sampler, streams, replicate, trajectory, n_lanes, pair, slot, alive):
-    """Simulate consecutive trajectories into ``pair`` and ``slot`` (horizon, LANES) int32.
+def _empty_record(horizon):
+    return Record(
+        np.zeros(8 * LANES, np.uint64),
+        np.zeros(LANES, np.int64),
+        np.zeros(LANES, np.uint32),
+        np.zeros(LANES),
+        np.zeros((horizon, 3 * LANES), np.uint32),
+        np.zeros((horizon + 1, LANES)),
+    )
 
-    The first lane is ``trajectory`` of ``replicate``; lanes run on into the next replicates.
-    ``alive`` (LANES,) int64 receives the number of steps of each lane. Returns the longest of them.
-    """
-    horizon = pair.shape[0]
-    n_states = sampler.terminal.size
-    n_actions = sampler.action.size // n_states
-    n_slots = sampler.slot.size // sampler.action.size
-    generator, words = np.zeros((4, LANES), np.uint64), np.empty(LANES, np.uint64)
-    state = np.zeros(LANES, np.int64)
-    for lane in range(n_lanes):
-        index = trajectory + lane
+
+@njit(cache=True)
+def _start(sampler, streams, replicate, trajectory, n_lanes, lanes):
+    """Seed the generators and draw the first states."""
+    n_starts = uint64(sampler.start_state.size)
+    for lane in range(LANES):
+        # Idle lanes repeat the last one and never count as alive.
+        index = trajectory + min(lane, n_lanes - 1)
         seed_lane(
-            generator, lane, streams.seed, streams.stream,
+            lanes, lane, streams.seed, streams.stream,
             replicate + index // streams.batch_size, index % streams.batch_size, streams.batch_size,
         )  # fmt: skip
-        alive[lane] = 0
-    next_words(generator, words)
-    for lane in range(n_lanes):
-        # Half a word picks the entry, the other half decides on its alias: K may be large.
-        n_starts = uint64(sampler.start_state.size)
-        k = np.int64((words[lane] >> uint64(32)) * n_starts >> uint64(32))
+    next_words(lanes)
+    for lane in range(LANES):
+        word = lanes[WORD + lane]
+        k = (word >> _HALF) * n_starts >> _HALF
         entry = sampler.start[k]
-        if words[lane] & uint64(0xFFFFFFFF) >= entry & uint64(0xFFFFFFFF):
-            k = np.int64(entry >> uint64(32))
-        state[lane] = sampler.start_state[k]
+        if word & _LOW >= entry >> _HALF:
+            k = entry & _LOW
+        lanes[_STATE + lane] = uint64(sampler.start_state[k])
+
+
+@njit(cache=True)
+def _simulate(sampler, streams, replicate, trajectory, n_lanes, record):
+    """Simulate consecutive trajectories into ``record.path`` and ``record.alive``.
+
+    The first lane is ``trajectory`` of ``replicate``; lanes run on into the next replicates. Lanes
+    that have ended stay in their terminal state until all have. Returns the most steps of a lane.
+    """
+    lanes, alive = record.lanes, record.alive
+    horizon = record.path.shape[0]
+    table, n = sampler.step.reshape(-1), uint64(sampler.step.shape[1])
+    shift, mask = sampler.bits + _ONE, (_ONE << sampler.bits) - _ONE
+    flagged = (_ONE << shift) - _ONE
+    _start(sampler, streams, replicate, trajectory, n_lanes, lanes)
+    next_words(lanes)
+    for lane in range(LANES):
+        alive[lane] = horizon if lane < n_lanes else 0
+        lanes[_INDEX + lane] = lanes[_STATE + lane] * n + (
+            (lanes[WORD + lane] >> _HALF) * n >> _HALF
+        )
     for t in range(horizon):
-        next_words(generator, words)
-        n_alive = 0
-        for lane in range(n_lanes):
-            s = state[lane]
-            live = not sampler.terminal[s]
-            alive[lane] += live
-            n_alive += live
-            p = draw(sampler.action, s * n_actions, n_actions, words[lane] >> uint64(32))
-            k = draw(sampler.slot, p * n_slots, n_slots, words[lane] & uint64(0xFFFFFFFF))
-            pair[t, lane] = p
-            slot[t, lane] = k
-            state[lane] = sampler.successor[k]
-        if n_alive == 0:
-            return t
+        # The words of the next step are drawn first: what it reads is known, and asked for, early.
+        for lane in range(LANES):
+            lanes[_LOW_WORD + lane] = lanes[WORD + lane] & _LOW
+        next_words(lanes)
+        slot = record.path[t]
+        for lane in range(LANES):
+            i = lanes[_INDEX + lane]
+            entry = table[i]
+            alias = (lanes[_STATE + lane] & mask) * n + ((entry & _LOW) >> shift)
+            i = i if lanes[_LOW_WORD + lane] < entry >> _HALF else alias
+            slot[lane] = uint32(i)
+            after = table[i] & flagged
+            lanes[_STATE + lane] = after
+            i = (after & mask) * n + ((lanes[WORD + lane] >> _HALF) * n >> _HALF)
+            lanes[_INDEX + lane] = i
+            prefetch(table, i)  # type: ignore[call-arg]  # numba adds the first
+        if sampler.any_terminal:
+            n_alive = 0
+            for lane in range(LANES):
+                ended = lanes[_STATE + lane] > mask
+                alive[lane] = min(alive[lane], t + 1 if ended else horizon)
+                n_alive += not ended
+            if n_alive == 0:
+                return t + 1
     return horizon
 
 
 @njit(cache=True)
-def _weigh(tables, e, length, n_lanes, pair, slot, x, row, weights):
-    """Add estimator e's weights of the recorded lanes to ``weights[row[lane], e]``."""
-    value, carry = np.zeros(LANES), np.ones(LANES)
-    for t in range(length - 1, -1, -1):
-        for lane in range(n_lanes):
-            value[lane] = (
-                tables.sigma[e, slot[t, lane]] + tables.kappa[e, pair[t, lane]] * value[lane]
-            )
-            x[t, lane] = value[lane]
+def _divisor(n):
+    """m and k with ⌊i/n⌋ = i·m >> k for all i < 2³¹ (Granlund & Montgomery 1994, Theorem 4.2)."""
+    k = 31
+    while (1 << (k - 31)) < n:
+        k += 1
+    return uint64(((1 << k) + n - 1) // n), uint64(k)
+
+
+@njit(cache=True)
+def _weigh(tables, e, length, record, weights):
+    """Add estimator e's weights of the recorded lanes to flat ``weights``."""
+    x, alive = record.x, record.alive
+    values = tables.values
+    if not tables.same_signal[e]:
+        sigma, kappa = values[tables.sigma[e] :], values[tables.kappa[e] :]
+        first = 0 if tables.sigma_by_slot[e] else _PAIR
+        last = x[length]
+        for lane in range(LANES):
+            last[lane] = 0.0
+        for t in range(length - 1, -1, -1):
+            step, here, after = record.path[t], x[t], x[t + 1]
+            if tables.constant_kappa[e]:
+                for lane in range(LANES):
+                    here[lane] = sigma[uint64(step[first + lane])] + kappa[0] * after[lane]
+            else:
+                for lane in range(LANES):
+                    here[lane] = (
+                        sigma[uint64(step[first + lane])]
+                        + kappa[uint64(step[_PAIR + lane])] * after[lane]
+                    )
+    beta, delta = values[tables.beta[e] :], values[tables.delta[e] :]
+    varies = uint64(not tables.constant_beta[e])
     if tables.total[e]:
-        for lane in range(n_lanes):
-            value[lane] -= tables.beta[e, pair[0, lane]]
+        for lane in range(LANES):
+            value = x[0, lane] - beta[varies * uint64(record.path[0, _PAIR + lane])]
+            for t in range(alive[lane]):
+                weights[uint64(record.path[t, _PLACE + lane])] += value
+    elif tables.constant_delta[e]:
+        discount = 1.0
         for t in range(length):
-            for lane in range(n_lanes):
-                weights[row[lane], e, pair[t, lane]] += value[lane]
+            step, here = record.path[t], x[t]
+            for lane in range(LANES):
+                if t < alive[lane]:
+                    weights[uint64(step[_PLACE + lane])] += discount * (
+                        here[lane] - beta[varies * uint64(step[_PAIR + lane])]
+                    )
+            discount *= delta[0]
     else:
+        carry = record.carry
+        for lane in range(LANES):
+            carry[lane] = 1.0
         for t in range(length):
-            for lane in range(n_lanes):
-                p = pair[t, lane]
-                weights[row[lane], e, p] += carry[lane] * (x[t, lane] - tables.beta[e, p])
-                carry[lane] *= tables.delta[e, p]
+            step, here = record.path[t], x[t]
+            for lane in range(LANES):
+                if t < alive[lane]:
+                    p = uint64(step[_PAIR + lane])
+                    weights[uint64(step[_PLACE + lane])] += carry[lane] * (
+                        here[lane] - beta[varies * p]
+                    )
+                    carry[lane] *= delta[p]
 
 
-@njit(parallel=True, cache=True)
-def weight_tables(sampler, tables, streams, first, horizon, weights, steps):
-    """Weight tables of replicates ``first``, ``first + 1``, ..., summed over their batches.
+@njit(cache=True)
+def _list_visits(record, lane, n_actions, listed, n_listed, where):
+    """Append a lane's new states to ``listed`` and note where each step adds; the new number.
+
+    ``where`` (S,) int32 holds the place of every listed state, and -1 elsewhere.
+    """
+    m, k = _divisor(n_actions)
+    base, width = uint64(record.base[lane]), uint64(n_actions)
+    for t in range(record.alive[lane]):
+        step = record.path[t]
+        p = uint64(step[_PAIR + lane])
+        s = p * m >> k
+        row = where[s]
+        # Without a branch, for nobody can predict it.
+        new = row < 0
+        row = n_listed if new else row
+        where[s] = row
+        listed[n_listed] = s
+        n_listed += new
+        step[_PLACE + lane] = uint32(base + uint64(row) * width + (p - s * width))
+    return n_listed
+
+
+def weight_rows(
+    sampler, tables, streams, first, horizon, visited, n_visited, weights, steps
+) -> None:
+    """Weights of replicates ``first``, ``first + 1``, ..., averaged over their batches.
 
     Parameters
     ----------
@@ -136,38 +247,106 @@ def weight_tables(sampler, tables, streams, first, horizon, weights, steps):
         how replicates are cut into calls.
     horizon
         Largest number of steps H.
+    visited
+        (replicates, m) int32, receives the states of each replicate: where m is the number of
+        states all of them in order, else those visited, in order of their first visits; m must be
+        at least H times the batch size then.
+    n_visited
+        (replicates,) int64, receives how many.
     weights
-        (replicates, E, S·A) float64, zeros on entry; the sum over the batch on return.
+        (replicates, E, m, A) float64, receives their weights, averaged over the batch.
     steps
-        (replicates,) int64, environment steps taken by the batch.
+        (replicates,) int64, receives the environment steps taken by the batch.
     """
-    batch_size = streams.batch_size
-    n_replicates, n_estimators, n_pairs = weights.shape
-    n_actions = n_pairs // sampler.terminal.size
-    per_unit = max(1, LANES // batch_size)
-    for unit in prange((n_replicates + per_unit - 1) // per_unit):
-        begin = unit * per_unit
-        n_trajectories = min(per_unit, n_replicates - begin) * batch_size
-        pair = np.empty((horizon, LANES), np.int32)
-        slot = np.empty((horizon, LANES), np.int32)
-        x = np.empty((horizon, LANES))
-        row, alive = np.empty(LANES, np.int64), np.empty(LANES, np.int64)
+    # Spans of work units share their scratch memory; how many there are does not enter the results.
+    spans = 4 * get_num_threads()
+    _weight_rows(
+        sampler, tables, streams, first, horizon, visited, n_visited, weights, steps, spans
+    )
+
+
+@njit(parallel=True, cache=True)
+def _weight_rows(
+    sampler, tables, streams, first, horizon, visited, n_visited, weights, steps, spans
+):
+    n_replicates = n_visited.size
+    per_unit = max(1, LANES // streams.batch_size)
+    n_units = (n_replicates + per_unit - 1) // per_unit
+    n_spans = min(n_units, spans)
+    for span in prange(n_spans):
+        _run_span(
+            sampler, tables, streams, first, horizon, visited, n_visited, weights, steps,
+            span * n_units // n_spans * per_unit,
+            min((span + 1) * n_units // n_spans * per_unit, n_replicates),
+            per_unit,
+        )  # fmt: skip
+
+
+@njit(cache=True)
+def _run_span(
+    sampler, tables, streams, first, horizon, visited, n_visited, weights, steps, begin, end, unit
+):
+    """``weight_rows`` for the replicates from ``begin`` to ``end``, ``unit`` at a time."""
+    batch_size, n_states = streams.batch_size, sampler.terminal.size
+    n_estimators, n_rows, n_actions = weights.shape[1:]
+    everywhere, stride = n_rows == n_states, n_rows * n_actions
+    m, k = _divisor(sampler.n_slots)
+    record = _empty_record(horizon)
+    base = record.base
+    where = np.empty(1 if everywhere else n_states, np.int32)
+    for s in range(where.size):
+        where[s] = -1
+    for low in range(begin, end, unit):
+        high = min(low + unit, end)
+        for r in range(low, high):
+            steps[r] = n_visited[r] = 0
+            if everywhere:
+                n_visited[r] = n_states
+                for s in range(n_states):
+                    visited[r, s] = s
+                _clear(weights, r, 0, n_states)
+        flat = weights.reshape(-1)[low * n_estimators * stride :]
+        n_trajectories = (high - low) * batch_size
         for trajectory in range(0, n_trajectories, LANES):
             n_lanes = min(LANES, n_trajectories - trajectory)
-            length = _simulate(
-                sampler, streams, first + begin, trajectory, n_lanes, pair, slot, alive
-            )
-            for lane in range(n_lanes):
-                row[lane] = begin + (trajectory + lane) // batch_size
-                steps[row[lane]] += alive[lane]
+            length = _simulate(sampler, streams, first + low, trajectory, n_lanes, record)
+            for lane in range(LANES):
+                r = min(trajectory + lane, n_trajectories - 1) // batch_size
+                base[lane] = r * n_estimators * stride
+                steps[low + r] += record.alive[lane]
+            for t in range(length):
+                step = record.path[t]
+                for lane in range(LANES):
+                    pair = uint32(uint64(step[lane]) * m >> k)
+                    step[_PAIR + lane] = pair
+                    step[_PLACE + lane] = base[lane] + pair
+            if not everywhere:
+                for lane in range(n_lanes):
+                    r = low + (trajectory + lane) // batch_size
+                    before = n_visited[r]
+                    n_visited[r] = _list_visits(record, lane, n_actions, visited[r], before, where)
+                    _clear(weights, r, before, n_visited[r])
+                    if (trajectory + lane) % batch_size == batch_size - 1:
+                        for j in range(n_visited[r]):
+                            where[visited[r, j]] = -1
             for e in range(n_estimators):
-                _weigh(tables, e, length, n_lanes, pair, slot, x, row, weights)
-        for r in range(begin, min(begin + per_unit, n_replicates)):
-            for s in range(sampler.terminal.size):
-                if sampler.terminal[s]:
-                    for e in range(n_estimators):
-                        for a in range(n_actions):
-                            weights[r, e, s * n_actions + a] = 0.0
+                _weigh(tables, e, length, record, flat[e * stride :])
+        if batch_size > 1:
+            share = 1.0 / batch_size
+            for r in range(low, high):
+                for e in range(n_estimators):
+                    for i in range(n_visited[r] * n_actions):
+                        flat[((r - low) * n_estimators + e) * stride + i] *= share
+
+
+@njit(cache=True)
+def _clear(weights, r, begin, end):
+    """Zero a replicate's rows from ``begin`` to ``end``."""
+    n_actions = weights.shape[3]
+    for e in range(weights.shape[1]):
+        flat = weights[r, e].reshape(-1)
+        for i in range(begin * n_actions, end * n_actions):
+            flat[i] = 0.0
 
 
 @njit(parallel=True, cache=True)
@@ -179,16 +358,15 @@ def trajectories(sampler, streams, first, pair, slot, steps):
     """
     n_replicates, batch_size, horizon = pair.shape
     for r in prange(n_replicates):
-        pairs, slots = np.empty((horizon, LANES), np.int32), np.empty((horizon, LANES), np.int32)
-        alive = np.empty(LANES, np.int64)
+        record = _empty_record(horizon)
         for i in range(0, batch_size, LANES):
             n_lanes = min(LANES, batch_size - i)
-            length = _simulate(sampler, streams, first + r, i, n_lanes, pairs, slots, alive)
+            _simulate(sampler, streams, first + r, i, n_lanes, record)
             for lane in range(n_lanes):
-                steps[r, i + lane] = alive[lane]
-                for t in range(length):
-                    pair[r, i + lane, t] = pairs[t, lane]
-                    slot[r, i + lane, t] = slots[t, lane]
+                steps[r, i + lane] = record.alive[lane]
+                for t in range(record.alive[lane]):
+                    slot[r, i + lane, t] = record.path[t, lane]
+                    pair[r, i + lane, t] = record.path[t, lane] // sampler.n_slots
 
 
 __all__ = [
@@ -196,7 +374,8 @@ __all__ = [
     "EstimatorTables",
     "Sampler",
     "Streams",
+    "compact",
     "trajectories",
     "use_threads",
-    "weight_tables",
+    "weight_rows",
 ]

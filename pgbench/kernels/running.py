@@ -1,67 +1,144 @@
-"""Running moments of replicate gradients, one replicate after the other, in a fixed order."""
+"""From weights to gradients to running sums, one replicate after the other, in a fixed order.
+
+A gradient is made row by row: of the weights w (A,) of a row, and the ``scale`` and ``share`` of a
+policy whose parameters belong to states,
+
+    h = scale ⊙ w,   ĝ = h - share Σ_a h_a .
+
+Rows that a replicate did not visit are zero and are never touched, so the time goes with what was
+visited and not with the size of the problem. Sums are taken of ĝ less its exact mean: whatever the
+number of replicates, no digits are lost.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import njit, prange
+
+N_SCALARS = 5
 
 
-class RunningMoments(NamedTuple):
-    """State of the sums over R replicates ĝ_r ∈ R^d; K contiguous blocks of replicates.
+class RunningSums(NamedTuple):
+    """Sums over R replicates of E estimators' gradients (d,), in K contiguous blocks.
 
-    mean, m2 (d,) float64, Welford's mean and sum of squared deviations; block_error (K, d) float64,
-    Σ_{r∈b} (ĝ_r - g);
-    scalars (R, 5) float64, per replicate ‖ĝ_r - g‖², ‖ĝ_r - E ĝ‖², cos(ĝ_r, g), 1[ĝ_r·g > 0] and
-    environment steps.
+    Attributes
+    ----------
+    deviations, squares
+        (E, d) float64, Σ (ĝ_r - E ĝ) and Σ (ĝ_r - E ĝ)², over the replicates that visited the row.
+    visits
+        (d,) int64, how many did.
+    blocks
+        (E, K, d) float64, Σ_{r∈b} ĝ_r.
+    scalars
+        (E, R, 5) float64, per replicate ‖ĝ_r - g‖², ‖ĝ_r - E ĝ‖², cos(ĝ_r, g), 1[ĝ_r·g > 0] and
+        environment steps.
+    projections
+        (E, R, m) float64, of ĝ_r on given directions.
     """
 
-    mean: np.ndarray
-    m2: np.ndarray
-    block_error: np.ndarray
+    deviations: np.ndarray
+    squares: np.ndarray
+    visits: np.ndarray
+    blocks: np.ndarray
     scalars: np.ndarray
+    projections: np.ndarray
 
 
-def empty_moments(d: int, replicates: int, n_blocks: int) -> RunningMoments:
+class Target(NamedTuple):
+    """What gradients are compared with.
+
+    truth (d,), expected (E, d) float64: g and the exact means E ĝ; along (d, m): directions.
+    """
+
+    truth: np.ndarray
+    expected: np.ndarray
+    along: np.ndarray
+
+
+def empty_sums(target: Target, replicates: int, n_blocks: int) -> RunningSums:
     """Sums over no replicates."""
-    return RunningMoments(
-        np.zeros(d), np.zeros(d), np.zeros((n_blocks, d)), np.zeros((replicates, 5))
+    E, d = target.expected.shape
+    return RunningSums(
+        deviations=np.zeros((E, d)),
+        squares=np.zeros((E, d)),
+        visits=np.zeros(d, np.int64),
+        blocks=np.zeros((E, n_blocks, d)),
+        scalars=np.zeros((E, replicates, N_SCALARS)),
+        projections=np.zeros((E, replicates, target.along.shape[1])),
     )
 
 
-@njit(cache=True)
-def add_replicates(moments, gradients, steps, truth, expected, first):
-    """Add replicates ``first``, ``first + 1``, ... with gradients (m, d) and steps (m,).
+def mean_and_squares(sums: RunningSums, target: Target, e: int):
+    """Mean and Σ (ĝ_r - mean)² of estimator e, each (d,)."""
+    R = sums.scalars.shape[1]
+    c, unvisited = target.expected[e], R - sums.visits
+    shift = (sums.deviations[e] - unvisited * c) / R
+    squares = sums.squares[e] + unvisited * c**2 - R * shift**2
+    return c + shift, np.maximum(squares, 0.0)
 
-    ``truth`` is g (d,), ``expected`` the exact mean E ĝ (d,). (Welford 1962; the loop is sequential
-    in r, so the sums do not depend on how calls are cut.)
+
+@njit(parallel=True, cache=True)
+def add_rows(sums, target, scale, share, visited, n_visited, weights, steps, first, offset):
+    """Add replicates ``first``, ``first + 1``, ... from their weight rows.
+
+    scale, share (n, k), with d = n·k; visited (m, rows) int32, n_visited, steps (m,) int64, weights
+    (m, E, rows, k) float64 as ``rollout.weight_rows`` makes them. Row ``visited - offset`` is the
+    policy's own, and what lies outside [0, n) adds nothing. Estimators run in parallel, replicates
+    one after the other, so the sums depend neither on threads nor on how calls are cut.
     """
-    n_blocks, d = moments.block_error.shape
-    replicates = moments.scalars.shape[0]
-    truth_norm = 0.0
-    for k in range(d):
-        truth_norm += truth[k] * truth[k]
-    truth_norm = np.sqrt(truth_norm)
-    for i in range(gradients.shape[0]):
-        r = first + i
-        block = r * n_blocks // replicates
-        inverse = 1.0 / (r + 1)
-        for k in range(d):
-            value = gradients[i, k]
-            deviation = value - moments.mean[k]
-            moments.mean[k] += deviation * inverse
-            moments.m2[k] += deviation * (value - moments.mean[k])
-            moments.block_error[block, k] += value - truth[k]
-        error = spread = product = norm = 0.0
-        for k in range(d):
-            value = gradients[i, k]
-            error += (value - truth[k]) ** 2
-            spread += (value - expected[k]) ** 2
-            product += value * truth[k]
-            norm += value * value
-        scalars = moments.scalars[r]
-        scalars[0] = error
-        scalars[1] = spread
-        if norm > 0.0 and truth_norm > 0.0:
-            scalars[2] = product / (np.sqrt(norm) * truth_norm)
-        scalars[3] = product > 0.0
-        scalars[4] = steps[i]
+    n_estimators, n_blocks = sums.blocks.shape[:2]
+    replicates, m = sums.projections.shape[1:]
+    n, k = scale.shape
+    truth, along = target.truth, target.along
+    whole_truth = (truth**2).sum()
+    for i in range(n_visited.size):
+        for j in range(n_visited[i]):
+            s = visited[i, j] - offset
+            if 0 <= s < n:
+                for a in range(k):
+                    sums.visits[s * k + a] += 1
+    for e in prange(n_estimators):
+        expected, deviations, squares = target.expected[e], sums.deviations[e], sums.squares[e]
+        whole_expected = (expected**2).sum()
+        gradient = np.empty(k)
+        for i in range(n_visited.size):
+            r = first + i
+            block = sums.blocks[e, r * n_blocks // replicates]
+            error = spread = product = norm = seen_truth = seen_expected = 0.0
+            projection = sums.projections[e, r]
+            n_own = 0
+            for j in range(n_visited[i]):
+                s = visited[i, j] - offset
+                if not 0 <= s < n:
+                    continue
+                n_own += 1
+                total = 0.0
+                for a in range(k):
+                    gradient[a] = scale[s, a] * weights[i, e, j, a]
+                    total += gradient[a]
+                for a in range(k):
+                    at = s * k + a
+                    value = gradient[a] - share[s, a] * total
+                    g, c = truth[at], expected[at]
+                    deviation = value - c
+                    deviations[at] += deviation
+                    squares[at] += deviation * deviation
+                    block[at] += value
+                    error += (value - g) ** 2
+                    spread += deviation * deviation
+                    product += value * g
+                    norm += value * value
+                    seen_truth += g * g
+                    seen_expected += c * c
+                    for q in range(m):
+                        projection[q] += value * along[at, q]
+            if n_own < n:
+                error += max(whole_truth - seen_truth, 0.0)
+                spread += max(whole_expected - seen_expected, 0.0)
+            scalars = sums.scalars[e, r]
+            scalars[0] = error
+            scalars[1] = spread
+            if norm > 0.0 and whole_truth > 0.0:
+                scalars[2] = product / (np.sqrt(norm) * np.sqrt(whole_truth))
+            scalars[3] = product > 0.0
+            scalars[4] = steps[i]

@@ -10,6 +10,12 @@ Sources: Salmon, Moraes, Dror & Shaw 2011 (Philox, Random123); Blackman & Vigna 
 import numpy as np
 from numba import njit, uint64
 
+LANES = 16
+"""Trajectories that advance in lock step: two registers of 512 bits hold a word of each."""
+
+WORD = 4 * LANES
+"""Where the outputs of the generators begin."""
+
 _MULTIPLIER_0 = np.uint64(0xD2E7470EE14C6C93)
 _MULTIPLIER_1 = np.uint64(0xCA5A826395121157)
 _WEYL_0 = np.uint64(0x9E3779B97F4A7C15)
@@ -40,8 +46,8 @@ def philox4x64(c0, c1, c2, c3, k0, k1):
 
 
 @njit(cache=True)
-def seed_lane(state, lane, seed, stream, replicate, trajectory, batch_size):
-    """Set ``state[:, lane]`` of the (4, lanes) uint64 generator states for one trajectory."""
+def seed_lane(lanes, lane, seed, stream, replicate, trajectory, batch_size):
+    """Set the generator of one lane for one trajectory; for lanes see ``next_words``."""
     w0, w1, w2, w3 = philox4x64(
         uint64(trajectory),
         uint64(replicate),
@@ -50,16 +56,23 @@ def seed_lane(state, lane, seed, stream, replicate, trajectory, batch_size):
         uint64(seed),
         uint64(stream),
     )
-    state[0, lane], state[1, lane], state[2, lane], state[3, lane] = w0, w1, w2, w3
+    lanes[lane], lanes[LANES + lane], lanes[2 * LANES + lane], lanes[3 * LANES + lane] = (
+        w0, w1, w2, w3,
+    )  # fmt: skip
 
 
 @njit(cache=True)
-def next_words(state, words):
-    """Advance every lane's xoshiro256++ by one step and write its output to ``words``."""
-    for lane in range(words.size):
-        s0, s1, s2, s3 = state[0, lane], state[1, lane], state[2, lane], state[3, lane]
+def next_words(lanes):
+    """Advance each lane's xoshiro256++ by one step.
+
+    lanes (≥ 5·LANES,) uint64: the four words of every state, then the outputs. They lie in one
+    array because the compiler then sees that they do not overlap, and uses the vector units.
+    """
+    for lane in range(LANES):
+        s0, s1 = lanes[lane], lanes[LANES + lane]
+        s2, s3 = lanes[2 * LANES + lane], lanes[3 * LANES + lane]
         x = s0 + s3
-        words[lane] = ((x << uint64(23)) | (x >> uint64(41))) + s0
+        lanes[WORD + lane] = ((x << uint64(23)) | (x >> uint64(41))) + s0
         t = s1 << uint64(17)
         s2 ^= s0
         s3 ^= s1
@@ -67,4 +80,5 @@ def next_words(state, words):
         s0 ^= s3
         s2 ^= t
         s3 = (s3 << uint64(45)) | (s3 >> uint64(19))
-        state[0, lane], state[1, lane], state[2, lane], state[3, lane] = s0, s1, s2, s3
+        lanes[lane], lanes[LANES + lane] = s0, s1
+        lanes[2 * LANES + lane], lanes[3 * LANES + lane] = s2, s3

@@ -27,10 +27,9 @@ class Direct(Tabular):
         """π(s, a), shape (S, A)."""
         return theta.reshape(self.shape)
 
-    def pull_back(self, theta: FloatArray, weights: FloatArray) -> FloatArray:
-        """W/π less its mean over actions, flattened: shape (..., S·A)."""
-        ratio = weights * self._inverse(theta)
-        return self.tangent(ratio.reshape(*weights.shape[:-2], self.n_parameters))
+    def local_pull_back(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """1/π and 1/A: the gradient is W/π less its mean over actions."""
+        return self._inverse(theta), np.full(self.shape, 1 / self.n_actions)
 
     def push_forward(self, theta: FloatArray, direction: FloatArray) -> FloatArray:
         """(v - mean_b v)/π, shape (S, A)."""

@@ -7,7 +7,15 @@ import numpy as np
 
 from pgbench.parameters import Choice, Later, Range
 from pgbench.policies.features import coordinates, crossed, polynomial, tiles
-from pgbench.policies.policy import FloatArray, NotApplicable, Policy, PolicyKind, centre, softmax
+from pgbench.policies.policy import (
+    FloatArray,
+    NotApplicable,
+    Policy,
+    PolicyKind,
+    States,
+    centre,
+    softmax,
+)
 from pgbench.problems import FiniteMDP
 
 
@@ -45,11 +53,14 @@ class LogLinear(Policy):
         """π(s, a), shape (S, A)."""
         return softmax(self.features @ theta)
 
-    def pull_back(self, theta: FloatArray, weights: FloatArray) -> FloatArray:
+    def pull_back(
+        self, theta: FloatArray, weights: FloatArray, states: States | None = None
+    ) -> FloatArray:
         """φᵀ(W - π Σ_a W), shape (..., d)."""
-        centred = centre(self.probabilities(theta), weights)
+        features = self.features if states is None else self.features[states]
+        centred = centre(softmax(features @ theta), weights)
         flat = centred.reshape(*weights.shape[:-2], -1)
-        return flat @ self.features.reshape(-1, self.n_parameters)
+        return flat @ features.reshape(-1, self.n_parameters)
 
     def scores(self, theta: FloatArray) -> FloatArray:
         """φ(s,a) - Σ_b π(s,b) φ(s,b), shape (S, A, d)."""

@@ -10,7 +10,15 @@ import numpy as np
 
 from pgbench.parameters import Choice, Pattern, Range
 from pgbench.policies.features import coordinates
-from pgbench.policies.policy import FloatArray, NotApplicable, Policy, PolicyKind, centre, softmax
+from pgbench.policies.policy import (
+    FloatArray,
+    NotApplicable,
+    Policy,
+    PolicyKind,
+    States,
+    centre,
+    softmax,
+)
 from pgbench.problems import FiniteMDP
 
 MAX_PARAMETERS = 2**26
@@ -103,15 +111,23 @@ class Neural(Policy):
         """π(s, a), shape (S, A)."""
         return self._forward(theta)[1]
 
-    def pull_back(self, theta: FloatArray, weights: FloatArray) -> FloatArray:
+    def pull_back(
+        self, theta: FloatArray, weights: FloatArray, states: States | None = None
+    ) -> FloatArray:
         """Back-propagation of W - π Σ_a W, shape (..., d)."""
-        hidden, pi = self._forward(theta)
+        hidden, pi = self._forward(theta, states)
         batch = weights.shape[:-2]
         centred = centre(pi, weights).reshape(*batch, -1, self.widths[-1])
         parts = []
-        for h, delta in self._backward(theta, hidden, centred):
-            # The weights into one-hot states are rows of a table, and their gradient is delta.
-            gradient = delta if h is None else h.T @ delta
+        for h, delta in self._backward(theta, hidden, centred, states):
+            if h is not None:
+                gradient = h.T @ delta
+            elif states is None:
+                # The weights into one-hot states are rows of a table, and their gradient is delta.
+                gradient = delta
+            else:
+                gradient = np.zeros((*batch, self.widths[0], delta.shape[-1]))
+                gradient[..., states, :] = delta
             parts += [delta.sum(axis=-2), gradient.reshape(*batch, -1)]
         return np.concatenate(parts[::-1], axis=-1)
 
@@ -120,7 +136,8 @@ class Neural(Policy):
         hidden, pi = self._forward(theta)
         layers = zip(self._layers(theta), self._layers(direction), strict=True)
         _, (dW, db) = next(layers)
-        moved = (dW if self._rows is None else self._rows @ dW) + db
+        rows = self._rows()
+        moved = (dW if rows is None else rows @ dW) + db
         for ((W, _), (dW, db)), h in zip(layers, hidden, strict=True):
             moved = (moved * self._slope(h)) @ W + h @ dW + db
         v = moved.reshape(self.shape)
@@ -170,34 +187,41 @@ class Neural(Policy):
             yield theta[begin:middle].reshape(n, m), theta[middle:end]
             begin = end
 
-    @property
-    def _rows(self) -> FloatArray | None:
+    def _rows(self, states: States | None = None) -> FloatArray | None:
         """What enters the first layer, (S, n) or (S·A, n), or None for one-hot states."""
         if isinstance(self.inputs, int):
             return None
-        return self.inputs.reshape(-1, self.inputs.shape[-1])
+        inputs = self.inputs if states is None else self.inputs[states]
+        return inputs.reshape(-1, inputs.shape[-1])
 
-    def _forward(self, theta: FloatArray) -> tuple[list[FloatArray], FloatArray]:
+    def _forward(
+        self, theta: FloatArray, states: States | None = None
+    ) -> tuple[list[FloatArray], FloatArray]:
         """Activations of the hidden layers, (S, width) or (S·A, width), and π (S, A)."""
         layers = self._layers(theta)
         W, b = next(layers)
-        z = (W if self._rows is None else self._rows @ W) + b
+        rows = self._rows(states)
+        z = (W + b if states is None else W[states] + b) if rows is None else rows @ W + b
         hidden = []
         for W, b in layers:
             h = np.tanh(z) if self.activation == "tanh" else np.maximum(z, 0.0)
             hidden.append(h)
             z = h @ W + b
-        return hidden, softmax(z.reshape(self.shape))
+        return hidden, softmax(z.reshape(-1, self.shape[1]))
 
     def _backward(
-        self, theta: FloatArray, hidden: list[FloatArray], delta: FloatArray
+        self,
+        theta: FloatArray,
+        hidden: list[FloatArray],
+        delta: FloatArray,
+        states: States | None = None,
     ) -> Iterator[tuple[FloatArray | None, FloatArray]]:
         """What enters each layer and the derivative by its sums (..., width), last layer first."""
         layers = [*self._layers(theta)]
         for (W, _), h in zip(layers[:0:-1], hidden[::-1], strict=True):
             yield h, delta
             delta = (delta @ W.T) * self._slope(h)
-        yield self._rows, delta
+        yield self._rows(states), delta
 
     def _slope(self, h: FloatArray) -> FloatArray:
         """f' as a function of the activation h = f(z)."""

@@ -17,6 +17,7 @@ from pgbench.parameters import Parameter, bind, parameters_of
 from pgbench.problems import FiniteMDP
 
 FloatArray = NDArray[np.float64]
+States = NDArray[np.integer[Any]]
 
 
 class Policy(ABC):
@@ -37,8 +38,21 @@ class Policy(ABC):
         """π(s, a), shape (S, A), from θ (d,)."""
 
     @abstractmethod
-    def pull_back(self, theta: FloatArray, weights: FloatArray) -> FloatArray:
-        """Σ_{s,a} W(s,a) ∇_θ log π(s,a), shape (..., d), from W (..., S, A)."""
+    def pull_back(
+        self, theta: FloatArray, weights: FloatArray, states: States | None = None
+    ) -> FloatArray:
+        """Σ_{s,a} W(s,a) ∇_θ log π(s,a), shape (..., d), from W (..., S, A).
+
+        With ``states`` (n,), distinct, W is (..., n, A) and holds the rows of these states; all
+        others are zero.
+        """
+
+    def local_pull_back(self, theta: FloatArray) -> tuple[FloatArray, FloatArray] | None:
+        """How a row of weights becomes a row of the gradient, where θ reads as (S, A), or None.
+
+        scale and share (S, A): the row w becomes h - share Σ_a h_a with h = scale ⊙ w.
+        """
+        return None
 
     @abstractmethod
     def push_forward(self, theta: FloatArray, direction: FloatArray) -> FloatArray:
@@ -113,6 +127,24 @@ class Tabular(Policy):
     def n_parameters(self) -> int:
         """d = S·A."""
         return self.n_states * self.n_actions
+
+    @abstractmethod
+    def local_pull_back(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """scale and share (S, A): a row of weights w becomes h - share Σ_a h_a, h = scale ⊙ w."""
+
+    def pull_back(
+        self, theta: FloatArray, weights: FloatArray, states: States | None = None
+    ) -> FloatArray:
+        """h - share Σ_a h_a with h = scale ⊙ W, flattened: shape (..., S·A)."""
+        scale, share = self.local_pull_back(theta)
+        rows = slice(None) if states is None else states
+        scaled = scale[rows] * weights
+        scaled -= share[rows] * sum_actions(scaled)
+        if states is not None:
+            every = np.zeros((*weights.shape[:-2], *self.shape))
+            every[..., states, :] = scaled
+            scaled = every
+        return scaled.reshape(*weights.shape[:-2], self.n_parameters)
 
 
 class NotApplicable(ValueError):

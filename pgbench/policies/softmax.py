@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pgbench.policies.policy import FloatArray, Policy, PolicyKind, Tabular, centre, softmax
+from pgbench.policies.policy import FloatArray, Policy, PolicyKind, Tabular, softmax
 from pgbench.problems import FiniteMDP
 
 
@@ -19,10 +19,10 @@ class Softmax(Tabular):
         """π(s, a), shape (S, A)."""
         return softmax(theta.reshape(self.shape))
 
-    def pull_back(self, theta: FloatArray, weights: FloatArray) -> FloatArray:
-        """W - π Σ_a W, flattened: shape (..., S·A)."""
-        centred = centre(self.probabilities(theta), weights)
-        return centred.reshape(*weights.shape[:-2], self.n_parameters)
+    def local_pull_back(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """1 and π: the gradient is W - π Σ_a W."""
+        pi = self.probabilities(theta)
+        return np.ones_like(pi), pi
 
     def push_forward(self, theta: FloatArray, direction: FloatArray) -> FloatArray:
         """v(s,a) - Σ_b π(s,b) v(s,b), shape (S, A)."""

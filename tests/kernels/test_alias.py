@@ -5,48 +5,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgbench.kernels.alias import alias_table, draw, make_sampler
-from pgbench.problems import make_problem
+from pgbench.kernels.alias import alias_tables, make_sampler
+from pgbench.problems import FiniteMDP, make_problem
 
-WORDS = 2**32
-
-
-def unpack(table, rows):
-    """Thresholds and aliases (rows, n) of a packed table, as Python integers."""
-    entries = [int(entry) for entry in table]
-    n = len(entries) // rows
-    return (
-        [[e % WORDS for e in entries[i * n : (i + 1) * n]] for i in range(rows)],
-        [[e // WORDS - i * n for e in entries[i * n : (i + 1) * n]] for i in range(rows)],
-    )
+HALF = 2**32
 
 
-def reconstructed(table, rows):
-    """The probabilities (rows, n) that a packed table stands for."""
-    thresholds, aliases = unpack(table, rows)
-    n = len(thresholds[0])
-    probability = np.zeros((rows, n))
-    for i in range(rows):
-        for k in range(n):
-            share = thresholds[i][k] / WORDS / n
-            probability[i, k] += share
-            probability[i, aliases[i][k]] += 1 / n - share
-    return probability
+def table_of(p):
+    """Thresholds and aliases of the table of one distribution, as Python integers."""
+    entries = [int(entry) for entry in alias_tables(p[None, None, :], np.ones((1, 1)))[0]]
+    return [e // HALF for e in entries], [e % HALF for e in entries]
 
 
-def counted(table, n):
-    """The number of 32-bit words u for which each entry of a table of one row is drawn, exactly.
-
-    Word u picks cell k = ⌊u n / 2³²⌋ and stays there while u n mod 2³² is below the threshold.
-    """
-    (thresholds,), (aliases,) = unpack(table, 1)
-    counts = [0] * n
+def reconstructed(thresholds, aliases):
+    """The probabilities that a table stands for, with cells of equal size."""
+    n = len(thresholds)
+    probability = np.zeros(n)
     for k in range(n):
-        first, last = -(-k * WORDS // n), -(-(k + 1) * WORDS // n)
-        stay = max(0, min(last, -(-(k * WORDS + thresholds[k]) // n)) - first)
-        counts[k] += stay
-        counts[aliases[k]] += last - first - stay
-    return counts
+        share = thresholds[k] / HALF / n
+        probability[k] += share
+        probability[aliases[k]] += 1 / n - share
+    return probability
 
 
 @st.composite
@@ -61,78 +40,81 @@ def distributions(draw_from, most=40):
 
 @given(distributions())
 def test_table_stands_for_the_distribution(p):
-    table = alias_table(p[None, :])
-    np.testing.assert_allclose(reconstructed(table, 1)[0], p, rtol=0, atol=2.0**-31)
-
-
-@given(distributions())
-def test_draws_over_all_words_follow_the_distribution(p):
-    """Each of the n cells adds at most two words of rounding."""
-    counts = counted(alias_table(p[None, :]), p.size)
-    assert sum(counts) == WORDS
-    np.testing.assert_allclose(counts, p * WORDS, rtol=0, atol=2 * p.size)
+    """Each entry's threshold is rounded to 2⁻³²; a cell has 1/n of the probability."""
+    np.testing.assert_allclose(reconstructed(*table_of(p)), p, rtol=0, atol=2.0**-31)
 
 
 @given(distributions())
 def test_what_cannot_happen_is_never_drawn(p):
-    counts = np.array(counted(alias_table(p[None, :]), p.size))
-    assert (counts[p == 0] == 0).all()
+    thresholds, aliases = table_of(p)
+    for k in np.flatnonzero(p == 0):
+        assert thresholds[k] == 0
+        assert k not in aliases
 
 
-@given(distributions(most=8), st.lists(st.integers(0, WORDS - 1), min_size=1, max_size=50))
-def test_compiled_draw_is_the_plain_one(p, words):
-    table, n = alias_table(p[None, :]), p.size
-    (thresholds,), (aliases,) = unpack(table, 1)
-    for u in [*words, 0, WORDS - 1]:
-        k = u * n // WORDS
-        expected = k if u * n % WORDS < thresholds[k] else aliases[k]
-        assert draw(table, 0, n, np.uint64(u)) == expected
-
-
-def test_counting_agrees_with_drawing():
-    p = np.array([0.5, 0.0, 0.125, 0.375])
-    table = alias_table(p[None, :])
-    words = np.arange(0, WORDS, 2**16, dtype=np.uint64)
-    drawn = np.bincount([draw(table, 0, 4, u) for u in words[:: 2**6]], minlength=4)
-    np.testing.assert_array_equal(drawn, p * drawn.sum())
+@given(distributions(), distributions(most=6))
+def test_outcomes_are_pairs_of_action_and_slot(pi, p):
+    """Rows with other slots for every action; the table holds the products."""
+    A = pi.size
+    slots = np.stack([np.roll(p, a) for a in range(A)])
+    entries = alias_tables(slots[None], pi[None], 5)[0]
+    thresholds = [int(e) // HALF for e in entries]
+    aliases = [int(e) % HALF >> 5 for e in entries]
+    expected = (pi[:, None] * slots).ravel()
+    np.testing.assert_allclose(reconstructed(thresholds, aliases), expected, rtol=0, atol=2.0**-31)
 
 
 def test_rows_are_independent_tables():
-    p = np.random.default_rng(0).dirichlet(np.ones(5), size=7)
-    table = alias_table(p)
-    np.testing.assert_allclose(reconstructed(table, 7), p, rtol=0, atol=2.0**-31)
+    p = np.random.default_rng(0).dirichlet(np.ones(5), size=(7, 1))
+    tables = alias_tables(p, np.ones((7, 1)))
     for i in range(7):
-        for u in (0, 2**31, WORDS - 1):
-            assert i * 5 <= draw(table, i * 5, 5, np.uint64(u)) < (i + 1) * 5
-
-
-def test_one_entry_is_certain():
-    table = alias_table(np.ones((3, 1)))
-    for i in range(3):
-        assert draw(table, i, 1, np.uint64(0)) == i
-        assert draw(table, i, 1, np.uint64(WORDS - 1)) == i
+        alone = alias_tables(p[i : i + 1], np.ones((1, 1)))
+        np.testing.assert_array_equal(tables[i], alone[0])
 
 
 def test_large_uniform_table():
     """2²⁰ entries: every cell keeps to itself."""
     n = 2**20
-    table = alias_table(np.full((1, n), 1 / n))
-    np.testing.assert_array_equal(table >> np.uint64(32), np.arange(n, dtype=np.uint64))
+    tables = alias_tables(np.full((1, 1, n), 1 / n), np.ones((1, 1)))
+    np.testing.assert_array_equal(tables[0] % HALF, np.arange(n, dtype=np.uint64))
 
 
-def test_sampler_leaves_out_states_without_a_start():
-    mdp = make_problem("riverswim")
-    pi = np.full((6, 2), 0.5)
-    sampler = make_sampler(mdp.mu0, pi, mdp.successor, mdp.probability, mdp.terminal)
-    np.testing.assert_array_equal(sampler.start_state, [0])
-    assert sampler.start.size == 1
-    np.testing.assert_allclose(
-        reconstructed(sampler.slot, 12), mdp.probability.reshape(12, 3), rtol=0, atol=2.0**-31
-    )
-    np.testing.assert_array_equal(sampler.successor, mdp.successor.ravel())
+@pytest.mark.parametrize("name", ["riverswim", "corridor", "gridworld"])
+def test_sampler_holds_successors_and_their_ends(name):
+    mdp = make_problem(name, **({"size": 5} if name == "gridworld" else {}))
+    S, A, B = mdp.probability.shape
+    sampler = make_sampler(mdp, np.full((S, A), 1 / A))
+    bits = int(sampler.bits)
+    assert 2**bits >= S
+    low = sampler.step.astype(np.int64) % HALF
+    np.testing.assert_array_equal(low % 2**bits, mdp.successor.reshape(S, A * B))
+    np.testing.assert_array_equal(low >> bits & 1, mdp.terminal[mdp.successor].reshape(S, A * B))
+    assert (low >> bits + 1 < A * B).all()
+    assert sampler.any_terminal == mdp.terminal.any()
+    np.testing.assert_array_equal(sampler.start_state, np.flatnonzero(mdp.mu0))
+    assert sampler.start.size == sampler.start_state.size
+
+
+class Huge:
+    """The shape of a problem that nobody has the memory for."""
+
+    def __init__(self, *shape):
+        self.probability = np.broadcast_to(1.0, shape)
 
 
 def test_too_many_slots_are_refused():
-    huge = np.broadcast_to(1.0, (2**20, 2**6, 2**5))
     with pytest.raises(ValueError, match="the problem has 2147483648 slots, at most 2147483647"):
-        make_sampler(np.ones(1), np.ones((1, 1)), np.zeros(1), huge, np.zeros(1, bool))
+        make_sampler(Huge(2**20, 2**6, 2**5), None)
+
+
+def test_entries_that_cannot_be_packed_are_refused():
+    """17 bits for a state, 15 for an outcome, one for the flag; 2³¹ slots are not reached."""
+    with pytest.raises(ValueError, match="65537 states with 32767 slots each, too many to sample"):
+        make_sampler(Huge(2**16 + 1, 1, 2**15 - 1), None)
+
+
+def test_one_state_has_no_bits():
+    mdp = FiniteMDP.from_arrays(np.ones((1, 2, 1)), np.zeros((1, 2)), np.ones(1), 0.5)
+    sampler = make_sampler(mdp, np.array([[0.25, 0.75]]))
+    assert sampler.bits == 0
+    assert (sampler.step % np.uint64(2) == 0).all()

@@ -1,5 +1,7 @@
 """Compiled rollouts against the plain reference, bit for bit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,22 +11,22 @@ from pgbench.kernels import reference
 from pgbench.kernels.alias import make_sampler
 from pgbench.kernels.rollout import (
     LANES,
-    EstimatorTables,
     Streams,
+    compact,
     trajectories,
     use_threads,
-    weight_tables,
+    weight_rows,
 )
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
 
+CONSTANTS = ("kappa", "beta", "delta")
 SEED, STREAM = 2**64 - 5, 12345678901234567890
 
 
 def sampler_of(truth):
     """The tables that rollouts of a policy on a problem draw from."""
-    mdp = truth.mdp
-    return make_sampler(mdp.mu0, truth.pi, mdp.successor, mdp.probability, mdp.terminal)
+    return make_sampler(truth.mdp, truth.pi)
 
 
 def record(sampler, batch_size, replicates, horizon, first=0, seed=SEED):
@@ -36,11 +38,23 @@ def record(sampler, batch_size, replicates, horizon, first=0, seed=SEED):
     return pair, slot, steps
 
 
-def stacked(tables):
-    """Tables of several estimators as the kernel takes them."""
-    fields = ("sigma", "kappa", "beta", "delta")
-    arrays = (np.stack([getattr(t, name).ravel() for t in tables]) for name in fields)
-    return EstimatorTables(*arrays, np.array([t.total for t in tables]))
+def weights_of(truth, tables, batch_size, replicates, horizon, first=0):
+    """Weights (replicates, E, S, A) and steps (replicates,) of the kernel."""
+    S, A = truth.pi.shape
+    rows = min(S, batch_size * horizon)
+    visited = np.full((replicates, rows), -1, np.int32)
+    n_visited, steps = np.zeros(replicates, np.int64), np.full(replicates, -1)
+    weights = np.full((replicates, len(tables), rows, A), np.nan)
+    streams = Streams(np.uint64(SEED), np.uint64(STREAM), batch_size)
+    tabled = compact(tables, truth.mdp)
+    arrays = visited, n_visited, weights, steps
+    weight_rows(sampler_of(truth), tabled, streams, first, horizon, *arrays)
+    dense = np.zeros((replicates, len(tables), S, A))
+    for r in range(replicates):
+        states = visited[r, : n_visited[r]]
+        assert np.unique(states).size == states.size
+        dense[r][:, states] = weights[r][:, : states.size]
+    return dense, steps
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16, 20])
@@ -68,31 +82,67 @@ def test_trajectories_end_where_they_must(problem, truth):
     assert mdp.terminal[mdp.successor.ravel()[last[ended]]].all()
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 16, 20])
-def test_weights_are_those_of_the_reference(truth, tables, batch_size, on_policy):
-    """One trajectory bit for bit, sums of several to rounding; many estimators at once."""
-    tables = [tables, *on_policy(truth)]
-    replicates, horizon, first = 19, 9, 32
-    weights = np.zeros((replicates, len(tables), truth.pi.size))
+def plain_weights(truth, tables, batch_size, replicates, horizon, first=0):
+    """The same by the reference."""
+    S, A = truth.pi.shape
+    weights = np.zeros((replicates, len(tables), S * A))
     steps = np.zeros(replicates, np.int64)
-    streams = Streams(np.uint64(SEED), np.uint64(STREAM), batch_size)
-    weight_tables(sampler_of(truth), stacked(tables), streams, first, horizon, weights, steps)
-    expected, counted = np.zeros_like(weights), np.zeros_like(steps)
+    sampler = sampler_of(truth)
     for r in range(replicates):
         for i in range(batch_size):
-            listed = reference.trajectory(
-                sampler_of(truth), SEED, STREAM, batch_size, first + r, i, horizon
-            )
-            counted[r] += len(listed[0])
+            listed = reference.trajectory(sampler, SEED, STREAM, batch_size, first + r, i, horizon)
+            steps[r] += len(listed[0])
             for e, t in enumerate(tables):
                 flat = [x.ravel() for x in (t.sigma, t.kappa, t.beta, t.delta)]
-                expected[r, e] += reference.weights(*flat, t.total, *listed)
+                weights[r, e] += reference.weights(*flat, t.total, *listed)
+    return weights.reshape(replicates, len(tables), S, A) / batch_size, steps
+
+
+def agree(truth, tables, batch_size, replicates, horizon, first=0):
+    """One trajectory bit for bit, means of several to rounding."""
+    arguments = truth, tables, batch_size, replicates, horizon, first
+    (weights, steps), (expected, counted) = weights_of(*arguments), plain_weights(*arguments)
     np.testing.assert_array_equal(steps, counted)
     if batch_size == 1:
         np.testing.assert_array_equal(weights, expected)
     else:
-        scale = np.abs(expected).max(axis=(0, 2), keepdims=True)
+        scale = np.abs(expected).max(axis=(0, 2, 3), keepdims=True)
         assert (np.abs(weights - expected) <= 1e-12 * scale).all()
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 16, 20])
+def test_weights_are_those_of_the_reference(truth, tables, batch_size, on_policy):
+    """Many estimators at once."""
+    agree(truth, [tables, *on_policy(truth)], batch_size, 19, 9, first=32)
+
+
+@pytest.fixture(params=["garnet", "gridworld", "chain"])
+def larger(request):
+    """More states than the steps of a small batch can visit; the gridworld ends."""
+    size = {
+        "garnet": {"n_states": 150},
+        "gridworld": {"size": 10, "walls": 0.0},
+        "chain": {"length": 120},
+    }[request.param]
+    mdp = make_problem(request.param, **size)
+    policy = make_policy("softmax", mdp)
+    return evaluate(mdp, policy, policy.initial(seed=2))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 16, 40])
+def test_weights_of_visited_states_are_those_of_the_reference(larger, batch_size, on_policy):
+    """Whether the states of a batch are listed or, for 40 trajectories, all kept."""
+    agree(larger, on_policy(larger), batch_size, 9, 4, first=16)
+
+
+def test_constant_tables_give_the_weights_of_tables(truth, on_policy):
+    """What the kernel leaves out of tables that repeat changes no bit."""
+    for t in on_policy(truth):
+        noise = np.random.default_rng(0)
+        spread = replace(
+            t, **{n: getattr(t, n) * (1 + 1e-3 * noise.random(t.kappa.shape)) for n in CONSTANTS}
+        )
+        agree(truth, [t, spread, t], 1, 7, 9)
 
 
 def z_of_visits(truth, sampled, horizon=25):

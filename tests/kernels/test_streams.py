@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgbench.kernels import reference
-from pgbench.kernels.rollout import LANES
-from pgbench.kernels.streams import next_words, philox4x64, seed_lane
+from pgbench.kernels.streams import LANES, next_words, philox4x64, seed_lane
 
 WORD = st.integers(0, 2**64 - 1)
 ONES = 2**64 - 1
@@ -66,41 +65,46 @@ def test_philox_is_that_of_numpy(start, key):
     assert reference.philox4x64(counter, key) == expected
 
 
+def lanes_of(states):
+    """Generators with given states (LANES, 4), and room for their words."""
+    return np.append(np.array(states, np.uint64).T.ravel(), np.zeros(LANES, np.uint64))
+
+
 def test_xoshiro_known_answers():
     """The first outputs of xoshiro256++ from the state {1, 2, 3, 4} (Blackman & Vigna 2021)."""
     plain = [1, 2, 3, 4]
-    lanes = np.repeat(np.array(plain, np.uint64)[:, None], 3, axis=1)
-    words = np.empty(3, np.uint64)
+    lanes = lanes_of([plain] * LANES)
     for expected in XOSHIRO:
-        next_words(lanes, words)
-        assert words.tolist() == [expected] * 3
+        next_words(lanes)
+        assert lanes[4 * LANES :].tolist() == [expected] * LANES
         assert reference.xoshiro256pp(plain) == expected
 
 
 @given(st.lists(st.tuples(WORD, WORD, WORD, WORD), min_size=LANES, max_size=LANES))
 def test_lanes_are_independent_generators(states):
-    lanes, words = np.array(states, np.uint64).T.copy(), np.empty(LANES, np.uint64)
-    plain = [list(state) for state in states]
+    lanes, plain = lanes_of(states), [list(state) for state in states]
     for _ in range(3):
-        next_words(lanes, words)
-        assert words.tolist() == [reference.xoshiro256pp(state) for state in plain]
-    assert lanes.T.tolist() == plain
+        next_words(lanes)
+        assert lanes[4 * LANES :].tolist() == [reference.xoshiro256pp(state) for state in plain]
+    assert lanes[: 4 * LANES].reshape(4, LANES).T.tolist() == plain
 
 
 def test_seeding_is_the_block_of_the_trajectory():
     """Counter (trajectory, replicate, batch size, 0) under the key (seed, stream)."""
-    lanes = np.zeros((4, 2), np.uint64)
+    lanes = np.zeros(4 * LANES, np.uint64)
     seed_lane(lanes, 1, np.uint64(7), np.uint64(2**63 + 1), 5, 3, 20)
     expected = reference.philox4x64((3, 5, 20, 0), (7, 2**63 + 1))
-    assert tuple(lanes[:, 1].tolist()) == expected
-    assert not lanes[:, 0].any()
+    states = lanes.reshape(4, LANES).T
+    assert tuple(states[1].tolist()) == expected
+    assert not np.delete(states, 1, axis=0).any()
 
 
 def test_every_name_of_a_stream_matters():
     names = [(7, 9, 5, 3, 20)] + [
         tuple(x + (i == k) for i, x in enumerate((7, 9, 5, 3, 20))) for k in range(5)
     ]
-    lanes = np.zeros((4, len(names)), np.uint64)
+    lanes = np.zeros(4 * LANES, np.uint64)
     for lane, (seed, stream, replicate, trajectory, batch) in enumerate(names):
         seed_lane(lanes, lane, np.uint64(seed), np.uint64(stream), replicate, trajectory, batch)
-    assert len({tuple(column) for column in lanes.T.tolist()}) == len(names)
+    states = lanes.reshape(4, LANES).T[: len(names)]
+    assert len({tuple(state) for state in states.tolist()}) == len(names)

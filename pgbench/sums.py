@@ -1,0 +1,122 @@
+"""Running sums over replicate gradients: all that the statistics need of them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.exact.values import Truth
+from pgbench.process import Process
+from pgbench.sampling import WeightBlock
+from pgbench.statistics import Sample, n_blocks
+
+FloatArray = NDArray[np.float64]
+
+
+SUMS_BYTES = 2**31
+"""Bound on the sums of all estimators that are measured together, if several are."""
+
+
+def sums_bytes(d: int, replicates: int) -> int:
+    """Memory of one estimator's sums."""
+    return 8 * d * (n_blocks(replicates) + 12)
+
+
+class Sums:
+    """Sums over R replicates of E estimators' gradients, in the order of the replicates.
+
+    Parameters
+    ----------
+    truth
+        (d,) the exact gradient g.
+    expected
+        Per estimator (d,) the exact mean E ĝ.
+    replicates
+        Number R.
+    along
+        (m, d) directions on which replicates are projected.
+    blocks
+        Number of contiguous blocks of replicates with sums of their own; by default that of
+        ``statistics``.
+
+    Attributes
+    ----------
+    target, running
+        The arrays of ``kernels.running``.
+    """
+
+    def __init__(
+        self,
+        truth: FloatArray,
+        expected: Sequence[FloatArray],
+        replicates: int,
+        along: FloatArray,
+        blocks: int | None = None,
+    ) -> None:
+        from pgbench.kernels.running import Target, empty_sums
+
+        self.along = along
+        self.target = Target(
+            truth=truth, expected=np.stack(expected), along=np.ascontiguousarray(along.T)
+        )
+        self.running = empty_sums(self.target, replicates, blocks or n_blocks(replicates))
+
+    def add(self, truth: Truth, process: Process, block: WeightBlock) -> None:
+        """Add the replicates of a block.
+
+        Where parameters belong to states, only those of visited states are touched.
+        """
+        from pgbench.kernels.running import add_rows
+
+        policy, theta = truth.policy, truth.theta
+        local = policy.local_pull_back(theta)
+        if local is not None:
+            offset = process.scored.indices(process.mdp.n_states)[0]
+            arrays = block.visited, block.n_visited, block.weights, block.steps
+            add_rows(self.running, self.target, *local, *arrays, block.first, offset)
+            return
+        for part in block.parts():
+            states, weights = part.scored(process)
+            gradients = [
+                policy.pull_back(theta, weights[:, e], states) for e in range(weights.shape[1])
+            ]
+            self.add_gradients(part.first, np.stack(gradients, axis=1), part.steps)
+
+    def add_gradients(self, first: int, gradients: FloatArray, steps: NDArray[np.int64]) -> None:
+        """Add replicates ``first``, ``first + 1``, ... with gradients (m, E, d) and steps (m,)."""
+        from pgbench.kernels.running import add_rows
+
+        m, _, d = gradients.shape
+        add_rows(
+            self.running,
+            self.target,
+            np.ones((d, 1)),
+            np.zeros((d, 1)),
+            np.tile(np.arange(d, dtype=np.int32), (m, 1)),
+            np.full(m, d),
+            np.ascontiguousarray(gradients)[..., None],
+            steps,
+            first,
+            0,
+        )
+
+    def moments(self, e: int) -> tuple[FloatArray, FloatArray]:
+        """Mean and sum of squared deviations from it of estimator e, each (d,)."""
+        from pgbench.kernels.running import mean_and_squares
+
+        return mean_and_squares(self.running, self.target, e)
+
+    def projections(self, e: int) -> FloatArray:
+        """Replicates projected on the directions, (R, m)."""
+        return self.running.projections[e]
+
+    def sample(self, e: int, exact_variance: float = np.nan) -> Sample:
+        """What the summary of estimator e needs; uses up its sums."""
+        return Sample.from_running(
+            self.running.scalars[e],
+            self.moments(e)[1],
+            self.running.blocks[e],
+            self.target.truth,
+            self.target.expected[e],
+            exact_variance,
+        )
