@@ -18,6 +18,7 @@ from pgbench.problems import FiniteMDP
 from pgbench.sampling import BLOCK, MEMORY_BYTES, Draws, by_process, weight_blocks
 from pgbench.statistics import (
     directions,
+    fixed_directions,
     mean_test,
     mean_z,
     summarise,
@@ -70,7 +71,7 @@ class Subject:
     note
         Why there is no exact variance, or nothing.
     signal_variance
-        Exact variance along the gradient, or along the first dense direction where that is zero;
+        Exact variance along the gradient, or along the last fixed direction where that is zero;
         NaN where it would be too large a computation.
     cost
         Seconds per estimate.
@@ -122,14 +123,14 @@ def measure(
     the result.
     """
     truth = prepared.truth
-    along = directions(truth.gradient.size, truth.gradient)
+    fixed = fixed_directions(truth.gradient.size)
     fitting = max(1, SUMS_BYTES // sums_bytes(truth.gradient.size, draws.replicates))
     results: dict[int, Measurement] = {}
     for _, together in by_process([subject.tables for subject in subjects]):
         for begin in range(0, len(together), fitting):
             places = together[begin : begin + fitting]
             group = [subjects[place] for place in places]
-            sums = Sums(truth.gradient, [s.expected for s in group], draws.replicates, along)
+            sums = Sums(truth.gradient, [s.expected for s in group], draws.replicates, fixed)
             for block in weight_blocks([s.tables for s in group], draws, memory_bytes):
                 sums.add(truth, group[0].tables.process, block)
             for e, place in enumerate(places):

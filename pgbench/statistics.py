@@ -99,13 +99,13 @@ class Sample:
         Parameters
         ----------
         scalars, blocks
-            (R, 5) and (K, d) as in ``kernels.running.RunningSums``; blocks is overwritten.
+            (R, 6) and (K, d) as in ``kernels.running.RunningSums``; blocks is overwritten.
         squares
             (d,) float64, Σ (ĝ_r - mean)².
         truth, expected, exact_variance
             g and E ĝ, (d,), and tr(Σ).
         """
-        error, deviation, cosine, ascent, steps = np.ascontiguousarray(scalars.T)
+        error, deviation, cosine, ascent, steps, _ = np.ascontiguousarray(scalars.T)
         variance = float(squares.sum()) / (error.size - 1)
         for block, size in zip(blocks, _block_sizes(error.size), strict=True):
             block -= size * truth
@@ -335,18 +335,26 @@ def _noncentral_z(x: float, nu: float, lam: float) -> float:
 
 
 def directions(d: int, g: FloatArray) -> FloatArray:
-    """Directions (m, d), m ≤ 9, along which means are tested: 8 fixed ones and the exact gradient.
+    """Directions (m, d), m ≤ 9, along which means are tested: fixed ones, then the exact gradient.
 
-    The fixed ones are rows of a cosine basis with random signs: orthogonal, dense, the same for
-    every estimator, and a complete basis for d ≤ 8. A single coordinate of a large problem often
-    hangs on events that R replicates never see, and its z-score then has no normal limit; along a
-    dense direction all coordinates add up and it has.
+    Where the gradient is zero it is left out.
+    """
+    fixed = fixed_directions(d)
+    return np.vstack([fixed, g / np.linalg.norm(g)]) if g.any() else fixed
+
+
+def fixed_directions(d: int) -> FloatArray:
+    """Directions (m, d), m ≤ 8: rows of a cosine basis with random signs.
+
+    Orthogonal, dense, the same for every estimator, and a complete basis for d ≤ 8. A single
+    coordinate of a large problem often hangs on events that R replicates never see, and its z-score
+    then has no normal limit; along a dense direction all coordinates add up and it has.
     """
     m = min(d, N_DIRECTIONS)
     signs = np.random.default_rng(19930501).choice([-1.0, 1.0], size=d)
     angles = np.pi / d * np.outer(np.arange(m), np.arange(d) + 0.5)
-    basis = signs * np.cos(angles) / np.sqrt(d)
-    return np.vstack([basis, g / np.linalg.norm(g)]) if g.any() else basis
+    basis: FloatArray = signs * np.cos(angles) / np.sqrt(d)
+    return basis
 
 
 @dataclass(frozen=True)

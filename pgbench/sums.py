@@ -17,6 +17,10 @@ SUMS_BYTES = 2**31
 """Bound on the sums of all estimators that are measured together, if several are."""
 
 
+HELD = 2**20
+"""Gradients of about so many numbers are added at a time."""
+
+
 def sums_bytes(d: int, replicates: int) -> int:
     """Memory of one estimator's sums."""
     return 8 * d * (n_blocks(replicates) + 12)
@@ -33,8 +37,9 @@ class Sums:
         Per estimator (d,) the exact mean E ĝ.
     replicates
         Number R.
-    along
-        (m, d) directions on which replicates are projected.
+    fixed
+        (m, d) directions on which replicates are projected, m ≤ 8; the direction of g is another,
+        unless g is zero.
     blocks
         Number of contiguous blocks of replicates with sums of their own; by default that of
         ``statistics``.
@@ -50,16 +55,27 @@ class Sums:
         truth: FloatArray,
         expected: Sequence[FloatArray],
         replicates: int,
-        along: FloatArray,
+        fixed: FloatArray,
         blocks: int | None = None,
     ) -> None:
-        from pgbench.kernels.running import Target, empty_sums
+        from pgbench.kernels.running import N_DIRECTIONS, Target, empty_sums
 
-        self.along = along
-        self.target = Target(
-            truth=truth, expected=np.stack(expected), along=np.ascontiguousarray(along.T)
-        )
+        along = np.zeros((truth.size, N_DIRECTIONS))
+        along[:, : len(fixed)] = fixed.T
+        self.fixed = fixed
+        self.target = Target(truth=truth, expected=np.stack(expected), along=along)
         self.running = empty_sums(self.target, replicates, blocks or n_blocks(replicates))
+
+    @property
+    def _norm(self) -> float:
+        return float(np.linalg.norm(self.target.truth))
+
+    @property
+    def along(self) -> FloatArray:
+        """All directions, (m + 1, d) or (m, d)."""
+        if self._norm == 0:
+            return self.fixed
+        return np.vstack([self.fixed, self.target.truth / self._norm])
 
     def add(self, truth: Truth, process: Process, block: WeightBlock) -> None:
         """Add the replicates of a block.
@@ -75,12 +91,21 @@ class Sums:
             arrays = block.visited, block.n_visited, block.weights, block.steps
             add_rows(self.running, self.target, *local, *arrays, block.first, offset)
             return
+        n_estimators, first = block.weights.shape[1], block.first
+        held: list[FloatArray] = []
         for part in block.parts():
             states, weights = part.scored(process)
-            gradients = [
-                policy.pull_back(theta, weights[:, e], states) for e in range(weights.shape[1])
-            ]
-            self.add_gradients(part.first, np.stack(gradients, axis=1), part.steps)
+            held.append(
+                np.stack(
+                    [policy.pull_back(theta, weights[:, e], states) for e in range(n_estimators)],
+                    axis=1,
+                )
+            )
+            end = part.first + part.steps.size
+            if held[0].size * len(held) > HELD or end == block.first + block.steps.size:
+                steps = block.steps[first - block.first : end - block.first]
+                self.add_gradients(first, np.concatenate(held), steps)
+                held, first = [], end
 
     def add_gradients(self, first: int, gradients: FloatArray, steps: NDArray[np.int64]) -> None:
         """Add replicates ``first``, ``first + 1``, ... with gradients (m, E, d) and steps (m,)."""
@@ -107,8 +132,11 @@ class Sums:
         return mean_and_squares(self.running, self.target, e)
 
     def projections(self, e: int) -> FloatArray:
-        """Replicates projected on the directions, (R, m)."""
-        return self.running.projections[e]
+        """Replicates projected on the directions, (R, m + 1) or (R, m)."""
+        fixed = self.running.projections[e][:, : len(self.fixed)]
+        if self._norm == 0:
+            return fixed
+        return np.column_stack([fixed, self.running.scalars[e][:, 5] / self._norm])
 
     def sample(self, e: int, exact_variance: float = np.nan) -> Sample:
         """What the summary of estimator e needs; uses up its sums."""

@@ -54,9 +54,11 @@ def test_numbers_per_replicate_and_block_sums_are_those_of_numpy(R):
         np.divide(product, norms, out=np.zeros(R), where=norms > 0),
         product > 0,
         steps,
+        product,
     ]
-    np.testing.assert_allclose(sums.running.scalars[0], np.stack(columns, axis=1), rtol=1e-11)
+    np.testing.assert_allclose(sums.running.scalars[0], np.stack(columns, axis=1), rtol=1e-9)
     np.testing.assert_allclose(sums.projections(0), gradients @ sums.along.T, rtol=1e-9, atol=1e-9)
+    assert sums.along.shape == (4, truth.size)
     sample = sums.sample(0)
     np.testing.assert_array_equal(sample.steps, steps)
     assert sample.variance == pytest.approx(gradients.var(axis=0, ddof=1).sum(), rel=1e-11)

@@ -13,9 +13,13 @@ number of replicates, no digits are lost.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit, prange, uint64
 
-N_SCALARS = 5
+N_SCALARS = 6
+N_DIRECTIONS = 8
+
+WORTH_THREADS = 2**16
+"""Below so many weights, threads cost more than they gain."""
 
 
 class RunningSums(NamedTuple):
@@ -30,10 +34,10 @@ class RunningSums(NamedTuple):
     blocks
         (E, K, d) float64, Σ_{r∈b} ĝ_r.
     scalars
-        (E, R, 5) float64, per replicate ‖ĝ_r - g‖², ‖ĝ_r - E ĝ‖², cos(ĝ_r, g), 1[ĝ_r·g > 0] and
-        environment steps.
+        (E, R, 6) float64, per replicate ‖ĝ_r - g‖², ‖ĝ_r - E ĝ‖², cos(ĝ_r, g), 1[ĝ_r·g > 0],
+        environment steps, and ĝ_r·g.
     projections
-        (E, R, m) float64, of ĝ_r on given directions.
+        (E, R, 8) float64, of ĝ_r on given directions.
     """
 
     deviations: np.ndarray
@@ -47,7 +51,7 @@ class RunningSums(NamedTuple):
 class Target(NamedTuple):
     """What gradients are compared with.
 
-    truth (d,), expected (E, d) float64: g and the exact means E ĝ; along (d, m): directions.
+    truth (d,), expected (E, d) float64: g and the exact means E ĝ; along (d, 8): directions.
     """
 
     truth: np.ndarray
@@ -64,7 +68,7 @@ def empty_sums(target: Target, replicates: int, n_blocks: int) -> RunningSums:
         visits=np.zeros(d, np.int64),
         blocks=np.zeros((E, n_blocks, d)),
         scalars=np.zeros((E, replicates, N_SCALARS)),
-        projections=np.zeros((E, replicates, target.along.shape[1])),
+        projections=np.zeros((E, replicates, N_DIRECTIONS)),
     )
 
 
@@ -77,68 +81,109 @@ def mean_and_squares(sums: RunningSums, target: Target, e: int):
     return c + shift, np.maximum(squares, 0.0)
 
 
-@njit(parallel=True, cache=True)
-def add_rows(sums, target, scale, share, visited, n_visited, weights, steps, first, offset):
+def add_rows(sums, target, scale, share, visited, n_visited, weights, steps, first, offset) -> None:
     """Add replicates ``first``, ``first + 1``, ... from their weight rows.
 
     scale, share (n, k), with d = n·k; visited (m, rows) int32, n_visited, steps (m,) int64, weights
     (m, E, rows, k) float64 as ``rollout.weight_rows`` makes them. Row ``visited - offset`` is the
-    policy's own, and what lies outside [0, n) adds nothing. Estimators run in parallel, replicates
-    one after the other, so the sums depend neither on threads nor on how calls are cut.
+    policy's own, and what lies outside [0, n) adds nothing. Estimators run in parallel where that
+    pays, replicates one after the other, so the sums depend neither on threads nor on how calls are
+    cut.
     """
-    n_estimators, n_blocks = sums.blocks.shape[:2]
-    replicates, m = sums.projections.shape[1:]
+    arrays = sums, target, scale, share, visited, n_visited, weights, steps, first, offset
+    n_estimators, work = weights.shape[1], weights.size
+    (_add_in_parallel if n_estimators > 1 and work > WORTH_THREADS else _add_in_turn)(*arrays)
+
+
+@njit(cache=True)
+def _add_in_turn(sums, target, scale, share, visited, n_visited, weights, steps, first, offset):
+    _count_visits(sums.visits, scale, visited, n_visited, offset)
+    for e in range(weights.shape[1]):
+        _add(
+            sums, target, scale, share, visited, n_visited, weights, steps, first, offset, e
+        )  # fmt: skip
+
+
+@njit(parallel=True, cache=True)
+def _add_in_parallel(sums, target, scale, share, visited, n_visited, weights, steps, first, offset):
+    _count_visits(sums.visits, scale, visited, n_visited, offset)
+    for e in prange(weights.shape[1]):
+        _add(
+            sums, target, scale, share, visited, n_visited, weights, steps, first, offset, e
+        )  # fmt: skip
+
+
+@njit(cache=True)
+def _count_visits(visits, scale, visited, n_visited, offset):
     n, k = scale.shape
-    truth, along = target.truth, target.along
-    whole_truth = (truth**2).sum()
     for i in range(n_visited.size):
         for j in range(n_visited[i]):
             s = visited[i, j] - offset
             if 0 <= s < n:
                 for a in range(k):
-                    sums.visits[s * k + a] += 1
-    for e in prange(n_estimators):
-        expected, deviations, squares = target.expected[e], sums.deviations[e], sums.squares[e]
-        whole_expected = (expected**2).sum()
-        gradient = np.empty(k)
-        for i in range(n_visited.size):
-            r = first + i
-            block = sums.blocks[e, r * n_blocks // replicates]
-            error = spread = product = norm = seen_truth = seen_expected = 0.0
-            projection = sums.projections[e, r]
-            n_own = 0
-            for j in range(n_visited[i]):
-                s = visited[i, j] - offset
-                if not 0 <= s < n:
-                    continue
-                n_own += 1
-                total = 0.0
-                for a in range(k):
-                    gradient[a] = scale[s, a] * weights[i, e, j, a]
-                    total += gradient[a]
-                for a in range(k):
-                    at = s * k + a
-                    value = gradient[a] - share[s, a] * total
-                    g, c = truth[at], expected[at]
-                    deviation = value - c
-                    deviations[at] += deviation
-                    squares[at] += deviation * deviation
-                    block[at] += value
-                    error += (value - g) ** 2
-                    spread += deviation * deviation
-                    product += value * g
-                    norm += value * value
-                    seen_truth += g * g
-                    seen_expected += c * c
-                    for q in range(m):
-                        projection[q] += value * along[at, q]
-            if n_own < n:
-                error += max(whole_truth - seen_truth, 0.0)
-                spread += max(whole_expected - seen_expected, 0.0)
-            scalars = sums.scalars[e, r]
-            scalars[0] = error
-            scalars[1] = spread
-            if norm > 0.0 and whole_truth > 0.0:
-                scalars[2] = product / (np.sqrt(norm) * np.sqrt(whole_truth))
-            scalars[3] = product > 0.0
-            scalars[4] = steps[i]
+                    visits[s * k + a] += 1
+
+
+@njit(cache=True)
+def _add(sums, target, scale, share, visited, n_visited, weights, steps, first, offset, e):
+    """``add_rows`` for estimator e."""
+    n_blocks, replicates = sums.blocks.shape[1], sums.scalars.shape[1]
+    n, k = scale.shape
+    truth, along, expected = target.truth, target.along, target.expected[e]
+    deviations, squares = sums.deviations[e], sums.squares[e]
+    whole_truth = whole_expected = 0.0
+    for i in range(truth.size):
+        whole_truth += truth[i] * truth[i]
+        whole_expected += expected[i] * expected[i]
+    for i in range(n_visited.size):
+        r = first + i
+        block = sums.blocks[e, r * n_blocks // replicates]
+        error = spread = product = norm = seen_truth = seen_expected = 0.0
+        projection = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        n_own = 0
+        for j in range(n_visited[i]):
+            s = visited[i, j] - offset
+            if not 0 <= s < n:
+                continue
+            n_own += 1
+            row = weights[i, e, j]
+            total = 0.0
+            for a in range(k):
+                total += scale[s, a] * row[a]
+            for a in range(k):
+                at = uint64(s * k + a)
+                value = scale[s, a] * row[a] - share[s, a] * total
+                g, c = truth[at], expected[at]
+                deviation = value - c
+                deviations[at] += deviation
+                squares[at] += deviation * deviation
+                block[at] += value
+                error += (value - g) ** 2
+                spread += deviation * deviation
+                product += value * g
+                norm += value * value
+                seen_truth += g * g
+                seen_expected += c * c
+                projection = _add_multiple(projection, value, along[at])
+        if n_own < n:
+            error += max(whole_truth - seen_truth, 0.0)
+            spread += max(whole_expected - seen_expected, 0.0)
+        scalars = sums.scalars[e, r]
+        scalars[0] = error
+        scalars[1] = spread
+        if norm > 0.0 and whole_truth > 0.0:
+            scalars[2] = product / (np.sqrt(norm) * np.sqrt(whole_truth))
+        scalars[3] = product > 0.0
+        scalars[4] = steps[i]
+        scalars[5] = product
+        for q in range(N_DIRECTIONS):
+            sums.projections[e, r, q] = projection[q]
+
+
+@njit(cache=True)
+def _add_multiple(x, value, y):
+    """x + value·y for eight numbers that stay in registers."""
+    return (
+        x[0] + value * y[0], x[1] + value * y[1], x[2] + value * y[2], x[3] + value * y[3],
+        x[4] + value * y[4], x[5] + value * y[5], x[6] + value * y[6], x[7] + value * y[7],
+    )  # fmt: skip
