@@ -23,7 +23,7 @@ from pgbench.policies import kinds
 from pgbench.problems import FiniteMDP, families
 from pgbench.registry import source_digest
 
-FORMAT = 2
+FORMAT = 3
 """Version of what a cell's record means; raising it makes every cell run again."""
 
 

@@ -197,7 +197,7 @@ def mean_interval(
     deviation, sd, effective = _spread(x)
     if not effective >= MIN_SHARED:
         return Estimate(value, np.nan, np.nan, np.nan)
-    a = float((deviation**3).mean()) / sd**3 / np.sqrt(R)
+    a = float((deviation * deviation * deviation).mean()) / sd**3 / np.sqrt(R)
     se = sd / float(np.sqrt(R))
     quantile = float(stats.t.ppf(0.5 + CONFIDENCE / 2, R - 1))
     low, high = (value - se * _inverse_corrected(z, a) for z in (quantile, -quantile))
@@ -218,7 +218,8 @@ def _spread(x: FloatArray) -> tuple[FloatArray, float, float]:
     sd = float(np.sqrt(np.sum(deviation**2) / (x.size - 1)))
     if not sd > 1e-10 * float(np.abs(x).max()):
         return deviation, sd, np.nan
-    return deviation, sd, x.size / float((deviation**4).mean() / sd**4)
+    square = deviation * deviation
+    return deviation, sd, x.size / float((square * square).mean() / sd**4)
 
 
 def _corrected(t: FloatArray | float, a: FloatArray | float) -> FloatArray:
@@ -408,7 +409,7 @@ def mean_test(projections: FloatArray, expected: FloatArray) -> MeanTest:
             continue
         freedom = R - 1 - len(basis)
         t = residual_mean * np.sqrt(R * freedom / left / (1 + hotelling))
-        a = float((residual**3).mean()) / (left / freedom) ** 1.5 / np.sqrt(R)
+        a = float((residual * residual * residual).mean()) / (left / freedom) ** 1.5 / np.sqrt(R)
         z.append(abs(float(_corrected(t, a))))
         p.append(2 * float(stats.t.sf(z[-1], freedom)))
         basis.append((residual / np.sqrt(left), residual_mean / np.sqrt(left)))
@@ -419,8 +420,9 @@ def mean_test(projections: FloatArray, expected: FloatArray) -> MeanTest:
 
 def _effective(deviation: FloatArray) -> FloatArray:
     """Effective replicates R/κ of each column of deviations from the mean (R, m)."""
+    square = deviation * deviation
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray((deviation**2).sum(axis=0) ** 2 / (deviation**4).sum(axis=0))
+        return np.asarray(square.sum(axis=0) ** 2 / (square * square).sum(axis=0))
 
 
 def mean_z(projections: FloatArray, expected: FloatArray, variance: FloatArray) -> FloatArray:
@@ -474,7 +476,7 @@ def variance_test(squared_deviations: FloatArray, expected: float) -> VarianceTe
     if not effective >= MIN_EFFECTIVE_VARIANCE:
         return VarianceTest(np.nan, np.nan, np.nan)
     t = np.sqrt(R) * (float(squared_deviations.mean()) - expected) / sd
-    a = float((deviation**3).mean()) / sd**3 / np.sqrt(R)
+    a = float((deviation * deviation * deviation).mean()) / sd**3 / np.sqrt(R)
     corrected = float(_corrected(t, a))
     p = 2 * float(stats.t.sf(abs(corrected), R - 1))
     z = float(np.sign(corrected) * stats.norm.isf(p / 2))

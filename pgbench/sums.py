@@ -18,7 +18,7 @@ SUMS_BYTES = 2**31
 
 
 HELD = 2**20
-"""Gradients of about so many numbers are added at a time."""
+"""Arrays of weights and of gradients are cut to about so many numbers."""
 
 
 def sums_bytes(d: int, replicates: int) -> int:
@@ -91,16 +91,16 @@ class Sums:
             arrays = block.visited, block.n_visited, block.weights, block.steps
             add_rows(self.running, self.target, *local, *arrays, block.first, offset)
             return
-        n_estimators, first = block.weights.shape[1], block.first
+        first = block.first
         held: list[FloatArray] = []
         for part in block.parts():
             states, weights = part.scored(process)
-            held.append(
-                np.stack(
-                    [policy.pull_back(theta, weights[:, e], states) for e in range(n_estimators)],
-                    axis=1,
-                )
-            )
+            together = max(1, HELD // weights[:, :1].size)
+            gradients = [
+                policy.pull_back(theta, np.swapaxes(weights[:, e : e + together], 0, 1), states)
+                for e in range(0, weights.shape[1], together)
+            ]
+            held.append(np.concatenate(gradients).swapaxes(0, 1))
             end = part.first + part.steps.size
             if held[0].size * len(held) > HELD or end == block.first + block.steps.size:
                 steps = block.steps[first - block.first : end - block.first]

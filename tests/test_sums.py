@@ -130,3 +130,22 @@ def test_blocks_of_weights_do_not_change_a_byte():
         for block in weight_blocks(tables, draws, memory_bytes):
             sums[-1].add(truth, tables[0].process, block)
     same_bytes(*sums)
+
+
+@pytest.mark.parametrize("kind", ["loglinear", "neural"])
+def test_other_estimators_do_not_change_a_byte(kind):
+    """Gradients of several estimators are made together."""
+    truth, tables = large_setting(kind, ("reward_to_go", "q_oracle", "baseline_value"))
+    draws = Draws(horizon=10, batch_size=3, replicates=37, seed=1, stream=2)
+
+    fixed = np.zeros((0, truth.gradient.size))
+
+    def scalars(chosen):
+        sums = Sums(truth.gradient, [truth.gradient] * len(chosen), 37, fixed)
+        for block in weight_blocks(chosen, draws):
+            sums.add(truth, chosen[0].process, block)
+        return sums.running.scalars
+
+    together = scalars(tables)
+    for e, own in enumerate(tables):
+        assert scalars([own])[0].tobytes() == together[e].tobytes()
