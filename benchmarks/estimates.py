@@ -16,7 +16,7 @@ class Estimates:
     """64 estimates; compiled once per revision, later processes load the code from disk."""
 
     timeout = 60
-    repeat = (1, 10, 3.0)
+    repeat = (1, 5, 1.5)
 
     def setup_cache(self):
         sampling(10)()

@@ -37,7 +37,7 @@ class Moments:
     param_names = ("estimator", "n_states", "horizon")
     timeout = 60
     rounds = 1
-    repeat = (1, 5, 3.0)
+    repeat = (1, 3, 3.0)
 
     def setup(self, estimator, n_states, horizon):
         if estimator == "reinforce" and horizon == "no limit":
