@@ -63,7 +63,7 @@ class Step:
     param_names = ("n_states", "batch_size")
     unit = "bytes"
 
-    def track_step(self, n_states, batch_size):
+    def track_bytes(self, n_states, batch_size):
         """Bytes per environment step."""
         held = [_held(sampling(n_states, batch_size=batch_size, replicates=r)) for r in (32, 96)]
         return round((held[1] - held[0]) / (64 * batch_size * HORIZON), 2)

@@ -52,14 +52,19 @@ class Series:
         return f"{self.benchmark}[{self.parameters}]" if self.parameters else self.benchmark
 
     @property
+    def places(self):
+        """Of the revisions that have a result; there is at least one."""
+        return np.flatnonzero(np.isfinite(self.value))
+
+    @property
     def first(self):
         """The first value that there is."""
-        return self.value[np.flatnonzero(np.isfinite(self.value))[0]]
+        return self.value[self.places[0]]
 
     @property
     def growth(self):
         """The last value over the first."""
-        return self.value[np.flatnonzero(np.isfinite(self.value))[-1]] / self.first
+        return self.value[self.places[-1]] / self.first
 
 
 @dataclass(frozen=True)
@@ -168,8 +173,7 @@ def largest_changes(series):
     """The largest change of every series between consecutive results, largest first."""
     found = []
     for one in series:
-        places = np.flatnonzero(np.isfinite(one.value))
-        changes = [Change(one, int(i), int(j)) for i, j in pairwise(places)]
+        changes = [Change(one, int(i), int(j)) for i, j in pairwise(one.places)]
         found += sorted(changes, key=_size)[-1:]
     return sorted(found, key=_size, reverse=True)
 
@@ -188,9 +192,13 @@ def print_changes(title, changes, revisions):
         series = change.series
         numbers = [_quantity(series.value[i], series.unit) for i in (change.before, change.after)]
         print(
-            f"    ×{change.ratio:<8.3g} {numbers[0]:>9} → {numbers[1]:<9}"
+            f"    {_factor(change.ratio):<9} {numbers[0]:>9} → {numbers[1]:<9}"
             f" {revisions[change.before]}..{revisions[change.after]}  {series.label}"
         )
+
+
+def _factor(ratio):
+    return f"×{ratio:.3g}" if abs(ratio - 1) > 0.005 else f"×(1{ratio - 1:+.0e})"
 
 
 def _quantity(value, unit):
@@ -206,66 +214,72 @@ def draw(revisions, series):
     """
     from matplotlib.figure import Figure
 
-    from pgbench.report.style import INK
-
     names = list(dict.fromkeys(one.benchmark for one in series))
     rows = -(-len(names) // COLUMNS)
-    figure = Figure(figsize=(2.9 * COLUMNS, 1.75 * rows + 0.6), layout="constrained")
+    figure = Figure(figsize=(2.75 * COLUMNS, 1.6 * rows + 0.7), layout="constrained")
     axes = figure.subplots(rows, COLUMNS, sharex=True, squeeze=False).ravel()
-    for ax in axes[len(names) :]:
-        ax.set_axis_off()
-    for k, (ax, name) in enumerate(zip(axes, names, strict=False)):
+    for ax, name in zip(axes, names, strict=False):
         _draw_panel(ax, [one for one in series if one.benchmark == name])
-        ax.set_title(name, color=INK, loc="left")
-        step = -(-len(revisions) // 24)
-        ax.set_xticks(range(0, len(revisions), step), revisions[::step], rotation=90)
-        ax.tick_params(labelbottom=k + COLUMNS >= len(names))
-        ax.set_xlim(-0.3, len(revisions) - 0.7)
-    figure.supylabel("ratio to the first revision with a result", fontsize=8.5)
+        ax.set_title(_title(name), loc="left")
+    for ax in axes[len(names) :]:  # nothing but the revisions, for the panels above
+        ax.spines[:].set_visible(False)
+        ax.grid(False)
+        ax.yaxis.set_visible(False)
+        ax.tick_params(length=0)
+    step = -(-len(revisions) // 24)
+    axes[0].set_xticks(range(0, len(revisions), step), revisions[::step])
+    axes[0].set_xlim(-0.3, len(revisions) - 0.7)
+    for ax in axes[-COLUMNS:]:
+        ax.tick_params(axis="x", rotation=90)
+    figure.supylabel("ratio to the first result", fontsize=8.5)
     return figure
+
+
+def _title(benchmark):
+    """``Run: warm no report`` for ``startup.Run.time_warm_no_report``."""
+    *_, group, name = benchmark.split(".")
+    name = name.partition("_")[2].replace("_", " ")
+    return group if name == group.lower() else f"{group}: {name}"
 
 
 def _draw_panel(ax, series):
     import seaborn as sns
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     from pgbench.report.style import GUIDE, HUES
 
     grown = max(series, key=lambda one: one.growth)
     shrunk = min(series, key=lambda one: one.growth)
-    named = {}
-    if grown.growth > CLEAR:
-        named[grown] = HUES[3]
+    named = {grown: HUES[3]} if grown.growth > CLEAR else {}
     if shrunk.growth < 1 / CLEAR:
         named[shrunk] = HUES[0]
     for one in series:
-        colour = named.get(one, "#8a8a8a")
-        x = np.arange(one.value.size)
+        x, ratio, colour = one.places, one.value / one.first, named.get(one, "#8a8a8a")
+        thick = {"lw": 1.3, "ms": 2.8, "zorder": 3} if one in named else {"lw": 0.7, "ms": 1.8}
         ax.fill_between(
-            x, one.low / one.first, one.high / one.first, color=colour, alpha=0.15, lw=0
+            x, one.low[x] / one.first, one.high[x] / one.first, color=colour, alpha=0.15, lw=0
         )
-        ax.plot(
-            x,
-            one.value / one.first,
-            color=colour,
-            lw=1.3 if one in named else 0.7,
-            marker="o",
-            ms=2.6 if one in named else 1.6,
-            zorder=3 if one in named else 2,
-        )
-    for place, (one, colour) in enumerate(named.items()):
-        text = f"×{one.growth:.2g}  {one.parameters}"
-        ax.annotate(
-            text, (0.02, 0.97 - 0.11 * place), xycoords="axes fraction", va="top", color=colour,
-            fontsize=7,
-        )  # fmt: skip
+        ax.plot(x, ratio[x], color=colour, marker="o", **thick)
     ax.axhline(1, color=GUIDE, lw=0.8, zorder=1)
     ax.set_yscale("log", base=2)
     low, high = ax.get_ylim()
-    ax.set_ylim(min(low, 0.45), max(high, 2.2) * (1.35 if named else 1.0))
+    low, high = min(low, 0.45), max(high, 2.2)
+    ax.set_ylim(low, high * (high / low) ** (0.16 * len(named)))
+    for place, (one, colour) in enumerate(named.items()):
+        values = ", ".join(re.findall(r"=([^,]*)", one.parameters))
+        chosen = one.parameters if len(one.parameters) < 32 else values
+        ax.annotate(
+            f"×{one.growth:.2g}  {chosen}",
+            (0.03, 0.97 - 0.12 * place),
+            xycoords="axes fraction",
+            va="top",
+            color=colour,
+            fontsize=7,
+            in_layout=False,
+        )
     ax.yaxis.set_major_locator(LogLocator(base=2, numticks=6))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
-    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}" if y >= 1 else f"1/{1 / y:g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
     sns.despine(ax=ax)
 
 
@@ -287,6 +301,10 @@ def main(arguments=None):
             )
     except ResultsError as error:
         print(error, file=sys.stderr)
+        return 2
+    series = [one for one in series if one.places.size > 1]
+    if not series:
+        print(f"{options.results}: one revision has results, a trend needs two", file=sys.stderr)
         return 2
     changes = largest_changes(series)
     by_clock = [change for change in changes if change.series.unit == "s"]

@@ -31,12 +31,9 @@ class Work:
         mdp = make_problem(problem, **PROBLEMS[problem], seed=0)
         policy = make_policy("softmax", mdp)
         theta, parameters = policy.initial(seed=0), ESTIMATORS[estimator]
-        variance = exact.moments(
-            mdp, policy, theta, estimator, horizon=HORIZON, **parameters
-        ).variance.sum()
+        moments = exact.moments(mdp, policy, theta, estimator, horizon=HORIZON, **parameters)
         # An estimator may draw its own horizon, or behave differently from the policy.
-        process = (
-            find_estimator(estimator).make(exact.evaluate(mdp, policy, theta), **parameters).process
-        )
+        truth = exact.evaluate(mdp, policy, theta)
+        process = find_estimator(estimator).make(truth, **parameters).process
         steps = expected_steps(process.mdp, process.pi, process.steps(HORIZON))
-        return float(f"{variance * steps:.10g}")
+        return float(f"{moments.variance.sum() * steps:.10g}")
