@@ -62,6 +62,7 @@ class Sizes(Estimates):
 
     params = ((10, 1000, 100_000), (1, 16))
     param_names = ("n_states", "batch_size")
+    rounds = 1
 
     def setup(self, n_states, batch_size):
         _use_threads(1)

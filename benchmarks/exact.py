@@ -18,7 +18,8 @@ class Evaluate:
     params = (("garnet", "gridworld"), tuple(SIDES))
     param_names = ("family", "n_states")
     timeout = 30
-    repeat = (1, 10, 2.0)
+    rounds = 1
+    repeat = (3, 10, 2.0)
 
     def setup(self, family, n_states):
         self.arguments = garnet(n_states) if family == "garnet" else _gridworld(SIDES[n_states])

@@ -52,7 +52,7 @@ class Run:
     number = 1
     rounds = 1
     warmup_time = 0
-    repeat = 3
+    repeat = 2
     timeout = 120
 
     def setup_cache(self):
