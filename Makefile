@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow lint format bench validity constraints clean
+.PHONY: demo test test-slow lint format bench trend validity constraints clean
 
 demo: $(READY)  ## run the shipped grid and draw its report
 	$(BIN)/python -m pgbench run grid.yaml
@@ -26,6 +26,9 @@ format: $(READY)
 bench: $(READY)  ## benchmarks of the last two commits; see benchmarks/README.md
 	$(BIN)/asv machine --yes
 	$(BIN)/asv run --skip-existing HEAD~2..HEAD
+
+trend: $(READY)  ## draw reports/trend.png from the benchmarks of all revisions so far
+	$(BIN)/python -m benchmarks.trend
 
 validity: $(READY)  ## how often intervals cover and tests raise false alarms; a quarter of an hour
 	$(BIN)/python -m pgbench.validity --output docs/validity.md

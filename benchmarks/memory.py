@@ -1,16 +1,23 @@
-"""Memory of whole tasks: how far they raise the peak of a process that has imported everything.
+"""Memory of whole tasks, and of one environment step.
 
 A process's own peak (asv's ``peakmem_``) would be mostly imported libraries, of which the system
-keeps more or fewer pages resident from one day to the next. Kernels are compiled in another
-process, so that the compiler does not show up.
+keeps more or fewer pages resident from one day to the next; so the figures are differences. Kernels
+are compiled in another process, so that the compiler does not show up.
 """
 
 import resource
 import sys
+import tracemalloc
+
+from benchmarks.estimates import HORIZON, sampling
+from benchmarks.settings import garnet
 
 
 class Memory:
-    """Garnets with A = 4 actions, 4 successors and γ = 0.99, tabular softmax, made in the task."""
+    """How far a task raises the peak of a process that has imported everything.
+
+    Garnets with A = 4 actions, 4 successors and γ = 0.99, tabular softmax, made in the task.
+    """
 
     unit = "bytes"
     timeout = 120
@@ -34,15 +41,32 @@ class Memory:
 
     def track_problem(self):
         """Bytes for a problem with S = 100 000, its policy and θ."""
-        _setting(100_000)
+        garnet(100_000)
         return _peak() - self.before
 
     def track_evaluate(self):
         """Bytes for the same problem and its exact values and gradient."""
         from pgbench import exact
 
-        exact.evaluate(*_setting(100_000))
+        exact.evaluate(*garnet(100_000))
         return _peak() - self.before
+
+
+class Step:
+    """Memory of one environment step while reward-to-go is sampled, 128 steps per trajectory.
+
+    What 96 estimates hold at their peak beyond 32 of them, over the steps of the 64 between: arrays
+    of numpy, weight tables above all. Buffers inside compiled kernels do not count.
+    """
+
+    params = ((100, 1000, 10_000), (1, 16))
+    param_names = ("n_states", "batch_size")
+    unit = "bytes"
+
+    def track_bytes(self, n_states, batch_size):
+        """Bytes per environment step."""
+        held = [_held(sampling(n_states, batch_size=batch_size, replicates=r)) for r in (32, 96)]
+        return round((held[1] - held[0]) / (64 * batch_size * HORIZON), 2)
 
 
 def _peak():
@@ -51,18 +75,19 @@ def _peak():
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _setting(n_states):
-    """Problem, policy and θ."""
-    from pgbench import make_policy, make_problem
-
-    mdp = make_problem("garnet", n_states=n_states, n_actions=4, branching=4, gamma=0.99, seed=0)
-    policy = make_policy("softmax", mdp)
-    return mdp, policy, policy.initial(seed=0)
-
-
 def _sample():
     from pgbench.sampling import sample_gradients
 
     sample_gradients(
-        *_setting(1000), "reward_to_go", horizon=128, batch_size=16, replicates=100, seed=0
+        *garnet(1000), "reward_to_go", horizon=128, batch_size=16, replicates=100, seed=0
     )
+
+
+def _held(call):
+    """Most bytes that numpy and Python held during a call beyond what they held before it."""
+    call()
+    tracemalloc.start()
+    call()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak

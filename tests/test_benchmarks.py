@@ -1,0 +1,100 @@
+"""Every benchmark runs, so that its history does not end unnoticed where an interface changes."""
+
+import importlib
+from functools import cache
+from inspect import isclass, signature
+from pathlib import Path
+
+import pytest
+
+from pgbench.kernels.rollout import use_threads
+
+SLOW = {"memory.Memory", "startup.Run"}
+MODULES = ("estimates", "exact", "harness", "memory", "rollouts", "startup", "work")
+
+
+def measures(cls):
+    """Names of the benchmarks of a class."""
+    return [name for name in dir(cls) if name.startswith(("time_", "timeraw_", "track_"))]
+
+
+def found(slow):
+    """Every benchmark, as class and method."""
+    cases = []
+    for name in MODULES:
+        module = importlib.import_module(f"benchmarks.{name}")
+        for cls in vars(module).values():
+            own = isclass(cls) and cls.__module__ == module.__name__
+            if own and (f"{name}.{cls.__name__}" in SLOW) == slow:
+                for method in measures(cls):
+                    cases.append(pytest.param(cls, method, id=f"{name}.{cls.__name__}.{method}"))
+    return cases
+
+
+@pytest.fixture(autouse=True)
+def _threads():
+    """Benchmarks choose the number of threads; other tests keep theirs."""
+    before = use_threads(None)
+    yield
+    use_threads(before)
+
+
+@cache
+def cached(cls):
+    """What ``setup_cache`` returns; its files stay in the working directory of the first call."""
+    return cls().setup_cache()
+
+
+def run(cls, method):
+    """What a benchmark returns with the first of each of its parameters."""
+    benchmark = cls()
+    axes = getattr(cls, "params", ())
+    names = getattr(cls, "param_names", ())
+    chosen = [axis[0] for axis in axes] if len(names) > 1 else list(axes[:1])
+    if "cold" in signature(getattr(cls, method)).parameters:
+        chosen = [cached(cls), *chosen]
+    getattr(benchmark, "setup", lambda *_: None)(*chosen)
+    try:
+        return getattr(benchmark, method)(*chosen)
+    finally:
+        getattr(benchmark, "teardown", lambda *_: None)(*chosen)
+
+
+def check(cls, method):
+    result = run(cls, method)
+    if method.startswith("track_"):
+        # A process that needed more memory before needs no more now.
+        assert result > 0 or (cls.__name__ == "Memory" and result == 0)
+    elif method.startswith("timeraw_"):
+        exec(result)
+    else:
+        assert result is None
+
+
+@pytest.mark.parametrize(("cls", "method"), found(slow=False))
+def test_benchmark_runs(cls, method):
+    check(cls, method)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("cls", "method"), found(slow=True))
+def test_slow_benchmark_runs(cls, method, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    check(cls, method)
+
+
+def test_every_file_is_watched():
+    files = Path(importlib.import_module("benchmarks").__file__).parent.glob("*.py")
+    assert {path.stem for path in files} - {"__init__", "settings", "trend"} == set(MODULES)
+
+
+def test_statistical_work_is_the_same_at_every_call_and_tells_estimators_apart():
+    from benchmarks.settings import ESTIMATORS
+    from benchmarks.work import Work
+
+    def work():
+        return [Work().track_work_normalised_variance("garnet", name) for name in ESTIMATORS]
+
+    first = work()
+    assert first == work()
+    assert len(set(first)) == len(first)
