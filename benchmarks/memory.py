@@ -56,7 +56,7 @@ class Step:
     """Memory of one environment step while reward-to-go is sampled, 128 steps per trajectory.
 
     What 96 estimates hold at their peak beyond 32 of them, over the steps of the 64 between: arrays
-    of numpy, weight tables above all. Buffers inside compiled kernels do not count.
+    of numpy, weights of visited states above all. Buffers inside compiled kernels do not count.
     """
 
     params = ((100, 1000, 10_000), (1, 16))
