@@ -5,15 +5,12 @@ D_t (x_t - β_t), or (x_0 - β_0) times their number in the total shape. There
 x_0 = Σ_{m<t} K_m σ_m + K_t x_t with K_t = Π_{i<t} κ_i: both parts are followed forward in time.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.exact.horizon import descending, occupancies
-from pgbench.exact.linear import Resolvent
 from pgbench.exact.recursion import slot_moments
-from pgbench.exact.values import Truth, state_transitions
+from pgbench.exact.values import Truth
+from pgbench.exact.walk import Factor, Walk
 from pgbench.tables import Tables
 
 FloatArray = NDArray[np.float64]
@@ -33,68 +30,64 @@ def expectation(truth: Truth, tables: Tables, horizon: int | None = None) -> Flo
 
 def expected_weights(truth: Truth, tables: Tables, horizon: int | None) -> FloatArray:
     """E[W] (S', A), up to terms that every pull-back takes to zero."""
-    if horizon is None:
-        return _limit(truth, tables)
-    return (_total if tables.total else _per_step)(tables, horizon)
-
-
-def _per_step(tables: Tables, horizon: int) -> FloatArray:
     mdp, pi = tables.process.mdp, tables.process.pi
-    signal = mdp.mean(tables.sigma)
-    carried = occupancies(mdp, pi, tables.delta)
-    total = np.zeros(pi.shape)
-    for x in _signals(tables, signal, horizon):
-        total += next(carried)[:, None] * pi * (x - tables.beta)
-    return total
+    walk = Walk.of(mdp, pi)
+    if horizon is not None:
+        walk = walk.within(horizon)
+    kappa = _factor(walk, mdp.terminal, tables.kappa)
+    delta = kappa if tables.total else _factor(walk, mdp.terminal, tables.delta)
+    signal, beta = mdp.mean(tables.sigma)[walk.states], tables.beta[walk.states]
+    visits, signals = _signals(walk, signal, kappa, delta, horizon)
+    # In the total shape β belongs to the first step alone.
+    baseline = (walk.mu0 if tables.total else visits)[:, None] * beta
+    weights = np.zeros(pi.shape)
+    weights[walk.states] = walk.pi * (signals - baseline)
+    if tables.total and pi is not truth.pi:
+        # Under the policy itself what was collected before a step has no covariance with its score.
+        weights += _past(tables, horizon)
+    return weights
 
 
-def _total(tables: Tables, horizon: int) -> FloatArray:
+def _factor(walk: Walk, terminal: NDArray[np.bool_], table: FloatArray) -> Factor:
+    """A table (S', A) on the states of a walk, or its one value if that is the same in all."""
+    live = table[~terminal] if terminal.any() else table
+    return float(live[0, 0]) if (live == live[0, 0]).all() else table[walk.states]
+
+
+def _signals(
+    walk: Walk, signal: FloatArray, kappa: Factor, delta: Factor, horizon: int | None
+) -> tuple[FloatArray, FloatArray]:
+    """Σ_t E[D_t; s] (n,), and Σ_t E[D_t; s] E[x_t | s, a] (n, A)."""
+    mean = walk.mean(signal)
+    if horizon is not None:
+        visits, later = walk.swept(delta, kappa, mean, horizon, walk.following)
+    else:
+        x, _ = walk.solve(kappa, mean)
+        visits, _ = walk.solve(delta, walk.mu0, transposed=True)
+        later = visits[:, None] * walk.following(x)
+    return visits, visits[:, None] * signal + kappa * later
+
+
+def _past(tables: Tables, horizon: int | None) -> FloatArray:
+    """Σ_{t>0} E[Σ_{m<t} K_m σ_m - β_0; s_t = s, a_t = a] (S', A) of the total shape."""
     mdp, pi = tables.process.mdp, tables.process.pi
-    signal = mdp.mean(tables.sigma)
-    decayed = occupancies(mdp, pi, tables.kappa)
-    forward, forward_signal = (P.T.tocsr() for P in slot_moments(tables)[:2])
+    walk = Walk.of(mdp, pi)
+    forward, forward_signal = (P.T for P in slot_moments(tables)[:2])
+    kappa = _factor(walk, mdp.terminal, tables.kappa)
     live = ~mdp.terminal
-    past = -mdp.mu0[:, None] * pi * tables.beta
-    total = np.zeros(pi.shape)
-    for x in _signals(tables, signal, horizon):
-        k = next(decayed)[:, None] * pi
-        total += past + k * x
-        arrived = forward @ past.ravel() + forward_signal @ k.ravel()
-        past = (live * arrived)[:, None] * pi
-    return total
 
+    def arrived(past: FloatArray, k: FloatArray) -> FloatArray:
+        here = forward @ past.ravel() + forward_signal @ (k[:, None] * pi).ravel()
+        return live * here
 
-def _signals(tables: Tables, signal: FloatArray, horizon: int) -> Iterator[FloatArray]:
-    """E[x_t | s, a] (S', A) for t = 0, ..., horizon - 1."""
-    mdp, pi = tables.process.mdp, tables.process.pi
-
-    def pairs(x: FloatArray) -> FloatArray:
-        return signal + tables.kappa * (mdp.transitions @ x).reshape(pi.shape)
-
-    def step(x: FloatArray) -> FloatArray:
-        return np.einsum("sa,sa->s", pi, pairs(x))
-
-    return map(pairs, descending(step, mdp.n_states, horizon))
-
-
-def _limit(truth: Truth, tables: Tables) -> FloatArray:
-    mdp, pi = tables.process.mdp, tables.process.pi
-    signal = mdp.mean(tables.sigma)
-    decay = Resolvent(state_transitions(mdp, pi * tables.kappa))
-    x_state, _ = decay.solve(np.einsum("sa,sa->s", pi, signal))
-    x = signal + tables.kappa * (mdp.transitions @ x_state).reshape(pi.shape)
-    live = ~mdp.terminal
-    if not tables.total:
-        carry = Resolvent(state_transitions(mdp, pi * tables.delta))
-        occupancy, _ = carry.solve(mdp.mu0, transposed=True)
-        return (live * occupancy)[:, None] * pi * (x - tables.beta)
-    occupancy, _ = decay.solve(mdp.mu0, transposed=True)
-    k = (live * occupancy)[:, None] * pi
     first = -mdp.mu0[:, None] * pi * tables.beta
-    if pi is truth.pi:
-        # What was collected before a step is independent of the action, so its score has mean zero.
-        return first + k * x
-    forward, forward_signal = (P.T.tocsr() for P in slot_moments(tables)[:2])
-    arrived = forward @ first.ravel() + forward_signal @ k.ravel()
-    past, _ = Resolvent(state_transitions(mdp, pi)).solve(live * arrived, transposed=True)
-    return first + (live * past)[:, None] * pi + k * x
+    if horizon is None:
+        k, _ = walk.solve(kappa, mdp.mu0, transposed=True)
+        total, _ = walk.solve(1.0, arrived(first, k), transposed=True)
+        return total[:, None] * pi
+    total, past = np.zeros(mdp.n_states), first
+    for k in walk.forward(kappa).terms(horizon - 1):
+        here = arrived(past, k)
+        total += here
+        past = here[:, None] * pi
+    return total[:, None] * pi

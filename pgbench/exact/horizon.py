@@ -5,12 +5,12 @@ V_h = r_π + γ P_π V_{h-1},  V_0 = 0        Q_h(s,a) = r(s,a) + γ Σ_s' P(s'|
 """
 
 from collections.abc import Callable, Iterator
-from math import isqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pgbench.exact.walk import Walk
 from pgbench.problems import FiniteMDP
 
 if TYPE_CHECKING:
@@ -19,31 +19,32 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 
 
-def finite_horizon(
-    mdp: FiniteMDP, pi: FloatArray, horizon: int
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """V_H (S,), Q_H (S, A), d_H (S,) and the (S, A) weights of ∇J_H.
+def finite_values(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> tuple[FloatArray, FloatArray]:
+    """V_H (S,) and Q_H (S, A)."""
+    walk = Walk.of(mdp, pi)
+    v = np.zeros(mdp.n_states)
+    if horizon > 1:
+        v = walk.backward(mdp.gamma, walk.mean(mdp.expected_reward)).sum(horizon - 1)
+    q = mdp.expected_reward + mdp.gamma * walk.following(v)
+    return walk.mean(q), q
 
-    Takes O(S·√H) memory and O(nnz(P)·H) time.
-    """
-    S, A = pi.shape
-    visitation, weights = np.zeros(S), np.zeros((S, A))
-    q_first = np.zeros((S, A))
-    occupancy = occupancies(mdp, pi, mdp.gamma)
-    rewards = (pi * mdp.expected_reward).sum(axis=1)
 
-    def step(v: FloatArray) -> FloatArray:
-        return rewards + mdp.gamma * np.einsum("sa,sa->s", pi, (mdp.transitions @ v).reshape(S, A))
+def finite_weights(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> tuple[FloatArray, FloatArray]:
+    """d_H (S,), and the (S, A) weights whose pull-back is ∇J_H."""
+    walk = Walk.of(mdp, pi).within(horizon)
+    reward = mdp.expected_reward[walk.states]
+    mean = walk.mean(reward)
 
-    for t, v_next in enumerate(descending(step, S, horizon)):
-        q = mdp.expected_reward + mdp.gamma * (mdp.transitions @ v_next).reshape(S, A)
-        if t == 0:
-            q_first = q
-        u = next(occupancy)
-        visitation += u
-        weights += u[:, None] * pi * advantages(q, np.einsum("sa,sa->s", pi, q))
-    v_first = (pi * q_first).sum(axis=1)
-    return v_first, q_first, visitation, weights
+    def ahead(z: FloatArray) -> FloatArray:
+        following = walk.following(z)
+        return advantages(following, walk.mean(following))
+
+    occupied, later = walk.swept(mdp.gamma, mdp.gamma, mean, horizon, ahead)
+    visitation, weights = np.zeros(mdp.n_states), np.zeros(pi.shape)
+    visitation[walk.states] = occupied
+    here = occupied[:, None] * advantages(reward, mean)
+    weights[walk.states] = walk.pi * (here + mdp.gamma * later)
+    return visitation, weights
 
 
 def advantages(q: FloatArray, v: FloatArray) -> FloatArray:
@@ -55,19 +56,17 @@ def advantages(q: FloatArray, v: FloatArray) -> FloatArray:
 
 def truncated_visitation(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> FloatArray:
     """d_H(s) = Σ_{t<H} γ^t Pr(s_t = s), shape (S,)."""
-    occupancy = occupancies(mdp, pi, mdp.gamma)
-    total = np.zeros(mdp.n_states)
-    for _ in range(horizon):
-        total += next(occupancy)
-    return total
+    walk = Walk.of(mdp, pi).within(horizon)
+    visitation = np.zeros(mdp.n_states)
+    visitation[walk.states] = walk.forward(mdp.gamma).sum(horizon)
+    return visitation
 
 
 def expected_steps(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> float:
     """Expected number of steps taken by one rollout of at most ``horizon`` steps."""
     if not mdp.terminal.any():
         return float(horizon)
-    occupancy = occupancies(mdp, pi, 1.0)
-    return float(sum(next(occupancy).sum() for _ in range(horizon)))
+    return float(Walk.of(mdp, pi).within(horizon).forward(1.0).sum(horizon).sum())
 
 
 def truncated_gradient(truth: "Truth", horizon: int) -> FloatArray:
@@ -80,61 +79,54 @@ def shortest_horizon(truth: "Truth", tolerance: float = 0.01, cap: int = 1000) -
     """Smallest H ≤ cap with ‖∇J_H - ∇J‖ ≤ tolerance·‖∇J‖, or the cap if there is none.
 
     The search assumes that the truncation bias falls once it is small; it returns an H that meets
-    the tolerance while H - 1 does not.
+    the tolerance while H - 1 does not. Where ∇J is zero no H is better than another, and H is that
+    of γ^H ≤ tolerance.
     """
-    target = tolerance * float(np.linalg.norm(truth.gradient))
-
-    def excess(horizon: int) -> float:
-        _, _, _, weights = finite_horizon(truth.mdp, truth.pi, horizon)
-        gap = truth.policy.pull_back(truth.theta, weights) - truth.gradient
-        return float(np.linalg.norm(gap)) - target
-
     gamma = truth.mdp.gamma
     guess = 16 if gamma in (0.0, 1.0) else int(np.ceil(np.log(tolerance) / np.log(gamma)))
-    low, high = 0, min(max(guess, 1), cap)
-    while excess(high) > 0:
+    guess = min(max(guess, 1), cap)
+    size = float(np.linalg.norm(truth.gradient))
+    if size == 0:
+        return guess
+
+    def excess(horizon: int) -> float:
+        """log of the gap over what is allowed."""
+        _, weights = finite_weights(truth.mdp, truth.pi, horizon)
+        gap = np.linalg.norm(truth.policy.pull_back(truth.theta, weights) - truth.gradient)
+        return float(np.log(max(float(gap) / (tolerance * size), np.finfo(float).tiny)))
+
+    low, high, above, below = 0, guess, -np.log(tolerance), excess(guess)
+    while below > 0:
         if high == cap:
             return cap
-        low, high = high, min(2 * high, cap)
-    return _bisect(excess, low, high)
+        low, above = high, below
+        high = min(2 * high, cap)
+        below = excess(high)
+    return _crossing(excess, (low, above), (high, below))
 
 
-def _bisect(excess: Callable[[int], float], low: int, high: int) -> int:
-    while high - low > 1:
-        middle = (low + high) // 2
-        if excess(middle) > 0:
-            low = middle
-        else:
-            high = middle
-    return high
+def _crossing(
+    excess: Callable[[int], float], low: tuple[int, float], high: tuple[int, float]
+) -> int:
+    """Least H in (low, high] with excess(H) ≤ 0; ends are (H, excess), the second is not above 0.
+
+    The logarithm of a truncation bias is nearly a line: where that crosses zero is tried first, and
+    the middle where a try has not halved what is left.
+    """
+    while (width := high[0] - low[0]) > 1:
+        slope = (high[1] - low[1]) / width
+        tried = int(np.ceil(low[0] - low[1] / slope)) if slope < 0 else 0
+        for H in (min(max(tried, low[0] + 1), high[0] - 1), (low[0] + high[0]) // 2):
+            if low[0] < H < high[0] and high[0] - low[0] > width // 2:
+                point = (H, excess(H))
+                low, high = (point, high) if point[1] > 0 else (low, point)
+    return high[0]
 
 
 def occupancies(mdp: FiniteMDP, pi: FloatArray, carry: FloatArray | float) -> Iterator[FloatArray]:
     """E[D_t 1(s_t = s)], t = 0, 1, ..., with D_{t+1} = carry(s,a) D_t; zero on terminal states."""
-    forward = mdp.transitions.T.tocsr()
-    live = ~mdp.terminal
-    weights = pi * carry
+    backward = Walk.of(mdp, pi).scaled(carry).T
     u = mdp.mu0
     while True:
         yield u
-        u = live * (forward @ (u[:, None] * weights).ravel())
-
-
-def descending(
-    step: Callable[[FloatArray], FloatArray], n_states: int, horizon: int
-) -> Iterator[FloatArray]:
-    """x_{H-1}, x_{H-2}, ..., x_0 of the recursion x_h = step(x_{h-1}), x_0 = 0.
-
-    Keeps only about 2√H of the (S,) vectors at a time and computes each one twice.
-    """
-    stride = max(1, isqrt(horizon))
-    kept = [x := np.zeros(n_states)]
-    for h in range(1, horizon):
-        x = step(x)
-        if h % stride == 0:
-            kept.append(x)
-    while kept:
-        segment = [kept.pop()]
-        for _ in range(min(stride, horizon - len(kept) * stride) - 1):
-            segment.append(step(segment[-1]))
-        yield from reversed(segment)
+        u = backward @ u

@@ -9,17 +9,23 @@ its powers converges (Berman & Plemmons 1994, Chapter 6).
 """
 
 import warnings
+from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
+from scipy.sparse.csgraph import reverse_cuthill_mckee
 from scipy.sparse.linalg import LinearOperator, bicgstab, splu
 
 FloatArray = NDArray[np.float64]
 
 DENSE_LIMIT = 1500
 RELATIVE_TOLERANCE = 1e-8
+_NARROW = 4
+"""Bandwidth over the root of the number of states up to which sparse factors are made at once."""
+
+_SHORT = 0.97
 _REFINEMENTS = 8
 _DIVERGES = "the expected time to a terminal state is not finite under this policy"
 
@@ -32,6 +38,20 @@ class Diverges(SolveError):
     """The sum over an infinite horizon has no finite value."""
 
 
+def frontiers(M: sparse.csr_array, start: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+    """The states of ``start``, then those that each further step of M reaches for the first time."""
+    seen = np.zeros(M.shape[0], bool)
+    states = start[: M.shape[0]]
+    while states.size:
+        seen[states] = True
+        yield states
+        counts = M.indptr[states + 1] - M.indptr[states]
+        shift = np.cumsum(counts) - counts
+        entries = np.repeat(M.indptr[states] - shift, counts) + np.arange(counts.sum())
+        states = np.unique(M.indices[entries])
+        states = states[~seen[states]]
+
+
 class Resolvent:
     """(I - M)⁻¹ = Σ_t Mᵗ of a sparse M (n, n), applied with a checked residual.
 
@@ -40,19 +60,50 @@ class Resolvent:
     """
 
     def __init__(self, M: sparse.csr_array, dense: bool = False) -> None:
-        identity = sparse.eye_array(M.shape[0], format="csr")
-        self.matrix: sparse.csr_array = (identity - M).tocsr()
-        # Not |I - M|: the difference 1 - M(s, s) has the rounding error of its terms.
-        self.magnitude: sparse.csr_array = (identity + abs(M)).tocsr()
+        self.powers: sparse.csr_array = M
         self.row_sums: FloatArray = abs(M).sum(axis=1)
         self.signed = bool((M.data < 0).any())
         self.dense = dense or M.shape[0] <= DENSE_LIMIT
 
-    def solve(self, b: FloatArray, transposed: bool = False) -> tuple[FloatArray, float]:
+    @property
+    def matrix(self) -> sparse.csr_array:
+        """I - M."""
+        return (sparse.eye_array(self.powers.shape[0], format="csr") - self.powers).tocsr()
+
+    @cached_property
+    def narrow(self) -> bool:
+        """Whether the states can be numbered so that none is far from those that follow it.
+
+        That is so in chains and gridworlds, whose sparse factors are small, and not on graphs that
+        mix, whose sparse factors are full. (Cuthill & McKee 1969; George & Liu 1981, Chapter 8)
+        """
+        M = self.powers
+        n = M.shape[0]
+        widest = _NARROW * np.sqrt(n)
+        # What spreads fast is not worth numbering.
+        if any(states.size > widest for states in frontiers(M, np.zeros(1, np.intp))):
+            return False
+        order = np.empty(n, np.int64)
+        order[reverse_cuthill_mckee(M)] = np.arange(n)
+        width = np.abs(np.repeat(order, np.diff(M.indptr)) - order[M.indices])
+        return bool(width.max(initial=0) <= widest)
+
+    @cached_property
+    def factored(self) -> bool:
+        """Whether solutions come from factors of I - M and not from iterations.
+
+        Iterations are short where few powers of M count.
+        """
+        return self.dense or (self.narrow and float(self.row_sums.max(initial=0.0)) > _SHORT)
+
+    def solve(
+        self, b: FloatArray, transposed: bool = False, guess: FloatArray | None = None
+    ) -> tuple[FloatArray, float]:
         """x with (I - M) x = b, or (I - M)ᵀ x = b, and a bound on its error.
 
         The bound is on max |x - x*| for the plain and on Σ |x - x*| for the transposed system;
-        for b (n, c) it is the largest over the c columns.
+        for b (n, c) it is the largest over the c columns. A ``guess`` that is already right to
+        rounding is returned as it is.
 
         Raises
         ------
@@ -62,9 +113,8 @@ class Resolvent:
             If the powers of |M| have no finite sum.
         """
         norm = self.inverse_norm
-        x, residual = self._refine(b, transposed)
-        residual = np.abs(residual) + self._rounding(b, x, transposed)
-        bound = self._norms(residual, transposed) * norm
+        x, residual, rounding = self._refine(b, transposed, guess)
+        bound = self._norms(np.abs(residual) + rounding, transposed) * norm
         size = np.maximum(self._norms(x, transposed), np.finfo(float).tiny)
         if not (bound <= RELATIVE_TOLERANCE * size).all():
             raise SolveError(
@@ -83,22 +133,29 @@ class Resolvent:
         if self.row_sums.min() >= 1:
             raise Diverges(_DIVERGES)
         if self.signed:
-            identity = sparse.eye_array(self.matrix.shape[0], format="csr")
-            return Resolvent((self.magnitude - identity).tocsr()).inverse_norm
-        ones = np.ones(self.matrix.shape[0])
-        time, residual = self._refine(ones, transposed=False)
-        residual = np.abs(residual) + self._rounding(ones, time, transposed=False)
-        slack = 1 - float(self._norms(residual, transposed=False))
+            return Resolvent(abs(self.powers)).inverse_norm
+        ones = np.ones(self.row_sums.size)
+        time, residual, rounding = self._refine(ones, transposed=False)
+        slack = 1 - float(self._norms(np.abs(residual) + rounding, transposed=False))
         if not (slack > 0.5 and time.min() > 0):
             raise Diverges(_DIVERGES)
         return float(time.max() / slack)
 
     def _rounding(self, b: FloatArray, x: FloatArray, transposed: bool) -> FloatArray:
         """Bound on the rounding errors of matrix, right-hand side and computed residual."""
-        magnitude = self.magnitude.T.tocsr() if transposed else self.magnitude
-        terms = int(np.diff(magnitude.indptr).max(initial=0)) + 10
-        errors: FloatArray = terms * np.finfo(float).eps * (np.abs(b) + magnitude @ np.abs(x))
+        magnitude = abs(self.powers) if self.signed else self.powers
+        magnitude = magnitude.T if transposed else magnitude
+        size = np.abs(x)
+        errors: FloatArray = np.abs(b) + size + magnitude @ size
+        errors *= self._terms[int(transposed)] * np.finfo(float).eps
         return errors
+
+    @cached_property
+    def _terms(self) -> tuple[int, int]:
+        """Most terms of a row and of a column of a residual."""
+        rows = np.diff(self.powers.indptr)
+        columns = np.bincount(self.powers.indices, minlength=1)
+        return int(rows.max(initial=0)) + 12, int(columns.max(initial=0)) + 12
 
     @staticmethod
     def _norms(x: FloatArray, transposed: bool) -> FloatArray:
@@ -106,24 +163,36 @@ class Resolvent:
         size = np.abs(x).sum(axis=0) if transposed else np.abs(x).max(axis=0, initial=0.0)
         return np.where(np.isnan(size), np.inf, size)
 
-    def _refine(self, b: FloatArray, transposed: bool) -> tuple[FloatArray, FloatArray]:
-        """Solve, then add corrections while they lower the residual."""
-        matrix = self._transposed if transposed else self.matrix
-        x = self._apply(b, transposed, False)
-        residual = b - matrix @ x
-        for _ in range(_REFINEMENTS):
-            better = x + self._apply(residual, transposed, True)
-            remainder = b - matrix @ better
-            if not (
-                self._norms(remainder, transposed) < 0.5 * self._norms(residual, transposed)
-            ).any():
-                break
-            x, residual = better, remainder
-        return x, residual
+    def _refine(
+        self, b: FloatArray, transposed: bool, guess: FloatArray | None = None
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Solve, then add corrections while they lower the residual: x, residual and its rounding.
 
-    @cached_property
-    def _transposed(self) -> sparse.csr_array:
-        return self.matrix.T.tocsr()
+        A residual that is all rounding is not corrected.
+        """
+        x = self._apply(b, transposed, False) if guess is None else guess
+        residual, rounding = self._residual(b, x, transposed)
+        for _ in range(_REFINEMENTS):
+            size = self._norms(residual, transposed)
+            if (size <= 0.1 * self._norms(rounding, transposed)).all():
+                break
+            better = x + self._apply(residual, transposed, True)
+            remainder, new_rounding = self._residual(b, better, transposed)
+            if not (self._norms(remainder, transposed) < 0.5 * size).any():
+                break
+            x, residual, rounding = better, remainder, new_rounding
+        return x, residual, rounding
+
+    def _residual(
+        self, b: FloatArray, x: FloatArray, transposed: bool
+    ) -> tuple[FloatArray, FloatArray]:
+        """b - (I - M) x, or with Mᵀ, and a bound on its rounding errors."""
+        return b - self._product(x, transposed), self._rounding(b, x, transposed)
+
+    def _product(self, x: FloatArray, transposed: bool) -> FloatArray:
+        """(I - M) x, or (I - M)ᵀ x."""
+        difference: FloatArray = x - (self.powers.T if transposed else self.powers) @ x
+        return difference
 
     def _apply(self, b: FloatArray, transposed: bool, correcting: bool) -> FloatArray:
         """An approximate solution; zero where there is nothing more to correct."""
@@ -154,17 +223,20 @@ class Resolvent:
         """A solution good to about 8 digits, which refinement repeats on the residual."""
         if not b.any():
             return np.zeros_like(b)
-        if "_sparse_lu" not in self.__dict__:
+        if not self.factored and "_sparse_lu" not in self.__dict__:
             # Scaled, because the breakdown tests of the recurrence are absolute.
             unit = b / np.abs(b).max()
             unit /= np.linalg.norm(unit)
-            matrix = self._transposed if transposed else self.matrix
-            operator = LinearOperator(matrix.shape, matvec=matrix.__matmul__, dtype=np.float64)
+
+            def product(x: FloatArray) -> FloatArray:
+                return self._product(x, transposed)
+
+            operator = LinearOperator(self.powers.shape, matvec=product, dtype=np.float64)
             # Started at the right-hand side: a constant one is nearly an eigenvector, on which
             # the recurrence breaks down if it starts at zero; others, if it does not.
             for start in (unit, np.zeros_like(unit)):
                 x, _ = bicgstab(operator, unit, x0=start, rtol=1e-8, atol=0.0, maxiter=1000)
-                if np.linalg.norm(unit - matrix @ x) < 1e-3:
+                if np.linalg.norm(unit - product(x)) < 1e-3:
                     return np.asarray(x * (b @ unit))
             if correcting:
                 # What is left of the residual is rounding.
@@ -173,7 +245,17 @@ class Resolvent:
 
     @cached_property
     def _sparse_lu(self) -> splu:
+        # An M-matrix needs no pivots (Funderlic & Plemmons 1981), so its factors may stay sparse.
+        options = (
+            {}
+            if self.signed
+            else {
+                "permc_spec": "MMD_AT_PLUS_A",
+                "diag_pivot_thresh": 0.0,
+                "options": {"SymmetricMode": True},
+            }
+        )
         try:
-            return splu(self.matrix.tocsc())
+            return splu(self.matrix.tocsc(), **options)
         except RuntimeError as error:
             raise Diverges(_DIVERGES) from error

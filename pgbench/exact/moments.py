@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.exact.expectation import expectation
-from pgbench.exact.horizon import finite_horizon
+from pgbench.exact.horizon import finite_weights
 from pgbench.exact.linear import DENSE_LIMIT, Diverges
 from pgbench.exact.recursion import Recursion, Returns, scaled_rows
 from pgbench.exact.values import Truth, evaluate
@@ -249,7 +249,7 @@ def truncation_bias(
     try:
         return mean - expectation(truth, tables)
     except Diverges:
-        _, _, _, weights = finite_horizon(truth.mdp, truth.pi, horizon)
+        _, weights = finite_weights(truth.mdp, truth.pi, horizon)
         return truth.policy.pull_back(truth.theta, weights) - truth.gradient
 
 

@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from pgbench.exact import divergence, fisher
-from pgbench.exact.horizon import advantages, finite_horizon
-from pgbench.exact.linear import Resolvent
+from pgbench.exact.horizon import advantages, finite_values, finite_weights
+from pgbench.exact.walk import Walk
 from pgbench.parameters import check_counts
 from pgbench.policies import Policy
 from pgbench.problems import FiniteMDP
@@ -126,14 +125,14 @@ def evaluate(mdp: FiniteMDP, policy: Policy, theta: Any, horizon: int | None = N
         )
     pi = policy.probabilities(theta)
     if horizon is None:
-        live, system = _live_system(mdp, pi)
-        v, bound = _values(mdp, pi, live, system)
-        visitation = _visitation(mdp, live, system)
+        v, bound = state_values(mdp, pi)
+        visitation, _ = Walk.of(mdp, pi).solve(mdp.gamma, mdp.mu0, transposed=True)
         q = action_values(mdp, v)
         weights = visitation[:, None] * pi * advantages(q, v)
     else:
         check_counts(horizon=horizon)
-        v, q, visitation, weights = finite_horizon(mdp, pi, horizon)
+        v, q = finite_values(mdp, pi, horizon)
+        visitation, weights = finite_weights(mdp, pi, horizon)
         bound = 0.0
     return Truth(
         mdp=mdp,
@@ -156,35 +155,7 @@ def action_values(mdp: FiniteMDP, v: FloatArray) -> FloatArray:
     return mdp.expected_reward + mdp.gamma * (mdp.transitions @ v).reshape(mdp.n_states, -1)
 
 
-def state_transitions(mdp: FiniteMDP, pi: FloatArray) -> sparse.csr_array:
-    """P_π(s'|s) = Σ_a π(s,a) P(s'|s,a), sparse (S, S); rows of terminal states are empty."""
-    S, A = pi.shape
-    average = sparse.csr_array(
-        (pi.ravel(), np.arange(S * A), np.arange(0, S * A + 1, A)), shape=(S, S * A)
-    )
-    return (average @ mdp.transitions).tocsr()
-
-
 def state_values(mdp: FiniteMDP, pi: FloatArray) -> tuple[FloatArray, float]:
     """V_π (S,) over the infinite horizon and a bound on its largest error."""
-    return _values(mdp, pi, *_live_system(mdp, pi))
-
-
-def _live_system(mdp: FiniteMDP, pi: FloatArray) -> tuple[NDArray[np.intp], Resolvent]:
-    """The states that are not terminal and I - γP_π restricted to them."""
-    live = np.flatnonzero(~mdp.terminal)
-    return live, Resolvent(mdp.gamma * state_transitions(mdp, pi)[live][:, live].tocsr())
-
-
-def _values(
-    mdp: FiniteMDP, pi: FloatArray, live: NDArray[np.intp], system: Resolvent
-) -> tuple[FloatArray, float]:
-    v = np.zeros(mdp.n_states)
-    v[live], bound = system.solve((pi * mdp.expected_reward).sum(axis=1)[live])
-    return v, bound
-
-
-def _visitation(mdp: FiniteMDP, live: NDArray[np.intp], system: Resolvent) -> FloatArray:
-    d = np.zeros(mdp.n_states)
-    d[live], _ = system.solve(mdp.mu0[live], transposed=True)
-    return d
+    walk = Walk.of(mdp, pi)
+    return walk.solve(mdp.gamma, walk.mean(mdp.expected_reward))

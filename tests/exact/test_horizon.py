@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from pgbench.exact import evaluate
 from pgbench.exact.enumeration import trajectories
 from pgbench.exact.horizon import (
-    descending,
     expected_steps,
     occupancies,
     shortest_horizon,
     truncated_gradient,
     truncated_visitation,
 )
+from pgbench.exact.walk import descending
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
 
@@ -77,12 +77,12 @@ def test_descending_is_the_recursion_backwards(horizon):
     forwards = [np.zeros(3)]
     while len(forwards) < horizon:
         forwards.append(step(forwards[-1]))
-    np.testing.assert_array_equal(list(descending(step, 3, horizon)), forwards[::-1])
+    np.testing.assert_array_equal(list(descending(step, np.zeros(3), horizon)), forwards[::-1])
 
 
 def test_descending_covers_every_horizon_up_to_forty():
     for horizon in range(1, 41):
-        counted = [int(x[0]) for x in descending(lambda x: x + 1, 1, horizon)]
+        counted = [int(x[0]) for x in descending(lambda x: x + 1, np.zeros(1), horizon)]
         assert counted == list(range(horizon))[::-1]
 
 
