@@ -15,7 +15,7 @@ from pgbench.exact.optimum import optimal_value
 from pgbench.exact.values import Truth, evaluate
 from pgbench.plan import Prepared
 from pgbench.problems import FiniteMDP
-from pgbench.sampling import BLOCK, MEMORY_BYTES, Draws, by_process, weight_blocks
+from pgbench.sampling import BLOCK, MEMORY_BYTES, Draws, Rollouts, by_process
 from pgbench.statistics import (
     directions,
     fixed_directions,
@@ -131,8 +131,9 @@ def measure(
             places = together[begin : begin + fitting]
             group = [subjects[place] for place in places]
             sums = Sums(truth.gradient, [s.expected for s in group], draws.replicates, fixed)
-            for block in weight_blocks([s.tables for s in group], draws, memory_bytes):
-                sums.add(truth, group[0].tables.process, block)
+            rollouts = Rollouts([s.tables for s in group])
+            for block in rollouts.weights(draws, memory_bytes):
+                sums.add(truth, rollouts.process, block)
             for e, place in enumerate(places):
                 results[place] = _statistics(truth, group[e], sums, e, draws.batch_size)
     return [results[place] for place in range(len(subjects))]
@@ -230,12 +231,12 @@ def time_estimator(truth: Truth, tables: Tables, horizon: int, rounds: int = 3) 
 
     Medians over rounds of 48 estimates with 1 and with 64 trajectories; compiled code must be warm.
     """
-    d = truth.gradient.size
+    d, rollouts = truth.gradient.size, Rollouts([tables])
     sums = Sums(truth.gradient, [truth.gradient], 4 * BLOCK, np.zeros((0, d)), blocks=1)
 
     def lap(replicates: int, batch_size: int) -> float:
         begin = time.perf_counter()
-        for block in weight_blocks([tables], Draws(horizon, batch_size, replicates, 0, 0)):
+        for block in rollouts.weights(Draws(horizon, batch_size, replicates, 0, 0)):
             sums.add(truth, tables.process, block)
         return time.perf_counter() - begin
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,44 +150,66 @@ def by_process(tables: Sequence[Tables]) -> list[tuple[Process, list[int]]]:
     return groups
 
 
-def weight_blocks(
-    tables: Sequence[Tables], draws: Draws, memory_bytes: int = MEMORY_BYTES
-) -> Iterator[WeightBlock]:
-    """Weights of every estimator on the same trajectories.
+class Rollouts:
+    """Estimators ready to be simulated: every one of them on the same trajectories.
 
     Parameters
     ----------
     tables
         One entry per estimator, all of the same process.
-    draws
-        Which trajectories.
-    memory_bytes
-        Bound on the weights held at a time, as long as 16 replicates fit in it; if they do not, 16
-        are held. How many replicates a block has depends on it, their numbers do not.
-
-    Yields
-    ------
-    WeightBlock
-        Its arrays are used again for the next one.
     """
-    from pgbench.kernels.alias import make_sampler
-    from pgbench.kernels.rollout import Streams, compact, weight_rows
 
-    process = tables[0].process
-    mdp, horizon = process.mdp, process.steps(draws.horizon)
-    sampler, stacked = make_sampler(mdp, process.pi), compact(tables, mdp)
-    streams = Streams(np.uint64(draws.seed), np.uint64(draws.stream), draws.batch_size)
-    fitting = memory_bytes // bytes_per_replicate(process, draws, len(tables))
-    chunk = min(max(BLOCK, fitting // BLOCK * BLOCK), -(-draws.replicates // BLOCK) * BLOCK)
-    rows = rows_per_replicate(process, draws)
-    visited = np.empty((chunk, rows), np.int32)
-    weights = np.empty((chunk, len(tables), rows, mdp.n_actions))
-    n_visited, steps = np.empty(chunk, np.int64), np.empty(chunk, np.int64)
-    for first in range(0, draws.replicates, chunk):
-        m = min(chunk, draws.replicates - first)
-        arrays = visited[:m], n_visited[:m], weights[:m], steps[:m]
-        weight_rows(sampler, stacked, streams, first, horizon, *arrays)
-        yield WeightBlock(first, *arrays)
+    def __init__(self, tables: Sequence[Tables]) -> None:
+        from pgbench.kernels.rollout import compact
+
+        self.process = tables[0].process
+        self.n_estimators = len(tables)
+        self._sampler = _sampler(self.process)
+        self._tables = compact(tables, self.process.mdp)
+
+    def weights(self, draws: Draws, memory_bytes: int = MEMORY_BYTES) -> Iterator[WeightBlock]:
+        """Weights of the replicates.
+
+        Parameters
+        ----------
+        draws
+            Which trajectories.
+        memory_bytes
+            Bound on the weights held at a time, as long as 16 replicates fit in it; if they do not,
+            16 are held. How many replicates a block has depends on it, their numbers do not.
+
+        Yields
+        ------
+        WeightBlock
+            Its arrays are used again for the next one.
+        """
+        from pgbench.kernels.rollout import Streams, weight_rows
+
+        process, E = self.process, self.n_estimators
+        streams = Streams(np.uint64(draws.seed), np.uint64(draws.stream), draws.batch_size)
+        fitting = memory_bytes // bytes_per_replicate(process, draws, E)
+        chunk = min(max(BLOCK, fitting // BLOCK * BLOCK), -(-draws.replicates // BLOCK) * BLOCK)
+        rows, horizon = rows_per_replicate(process, draws), process.steps(draws.horizon)
+        visited = np.empty((chunk, rows), np.int32)
+        weights = np.empty((chunk, E, rows, process.mdp.n_actions))
+        n_visited, steps = np.empty(chunk, np.int64), np.empty(chunk, np.int64)
+        for first in range(0, draws.replicates, chunk):
+            m = min(chunk, draws.replicates - first)
+            arrays = visited[:m], n_visited[:m], weights[:m], steps[:m]
+            weight_rows(self._sampler, self._tables, streams, first, horizon, *arrays)
+            yield WeightBlock(first, *arrays)
+
+
+_SAMPLERS: WeakKeyDictionary[Process, Any] = WeakKeyDictionary()
+
+
+def _sampler(process: Process) -> Any:
+    """The alias tables of a process, made once for as long as it lives."""
+    from pgbench.kernels.alias import make_sampler
+
+    if process not in _SAMPLERS:
+        _SAMPLERS[process] = make_sampler(process.mdp, process.pi)
+    return _SAMPLERS[process]
 
 
 def gradient_blocks(
@@ -194,12 +217,12 @@ def gradient_blocks(
 ) -> Iterator[GradientBlock]:
     """Gradients of every estimator on the same trajectories, in blocks of 16 replicates.
 
-    truth is problem, policy and θ; for the rest see ``weight_blocks``.
+    truth is problem, policy and θ; for the rest see ``Rollouts``.
     """
-    process = tables[0].process
-    for whole in weight_blocks(tables, draws, memory_bytes):
+    rollouts = Rollouts(tables)
+    for whole in rollouts.weights(draws, memory_bytes):
         for block in whole.parts():
-            states, weights = block.scored(process)
+            states, weights = block.scored(rollouts.process)
             yield GradientBlock(
                 first=block.first,
                 gradients=[

@@ -7,7 +7,7 @@ from pgbench.estimators import find_estimator
 from pgbench.exact import evaluate
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
-from pgbench.sampling import Draws, gradient_blocks, weight_blocks
+from pgbench.sampling import Draws, Rollouts, gradient_blocks
 from pgbench.statistics import n_blocks
 from pgbench.sums import Sums
 
@@ -109,7 +109,7 @@ def test_rows_of_visited_states_give_the_sums_of_whole_gradients(kind, names, ba
     along = np.random.default_rng(3).standard_normal((4, g.size))
     expected = [0.9 * g] * len(tables)
     rows, whole = (Sums(g, expected, 50, along) for _ in range(2))
-    for block in weight_blocks(tables, draws):
+    for block in Rollouts(tables).weights(draws):
         rows.add(truth, tables[0].process, block)
     for block in gradient_blocks(truth, tables, draws):
         whole.add_gradients(block.first, np.stack(block.gradients, axis=1), block.steps)
@@ -127,7 +127,7 @@ def test_blocks_of_weights_do_not_change_a_byte():
     sums = []
     for memory_bytes in (1, 2**28):
         sums.append(Sums(truth.gradient, [truth.gradient] * 2, 70, np.ones((1, 270))))
-        for block in weight_blocks(tables, draws, memory_bytes):
+        for block in Rollouts(tables).weights(draws, memory_bytes):
             sums[-1].add(truth, tables[0].process, block)
     same_bytes(*sums)
 
@@ -142,7 +142,7 @@ def test_other_estimators_do_not_change_a_byte(kind):
 
     def scalars(chosen):
         sums = Sums(truth.gradient, [truth.gradient] * len(chosen), 37, fixed)
-        for block in weight_blocks(chosen, draws):
+        for block in Rollouts(chosen).weights(draws):
             sums.add(truth, chosen[0].process, block)
         return sums.running.scalars
 

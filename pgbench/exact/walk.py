@@ -167,7 +167,9 @@ class Walk:
     pairs: sparse.csr_array
     pi: FloatArray
     mu0: FloatArray
-    _sequences: list[tuple[bool, float, FloatArray, Powers]] = field(init=False, default_factory=list)
+    _sequences: list[tuple[bool, float, FloatArray, Powers]] = field(
+        init=False, default_factory=list
+    )
     _solvers: list[tuple[float, Resolvent]] = field(init=False, default_factory=list)
     _parts: dict[int, "Walk"] = field(init=False, default_factory=dict)
 
