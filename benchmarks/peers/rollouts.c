@@ -3,19 +3,22 @@
    W(s_t,a_t) += sum over k >= t of gamma^k r_k,   t = 0, ..., horizon - 1,   every trajectory
 
    plain     one trajectory at a time, search of cumulative distributions
-   lockstep  LANES trajectories at a time, alias tables; the compiler vectorises the arithmetic
-   avx512    the same by hand, with gathers; WIDE trajectories at a time
+   lockstep  the algorithm of pgbench: LANES trajectories at a time, one alias draw per step from
+             the outcomes (a, k) of a state, whose row is asked for a step ahead
+   two_draws LANES trajectories at a time, an alias draw for the action and one for its slot; the
+             compiler vectorises the arithmetic
+   avx512    two_draws by hand, with gathers; WIDE trajectories at a time
 
    An alias table packs alias << 32 | threshold per entry; aliases are indices into the whole table.
    Random numbers are xoshiro256++ (Blackman & Vigna 2021), one stream per trajectory, its state four
-   outputs of SplitMix64; a step takes one word, whose high half draws the action and whose low half
-   the successor. n trajectories are simulated, beginning with number first; lockstep and avx512 take
-   multiples of LANES and WIDE. A row of a cumulative table ends with 1. */
+   outputs of SplitMix64; a step takes one word. Of two draws the high half is for the action and the
+   low half for the successor. n trajectories are simulated, beginning with number first; they take
+   multiples of LANES or WIDE. A row of a cumulative table ends with 1. */
 
 #include <stdint.h>
 #include <stdlib.h>
 
-#define LANES 32
+#define LANES 16
 #define LOW 0xFFFFFFFFu
 
 typedef struct {
@@ -28,6 +31,9 @@ typedef struct {
     const uint64_t *start, *action, *slot;           /* alias tables (S,), (S,A), (S,A,B) */
     const double *start_cdf, *action_cdf, *slot_cdf; /* the same distributions, cumulative */
     const outcome *outcomes;                         /* (S,A,B) */
+    const uint64_t *step;       /* (S,A*B) threshold << 32 | alias in the row << bits | successor */
+    const double *reward;       /* (S,A) */
+    int64_t bits;
     double gamma;
     int64_t horizon;
 } problem;
@@ -122,7 +128,7 @@ void plain(const problem *m, uint64_t seed, int64_t first, int64_t n, double *re
     free(pair);
 }
 
-/* ------------------------------------------------------------- lockstep */
+/* ------------------------------------------------------------ two draws */
 
 typedef struct {
     uint64_t s0[LANES], s1[LANES], s2[LANES], s3[LANES];
@@ -158,7 +164,7 @@ static inline void draw(const uint64_t *restrict table, uint64_t n, const uint64
         index[l] = fraction[l] < (entry[l] & LOW) ? index[l] : entry[l] >> 32;
 }
 
-void lockstep(const problem *m, uint64_t seed, int64_t first, int64_t n, double *restrict W)
+void two_draws(const problem *m, uint64_t seed, int64_t first, int64_t n, double *restrict W)
 {
     const int64_t H = m->horizon;
     const uint64_t A = m->n_actions, B = m->n_slots;
@@ -178,7 +184,7 @@ void lockstep(const problem *m, uint64_t seed, int64_t first, int64_t n, double 
         next_words(&g, word);
         for (int l = 0; l < LANES; l++) {
             uint64_t x = (word[l] >> 32) * m->n_states, entry = m->start[x >> 32];
-            row[l] = ((word[l] & LOW) < (entry & LOW) ? x >> 32 : entry >> 32) * A;
+            row[l] = ((word[l] & LOW) < (entry >> 32) ? x >> 32 : entry & LOW) * A;
         }
         for (int64_t t = 0; t < H; t++) {
             next_words(&g, word);
@@ -208,6 +214,62 @@ void lockstep(const problem *m, uint64_t seed, int64_t first, int64_t n, double 
     free(power);
     free(pair);
     free(reward);
+}
+
+/* ------------------------------------------------------------- lockstep */
+
+void lockstep(const problem *m, uint64_t seed, int64_t first, int64_t n, double *restrict W)
+{
+    const int64_t H = m->horizon;
+    const uint64_t B = m->n_slots, N = m->n_actions * B, bits = m->bits;
+    const uint64_t successors = ((uint64_t)1 << bits) - 1;
+    const uint64_t *restrict step = m->step;
+    const double *restrict reward = m->reward;
+    double *power = powers(m->gamma, H);
+    uint32_t(*restrict slot)[LANES] = malloc(H * sizeof *slot);
+    generator g;
+    uint64_t word[LANES], low[LANES], row[LANES], index[LANES];
+    for (int64_t i = first; i < first + n; i += LANES) {
+        for (int l = 0; l < LANES; l++) {
+            g.s0[l] = seed_word(seed, i + l, 0);
+            g.s1[l] = seed_word(seed, i + l, 1);
+            g.s2[l] = seed_word(seed, i + l, 2);
+            g.s3[l] = seed_word(seed, i + l, 3);
+        }
+        next_words(&g, word);
+        for (int l = 0; l < LANES; l++) {
+            uint64_t k = (word[l] >> 32) * m->n_states >> 32, entry = m->start[k];
+            row[l] = ((word[l] & LOW) < entry >> 32 ? k : entry & LOW) * N;
+        }
+        next_words(&g, word);
+        for (int l = 0; l < LANES; l++)
+            index[l] = row[l] + ((word[l] >> 32) * N >> 32);
+        for (int64_t t = 0; t < H; t++) {
+            for (int l = 0; l < LANES; l++)
+                low[l] = word[l] & LOW;
+            next_words(&g, word);
+            for (int l = 0; l < LANES; l++) {
+                uint64_t entry = step[index[l]], other = row[l] + ((entry & LOW) >> bits);
+                uint64_t taken = low[l] < entry >> 32 ? index[l] : other;
+                slot[t][l] = taken;
+                row[l] = (step[taken] & successors) * N;
+                index[l] = row[l] + ((word[l] >> 32) * N >> 32);
+                __builtin_prefetch(step + index[l]);
+            }
+        }
+        double x[LANES] = {0};
+        for (int64_t t = H - 1; t >= 0; t--) {
+            uint32_t pair[LANES];
+            for (int l = 0; l < LANES; l++)
+                pair[l] = slot[t][l] / (uint32_t)B;
+            for (int l = 0; l < LANES; l++)
+                x[l] += power[t] * reward[pair[l]];
+            for (int l = 0; l < LANES; l++)
+                W[pair[l]] += x[l];
+        }
+    }
+    free(power);
+    free(slot);
 }
 
 /* --------------------------------------------------------------- avx512 */
@@ -248,7 +310,7 @@ void avx512(const problem *m, uint64_t seed, int64_t first, int64_t n, double *r
                     lane[j] = seed_word(seed, i + 8 * v + l, j);
                 uint64_t word = next(lane);
                 uint64_t x = (word >> 32) * m->n_states, entry = m->start[x >> 32];
-                begin[l] = ((word & LOW) < (entry & LOW) ? x >> 32 : entry >> 32) * m->n_actions;
+                begin[l] = ((word & LOW) < (entry >> 32) ? x >> 32 : entry & LOW) * m->n_actions;
                 for (int j = 0; j < 4; j++)
                     s[j][l] = lane[j];
             }

@@ -1,4 +1,4 @@
-"""The contenders, one way of computing the workload per file; C has three."""
+"""The contenders, one way of computing the workload per file; C has four."""
 
 from benchmarks.peers.contenders import (
     c,
@@ -14,6 +14,7 @@ CONTENDERS = {
     for contender in (
         kernel.contender,
         c.lockstep,
+        c.two_draws,
         c.avx512,
         c.plain,
         jax_scan.contender,

@@ -20,6 +20,8 @@ class _Problem(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("n_states", "n_actions", "n_slots")),
         *((name, ctypes.c_void_p) for name in ("start", "action", "slot")),
         *((name, ctypes.c_void_p) for name in ("start_cdf", "action_cdf", "slot_cdf", "outcomes")),
+        *((name, ctypes.c_void_p) for name in ("step", "reward")),
+        ("bits", ctypes.c_int64),
         ("gamma", ctypes.c_double),
         ("horizon", ctypes.c_int64),
     )
@@ -36,23 +38,27 @@ def library():
 
 def make(function, workload):
     """One of the functions of ``rollouts.c``."""
-    from pgbench.kernels.alias import alias_table
+    from pgbench.kernels.alias import make_sampler
 
     mdp, pi = workload.mdp, workload.pi
+    sampler = make_sampler(mdp, pi)
     outcomes = np.empty(workload.reward.size, [("reward", np.float64), ("successor", np.int64)])
     outcomes["reward"], outcomes["successor"] = workload.reward, workload.successor
     arrays = (
-        alias_table(mdp.mu0[None, :]),
-        alias_table(pi),
-        alias_table(np.ascontiguousarray(mdp.probability).reshape(-1, mdp.branching)),
+        sampler.start,
+        _flat_alias(pi),
+        _flat_alias(mdp.probability.reshape(-1, mdp.branching)),
         np.cumsum(mdp.mu0),
         workload.action_cdf,
         workload.slot_cdf,
         outcomes,
+        sampler.step,
+        np.ascontiguousarray(mdp.reward[:, :, 0]),
     )
     problem = _Problem(
         *mdp.probability.shape,
         *(array.ctypes.data for array in arrays),
+        int(sampler.bits) + 1,
         mdp.gamma,
         workload.horizon,
     )
@@ -72,6 +78,19 @@ def make(function, workload):
     return run
 
 
+def _flat_alias(probability):
+    """Tables of rows (n, k) as alias << 32 | threshold, with aliases that count from the first row.
+
+    ``two_draws`` and ``avx512`` take the entry's index for a draw and look it up again.
+    """
+    from pgbench.kernels.alias import alias_tables
+
+    n, k = probability.shape
+    own = alias_tables(probability[:, None], np.ones((n, 1)))
+    alias = (own & np.uint64(0xFFFFFFFF)) + (np.arange(n, dtype=np.uint64) * np.uint64(k))[:, None]
+    return alias << np.uint64(32) | own >> np.uint64(32)
+
+
 def _no_compiler():
     return "" if shutil.which("gcc") else "needs gcc: install it with the system's package manager"
 
@@ -85,6 +104,10 @@ def _no_avx512():
 lockstep = Contender(
     "c_lockstep", "C, lock step", partial(make, "lockstep"), batch=1024, missing=_no_compiler
 )
+two_draws = Contender(
+    "c_two_draws", "C, lock step, two draws", partial(make, "two_draws"), batch=1024,
+    missing=_no_compiler,
+)  # fmt: skip
 avx512 = Contender(
     "c_avx512", "C, AVX-512 by hand", partial(make, "avx512"), batch=1024, missing=_no_avx512
 )

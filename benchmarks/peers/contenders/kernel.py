@@ -6,29 +6,28 @@ from benchmarks.peers.contender import Contender
 
 
 def make(workload):
-    """``kernels.rollout.weight_tables`` for reward-to-go, on all cores of this process."""
+    """``kernels.rollout.weight_rows`` for reward-to-go, on all cores of this process."""
     from pgbench import exact
     from pgbench.estimators import find_estimator
     from pgbench.kernels.alias import make_sampler
-    from pgbench.kernels.rollout import EstimatorTables, Streams, use_threads, weight_tables
+    from pgbench.kernels.rollout import Streams, compact, use_threads, weight_rows
 
-    mdp, pi = workload.mdp, workload.pi
+    mdp, (S, A) = workload.mdp, workload.pi.shape
     # The tables of reward-to-go hold rewards and γ only, so one step of exact values will do.
     truth = exact.evaluate(mdp, workload.policy, workload.theta, horizon=1)
-    made = find_estimator("reward_to_go").make(truth)
-    sampler = make_sampler(mdp.mu0, pi, mdp.successor, mdp.probability, mdp.terminal)
-    tables = EstimatorTables(
-        *(getattr(made, name).reshape(1, -1) for name in ("sigma", "kappa", "beta", "delta")),
-        np.array([made.total]),
-    )
+    sampler = make_sampler(mdp, workload.pi)
+    tables = compact([find_estimator("reward_to_go").make(truth)], mdp)
     replicates = use_threads(None)
+    visited = np.zeros((replicates, S), np.int32)
+    weights = np.zeros((replicates, 1, S, A))
+    n_visited, steps = np.zeros(replicates, np.int64), np.zeros(replicates, np.int64)
 
     def run(n, seed):
+        # With room for all states, rows are the states in order.
         streams = Streams(np.uint64(seed), np.uint64(0), n // replicates)
-        weights = np.zeros((replicates, 1, pi.size))
-        steps = np.zeros(replicates, np.int64)
-        weight_tables(sampler, tables, streams, 0, workload.horizon, weights, steps)
-        return weights.sum(axis=0).reshape(pi.shape)
+        arrays = visited, n_visited, weights, steps
+        weight_rows(sampler, tables, streams, 0, workload.horizon, *arrays)
+        return weights.sum(axis=0)[0] * (n // replicates)
 
     return run
 
