@@ -1,8 +1,8 @@
 """What memory allows: nanoseconds per random 8-byte load, ``python -m benchmarks.limits``.
 
-A step of a rollout needs the row of its state before it knows the next state, so a single trajectory
-pays the latency of dependent loads; trajectories in lock step can come down to the rate of
-independent ones.
+A step of a rollout needs the row of its state before it knows the next state, so a single
+trajectory pays the latency of dependent loads; trajectories in lock step can come down to the rate
+of independent ones.
 """
 
 from time import perf_counter

@@ -40,7 +40,7 @@ def table(result):
         f"{machine['created'][:10]}, {machine['cpu']}, Python {machine['python']}, {versions}; "
         f"revision {machine['revision']}.",
         "",
-        f"Nanoseconds of wall time per environment step: median of {rounds} rounds, and in brackets "
+        f"Nanoseconds of wall time per environment step: median of {rounds} rounds, in brackets "
         "the least and the largest.",
         "",
         *_header("contender | threads", sizes),

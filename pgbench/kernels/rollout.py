@@ -112,6 +112,8 @@ def _simulate(sampler, streams, replicate, trajectory, n_lanes, record):
     table, n = sampler.step.reshape(-1), uint64(sampler.step.shape[1])
     shift, mask = sampler.bits + _ONE, (_ONE << sampler.bits) - _ONE
     flagged = (_ONE << shift) - _ONE
+    base = record.base
+    m, k = _divisor(sampler.n_slots)
     _start(sampler, streams, replicate, trajectory, n_lanes, lanes)
     next_words(lanes)
     for lane in range(LANES):
@@ -136,6 +138,10 @@ def _simulate(sampler, streams, replicate, trajectory, n_lanes, record):
             i = (after & mask) * n + ((lanes[WORD + lane] >> _HALF) * n >> _HALF)
             lanes[_INDEX + lane] = i
             prefetch(table, i)  # type: ignore[call-arg]  # numba adds the first
+        for lane in range(LANES):
+            pair = uint32(uint64(slot[lane]) * m >> k)
+            slot[_PAIR + lane] = pair
+            slot[_PLACE + lane] = base[lane] + pair
         if sampler.any_terminal:
             n_alive = 0
             for lane in range(LANES):
@@ -185,6 +191,14 @@ def _weigh(tables, e, length, record, weights):
             value = x[0, lane] - beta[varies * uint64(record.path[0, _PAIR + lane])]
             for t in range(alive[lane]):
                 weights[uint64(record.path[t, _PLACE + lane])] += value
+    elif tables.constant_delta[e] and tables.constant_beta[e]:
+        discount, baseline = 1.0, beta[0]
+        for t in range(length):
+            step, here = record.path[t], x[t]
+            for lane in range(LANES):
+                if t < alive[lane]:
+                    weights[uint64(step[_PLACE + lane])] += discount * (here[lane] - baseline)
+            discount *= delta[0]
     elif tables.constant_delta[e]:
         discount = 1.0
         for t in range(length):
@@ -290,9 +304,7 @@ def _run_span(
     batch_size, n_states = streams.batch_size, sampler.terminal.size
     n_estimators, n_rows, n_actions = weights.shape[1:]
     everywhere, stride = n_rows == n_states, n_rows * n_actions
-    m, k = _divisor(sampler.n_slots)
     record = _empty_record(horizon)
-    base = record.base
     where = np.empty(1 if everywhere else n_states, np.int32)
     for s in range(where.size):
         where[s] = -1
@@ -309,20 +321,14 @@ def _run_span(
         n_trajectories = (high - low) * batch_size
         for trajectory in range(0, n_trajectories, LANES):
             n_lanes = min(LANES, n_trajectories - trajectory)
-            length = _simulate(sampler, streams, first + low, trajectory, n_lanes, record)
             for lane in range(LANES):
                 r = min(trajectory + lane, n_trajectories - 1) // batch_size
-                base[lane] = r * n_estimators * stride
-                steps[low + r] += record.alive[lane]
-            for t in range(length):
-                step = record.path[t]
-                for lane in range(LANES):
-                    pair = uint32(uint64(step[lane]) * m >> k)
-                    step[_PAIR + lane] = pair
-                    step[_PLACE + lane] = base[lane] + pair
-            if not everywhere:
-                for lane in range(n_lanes):
-                    r = low + (trajectory + lane) // batch_size
+                record.base[lane] = r * n_estimators * stride
+            length = _simulate(sampler, streams, first + low, trajectory, n_lanes, record)
+            for lane in range(n_lanes):
+                r = low + (trajectory + lane) // batch_size
+                steps[r] += record.alive[lane]
+                if not everywhere:
                     before = n_visited[r]
                     n_visited[r] = _list_visits(record, lane, n_actions, visited[r], before, where)
                     _clear(weights, r, before, n_visited[r])
