@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import isqrt
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -169,6 +170,9 @@ class Walk:
     mu0: FloatArray
     _sequences: list[tuple[bool, float, FloatArray, Powers]] = field(init=False, default_factory=list)
     _solvers: list[tuple[float, Resolvent]] = field(init=False, default_factory=list)
+    _swept: list[tuple[Any, tuple[FloatArray, FloatArray]]] = field(
+        init=False, default_factory=list
+    )
     _parts: dict[int, "Walk"] = field(init=False, default_factory=dict)
 
     @classmethod
@@ -286,19 +290,29 @@ class Walk:
         return system.solve(b, transposed, guess)
 
     def swept(
-        self,
-        delta: Factor,
-        kappa: Factor,
-        b: FloatArray,
-        horizon: int,
-        read: Callable[[FloatArray], FloatArray],
+        self, delta: Factor, kappa: Factor, b: FloatArray, horizon: int
     ) -> tuple[FloatArray, FloatArray]:
-        """U_H (n,) and Σ_{k=0}^{H-2} U_{H-1-k}(s) read(z_k)(s,a), shape (n, A).
+        """Σ_{t<H} u_t (n,), and Σ_{t<H} u_t(s) Σ_{k<H-1-t} Σ_s' P(s' | s,a) z_k(s'), shape (n, A).
 
-        Here U_n = Σ_{t<n} u_t of ``forward(delta)`` and z_k is of ``backward(kappa, b)``: the sum
-        over all steps t of u_t times what is read off Σ_{k<H-1-t} z_k. ``read`` is linear and turns
-        values of states that follow (n,) into those of pairs (n, A).
+        u_t is of ``forward(delta)`` and z_k of ``backward(kappa, b)``. The result is remembered:
+        estimators that differ in β alone share it.
         """
+        for question, answer in self._swept:
+            if (
+                isinstance(delta, float)
+                and isinstance(kappa, float)
+                and question[:3] == (delta, kappa, horizon)
+                and np.array_equal(question[3], b)
+            ):
+                return answer
+        answer = self._sweep(delta, kappa, b, horizon)
+        self._swept[:] = [((delta, kappa, horizon, b), answer)]
+        return answer
+
+    def _sweep(
+        self, delta: Factor, kappa: Factor, b: FloatArray, horizon: int
+    ) -> tuple[FloatArray, FloatArray]:
+        """The same, as Σ_{k=0}^{H-2} U_{H-1-k} P z_k with U_n = Σ_{t<n} u_t."""
         u_terms, H = self.forward(delta), horizon
         m1, c1 = u_terms.settled(H)
         U, u = np.zeros(self.mu0.size), self.mu0
@@ -320,7 +334,7 @@ class Walk:
                 together *= c2
                 together += U
             elif n < m1:
-                out += U[:, None] * read(next(earlier))
+                out += U[:, None] * self.following(next(earlier))
         # From n = m1 on U_n = U + (1 + c1 + ... + c1^(n-m1-1)) u.
         first = max(m1, 1)
         if first <= N:
@@ -332,9 +346,9 @@ class Walk:
         for n, z in enumerate(earlier, start=max(m1, N + 1)):
             plain += z
             grown += geometric_sum(c1, n - m1) * z
-        out += together[:, None] * read(last)
+        out += together[:, None] * self.following(last)
         if m2 > 0:
-            out += U[:, None] * read(plain) + u[:, None] * read(grown)
+            out += U[:, None] * self.following(plain) + u[:, None] * self.following(grown)
         return U + geometric_sum(c1, H - m1) * u, out
 
 
