@@ -46,15 +46,17 @@ def finite_weights(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> tuple[FloatA
 def gradient_weights(
     pi: FloatArray, q: FloatArray, v: FloatArray, visits: FloatArray | None = None
 ) -> FloatArray:
-    """visits(s) π(s,a) (q - v) (S, A); zero if all of it is no more than the rounding of q and v.
+    """visits(s) π(s,a) (q - v) (S, A); zero if all of it is no more than what rounding hides.
 
-    In a gridworld whose goal is out of reach every action is worth the same to the last digit, and
-    what is left of the gradient is noise.
+    In a gridworld whose goal is out of reach all actions of the states on the way are worth the
+    same to the last digits. What these hide is then more than what the rest adds up to.
     """
+    difference = advantages(q, v)
     share = pi if visits is None else visits[:, None] * pi
-    weights = share * advantages(q, v)
-    rounding = _ROUNDING * float((share * (np.abs(q) + np.abs(v)[:, None])).sum())
-    return weights if float(np.abs(weights).sum()) > rounding else np.zeros_like(weights)
+    weights = share * difference
+    size = np.abs(q).max(axis=1) * (q != q[:, :1]).any(axis=1) * ~difference.any(axis=1)
+    hidden = _ROUNDING * float((share.sum(axis=1) * size).sum())
+    return weights if float(np.abs(weights).sum()) > hidden else np.zeros_like(weights)
 
 
 def advantages(q: FloatArray, v: FloatArray) -> FloatArray:

@@ -112,7 +112,7 @@ class Powers:
         return sum(self._kept[:m], np.zeros_like(self._kept[0])) + self._kept[m] / (1 - c)
 
 
-def geometric_sum(c: float, n: NDArray[np.int64] | int) -> FloatArray | float:
+def geometric_sum(c: float, n: Any) -> Any:
     """1 + c + ... + c^(n-1), also where c is 1 but for rounding."""
     if c == 1:
         return n * 1.0
@@ -168,10 +168,12 @@ class Walk:
     pairs: sparse.csr_array
     pi: FloatArray
     mu0: FloatArray
-    _sequences: list[tuple[bool, float, FloatArray, Powers]] = field(init=False, default_factory=list)
-    _solvers: list[tuple[float, Resolvent]] = field(init=False, default_factory=list)
-    _swept: list[tuple[Any, tuple[FloatArray, FloatArray]]] = field(
+    _sequences: list[tuple[bool, float, FloatArray, Powers]] = field(
         init=False, default_factory=list
+    )
+    _solvers: list[tuple[float, Resolvent]] = field(init=False, default_factory=list)
+    _swept: list[tuple[tuple[float, float, int], FloatArray, tuple[FloatArray, FloatArray]]] = (
+        field(init=False, default_factory=list)
     )
     _parts: dict[int, "Walk"] = field(init=False, default_factory=dict)
 
@@ -297,16 +299,14 @@ class Walk:
         u_t is of ``forward(delta)`` and z_k of ``backward(kappa, b)``. The result is remembered:
         estimators that differ in β alone share it.
         """
-        for question, answer in self._swept:
-            if (
-                isinstance(delta, float)
-                and isinstance(kappa, float)
-                and question[:3] == (delta, kappa, horizon)
-                and np.array_equal(question[3], b)
-            ):
+        if not (isinstance(delta, float) and isinstance(kappa, float)):
+            return self._sweep(delta, kappa, b, horizon)
+        question = (delta, kappa, horizon)
+        for earlier, start, answer in self._swept:
+            if earlier == question and np.array_equal(start, b):
                 return answer
         answer = self._sweep(delta, kappa, b, horizon)
-        self._swept[:] = [((delta, kappa, horizon, b), answer)]
+        self._swept[:] = [(question, b, answer)]
         return answer
 
     def _sweep(
@@ -338,10 +338,10 @@ class Walk:
         # From n = m1 on U_n = U + (1 + c1 + ... + c1^(n-m1-1)) u.
         first = max(m1, 1)
         if first <= N:
-            n = np.arange(first, N + 1)
-            weights = np.float64(c2) ** (N - n)
+            rest = np.arange(first, N + 1)
+            weights = np.float64(c2) ** (N - rest)
             together *= np.float64(c2) ** (N - first + 1)
-            together += weights.sum() * U + (weights * geometric_sum(c1, n - m1)).sum() * u
+            together += weights.sum() * U + np.sum(weights * geometric_sum(c1, rest - m1)) * u
         plain, grown = np.zeros_like(U), np.zeros_like(U)
         for n, z in enumerate(earlier, start=max(m1, N + 1)):
             plain += z
