@@ -60,7 +60,7 @@ def _signals(
     """Σ_t E[D_t; s] (n,), and Σ_t E[D_t; s] E[x_t | s, a] (n, A)."""
     mean = walk.mean(signal)
     if horizon is not None:
-        visits, later = walk.swept(delta, kappa, mean, horizon, walk.following)
+        visits, later = walk.swept(delta, kappa, mean, horizon)
     else:
         x, _ = walk.solve(kappa, mean)
         visits, _ = walk.solve(delta, walk.mu0, transposed=True)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
+_ROUNDING = 8 * np.finfo(np.float64).eps
+
 
 def finite_values(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> tuple[FloatArray, FloatArray]:
     """V_H (S,) and Q_H (S, A)."""
@@ -33,25 +35,35 @@ def finite_weights(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> tuple[FloatA
     """d_H (S,), and the (S, A) weights whose pull-back is ∇J_H."""
     walk = Walk.of(mdp, pi).within(horizon)
     reward = mdp.expected_reward[walk.states]
-    mean = walk.mean(reward)
-
-    def ahead(z: FloatArray) -> FloatArray:
-        following = walk.following(z)
-        return advantages(following, walk.mean(following))
-
-    occupied, later = walk.swept(mdp.gamma, mdp.gamma, mean, horizon, ahead)
+    occupied, later = walk.swept(mdp.gamma, mdp.gamma, walk.mean(reward), horizon)
+    returns = occupied[:, None] * reward + mdp.gamma * later
     visitation, weights = np.zeros(mdp.n_states), np.zeros(pi.shape)
     visitation[walk.states] = occupied
-    here = occupied[:, None] * advantages(reward, mean)
-    weights[walk.states] = walk.pi * (here + mdp.gamma * later)
+    weights[walk.states] = gradient_weights(walk.pi, returns, walk.mean(returns))
     return visitation, weights
+
+
+def gradient_weights(
+    pi: FloatArray, q: FloatArray, v: FloatArray, visits: FloatArray | None = None
+) -> FloatArray:
+    """visits(s) π(s,a) (q - v) (S, A); zero if all of it is no more than what rounding hides.
+
+    In a gridworld whose goal is out of reach all actions of the states on the way are worth the
+    same to the last digits. What these hide is then more than what the rest adds up to.
+    """
+    difference = advantages(q, v)
+    share = pi if visits is None else visits[:, None] * pi
+    weights = share * difference
+    size = np.abs(q).max(axis=1) * (q != q[:, :1]).any(axis=1) * ~difference.any(axis=1)
+    hidden = _ROUNDING * float((share.sum(axis=1) * size).sum())
+    return weights if float(np.abs(weights).sum()) > hidden else np.zeros_like(weights)
 
 
 def advantages(q: FloatArray, v: FloatArray) -> FloatArray:
     """Q - V (S, A), exactly zero where the two agree to rounding: noise is no advantage."""
     difference = q - v[:, None]
-    rounding = 8 * np.finfo(float).eps * (np.abs(q) + np.abs(v[:, None]))
-    return np.where(np.abs(difference) > rounding, difference, 0.0)
+    difference[np.abs(difference) <= _ROUNDING * (np.abs(q) + np.abs(v)[:, None])] = 0.0
+    return difference
 
 
 def truncated_visitation(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> FloatArray:

@@ -39,7 +39,7 @@ class Diverges(SolveError):
 
 
 def frontiers(M: sparse.csr_array, start: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
-    """The states of ``start``, then those that each further step of M reaches for the first time."""
+    """The states of ``start``, then those that each further step of M is the first to reach."""
     seen = np.zeros(M.shape[0], bool)
     states = start[: M.shape[0]]
     while states.size:

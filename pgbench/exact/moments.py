@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pgbench.exact.expectation import expectation
 from pgbench.exact.horizon import finite_weights
 from pgbench.exact.linear import DENSE_LIMIT, Diverges
-from pgbench.exact.recursion import Recursion, Returns, scaled_rows
+from pgbench.exact.recursion import Recursion, Returns
 from pgbench.exact.values import Truth, evaluate
 from pgbench.parameters import check_counts
 from pgbench.policies import Policy
@@ -45,6 +45,9 @@ class Size:
 
 LIMIT = Size(memory_bytes=3 * 2**30, operations=4e10)
 """The largest exact moments that are worked out unless more is allowed."""
+
+DIRECTION_LIMIT = Size(memory_bytes=2**30, operations=1e9)
+"""The same for the variance along a direction; one takes about ten seconds at most."""
 
 
 class TooLarge(ValueError):
@@ -258,9 +261,9 @@ def directional_variance(
 ) -> FloatArray:
     """Exact variance (m,) of u·ĝ for m directions u (m, d), at the price of m coordinates.
 
-    Raises TooLarge and NoFiniteVariance as ``moments`` does.
+    Raises NoFiniteVariance as ``moments`` does, and TooLarge beyond ``DIRECTION_LIMIT``.
     """
-    _require(_columns_size(truth, tables, horizon, len(directions)), LIMIT)
+    _require(_columns_size(truth, tables, horizon, len(directions)), DIRECTION_LIMIT)
     psi = np.empty((truth.pi.size, len(directions)))
     for k, u in enumerate(directions):
         psi[:, k] = truth.policy.push_forward(truth.theta, u).ravel()
@@ -336,7 +339,7 @@ def _weighed(
     """Σ_pairs α·(m ψ² + 2 ψ L Y), shape (c,)."""
     later = np.zeros_like(psi)
     for (i, j), block in recursion.lift.items():
-        later += scaled_rows(alpha[i], block) @ Y[j]
+        later += alpha[i][:, None] * (block @ Y[j])
     diagonal = (alpha * m).sum(axis=0)
     return diagonal @ psi**2 + 2 * np.einsum("pk,pk->k", psi, later)
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.exact import divergence, fisher
-from pgbench.exact.horizon import advantages, finite_values, finite_weights
+from pgbench.exact.horizon import advantages, finite_values, finite_weights, gradient_weights
 from pgbench.exact.walk import Walk
 from pgbench.parameters import check_counts
 from pgbench.policies import Policy
@@ -128,7 +128,7 @@ def evaluate(mdp: FiniteMDP, policy: Policy, theta: Any, horizon: int | None = N
         v, bound = state_values(mdp, pi)
         visitation, _ = Walk.of(mdp, pi).solve(mdp.gamma, mdp.mu0, transposed=True)
         q = action_values(mdp, v)
-        weights = visitation[:, None] * pi * advantages(q, v)
+        weights = gradient_weights(pi, q, v, visitation)
     else:
         check_counts(horizon=horizon)
         v, q = finite_values(mdp, pi, horizon)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import isqrt
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -111,7 +112,7 @@ class Powers:
         return sum(self._kept[:m], np.zeros_like(self._kept[0])) + self._kept[m] / (1 - c)
 
 
-def geometric_sum(c: float, n: NDArray[np.int64] | int) -> FloatArray | float:
+def geometric_sum(c: float, n: Any) -> Any:
     """1 + c + ... + c^(n-1), also where c is 1 but for rounding."""
     if c == 1:
         return n * 1.0
@@ -171,6 +172,9 @@ class Walk:
         init=False, default_factory=list
     )
     _solvers: list[tuple[float, Resolvent]] = field(init=False, default_factory=list)
+    _swept: list[tuple[tuple[float, float, int], FloatArray, tuple[FloatArray, FloatArray]]] = (
+        field(init=False, default_factory=list)
+    )
     _parts: dict[int, "Walk"] = field(init=False, default_factory=dict)
 
     @classmethod
@@ -288,19 +292,27 @@ class Walk:
         return system.solve(b, transposed, guess)
 
     def swept(
-        self,
-        delta: Factor,
-        kappa: Factor,
-        b: FloatArray,
-        horizon: int,
-        read: Callable[[FloatArray], FloatArray],
+        self, delta: Factor, kappa: Factor, b: FloatArray, horizon: int
     ) -> tuple[FloatArray, FloatArray]:
-        """U_H (n,) and Σ_{k=0}^{H-2} U_{H-1-k}(s) read(z_k)(s,a), shape (n, A).
+        """Σ_{t<H} u_t (n,), and Σ_{t<H} u_t(s) Σ_{k<H-1-t} Σ_s' P(s' | s,a) z_k(s'), shape (n, A).
 
-        Here U_n = Σ_{t<n} u_t of ``forward(delta)`` and z_k is of ``backward(kappa, b)``: the sum
-        over all steps t of u_t times what is read off Σ_{k<H-1-t} z_k. ``read`` is linear and turns
-        values of states that follow (n,) into those of pairs (n, A).
+        u_t is of ``forward(delta)`` and z_k of ``backward(kappa, b)``. The result is remembered:
+        estimators that differ in β alone share it.
         """
+        if not (isinstance(delta, float) and isinstance(kappa, float)):
+            return self._sweep(delta, kappa, b, horizon)
+        question = (delta, kappa, horizon)
+        for earlier, start, answer in self._swept:
+            if earlier == question and np.array_equal(start, b):
+                return answer
+        answer = self._sweep(delta, kappa, b, horizon)
+        self._swept[:] = [(question, b, answer)]
+        return answer
+
+    def _sweep(
+        self, delta: Factor, kappa: Factor, b: FloatArray, horizon: int
+    ) -> tuple[FloatArray, FloatArray]:
+        """The same, as Σ_{k=0}^{H-2} U_{H-1-k} P z_k with U_n = Σ_{t<n} u_t."""
         u_terms, H = self.forward(delta), horizon
         m1, c1 = u_terms.settled(H)
         U, u = np.zeros(self.mu0.size), self.mu0
@@ -322,21 +334,21 @@ class Walk:
                 together *= c2
                 together += U
             elif n < m1:
-                out += U[:, None] * read(next(earlier))
+                out += U[:, None] * self.following(next(earlier))
         # From n = m1 on U_n = U + (1 + c1 + ... + c1^(n-m1-1)) u.
         first = max(m1, 1)
         if first <= N:
-            n = np.arange(first, N + 1)
-            weights = np.float64(c2) ** (N - n)
+            rest = np.arange(first, N + 1)
+            weights = np.float64(c2) ** (N - rest)
             together *= np.float64(c2) ** (N - first + 1)
-            together += weights.sum() * U + (weights * geometric_sum(c1, n - m1)).sum() * u
+            together += weights.sum() * U + np.sum(weights * geometric_sum(c1, rest - m1)) * u
         plain, grown = np.zeros_like(U), np.zeros_like(U)
         for n, z in enumerate(earlier, start=max(m1, N + 1)):
             plain += z
             grown += geometric_sum(c1, n - m1) * z
-        out += together[:, None] * read(last)
+        out += together[:, None] * self.following(last)
         if m2 > 0:
-            out += U[:, None] * read(plain) + u[:, None] * read(grown)
+            out += U[:, None] * self.following(plain) + u[:, None] * self.following(grown)
         return U + geometric_sum(c1, H - m1) * u, out
 
 

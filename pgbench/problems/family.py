@@ -1,7 +1,7 @@
 """A problem family: a name, a maker with declared parameters, and which of them is the size."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any
 
@@ -57,4 +57,4 @@ class Family:
     def make(self, **given: Any) -> FiniteMDP:
         """The problem with these parameters; ValueError lists all that is wrong with them."""
         values = bind(self.name, self.parameters, given)
-        return replace(self.maker(**values), name=label(self.name, self.parameters, values))
+        return self.maker(**values).named(label(self.name, self.parameters, values))

@@ -8,6 +8,7 @@ reward is written. A terminal state ends the episode: nothing is paid or scored 
 
 import zlib
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -234,6 +235,12 @@ class FiniteMDP:
                 arrays[key] = getattr(self, key)
         np.savez_compressed(path, gamma=np.float64(self.gamma), **arrays)
 
+    def named(self, name: str) -> Self:
+        """The same record, arrays and all, under another name."""
+        other = copy(self)
+        object.__setattr__(other, "name", name)
+        return other
+
     @property
     def n_states(self) -> int:
         """Number of states S, terminal ones included."""
@@ -362,7 +369,10 @@ def _floats(
         raise ProblemError(f"{name} has {array.ndim} dimensions, must have {ndim}")
     if shape is not None and array.shape != shape:
         raise ProblemError(f"{name} has shape {array.shape}, must be {shape}")
-    bad = np.argwhere(~np.isfinite(array))
+    # The sum is finite unless an entry is not or entries are huge, and takes no memory.
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(array.sum())
+    bad = np.empty(0) if finite else np.argwhere(~np.isfinite(array))
     if bad.size:
         place = tuple(int(i) for i in bad[0])
         raise ProblemError(f"{name}{list(place)} is {array[place]}, must be finite")
@@ -376,9 +386,8 @@ def _successors(values: ArrayLike, shape: tuple[int, int, int]) -> NDArray[np.in
             f"successor has shape {array.shape} and dtype {array.dtype},"
             f" must be integers of shape {shape}"
         )
-    bad = np.argwhere((array < 0) | (array >= shape[0]))
-    if bad.size:
-        place = tuple(int(i) for i in bad[0])
+    if array.min() < 0 or array.max() >= shape[0]:
+        place = tuple(int(i) for i in np.argwhere((array < 0) | (array >= shape[0]))[0])
         raise ProblemError(
             f"successor{list(place)} is {array[place]}, must be in [0, {shape[0] - 1}]"
         )
@@ -387,9 +396,8 @@ def _successors(values: ArrayLike, shape: tuple[int, int, int]) -> NDArray[np.in
 
 def _normalise(name: str, table: FloatArray) -> None:
     """Check that the last axis is a distribution and divide out its rounding error in place."""
-    negative = np.argwhere(table < 0)
-    if negative.size:
-        place = tuple(int(i) for i in negative[0])
+    if table.min() < 0:
+        place = tuple(int(i) for i in np.argwhere(table < 0)[0])
         raise ProblemError(f"{name}{list(place)} is {table[place]:g}, must not be negative")
     total = table.sum(axis=-1, keepdims=True)
     off = np.argwhere(np.abs(total[..., 0] - 1) > _TOLERANCE)

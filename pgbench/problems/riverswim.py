@@ -20,15 +20,24 @@ def riverswim(
     Actions: 0 left, 1 right. Start in state 0.
     """
     S = n_states
-    P, r, mu0 = np.zeros((S, 2, S)), np.zeros((S, 2)), np.zeros(S)
-    P[np.arange(S), 0, np.maximum(np.arange(S) - 1, 0)] = 1
-    P[0, 1, :2] = 0.4, 0.6
-    for s in range(1, S - 1):
-        P[s, 1, s - 1 : s + 2] = 0.05, 0.6, 0.35
-    P[S - 1, 1, -2:] = 0.4, 0.6
-    r[0, 0], r[S - 1, 1] = 5 / 1000, 1.0
-    mu0[0] = 1
-    return FiniteMDP.from_arrays(P, r, mu0, gamma, coordinates=np.arange(S)[:, None])
+    states = np.arange(S)
+    successor = np.repeat(states[:, None, None], 2, axis=1) + np.array([-1, 0, 1])
+    probability = np.zeros((S, 2, 3))
+    probability[:, 0, 0] = 1.0
+    probability[0, 0] = 0.0, 1.0, 0.0
+    probability[:, 1] = 0.05, 0.6, 0.35
+    probability[0, 1] = 0.0, 0.4, 0.6
+    probability[-1, 1] = 0.4, 0.6, 0.0
+    reward = np.zeros(probability.shape)
+    reward[0, 0], reward[-1, 1] = 5 / 1000, 1.0
+    return FiniteMDP(
+        successor=np.clip(successor, 0, S - 1).astype(np.int32),
+        probability=probability,
+        reward=reward,
+        mu0=(states == 0).astype(float),
+        gamma=gamma,
+        coordinates=states[:, None].astype(float),
+    )
 
 
 family = Family(

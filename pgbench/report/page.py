@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from xarray import Dataset, DataTree
 
 FIGURES: dict[str, tuple[str, Callable[["Dataset"], Drawing]]] = {
-    "variance_by_size": ("Variance against number of states", scaling.variance_by_size),
+    "scaling": ("Growth with the number of states", scaling.scaling),
     "bias": ("Bias against truth", dots.bias),
     "rmse": ("Error against batch size", curves.rmse),
     "rates": ("Rates", dots.rates),
@@ -107,6 +107,7 @@ def _page(summary: "Dataset", figures: list[dict[str, str]]) -> str:
         sentences=_sentences(summary),
         verdicts=verdicts(summary),
         figures=figures,
+        exponents=scaling.exponents(summary),
         batch_size=batch_size,
         settings=list(setting_tables(summary, batch_size)),
         unmeasured=unmeasured(summary),

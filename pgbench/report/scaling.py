@@ -1,14 +1,17 @@
-"""Figure of the variance against the number of states."""
+"""Figure and table of how variance, bias and time grow with the number of states."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
-from pgbench.report.marks import DASHES, decades, dodge, faint, key, log_axis, points, power_guides
-from pgbench.report.measured import Measured
+from pgbench.report.marks import decades, dodge, faint, log_axis, points
+from pgbench.report.measured import FloatArray, Measured
 from pgbench.report.panels import (
     ROWS,
     Drawing,
@@ -16,57 +19,147 @@ from pgbench.report.panels import (
     add_legend,
     estimator_handles,
 )
-from pgbench.report.style import GUIDE, Style, looks, parse_label, wrapped
+from pgbench.report.style import Style, looks, parse_label, wrapped
+from pgbench.report.tables import number
 
 if TYPE_CHECKING:
     from xarray import Dataset
 
-FAMILIES = 3
+NAMED = 4
+"""Up to so many estimators their exponents stand in the panels; the table has all."""
+
+_ROUNDING = 1e-12
+"""A relative bias below this is none."""
 
 
-def variance_by_size(summary: "Dataset") -> Drawing:
-    """Relative variance of one estimate against the number of states."""
-    series = _series(summary)
-    if not series:
+@dataclass(frozen=True)
+class PowerLaw:
+    """y ∝ x^exponent, with the 95 % interval of the exponent; NaN where there is none."""
+
+    exponent: float
+    low: float
+    high: float
+    constant: float
+    points: int
+
+    @property
+    def label(self) -> str:
+        """The exponent and its interval in words."""
+        if not np.isfinite(self.exponent):
+            return "–"
+        interval = f" [{self.low:.2f}, {self.high:.2f}]" if np.isfinite(self.low) else ""
+        return f"{self.exponent:.2f}{interval}".replace("-", "−")
+
+
+def fit_power_law(x: ArrayLike, y: ArrayLike) -> PowerLaw:
+    """Least squares of log y on log x, every point with the same weight.
+
+    The interval is Student's, from the scatter about the line with n - 2 degrees of freedom. So it
+    covers how instances differ, the sampling error and a moderate bend alike, if they do not depend
+    on x. Points that are not positive are left out; with two points there is no interval.
+    """
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    good = (x > 0) & (y > 0) & np.isfinite(y)
+    u, v = np.log(x[good]), np.log(y[good])
+    n = u.size
+    if np.unique(u).size < 2:
+        return PowerLaw(np.nan, np.nan, np.nan, np.nan, n)
+    spread = float(np.sum((u - u.mean()) ** 2))
+    slope = float(np.sum((u - u.mean()) * v)) / spread
+    left = v - v.mean() - slope * (u - u.mean())
+    half = np.nan
+    if n > 2:
+        half = float(stats.t.ppf(0.975, n - 2) * np.sqrt(np.sum(left**2) / (n - 2) / spread))
+    constant = float(np.exp(v.mean() - slope * u.mean()))
+    return PowerLaw(slope, slope - half, slope + half, constant, n)
+
+
+def quantities(summary: "Dataset") -> dict[str, Measured]:
+    """What is followed over sizes, at the first batch size: arrays (problem, policy, estimator)."""
+    own = summary.isel(batch_size=0)
+    bias, seconds = Measured.of(own, "relative_bias"), own["seconds"].values
+    exact = own["exact_relative_bias"].values
+    known = np.isfinite(exact)
+    parts = (np.where(known, exact, part) for part in (bias.value, bias.low, bias.high))
+    parts = (np.where(part > _ROUNDING, part, np.nan) for part in parts)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        each = seconds / own["steps"].values
+    return {
+        "relative variance": Measured.of(own, "relative_variance").positive,
+        "relative bias": Measured(*parts),
+        "seconds per estimate": Measured(seconds, seconds, seconds).positive,
+        "seconds per step": Measured(each, each, each).positive,
+    }
+
+
+def scaling(summary: "Dataset") -> Drawing:
+    """Relative variance, relative bias and time of an estimate against the number of states."""
+    followed = quantities(summary)
+    rows = list(_rows(summary, followed))
+    if not rows:
         raise NothingToDraw("no family of problems is in the run with several sizes.")
-    variance = Measured.of(summary, "relative_variance")[..., 0].positive
-    kinds = list(series)[:FAMILIES]
-    policies = range(min(summary.sizes["policy"], ROWS))
-    members = np.concatenate([series[kind] for kind in kinds])
-    drawn = np.isfinite(variance.value[members][:, list(policies)]).any(axis=(0, 1))
-    if not drawn.any():
-        raise NothingToDraw("no cell of the run has what it shows.")
-    width = {1: 5.2, 2: 4.2}.get(len(policies), 3.3)
-    figure = Figure(
-        figsize=(max(width * len(policies), 6.0), 3.3 * len(kinds) + 0.5), layout="constrained"
-    )
-    grid = figure.subplots(len(kinds), len(policies), squeeze=False, sharex="row", sharey=True)
-    n_estimators = summary.sizes["estimator"]
-    for row, kind in zip(grid, kinds, strict=True):
-        sizes = summary["n_states"].values[series[kind]]
-        for j, ax in zip(policies, row, strict=True):
-            ax.set_title(wrapped(f"{kind} × {summary['policy'].values[j]}", 60))
-            log_axis(ax, np.unique(sizes), "number of states $S$")
+    shown = rows[:ROWS]
+    figure = Figure(figsize=(2.75 * len(followed), 2.5 * len(shown) + 0.5), layout="constrained")
+    grid = figure.subplots(len(shown), len(followed), squeeze=False, sharex="row", sharey="col")
+    drawn = np.zeros(summary.sizes["estimator"], bool)
+    for axes, (title, members, j) in zip(grid, shown, strict=True):
+        sizes = summary["n_states"].values[members].astype(float)
+        for ax, (name, values) in zip(axes, followed.items(), strict=True):
+            ax.set_title(wrapped(title, 40) if ax is axes[0] else "", loc="left")
+            _size_axis(ax, sizes)
             decades(ax)
-            for e, style in enumerate(looks(summary)):
-                x = sizes * dodge(e, n_estimators, sizes)
-                _one_estimator(ax, x, variance[series[kind], j, e], style)
-        row[0].set_ylabel(r"relative variance $\mathrm{tr}\,\hat\Sigma\,/\,\|\nabla J\|^2$")
-    for ax in grid.flat:
-        power_guides(ax, 1.0)
-    slope = key("proportional to $S$", color=GUIDE, linewidth=0.8, linestyle=DASHES)
-    add_legend(figure, [*estimator_handles(summary, drawn), slope])
+            ax.set_ylabel(name)
+            drawn |= _one_panel(ax, sizes, values[members, j], looks(summary))
+    add_legend(figure, estimator_handles(summary, drawn))
     n = int(summary["batch_size"].values[0])
-    more = f" Drawn are {FAMILIES} of {len(series)} families." if len(series) > FAMILIES else ""
+    more = f" Drawn are {ROWS} of {len(rows)}; the table has all." if len(rows) > ROWS else ""
     return Drawing(
         figure,
-        f"Relative variance tr Σ̂ / ‖∇J‖² of an estimate from {n} "
-        f"{'trajectory' if n == 1 else 'trajectories'} against the number S of states. Lines join "
-        "geometric means over the instances of a size, bars are 95 % intervals of their sampling "
-        "error, faint marks are the single instances. Dashed grey lines grow in proportion to "
-        f"S.{more}",
-        f"Relative variance against number of states, one line per estimator, at batch size {n}.",
+        f"Estimates from {n} {'trajectory' if n == 1 else 'trajectories'} against the number S of "
+        "states: variance over ‖∇J‖², bias over ‖∇J‖ (exact where it is known, measured elsewhere),"
+        " seconds of one estimate and of one of its steps. Marks are geometric means over the "
+        "instances of a size, bars 95 % intervals of their sampling error, faint marks the single "
+        "instances. Lines are least-squares power laws y ∝ S^p through all instances; p stands in "
+        "the panels and in the table. Its 95 % interval is Student's, from the scatter about the "
+        "line, so it covers how instances differ as well as the sampling error. It takes the "
+        "scatter to be the same at all sizes and does not vouch for a power law beyond them. "
+        f"Where ∇J vanishes nothing is relative to it and marks are missing.{more}",
+        "Relative variance, relative bias, seconds per estimate and per step against the number of "
+        "states on logarithmic axes, with fitted power laws, one line per estimator.",
     )
+
+
+def exponents(summary: "Dataset") -> tuple[list[str], list[dict[str, object]]]:
+    """Names of the quantities, and a row of exponents per problem, policy and estimator."""
+    followed = quantities(summary)
+    rows: list[dict[str, object]] = []
+    for title, members, j in _rows(summary, followed):
+        sizes = summary["n_states"].values[members]
+        for e, estimator in enumerate(map(str, summary["estimator"].values)):
+            laws = [fit_power_law(sizes, y.value[members, j, e]) for y in followed.values()]
+            if any(law.points for law in laws):
+                rows.append(
+                    {
+                        "setting": title,
+                        "estimator": estimator,
+                        "sizes": f"{number(sizes.min())} to {number(sizes.max())}",
+                        "laws": [law.label for law in laws],
+                    }
+                )
+    return list(followed), rows
+
+
+def _rows(
+    summary: "Dataset", followed: dict[str, Measured]
+) -> Iterator[tuple[str, NDArray[np.int64], int]]:
+    """Title, problems and policy of every row that has something at two sizes."""
+    for kind, members in _series(summary).items():
+        for j, policy in enumerate(map(str, summary["policy"].values)):
+            finite = np.any(
+                [np.isfinite(y.value[members, j]).any(axis=1) for y in followed.values()], axis=0
+            )
+            if np.unique(summary["n_states"].values[members][finite]).size > 1:
+                yield f"{kind} × {policy}", members, j
 
 
 def _series(summary: "Dataset") -> dict[str, NDArray[np.int64]]:
@@ -82,11 +175,41 @@ def _series(summary: "Dataset") -> dict[str, NDArray[np.int64]]:
     return {k: np.array(v) for k, v in series.items() if np.unique(n_states[v]).size > 1}
 
 
-def _one_estimator(ax: Axes, x: NDArray[np.float64], variance: Measured, style: Style) -> None:
-    """Instances, and their geometric means joined by a line."""
-    faint(ax, x, variance.value, style)
-    sizes = np.unique(x[np.isfinite(variance.value)])
-    if sizes.size:
-        means = [variance[x == size].geometric_mean() for size in sizes]
+def _size_axis(ax: Axes, sizes: FloatArray) -> None:
+    ticks = np.unique(sizes)
+    if ticks[-1] / ticks[0] >= 1000:
+        decades(ax, "x")
+        ax.set_xlabel("number of states $S$")
+    else:
+        log_axis(ax, ticks.astype(int), "number of states $S$")
+
+
+def _one_panel(ax: Axes, sizes: FloatArray, y: Measured, styles: list[Style]) -> NDArray[np.bool_]:
+    """Instances, means and power laws of every estimator; which have any."""
+    drawn = np.isfinite(y.value).any(axis=0)
+    handles = []
+    for e in np.flatnonzero(drawn):
+        style, own = styles[e], y[:, e]
+        x = sizes * dodge(int(e), len(styles), sizes)
+        faint(ax, x, own.value, style)
+        places = np.unique(x[np.isfinite(own.value)])
+        means = [own[x == place].geometric_mean() for place in places]
         ends = np.array([[m.value, m.low, m.high] for m in means])
-        points(ax, sizes, Measured(*ends.T), style, line=True)
+        points(ax, places, Measured(*ends.T), style, line=False)
+        law = fit_power_law(sizes, own.value)
+        if np.isfinite(law.exponent):
+            span = np.array([sizes.min(), sizes.max()])
+            (line,) = ax.plot(
+                span,
+                law.constant * span**law.exponent,
+                color=style.colour,
+                linestyle=style.line,
+                linewidth=1.0,
+                label=f"p = {law.label}",
+            )
+            handles.append(line)
+    if handles and drawn.sum() <= NAMED:
+        low, high = ax.get_ylim()
+        ax.set_ylim(low, high * (high / low) ** (0.12 * len(handles)))
+        ax.legend(handles=handles, loc="upper left", fontsize=6.5, handlelength=1.6, borderpad=0.1)
+    return drawn

@@ -16,6 +16,7 @@ from pgbench.exact.linear import Diverges
 from pgbench.exact.moments import directional_variance, moments_size, table_moments
 from pgbench.kernels import reference
 from pgbench.policies import NotApplicable, make_policy
+from pgbench.policies.policy import centre
 from pgbench.problems import FiniteMDP, make_problem
 from pgbench.sampling import sample_gradients
 
@@ -70,7 +71,11 @@ def test_expected_weights_are_the_listed_ones(truth, horizon, tables, close):
         p * reference.weights(*flat, tables.total, pairs, slots)
         for p, pairs, slots in trajectories(tables.process, horizon)
     )
-    close(expected_weights(truth, tables, horizon).ravel(), expected)
+    actual = expected_weights(truth, tables, horizon)
+    if tables.total and tables.process.pi is truth.pi:
+        # What was collected before a step is the same for all its actions and left out.
+        actual, expected = (centre(truth.pi, W.reshape(truth.pi.shape)) for W in (actual, expected))
+    close(actual.ravel(), expected.ravel())
 
 
 @pytest.mark.parametrize("steps", [50, 400])
