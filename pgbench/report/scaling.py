@@ -212,4 +212,4 @@ def _one_panel(ax: Axes, sizes: FloatArray, y: Measured, styles: list[Style]) ->
         low, high = ax.get_ylim()
         ax.set_ylim(low, high * (high / low) ** (0.12 * len(handles)))
         ax.legend(handles=handles, loc="upper left", fontsize=6.5, handlelength=1.6, borderpad=0.1)
-    return drawn
+    return np.atleast_1d(drawn)
