@@ -131,8 +131,8 @@ def scaling(summary: "Dataset") -> Drawing:
         "line, so it covers how instances differ as well as the sampling error. It takes the "
         "scatter to be the same at all sizes and does not vouch for a power law beyond them. "
         "A wide one says that growth is no power law. An automatic horizon is as long as keeps the "
-        "truncation bias of ∇J_H at 1 %, so that bias does not grow. Where ∇J vanishes nothing is relative to it "
-        "and marks are missing."
+        "truncation bias of ∇J_H at 1 %, so that bias does not grow. Where ∇J vanishes nothing is "
+        "relative to it and marks are missing."
         f"{more}",
         "Relative variance, relative bias, seconds per estimate and per step against the number of "
         "states on logarithmic axes, with fitted power laws, one line per estimator.",

@@ -143,7 +143,7 @@ def test_a_gradient_that_rounding_hides_is_zero_and_a_small_one_is_not():
     ],
 )
 def test_large_systems_are_factored_where_that_is_cheap(name, parameters, narrow, close):
-    mdp, pi, whole = walked(name, **parameters)
+    mdp, _, whole = walked(name, **parameters)
     system = whole.resolvent(mdp.gamma)
     assert (system.narrow, system.factored) == (narrow, narrow)
     assert mdp.n_states > linear.DENSE_LIMIT
