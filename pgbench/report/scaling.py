@@ -1,5 +1,6 @@
 """Figure and table of how variance, bias and time grow with the number of states."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -31,6 +32,9 @@ NAMED = 4
 _ROUNDING = 1e-12
 """A relative bias below this is none."""
 
+_RESOLUTION = 1e-9
+"""Seconds; no estimate takes less."""
+
 
 @dataclass(frozen=True)
 class PowerLaw:
@@ -48,7 +52,8 @@ class PowerLaw:
         if not np.isfinite(self.exponent):
             return "–"
         interval = f" [{self.low:.2f}, {self.high:.2f}]" if np.isfinite(self.low) else ""
-        return f"{self.exponent:.2f}{interval}".replace("-", "−")
+        text = f"{self.exponent:.2f}{interval}"
+        return re.sub(r"-(0\.00\b)", r"\1", text).replace("-", "−")
 
 
 def fit_power_law(x: ArrayLike, y: ArrayLike) -> PowerLaw:
@@ -78,6 +83,8 @@ def quantities(summary: "Dataset") -> dict[str, Measured]:
     """What is followed over sizes, at the first batch size: arrays (problem, policy, estimator)."""
     own = summary.isel(batch_size=0)
     bias, seconds = Measured.of(own, "relative_bias"), own["seconds"].values
+    # A difference of two laps that noise swallowed is no measurement.
+    seconds = np.where(seconds > _RESOLUTION, seconds, np.nan)
     exact = own["exact_relative_bias"].values
     known = np.isfinite(exact)
     parts = (np.where(known, exact, part) for part in (bias.value, bias.low, bias.high))
@@ -100,7 +107,7 @@ def scaling(summary: "Dataset") -> Drawing:
         raise NothingToDraw("no family of problems is in the run with several sizes.")
     shown = rows[:ROWS]
     figure = Figure(figsize=(2.75 * len(followed), 2.5 * len(shown) + 0.5), layout="constrained")
-    grid = figure.subplots(len(shown), len(followed), squeeze=False, sharex="row", sharey="col")
+    grid = figure.subplots(len(shown), len(followed), squeeze=False, sharex="row")
     drawn = np.zeros(summary.sizes["estimator"], bool)
     for axes, (title, members, j) in zip(grid, shown, strict=True):
         sizes = summary["n_states"].values[members].astype(float)
@@ -123,7 +130,10 @@ def scaling(summary: "Dataset") -> Drawing:
         "the panels and in the table. Its 95 % interval is Student's, from the scatter about the "
         "line, so it covers how instances differ as well as the sampling error. It takes the "
         "scatter to be the same at all sizes and does not vouch for a power law beyond them. "
-        f"Where ∇J vanishes nothing is relative to it and marks are missing.{more}",
+        "A wide one says that growth is no power law. An automatic horizon is as long as keeps the "
+        "truncation bias of ∇J_H at 1 %, so that bias does not grow. Where ∇J vanishes nothing is "
+        "relative to it and marks are missing."
+        f"{more}",
         "Relative variance, relative bias, seconds per estimate and per step against the number of "
         "states on logarithmic axes, with fitted power laws, one line per estimator.",
     )
@@ -186,7 +196,7 @@ def _size_axis(ax: Axes, sizes: FloatArray) -> None:
 
 def _one_panel(ax: Axes, sizes: FloatArray, y: Measured, styles: list[Style]) -> NDArray[np.bool_]:
     """Instances, means and power laws of every estimator; which have any."""
-    drawn = np.isfinite(y.value).any(axis=0)
+    drawn = np.any(np.isfinite(y.value), axis=0, keepdims=True)[0]
     handles = []
     for e in np.flatnonzero(drawn):
         style, own = styles[e], y[:, e]
@@ -198,7 +208,8 @@ def _one_panel(ax: Axes, sizes: FloatArray, y: Measured, styles: list[Style]) ->
         points(ax, places, Measured(*ends.T), style, line=False)
         law = fit_power_law(sizes, own.value)
         if np.isfinite(law.exponent):
-            span = np.array([sizes.min(), sizes.max()])
+            span = sizes[np.isfinite(own.value)]
+            span = np.array([span.min(), span.max()])
             (line,) = ax.plot(
                 span,
                 law.constant * span**law.exponent,
@@ -208,8 +219,13 @@ def _one_panel(ax: Axes, sizes: FloatArray, y: Measured, styles: list[Style]) ->
                 label=f"p = {law.label}",
             )
             handles.append(line)
+    if drawn.any():
+        # At least a decade and a half, so that there is a tick, and room for the exponents above.
+        seen = y.value[np.isfinite(y.value)]
+        middle, reach = np.sqrt(seen.min() * seen.max()), np.sqrt(seen.max() / seen.min())
+        reach = max(1.6 * reach, 6.0)
+        room = reach ** (0.36 * len(handles)) if drawn.sum() <= NAMED else 1.0
+        ax.set_ylim(middle / reach, middle * reach * room)
     if handles and drawn.sum() <= NAMED:
-        low, high = ax.get_ylim()
-        ax.set_ylim(low, high * (high / low) ** (0.12 * len(handles)))
         ax.legend(handles=handles, loc="upper left", fontsize=6.5, handlelength=1.6, borderpad=0.1)
     return np.atleast_1d(drawn)
