@@ -229,24 +229,21 @@ def _optimal_objective(mdp: FiniteMDP) -> float:
 def time_estimator(truth: Truth, tables: Tables, horizon: int, rounds: int = 3) -> Cost:
     """Seconds per estimate of one estimator on its own: rollouts, gradient, sums of its moments.
 
-    Medians over rounds of 48 estimates with 1 and with 64 trajectories; compiled code must be warm.
+    Medians over rounds of 64 estimates with 1 and with 64 trajectories; compiled code must be warm.
     """
-    d, rollouts = truth.gradient.size, Rollouts([tables])
-    sums = Sums(truth.gradient, [truth.gradient], 4 * BLOCK, np.zeros((0, d)), blocks=1)
+    replicates, few, many = 4 * BLOCK, 1, 64
+    rollouts = Rollouts([tables])
+    fixed = np.zeros((0, truth.gradient.size))
+    sums = Sums(truth.gradient, [truth.gradient], replicates, fixed, blocks=1)
 
-    def lap(replicates: int, batch_size: int) -> float:
+    def lap(batch_size: int) -> float:
         begin = time.perf_counter()
         for block in rollouts.weights(Draws(horizon, batch_size, replicates, 0, 0)):
             sums.add(truth, tables.process, block)
         return time.perf_counter() - begin
 
-    def seconds(batch_size: int) -> float:
-        # The difference of two lengths leaves out what is done once, such as making tables.
-        laps = [lap(4 * BLOCK, batch_size) - lap(BLOCK, batch_size) for _ in range(rounds)]
-        return max(float(np.median(laps)), 1e-9) / (3 * BLOCK)
-
-    few, many = 1, 4 * BLOCK
-    one, several = seconds(few), seconds(many)
+    laps = [(lap(few), lap(many)) for _ in range(rounds)]
+    one, several = np.median(laps, axis=0) / replicates
     per_trajectory = max((several - one) / (many - few), 0.5 * several / many)
     return Cost(fixed=max(several - many * per_trajectory, 0.0), per_trajectory=per_trajectory)
 
