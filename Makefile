@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow lint format bench trend validity constraints clean
+PEERS := .venv-peers
+
+.PHONY: demo test test-slow lint format bench trend peers validity constraints clean
 
 demo: $(READY)  ## run the shipped grid and draw its report
 	$(BIN)/python -m pgbench run grid.yaml
@@ -30,6 +32,9 @@ bench: $(READY)  ## benchmarks of the last two commits; see benchmarks/README.md
 trend: $(READY)  ## draw reports/trend.png from the benchmarks of all revisions so far
 	$(BIN)/python -m benchmarks.trend
 
+peers: $(PEERS)/.ready  ## side by side with C, JAX, PyTorch, NumPy, Gymnasium; some GB to install
+	$(PEERS)/bin/python -m benchmarks.peers
+
 validity: $(READY)  ## how often intervals cover and tests raise false alarms; a quarter of an hour
 	$(BIN)/python -m pgbench.validity --output docs/validity.md
 
@@ -41,5 +46,10 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
 
+$(PEERS)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[peers]'
+	touch $@
+
 clean:
-	rm -rf .venv .asv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .venv-peers .asv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
