@@ -1,4 +1,4 @@
-"""One setting measured: rollouts, running moments, statistics, per estimator and batch size."""
+"""One setting measured: rollouts, running sums, statistics, per estimator and batch size."""
 
 import time
 from collections.abc import Mapping, Sequence

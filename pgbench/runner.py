@@ -87,7 +87,7 @@ def execute(
     threads
         Number of threads of parallel kernels, default all cores; no result depends on it.
     memory_bytes
-        Bound on weight tables held at a time; no result depends on it.
+        Bound on weights held at a time; no result depends on it.
     progress
         Where to report, default nowhere.
 

@@ -1,4 +1,4 @@
-"""Compiled kernels: random streams, alias tables, rollouts, running moments; and a reference.
+"""Compiled kernels: random streams, alias tables, rollouts, running sums; and a reference.
 
 Only this package imports numba, and it needs nothing else but numpy. Compiled code is kept on disk
 in a directory keyed by a hash of the kernel sources and of the versions that produced it, because
