@@ -386,17 +386,18 @@ def test_horizon_must_be_positive():
         moments(mdp, policy, policy.initial(), "reinforce", horizon=0)
 
 
-def test_estimators_that_differ_in_their_baseline_share_paths(monkeypatch, close):
+def test_estimators_that_differ_in_their_baseline_share_paths(monkeypatch):
     """The second one follows no path, and its moments are those it has on its own."""
-    mdp = make_problem("garnet", n_states=30, gamma=0.9)
-    policy = make_policy("softmax", mdp)
-    truth = evaluate(mdp, policy, policy.initial(seed=4))
-    plain, less_value, other = (
-        estimators()[name].make(truth, **given)
-        for name, given in (("reward_to_go", {}), ("baseline_value", {}), ("gae", {"lam": 0.5}))
-    )
-    alone = table_moments(truth, less_value, 25).variance
-    table_moments(truth, other, 25)
+
+    def made(*names):
+        mdp = make_problem("garnet", n_states=30, gamma=0.9)
+        policy = make_policy("softmax", mdp)
+        truth = evaluate(mdp, policy, policy.initial(seed=4))
+        return truth, *(estimators()[name].make(truth) for name in names)
+
+    truth, own = made("baseline_value")
+    alone = table_moments(truth, own, 25).variance
+    truth, plain, less_value, td = made("reward_to_go", "baseline_value", "td")
     table_moments(truth, plain, 25)
 
     def none(*_):
@@ -404,6 +405,6 @@ def test_estimators_that_differ_in_their_baseline_share_paths(monkeypatch, close
 
     monkeypatch.setattr(Recursion, "returns_in", none)
     np.testing.assert_array_equal(table_moments(truth, less_value, 25).variance, alone)
-    for horizon, tables in ((26, less_value), (25, estimators()["td"].make(truth))):
+    for horizon, tables in ((26, less_value), (25, td)):
         with pytest.raises(AssertionError, match="again"):
             table_moments(truth, tables, horizon)
