@@ -95,7 +95,7 @@ def shortest_horizon(truth: "Truth", tolerance: float = 0.01, cap: int = 1000) -
     of γ^H ≤ tolerance.
     """
     gamma = truth.mdp.gamma
-    guess = 16 if gamma in (0.0, 1.0) else int(np.ceil(np.log(tolerance) / np.log(gamma)))
+    guess = {0.0: 1, 1.0: 16}.get(gamma) or int(np.ceil(np.log(tolerance) / np.log(gamma)))
     guess = min(max(guess, 1), cap)
     size = float(np.linalg.norm(truth.gradient))
     if size == 0:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,6 +186,7 @@ def moments_size(truth: Truth, tables: Tables, horizon: int | None) -> Size:
         constant = np.unique(tables.kappa[~process.mdp.terminal]).size == 1
         followed = min(S, GROUP * (os.cpu_count() or 1))
         memory = 8 * n * followed * (2 * (F if constant else blocks) + F + 6)
+        memory += 2 * 8 * H * blocks * S * A  # the paths of two estimators are remembered
         products = blocks if constant else blocks * (F + 2) / 3
         operations = S * (H * _entries(tables) * products + A**2 * H**2 / 2 * blocks)
     return Size(base.memory_bytes + memory, base.operations + operations)
@@ -282,7 +284,8 @@ def _second_moment(
     if local is None:
         groups = [_quadratic(recursion, psi, horizon) for psi in _score_columns(truth)]
         return np.concatenate(groups)
-    diagonal, crossed = _returning(recursion, horizon, threads)
+    paths = {} if horizon is None else _remembered(tables, horizon)
+    diagonal, crossed = _returning(recursion, horizon, threads, paths)
     second = np.einsum("sa,sak->sk", diagonal, local**2)
     return (second + 2 * np.einsum("sak,sab,sbk->sk", local, crossed, local)).ravel()
 
@@ -347,8 +350,29 @@ def _weighed(
 # Tabular policies: returns to the same state.
 
 
+Paths = dict[int, list[Returns]]
+"""Returns to the states of a group after 1, 2, ... steps, by the group's first state."""
+
+_LATEST: WeakKeyDictionary[FiniteMDP, list[tuple[Any, Paths]]] = WeakKeyDictionary()
+
+
+def _remembered(tables: Tables, horizon: int) -> Paths:
+    """The paths of the last estimators with these tables but for β, to which more may be added.
+
+    They take less memory than the adjoint and the sources, and most of the time.
+    """
+    key = (horizon, tables.total, tables.process.pi, tables.sigma, tables.kappa, tables.delta)
+    latest = _LATEST.setdefault(tables.process.mdp, [])
+    for known, paths in latest:
+        if known[:2] == key[:2] and all(map(np.array_equal, known[2:], key[2:])):
+            return paths
+    latest.append((key, {}))
+    del latest[:-2]
+    return latest[-1][1]
+
+
 def _returning(
-    recursion: Recursion, horizon: int | None, threads: int | None
+    recursion: Recursion, horizon: int | None, threads: int | None, remembered: Paths
 ) -> tuple[FloatArray, FloatArray]:
     """Σ_t E[W_t²; s, a] (S, A), and E[W_t W_t'; s, a at t, s, b later] (S, A, A).
 
@@ -377,11 +401,14 @@ def _returning(
     if horizon is None:
         follow(slice(S), [recursion.returns_ever(slice(S))])
         return diagonal, crossed
-    groups = [slice(begin, begin + GROUP) for begin in range(0, S, GROUP)]
+
+    def follow_group(begin: int) -> None:
+        group = slice(begin, begin + GROUP)
+        if begin not in remembered:
+            remembered[begin] = list(recursion.returns_in(horizon, group))
+        follow(group, remembered[begin])
+
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        jobs = [
-            pool.submit(follow, group, recursion.returns_in(horizon, group)) for group in groups
-        ]
-        for job in jobs:
+        for job in [pool.submit(follow_group, begin) for begin in range(0, S, GROUP)]:
             job.result()
     return diagonal, crossed

@@ -14,6 +14,7 @@ from pgbench.exact.expectation import expectation, expected_weights
 from pgbench.exact.horizon import truncated_gradient
 from pgbench.exact.linear import Diverges
 from pgbench.exact.moments import directional_variance, moments_size, table_moments
+from pgbench.exact.recursion import Recursion
 from pgbench.kernels import reference
 from pgbench.policies import NotApplicable, make_policy
 from pgbench.policies.policy import centre
@@ -383,3 +384,27 @@ def test_horizon_must_be_positive():
     policy = make_policy("softmax", mdp)
     with pytest.raises(ValueError, match="horizon is 0, must be an integer"):
         moments(mdp, policy, policy.initial(), "reinforce", horizon=0)
+
+
+def test_estimators_that_differ_in_their_baseline_share_paths(monkeypatch):
+    """The second one follows no path, and its moments are those it has on its own."""
+
+    def made(*names):
+        mdp = make_problem("garnet", n_states=30, gamma=0.9)
+        policy = make_policy("softmax", mdp)
+        truth = evaluate(mdp, policy, policy.initial(seed=4))
+        return truth, *(estimators()[name].make(truth) for name in names)
+
+    truth, own = made("baseline_value")
+    alone = table_moments(truth, own, 25).variance
+    truth, plain, less_value, td = made("reward_to_go", "baseline_value", "td")
+    table_moments(truth, plain, 25)
+
+    def none(*_):
+        raise AssertionError("paths are followed again")
+
+    monkeypatch.setattr(Recursion, "returns_in", none)
+    np.testing.assert_array_equal(table_moments(truth, less_value, 25).variance, alone)
+    for horizon, tables in ((26, less_value), (25, td)):
+        with pytest.raises(AssertionError, match="again"):
+            table_moments(truth, tables, horizon)

@@ -216,3 +216,11 @@ def test_bandit_arms_pay_one_with_uniform_probability():
         3000 / np.array([1 / 12, 4 / 45])
     )
     assert np.abs(z).max() < 4
+
+
+def test_a_name_does_not_copy_the_arrays():
+    mdp = make_problem("garnet", n_states=10)
+    other = mdp.named("other")
+    assert (mdp.name, other.name) == ("garnet[n_states=10]", "other")
+    assert other.probability is mdp.probability
+    assert other.digest == mdp.digest
