@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.exact.expectation import expectation
-from pgbench.exact.horizon import truncated_gradient
+from pgbench.exact.horizon import finite_weights, truncated_gradient
 from pgbench.exact.linear import SolveError
 from pgbench.exact.moments import TooLarge, directional_variance, table_moments, truncation_bias
 from pgbench.exact.optimum import optimal_value
@@ -17,7 +17,6 @@ from pgbench.plan import Prepared
 from pgbench.problems import FiniteMDP
 from pgbench.sampling import BLOCK, MEMORY_BYTES, Draws, Rollouts, by_process
 from pgbench.statistics import (
-    directions,
     fixed_directions,
     mean_test,
     mean_z,
@@ -101,7 +100,8 @@ class Subject:
                 truncated = truncation_bias(truth, tables, expected, horizon)
         if not np.isfinite(expected if variance is None else variance.sum()).all():
             raise OverflowError("the estimator's exact moments overflow; is theta too extreme?")
-        along = directions(truth.gradient.size, truth.gradient)[-1:]
+        g = truth.gradient
+        along = g[None] / np.linalg.norm(g) if g.any() else fixed_directions(g.size)[-1:]
         try:
             signal_variance = float(directional_variance(truth, tables, horizon, along)[0])
         except TooLarge:
@@ -190,15 +190,17 @@ def _exact(subject: Subject, g: FloatArray, batch_size: int) -> dict[str, float]
 def exact_values(prepared: Prepared) -> Measurement:
     """Exact quantities of a setting, by the names of ``results.VARIABLES``, and its state maps."""
     truth, H = prepared.truth, prepared.horizon
-    finite = evaluate(truth.mdp, truth.policy, truth.theta, horizon=H)
+    visitation, weights = finite_weights(truth.mdp, truth.pi, H)
+    finite_gradient = truth.policy.pull_back(truth.theta, weights)
+    rewards = (truth.pi * truth.mdp.expected_reward).sum(axis=1)
     norm = float(np.linalg.norm(truth.gradient))
     scale = norm if norm > 0 else np.nan
     values = {
         "objective": truth.objective,
-        "finite_objective": finite.objective,
+        "finite_objective": float((visitation * rewards).sum()),
         "optimal_objective": _optimal_objective(truth.mdp),
         "gradient_norm": norm,
-        "truncation_bias": float(np.linalg.norm(finite.gradient - truth.gradient)) / scale,
+        "truncation_bias": float(np.linalg.norm(finite_gradient - truth.gradient)) / scale,
         "tail_bias": float(np.linalg.norm(truncated_gradient(truth, H) - truth.gradient)) / scale,
         "horizon": float(H),
         "expected_steps": prepared.expected_steps,
