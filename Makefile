@@ -2,8 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# `make peers PEERS=peers-torch` adds PyTorch, a download of 2.6 GB; ARGS goes to the command.
+PEERS ?= peers
+ARGS ?=
 
-.PHONY: demo test test-slow lint format bench validity constraints clean
+.PHONY: demo test test-slow lint format bench validity constraints clean peers
 
 demo: $(READY)  ## run the shipped grid and draw its report
 	$(BIN)/python -m pgbench run grid.yaml
@@ -27,6 +30,9 @@ bench: $(READY)  ## benchmarks of the last two commits; see benchmarks/README.md
 	$(BIN)/asv machine --yes
 	$(BIN)/asv run --skip-existing HEAD~2..HEAD
 
+peers: .venv-peers/.ready-$(PEERS)  ## beside C, JAX, NumPy, Gymnasium; see benchmarks/peers/README.md
+	.venv-peers/bin/python -m benchmarks.peers $(ARGS)
+
 validity: $(READY)  ## how often intervals cover and tests raise false alarms; a quarter of an hour
 	$(BIN)/python -m pgbench.validity --output docs/validity.md
 
@@ -38,5 +44,10 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
 
+.venv-peers/.ready-$(PEERS): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[$(PEERS)]'
+	touch $@
+
 clean:
-	rm -rf .venv .asv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .venv-peers .asv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

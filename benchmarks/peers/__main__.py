@@ -36,7 +36,7 @@ def main(arguments=None):
     chosen = {}
     for name in given.only or CONTENDERS:
         if reason := CONTENDERS[name].absence():
-            print(f"{name} is left out: it {reason}")
+            print(f"{name} is left out: {reason}")
         else:
             chosen[name] = CONTENDERS[name]
     if not chosen:

@@ -42,7 +42,7 @@ def draw(result, path):
             ax.set_xscale("log")
             ax.set_title(f"{size:,} states", color=INK)
             ax.xaxis.set_major_locator(LogLocator())
-            ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}".replace(",", " ")))
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
             ax.xaxis.set_minor_formatter(NullFormatter())
             ax.tick_params(axis="y", length=0)
         axes[0].set_yticks(

@@ -39,8 +39,8 @@ def table(result):
         f"{machine['created'][:10]}, {machine['cpu']}, Python {machine['python']}, {versions}; "
         f"revision {machine['revision']}.",
         "",
-        f"Nanoseconds of wall time per environment step: median of {rounds} rounds, and in brackets "
-        "the least and the largest.",
+        f"Nanoseconds of wall time per environment step: median of {rounds} rounds, and in "
+        "brackets the least and the largest.",
         "",
         *_header("contender | threads", sizes),
     ]
@@ -65,13 +65,9 @@ def table(result):
 
 def starters(result):
     """(name, threads) of everything timed or checked, in the order of the contenders."""
+    order = list(result["titles"])
     found = {(check["name"], check["threads"]) for check in result["checks"]}
-    return [
-        (name, n)
-        for name in result["titles"]
-        for n in (1, 2, *range(3, 1025))
-        if (name, n) in found
-    ]
+    return sorted(found, key=lambda starter: (order.index(starter[0]), starter[1]))
 
 
 def laps_by_place(result):
