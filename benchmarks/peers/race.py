@@ -50,6 +50,7 @@ def _race(workers, n_states, starters, rounds, seconds, checks):
         workers[n].open(n_states)
     laps = []
     for name, n in starters:
+        workers[n].prepare(name)
         check = workers[n].check(name)
         label = f"S = {n_states:,}  {name}, {n} {'thread' if n == 1 else 'threads'}"
         print(

@@ -58,7 +58,6 @@ contender = Contender(
     make,
     batch=BATCH,
     check_batches=16,
-    threads=(1, 2),
     gives="gradient",
     largest=10**5,
     packages=("torch",),
