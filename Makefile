@@ -2,8 +2,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# `make peers PEERS=peers-torch` adds PyTorch, a download of 2.6 GB; ARGS goes to the command.
-PEERS ?= peers
 ARGS ?=
 
 PEERS := .venv-peers
