@@ -2,7 +2,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-ARGS ?=
 
 PEERS := .venv-peers
 
