@@ -63,7 +63,14 @@ class Sums:
         along = np.zeros((truth.size, N_DIRECTIONS))
         along[:, : len(fixed)] = fixed.T
         self.fixed = fixed
-        self.target = Target(truth=truth, expected=np.stack(expected), along=along)
+        self.target = Target(
+            truth=truth,
+            expected=np.stack(expected),
+            truth_squared=float(np.sum(truth**2)),
+            expected_squared=np.array([np.sum(mean**2) for mean in expected]),
+            along=along,
+        )
+        self._local: tuple[Truth, tuple[FloatArray, FloatArray] | None] | None = None
         self.running = empty_sums(self.target, replicates, blocks or n_blocks(replicates))
 
     @property
@@ -85,7 +92,9 @@ class Sums:
         from pgbench.kernels.running import add_rows
 
         policy, theta = truth.policy, truth.theta
-        local = policy.local_pull_back(theta)
+        if self._local is None or self._local[0] is not truth:
+            self._local = truth, policy.local_pull_back(theta)
+        local = self._local[1]
         if local is not None:
             offset = process.scored.indices(process.mdp.n_states)[0]
             arrays = block.visited, block.n_visited, block.weights, block.steps

@@ -51,11 +51,14 @@ class RunningSums(NamedTuple):
 class Target(NamedTuple):
     """What gradients are compared with.
 
-    truth (d,), expected (E, d) float64: g and the exact means E ĝ; along (d, 8): directions.
+    truth (d,), expected (E, d) float64: g and the exact means E ĝ; their squared norms, a number
+    and (E,); along (d, 8): directions.
     """
 
     truth: np.ndarray
     expected: np.ndarray
+    truth_squared: float
+    expected_squared: np.ndarray
     along: np.ndarray
 
 
@@ -131,10 +134,7 @@ def _add(sums, target, scale, share, visited, n_visited, weights, steps, first, 
     n, k = scale.shape
     truth, along, expected = target.truth, target.along, target.expected[e]
     deviations, squares = sums.deviations[e], sums.squares[e]
-    whole_truth = whole_expected = 0.0
-    for i in range(truth.size):
-        whole_truth += truth[i] * truth[i]
-        whole_expected += expected[i] * expected[i]
+    whole_truth, whole_expected = target.truth_squared, target.expected_squared[e]
     for i in range(n_visited.size):
         r = first + i
         block = sums.blocks[e, r * n_blocks // replicates]
