@@ -89,6 +89,7 @@ def test_every_file_is_watched():
         "__init__",
         "limits",
         "machine_code",
+        "replicates",
         "share",
         "settings",
         "trend",
