@@ -32,7 +32,9 @@ from pgbench.tables import Tables
 SECONDS_PER_STEP = 5e-9
 SECONDS_PER_WEIGHT = 5e-9
 SECONDS_PER_OPERATION = 0.35e-9
-"""Cost model of the expected time on one core, per step, weight and operation: measured, rough."""
+SECONDS_PER_SLOT = 4e-6
+"""Cost model of the expected time on one core, measured and rough: per step, weight, operation of
+exact moments, and slot of the problem for all other exact work."""
 
 
 def _console() -> Console:
@@ -226,7 +228,8 @@ class _Demand:
         )
         rollouts = SECONDS_PER_STEP * steps * (1 + n / 4) + SECONDS_PER_WEIGHT * n * weights
         operations = sum(size.operations for size in self.exact if fits(size))
-        return rollouts + SECONDS_PER_OPERATION * operations
+        solves = SECONDS_PER_SLOT * prepared.truth.mdp.probability.size
+        return rollouts + SECONDS_PER_OPERATION * operations + solves
 
     def memory(self, grid: Grid, prepared: Prepared) -> float:
         mdp, d = prepared.truth.mdp, prepared.truth.gradient.size
