@@ -80,7 +80,8 @@ def alias_tables(probability, pi, shift=0):
     S, A, B = probability.shape
     # Made by numpy, for it asks for huge pages.
     packed = np.empty((S, A * B), np.uint64)
-    given = [np.ascontiguousarray(x) for x in (probability, pi)]
+    # Views, for it is not the caller's arrays that become read-only.
+    given = [np.ascontiguousarray(x).view() for x in (probability, pi)]
     for array in given:
         array.setflags(write=False)
     _fill_alias_tables(given[0], given[1], shift, packed)

@@ -118,3 +118,9 @@ def test_one_state_has_no_bits():
     sampler = make_sampler(mdp, np.array([[0.25, 0.75]]))
     assert sampler.bits == 0
     assert (sampler.step % np.uint64(2) == 0).all()
+
+
+def test_the_callers_arrays_stay_writable():
+    pi, mdp = np.full((6, 2), 0.5), make_problem("riverswim")
+    make_sampler(mdp, pi)
+    assert pi.flags.writeable
