@@ -1,13 +1,12 @@
 """Estimates: wall time of sampling, by estimator, policy, problem size and threads.
 
-``sampling.gradient_blocks`` to its end: tables for the sampler, rollouts, weight tables and
+``sampling.gradient_blocks`` to its end: tables for the sampler, rollouts, weights and
 pull-back. A trajectory has at most 128 steps. Compiling and exact values are not timed.
 """
 
-import os
 from functools import lru_cache
 
-from benchmarks.settings import ESTIMATORS, garnet
+from benchmarks.settings import ESTIMATORS, garnet, use_threads
 
 HORIZON, REPLICATES = 128, 64
 
@@ -31,7 +30,7 @@ class Estimators(Estimates):
     param_names = ("estimator",)
 
     def setup(self, estimator):
-        _use_threads(1)
+        use_threads(1)
         self.sample = sampling(100, estimator)
 
     def time_estimates(self, estimator):
@@ -49,7 +48,7 @@ class Policies(Estimates):
     param_names = ("policy",)
 
     def setup(self, policy):
-        _use_threads(1)
+        use_threads(1)
         self.sample = sampling(100, policy=policy)
 
     def time_estimates(self, policy):
@@ -65,7 +64,7 @@ class Sizes(Estimates):
     rounds = 1
 
     def setup(self, n_states, batch_size):
-        _use_threads(1)
+        use_threads(1)
         self.sample = sampling(n_states, batch_size=batch_size)
 
     def time_estimates(self, n_states, batch_size):
@@ -80,22 +79,12 @@ class Threads(Estimates):
     param_names = ("threads",)
 
     def setup(self, threads):
-        if threads > (os.cpu_count() or 1):
-            raise NotImplementedError(f"this machine has fewer than {threads} cores")
-        _use_threads(threads)
+        use_threads(threads)
         self.sample = sampling(1000, batch_size=256)
 
     def time_estimates(self, threads):
         """Seconds for 64 estimates."""
         self.sample()
-
-
-def _use_threads(n):
-    import pgbench.kernels  # noqa: F401  # decides where compiled code is kept, before numba loads
-
-    import numba  # isort: skip
-
-    numba.set_num_threads(n)
 
 
 @lru_cache(maxsize=1)

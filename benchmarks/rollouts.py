@@ -4,12 +4,13 @@ Reward-to-go weights on a garnet with A = 4 actions and 4 successors, γ = 0.99,
 takes 2²⁰ steps, 32 replicates of 256 trajectories. Compiling and making tables are not timed.
 """
 
-import os
 from functools import lru_cache
 from statistics import median
 from time import perf_counter
 
 import numpy as np
+
+from benchmarks.settings import garnet, use_threads
 
 HORIZON, BATCH_SIZE, REPLICATES = 128, 256, 32
 STEPS = HORIZON * BATCH_SIZE * REPLICATES
@@ -29,10 +30,6 @@ class Rollouts:
     setup_cache.timeout = 600
 
     def setup(self, n_states, threads):
-        from pgbench.kernels.rollout import use_threads
-
-        if threads > (os.cpu_count() or 1):
-            raise NotImplementedError(f"this machine has fewer than {threads} cores")
         use_threads(threads)
         self.call = _call(n_states)
         self.call()
@@ -51,15 +48,14 @@ class Rollouts:
 @lru_cache(maxsize=1)
 def _call(n_states):
     """A function of no arguments that takes the steps; made once, for asv repeats ``setup``."""
-    from pgbench import exact, make_policy, make_problem
+    from pgbench import exact
     from pgbench.estimators import find_estimator
     from pgbench.kernels.alias import make_sampler
     from pgbench.kernels.rollout import Streams, compact, weight_rows
 
-    mdp = make_problem("garnet", n_states=n_states, n_actions=4, branching=4, gamma=0.99, seed=0)
-    policy = make_policy("softmax", mdp)
+    mdp, policy, theta = garnet(n_states)
     # The tables of reward-to-go hold rewards and γ only, so one step of exact values will do.
-    truth = exact.evaluate(mdp, policy, policy.initial(seed=0), horizon=1)
+    truth = exact.evaluate(mdp, policy, theta, horizon=1)
     sampler = make_sampler(mdp, truth.pi)
     tables = compact([find_estimator("reward_to_go").make(truth)], mdp)
     streams = Streams(np.uint64(0), np.uint64(0), BATCH_SIZE)

@@ -1,5 +1,6 @@
 """What is benchmarked: random problems with A = 4 actions, 4 successors, γ = 0.99, and policies."""
 
+import os
 from functools import lru_cache
 
 
@@ -11,6 +12,15 @@ def garnet(n_states, policy="softmax", **parameters):
     mdp = make_problem("garnet", n_states=n_states, n_actions=4, branching=4, gamma=0.99, seed=0)
     made = make_policy(policy, mdp, **parameters)
     return mdp, made, made.initial(seed=0)
+
+
+def use_threads(n):
+    """Kernels use n threads from here on; asv skips what asks for more than there are cores."""
+    from pgbench.kernels.rollout import use_threads
+
+    if n > (os.cpu_count() or 1):
+        raise NotImplementedError(f"this machine has fewer than {n} cores")
+    use_threads(n)
 
 
 ESTIMATORS = {

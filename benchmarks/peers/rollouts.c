@@ -134,6 +134,16 @@ typedef struct {
     uint64_t s0[LANES], s1[LANES], s2[LANES], s3[LANES];
 } generator;
 
+static inline void seed_lanes(generator *restrict g, uint64_t seed, int64_t first)
+{
+    for (int l = 0; l < LANES; l++) {
+        g->s0[l] = seed_word(seed, first + l, 0);
+        g->s1[l] = seed_word(seed, first + l, 1);
+        g->s2[l] = seed_word(seed, first + l, 2);
+        g->s3[l] = seed_word(seed, first + l, 3);
+    }
+}
+
 static inline void next_words(generator *restrict g, uint64_t *restrict word)
 {
     for (int l = 0; l < LANES; l++) {
@@ -175,12 +185,7 @@ void two_draws(const problem *m, uint64_t seed, int64_t first, int64_t n, double
     generator g;
     uint64_t word[LANES], high[LANES], low[LANES], row[LANES], p[LANES], k[LANES];
     for (int64_t i = first; i < first + n; i += LANES) {
-        for (int l = 0; l < LANES; l++) {
-            g.s0[l] = seed_word(seed, i + l, 0);
-            g.s1[l] = seed_word(seed, i + l, 1);
-            g.s2[l] = seed_word(seed, i + l, 2);
-            g.s3[l] = seed_word(seed, i + l, 3);
-        }
+        seed_lanes(&g, seed, i);
         next_words(&g, word);
         for (int l = 0; l < LANES; l++) {
             uint64_t x = (word[l] >> 32) * m->n_states, entry = m->start[x >> 32];
@@ -230,12 +235,7 @@ void lockstep(const problem *m, uint64_t seed, int64_t first, int64_t n, double 
     generator g;
     uint64_t word[LANES], low[LANES], row[LANES], index[LANES];
     for (int64_t i = first; i < first + n; i += LANES) {
-        for (int l = 0; l < LANES; l++) {
-            g.s0[l] = seed_word(seed, i + l, 0);
-            g.s1[l] = seed_word(seed, i + l, 1);
-            g.s2[l] = seed_word(seed, i + l, 2);
-            g.s3[l] = seed_word(seed, i + l, 3);
-        }
+        seed_lanes(&g, seed, i);
         next_words(&g, word);
         for (int l = 0; l < LANES; l++) {
             uint64_t k = (word[l] >> 32) * m->n_states >> 32, entry = m->start[k];

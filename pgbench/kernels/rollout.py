@@ -44,9 +44,8 @@ class Record(NamedTuple):
     lanes (8·LANES,) uint64: generators and their words, see ``streams``, then per lane the low half
     of the word in use, the next entry to read, and the state with its terminal flag. alive (LANES,)
     int64: number of steps. base (LANES,) uint32: where the weights of the lane's replicate begin.
-    carry (LANES,) float64: D_t. path (horizon, 3·LANES) uint32: per step
-    and lane the flat (s, a, k), the flat (s, a), and where in the weights it adds. x (horizon + 1,
-    LANES) float64.
+    carry (LANES,) float64: D_t. path (horizon, 3·LANES) uint32: per step and lane the flat
+    (s, a, k), the flat (s, a), and where in the weights it adds. x (horizon + 1, LANES) float64.
     """
 
     lanes: np.ndarray
@@ -206,7 +205,7 @@ def _weigh(tables, e, length, record, weights):
             for lane in range(LANES):
                 if t < alive[lane]:
                     weights[uint64(step[_PLACE + lane])] += discount * (
-                        here[lane] - beta[varies * uint64(step[_PAIR + lane])]
+                        here[lane] - beta[uint64(step[_PAIR + lane])]
                     )
             discount *= delta[0]
     else:

@@ -93,6 +93,7 @@ def add_rows(sums, target, scale, share, visited, n_visited, weights, steps, fir
     pays, replicates one after the other, so the sums depend neither on threads nor on how calls are
     cut.
     """
+    _count_visits(sums.visits, scale, visited, n_visited, offset)
     arrays = sums, target, scale, share, visited, n_visited, weights, steps, first, offset
     n_estimators, work = weights.shape[1], weights.size
     (_add_in_parallel if n_estimators > 1 and work > WORTH_THREADS else _add_in_turn)(*arrays)
@@ -100,7 +101,6 @@ def add_rows(sums, target, scale, share, visited, n_visited, weights, steps, fir
 
 @njit(cache=True)
 def _add_in_turn(sums, target, scale, share, visited, n_visited, weights, steps, first, offset):
-    _count_visits(sums.visits, scale, visited, n_visited, offset)
     for e in range(weights.shape[1]):
         _add(
             sums, target, scale, share, visited, n_visited, weights, steps, first, offset, e
@@ -109,7 +109,6 @@ def _add_in_turn(sums, target, scale, share, visited, n_visited, weights, steps,
 
 @njit(parallel=True, cache=True)
 def _add_in_parallel(sums, target, scale, share, visited, n_visited, weights, steps, first, offset):
-    _count_visits(sums.visits, scale, visited, n_visited, offset)
     for e in prange(weights.shape[1]):
         _add(
             sums, target, scale, share, visited, n_visited, weights, steps, first, offset, e

@@ -228,4 +228,4 @@ def _one_panel(ax: Axes, sizes: FloatArray, y: Measured, styles: list[Style]) ->
         ax.set_ylim(middle / reach, middle * reach * room)
     if handles and drawn.sum() <= NAMED:
         ax.legend(handles=handles, loc="upper left", fontsize=6.5, handlelength=1.6, borderpad=0.1)
-    return np.atleast_1d(drawn)
+    return drawn
