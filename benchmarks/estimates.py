@@ -93,14 +93,15 @@ def sampling(
 ):
     """A function of no arguments that samples the estimates."""
     from pgbench import exact
-    from pgbench.estimators import find_estimator
-    from pgbench.sampling import Draws, gradient_blocks
+    from pgbench.estimators import make_tables
+    from pgbench.sampling import gradient_blocks
+    from pgbench.simulator import Draws
 
     features = {"n_features": 8} if policy == "loglinear" else {}
     # Reward-to-go needs rewards and γ only, so one step of exact values will do.
     truth_horizon = 1 if estimator == "reward_to_go" else None
     truth = exact.evaluate(*garnet(n_states, policy, **features), horizon=truth_horizon)
-    tables = find_estimator(estimator).make(truth, **ESTIMATORS[estimator])
+    tables = make_tables(truth, estimator, **ESTIMATORS[estimator])
     draws = Draws(HORIZON, batch_size, replicates, seed=0, stream=0)
 
     def sample():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.estimators import estimators
+from pgbench.estimators import TableEstimator, estimators
 from pgbench.exact.horizon import expected_steps
 from pgbench.exact.moments import TooLarge, table_moments
 from pgbench.exact.values import Truth
@@ -158,10 +158,13 @@ def _curves(
 ) -> tuple[str, str]:
     """Fill in the curves of an estimator; status and message."""
     try:
-        tables = estimators()[chosen.name].make(prepared.truth, **chosen.values)
-        if tables.process.horizon is not None:
-            return "skipped", "it draws its horizon at random"
+        record = estimators()[chosen.name]
+        if not isinstance(record, TableEstimator):
+            return "skipped", "it is a function of batches, without exact moments at every horizon"
         for i, horizon in enumerate(horizons):
+            tables = record.make(prepared.truth, horizon, **chosen.values)
+            if tables.process.horizon is not None:
+                return "skipped", "it draws its horizon at random"
             for name, value in point(prepared.truth, tables, horizon).items():
                 curves[name][i] = value
     except NotApplicable as reason:

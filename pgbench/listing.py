@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pgbench.estimators import CAUSES, UNBIASED, estimators
+from pgbench.estimators import CAUSES, UNBIASED, TableEstimator, estimators
 from pgbench.exact import Size
 from pgbench.exact.horizon import expected_steps
 from pgbench.exact.moments import fits, moments_size
@@ -19,22 +19,22 @@ from pgbench.policies import NotApplicable, kinds
 from pgbench.problems import families
 from pgbench.progress import duration
 from pgbench.sampling import (
-    BLOCK,
     MEMORY_BYTES,
-    Draws,
     by_process,
     bytes_per_replicate,
     rows_per_replicate,
 )
+from pgbench.simulator import BLOCK, Draws
 from pgbench.sums import SUMS_BYTES, sums_bytes
 from pgbench.tables import Tables
 
 SECONDS_PER_STEP = 5e-9
 SECONDS_PER_WEIGHT = 5e-9
+SECONDS_PER_BATCH_STEP = 100e-9
 SECONDS_PER_OPERATION = 0.35e-9
 SECONDS_PER_SLOT = 4e-6
-"""Cost model of the expected time on one core, measured and rough: per step, weight, operation of
-exact moments, and slot of the problem for all other exact work."""
+"""Cost model of the expected time on one core, measured and rough: per step, weight, step of a
+batch estimator, operation of exact moments, and slot of the problem for all other exact work."""
 
 
 def _console() -> Console:
@@ -183,7 +183,9 @@ class _Demand:
     """What the estimators of a setting need.
 
     tables
-        Of every estimator that makes sense there.
+        Of every table estimator that makes sense there.
+    batch
+        Number of estimators that are functions of batches.
     steps
         Expected environment steps of one trajectory of each process they simulate, added up.
     exact
@@ -193,6 +195,7 @@ class _Demand:
     """
 
     tables: list[Tables]
+    batch: int
     steps: float
     exact: list[Size]
     skipped: list[str]
@@ -200,10 +203,14 @@ class _Demand:
     @classmethod
     def of(cls, setting: Setting, prepared: Prepared) -> "_Demand":
         truth = prepared.truth
-        tables, skipped = [], []
+        tables, skipped, batch = [], [], 0
         for chosen in setting.grid.estimators:
+            record = estimators()[chosen.name]
+            if not isinstance(record, TableEstimator):
+                batch += 1
+                continue
             try:
-                tables.append(estimators()[chosen.name].make(truth, **chosen.values))
+                tables.append(record.make(truth, prepared.horizon, **chosen.values))
             except NotApplicable as reason:
                 skipped.append(f"{chosen.label}: {reason}")
         processes = by_process(tables)
@@ -217,7 +224,9 @@ class _Demand:
             moments_size(truth, own, None if own.process.horizon else prepared.horizon)
             for own in tables
         ]
-        return cls(tables, sum(steps), exact, skipped)
+        if batch and not any(process is truth.process for process, _ in processes):
+            steps.append(prepared.expected_steps)
+        return cls(tables, batch, sum(steps), exact, skipped)
 
     def seconds(self, grid: Grid, prepared: Prepared, steps: float) -> float:
         n = len(self.tables)
@@ -229,6 +238,7 @@ class _Demand:
         rollouts = SECONDS_PER_STEP * steps * (1 + n / 4) + SECONDS_PER_WEIGHT * n * weights
         operations = sum(size.operations for size in self.exact if fits(size))
         solves = SECONDS_PER_SLOT * prepared.truth.mdp.probability.size
+        rollouts += SECONDS_PER_BATCH_STEP * self.batch * steps
         return rollouts + SECONDS_PER_OPERATION * operations + solves
 
     def memory(self, grid: Grid, prepared: Prepared) -> float:
@@ -244,6 +254,7 @@ class _Demand:
         tables = 2 * 8 * mdp.probability.size * (1 + len(self.tables))
         scalars = 8 * 16 * grid.replicates * len(self.tables)
         exact = max((size.memory_bytes for size in self.exact if fits(size)), default=0.0)
+        sums = max(sums, 8 * d * grid.replicates * self.batch)
         return float(max(max(weights) + sums, exact) + tables + scalars + 8 * d * 60)
 
     @staticmethod
@@ -319,13 +330,12 @@ def _cell(cell: Any) -> list[str]:
         return text(float(cell[name]), digits)
 
     low, high = number("relative_bias_low", 2), number("relative_bias_high", 2)
-    norm = float(cell["gradient_norm"]) or math.nan
     return [
         number("relative_bias", 2) + ("" if low == "—" else f" [{low}, {high}]"),
         number("exact_relative_bias", 2),
         number("bias_test_p_holm", 2),
         f"{number('relative_variance')} ± {number('relative_variance_se', 2)}",
-        text(float(cell["exact_variance"]) / norm**2),
+        number("exact_relative_variance"),
         number("cosine"),
         number("steps"),
         number("seconds", 2),

@@ -23,7 +23,7 @@ from pgbench.policies import kinds
 from pgbench.problems import FiniteMDP, families
 from pgbench.registry import source_digest
 
-FORMAT = 3
+FORMAT = 4
 """Version of what a cell's record means; raising it makes every cell run again."""
 
 
@@ -112,7 +112,7 @@ class Setting:
             {
                 **self.description,
                 "estimator": estimator.canonical,
-                "estimator_source": source_digest(estimators()[estimator.name].tables),
+                "estimator_source": source_digest(estimators()[estimator.name].maker),
                 "batch_size": batch_size,
                 "replicates": self.grid.replicates,
             }

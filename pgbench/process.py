@@ -5,7 +5,9 @@ still score the policy: another behaviour policy, or the problem with a horizon 
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import ceil, log
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +45,13 @@ class Process:
     scored: slice = field(default_factory=lambda: slice(None))
     once: bool = False
     horizon: int | None = None
+
+    @cached_property
+    def sampler(self) -> Any:
+        """Alias tables of the process, what the kernels draw from; made once."""
+        from pgbench.kernels.alias import make_sampler
+
+        return make_sampler(self.mdp, self.pi)
 
     def steps(self, horizon: int) -> int:
         """Largest number of steps of a rollout for which ``horizon`` was asked."""

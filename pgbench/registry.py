@@ -32,7 +32,7 @@ R = TypeVar("R", bound=Record)
 
 
 @cache
-def _scan(package: str, kind: type[Any]) -> dict[str, Any]:
+def _scan(package: str, kind: Any) -> dict[str, Any]:
     records: dict[str, Any] = {}
     for module in sorted(
         m.name for m in pkgutil.iter_modules(importlib.import_module(package).__path__)
@@ -43,8 +43,8 @@ def _scan(package: str, kind: type[Any]) -> dict[str, Any]:
     return records
 
 
-def discover(package: str, kind: type[R]) -> dict[str, R]:
-    """Records of one kind in the modules of a package, by name, in order of name."""
+def discover(package: str, kind: Callable[..., R]) -> dict[str, R]:
+    """Records of one kind, a class, in the modules of a package, by name, in order of name."""
     return dict(sorted(_scan(package, kind).items()))
 
 

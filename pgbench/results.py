@@ -46,17 +46,28 @@ _SQUARE = "(reward/theta)^2"
 _STATISTICS = {
     "bias": ("reward/theta", "norm of the bias with the noise removed, sign kept"),
     "bias_squared": (_SQUARE, "squared norm of the bias with the noise removed"),
-    "relative_bias": ("1", "bias over the norm of the exact gradient"),
+    "relative_bias": ("1", "bias over the norm of what is estimated"),
     "variance": (_SQUARE, "trace of the covariance of the estimate"),
-    "relative_variance": ("1", "variance over the squared norm of the exact gradient"),
-    "mse": (_SQUARE, "mean squared error against the exact gradient"),
-    "rmse": ("reward/theta", "root mean squared error against the exact gradient"),
-    "relative_rmse": ("1", "RMSE over the norm of the exact gradient"),
-    "snr": ("1", "signal to noise: squared norm of the exact gradient over the variance"),
-    "cosine": ("1", "mean cosine of the estimate with the exact gradient"),
-    "ascent_probability": ("1", "probability of a positive inner product with the exact gradient"),
+    "relative_variance": ("1", "variance over the squared norm of what is estimated"),
+    "mse": (_SQUARE, "mean squared error against the exact value"),
+    "rmse": ("reward/theta", "root mean squared error against the exact value"),
+    "relative_rmse": ("1", "RMSE over the norm of what is estimated"),
+    "snr": ("1", "signal to noise: squared norm of what is estimated over the variance"),
+    "cosine": ("1", "mean cosine of the estimate with what is estimated"),
+    "ascent_probability": ("1", "probability of a positive inner product with what is estimated"),
     "steps": ("environment steps", "environment steps per estimate"),
     "work_normalised_variance": (f"{_SQUARE} environment steps", "variance times steps"),
+}
+_BIAS_PARTS = {
+    "discount": "that is due to the missing γ^t",
+    "critic": "that is due to the error of the critic",
+    "batch": "that vanishes as the batch grows",
+    "normalisation": "that is due to division by a statistic of the batch",
+    "clipping": "that is due to clipped ratios",
+    "states": "that is due to states visited by another policy",
+    "smoothing": "that is due to perturbations of θ of finite size",
+    "damping": "that is due to damping the Fisher matrix",
+    "horizon": "that is left: what the horizon cuts off",
 }
 _PARTS = {
     "": "",
@@ -81,13 +92,21 @@ VARIABLES: Mapping[str, Variable] = {
     ),
     "code_test_p_holm": Variable(CELL, "1", "the same, corrected over all cells by Holm's method"),
     "code_test_directions": Variable(CELL, "1", "directions tested, at most 9"),
-    "exact_bias": Variable(CELL, "reward/theta", "exact norm of the bias, no sampling"),
-    "exact_relative_bias": Variable(CELL, "1", "exact bias over the norm of the exact gradient"),
-    "exact_truncation_bias": Variable(
-        CELL, "reward/theta", "exact norm of what of the bias is due to the horizon"
+    "target_norm": Variable(
+        CELL, "reward/theta", "norm of what is estimated: ∇J, or the natural gradient"
     ),
-    "exact_remaining_bias": Variable(CELL, "reward/theta", "exact norm of the rest of the bias"),
+    "exact_bias": Variable(CELL, "reward/theta", "exact norm of the bias, no sampling"),
+    "exact_relative_bias": Variable(CELL, "1", "exact bias over the norm of what is estimated"),
+    **{
+        f"exact_bias_{part}": Variable(
+            CELL, "reward/theta", f"exact norm of the part of the bias {text}"
+        )
+        for part, text in _BIAS_PARTS.items()
+    },
     "exact_variance": Variable(CELL, _SQUARE, "exact trace of the covariance of the estimate"),
+    "exact_relative_variance": Variable(
+        CELL, "1", "exact variance over the squared norm of what is estimated"
+    ),
     "exact_rmse": Variable(CELL, "reward/theta", "exact root mean squared error"),
     "exact_note": Variable(CELL, "", "why there is no exact variance"),
     "mean_z": Variable(

@@ -18,7 +18,8 @@ from pgbench.policies import NotApplicable
 from pgbench.problems import FiniteMDP
 from pgbench.progress import Progress, Silent
 from pgbench.provenance import provenance
-from pgbench.sampling import Draws, single_threaded_blas
+from pgbench.sampling import single_threaded_blas
+from pgbench.simulator import Draws
 
 if TYPE_CHECKING:
     from xarray import DataTree
@@ -220,33 +221,38 @@ class _Execution:
 
     def _measure(self, setting: Setting, prepared: Prepared, cells: list[Cell]) -> None:
         """Measure the cells of a setting, one batch size at a time, all estimators together."""
-        from pgbench.measure import Subject, measure
+        from pgbench import subjects
+        from pgbench.measure import measure
 
-        ready: dict[str, Subject] = {}
+        ready: dict[str, subjects.Subject] = {}
         for label, chosen in {cell.estimator.label: cell.estimator for cell in cells}.items():
             try:
-                tables = estimators()[chosen.name].make(prepared.truth, **chosen.values)
-                ready[label] = Subject.make(prepared, tables, self.threads)
+                record = estimators()[chosen.name]
+                ready[label] = subjects.make_subject(prepared, record, chosen.values, self.threads)
             except NotApplicable as reason:
                 self._record_all(_of(cells, label), "skipped", message=str(reason))
             except Exception as error:
                 self._record_all(_of(cells, label), "failed", **_failure(error))
         cells = [cell for cell in cells if cell.estimator.label in ready]
         for batch_size in sorted({cell.batch_size for cell in cells}):
-            together = [cell for cell in cells if cell.batch_size == batch_size]
+            draws = Draws(
+                horizon=prepared.horizon,
+                batch_size=batch_size,
+                replicates=self.grid.replicates,
+                seed=self.grid.seed,
+                stream=setting.stream,
+            )
+            together = []
+            for cell in (cell for cell in cells if cell.batch_size == batch_size):
+                if refusal := ready[cell.estimator.label].refuses(batch_size):
+                    self._record_all([cell], "skipped", message=refusal)
+                else:
+                    together.append(cell)
+            if not together:
+                continue
+            own = [ready[cell.estimator.label] for cell in together]
             try:
-                measurements = measure(
-                    prepared,
-                    [ready[cell.estimator.label] for cell in together],
-                    Draws(
-                        horizon=prepared.horizon,
-                        batch_size=batch_size,
-                        replicates=self.grid.replicates,
-                        seed=self.grid.seed,
-                        stream=setting.stream,
-                    ),
-                    **self.options,
-                )
+                measurements = measure(prepared, own, draws, **self.options)
             except Exception as error:
                 self._record_all(together, "failed", **_failure(error))
                 continue

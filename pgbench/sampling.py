@@ -8,39 +8,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.estimators import Tables, find_estimator
+from pgbench.estimators import BatchEstimator, Estimator, TableEstimator, find_estimator
 from pgbench.exact.values import Truth, evaluate
 from pgbench.parameters import ParameterError, check_counts
-from pgbench.policies import Policy
+from pgbench.policies import NotApplicable, Policy
 from pgbench.problems import FiniteMDP
 from pgbench.process import Process
+from pgbench.simulator import BLOCK, Draws, Simulator, blocks
+from pgbench.tables import Tables
 
 FloatArray = NDArray[np.float64]
 
-BLOCK = 16
 MEMORY_BYTES = 256 * 2**20
-
-
-@dataclass(frozen=True)
-class Draws:
-    """Which trajectories are drawn, and how they are grouped to estimates.
-
-    horizon, batch_size, replicates
-        Steps per trajectory at most, trajectories per estimate, independent estimates.
-    seed, stream
-        Two unsigned 64-bit integers that name the random streams.
-    """
-
-    horizon: int
-    batch_size: int
-    replicates: int
-    seed: int
-    stream: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +147,7 @@ class Rollouts:
 
         self.process = tables[0].process
         self.n_estimators = len(tables)
-        self._sampler = _sampler(self.process)
+        self._sampler = self.process.sampler
         self._tables = compact(tables, self.process.mdp)
 
     def weights(self, draws: Draws, memory_bytes: int = MEMORY_BYTES) -> Iterator[WeightBlock]:
@@ -200,18 +183,6 @@ class Rollouts:
             yield WeightBlock(first, *arrays)
 
 
-_SAMPLERS: WeakKeyDictionary[Process, Any] = WeakKeyDictionary()
-
-
-def _sampler(process: Process) -> Any:
-    """The alias tables of a process, made once for as long as it lives."""
-    from pgbench.kernels.alias import make_sampler
-
-    if process not in _SAMPLERS:
-        _SAMPLERS[process] = make_sampler(process.mdp, process.pi)
-    return _SAMPLERS[process]
-
-
 def gradient_blocks(
     truth: Truth, tables: Sequence[Tables], draws: Draws, memory_bytes: int = MEMORY_BYTES
 ) -> Iterator[GradientBlock]:
@@ -231,6 +202,73 @@ def gradient_blocks(
                 ],
                 steps=block.steps.copy(),
             )
+
+
+@dataclass(frozen=True, eq=False)
+class BatchBlock:
+    """Gradients of consecutive replicates, per batch estimator (m, d) and its steps (m,).
+
+    first
+        Index of the first replicate.
+    """
+
+    first: int
+    gradients: Sequence[FloatArray]
+    steps: Sequence[NDArray[np.int64]]
+
+
+def batch_gradients(
+    truth: Truth, estimators: Sequence[tuple[BatchEstimator, Mapping[str, Any]]], draws: Draws
+) -> Iterator[BatchBlock]:
+    """Gradients of batch estimators with their parameters, all on the same trajectories.
+
+    Raises
+    ------
+    NotApplicable
+        If the batch size is smaller than an estimator needs.
+    ValueError
+        If an estimator returns anything but finite numbers of shape (m, d).
+    """
+    kept: list[dict[Any, Any]] = [{} for _ in estimators]
+    for estimator, _ in estimators:
+        if reason := estimator.refuses(draws.batch_size):
+            raise NotApplicable(reason)
+    for first, m in blocks(truth, draws):
+        shared: dict[Any, Any] = {}
+        gradients, steps = [], []
+        for (estimator, values), own in zip(estimators, kept, strict=True):
+            simulator = Simulator(truth, draws, first, m, shared=shared, kept=own)
+            estimates = np.asarray(estimator.estimate(simulator, **values), np.float64)
+            _check(estimator.name, estimates, (m, truth.gradient.size))
+            gradients.append(estimates)
+            steps.append(simulator.steps)
+        yield BatchBlock(first, gradients, steps)
+
+
+def _check(name: str, estimates: FloatArray, shape: tuple[int, int]) -> None:
+    if estimates.shape != shape:
+        raise ValueError(f"{name} returned the shape {estimates.shape}, must be {shape}")
+    if not np.isfinite(estimates).all():
+        r, k = np.argwhere(~np.isfinite(estimates))[0]
+        raise ValueError(f"{name}: coordinate {k} of replicate {r} is {estimates[r, k]}")
+
+
+def estimates(
+    truth: Truth, estimator: Estimator, values: Mapping[str, Any], draws: Draws
+) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Estimates (R, d) of an estimator of either shape, and environment steps of each (R,)."""
+    if isinstance(estimator, BatchEstimator):
+        values = estimator.bound(**values)
+        made = list(batch_gradients(truth, [(estimator, values)], draws))
+        gradients = [block.gradients[0] for block in made]
+        return np.concatenate(gradients), np.concatenate([block.steps[0] for block in made])
+    assert isinstance(estimator, TableEstimator)
+    tables = estimator.make(truth, draws.horizon, **values)
+    every = list(gradient_blocks(truth, [tables], draws))
+    return (
+        np.concatenate([block.gradients[0] for block in every]),
+        np.concatenate([block.steps for block in every]),
+    )
 
 
 def sample_gradients(
@@ -255,7 +293,7 @@ def sample_gradients(
     estimator
         Name, e.g. ``"gae"``; its own parameters are keywords, e.g. ``lam=0.95``.
     horizon, batch_size, replicates
-        Steps per trajectory at most, trajectories averaged per estimate, number of estimates. An
+        Steps per trajectory at most, trajectories per estimate, number of estimates. An
         estimator that draws its horizon at random does not need the first and ignores it.
     seed, stream
         Name the random streams, integers in [0, 2⁶⁴); the same ones give the same bytes.
@@ -276,13 +314,5 @@ def sample_gradients(
             raise ParameterError(f"{name} is {value!r}, must be an integer in [0, 2**64)")
     with single_threaded_blas():
         truth = evaluate(mdp, policy, theta)
-        tables = make_tables(truth, estimator, parameters)
-        blocks = gradient_blocks(
-            truth, [tables], Draws(horizon, batch_size, replicates, seed, stream)
-        )
-        return np.concatenate([block.gradients[0] for block in blocks])
-
-
-def make_tables(truth: Truth, estimator: str, parameters: Mapping[str, Any]) -> Tables:
-    """The tables of an estimator by name."""
-    return find_estimator(estimator).make(truth, **parameters)
+        draws = Draws(horizon, batch_size, replicates, seed, stream)
+        return estimates(truth, find_estimator(estimator), parameters, draws)[0]

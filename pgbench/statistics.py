@@ -7,7 +7,7 @@ statistic corrected for skewness (Hall 1992). The interval of the squared bias i
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -123,6 +123,16 @@ class Sample:
             exact_bias_squared=float(np.sum((expected - truth) ** 2)),
             exact_variance=exact_variance,
         )
+
+    def about_its_mean(self) -> "Sample":
+        """The same where the expectation is not known and deviations are from the replicates' mean.
+
+        They are enlarged by R/(R-1), so that their mean is tr(Σ̂); the bias that they suggest is
+        itself measured and counts as unknown.
+        """
+        R = self.squared_deviation.size
+        larger = self.squared_deviation * (R / (R - 1))
+        return replace(self, squared_deviation=larger, exact_bias_squared=np.nan)
 
     @property
     def missed(self) -> bool:

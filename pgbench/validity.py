@@ -18,12 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from pgbench.estimators import make_tables
 from pgbench.exact.horizon import expected_steps, shortest_horizon
 from pgbench.exact.moments import directional_variance, table_moments
 from pgbench.exact.values import Truth, evaluate
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
-from pgbench.sampling import Draws, gradient_blocks, make_tables, single_threaded_blas
+from pgbench.sampling import gradient_blocks, single_threaded_blas
+from pgbench.simulator import Draws
 from pgbench.statistics import (
     Estimate,
     Sample,
@@ -231,7 +233,9 @@ def study(case: Case) -> Study:
     policy = make_policy(case.policy[0], mdp, **case.policy[1])
     truth = evaluate(mdp, policy, policy.initial(seed=0))
     horizon = min(shortest_horizon(truth), MAX_HORIZON)
-    tables = [make_tables(truth, estimator, given) for estimator, given in case.estimators]
+    tables = [
+        make_tables(truth, estimator, horizon, **given) for estimator, given in case.estimators
+    ]
     reference = _reference(truth, tables, Draws(horizon, case.batch_size, REFERENCE, 1, 0))
     steps = expected_steps(mdp, truth.pi, horizon) * case.batch_size
     along = directions(truth.gradient.size, truth.gradient)

@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from pgbench.estimators import Tables, estimators
+from pgbench.estimators import (
+    BatchEstimator,
+    Estimator,
+    TableEstimator,
+    Tables,
+    estimators,
+    make_tables,
+)
 from pgbench.exact import Truth, evaluate
 from pgbench.exact.enumeration import Listed, enumerated_moments
 from pgbench.parameters import Parameter, label
@@ -87,9 +94,9 @@ class Variant:
         """Whether the estimator draws its own horizon at random."""
         return self.name.startswith("visitation")
 
-    def tables(self, truth: Truth) -> Tables:
+    def tables(self, truth: Truth, horizon: int | None = None) -> Tables:
         """The estimator's tables."""
-        return estimators()[self.name].make(truth, **self.given)
+        return make_tables(truth, self.name, horizon, **self.given)
 
     def __str__(self) -> str:
         return label(self.name, estimators()[self.name].parameters, self.given)
@@ -110,8 +117,19 @@ def trials(parameter: Parameter) -> list[Any]:
 
 
 def variants() -> Iterator[Variant]:
-    """Every estimator with defaults, with one optional parameter changed, and with all changed."""
+    """Every table estimator: defaults, one optional parameter changed, all changed."""
+    yield from _variants(TableEstimator)
+
+
+def batch_variants() -> Iterator[Variant]:
+    """The same of batch estimators."""
+    yield from _variants(BatchEstimator)
+
+
+def _variants(kind: type[Estimator]) -> Iterator[Variant]:
     for name, estimator in estimators().items():
+        if not isinstance(estimator, kind):
+            continue
         declared = estimator.parameters
         needed = [key for key, p in declared.items() if p.required]
         changes = [(key, value) for key, p in declared.items() for value in trials(p)]
@@ -133,7 +151,7 @@ def on_policy(truth: Truth) -> list[Tables]:
     made = [
         e.make(truth, **{k: 0.7 for k, p in e.parameters.items() if p.required})
         for name, e in estimators().items()
-        if not Variant(name, ()).simulates_its_horizon
+        if isinstance(e, TableEstimator) and not Variant(name, ()).simulates_its_horizon
     ]
     return [tables for tables in made if tables.process is truth.process]
 
@@ -178,6 +196,12 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(params=variants(), ids=str)
 def variant(request: pytest.FixtureRequest) -> Variant:
     """An estimator in one of its variants."""
+    return request.param
+
+
+@pytest.fixture(params=batch_variants(), ids=str)
+def batch_variant(request: pytest.FixtureRequest) -> Variant:
+    """A batch estimator in one of its variants."""
     return request.param
 
 

@@ -17,4 +17,5 @@ estimator = TableEstimator(
     bias=lambda discounted: ("tail",) if discounted else ("discount", "tail"),
     formula=r"\sum_t \gamma^t A(s_t,a_t)\,\psi_t",
     reference="Sutton, McAllester, Singh & Mansour 2000; Baird 1993 (advantage)",
+    cures={"discount": {"discounted": True}},
 )

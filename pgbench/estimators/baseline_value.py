@@ -23,4 +23,5 @@ estimator = TableEstimator(
     bias=lambda discounted: ("truncation",) if discounted else ("discount",),
     formula=r"\sum_t \gamma^t (\hat Q_t - V(s_t))\,\psi_t",
     reference="Williams 1992, Section 5; Sutton & Barto 2018, eq. 13.11",
+    cures={"discount": {"discounted": True}},
 )

@@ -1,13 +1,21 @@
-"""An estimator is a record: how to make its tables, what biases it, where it comes from."""
+"""An estimator is a record: how it estimates, what biases it, where it comes from.
 
-from collections.abc import Callable
-from dataclasses import dataclass
+There are two shapes. A *table estimator* makes four tables and is simulated, enumerated and worked
+out exactly by one piece of code each. A *batch estimator* is a function of batches of trajectories.
+"""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pgbench.exact import fisher
+from pgbench.exact.horizon import finite_weights, truncated_gradient
 from pgbench.exact.values import Truth
 from pgbench.parameters import Parameter, Range, bind, parameters_of
 from pgbench.process import random_horizon
@@ -25,54 +33,178 @@ CAUSES = {
     "tail": "unbiased for ∇J less the score terms beyond step H",
     "discount": "biased: the factor γ^t is missing",
     "critic": "biased by the error of the critic",
+    "batch": "biased at a finite batch size, by statistics of the batch it is applied to",
+    "normalisation": "biased: divided by a statistic of the batch, so its length is not ‖∇J‖",
+    "clipping": "biased: importance ratios are clipped",
+    "states": "biased: states are visited as often as another policy visits them",
+    "smoothing": "biased: the gradient of an objective smoothed over perturbations of θ",
+    "damping": "biased: the Fisher matrix is damped",
 }
+"""Causes of bias. The first two are of the horizon; an estimator has one of them or neither."""
 
+HORIZON = frozenset({"truncation", "tail"})
+"""Causes of bias that vanish as the horizon grows."""
 
 UNBIASED = "unbiased for ∇J"
 """What is said of an estimator without any cause of bias."""
 
+Target = Literal["gradient", "natural gradient"]
+
+
+class Exact(NamedTuple):
+    """Exact moments of an estimate, (d,) each; None where they are not known."""
+
+    mean: FloatArray | None
+    variance: FloatArray | None = None
+
 
 @dataclass(frozen=True)
-class TableEstimator:
-    """A score-function estimator as a function from exact quantities and parameters to tables.
+class Estimator(ABC):
+    """What every estimator declares.
 
     Attributes
     ----------
     name
         Name in the API, in grids and in reports.
-    tables
-        ``tables(truth, *, parameter=...) -> Tables``; its keywords are the parameters.
     bias
         ``bias(**values)`` gives the causes of bias, keys of ``CAUSES``, for given parameters.
     formula
-        ĝ of one trajectory, as LaTeX mathematics.
+        ĝ of one trajectory or batch, as LaTeX mathematics.
     reference
         Author, year and equation.
+    cures
+        For causes of bias the parameter values without them, so that a bias can be split; that of
+        ``batch`` is an endless batch and need not be given.
+    target
+        What is estimated, ∇J or the natural gradient F†∇J.
     """
 
     name: str
-    tables: Callable[..., Tables]
     bias: Callable[..., tuple[str, ...]]
     formula: str
     reference: str
+    cures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, kw_only=True)
+    target: Target = field(default="gradient", kw_only=True)
+
+    @property
+    @abstractmethod
+    def maker(self) -> Callable[..., Any]:
+        """The function whose keywords are the parameters and whose docstring is the summary."""
 
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
         """The declared parameters by name."""
-        return parameters_of(self.tables, skip=1)
+        return parameters_of(self.maker, skip=positional(self.maker))
 
     @property
     def summary(self) -> str:
-        """First line of the tables' description."""
-        return (self.tables.__doc__ or "").strip().splitlines()[0]
+        """First line of the description."""
+        return (self.maker.__doc__ or "").strip().splitlines()[0]
 
-    def make(self, truth: Truth, **given: Any) -> Tables:
-        """The tables with these parameters; ValueError lists everything that is wrong with them."""
-        return self.tables(truth, **bind(self.name, self.parameters, given))
+    def bound(self, **given: Any) -> dict[str, Any]:
+        """Every parameter's value; ValueError lists everything that is wrong with those given."""
+        return bind(self.name, self.parameters, given)
 
     def causes(self, **given: Any) -> tuple[str, ...]:
-        """Why the estimator's mean differs from ∇J with these parameters: keys of ``CAUSES``."""
-        return self.bias(**bind(self.name, self.parameters, given))
+        """Why the mean differs from the target with these parameters: keys of ``CAUSES``."""
+        return self.bias(**self.bound(**given))
+
+    def truth(self, truth: Truth) -> FloatArray:
+        """What is estimated (d,), exactly."""
+        return truth.gradient if self.target == "gradient" else truth.natural_gradient()
+
+
+def positional(function: Callable[..., Any]) -> int:
+    """Number of arguments that are not keywords."""
+    kinds = [p.kind for p in inspect.signature(function).parameters.values()]
+    return sum(kind is not inspect.Parameter.KEYWORD_ONLY for kind in kinds)
+
+
+@dataclass(frozen=True)
+class TableEstimator(Estimator):
+    """A score-function estimator as a function from exact quantities and parameters to tables.
+
+    Attributes
+    ----------
+    tables
+        ``tables(truth, *, parameter=...) -> Tables``, or ``tables(truth, horizon, *, ...)`` where
+        the tables depend on the horizon of the rollouts, None for one without limit.
+    """
+
+    tables: Callable[..., Tables] = field(kw_only=True)
+
+    @property
+    def maker(self) -> Callable[..., Any]:
+        """The function that makes the tables."""
+        return self.tables
+
+    def make(self, truth: Truth, horizon: int | None = None, **given: Any) -> Tables:
+        """The tables with these parameters; ValueError lists everything that is wrong with them."""
+        arguments = (truth, horizon)[: positional(self.tables)]
+        return self.tables(*arguments, **self.bound(**given))
+
+
+@dataclass(frozen=True)
+class BatchEstimator(Estimator):
+    """An estimator as a function of batches of trajectories.
+
+    Attributes
+    ----------
+    estimate
+        ``estimate(simulator, *, parameter=...)`` gives m estimates (m, d), each from trajectories
+        of its own replicate alone; see ``pgbench.simulator``.
+    moments
+        ``moments(truth, horizon, batch_size, **values) -> Exact``, or None where neither is known.
+        The batch size may be infinite. Where it gives no mean and no bias but that of the horizon
+        is declared, the mean is what is declared.
+    fewest
+        Smallest batch size that makes sense.
+    """
+
+    estimate: Callable[..., FloatArray] = field(kw_only=True)
+    moments: Callable[..., Exact] | None = field(default=None, kw_only=True)
+    fewest: int = field(default=1, kw_only=True)
+
+    @property
+    def maker(self) -> Callable[..., Any]:
+        """The function that estimates."""
+        return self.estimate
+
+    def refuses(self, batch_size: int) -> str:
+        """Why the estimator makes no sense at a batch size, or nothing."""
+        if batch_size >= self.fewest:
+            return ""
+        return f"the batch size is {batch_size}, {self.name} needs at least {self.fewest}"
+
+    def exact(self, truth: Truth, horizon: int, batch_size: float, **given: Any) -> Exact:
+        """Exact mean and variance of an estimate (d,), as far as they are known."""
+        values = self.bound(**given)
+        exact = self.moments(truth, horizon, batch_size, **values) if self.moments else Exact(None)
+        if exact.mean is not None:
+            return exact
+        causes = set(self.bias(**values))
+        mean = declared_mean(truth, horizon, causes) if causes <= HORIZON else None
+        if mean is not None and self.target != "gradient":
+            mean = natural(truth, mean)
+        return Exact(mean, exact.variance)
+
+
+def declared_mean(truth: Truth, horizon: int, causes: set[str]) -> FloatArray:
+    """∇J (d,), or what the horizon leaves of it."""
+    if "truncation" in causes:
+        return finite_gradient(truth, horizon)
+    return truncated_gradient(truth, horizon) if "tail" in causes else truth.gradient
+
+
+def finite_gradient(truth: Truth, horizon: int) -> FloatArray:
+    """∇J_H (d,)."""
+    _, weights = finite_weights(truth.mdp, truth.pi, horizon)
+    return truth.policy.pull_back(truth.theta, weights)
+
+
+def natural(truth: Truth, g: FloatArray) -> FloatArray:
+    """F†g (d,) of a vector in the range of F."""
+    return fisher.solve(truth.policy, truth.theta, truth.state_weights, g)
 
 
 def step_discount(truth: Truth, discounted: bool) -> float:

@@ -43,4 +43,5 @@ estimator = TableEstimator(
     bias=lambda lam, critic_noise, discounted: td_bias(critic_noise, discounted),
     formula=r"\sum_t \gamma^t \psi_t \sum_l (\gamma\lambda)^l \delta^v_{t+l}",
     reference="Schulman, Moritz, Levine, Jordan & Abbeel 2016, eq. 16",
+    cures={"critic": {"critic_noise": 0.0}, "discount": {"discounted": True}},
 )

@@ -16,4 +16,5 @@ estimator = TableEstimator(
     bias=lambda discounted: ("tail",) if discounted else ("discount", "tail"),
     formula=r"\sum_t \gamma^t Q(s_t,a_t)\,\psi_t",
     reference="Sutton, McAllester, Singh & Mansour 2000, Theorem 1",
+    cures={"discount": {"discounted": True}},
 )

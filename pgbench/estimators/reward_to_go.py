@@ -29,4 +29,5 @@ estimator = TableEstimator(
     bias=lambda baseline, discounted: ("truncation",) if discounted else ("discount",),
     formula=r"\sum_t \gamma^t (\hat Q_t - b)\,\psi_t",
     reference="Baxter & Bartlett 2001; Sutton, McAllester, Singh & Mansour 2000",
+    cures={"discount": {"discounted": True}},
 )

@@ -31,4 +31,5 @@ estimator = TableEstimator(
     bias=bias,
     formula=r"\sum_t \gamma^t (r_t + \gamma v(s_{t+1}) - v(s_t))\,\psi_t",
     reference="Sutton & Barto 2018, Section 13.5; Bhatnagar et al. 2009",
+    cures={"critic": {"critic_noise": 0.0}, "discount": {"discounted": True}},
 )

@@ -4,14 +4,17 @@ P(τ) = μ0(s0) Π_t π(s_t, a_t) P(slot_t | s_t, a_t)
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from itertools import product
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pgbench.batch import Batch
 from pgbench.exact.values import Truth
 from pgbench.kernels import reference
 from pgbench.process import Process
+from pgbench.simulator import Draws, Simulator, recorded
 from pgbench.tables import Tables
 
 FloatArray = NDArray[np.float64]
@@ -63,5 +66,51 @@ def enumerated_moments(truth: Truth, tables: Tables, horizon: int) -> Listed:
     table = np.array(weights).reshape(-1, *tables.process.pi.shape)[:, tables.process.scored]
     gradients = truth.policy.pull_back(truth.theta, table)
     p = np.array(probabilities)
+    mean = p @ gradients
+    return Listed(mean, p @ (gradients - mean) ** 2)
+
+
+class Enumerator(Simulator):
+    """A simulator whose replicates are all batches that there are, each once.
+
+    Trajectories of another purpose than the estimate itself are drawn once and are the same in
+    every replicate: moments are then conditional on them, as random numbers are.
+
+    Attributes
+    ----------
+    probability
+        (m,) float64 of each batch, once it was asked for.
+    """
+
+    def __init__(self, truth: Truth, horizon: int, n: int) -> None:
+        number = sum(1 for _ in trajectories(truth.process, horizon)) ** n
+        super().__init__(truth, Draws(horizon, n, number, 0, 0), 0, number)
+        self.probability: FloatArray | None = None
+
+    def _simulate(self, purpose: str, n: int, process: Process) -> Batch:
+        if purpose or n != self.n:
+            one = Simulator(self.truth, self.draws, 0, 1).batch(purpose, n, process)
+            arrays: list[Any] = [one.states, one.actions, one.successors, one.rewards, one.mask]
+            return Batch(process, *(np.repeat(x, self.m, axis=0) for x in arrays))
+        listed = list(trajectories(process, self.horizon))
+        steps = np.array([len(pairs) for _, pairs, _ in listed])
+        pair, slot = np.zeros((2, len(listed), self.horizon), np.int32)
+        for i, (_, pairs, slots) in enumerate(listed):
+            pair[i, : steps[i]], slot[i, : steps[i]] = pairs, slots
+        chosen = np.array(list(product(range(len(listed)), repeat=n)))
+        self.probability = np.array([p for p, _, _ in listed])[chosen].prod(axis=1)
+        return recorded(process, pair[chosen], slot[chosen], steps[chosen])
+
+
+def enumerated_batches(truth: Truth, estimator: Any, horizon: int, n: int, **given: Any) -> Listed:
+    """Exact mean and variance of a batch estimator, summed over all batches of n trajectories.
+
+    ValueError if the estimator asks for anything but batches.
+    """
+    simulator = Enumerator(truth, horizon, n)
+    gradients = estimator.estimate(simulator, **estimator.bound(**given))
+    p = simulator.probability
+    if p is None:
+        raise ValueError(f"{estimator.name} asked for no batch, so there is nothing to list")
     mean = p @ gradients
     return Listed(mean, p @ (gradients - mean) ** 2)

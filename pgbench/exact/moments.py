@@ -134,12 +134,12 @@ def moments(
         never ends.
     """
     # Estimators are made from exact values and so lie above them; only here does a name lead back.
-    from pgbench.estimators import find_estimator
+    from pgbench.estimators import make_tables
 
     if horizon is not None:
         check_counts(horizon=horizon)
     truth = evaluate(mdp, policy, theta)
-    tables = find_estimator(estimator).make(truth, **parameters)
+    tables = make_tables(truth, estimator, horizon, **parameters)
     if tables.process.horizon is not None:
         horizon = None
     return table_moments(truth, tables, horizon, limit=limit, threads=threads)

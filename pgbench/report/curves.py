@@ -34,7 +34,7 @@ def rmse(summary: "Dataset") -> Drawing:
     with np.errstate(divide="ignore"):
         constant = (
             np.exp(summary["rmse_rate_intercept"].values)
-            / summary["gradient_norm"].values[..., None]
+            / summary["target_norm"].max("batch_size").values
         )
     for place, ax in axes.items():
         _batch_axis(ax, batch_sizes)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pgbench.estimators import estimators
+from pgbench.estimators import HORIZON, estimators
 from pgbench.grid import Grid, GridError, parse_grid
 from pgbench.report.measured import FloatArray
 from pgbench.statistics import normality
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 LEVEL = 0.05
 """Level of every test of the report."""
-
-HORIZON = frozenset({"truncation", "tail"})
-"""Causes of bias that vanish as the horizon grows."""
 
 _ROUNDING = 1e-7
 

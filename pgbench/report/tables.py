@@ -89,8 +89,6 @@ def _row(own: Mapping[str, Any], place: tuple[int, ...], label: str) -> dict[str
         return number(own[name][place], digits)
 
     p = own["bias_test_p_holm"][place]
-    norm = own["gradient_norm"][place[:2]]
-    exact_variance = own["exact_variance"][place] / norm**2 if norm > 0 else np.nan
     return {
         "estimator": label,
         "bias": part("relative_bias", 2),
@@ -99,7 +97,7 @@ def _row(own: Mapping[str, Any], place: tuple[int, ...], label: str) -> dict[str
         "p": p_value(p),
         "significant": bool(p < LEVEL),
         "variance": f"{part('relative_variance')} ± {part('relative_variance_se', 2)}",
-        "exact_variance": number(exact_variance),
+        "exact_variance": part("exact_relative_variance"),
         "cosine": f"{part('cosine', 3)} ± {part('cosine_se', 1)}",
         "ascent": part("ascent_probability", 3),
         "steps": part("steps"),

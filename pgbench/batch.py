@@ -1,0 +1,137 @@
+"""A batch of trajectories as arrays, and what estimators compute from one.
+
+Arrays have the shape (m, n, T): m replicates of n trajectories of at most T steps. Where ``mask``
+is false no step is taken; states, actions, successors and rewards are zero there.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pgbench.process import Process
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """m replicates of n trajectories of at most T steps.
+
+    Attributes
+    ----------
+    process
+        What was simulated.
+    states, actions, successors
+        (m, n, T) int64, s_t, a_t and s_{t+1}.
+    rewards
+        (m, n, T) float64, r_t.
+    mask
+        (m, n, T) bool, whether step t was taken.
+    """
+
+    process: Process
+    states: IntArray
+    actions: IntArray
+    successors: IntArray
+    rewards: FloatArray
+    mask: NDArray[np.bool_]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(m, n, T)."""
+        m, n, T = self.states.shape
+        return m, n, T
+
+    @cached_property
+    def lengths(self) -> IntArray:
+        """Steps of each trajectory, (m, n)."""
+        return self.mask.sum(axis=2)
+
+    @cached_property
+    def to_go(self) -> FloatArray:
+        """Discounted rewards from step t on, Q̂_t = Σ_{l≥t} γ^{l-t} r_l, (m, n, T)."""
+        return self.backward(self.rewards, self.process.mdp.gamma)
+
+    @cached_property
+    def returns(self) -> FloatArray:
+        """R(τ) = Σ_t γ^t r_t, (m, n)."""
+        return self.to_go[:, :, 0]
+
+    def at(self, table: ArrayLike) -> FloatArray:
+        """A table (S, A) or (m, S, A) at the pairs visited, (m, n, T); 0 where no step is taken."""
+        return self._pick(np.asarray(table), 2, self.states, self.actions)
+
+    def value(self, v: ArrayLike) -> FloatArray:
+        """v (S,) or (m, S) at the states visited, (m, n, T); 0 where no step is taken."""
+        return self._pick(np.asarray(v), 1, self.states)
+
+    def next_value(self, v: ArrayLike) -> FloatArray:
+        """v (S,) or (m, S) at s_{t+1}, (m, n, T); 0 where no step is taken."""
+        return self._pick(np.asarray(v), 1, self.successors)
+
+    def _pick(self, table: FloatArray, ndim: int, *index: IntArray) -> FloatArray:
+        if table.ndim > ndim:
+            index = (np.arange(table.shape[0])[:, None, None], *index)
+        return np.where(self.mask, table[index], 0.0)
+
+    def backward(self, signal: FloatArray, decay: ArrayLike) -> FloatArray:
+        """x_t = signal_t + decay_t x_{t+1} with x_T = 0, (m, n, T).
+
+        signal (m, n, T), zero where no step is taken; decay (m, n, T) or scalar.
+        """
+        x = np.array(signal)
+        factor = np.broadcast_to(np.asarray(decay, np.float64), x.shape)
+        for t in range(x.shape[2] - 2, -1, -1):
+            x[:, :, t] += factor[:, :, t] * x[:, :, t + 1]
+        return x
+
+    def forward(self, factor: ArrayLike) -> FloatArray:
+        """D_t = Π_{l<t} factor_l, (m, n, T) with D_0 = 1, for a factor (m, n, T) or scalar."""
+        D = np.empty(self.rewards.shape)
+        D[:, :, 0] = 1.0
+        factors = np.broadcast_to(np.asarray(factor, np.float64), D.shape)
+        np.cumprod(factors[:, :, :-1], axis=2, out=D[:, :, 1:])
+        return D
+
+    def discounts(self, delta: float | None = None) -> FloatArray:
+        """δ^t, (T,); by default δ is γ."""
+        base = self.process.mdp.gamma if delta is None else delta
+        return np.asarray(base ** np.arange(self.shape[2]), np.float64)
+
+    def tables(self, weights: ArrayLike) -> FloatArray:
+        """(m, S, A): mean over trajectories of Σ_t weights_t at the pairs visited.
+
+        weights broadcasts to (m, n, T): one per step, or per trajectory with a last axis of 1. The
+        pull-back is Σ_t w_t ψ_t averaged over the batch.
+        """
+        S, A = self.process.pi.shape
+        pairs = self.states * A + self.actions
+        return self._gather(weights, pairs, S * A).reshape(-1, S, A)
+
+    def state_tables(self, weights: ArrayLike) -> FloatArray:
+        """(m, S): mean over trajectories of Σ_t weights_t at the states visited."""
+        return self._gather(weights, self.states, self.process.pi.shape[0])
+
+    def _gather(self, weights: ArrayLike, place: IntArray, size: int) -> FloatArray:
+        m, n, _ = self.shape
+        w = np.where(self.mask, weights, 0.0)
+        rows = place + size * np.arange(m)[:, None, None]
+        total = np.bincount(rows.ravel(), w.ravel(), minlength=m * size)
+        return np.asarray(total.reshape(m, size) / n, np.float64)
+
+    def alone(self) -> "Batch":
+        """Every trajectory as a replicate of its own, (m·n, 1, T)."""
+        return self._mapped(lambda x: x.reshape(-1, 1, self.shape[2]))
+
+    def select(self, trajectories: slice | IntArray) -> "Batch":
+        """The same with only some of each replicate's trajectories."""
+        return self._mapped(lambda x: x[:, trajectories])
+
+    def _mapped(self, function: Callable[[Any], Any]) -> "Batch":
+        arrays: list[Any] = [self.states, self.actions, self.successors, self.rewards, self.mask]
+        return Batch(self.process, *map(function, arrays))

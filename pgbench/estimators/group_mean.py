@@ -1,0 +1,32 @@
+"""The batch's mean return as baseline, the trajectory's own return included."""
+
+from pgbench.estimators import rloo
+from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.exact.values import Truth
+from pgbench.simulator import Simulator
+
+
+def estimate(simulator: Simulator) -> FloatArray:
+    """Total return less the batch's mean return, times all scores; (1-1/n) times ``rloo``."""
+    batch = simulator.batch()
+    advantage = batch.returns - batch.returns.mean(axis=1, keepdims=True)
+    return simulator.pull_back(batch.tables(advantage[:, :, None]))
+
+
+def moments(truth: Truth, horizon: int, batch_size: float) -> Exact:
+    """(1-1/n) times ``rloo``: a bias of exactly -∇J_H/n."""
+    share = 1 - 1 / batch_size
+    unbiased = rloo.moments(truth, horizon, max(batch_size, 2))
+    assert unbiased.mean is not None
+    assert unbiased.variance is not None
+    return Exact(share * unbiased.mean, share**2 * unbiased.variance)
+
+
+estimator = BatchEstimator(
+    name="group_mean",
+    estimate=estimate,
+    moments=moments,
+    bias=lambda: ("batch", "truncation"),
+    formula=r"\frac{1}{n}\sum_i (R_i - \bar R)\sum_t \psi_{i,t}",
+    reference="Williams 1992, Section 5; as in Dr. GRPO, Liu et al. 2025",
+)

@@ -1,0 +1,77 @@
+"""Exact moments of the return and of its products with the score sum.
+
+R = Σ_t γ^t r_t and Z = Σ_t ψ_t over one trajectory of at most H steps; E[Z] = 0.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.exact.horizon import finite_values
+from pgbench.exact.moments import table_moments
+from pgbench.exact.recursion import slot_moments
+from pgbench.exact.remember import remembered
+from pgbench.exact.values import Truth
+from pgbench.tables import Tables
+
+FloatArray = NDArray[np.float64]
+
+
+class Return(NamedTuple):
+    """Mean and variance of R, units reward and reward²."""
+
+    mean: float
+    variance: float
+
+
+class Mixed(NamedTuple):
+    """Central mixed moments of the return and of each coordinate of the score sum.
+
+    r, r2
+        E[R] and Var R.
+    rz, z2, rz2, r2z2
+        (d,) each: E[R Z] = ∇J_H, E[Z²], E[(R - E R) Z²] and E[(R - E R)² Z²].
+    """
+
+    r: float
+    r2: float
+    rz: FloatArray
+    z2: FloatArray
+    rz2: FloatArray
+    r2z2: FloatArray
+
+
+@remembered
+def return_moments(truth: Truth, horizon: int) -> Return:
+    """Mean and variance of the return of H steps (Sobel 1982, Theorem 1)."""
+    mdp, gamma = truth.mdp, truth.mdp.gamma
+    v, _ = finite_values(mdp, truth.pi, horizon)
+    mean = float(mdp.mu0 @ v)
+    tables = Tables.build(truth.process, sigma=mdp.reward, kappa=gamma, total=True)
+    P, P1, P2 = slot_moments(tables)
+    signal, signal2 = P1.sum(axis=1), P2.sum(axis=1)
+    x, x2 = np.zeros((2, mdp.n_states))
+    for _ in range(horizon):
+        first = signal + gamma * (P @ x)
+        second = signal2 + 2 * gamma * (P1 @ x) + gamma**2 * (P @ x2)
+        x, x2 = ((y.reshape(truth.pi.shape) * truth.pi).sum(axis=1) for y in (first, second))
+    return Return(mean, max(float(mdp.mu0 @ x2) - mean**2, 0.0))
+
+
+@remembered
+def mixed_moments(truth: Truth, horizon: int) -> Mixed:
+    """Mixed moments of return and score sum over H steps; TooLarge as exact moments are."""
+    mean, variance = return_moments(truth, horizon)
+    gamma, reward = truth.mdp.gamma, truth.mdp.reward
+
+    def second(sigma: FloatArray | float, b: float) -> tuple[FloatArray, FloatArray]:
+        tables = Tables.build(truth.process, sigma=sigma, kappa=gamma, beta=b, total=True)
+        exact = table_moments(truth, tables, horizon)
+        return exact.mean, exact.variance + exact.mean**2
+
+    rz, r2z2 = second(reward, mean)
+    _, z2 = second(0.0, -1.0)
+    c = np.sqrt(variance) or 1.0
+    rz2 = (second(reward, mean - c)[1] - second(reward, mean + c)[1]) / (4 * c)
+    return Mixed(mean, variance, rz, z2, rz2, r2z2)

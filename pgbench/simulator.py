@@ -1,0 +1,176 @@
+"""What a batch estimator may ask for: trajectories and random numbers, with every step counted.
+
+Replicates come in blocks whose size depends on nothing but the problem and the batch size, so
+numbers depend neither on threads nor on memory.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.batch import Batch
+from pgbench.exact.values import Truth
+from pgbench.process import Process
+
+FloatArray = NDArray[np.float64]
+T = TypeVar("T")
+
+BLOCK = 16
+"""Replicates are simulated in multiples of so many."""
+
+HELD = 2**20
+"""A block has so many replicates that its largest array has about this many numbers, or 16."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Which trajectories are drawn, and how they are grouped to estimates.
+
+    horizon, batch_size, replicates
+        Steps per trajectory at most, trajectories per estimate, independent estimates.
+    seed, stream
+        Two unsigned 64-bit integers that name the random streams.
+    """
+
+    horizon: int
+    batch_size: int
+    replicates: int
+    seed: int
+    stream: int
+
+
+@dataclass
+class Simulator:
+    """A block of m replicates of one estimator.
+
+    Attributes
+    ----------
+    truth
+        Problem, policy, θ, and everything exact about them; its process is what is simulated.
+    draws
+        Horizon, batch size, number of all replicates, and names of the random streams.
+    first, m
+        Index of the block's first replicate, and how many it has.
+    steps
+        (m,) int64, environment steps drawn so far.
+    """
+
+    truth: Truth
+    draws: Draws
+    first: int
+    m: int
+    steps: NDArray[np.int64] = field(init=False)
+    shared: dict[Any, Batch] = field(default_factory=dict, repr=False)
+    kept: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self.steps = np.zeros(self.m, np.int64)
+
+    @property
+    def horizon(self) -> int:
+        """Steps of a trajectory at most."""
+        return self.draws.horizon
+
+    @property
+    def n(self) -> int:
+        """Batch size: trajectories per estimate."""
+        return self.draws.batch_size
+
+    def batch(
+        self, purpose: str = "", n: int | None = None, process: Process | None = None
+    ) -> Batch:
+        """n trajectories of each replicate, by default the batch that the estimate is made of.
+
+        Parameters
+        ----------
+        purpose
+            Names independent trajectories, such as those that a critic is trained on. Without it
+            these are the very trajectories that table estimators see.
+        n
+            How many, by default the batch size.
+        process
+            What is simulated, by default the problem under the policy.
+        """
+        process, n = process or self.truth.process, n or self.n
+        batch = self._drawn(purpose, n, process)
+        self.steps += batch.lengths.sum(axis=1)
+        return batch
+
+    def _drawn(self, purpose: str, n: int, process: Process) -> Batch:
+        key = purpose, n
+        for other, batch in self.shared.items():
+            if other == key and batch.process.same_as(process):
+                return batch
+        self.shared[key] = batch = self._simulate(purpose, n, process)
+        return batch
+
+    def _simulate(self, purpose: str, n: int, process: Process) -> Batch:
+        from pgbench.kernels.rollout import Streams, trajectories
+
+        horizon, m = process.steps(self.horizon), self.m
+        pair, slot = np.empty((2, m, n, horizon), np.int32)
+        steps = np.empty((m, n), np.int64)
+        streams = Streams(np.uint64(self.draws.seed), np.uint64(self.stream(purpose)), n)
+        trajectories(process.sampler, streams, self.first, pair, slot, steps)
+        return recorded(process, pair, slot, steps)
+
+    def stream(self, purpose: str) -> int:
+        """The stream of a purpose; the draws' own where it is empty."""
+        if not purpose:
+            return self.draws.stream
+        text = f"{self.draws.stream} {purpose}".encode()
+        return int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
+
+    def generator(self, purpose: str) -> np.random.Generator:
+        """Random numbers of this block for a purpose that is no rollout."""
+        key = [self.draws.seed, self.stream(purpose)]
+        counter = [0, 0, self.first, self.draws.batch_size]
+        return np.random.Generator(
+            np.random.Philox(key=np.array(key, np.uint64), counter=np.array(counter, np.uint64))
+        )
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What depends on no replicate, made once for all blocks."""
+        if name not in self.kept:
+            self.kept[name] = make()
+        value: T = self.kept[name]
+        return value
+
+    def pull_back(self, tables: FloatArray) -> FloatArray:
+        """Σ_{s,a} W(s,a) ∇_θ log π(s,a), shape (..., d), of weight tables (..., S, A)."""
+        return self.truth.policy.pull_back(self.truth.theta, tables)
+
+
+def recorded(
+    process: Process,
+    pair: NDArray[np.int32],
+    slot: NDArray[np.int32],
+    steps: NDArray[np.int64],
+) -> Batch:
+    """A batch from flat indices (s, a) and (s, a, k), each (m, n, T), and lengths (m, n)."""
+    longest = max(int(steps.max(initial=0)), 1)
+    mask = np.arange(longest) < steps[:, :, None]
+    pairs = np.where(mask, pair[:, :, :longest], 0).astype(np.int64)
+    slots = np.where(mask, slot[:, :, :longest], 0).astype(np.int64)
+    mdp = process.mdp
+    states, actions = np.divmod(pairs, mdp.n_actions)
+    return Batch(
+        process=process,
+        states=states,
+        actions=actions,
+        successors=np.where(mask, mdp.successor.ravel()[slots], 0).astype(np.int64),
+        rewards=np.where(mask, mdp.reward.ravel()[slots], 0.0),
+        mask=mask,
+    )
+
+
+def blocks(truth: Truth, draws: Draws) -> Iterator[tuple[int, int]]:
+    """First replicate and number of replicates of every block."""
+    largest = max(truth.pi.size, draws.batch_size * min(draws.horizon, 1000))
+    size = BLOCK * max(1, HELD // (BLOCK * largest))
+    for first in range(0, draws.replicates, size):
+        yield first, min(size, draws.replicates - first)

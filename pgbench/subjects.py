@@ -1,0 +1,275 @@
+"""An estimator ready to be measured in a setting: everything exact about it, and what it costs."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.estimators import (
+    CAUSES,
+    HORIZON,
+    BatchEstimator,
+    Estimator,
+    Exact,
+    TableEstimator,
+)
+from pgbench.exact.expectation import expectation
+from pgbench.exact.linear import Diverges
+from pgbench.exact.moments import TooLarge, directional_variance, table_moments
+from pgbench.plan import Prepared
+from pgbench.sampling import Rollouts, batch_gradients
+from pgbench.simulator import BLOCK, Draws
+from pgbench.statistics import fixed_directions
+from pgbench.sums import Sums
+from pgbench.tables import Tables
+
+FloatArray = NDArray[np.float64]
+
+PARTS = (*(cause for cause in CAUSES if cause not in HORIZON), "horizon")
+"""What an estimator's bias is split into: declared causes, and what the horizon leaves."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one estimate with n trajectories, modelled as ``fixed + n·per_trajectory``."""
+
+    fixed: float
+    per_trajectory: float
+
+    def seconds(self, batch_size: int) -> float:
+        """Seconds per estimate."""
+        return self.fixed + batch_size * self.per_trajectory
+
+
+@dataclass(frozen=True, eq=False)
+class Subject(ABC):
+    """An estimator with its parameters in a setting.
+
+    Attributes
+    ----------
+    prepared, estimator, values
+        Setting, record, and the value of every parameter.
+    target
+        (d,) what is estimated, exactly.
+    """
+
+    prepared: Prepared
+    estimator: Estimator
+    values: Mapping[str, Any]
+    target: FloatArray
+
+    @property
+    def note(self) -> str:
+        """Why there is no exact variance, or nothing."""
+        return ""
+
+    def refuses(self, batch_size: int) -> str:
+        """Why the estimator makes no sense at a batch size, or nothing."""
+        return ""
+
+    @abstractmethod
+    def exact(self, batch_size: int) -> Exact:
+        """Exact mean and variance of an estimate, as far as they are known."""
+
+    @abstractmethod
+    def mean(self, values: Mapping[str, Any], batch_size: float) -> FloatArray | None:
+        """Exact mean with other parameters, or None where it is not known."""
+
+    @abstractmethod
+    def signal_variance(self, batch_size: int) -> float:
+        """Exact variance along the target, or along the last fixed direction where that is zero.
+
+        NaN where it is not known or too large a computation.
+        """
+
+    @abstractmethod
+    def lap(self, draws: Draws) -> float:
+        """Seconds that these estimates take, rollouts and sums of their moments included."""
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Seconds per estimate of the estimator on its own; compiled code must be warm.
+
+        Medians over three rounds of estimates with few and with many trajectories.
+        """
+        replicates, few, many = self.timed
+        horizon = self.prepared.horizon
+        laps = [
+            [self.lap(Draws(horizon, n, replicates, 0, 0)) for n in (few, many)] for _ in range(3)
+        ]
+        one, several = np.median(laps, axis=0) / replicates
+        per_trajectory = max((several - one) / (many - few), 0.5 * several / many)
+        return Cost(max(several - many * per_trajectory, 0.0), per_trajectory)
+
+    @property
+    @abstractmethod
+    def timed(self) -> tuple[int, int, int]:
+        """Replicates, and the two batch sizes, with which the cost is measured."""
+
+    def parts(self, batch_size: int) -> dict[str, FloatArray]:
+        """The bias split into its causes, (d,) each; empty where the mean is not known.
+
+        One declared cause after another is removed, in the order in which they are declared; what a
+        removal changes in the mean is that cause's part. What is left at last is due to the
+        horizon. Where a mean on the way is not known the rest is not split.
+        """
+        n: float = batch_size
+        values = dict(self.values)
+        current = self.mean(values, n)
+        parts: dict[str, FloatArray] = {}
+        for cause in self.estimator.causes(**values):
+            if cause in HORIZON:
+                continue
+            if cause == "batch":
+                n = np.inf
+            elif cause not in self.estimator.cures:
+                return parts
+            values |= self.estimator.cures.get(cause, {})
+            without = self.mean(values, n)
+            if current is None or without is None:
+                return parts
+            parts[cause], current = current - without, without
+        if current is not None:
+            parts["horizon"] = current - self.target
+        return parts
+
+
+@dataclass(frozen=True, eq=False)
+class TableSubject(Subject):
+    """A table estimator in a setting.
+
+    tables, one, reason, along
+        Its tables, the exact moments of a one-trajectory estimate, why there is no variance among
+        them, and its exact variance along the target.
+    """
+
+    tables: Tables
+    one: Exact
+    reason: str
+    along: float
+
+    @property
+    def note(self) -> str:
+        """Why there is no exact variance, or nothing."""
+        return self.reason
+
+    def exact(self, batch_size: int) -> Exact:
+        """Mean, and 1/n of the variance of one trajectory."""
+        mean, variance = self.one
+        return Exact(mean, None if variance is None else variance / batch_size)
+
+    def mean(self, values: Mapping[str, Any], batch_size: float) -> FloatArray | None:
+        """Exact mean with other parameters, None where it has no limit."""
+        if values == self.values:
+            return self.one.mean
+        assert isinstance(self.estimator, TableEstimator)
+        horizon = self.prepared.horizon
+        truth = self.prepared.truth
+        tables = self.estimator.make(truth, horizon, **values)
+        try:
+            return expectation(truth, tables, None if tables.process.horizon else horizon)
+        except Diverges:
+            return None
+
+    def signal_variance(self, batch_size: int) -> float:
+        """1/n of the variance of one trajectory along the target."""
+        return self.along / batch_size
+
+    @property
+    def timed(self) -> tuple[int, int, int]:
+        """Replicates, and the two batch sizes, with which the cost is measured."""
+        return 4 * BLOCK, 1, 64
+
+    def lap(self, draws: Draws) -> float:
+        """Seconds that these estimates take."""
+        rollouts = Rollouts([self.tables])
+        sums = _timed_sums(self.target, draws)
+        begin = time.perf_counter()
+        for block in rollouts.weights(draws):
+            sums.add(self.prepared.truth, self.tables.process, block)
+        return time.perf_counter() - begin
+
+
+@dataclass(frozen=True, eq=False)
+class BatchSubject(Subject):
+    """A batch estimator in a setting."""
+
+    estimator: BatchEstimator
+
+    @property
+    def note(self) -> str:
+        """Why there is no exact variance, or nothing."""
+        variance = self.exact(self.estimator.fewest).variance
+        return "" if variance is not None else "no formula for the exact variance is known"
+
+    @property
+    def timed(self) -> tuple[int, int, int]:
+        """Replicates, and the two batch sizes, with which the cost is measured."""
+        few = self.estimator.fewest
+        return BLOCK, few, max(32, 2 * few)
+
+    def refuses(self, batch_size: int) -> str:
+        """Why the estimator makes no sense at a batch size, or nothing."""
+        return self.estimator.refuses(batch_size)
+
+    def exact(self, batch_size: int) -> Exact:
+        """What the estimator knows of its own moments."""
+        prepared = self.prepared
+        return self.estimator.exact(prepared.truth, prepared.horizon, batch_size, **self.values)
+
+    def mean(self, values: Mapping[str, Any], batch_size: float) -> FloatArray | None:
+        """Exact mean with other parameters."""
+        prepared = self.prepared
+        return self.estimator.exact(prepared.truth, prepared.horizon, batch_size, **values).mean
+
+    def signal_variance(self, batch_size: int) -> float:
+        """NaN: only variances of single coordinates are known."""
+        return np.nan
+
+    def lap(self, draws: Draws) -> float:
+        """Seconds that these estimates take."""
+        sums = _timed_sums(self.target, draws)
+        begin = time.perf_counter()
+        for block in batch_gradients(self.prepared.truth, [(self.estimator, self.values)], draws):
+            sums.add_gradients(block.first, block.gradients[0][:, None], block.steps[0])
+        return time.perf_counter() - begin
+
+
+def _timed_sums(target: FloatArray, draws: Draws) -> Sums:
+    return Sums(target, [target], draws.replicates, np.zeros((0, target.size)), blocks=1)
+
+
+def make_subject(
+    prepared: Prepared, estimator: Estimator, values: Mapping[str, Any], threads: int | None = None
+) -> Subject:
+    """An estimator in a setting, its exact moments worked out."""
+    truth = prepared.truth
+    values = estimator.bound(**values)
+    target = estimator.truth(truth)
+    if isinstance(estimator, BatchEstimator):
+        return BatchSubject(prepared, estimator, values, target)
+    assert isinstance(estimator, TableEstimator)
+    tables = estimator.make(truth, prepared.horizon, **values)
+    horizon = None if tables.process.horizon else prepared.horizon
+    reason, variance = "", None
+    with np.errstate(over="ignore", invalid="ignore"):
+        try:
+            exact = table_moments(truth, tables, horizon, threads=threads)
+            mean, variance = exact.mean, exact.variance
+        except TooLarge as error:
+            reason, mean = str(error), expectation(truth, tables, horizon)
+    if not np.isfinite(mean if variance is None else variance.sum()).all():
+        raise OverflowError("the estimator's exact moments overflow; is theta too extreme?")
+    norm = float(np.linalg.norm(target))
+    along = target[None] / norm if norm else fixed_directions(target.size)[-1:]
+    try:
+        signal_variance = float(directional_variance(truth, tables, horizon, along)[0])
+    except TooLarge:
+        signal_variance = np.nan
+    one = Exact(mean, variance)
+    return TableSubject(prepared, estimator, values, target, tables, one, reason, signal_variance)
