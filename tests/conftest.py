@@ -250,7 +250,7 @@ def enumerated(problem: str, kind: str, listed_steps: int, variant: Variant) -> 
 def listed(problem: str, kind: str, variant: Variant, steps: int) -> Listed:
     """The same, kept for the next test."""
     truth = tiny_truth(problem, kind)
-    return enumerated_moments(truth, variant.tables(truth), steps)
+    return enumerated_moments(truth, variant.tables(truth, steps), steps)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

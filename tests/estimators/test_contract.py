@@ -28,7 +28,7 @@ def truths(truth, horizon):
 
 
 def test_mean_and_variance_are_exact(truth, listed_steps, variant, enumerated):
-    tables, horizon = variant.tables(truth), listed_steps
+    tables, horizon = variant.tables(truth, listed_steps), listed_steps
     exact = table_moments(truth, tables, horizon)
     assert relative_gap(exact.mean, enumerated.mean) < TOLERANCE
     scale = np.abs(enumerated.variance + enumerated.mean**2).max()
@@ -63,7 +63,7 @@ def test_the_two_truths_differ(truth, horizon):
 
 
 def test_tables_are_zero_on_terminal_states(truth, variant):
-    tables = variant.tables(truth)
+    tables = variant.tables(truth, 3)
     ends = tables.process.mdp.terminal
     for table in (tables.sigma, tables.kappa, tables.beta, tables.delta):
         assert (table[ends] == 0).all()

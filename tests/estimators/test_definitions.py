@@ -1,6 +1,6 @@
 """Each estimator's weights of the scores, written out from its definition along trajectories."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -50,6 +50,12 @@ class Path:
         weighed = self.gamma ** np.arange(T) * self.r * np.cumprod(w)
         return weighed[::-1].cumsum()[::-1] / self.gamma ** np.arange(T)
 
+    def state_optimal(self):
+        """E[Q‖ψ‖²|s]/E[‖ψ‖²|s] (Greensmith, Bartlett & Baxter 2004)."""
+        t = self.truth
+        norms = np.linalg.norm(t.policy.scores(t.theta), axis=2) ** 2
+        return [np.average(t.q[s], weights=t.pi[s] * norms[s]) for s in self.s]
+
     def baseline(self, value):
         return self.truth.objective if value == "objective" else value
 
@@ -58,6 +64,7 @@ DEFINITIONS = {
     "reinforce": lambda x, baseline=0.0: np.full(len(x.r), x.returns()[0] - x.baseline(baseline)),
     "reward_to_go": lambda x, baseline=0.0: x.returns() - x.baseline(baseline),
     "baseline_value": lambda x: x.returns() - x.truth.v[x.s],
+    "baseline_state_optimal": lambda x: x.returns() - x.state_optimal(),
     "q_oracle": lambda x: x.truth.q[x.s, x.a],
     "advantage_oracle": lambda x: x.truth.q[x.s, x.a] - x.truth.v[x.s],
     "td": lambda x, critic_noise=0.0: x.td_errors(),
@@ -94,14 +101,36 @@ def coefficients(truth, name, given, pairs, slots):
 
 @pytest.mark.parametrize("kind", ["softmax", "loglinear"])  # weights know of a policy only π
 def test_weights_are_those_of_the_definition(truth, listed_steps, variant):
-    tables = variant.tables(truth)
+    tables = variant.tables(truth, listed_steps)
     expected_of = scored_once if variant.simulates_its_horizon else weights_by_definition
+    if variant.given.get("baseline") == "optimal":
+        variant = with_constant(variant, listed_optimum(truth, variant, listed_steps))
     flat = [t.ravel() for t in (tables.sigma, tables.kappa, tables.beta, tables.delta)]
     for _, pairs, slots in list(trajectories(tables.process, listed_steps))[::7]:
         found = reference.weights(*flat, tables.total, pairs, slots)
         found = found.reshape(tables.process.pi.shape)[tables.process.scored].ravel()
         expected = expected_of(truth, variant, tables.process, pairs, slots)
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11 * np.abs(expected).max())
+
+
+def with_constant(variant, b):
+    """The variant with another constant baseline."""
+    return replace(variant, items=(*(variant.given | {"baseline": b}).items(),))
+
+
+def listed_optimum(truth, variant, horizon):
+    """b = E[X·Y]/E[Y·Y] over all trajectories, ĝ = X - bY with b times the scores' own weights."""
+    xy = yy = 0.0
+    for p, pairs, slots in trajectories(truth.process, horizon):
+        x, moved = (
+            truth.policy.pull_back(truth.theta, w.reshape(truth.pi.shape))
+            for w in (
+                weights_by_definition(truth, with_constant(variant, b), None, pairs, slots)
+                for b in (0.0, 1.0)
+            )
+        )
+        xy, yy = xy + p * x @ (x - moved), yy + p * (x - moved) @ (x - moved)
+    return xy / yy
 
 
 def weights_by_definition(truth, variant, process, pairs, slots):
