@@ -252,7 +252,9 @@ def make_subject(
     values = estimator.bound(**values)
     target = estimator.truth(truth)
     if isinstance(estimator, BatchEstimator):
-        return BatchSubject(prepared, estimator, values, target)
+        subject = BatchSubject(prepared, estimator, values, target)
+        subject.exact(estimator.fewest)  # so that what makes no sense here is refused at once
+        return subject
     assert isinstance(estimator, TableEstimator)
     tables = estimator.make(truth, prepared.horizon, **values)
     horizon = None if tables.process.horizon else prepared.horizon
