@@ -15,6 +15,12 @@ def test_norms_are_those_of_the_scores(truth, close, held, monkeypatch):
     close(scores.squared_norms(truth.policy, truth.theta), expected, 1e-13)
 
 
+def test_gradients_of_states_are_those_of_the_scores(truth, close):
+    W = np.random.default_rng(2).standard_normal(truth.pi.shape)
+    expected = np.einsum("sa,sak->sk", W, truth.policy.scores(truth.theta))
+    close(scores.state_gradients(truth.policy, truth.theta, W), expected, 1e-13)
+
+
 @pytest.mark.parametrize(
     ("kind", "size"), [("softmax", 10_000), ("loglinear", 10_000), ("neural", 500)]
 )
