@@ -28,6 +28,7 @@ def estimate(simulator: Simulator) -> FloatArray:
     own = simulator.batch("critic")
     error = own.discounts() * (own.to_go - own.value(truth.v))
     F = matrices(truth, sampled(truth, own))
+    # F carries the factor 1-γ and its right-hand side does not: this is w/(1-γ).
     w = solved(F, simulator.pull_back(own.tables(error)))
     batch = simulator.batch()
     return simulator.pull_back(sampled(truth, batch) * fitted(truth, w))

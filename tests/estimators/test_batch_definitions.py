@@ -134,6 +134,42 @@ def listed_coordinates(truth, horizon):
     return above / np.where(below > 0, below, 1)  # no score, no baseline
 
 
+def natural(truth, paths, other, fisher="exact", damping=0.0):
+    g = sum(p.discounts * (p.q - truth.v[p.s]) @ p.psi for p in paths) / len(paths)
+    F = truth.fisher()
+    if fisher != "exact":
+        F = sampled_fisher(truth, paths if fisher == "same_batch" else other)
+    if damping:
+        return np.linalg.solve(F + damping * np.eye(len(F)), g)
+    return np.linalg.pinv(F, rcond=1e-10, hermitian=True) @ g
+
+
+def sampled_fisher(truth, paths):
+    """(1-γ) Σ_t γ^t ψψᵀ, a mean over trajectories."""
+    terms = [w * np.outer(x, x) for p in paths for w, x in zip(p.discounts, p.psi, strict=True)]
+    return (1 - truth.mdp.gamma) * sum(terms) / len(paths)
+
+
+def episodic_natural_actor_critic(truth, paths):
+    """The best in least squares of those with the least norm, the constant not counted in it."""
+    Z = np.array([p.discounts @ p.psi for p in paths])
+    R = np.array([p.q[0] for p in paths])
+    solution = np.linalg.lstsq(Z - Z.mean(axis=0), R - R.mean(), rcond=1e-6)
+    return solution[0] / (1 - truth.mdp.gamma)
+
+
+def compatible_critic(truth, paths, other):
+    """Weighted least squares on the other trajectories, then ψ·w as the advantage."""
+    rows = np.concatenate([np.sqrt(p.discounts)[:, None] * p.psi for p in other])
+    right = np.concatenate([np.sqrt(p.discounts) * (p.q - truth.v[p.s]) for p in other])
+    w = np.linalg.lstsq(rows, right, rcond=1e-5)[0]
+    return sum(p.discounts * (p.psi @ w) @ p.psi for p in paths) / len(paths)
+
+
+OTHER = {"natural": "fisher", "compatible_critic": "critic"}
+"""What estimators call the second batch that they draw."""
+
+
 DEFINITIONS = {
     f.__name__: f
     for f in (
@@ -142,6 +178,9 @@ DEFINITIONS = {
         baseline_learned,
         baseline_per_time,
         baseline_per_coordinate,
+        natural,
+        episodic_natural_actor_critic,
+        compatible_critic,
     )
 }
 
@@ -154,10 +193,13 @@ def test_estimates_are_those_of_the_definition(truth, batch_variant, close, monk
         draws = Draws(3, 3, 5, 2, 8)  # whose trajectories can be listed
         monkeypatch.setitem(globals(), "DRAWS", draws)
     found, _ = estimates(truth, estimators()[batch_variant.name], batch_variant.given, draws)
-    batch = Simulator(truth, draws, 0, 5).batch()
-    define = DEFINITIONS[batch_variant.name]
-    batches = [[Path(truth, batch, r, i) for i in range(3)] for r in range(5)]
-    close(found, [define(truth, paths, **batch_variant.given) for paths in batches], 1e-10)
+    purposes = ["", *(OTHER[name] for name in OTHER if name == batch_variant.name)]
+    batches = [Simulator(truth, draws, 0, 5).batch(purpose) for purpose in purposes]
+    expected = []
+    for r in range(5):
+        paths = [[Path(truth, batch, r, i) for i in range(3)] for batch in batches]
+        expected.append(DEFINITIONS[batch_variant.name](truth, *paths, **batch_variant.given))
+    close(found, expected, 1e-9)
 
 
 def test_lengths_differ_where_they_matter(truth):
