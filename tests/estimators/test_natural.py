@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import linalg
 
 from pgbench.estimators import estimators, fisher_blocks
 from pgbench.estimators.fisher_blocks import (
@@ -12,6 +13,7 @@ from pgbench.estimators.fisher_blocks import (
     solved,
 )
 from pgbench.exact import evaluate, fisher
+from pgbench.exact.enumeration import Enumerator
 from pgbench.exact.horizon import finite_values, occupancies, truncated_visitation
 from pgbench.policies import LogLinear, NotApplicable, make_policy
 from pgbench.problems import make_problem
@@ -42,6 +44,16 @@ def finite(truth):
 
 def applied(F, g):
     return np.linalg.pinv(F, rcond=1e-12, hermitian=True) @ g
+
+
+def test_sampled_fisher_matrices_have_the_mean_of_the_horizon(truth, horizon, close):
+    """(1-γ) Σ_{t<H} γ^t Pr(s_t = s) weighs state s; for γ = 1 without the factor 1-γ."""
+    listing = Enumerator(truth, horizon, 1)
+    batch = listing.batch()
+    blocks = np.einsum("m,mgkl->gkl", listing.probability, matrices(truth, sampled(truth, batch)))
+    seen = truncated_visitation(truth.mdp, truth.pi, horizon)
+    seen = seen * (1 - truth.mdp.gamma if truth.mdp.gamma < 1 else 1.0)
+    close(linalg.block_diag(*blocks), fisher.matrix(truth.policy, truth.theta, seen), 1e-11)
 
 
 @TINY
