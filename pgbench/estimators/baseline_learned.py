@@ -22,8 +22,10 @@ def estimate(
 ) -> FloatArray:
     """Discounted reward-to-go less its mean over all visits of the state, times each score.
 
-    The value of a state is the mean of Q̂ over every visit in the batch, early or late. Left out
-    one at a time, a state that no other trajectory visits has the value 0.
+    The value of a state is the mean of Q̂ over every visit in the batch, as code that fits values
+    to all steps alike has it. Visits near the horizon see less of the rewards, so values come out
+    low unless the horizon is long. Left out one at a time, a state that no other trajectory visits
+    has the value 0.
     """
     batch = simulator.batch()
     v = mean_values(batch) if fit == "in_sample" else values_of_others(batch)

@@ -1,4 +1,4 @@
-"""Estimators that refuse a problem, or whose exact moments are too large for it."""
+"""Batch estimators that refuse a problem, or whose exact moments are too large for it."""
 
 from dataclasses import replace
 
