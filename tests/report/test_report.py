@@ -10,10 +10,10 @@ import pytest
 from scipy import stats
 from xarray import DataTree
 
-from pgbench import results
+from pgbench import measure as _warm_up_keeps_its_own  # noqa: F401
+from pgbench import results, subjects
 from pgbench.grid import parse_grid
 from pgbench.journal import Journal
-from pgbench.measure import Subject
 from pgbench.report import calibration, dots, write_report
 from pgbench.report import page as page_module
 from pgbench.report.declared import verdicts
@@ -80,13 +80,14 @@ def test_the_page_says_what_was_found(page):
 
 def test_a_wrong_estimator_is_called_wrong(tmp_path, monkeypatch):
     """The verdict is not yes whatever happens: here the kernel weighs rewards twice."""
-    make = Subject.make
+    make = subjects.make_subject
 
-    def doubled(prepared, tables, threads):
-        subject = make(prepared, tables, threads)
+    def doubled(*given):
+        subject = make(*given)
+        tables = subject.tables
         return replace(subject, tables=replace(tables, sigma=2 * tables.sigma))
 
-    monkeypatch.setattr(Subject, "make", doubled)
+    monkeypatch.setattr(subjects, "make_subject", doubled)
     grid = GRID.replace("120", "400").replace(", loglinear", "").replace("[1, 4]", "4")
     text = written(execute(parse_grid(grid), tmp_path).tree.to_dataset(), tmp_path / "r")
     assert "3 of 3 estimators" not in text
@@ -127,10 +128,10 @@ def test_a_partial_run_has_a_report(tree, tmp_path):
 
 
 def test_failed_cells_are_listed_with_their_messages(tmp_path, monkeypatch):
-    def broken(prepared, tables, threads):
+    def broken(*given):
         raise ArithmeticError("a < b & c")
 
-    monkeypatch.setattr(Subject, "make", broken)
+    monkeypatch.setattr(subjects, "make_subject", broken)
     tree = execute(parse_grid(GRID), tmp_path).tree
     text = write_report(tree, tmp_path / "r").read_text(encoding="utf-8")
     assert "<b>36</b> failed" in text
