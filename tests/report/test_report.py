@@ -7,6 +7,8 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import xarray as xr
+from matplotlib.figure import Figure
 from scipy import stats
 from xarray import DataTree
 
@@ -16,9 +18,11 @@ from pgbench.grid import parse_grid
 from pgbench.journal import Journal
 from pgbench.report import calibration, dots, write_report
 from pgbench.report import page as page_module
+from pgbench.report.causes import causes
 from pgbench.report.declared import verdicts
 from pgbench.report.page import FIGURES
-from pgbench.report.panels import save
+from pgbench.report.panels import Drawing, NothingToDraw, save
+from pgbench.report.selection import of_the_best
 from pgbench.report.style import problem_titles, shortened, styles, theme
 from pgbench.report.tables import number, p_value
 from pgbench.runner import execute
@@ -315,3 +319,25 @@ def test_measured_against_exact_is_drawn_from_what_there_is(tree, tmp_path, kept
     with theme():
         save(calibration.calibration(summary).figure, tmp_path / kept)
     assert (tmp_path / f"{kept}.png").stat().st_size > 10_000
+
+
+def test_a_bias_is_split_into_its_causes(tree):
+    """reward_to_go without γ^t is the one estimator with a cause beside the horizon."""
+    drawing = causes(tree.to_dataset())
+    rows = [label.get_text() for label in drawing.figure.axes[0].get_yticklabels()]
+    assert rows == ["reward_to_go[discounted=false]"]
+    with pytest.raises(NothingToDraw, match="beside that of the horizon"):
+        causes(tree.to_dataset().isel(estimator=[0, 2]))
+
+
+def test_lines_are_of_the_best_estimators_where_there_are_many(tree):
+    summary = tree.to_dataset()
+    many = xr.concat([summary] * 5, dim="estimator").assign_coords(
+        estimator=[f"{label} {i}" for i in range(5) for label in summary["estimator"].values]
+    )
+    order = summary["relative_rmse"].isel(batch_size=-1).mean(("problem", "policy")).argsort()
+    drawing = of_the_best(lambda s: Drawing(Figure(), " ".join(s["estimator"].values), ""))(many)
+    names = drawing.caption.split(" Drawn are the 12 of 15")[0]
+    best = summary["estimator"].values[order.values[0]]
+    assert all(f"{best} {i}" in names for i in range(5))
+    assert of_the_best(lambda s: Drawing(Figure(), "all", ""))(summary).caption == "all"
