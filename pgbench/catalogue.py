@@ -116,20 +116,41 @@ def exactness(estimator: Estimator) -> str:
     return " and ".join(word for word, value in known.items() if value is not None) or "none"
 
 
+_PAGE = """# Estimators
+
+Every estimator by name: what it returns, its formula, its declared bias, which exact moments are
+known, its parameters and its source. Written by
+`python -m pgbench list estimators --markdown`; declarations and moments are checked by the contract
+tests. H is the horizon of a rollout, n the batch size.
+"""
+
+
 def markdown() -> str:
-    """Every estimator as a Markdown table; the body of ``docs/estimators.md``."""
-    head = "| name | estimate | bias | exact | parameters | source |"
-    lines = [head, "|---|---|---|---|---|---|"]
-    for name, estimator in estimators().items():
-        bias = "; ".join(bias_classes(estimator))
-        parameters = described(estimator.parameters).replace("\n", "; ") or "—"
-        cells = [
-            f"`{name}`",
-            f"{estimator.summary} ${estimator.formula}$",
-            bias,
-            exactness(estimator),
-            parameters,
-            estimator.reference,
-        ]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    """Every estimator as a section of a Markdown page."""
+    return "\n".join([_PAGE, *(_section(estimator) for estimator in estimators().values())])
+
+
+def _section(estimator: Estimator) -> str:
+    bias = "\n".join(f"  - {line}" for line in bias_classes(estimator))
+    given = [
+        f"  - `{p.name}`: {p.meaning}; {p.allowed}"
+        + ("" if p.required else f", by default {str(p.default).lower()}")
+        for p in estimator.parameters.values()
+    ]
+    goal = "the natural gradient F†∇J" if estimator.target == "natural gradient" else "∇J"
+    lines = [
+        f"## `{estimator.name}`",
+        "",
+        estimator.summary,
+        "",
+        f"$${estimator.formula}$$",
+        "",
+        f"- estimates: {goal}",
+        "- bias:",
+        bias,
+        f"- exact moments: {exactness(estimator)}",
+        *(["- parameters:", *given] if given else []),
+        f"- source: {estimator.reference}",
+        "",
+    ]
     return "\n".join(lines)
