@@ -207,7 +207,7 @@ class _Demand:
         tables = 2 * 8 * mdp.probability.size * (1 + len(self.tables))
         scalars = 8 * 16 * grid.replicates * len(self.tables)
         exact = max((size.memory_bytes for size in self.exact if fits(size)), default=0.0)
-        sums = max(sums, 8 * d * grid.replicates * self.batch)
+        sums = max(sums, min(SUMS_BYTES, per_estimator * self.batch))
         return float(max(max(weights) + sums, exact) + tables + scalars + 8 * d * 60)
 
     @staticmethod
