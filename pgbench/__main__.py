@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 
     listing = add("list", "list problems, policies and estimators", _list)
     listing.add_argument("what", nargs="?", choices=("problems", "policies", "estimators"))
+    listing.add_argument("--markdown", action="store_true", help="estimators as a Markdown page")
 
     show = add("show", "print a table of results", _show)
     show.add_argument("results", type=Path, help="the run's directory, e.g. results/demo")
@@ -174,6 +175,11 @@ def _horizons(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
+    if options.markdown:
+        from pgbench.catalogue import markdown
+
+        print(markdown())
+        return OK
     from pgbench.listing import print_list
 
     print_list(options.what)

@@ -1,0 +1,157 @@
+"""The battery: small problems on which a wrong estimator shows, each for a reason of its own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.estimators.estimator import finite_gradient
+from pgbench.exact.horizon import truncated_gradient
+from pgbench.exact.values import Truth, evaluate
+from pgbench.policies import LogLinear, make_policy
+from pgbench.problems import FiniteMDP, make_problem
+from pgbench.simulator import Draws
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A problem with a softmax policy, a horizon and a batch size.
+
+    Attributes
+    ----------
+    name, reason
+        A word for it, and what shows on it.
+    truth
+        Problem, policy and θ with everything exact about them; π(s, a) ∝ exp(features(s, a)·θ).
+    features
+        (S, A, d) float64.
+    horizon, batch_size
+        Steps of a rollout at most, trajectories of an estimate.
+    stream
+        Number of the case's random streams.
+    """
+
+    name: str
+    reason: str
+    truth: Truth
+    features: FloatArray
+    horizon: int
+    batch_size: int
+    stream: int
+
+    @cached_property
+    def finite(self) -> FloatArray:
+        """∇J_H (d,)."""
+        return finite_gradient(self.truth, self.horizon)
+
+    @cached_property
+    def without_tail(self) -> FloatArray:
+        """Σ_{t<H} γ^t E[A ψ] (d,): ∇J less the score terms beyond step H."""
+        return truncated_gradient(self.truth, self.horizon)
+
+    def draws(self, replicates: int, seed: int, batch_size: int | None = None) -> Draws:
+        """Independent trajectories for every seed."""
+        return Draws(self.horizon, batch_size or self.batch_size, replicates, seed, self.stream)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    reason: str
+    problem: Callable[[], FiniteMDP]
+    horizon: int
+    batch_size: int
+    n_features: int = 0
+
+
+def _continuing(gamma: float) -> FiniteMDP:
+    """A garnet whose rewards have no mean of zero, so that what is summed wrongly shows."""
+    mdp = make_problem("garnet", n_states=5, n_actions=3, branching=2, gamma=gamma, seed=3)
+    return _paying(mdp, 0.5)
+
+
+def _paying(mdp: FiniteMDP, more: float) -> FiniteMDP:
+    """The same with ``more`` added to every reward that is paid."""
+    reward = mdp.reward + more * ~mdp.terminal[:, None, None]
+    return FiniteMDP(
+        successor=mdp.successor,
+        probability=mdp.probability,
+        reward=reward,
+        mu0=mdp.mu0,
+        gamma=mdp.gamma,
+        terminal=mdp.terminal,
+        name=mdp.name,
+    )
+
+
+def _ending() -> FiniteMDP:
+    """Episodes of random length, rewards r(s, a, s') that also depend on where one arrives."""
+    rng = np.random.default_rng(11)
+    P = rng.dirichlet(np.full(5, 0.7), size=(5, 2))
+    P[:, :, 4] += 0.15
+    r = 1.0 + rng.standard_normal((5, 2, 5))
+    ends = np.arange(5) == 4
+    mu0 = np.array([0.5, 0.3, 0.2, 0.0, 0.0])
+    return FiniteMDP.from_arrays(P / P.sum(axis=2, keepdims=True), r, mu0, 0.9, terminal=ends)
+
+
+PLANS = {
+    "continuing": _Plan(
+        "it never ends, and rollouts are long enough for its discount",
+        lambda: _continuing(0.8), horizon=20, batch_size=4,
+    ),
+    "episodic": _Plan(
+        "it ends in a terminal state after a random number of steps",
+        _ending, horizon=30, batch_size=4,
+    ),
+    "cut short": _Plan(
+        "rollouts are cut long before the discount has worn off",
+        lambda: _continuing(0.95), horizon=6, batch_size=4,
+    ),
+    "shared parameters": _Plan(
+        "three parameters serve all states, so that scores of different steps meet",
+        lambda: _continuing(0.8), horizon=15, batch_size=3, n_features=3,
+    ),
+    "undiscounted": _Plan(
+        "the short corridor of Sutton & Barto, γ = 1",
+        lambda: make_problem("corridor"), horizon=40, batch_size=4, n_features=1,
+    ),
+    "one step": _Plan(
+        "a bandit with noisy rewards; only the baseline can be wrong",
+        lambda: make_problem("bandit", n_actions=3), horizon=1, batch_size=3,
+    ),
+    "pairs": _Plan(
+        "the episodic problem with two trajectories per estimate, where statistics of the batch"
+        " bias most",
+        _ending, horizon=30, batch_size=2,
+    ),
+}  # fmt: skip
+
+
+def _features(mdp: FiniteMDP, n: int) -> FloatArray:
+    S, A = mdp.n_states, mdp.n_actions
+    if n == 0:
+        return np.eye(S * A).reshape(S, A, S * A)
+    return (
+        mdp.features
+        if mdp.features is not None
+        else np.random.default_rng(8).standard_normal((S, A, n))
+    )
+
+
+@cache
+def cases() -> tuple[Case, ...]:
+    """The battery; made once."""
+    return tuple(_case(i, name, plan) for i, (name, plan) in enumerate(PLANS.items()))
+
+
+def _case(stream: int, name: str, plan: _Plan) -> Case:
+    mdp = plan.problem()
+    features = _features(mdp, plan.n_features)
+    policy = LogLinear(features) if plan.n_features else make_policy("softmax", mdp)
+    theta = policy.initial(seed=1, scale=0.7)
+    truth = evaluate(mdp, policy, theta)
+    return Case(name, plan.reason, truth, features, plan.horizon, plan.batch_size, stream)

@@ -1,0 +1,68 @@
+"""Whether sampled estimates have the moments that are claimed for them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.estimators import Estimator, Exact, TableEstimator
+from pgbench.estimators.estimator import BatchEstimator
+from pgbench.exact.moments import table_moments
+from pgbench.sampling import estimates
+from pgbench.statistics import MeanTest, VarianceTest, directions, mean_test, variance_test
+from pgbench.trials.battery import Case
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Sampled:
+    """Estimates of an estimator on a case.
+
+    gradients, steps
+        (R, d) float64 and (R,) int64.
+    """
+
+    case: Case
+    gradients: FloatArray
+    steps: NDArray[np.int64]
+
+    def mean_test(self, mean: FloatArray) -> MeanTest:
+        """Test that the estimates have this mean (d,)."""
+        along = directions(mean.size, self.case.truth.gradient)
+        return mean_test(self.gradients @ along.T, along @ mean)
+
+    def variance_test(self, claim: Exact) -> VarianceTest:
+        """Test that they have this total variance about this mean; NaN where it is not known."""
+        if claim.mean is None or claim.variance is None:
+            return VarianceTest(np.nan, np.nan, np.nan)
+        squared = ((self.gradients - claim.mean) ** 2).sum(axis=1)
+        return variance_test(squared, float(claim.variance.sum()))
+
+
+def sampled(
+    case: Case,
+    estimator: Estimator,
+    values: Mapping[str, Any],
+    replicates: int,
+    seed: int = 0,
+    batch_size: int | None = None,
+) -> Sampled:
+    """Estimates on a case, from trajectories that every estimator with this seed sees."""
+    draws = case.draws(replicates, seed, batch_size)
+    return Sampled(case, *estimates(case.truth, estimator, values, draws))
+
+
+def claimed(
+    case: Case, estimator: Estimator, values: Mapping[str, Any], batch_size: int | None = None
+) -> Exact:
+    """Exact mean and variance that an estimator claims on a case, as far as it knows them."""
+    truth, n = case.truth, batch_size or case.batch_size
+    if isinstance(estimator, BatchEstimator):
+        return estimator.exact(truth, case.horizon, n, **values)
+    assert isinstance(estimator, TableEstimator)
+    tables = estimator.make(truth, case.horizon, **values)
+    exact = table_moments(truth, tables, None if tables.process.horizon else case.horizon)
+    return Exact(exact.mean, exact.variance / n)
