@@ -12,7 +12,16 @@ from pgbench.simulator import Draws
 
 TOLERANCE = 1e-11
 STEPS = 2
-SAMPLED = frozenset[str]()
+SAMPLED = frozenset(
+    {
+        "antithetic",
+        "evolution_strategies",
+        "finite_differences",
+        "pgpe",
+        "quasi_monte_carlo",
+        "spsa",
+    }
+)
 """Estimators that ask for more than batches of trajectories; files of their own test them."""
 
 LISTED_PROBLEMS = pytest.mark.parametrize("problem", ["dense", "ending", "coins"])
@@ -76,6 +85,7 @@ def test_declared_causes_of_bias_are_true(truth, batch_variant, listed):
 
 
 @LISTED_PROBLEMS
+@LISTED_KINDS
 def test_cures_remove_their_causes(truth, batch_variant):
     """Without its declared causes an estimator has only the horizon's, and the exact mean of it."""
     estimator = record(batch_variant)
