@@ -41,6 +41,6 @@ estimator = TableEstimator(
     bias=lambda discounted: ("truncation",) if discounted else ("discount",),
     formula=r"\sum_t \gamma^t (\hat Q_t - b^*(s_t))\,\psi_t,"
     r"\,b^* = E[Q\,|\psi|^2\,|\,s]\,/\,E[|\psi|^2\,|\,s]",
-    reference="Greensmith, Bartlett & Baxter 2004, Section 4",
+    reference="Greensmith, Bartlett & Baxter 2004",
     cures={"discount": {"discounted": True}},
 )

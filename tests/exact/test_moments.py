@@ -86,7 +86,8 @@ def test_long_horizons_have_the_mean_their_causes_say(truth, unbiased_variant, s
         expected = evaluate(truth.mdp, truth.policy, truth.theta, steps).gradient
     else:
         expected = truncated_gradient(truth, steps)
-    close(expectation(truth, unbiased_variant.tables(truth, steps), steps), expected, 1e-11)
+    tables = unbiased_variant.tables(truth, 50)  # no baseline moves the mean
+    close(expectation(truth, tables, steps), expected, 1e-11)
 
 
 def test_moments_by_name_are_those_of_the_tables(truth):
