@@ -80,6 +80,14 @@ def bias_classes(estimator: Estimator) -> list[str]:
     return lines
 
 
+def variants(estimator: Estimator) -> Iterator[dict[str, Any]]:
+    """Parameter values to try: the defaults, and every change that may bias, one at a time."""
+    given = required(estimator)
+    yield given
+    for name, value, _ in _changes(estimator):
+        yield {**given, name: value}
+
+
 def required(estimator: Estimator) -> dict[str, Any]:
     """Values for parameters that have no default."""
     return {p.name: 0.5 for p in estimator.parameters.values() if p.required}

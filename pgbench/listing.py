@@ -71,6 +71,13 @@ def print_list(what: str | None) -> None:
                 estimator.reference,
             )
         console.print(table)
+    if what == "zoo":
+        from pgbench.zoo import bugs
+
+        table = _table("zoo", "name", "claims to be", "mistake", "source")
+        for bug in bugs().values():
+            table.add_row(bug.name, bug.claims, bug.mistake, bug.source)
+        console.print(table)
 
 
 def _table(title: str, *columns: str) -> Table:
