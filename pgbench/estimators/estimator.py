@@ -140,7 +140,7 @@ class TableEstimator(Estimator):
         """The function that makes the tables."""
         return self.tables
 
-    def make(self, truth: Truth, horizon: int | None = None, **given: Any) -> Tables:
+    def make(self, truth: Truth, horizon: int | None = None, /, **given: Any) -> Tables:
         """The tables with these parameters; ValueError lists everything that is wrong with them."""
         arguments = (truth, horizon)[: positional(self.tables)]
         return self.tables(*arguments, **self.bound(**given))
@@ -179,7 +179,7 @@ class BatchEstimator(Estimator):
             return ""
         return f"the batch size is {batch_size}, {self.name} needs at least {self.fewest}"
 
-    def exact(self, truth: Truth, horizon: int, batch_size: float, **given: Any) -> Exact:
+    def exact(self, truth: Truth, horizon: int, batch_size: float, /, **given: Any) -> Exact:
         """Exact mean and variance of an estimate (d,), as far as they are known."""
         values = self.bound(**given)
         exact = Exact(None)
