@@ -89,7 +89,7 @@ def _split(summary: "Dataset", parts: dict[str, FloatArray]) -> NDArray[np.intp]
         raise NothingToDraw("no estimator of the run has an exact bias beside that of the horizon.")
     whole = _geometric(summary["exact_relative_bias"].values[..., 0].reshape(-1, has.size))
     order = np.argsort(np.where(np.isfinite(whole), -whole, np.inf), kind="stable")
-    return order[has[order]]
+    return np.asarray(order[has[order]])
 
 
 def _rows(ax: Axes, parts: dict[str, FloatArray], total: FloatArray) -> None:
