@@ -1,0 +1,200 @@
+"""What is examined, whichever shape it has: estimates on the cases of the battery."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.estimators import BatchEstimator, Estimator
+from pgbench.estimators.estimator import Exact
+from pgbench.exact.linear import Diverges
+from pgbench.exact.moments import TooLarge
+from pgbench.policies import NotApplicable
+from pgbench.trials.battery import Case
+from pgbench.trials.examine import claimed, sampled
+from pgbench.trials.guard import UserError, guarded, numbers
+from pgbench.trials.own import Own
+from pgbench.trials.repeatable import check_forgetful, check_repeatable
+from pgbench.trials.trajectories import Trajectories, drawn
+
+FloatArray = NDArray[np.float64]
+
+ROUNDING = {False: 1e-9, True: 3e-5}
+"""What counts as rounding, relative to the estimates, by whether their precision is single."""
+
+
+@dataclass(frozen=True, eq=False)
+class Estimates:
+    """Estimates on a case at a batch size.
+
+    gradients, steps
+        (R, d) float64 and (R,) int64.
+    exact
+        Exact mean and variance, as far as they are known.
+    rounding
+        Differences of so much are rounding, in units of the gradients.
+    """
+
+    case: Case
+    batch_size: int
+    gradients: FloatArray
+    steps: NDArray[np.int64]
+    exact: Exact
+    rounding: float
+
+
+@dataclass
+class Candidate(ABC):
+    """Something to be examined."""
+
+    own: Own
+    seed: int
+
+    @abstractmethod
+    def seconds(self, cases: list[tuple[Case, int]]) -> float:
+        """Seconds per replicate of all these cases and batch sizes together, once warm."""
+
+    @abstractmethod
+    def estimates(self, case: Case, batch_size: int, replicates: int) -> Estimates:
+        """Estimates from the trajectories that all estimators see."""
+
+    def finish(self) -> None:  # noqa: B027
+        """What can only be checked at the end."""
+
+
+def where(own: Own, case: Case, batch_size: int) -> str:
+    """``my.py: estimate on the problem 'episodic' with N = 4``, as messages begin."""
+    return f"{own.words} on the problem '{case.name}' with N = {batch_size}"
+
+
+@dataclass
+class FunctionCandidate(Candidate):
+    """A function of one batch."""
+
+    single: bool = False
+    laps: dict[tuple[str, int], float] = field(default_factory=dict)
+    _first: tuple[Case, int, FloatArray] | None = None
+
+    def call(self, batch: Trajectories, what: str) -> FloatArray:
+        """One guarded call."""
+        function: Any = self.own.thing
+        result = guarded(self.own.path, what, lambda: function(batch))
+        values, single = numbers(result, batch, what)
+        self.single |= single
+        return values
+
+    def seconds(self, cases: list[tuple[Case, int]]) -> float:
+        """Median of three calls each, after one that may compile."""
+        for case, n in cases:
+            what = where(self.own, case, n)
+            batches = drawn(case, 16, self.seed, n)
+            if self._first is None:
+                first = check_repeatable(partial(self.call, what=what), batches, what)
+                self._first = case, n, first
+            self.call(batches[0], what)
+            laps = []
+            for r in range(1, 4):
+                batch = batches[r]
+                begin = time.perf_counter()
+                self.call(batch, what)
+                laps.append(time.perf_counter() - begin)
+            self.laps[case.name, n] = float(np.median(laps))
+        # Making a batch takes time too.
+        return sum(self.laps.values()) + 1e-4 * len(self.laps)
+
+    def estimates(self, case: Case, batch_size: int, replicates: int) -> Estimates:
+        """One call after another."""
+        what = where(self.own, case, batch_size)
+        batches = drawn(case, replicates, self.seed, batch_size)
+        made = np.stack([self.call(batches[r], what) for r in range(replicates)])
+        rounding = ROUNDING[self.single] * float(np.abs(made).max())
+        return Estimates(case, batch_size, made, batches.steps, Exact(None), rounding)
+
+    def finish(self) -> None:
+        """The first estimate once more: nothing must have been kept between calls."""
+        assert self._first is not None
+        case, n, first = self._first
+        what = where(self.own, case, n)
+        batches = drawn(case, 16, self.seed, n)
+        check_forgetful(partial(self.call, what=what), batches, first, what)
+
+
+@dataclass
+class RecordCandidate(Candidate):
+    """A record with its default parameters, those without one in the middle of their range."""
+
+    refused: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def record(self) -> Estimator:
+        """The record."""
+        assert self.own.record is not None
+        return self.own.record
+
+    @cached_property
+    def values(self) -> Mapping[str, Any]:
+        """The value of every parameter."""
+        given = {k: 0.5 for k, p in self.record.parameters.items() if p.required}
+        return self._guarded(self.own.words, lambda: self.record.bound(**given))
+
+    def _guarded(self, what: str, body: Any, seconds: float = 20.0) -> Any:
+        def run() -> Any:
+            try:
+                return body()
+            except NotApplicable as reason:
+                return reason
+
+        return guarded(self.own.path, what, run, seconds)
+
+    def seconds(self, cases: list[tuple[Case, int]]) -> float:
+        """Measured on few replicates; cases that it refuses are left out."""
+        total = 0.0
+        for case, n in cases:
+            what = where(self.own, case, n)
+            for replicates in (1, 32):
+                begin = time.perf_counter()
+                made = self._guarded(what, lambda c=case, b=n, r=replicates: self._sampled(c, b, r))
+                lap = time.perf_counter() - begin
+            if isinstance(made, NotApplicable):
+                self.refused[case.name] = str(made)
+                continue
+            total += lap / 32
+        if len(self.refused) == len({case.name for case, _ in cases}):
+            reason = next(iter(self.refused.values()))
+            raise UserError(f"{self.own.words} refuses every problem: {reason}")
+        return total
+
+    def _sampled(self, case: Case, n: int, replicates: int) -> Any:
+        return sampled(case, self.record, self.values, replicates, self.seed, n)
+
+    def estimates(self, case: Case, batch_size: int, replicates: int) -> Estimates:
+        """All replicates in blocks, with the exact moments that are known."""
+        what = where(self.own, case, batch_size)
+        made = self._guarded(what, lambda: self._sampled(case, batch_size, replicates), 120.0)
+        exact = self._guarded(what, lambda: self.exact(case, batch_size, self.values))
+        rounding = ROUNDING[False] * float(np.abs(made.gradients).max())
+        return Estimates(case, batch_size, made.gradients, made.steps, exact, rounding)
+
+    def exact(self, case: Case, batch_size: float, values: Mapping[str, Any]) -> Exact:
+        """Exact moments as far as they are known, of a table estimator by its tables alone."""
+        return known(case, self.record, values, batch_size)
+
+
+def known(case: Case, estimator: Estimator, values: Mapping[str, Any], batch_size: float) -> Exact:
+    """Exact moments of an estimator as far as they are known; none where it refuses the case."""
+    try:
+        if isinstance(estimator, BatchEstimator):
+            return estimator.exact(case.truth, case.horizon, batch_size, **values)
+        return claimed(case, estimator, values, int(min(batch_size, 2**31)))
+    except (NotApplicable, Diverges, TooLarge):
+        return Exact(None)
+
+
+def candidate(own: Own, seed: int) -> Candidate:
+    """The thing to be examined."""
+    return FunctionCandidate(own, seed) if own.record is None else RecordCandidate(own, seed)

@@ -1,0 +1,121 @@
+"""All that the suite knows on the same trajectories: its estimators in a few variants, its bugs."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.estimators import Estimator, Exact, estimators
+from pgbench.parameters import Parameter, label
+from pgbench.policies import NotApplicable
+from pgbench.trials.battery import Case
+from pgbench.trials.candidate import known
+from pgbench.trials.examine import sampled
+from pgbench.zoo import bugs
+
+FloatArray = NDArray[np.float64]
+
+SECONDS = 15.0
+"""So long are estimators compared; the slowest are last and may be left out."""
+
+
+@dataclass(eq=False)
+class Known:
+    """An estimator of the suite with given parameters, or a bug of the zoo.
+
+    name, mistake
+        Label such as ``gae[lam=0.95]``, and what is wrong with it: empty unless it is a bug.
+    default
+        Whether it is an estimator with its default parameters.
+    """
+
+    name: str
+    estimator: Estimator
+    values: Mapping[str, Any]
+    mistake: str = ""
+    default: bool = False
+    _made: dict[tuple[str, int, int, int], tuple[FloatArray, NDArray[np.int64]] | None] = field(
+        default_factory=dict, repr=False
+    )
+
+    def sample(
+        self, case: Case, batch_size: int, replicates: int, seed: int
+    ) -> tuple[FloatArray, NDArray[np.int64]] | None:
+        """Estimates (R, d) and steps (R,), or None where it refuses the case."""
+        key = case.name, batch_size, replicates, seed
+        if key not in self._made:
+            try:
+                made = sampled(case, self.estimator, self.values, replicates, seed, batch_size)
+                self._made[key] = made.gradients, made.steps
+            except NotApplicable:
+                self._made[key] = None
+        return self._made[key]
+
+    def exact(self, case: Case, batch_size: int) -> Exact:
+        """Its exact moments, as far as they are known."""
+        return known(case, self.estimator, self.values, batch_size)
+
+
+def every_known() -> list[Known]:
+    """Every estimator in a few variants, and every bug."""
+    found = [one for estimator in estimators().values() for one in _variants(estimator)]
+    for bug in bugs().values():
+        found.append(Known(bug.name, bug.estimator, bug.estimator.bound(), mistake=bug.mistake))
+    return found
+
+
+def _variants(estimator: Estimator) -> Iterator[Known]:
+    """Defaults, one switch thrown, one word chosen; several values where one must be given."""
+    declared = estimator.parameters
+    needed = [p for p in declared.values() if p.required]
+    changes: list[dict[str, Any]] = [{}]
+    changes += [{p.name: v} for p in declared.values() if not p.required for v in _others(p)]
+    for values in product(*map(_tried, needed)):
+        given = dict(zip((p.name for p in needed), values, strict=True))
+        for change in changes:
+            bound = estimator.bound(**given, **change)
+            name = label(estimator.name, declared, bound)
+            yield Known(name, estimator, bound, default=not change)
+
+
+def _tried(parameter: Parameter) -> list[Any]:
+    if float in parameter.types:
+        low, high = parameter.range.minimum, parameter.range.maximum
+        return [v for v in (0.0, 0.5, 0.9, 0.95, 1.0) if (low or 0) <= v <= (high or 1)]
+    if parameter.choice:
+        return list(parameter.choice.options)
+    return [int(parameter.range.minimum or 1)]
+
+
+def _others(parameter: Parameter) -> list[Any]:
+    if bool in parameter.types:
+        return [not parameter.default]
+    if parameter.choice:
+        return [word for word in parameter.choice.options if word != parameter.default]
+    return []
+
+
+def affordable(
+    every: Sequence[Known], cases: Sequence[Case], replicates: int, seed: int
+) -> tuple[list[Known], list[str]]:
+    """Those whose estimates on all cases could be made in time, and the names of the others."""
+    begin = time.perf_counter()
+    laps = []
+    for one in every:
+        lap = time.perf_counter()
+        one.sample(cases[0], cases[0].batch_size, 16, seed)
+        laps.append(time.perf_counter() - lap)
+    done, left = [], []
+    for i in np.argsort(laps, kind="stable"):
+        if time.perf_counter() - begin > SECONDS:
+            left.append(every[i].name)
+            continue
+        for case in cases:
+            every[i].sample(case, case.batch_size, replicates, seed)
+        done.append(every[i])
+    done.sort(key=lambda one: (bool(one.mistake), not one.default, one.name))
+    return done, sorted(left)
