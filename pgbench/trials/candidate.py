@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.estimators import BatchEstimator, Estimator
+from pgbench.estimators import BatchEstimator, Estimator, TableEstimator, Tables
 from pgbench.estimators.estimator import Exact
 from pgbench.exact.linear import Diverges
 from pgbench.exact.moments import TooLarge
@@ -24,8 +24,14 @@ from pgbench.trials.trajectories import Trajectories, drawn
 
 FloatArray = NDArray[np.float64]
 
-ROUNDING = {False: 1e-9, True: 3e-5}
-"""What counts as rounding, relative to the estimates, by whether their precision is single."""
+ROUNDING = 1e-9
+"""What counts as rounding in a mean of our own, relative to the largest estimate."""
+
+SINGLE = 1e-6
+"""The same of a user's function: much of it may be in single precision, without its noticing."""
+
+MAKING = 1e-4
+"""Seconds that it takes to make a batch, about."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +43,8 @@ class Estimates:
     exact
         Exact mean and variance, as far as they are known.
     rounding
-        Differences of so much are rounding, in units of the gradients.
+        Means that differ by so much are the same, and estimates that differ by ten times as much;
+        in units of the gradients.
     """
 
     case: Case
@@ -50,14 +57,25 @@ class Estimates:
 
 @dataclass
 class Candidate(ABC):
-    """Something to be examined."""
+    """Something to be examined.
+
+    laps
+        Seconds per estimate by name of the case and batch size, once timed.
+    """
 
     own: Own
     seed: int
+    laps: dict[tuple[str, int], float] = field(default_factory=dict)
 
     @abstractmethod
-    def seconds(self, cases: list[tuple[Case, int]]) -> float:
-        """Seconds per replicate of all these cases and batch sizes together, once warm."""
+    def time(self, cases: Sequence[tuple[Case, int]], longest: float) -> None:
+        """Time estimates on all these cases, until it is plain that they take longer than that."""
+
+    def seconds(self, cases: Sequence[tuple[Case, int]]) -> float:
+        """Seconds of one estimate on each of these cases; those not timed are as the others."""
+        known = [self.laps[place] for case, n in cases if (place := (case.name, n)) in self.laps]
+        # Making a batch takes time too.
+        return (float(np.mean(known)) + MAKING) * len(cases) if known else 0.0
 
     @abstractmethod
     def estimates(self, case: Case, batch_size: int, replicates: int) -> Estimates:
@@ -67,28 +85,24 @@ class Candidate(ABC):
         """What can only be checked at the end."""
 
 
-def where(own: Own, case: Case, batch_size: int) -> str:
+def where(own: Own, case: Case, batch_size: float) -> str:
     """``my.py: estimate on the problem 'episodic' with N = 4``, as messages begin."""
-    return f"{own.words} on the problem '{case.name}' with N = {batch_size}"
+    return f"{own.words} on the problem '{case.name}' with N = {batch_size:g}"
 
 
 @dataclass
 class FunctionCandidate(Candidate):
     """A function of one batch."""
 
-    single: bool = False
-    laps: dict[tuple[str, int], float] = field(default_factory=dict)
     _first: tuple[Case, int, FloatArray] | None = None
 
     def call(self, batch: Trajectories, what: str) -> FloatArray:
         """One guarded call."""
         function: Any = self.own.thing
         result = guarded(self.own.path, what, lambda: function(batch))
-        values, single = numbers(result, batch, what)
-        self.single |= single
-        return values
+        return numbers(result, batch, what)
 
-    def seconds(self, cases: list[tuple[Case, int]]) -> float:
+    def time(self, cases: Sequence[tuple[Case, int]], longest: float) -> None:
         """Median of three calls each, after one that may compile."""
         for case, n in cases:
             what = where(self.own, case, n)
@@ -97,22 +111,22 @@ class FunctionCandidate(Candidate):
                 first = check_repeatable(partial(self.call, what=what), batches, what)
                 self._first = case, n, first
             self.call(batches[0], what)
-            laps = []
-            for r in range(1, 4):
-                batch = batches[r]
+            laps: list[float] = []
+            while len(laps) < 3 and sum(laps) < 1.0:
+                batch = batches[1 + len(laps)]
                 begin = time.perf_counter()
                 self.call(batch, what)
                 laps.append(time.perf_counter() - begin)
             self.laps[case.name, n] = float(np.median(laps))
-        # Making a batch takes time too.
-        return sum(self.laps.values()) + 1e-4 * len(self.laps)
+            if self.seconds(cases) > longest:
+                return
 
     def estimates(self, case: Case, batch_size: int, replicates: int) -> Estimates:
         """One call after another."""
         what = where(self.own, case, batch_size)
         batches = drawn(case, replicates, self.seed, batch_size)
         made = np.stack([self.call(batches[r], what) for r in range(replicates)])
-        rounding = ROUNDING[self.single] * float(np.abs(made).max())
+        rounding = SINGLE * float(np.abs(made).max())
         return Estimates(case, batch_size, made, batches.steps, Exact(None), rounding)
 
     def finish(self) -> None:
@@ -151,9 +165,9 @@ class RecordCandidate(Candidate):
 
         return guarded(self.own.path, what, run, seconds)
 
-    def seconds(self, cases: list[tuple[Case, int]]) -> float:
+    def time(self, cases: Sequence[tuple[Case, int]], longest: float) -> None:
         """Measured on few replicates; cases that it refuses are left out."""
-        total = 0.0
+        self._guarded(self.own.words, lambda: self.record.causes(**self.values))
         for case, n in cases:
             what = where(self.own, case, n)
             for replicates in (1, 32):
@@ -163,26 +177,31 @@ class RecordCandidate(Candidate):
             if isinstance(made, NotApplicable):
                 self.refused[case.name] = str(made)
                 continue
-            total += lap / 32
+            self.laps[case.name, n] = lap / 32
         if len(self.refused) == len({case.name for case, _ in cases}):
             reason = next(iter(self.refused.values()))
             raise UserError(f"{self.own.words} refuses every problem: {reason}")
-        return total
 
     def _sampled(self, case: Case, n: int, replicates: int) -> Any:
+        if isinstance(self.record, TableEstimator):
+            made: Any = self.record.make(case.truth, case.horizon, **self.values)
+            if not isinstance(made, Tables):
+                kind = type(made).__name__
+                raise UserError(f"{self.own.words} made a {kind}, must make Tables")
         return sampled(case, self.record, self.values, replicates, self.seed, n)
 
     def estimates(self, case: Case, batch_size: int, replicates: int) -> Estimates:
         """All replicates in blocks, with the exact moments that are known."""
         what = where(self.own, case, batch_size)
         made = self._guarded(what, lambda: self._sampled(case, batch_size, replicates), 120.0)
-        exact = self._guarded(what, lambda: self.exact(case, batch_size, self.values))
-        rounding = ROUNDING[False] * float(np.abs(made.gradients).max())
+        exact = self.exact(case, batch_size, self.values)
+        rounding = ROUNDING * float(np.abs(made.gradients).max())
         return Estimates(case, batch_size, made.gradients, made.steps, exact, rounding)
 
     def exact(self, case: Case, batch_size: float, values: Mapping[str, Any]) -> Exact:
         """Exact moments as far as they are known, of a table estimator by its tables alone."""
-        return known(case, self.record, values, batch_size)
+        what = where(self.own, case, batch_size)
+        return self._guarded(what, lambda: known(case, self.record, values, batch_size))
 
 
 def known(case: Case, estimator: Estimator, values: Mapping[str, Any], batch_size: float) -> Exact:

@@ -36,7 +36,7 @@ def declared(candidate: RecordCandidate, results: Sequence[Measured]) -> Declare
     left = [c for c in causes if c not in HORIZON and c != "batch" and c not in record.cures]
     if left:
         lines.append(f"It gives no cure of {left[0]!r}, so that what else biases it is not known.")
-        return Declared(causes, lines, undeclared=wrong)
+        return Declared(causes, lines, undeclared=wrong, open=True)
     if isinstance(record, TableEstimator) or record_has_means(candidate, results):
         more, off = _exactly(candidate, results, causes)
     else:
@@ -65,11 +65,15 @@ def _samples(results: Sequence[Measured]) -> tuple[list[str], bool]:
         name = results[bad[0]].estimates.case.name
         return [
             f"Its samples do not have the mean that it claims, on '{name}'"
-            f" (p = {adjusted[bad[0]]:.1g})."
+            f" ({_p(adjusted[bad[0]])})."
         ], True
     return [
         f"Its samples have the mean that it claims: {np.isfinite(p).sum()} tests, none rejects."
     ], False
+
+
+def _p(p: float) -> str:
+    return f"p = {p:.1g}" if p > 1e-12 else "p < 1e-12"
 
 
 def _target(candidate: RecordCandidate, case: Case, causes: tuple[str, ...]) -> FloatArray:
@@ -101,10 +105,10 @@ def _exactly(
     lines = []
     off = worst > TOLERANCE
     if off:
-        what = "what it declares" if not causes else "what it declares, with its causes removed,"
+        less = "" if set(causes) <= HORIZON else " once the causes it declares are removed"
         lines.append(
-            f"Its exact mean is not {what}: off by {worst:.3g} of the gradient's norm on"
-            f" '{place}'. That bias is not declared."
+            f"Its exact mean is not what it declares{less}: off by {worst:.3g} of the gradient's"
+            f" norm on '{place}'. That bias is not declared."
         )
     else:
         lines.append("Its exact mean is what it declares, on every problem.")
@@ -117,14 +121,14 @@ def _by_samples(
     candidate: RecordCandidate, results: Sequence[Measured], causes: tuple[str, ...]
 ) -> tuple[list[str], bool]:
     if set(causes) - HORIZON:
-        return ["Its mean is not known exactly; the declared bias is not split."], False
+        return ["Its mean is not known exactly, so that the declared bias is not split."], False
     account = Account("what it declares", lambda case, n: _target(candidate, case, causes))
     outcome = tested(account, results)
     if outcome.rejected.any():
         i = int(np.nanargmin(outcome.p))
         name = results[i].estimates.case.name
         return [
-            f"Its mean is not what it declares, on '{name}' (p = {outcome.p[i]:.1g})."
+            f"Its mean is not what it declares, on '{name}' ({_p(outcome.p[i])})."
             " That bias is not declared."
         ], True
     if not np.isfinite(outcome.p).any():

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.estimators import TableEstimator
+from pgbench.progress import duration
 from pgbench.trials.battery import Case, cases
 from pgbench.trials.candidate import Candidate, Estimates, RecordCandidate, candidate
 from pgbench.trials.comparison import Compared, compared
@@ -84,23 +85,21 @@ def examine(
     own = load(path, function)
     examined = candidate(own, seed)
     places = [(case, n) for case in cases() for n in (case.batch_size, LARGER * case.batch_size)]
-    seconds = examined.seconds(places)
+    # A function that is this slow is given up before everything is timed.
+    examined.time(places, np.inf if replicates else 4 * LONGEST / FEWEST)
     refused = examined.refused if isinstance(examined, RecordCandidate) else {}
     places = [(case, n) for case, n in places if case.name not in refused]
-    R, places = _planned(own, examined, seconds, places, replicates)
+    R, places = _planned(examined, places, replicates)
     made = [examined.estimates(case, n, R) for case, n in places]
     examined.finish()
     return _judged(examined, made, R, refused)
 
 
 def _planned(
-    own: Own,
-    examined: Candidate,
-    seconds: float,
-    places: list[tuple[Case, int]],
-    replicates: int | None,
+    examined: Candidate, places: list[tuple[Case, int]], replicates: int | None
 ) -> tuple[int, list[tuple[Case, int]]]:
     """Number of replicates, and on what, that the measured time allows."""
+    own, seconds = examined.own, examined.seconds(places)
     fitting = int(SECONDS / max(seconds, 1e-9))
     R = replicates or min(max(fitting // 100 * 100, FEWEST), MOST)
     if replicates is None and R * seconds > LONGEST:
@@ -109,7 +108,7 @@ def _planned(
         if fewer > LONGEST:
             raise UserError(
                 f"{own.words} is slow: {seconds / len(places):.2g} s per call. Even {FEWEST}"
-                f" estimates on each of {len(small)} problems would take {fewer / 60:.0f} minutes;"
+                f" estimates on each of {len(small)} problems would take {duration(fewer)};"
                 f" --replicates {FEWEST} does it nevertheless"
             )
         print(f"{own.words} is slow; it is examined at one batch size only", file=sys.stderr)
@@ -150,8 +149,8 @@ def _judged(
 
 
 def _seconds(examined: Candidate, smaller: list[Estimates]) -> float:
-    """Median seconds per estimate over the cases; NaN for records, which come in blocks."""
-    laps = getattr(examined, "laps", {})
+    """Median seconds per estimate over the cases."""
+    laps = examined.laps
     own = [laps[e.case.name, e.batch_size] for e in smaller if (e.case.name, e.batch_size) in laps]
     return float(np.median(own)) if own else float("nan")
 

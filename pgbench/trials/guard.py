@@ -1,6 +1,8 @@
 """Calls of a user's code: what goes wrong in it becomes one message, never our traceback."""
 
+import os
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -19,6 +21,9 @@ T = TypeVar("T")
 
 PATIENCE = 20.0
 """Seconds that one call may take."""
+
+STUBBORN = 5
+"""So often may code swallow the order to stop before the program ends."""
 
 
 class UserError(ValueError):
@@ -41,7 +46,14 @@ def time_limit(seconds: float, message: str) -> Iterator[None]:
         yield
         return
 
+    ignored = 0
+
     def stop(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal ignored
+        ignored += 1
+        if ignored > STUBBORN:
+            print(message, file=sys.stderr, flush=True)
+            os._exit(2)
         raise _Stopped
 
     before = signal.signal(signal.SIGALRM, stop)
@@ -108,8 +120,8 @@ def _advice(error: BaseException) -> str:
     return ""
 
 
-def numbers(result: Any, batch: Trajectories, what: str) -> tuple[FloatArray, bool]:
-    """The estimate (d,) float64 of what was returned, and whether it had single precision.
+def numbers(result: Any, batch: Trajectories, what: str) -> FloatArray:
+    """The estimate (d,) float64 of what was returned.
 
     Takes what NumPy can read, PyTorch tensors and JAX arrays among it. UserError says what is wrong
     with anything but d finite real numbers.
@@ -130,12 +142,11 @@ def numbers(result: Any, batch: Trajectories, what: str) -> tuple[FloatArray, bo
     if array.shape != (d,):
         hint = _shape_hint(array, batch)
         raise UserError(f"{what} returned the shape {array.shape}, must be ({d},){hint}")
-    single = array.dtype.kind == "f" and array.dtype.itemsize < 8
     values = array.astype(np.float64)
     if not np.isfinite(values).all():
         k = int(np.flatnonzero(~np.isfinite(values))[0])
         raise UserError(f"{what} returned {values[k]} in coordinate {k}{_cause(batch)}")
-    return values, single
+    return values
 
 
 def _complex(result: Any) -> bool:

@@ -58,7 +58,7 @@ class Measured:
             return self.claimed
         mean = self.adjusted.mean(axis=0)
         spread = float(np.abs(self.adjusted - mean).max())
-        return mean if spread <= self.estimates.rounding else None
+        return mean if spread <= 10 * self.estimates.rounding else None
 
     @property
     def mean(self) -> FloatArray:
@@ -68,7 +68,7 @@ class Measured:
     @property
     def tolerance(self) -> float:
         """Known means that differ by so much in a coordinate are the same."""
-        return 10 * self.estimates.rounding
+        return self.estimates.rounding
 
     def p_value(self, mean: FloatArray) -> float:
         """Of the test that this is the mean; 0 or 1 where the mean is known, NaN if untestable."""
@@ -92,7 +92,7 @@ class Measured:
         """Whether the mean is known to be another along a direction in which only noise is gone."""
         centred = self.adjusted - self.adjusted.mean(axis=0)
         _, sizes, rows = np.linalg.svd(centred, full_matrices=False)
-        quiet = rows[sizes <= self.estimates.rounding]
+        quiet = rows[sizes <= 10 * self.estimates.rounding]
         if not len(quiet):
             return False
         noise = (self.estimates.gradients @ quiet.T).std(axis=0)

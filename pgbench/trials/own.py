@@ -109,15 +109,13 @@ def _candidates(module: ModuleType) -> dict[str, Any]:
     for name, thing in vars(module).items():
         is_record = isinstance(thing, Estimator) and id(thing) not in known
         # Compiled functions of JAX or numba are objects that know the module they come from.
-        is_own = callable(thing) and getattr(thing, "__module__", None) == module.__name__
-        is_function = is_own and not inspect.isclass(thing) and not isinstance(thing, Estimator)
-        if not name.startswith("_") and (is_record or is_function) and thing not in _values(found):
+        is_own = getattr(thing, "__module__", None) == module.__name__ or name == FUNCTION
+        is_function = is_own and callable(thing) and not inspect.isclass(thing)
+        if name.startswith("_") or any(thing is other for other in found.values()):
+            continue
+        if is_record or (is_function and not isinstance(thing, Estimator)):
             found[name] = thing
     return found
-
-
-def _values(found: dict[str, Any]) -> list[Any]:
-    return list(found.values())
 
 
 def _module(path: Path) -> ModuleType:

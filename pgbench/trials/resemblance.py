@@ -63,7 +63,7 @@ def likeness(known: Known, every: Sequence[Estimates], seed: int, compared: int)
             continue
         C = made[0]
         cases.append(own.case)
-        tolerance = 10 * own.rounding * np.sqrt(U.size)
+        tolerance = 3 * own.rounding * np.sqrt(U.size)
         c = float(np.sum(U * C) / np.sum(C * C))
         if np.linalg.norm(U - C) <= tolerance:
             equal.append(own.case.name)

@@ -250,8 +250,11 @@ class Declared:
         What is found, a sentence each.
     undeclared
         Whether something is wrong that it does not declare.
+    open
+        Whether a bias beyond the declared one could not be looked for.
     """
 
     causes: tuple[str, ...]
     lines: list[str] = field(default_factory=list)
     undeclared: bool = False
+    open: bool = False

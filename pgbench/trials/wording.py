@@ -19,6 +19,12 @@ from pgbench.trials.verdict import Outcome, Scaling, Verdict
 
 WIDTH = 96
 
+_KEY = (
+    "N: trajectories per estimate; length: of the mean along the gradient, 1 where it is right; p:"
+    " Holm-corrected; visible: a bias along the gradient that would be seen. Brackets and ± are"
+    " 95 % intervals."
+)
+
 
 def print_examination(found: Examination) -> None:
     """Print everything that was found; the last line is the verdict."""
@@ -34,6 +40,7 @@ def print_examination(found: Examination) -> None:
     say("Is it biased?", _bias(found))
     console.print()
     console.print(_table(found.verdict))
+    console.print(_wrapped(_KEY), soft_wrap=True)
     if found.declared is not None:
         say("What does it declare?", iter(found.declared.lines))
     say("What does it resemble?", _resemblance(found))
@@ -110,8 +117,8 @@ def _shape(verdict: Verdict) -> str:
         cosines.append(float(mean @ target) / norms if norms else 0.0)
         lengths.append(result.factor(target).value)
     return (
-        f"Its cosine with the gradient is {min(cosines):.2f} to {max(cosines):.2f}, its length along"
-        f" the gradient {min(lengths):.2g} to {max(lengths):.2g} times what it should be."
+        f"Its cosine with the gradient is {min(cosines):.2f} to {max(cosines):.2f}, its length"
+        f" along the gradient {min(lengths):.2g} to {max(lengths):.2g} times what it should be."
     )
 
 
@@ -211,11 +218,6 @@ def _table(verdict: Verdict) -> Table:
             "exact" if result.known is not None else f"{_digits(100 * seen)} %",
             style="bold" if p < LEVEL else "",
         )
-    table.caption = (
-        "length: of the mean along the gradient, 1 where it is right · p: Holm-corrected"
-        " · visible: bias along the gradient that would be seen"
-    )
-    table.caption_justify = "left"
     return table
 
 
@@ -317,6 +319,8 @@ def conclusion(found: Examination) -> str:
         if found.declared.undeclared:
             return f"{what} has a bias that it does not declare."
         declared = ", ".join(found.declared.causes) or "no bias"
+        if found.declared.open:
+            return f"{what} declares {declared}; what else may bias it is not known."
         return f"{what} is what it declares ({declared})."
     if verdict.outcome is Outcome.UNDECIDED:
         return f"{what} could not be judged; its estimates are too heavy-tailed."
