@@ -14,6 +14,7 @@ from pgbench.estimators import BatchEstimator, Estimator, TableEstimator, Tables
 from pgbench.estimators.estimator import Exact
 from pgbench.exact.linear import Diverges
 from pgbench.exact.moments import TooLarge
+from pgbench.parameters import Parameter, ParameterError
 from pgbench.policies import NotApplicable
 from pgbench.trials.battery import Case
 from pgbench.trials.examine import claimed, sampled
@@ -140,7 +141,7 @@ class FunctionCandidate(Candidate):
 
 @dataclass
 class RecordCandidate(Candidate):
-    """A record with its default parameters, those without one in the middle of their range."""
+    """A record with its default parameters; those without one get what is plain, such as ½."""
 
     refused: dict[str, str] = field(default_factory=dict)
 
@@ -153,8 +154,14 @@ class RecordCandidate(Candidate):
     @cached_property
     def values(self) -> Mapping[str, Any]:
         """The value of every parameter."""
-        given = {k: 0.5 for k, p in self.record.parameters.items() if p.required}
-        return self._guarded(self.own.words, lambda: self.record.bound(**given))
+
+        def bound() -> Mapping[str, Any]:
+            declared = self.record.parameters
+            given = {k: _some(p) for k, p in declared.items() if p.required}
+            return self.record.bound(**given)
+
+        values: Mapping[str, Any] = self._guarded(self.own.words, bound)
+        return values
 
     def _guarded(self, what: str, body: Any, seconds: float = 20.0) -> Any:
         def run() -> Any:
@@ -202,6 +209,17 @@ class RecordCandidate(Candidate):
         """Exact moments as far as they are known, of a table estimator by its tables alone."""
         what = where(self.own, case, batch_size)
         return self._guarded(what, lambda: known(case, self.record, values, batch_size))
+
+
+def _some(parameter: Parameter) -> Any:
+    """A value for a parameter that has no default."""
+    words = parameter.choice.options if parameter.choice else ()
+    for value in (0.5, *words, parameter.range.minimum, 1, False):
+        try:
+            return parameter.check(value)
+        except ParameterError:
+            continue
+    raise ParameterError(f"{parameter.name} has no default, and no value is plain")
 
 
 def known(case: Case, estimator: Estimator, values: Mapping[str, Any], batch_size: float) -> Exact:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from pgbench.estimators import CAUSES, HORIZON, UNBIASED, TableEstimator
 from pgbench.estimators.estimator import declared_mean, natural
+from pgbench.parameters import label
 from pgbench.statistics import holm
 from pgbench.trials.accounts import Account
 from pgbench.trials.battery import Case
@@ -30,7 +31,9 @@ def declared(candidate: RecordCandidate, results: Sequence[Measured]) -> Declare
         line = f"It declares the cause {unknown[0]!r}, which there is not (known: {known})."
         return Declared(causes, [line], undeclared=True)
     words = "; ".join(CAUSES[cause] for cause in causes) or UNBIASED
-    lines = [f"It declares: {words}."]
+    named = label("it", record.parameters, values)
+    given = f" Examined with {named[3:-1]}." if named != "it" else ""
+    lines = [f"It declares: {words}.{given}"]
     samples, wrong = _samples(results)
     lines += samples
     left = [c for c in causes if c not in HORIZON and c != "batch" and c not in record.cures]

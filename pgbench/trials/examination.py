@@ -35,6 +35,9 @@ LONGEST = 35.0
 LARGER = 4
 """The second batch size is so many times the first."""
 
+CONTROLS_SECONDS = 2e-4
+"""So long an estimate may take of an estimator that sharpens the measured mean."""
+
 CONTROLS = 6
 """So many known estimators, the most alike, sharpen the measured mean."""
 
@@ -164,6 +167,8 @@ def _measured(examined: Candidate, made: Estimates, likenesses: Sequence[Likenes
     for like in likenesses:
         if len(controls) == CONTROLS or abs(like.correlation) < 0.05:
             break
+        if like.known.lap > CONTROLS_SECONDS:
+            continue
         control = _control(like.known, made, examined.seed)
         if control is not None:
             controls.append(control)
