@@ -163,7 +163,7 @@ class RecordCandidate(Candidate):
         values: Mapping[str, Any] = self._guarded(self.own.words, bound)
         return values
 
-    def _guarded(self, what: str, body: Any, seconds: float = 20.0) -> Any:
+    def _guarded(self, what: str, body: Any, seconds: float | None = None) -> Any:
         def run() -> Any:
             try:
                 return body()

@@ -68,13 +68,14 @@ def time_limit(seconds: float, message: str) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def guarded(path: Path, what: str, body: Callable[[], T], seconds: float = PATIENCE) -> T:
+def guarded(path: Path, what: str, body: Callable[[], T], seconds: float | None = None) -> T:
     """What the body returns; UserError says what it raised, and where in the user's own files.
 
-    what names the call, such as ``my.py: estimate``.
+    what names the call, such as ``my.py: estimate``; by default it may take ``PATIENCE`` seconds.
     """
+    limit = PATIENCE if seconds is None else seconds
     try:
-        with time_limit(seconds, f"{what} did not return within {seconds:.0f} s and was stopped"):
+        with time_limit(limit, f"{what} did not return within {limit:g} s and was stopped"):
             return body()
     except (KeyboardInterrupt, UserError):
         raise
@@ -133,11 +134,11 @@ def numbers(result: Any, batch: Trajectories, what: str) -> FloatArray:
         result = result.detach().cpu()
     try:
         array = np.asarray(result)
-        real = array.dtype.kind in "fiu" or array.dtype.name in ("bfloat16", "float16")
-    except Exception:
-        real = False
-    if not real:
-        kind = f"{array.dtype} numbers" if _complex(result) else f"a {type(result).__name__}"
+    except Exception:  # of whatever kind an array-like thing raises
+        array = np.asarray(None)
+    if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
+        complexes = f"{array.dtype} numbers"
+        kind = complexes if array.dtype.kind == "c" else f"a {type(result).__name__}"
         raise UserError(f"{what} returned {kind}, must be {d} real numbers, shape ({d},)")
     if array.shape != (d,):
         hint = _shape_hint(array, batch)
@@ -147,10 +148,6 @@ def numbers(result: Any, batch: Trajectories, what: str) -> FloatArray:
         k = int(np.flatnonzero(~np.isfinite(values))[0])
         raise UserError(f"{what} returned {values[k]} in coordinate {k}{_cause(batch)}")
     return values
-
-
-def _complex(result: Any) -> bool:
-    return bool(np.iscomplexobj(result)) and not isinstance(result, str)
 
 
 def _shape_hint(array: NDArray[Any], batch: Trajectories) -> str:
