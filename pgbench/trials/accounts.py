@@ -56,6 +56,9 @@ NATURAL_FINITE = Account(
     lambda case, n: natural(case.truth, finite_gradient(case.truth, case.horizon)),
 )
 
+NATURALS = (NATURAL_FINITE, NATURAL)
+"""The same of who estimates the natural gradient, if the others do not hold."""
+
 
 def _undiscounted(case: Case, n: int) -> FloatArray | None:
     """Σ_t E[ψ_t Q̂_t] without γ^t; no account of its own where γ = 1 or there is one step."""
@@ -113,7 +116,7 @@ def wrong_accounts() -> list[Account]:
     """What the mean of a wrong estimator might be, the plainest first."""
     zero = Account("zero", lambda case, n: np.zeros_like(case.truth.gradient), "it knows nothing")
     multiples = [multiple(w, f, of, remark) for of in RIGHT for w, f, remark in FACTORS]
-    return [zero, *multiples, *WITHOUT_DISCOUNT, NATURAL, NATURAL_FINITE]
+    return [zero, *multiples, *WITHOUT_DISCOUNT]
 
 
 def of_known(known: Known) -> Account:

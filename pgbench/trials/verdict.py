@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from pgbench.statistics import Estimate, holm
 from pgbench.trials.accounts import (
-    NATURAL,
-    NATURAL_FINITE,
+    NATURALS,
     RIGHT,
     Account,
     of_known,
@@ -70,7 +69,8 @@ class Verdict:
     right
         The accounts a right estimator may have, tested.
     reference
-        That one of them which holds, or which is ruled out on the fewest problems.
+        That one of them which holds, or the natural gradient if that does, or else that which is
+        ruled out on the fewest problems.
     others
         Accounts that hold of a mean that is not right.
     where
@@ -89,12 +89,10 @@ class Verdict:
     @property
     def outcome(self) -> Outcome:
         """The outcome for something that declares nothing."""
-        if any(tested.holds for tested in self.right):
+        if self.reference.holds:
             return Outcome.UNBIASED
-        if any(tested.rejected.any() for tested in self.right):
-            natural = [t for t in self.others if t.account in (NATURAL, NATURAL_FINITE)]
-            return Outcome.UNBIASED if natural else Outcome.BIASED
-        return Outcome.UNDECIDED
+        rejected = any(tested.rejected.any() for tested in self.right)
+        return Outcome.BIASED if rejected else Outcome.UNDECIDED
 
     @property
     def untested(self) -> list[str]:
@@ -126,10 +124,24 @@ def verdict(results: Sequence[Measured], every: Sequence[Known]) -> Verdict:
     reference = min(right, key=lambda t: (not t.holds, int(t.rejected.sum())))
     if reference.holds or not any(t.rejected.any() for t in right):
         return Verdict(results, right, reference)
+    for account in NATURALS:
+        natural = tested(account, results)
+        if natural.holds and _sharp(account, results):
+            return Verdict(results, right, natural)
     found = Verdict(results, right, reference, _others(results, every))
     return Verdict(
         results, right, reference, found.others, _where(found), _scaling(results, reference)
     )
+
+
+def _sharp(account: Account, results: Sequence[Measured]) -> bool:
+    """Whether half of what an account says would be missed, if it were missing, on most cases."""
+    seen = []
+    for result in results:
+        mean = account.mean(result.estimates.case, result.estimates.batch_size)
+        assert mean is not None
+        seen.append(result.detectable(mean, len(results)))
+    return bool(np.median(seen) < 0.5)
 
 
 def _others(results: Sequence[Measured], every: Sequence[Known]) -> list[Tested]:

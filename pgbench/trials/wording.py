@@ -58,7 +58,7 @@ def _wrapped(line: str) -> str:
 
 def _bias(found: Examination) -> Iterator[str]:
     verdict = found.verdict
-    if verdict.outcome is Outcome.UNBIASED and verdict.reference.holds:
+    if verdict.outcome is Outcome.UNBIASED:
         yield f"No bias was seen. Its mean is {_right(verdict)}."
     elif verdict.outcome is Outcome.UNDECIDED:
         yield "It could not be tested: its estimates hang on too few rare events."
@@ -79,8 +79,8 @@ def _bias(found: Examination) -> Iterator[str]:
 def _right(verdict: Verdict) -> str:
     """The accounts that hold, as one says them."""
     held = [t.account.words for t in verdict.right if t.holds]
-    if len(held) == 1:
-        return held[0]
+    if len(held) <= 1:
+        return held[0] if held else verdict.reference.account.words
     return f"{held[0]}; {' and '.join(held[1:])} cannot be told from it here"
 
 
@@ -241,7 +241,7 @@ def _resemblance(found: Examination) -> Iterator[str]:
     multiples = [like for like in likes if like.proportional and not like.same]
     if not likes:
         yield "There is nothing to compare: all its estimates are zero, or no other estimator ran."
-    if same:
+    elif same:
         names = " and ".join(_name(like) for like in same[:3])
         yield f"It equals {names} to rounding, estimate by estimate{_on(same[0])}."
     elif multiples:
@@ -325,8 +325,7 @@ def conclusion(found: Examination) -> str:
     if verdict.outcome is Outcome.UNDECIDED:
         return f"{what} could not be judged; its estimates are too heavy-tailed."
     if verdict.outcome is Outcome.UNBIASED:
-        natural = [t.account.words for t in verdict.others]
-        mean = verdict.reference.account.words if verdict.reference.holds else natural[0]
+        mean = verdict.reference.account.words
         some = f" Not tested on: {', '.join(verdict.untested)}." if verdict.untested else ""
         return f"{what} is unbiased for {mean}.{some}"
     same = [like for like in found.likenesses if like.same]

@@ -86,6 +86,19 @@ def test_what_needs_no_horizon_is_unbiased_without_its_tail(examined):
     assert "equals advantage_oracle to rounding" in text
 
 
+def test_the_natural_gradient_is_recognised(examined):
+    body = """    from pgbench.trials.battery import cases
+    theta, T = batch.theta, batch.horizon
+    case = next(c for c in cases() if c.horizon == T and np.array_equal(c.truth.theta, theta))
+    return np.linalg.pinv(case.truth.fisher(), rcond=1e-10) @ summed(
+        batch, to_go - (to_go.sum(axis=0) - to_go) / (len(to_go) - 1)
+    )"""
+    code, text = examined(body)
+    assert code == 0
+    assert text.endswith("unbiased for F†∇J_H, the natural gradient of the H-step objective.")
+    assert "Its mean is not ∇J_H" in text
+
+
 BIASED = {
     "the sign": (
         "    return -summed(batch, to_go)",
