@@ -4,8 +4,9 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 PEERS := .venv-peers
+AUTODIFF := .venv-autodiff
 
-.PHONY: demo test test-slow lint format bench trend peers validity zoo constraints clean
+.PHONY: demo test test-slow test-autodiff lint format bench trend peers validity zoo constraints clean
 
 demo: $(READY)  ## run the shipped grid and draw its report
 	$(BIN)/python -m pgbench run grid.yaml
@@ -15,6 +16,9 @@ test: $(READY)  ## the whole ordinary suite
 
 test-slow: $(READY)  ## the longer checks
 	$(BIN)/python -m pytest -m slow
+
+test-autodiff: $(AUTODIFF)/.ready  ## the examples in PyTorch and JAX; some GB to install
+	$(AUTODIFF)/bin/python -m pytest tests/trials/test_examples.py -rs
 
 lint: $(READY)  ## formatting, lint, types
 	$(BIN)/ruff format --check .
@@ -54,5 +58,10 @@ $(PEERS)/.ready: pyproject.toml constraints.txt
 	$(PEERS)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[peers]'
 	touch $@
 
+$(AUTODIFF)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(AUTODIFF)
+	$(AUTODIFF)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[autodiff,test]'
+	touch $@
+
 clean:
-	rm -rf .venv .venv-peers .asv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .venv-peers .venv-autodiff .asv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -9,8 +9,11 @@ from pathlib import Path
 from pgbench import __version__
 
 OK, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+BIASED = 1
 
-_EPILOG = """exit codes: 0 fine, 1 some cells failed, 2 bad input, 130 interrupted"""
+_EPILOG = (
+    """exit codes: 0 fine, 1 some cells failed (of test: biased), 2 bad input, 130 interrupted"""
+)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,6 +79,12 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--policy", help="only policies whose label contains this")
     show.add_argument("--estimator", help="only estimators whose label contains this")
     show.add_argument("--batch-size", type=int, help="default: the largest")
+
+    test = add("test", "examine an estimator of your own: bias, variance, what it resembles", _test)
+    test.add_argument("file", type=Path, help="Python file with `def estimate(batch)` or a record")
+    test.add_argument("--function", help="name in the file; default: estimate, or its only record")
+    test.add_argument("--replicates", type=int, help="per problem; default: what the time allows")
+    test.add_argument("--seed", type=int, default=0, help="default: 0")
 
     add("schema", "print the JSON schema of a grid file, for editors", _schema)
     return parser
@@ -236,6 +245,15 @@ def _show(options: argparse.Namespace) -> int:
         batch_size=options.batch_size,
     )
     return OK
+
+
+def _test(options: argparse.Namespace) -> int:
+    from pgbench.trials.examination import examine
+    from pgbench.trials.wording import print_examination
+
+    found = examine(options.file, options.function, options.replicates, options.seed)
+    print_examination(found)
+    return OK if found.passed else BIASED
 
 
 def _schema(options: argparse.Namespace) -> int:

@@ -1,0 +1,146 @@
+"""Accounts of what an estimator's mean might be: the right ones, wrong ones, and multiples."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.estimators.estimator import finite_gradient, natural
+from pgbench.exact.expectation import expectation
+from pgbench.tables import Tables
+from pgbench.trials.battery import Case
+from pgbench.trials.known import Known
+from pgbench.trials.measured import Measured
+
+FloatArray = NDArray[np.float64]
+Mean = Callable[[Case, int], FloatArray | None]
+Factor = Callable[[Case, int], float | None]
+
+
+@dataclass(frozen=True)
+class Account:
+    """What the mean might be.
+
+    words
+        As in "its mean is ...".
+    mean
+        ``mean(case, batch_size)`` (d,), or None where the account says nothing.
+    remark
+        What that would mean in a user's code, or nothing.
+    """
+
+    words: str
+    mean: Mean
+    remark: str = ""
+
+    def p_values(self, results: Sequence[Measured]) -> FloatArray:
+        """Of the test that it holds on each case and size; NaN where there is none."""
+        p = np.full(len(results), np.nan)
+        for i, result in enumerate(results):
+            mean = self.mean(result.estimates.case, result.estimates.batch_size)
+            if mean is not None:
+                p[i] = result.p_value(mean)
+        return p
+
+
+FINITE = Account("∇J_H, the gradient of the H-step objective", lambda case, n: case.finite)
+ENDLESS = Account("∇J, the gradient over an endless horizon", lambda case, n: case.truth.gradient)
+NO_TAIL = Account("∇J less the score terms beyond step H", lambda case, n: case.without_tail)
+RIGHT = (FINITE, ENDLESS, NO_TAIL)
+"""What a right estimator's mean may be: they differ by what the horizon does."""
+
+NATURAL = Account("F†∇J, the natural gradient", lambda case, n: case.truth.natural_gradient())
+NATURAL_FINITE = Account(
+    "F†∇J_H, the natural gradient of the H-step objective",
+    lambda case, n: natural(case.truth, finite_gradient(case.truth, case.horizon)),
+)
+
+NATURALS = (NATURAL_FINITE, NATURAL)
+"""The same of who estimates the natural gradient, if the others do not hold."""
+
+
+def _undiscounted(case: Case, n: int) -> FloatArray | None:
+    """Σ_t E[ψ_t Q̂_t] without γ^t; no account of its own where γ = 1 or there is one step."""
+    mdp = case.truth.mdp
+    tables = Tables.build(case.truth.process, sigma=mdp.reward, kappa=mdp.gamma, delta=1.0)
+    return expectation(case.truth, tables, case.horizon)
+
+
+def _undiscounted_oracle(case: Case, n: int) -> FloatArray | None:
+    tables = Tables.build(case.truth.process, beta=-case.truth.advantage, delta=1.0)
+    return expectation(case.truth, tables, case.horizon)
+
+
+WITHOUT_DISCOUNT = (
+    Account(
+        "Σ_t E[Q̂_t ψ_t], the sum without the factor γ^t",
+        _undiscounted,
+        "step t must carry γ^t; without it the sum is no gradient of J (Nota & Thomas 2020)",
+    ),
+    Account(
+        "Σ_t E[A ψ_t], the sum without the factor γ^t",
+        _undiscounted_oracle,
+        "step t must carry γ^t; without it the sum is no gradient of J (Nota & Thomas 2020)",
+    ),
+)
+
+FACTORS: tuple[tuple[str, Factor, str], ...] = (
+    ("minus", lambda case, n: -1.0, "the sign is wrong: a loss is minus what is to be maximised"),
+    ("(1 - 1/N) times", lambda case, n: 1 - 1 / n, "a baseline made of the batch, each trajectory"
+     " itself included, takes 1/N of the gradient; leave it out of its own baseline"),
+    ("N/(N-1) times", lambda case, n: n / (n - 1), "divided by N - 1 in place of N?"),
+    ("N times", lambda case, n: float(n), "summed over the batch and not averaged?"),
+    ("1/N times", lambda case, n: 1 / n, "divided by N twice?"),
+    ("1/T times", lambda case, n: 1 / case.horizon, "averaged over the T steps and not summed?"),
+    ("1/(N T) times", lambda case, n: 1 / (n * case.horizon), "divided by N and by N·T?"),
+    ("N T times", lambda case, n: float(n * case.horizon), "multiplied by the number of steps?"),
+    ("(1 - γ) times", lambda case, n: 1 - case.truth.mdp.gamma, "the factor 1/(1 - γ) is missing"),
+    ("twice", lambda case, n: 2.0, ""),
+    ("half of", lambda case, n: 0.5, ""),
+)  # fmt: skip
+"""Factors that are seen: words, value, and what they say about the code."""
+
+
+def multiple(words: str, factor: Factor, of: Account, remark: str = "") -> Account:
+    """A multiple of another account."""
+
+    def mean(case: Case, n: int) -> FloatArray | None:
+        c, one = factor(case, n), of.mean(case, n)
+        return None if c is None or one is None else c * one
+
+    return Account(f"{words} {of.words}", mean, remark)
+
+
+def wrong_accounts() -> list[Account]:
+    """What the mean of a wrong estimator might be, the plainest first."""
+    zero = Account("zero", lambda case, n: np.zeros_like(case.truth.gradient), "it knows nothing")
+    multiples = [multiple(w, f, of, remark) for of in RIGHT for w, f, remark in FACTORS]
+    return [zero, *multiples, *WITHOUT_DISCOUNT]
+
+
+def of_known(known: Known) -> Account:
+    """The mean of an estimator of the suite, or of a known mistake."""
+    what = f"the known mistake {known.name}" if known.mistake else known.name
+    return Account(
+        f"that of {what}",
+        lambda case, n: known.exact(case, n).mean,
+        known.mistake,
+    )
+
+
+def scaled(results: Sequence[Measured], of: Account) -> Account | None:
+    """The account that the mean is some constant multiple, the factor fitted; None if it is 1."""
+    pairs = [(m, of.mean(m.estimates.case, m.estimates.batch_size)) for m in results]
+    found = [m.factor(mean) for m, mean in pairs if mean is not None]
+    values, se = np.array([[c.value, c.se] for c in found]).T
+    if not np.isfinite(se).any():
+        return None
+    # Where a mean is known its factor is certain, but no more than to rounding.
+    weights = 1 / (np.nan_to_num(se, nan=np.inf) ** 2 + 1e-18)
+    c = float(weights @ values / weights.sum())
+    half = 2 / np.sqrt(weights.sum())
+    shown = f"{c:.4g}" if half < 1e-6 else f"{c:.3g} ± {half:.1g}"
+    return multiple(
+        f"{shown} times", lambda case, n: c, of, "its length is wrong, not its direction"
+    )

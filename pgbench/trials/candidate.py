@@ -1,0 +1,237 @@
+"""What is examined, whichever shape it has: estimates on the cases of the battery."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.estimators import BatchEstimator, Estimator, TableEstimator, Tables
+from pgbench.estimators.estimator import Exact
+from pgbench.exact.linear import Diverges
+from pgbench.exact.moments import TooLarge
+from pgbench.parameters import Parameter, ParameterError
+from pgbench.policies import NotApplicable
+from pgbench.trials.battery import Case
+from pgbench.trials.examine import claimed, sampled
+from pgbench.trials.guard import UserError, guarded, numbers
+from pgbench.trials.own import Own
+from pgbench.trials.repeatable import check_forgetful, check_repeatable
+from pgbench.trials.trajectories import Trajectories, drawn
+
+FloatArray = NDArray[np.float64]
+
+ROUNDING = 1e-9
+"""What counts as rounding in a mean of our own, relative to the largest estimate."""
+
+SINGLE = 1e-6
+"""The same of a user's function: much of it may be in single precision, without its noticing."""
+
+MAKING = 1e-4
+"""Seconds that it takes to make a batch, about."""
+
+
+@dataclass(frozen=True, eq=False)
+class Estimates:
+    """Estimates on a case at a batch size.
+
+    gradients, steps
+        (R, d) float64 and (R,) int64.
+    exact
+        Exact mean and variance, as far as they are known.
+    rounding
+        Means that differ by so much are the same, and estimates that differ by ten times as much;
+        in units of the gradients.
+    """
+
+    case: Case
+    batch_size: int
+    gradients: FloatArray
+    steps: NDArray[np.int64]
+    exact: Exact
+    rounding: float
+
+
+@dataclass
+class Candidate(ABC):
+    """Something to be examined.
+
+    laps
+        Seconds per estimate by name of the case and batch size, once timed.
+    """
+
+    own: Own
+    seed: int
+    laps: dict[tuple[str, int], float] = field(default_factory=dict)
+
+    @abstractmethod
+    def time(self, cases: Sequence[tuple[Case, int]], longest: float) -> None:
+        """Time estimates on all these cases, until it is plain that they take longer than that."""
+
+    def seconds(self, cases: Sequence[tuple[Case, int]]) -> float:
+        """Seconds of one estimate on each of these cases; those not timed are as the others."""
+        known = [self.laps[place] for case, n in cases if (place := (case.name, n)) in self.laps]
+        # Making a batch takes time too.
+        return (float(np.mean(known)) + MAKING) * len(cases) if known else 0.0
+
+    @abstractmethod
+    def estimates(self, case: Case, batch_size: int, replicates: int) -> Estimates:
+        """Estimates from the trajectories that all estimators see."""
+
+    def finish(self) -> None:  # noqa: B027
+        """What can only be checked at the end."""
+
+
+def where(own: Own, case: Case, batch_size: float) -> str:
+    """``my.py: estimate on the problem 'episodic' with N = 4``, as messages begin."""
+    return f"{own.words} on the problem '{case.name}' with N = {batch_size:g}"
+
+
+@dataclass
+class FunctionCandidate(Candidate):
+    """A function of one batch."""
+
+    _first: tuple[Case, int, FloatArray] | None = None
+
+    def call(self, batch: Trajectories, what: str) -> FloatArray:
+        """One guarded call."""
+        function: Any = self.own.thing
+        result = guarded(self.own.path, what, lambda: function(batch))
+        return numbers(result, batch, what)
+
+    def time(self, cases: Sequence[tuple[Case, int]], longest: float) -> None:
+        """Median of three calls each, after one that may compile."""
+        for case, n in cases:
+            what = where(self.own, case, n)
+            batches = drawn(case, 16, self.seed, n)
+            if self._first is None:
+                first = check_repeatable(partial(self.call, what=what), batches, what)
+                self._first = case, n, first
+            self.call(batches[0], what)
+            laps: list[float] = []
+            while len(laps) < 3 and sum(laps) < 1.0:
+                batch = batches[1 + len(laps)]
+                begin = time.perf_counter()
+                self.call(batch, what)
+                laps.append(time.perf_counter() - begin)
+            self.laps[case.name, n] = float(np.median(laps))
+            if self.seconds(cases) > longest:
+                return
+
+    def estimates(self, case: Case, batch_size: int, replicates: int) -> Estimates:
+        """One call after another."""
+        what = where(self.own, case, batch_size)
+        batches = drawn(case, replicates, self.seed, batch_size)
+        made = np.stack([self.call(batches[r], what) for r in range(replicates)])
+        rounding = SINGLE * float(np.abs(made).max())
+        return Estimates(case, batch_size, made, batches.steps, Exact(None), rounding)
+
+    def finish(self) -> None:
+        """The first estimate once more: nothing must have been kept between calls."""
+        assert self._first is not None
+        case, n, first = self._first
+        what = where(self.own, case, n)
+        batches = drawn(case, 16, self.seed, n)
+        check_forgetful(partial(self.call, what=what), batches, first, what)
+
+
+@dataclass
+class RecordCandidate(Candidate):
+    """A record with its default parameters; those without one get what is plain, such as ½."""
+
+    refused: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def record(self) -> Estimator:
+        """The record."""
+        assert self.own.record is not None
+        return self.own.record
+
+    @cached_property
+    def values(self) -> Mapping[str, Any]:
+        """The value of every parameter."""
+
+        def bound() -> Mapping[str, Any]:
+            declared = self.record.parameters
+            given = {k: _some(p) for k, p in declared.items() if p.required}
+            return self.record.bound(**given)
+
+        values: Mapping[str, Any] = self._guarded(self.own.words, bound)
+        return values
+
+    def _guarded(self, what: str, body: Any, seconds: float | None = None) -> Any:
+        def run() -> Any:
+            try:
+                return body()
+            except NotApplicable as reason:
+                return reason
+
+        return guarded(self.own.path, what, run, seconds)
+
+    def time(self, cases: Sequence[tuple[Case, int]], longest: float) -> None:
+        """Measured on few replicates; cases that it refuses are left out."""
+        self._guarded(self.own.words, lambda: self.record.causes(**self.values))
+        for case, n in cases:
+            what = where(self.own, case, n)
+            for replicates in (1, 32):
+                begin = time.perf_counter()
+                made = self._guarded(what, lambda c=case, b=n, r=replicates: self._sampled(c, b, r))
+                lap = time.perf_counter() - begin
+            if isinstance(made, NotApplicable):
+                self.refused[case.name] = str(made)
+                continue
+            self.laps[case.name, n] = lap / 32
+        if len(self.refused) == len({case.name for case, _ in cases}):
+            reason = next(iter(self.refused.values()))
+            raise UserError(f"{self.own.words} refuses every problem: {reason}")
+
+    def _sampled(self, case: Case, n: int, replicates: int) -> Any:
+        if isinstance(self.record, TableEstimator):
+            made: Any = self.record.make(case.truth, case.horizon, **self.values)
+            if not isinstance(made, Tables):
+                kind = type(made).__name__
+                raise UserError(f"{self.own.words} made a {kind}, must make Tables")
+        return sampled(case, self.record, self.values, replicates, self.seed, n)
+
+    def estimates(self, case: Case, batch_size: int, replicates: int) -> Estimates:
+        """All replicates in blocks, with the exact moments that are known."""
+        what = where(self.own, case, batch_size)
+        made = self._guarded(what, lambda: self._sampled(case, batch_size, replicates), 120.0)
+        exact = self.exact(case, batch_size, self.values)
+        rounding = ROUNDING * float(np.abs(made.gradients).max())
+        return Estimates(case, batch_size, made.gradients, made.steps, exact, rounding)
+
+    def exact(self, case: Case, batch_size: float, values: Mapping[str, Any]) -> Exact:
+        """Exact moments as far as they are known, of a table estimator by its tables alone."""
+        what = where(self.own, case, batch_size)
+        return self._guarded(what, lambda: known(case, self.record, values, batch_size))
+
+
+def _some(parameter: Parameter) -> Any:
+    """A value for a parameter that has no default."""
+    words = parameter.choice.options if parameter.choice else ()
+    for value in (0.5, *words, parameter.range.minimum, 1, False):
+        try:
+            return parameter.check(value)
+        except ParameterError:
+            continue
+    raise ParameterError(f"{parameter.name} has no default, and no value is plain")
+
+
+def known(case: Case, estimator: Estimator, values: Mapping[str, Any], batch_size: float) -> Exact:
+    """Exact moments of an estimator as far as they are known; none where it refuses the case."""
+    try:
+        if isinstance(estimator, BatchEstimator):
+            return estimator.exact(case.truth, case.horizon, batch_size, **values)
+        return claimed(case, estimator, values, int(min(batch_size, 2**31)))
+    except (NotApplicable, Diverges, TooLarge):
+        return Exact(None)
+
+
+def candidate(own: Own, seed: int) -> Candidate:
+    """The thing to be examined."""
+    return FunctionCandidate(own, seed) if own.record is None else RecordCandidate(own, seed)

@@ -1,0 +1,184 @@
+"""A user's own estimator examined: sampled, measured, compared, judged."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.estimators import TableEstimator
+from pgbench.progress import duration
+from pgbench.trials.battery import Case, cases
+from pgbench.trials.candidate import Candidate, Estimates, RecordCandidate, candidate
+from pgbench.trials.comparison import Compared, compared
+from pgbench.trials.declared import declared
+from pgbench.trials.guard import UserError
+from pgbench.trials.known import Known, affordable, every_known
+from pgbench.trials.measured import Measured, measured
+from pgbench.trials.own import Own, load
+from pgbench.trials.resemblance import COMPARED, Likeness, closest, likeness
+from pgbench.trials.verdict import Declared, Outcome, Verdict, verdict
+
+FloatArray = NDArray[np.float64]
+
+FEWEST, MOST = 200, 3000
+"""Replicates per problem and batch size."""
+
+SECONDS = 25.0
+"""So long the user's code may run, if that leaves the fewest replicates."""
+
+LONGEST = 35.0
+"""So long it may run with the fewest."""
+
+LARGER = 4
+"""The second batch size is so many times the first."""
+
+CONTROLS_SECONDS = 2e-4
+"""So long an estimate may take of an estimator that sharpens the measured mean."""
+
+CONTROLS = 6
+"""So many known estimators, the most alike, sharpen the measured mean."""
+
+
+@dataclass(frozen=True, eq=False)
+class Examination:
+    """All that is known of a user's estimator.
+
+    own, seconds, replicates
+        What was examined, seconds per estimate at a case's own batch size, replicates per problem
+        and size.
+    verdict, declared
+        The conclusion, and for records what becomes of the declaration.
+    likenesses, left
+        Every known estimator next to it, the most alike first, and names of those left out.
+    ranking
+        Known unbiased estimators by variance times steps.
+    refused
+        Why a record is not examined on some problems, by their names.
+    """
+
+    own: Own
+    seconds: float
+    replicates: int
+    verdict: Verdict
+    declared: Declared | None
+    likenesses: Sequence[Likeness]
+    left: Sequence[str]
+    ranking: Sequence[Compared]
+    refused: dict[str, str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether it was examined and has no bias that is not declared."""
+        if self.declared is not None:
+            return not self.declared.undeclared
+        return self.verdict.outcome is Outcome.UNBIASED
+
+
+def examine(
+    path: Path, function: str | None = None, replicates: int | None = None, seed: int = 0
+) -> Examination:
+    """Examine what a file holds; UserError says what is wrong with the file."""
+    if replicates is not None and replicates < 100:
+        raise UserError(f"--replicates is {replicates}, must be at least 100")
+    if not 0 <= seed < 2**63:
+        raise UserError(f"--seed is {seed}, must be an integer in [0, 2**63)")
+    own = load(path, function)
+    examined = candidate(own, seed)
+    places = [(case, n) for case in cases() for n in (case.batch_size, LARGER * case.batch_size)]
+    # A function that is this slow is given up before everything is timed.
+    examined.time(places, np.inf if replicates else 4 * LONGEST / FEWEST)
+    refused = examined.refused if isinstance(examined, RecordCandidate) else {}
+    places = [(case, n) for case, n in places if case.name not in refused]
+    R, places = _planned(examined, places, replicates)
+    made = [examined.estimates(case, n, R) for case, n in places]
+    examined.finish()
+    return _judged(examined, made, R, refused)
+
+
+def _planned(
+    examined: Candidate, places: list[tuple[Case, int]], replicates: int | None
+) -> tuple[int, list[tuple[Case, int]]]:
+    """Number of replicates, and on what, that the measured time allows."""
+    own, seconds = examined.own, examined.seconds(places)
+    fitting = int(SECONDS / max(seconds, 1e-9))
+    R = replicates or min(max(fitting // 100 * 100, FEWEST), MOST)
+    if replicates is None and R * seconds > LONGEST:
+        small = [(case, n) for case, n in places if n == case.batch_size]
+        fewer = R * examined.seconds(small)
+        if fewer > LONGEST:
+            raise UserError(
+                f"{own.words} is slow: {seconds / len(places):.2g} s per call. Even {FEWEST}"
+                f" estimates on each of {len(small)} problems would take {duration(fewer)};"
+                f" --replicates {FEWEST} does it nevertheless"
+            )
+        print(f"{own.words} is slow; it is examined at one batch size only", file=sys.stderr)
+        places, seconds = small, fewer / R
+    problems = {case.name for case, _ in places}
+    sizes = "two batch sizes" if len(places) > len(problems) else "one batch size"
+    print(
+        f"{own.words}: {R} estimates on each of {len(problems)} problems, at {sizes}, about"
+        f" {max(1, round(R * seconds))} s",
+        file=sys.stderr,
+        flush=True,
+    )
+    return R, places
+
+
+def _judged(
+    examined: Candidate, made: list[Estimates], R: int, refused: dict[str, str]
+) -> Examination:
+    smaller = [e for e in made if e.batch_size == e.case.batch_size]
+    places = [e.case for e in smaller]
+    few = min(R, COMPARED)
+    every, left = affordable(every_known(), places, few, examined.seed)
+    found = [likeness(one, smaller, examined.seed, few) for one in every]
+    likenesses = closest([one for one in found if one is not None], len(found))
+    results = [_measured(examined, e, likenesses) for e in made]
+    conclusion = verdict(results, every)
+    return Examination(
+        own=examined.own,
+        seconds=_seconds(examined, smaller),
+        replicates=R,
+        verdict=conclusion,
+        declared=declared(examined, results) if isinstance(examined, RecordCandidate) else None,
+        likenesses=likenesses,
+        left=left,
+        ranking=compared(every, smaller, examined.seed, few),
+        refused=refused,
+    )
+
+
+def _seconds(examined: Candidate, smaller: list[Estimates]) -> float:
+    """Median seconds per estimate over the cases."""
+    laps = examined.laps
+    own = [laps[e.case.name, e.batch_size] for e in smaller if (e.case.name, e.batch_size) in laps]
+    return float(np.median(own)) if own else float("nan")
+
+
+def _measured(examined: Candidate, made: Estimates, likenesses: Sequence[Likeness]) -> Measured:
+    """Its mean, sharpened by the estimators most alike whose exact means are known."""
+    own = examined.own.record
+    if isinstance(own, TableEstimator) and made.exact.mean is not None:
+        return measured(made, claimed=made.exact.mean)
+    controls: list[FloatArray] = []
+    for like in likenesses:
+        if len(controls) == CONTROLS or abs(like.correlation) < 0.05:
+            break
+        if like.known.lap > CONTROLS_SECONDS:
+            continue
+        control = _control(like.known, made, examined.seed)
+        if control is not None:
+            controls.append(control)
+    return measured(made, controls)
+
+
+def _control(known: Known, made: Estimates, seed: int) -> FloatArray | None:
+    """Estimates of a known estimator less its exact mean, (R, d), where that is known."""
+    mean = known.exact(made.case, made.batch_size).mean
+    if mean is None:
+        return None
+    sample = known.sample(made.case, made.batch_size, len(made.gradients), seed)
+    return None if sample is None else sample[0] - mean

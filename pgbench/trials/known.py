@@ -1,0 +1,140 @@
+"""All that the suite knows on the same trajectories: its estimators in a few variants, its bugs."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.estimators import Estimator, Exact, estimators
+from pgbench.parameters import Parameter, label
+from pgbench.trials.battery import Case
+from pgbench.trials.candidate import known
+from pgbench.trials.examine import sampled
+from pgbench.zoo import bugs
+
+FloatArray = NDArray[np.float64]
+
+SECONDS = 15.0
+"""So long are estimators compared; the slowest are last and may be left out."""
+
+
+@dataclass(eq=False)
+class Known:
+    """An estimator of the suite with given parameters, or a bug of the zoo.
+
+    name, mistake
+        Label such as ``gae[lam=0.95]``, and what is wrong with it: empty unless it is a bug.
+    default
+        Whether it is an estimator with its default parameters.
+    lap
+        Seconds per estimate, measured roughly, once a hundred were made.
+    """
+
+    name: str
+    estimator: Estimator
+    values: Mapping[str, Any]
+    mistake: str = ""
+    default: bool = False
+    lap: float = field(default=0.0, repr=False)
+    _made: dict[tuple[str, int, int, int], tuple[FloatArray, NDArray[np.int64]] | None] = field(
+        default_factory=dict, repr=False
+    )
+    _exact: dict[tuple[str, int], Exact] = field(default_factory=dict, repr=False)
+
+    def sample(
+        self, case: Case, batch_size: int, replicates: int, seed: int
+    ) -> tuple[FloatArray, NDArray[np.int64]] | None:
+        """Estimates (R, d) and steps (R,), or None where there are none, as if it refuses."""
+        key = case.name, batch_size, replicates, seed
+        if key not in self._made:
+            begin = time.perf_counter()
+            try:
+                made = sampled(case, self.estimator, self.values, replicates, seed, batch_size)
+                self._made[key] = made.gradients, made.steps
+            except ValueError:
+                self._made[key] = None
+            if replicates >= 100:
+                self.lap = (time.perf_counter() - begin) / replicates
+        return self._made[key]
+
+    def exact(self, case: Case, batch_size: int) -> Exact:
+        """Its exact moments, as far as they are known."""
+        key = case.name, batch_size
+        if key not in self._exact:
+            try:
+                self._exact[key] = known(case, self.estimator, self.values, batch_size)
+            except ValueError:
+                self._exact[key] = Exact(None)
+        return self._exact[key]
+
+
+@cache
+def every_known() -> tuple[Known, ...]:
+    """Every estimator in a few variants, and every bug; they remember their estimates."""
+    found = [one for estimator in estimators().values() for one in _variants(estimator)]
+    for bug in bugs().values():
+        found.append(Known(bug.name, bug.estimator, bug.estimator.bound(), mistake=bug.mistake))
+    return tuple(found)
+
+
+def _variants(estimator: Estimator) -> Iterator[Known]:
+    """Defaults, one switch thrown, one word chosen; several values where one must be given."""
+    declared = estimator.parameters
+    needed = [p for p in declared.values() if p.required]
+    changes: list[dict[str, Any]] = [{}]
+    changes += [{p.name: v} for p in declared.values() if not p.required for v in _others(p)]
+    for values in product(*map(_tried, needed)):
+        given = dict(zip((p.name for p in needed), values, strict=True))
+        for change in changes:
+            try:
+                bound = estimator.bound(**given, **change)
+            except ValueError:
+                continue
+            name = label(estimator.name, declared, bound)
+            yield Known(name, estimator, bound, default=not change)
+
+
+def _tried(parameter: Parameter) -> list[Any]:
+    if float in parameter.types:
+        low, high = parameter.range.minimum, parameter.range.maximum
+        return [v for v in (0.0, 0.5, 0.9, 0.95, 1.0) if (low or 0) <= v <= (high or 1)]
+    if parameter.choice:
+        return list(parameter.choice.options)
+    if bool in parameter.types:
+        return [False, True]
+    return [int(parameter.range.minimum or 1)]
+
+
+def _others(parameter: Parameter) -> list[Any]:
+    if bool in parameter.types:
+        return [not parameter.default]
+    if parameter.choice:
+        return [word for word in parameter.choice.options if word != parameter.default]
+    return []
+
+
+def affordable(
+    every: Sequence[Known], cases: Sequence[Case], replicates: int, seed: int
+) -> tuple[list[Known], list[str]]:
+    """Those whose estimates on all cases could be made in time, and the names of the others."""
+    begin = time.perf_counter()
+    tries = {}
+    for one in every:
+        lap = time.perf_counter()
+        one.sample(cases[0], cases[0].batch_size, 16, seed)
+        tries[one.name] = time.perf_counter() - lap
+    done, left = [], []
+    for one in sorted(every, key=lambda one: tries[one.name]):
+        if time.perf_counter() - begin > SECONDS:
+            left.append(one.name)
+            continue
+        for case in cases:
+            one.sample(case, case.batch_size, replicates, seed)
+        done.append(one)
+    done.sort(key=lambda one: (bool(one.mistake), not one.default, one.name))
+    return done, sorted(left)

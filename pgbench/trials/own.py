@@ -1,0 +1,174 @@
+"""A user's file: loaded, and what is to be examined found in it."""
+
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pgbench.estimators import Estimator, estimators
+from pgbench.parameters import did_you_mean
+from pgbench.trials.guard import UserError, frames, guarded
+
+FUNCTION = "estimate"
+"""The function that is looked for where none is named."""
+
+IMPORT_SECONDS = 120.0
+
+EXTRAS = {"jax": "jax", "torch": "torch"}
+"""Modules that the extra ``autodiff`` installs."""
+
+
+@dataclass(frozen=True)
+class Own:
+    """What a user wants to see examined.
+
+    path, name
+        The file, and the name in it.
+    thing
+        A function of a batch, or an estimator's record.
+    """
+
+    path: Path
+    name: str
+    thing: Callable[..., Any] | Estimator
+
+    @property
+    def record(self) -> Estimator | None:
+        """The record, if it is one."""
+        return self.thing if isinstance(self.thing, Estimator) else None
+
+    @property
+    def words(self) -> str:
+        """``my.py: estimate``, as messages begin."""
+        return f"{self.path.name}: {self.name}"
+
+
+def load(path: Path, name: str | None = None) -> Own:
+    """What a file holds to be examined.
+
+    By default its only record, or its function ``estimate``. UserError says why there is none.
+    """
+    module = _module(path)
+    found = _candidates(module)
+    if name is not None:
+        thing = getattr(module, name, None)
+        if not callable(thing) and not isinstance(thing, Estimator):
+            known = ", ".join(found) or "none"
+            missing = "has nothing called" if thing is None else "has no function or record"
+            hint = did_you_mean(name, found)
+            raise UserError(f"{path}: {missing} {name!r}{hint} (candidates: {known})")
+        return _checked(Own(path, name, thing))
+    records = {key: thing for key, thing in found.items() if isinstance(thing, Estimator)}
+    makers = [record.maker for record in records.values()]
+    functions = {key: f for key, f in found.items() if key not in records and f not in makers}
+    chosen = dict(records)
+    if FUNCTION in functions:
+        chosen[FUNCTION] = functions[FUNCTION]
+    if len(chosen) == 1:
+        ((key, thing),) = chosen.items()
+        return _checked(Own(path, key, thing))
+    if chosen:
+        raise UserError(
+            f"{path}: holds several estimators: {', '.join(chosen)}; choose one with --function"
+        )
+    raise UserError(_nothing(path, functions))
+
+
+def _nothing(path: Path, functions: dict[str, Any]) -> str:
+    text = f"{path}: no estimator found, neither a function `{FUNCTION}(batch)` nor a record"
+    if functions:
+        return f"{text}; it has {', '.join(functions)}: choose one with --function"
+    return f"{text} `estimator = TableEstimator(...)`"
+
+
+def _checked(own: Own) -> Own:
+    """The same, if it can be called with one batch."""
+    if own.record is not None:
+        return own
+    try:
+        signature = inspect.signature(own.thing)  # type: ignore[arg-type]
+        signature.bind(None)
+    except TypeError as error:
+        raise UserError(
+            f"{own.words} cannot be called with one batch: {error}; it must be"
+            f" `def {own.name}(batch)`"
+        ) from None
+    except ValueError:  # no signature is known, as of some compiled functions
+        pass
+    return own
+
+
+def _candidates(module: ModuleType) -> dict[str, Any]:
+    """Records and public functions that the file itself makes, by name."""
+    known = {id(record) for record in estimators().values()}
+    found: dict[str, Any] = {}
+    for name, thing in vars(module).items():
+        is_record = isinstance(thing, Estimator) and id(thing) not in known
+        # Compiled functions of JAX or numba are objects that know the module they come from.
+        is_own = getattr(thing, "__module__", None) == module.__name__ or name == FUNCTION
+        is_function = is_own and callable(thing) and not inspect.isclass(thing)
+        if name.startswith("_") or any(thing is other for other in found.values()):
+            continue
+        if is_record or (is_function and not isinstance(thing, Estimator)):
+            found[name] = thing
+    return found
+
+
+def _module(path: Path) -> ModuleType:
+    """The file as a module; UserError says why it cannot be read, parsed or run."""
+    code = _compiled(path)
+    name = f"own_{path.stem}"
+    spec = importlib.util.spec_from_loader(name, loader=None, origin=str(path))
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    module.__file__ = str(path.resolve())
+    sys.modules[name] = module  # dataclasses look themselves up there
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # at the end: a file called torch.py must not hide PyTorch
+
+    def run() -> None:
+        try:
+            exec(code, vars(module))
+        except ModuleNotFoundError as error:
+            raise UserError(_not_installed(path, error)) from None
+
+    guarded(path, f"{path.name}: importing it", run, IMPORT_SECONDS)
+    return module
+
+
+def _not_installed(path: Path, error: ModuleNotFoundError) -> str:
+    package = (error.name or str(error)).split(".")[0]
+    where = frames(path, error.__traceback__)
+    if package in EXTRAS:
+        advice = "python -m pip install 'pgbench[autodiff]', or that package alone"
+    elif package == "pgbench":
+        return f"{path.name}: {error}{where}\n  There is no such module in pgbench."
+    else:
+        advice = f"python -m pip install {package}, or put {package}.py beside {path.name}"
+    return f"{path.name}: the module {package!r} is not installed{where}\n  {advice}"
+
+
+def _compiled(path: Path) -> Any:
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder, must be a Python file")
+    try:
+        source = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        return compile(source, str(path.resolve()), "exec", dont_inherit=True)
+    except SyntaxError as error:
+        if error.lineno is None or path.suffix != ".py":
+            raise UserError(f"{path}: is not a Python file ({error.msg})") from None
+        line = (error.text or "").rstrip("\n")
+        caret = " " * max((error.offset or 1) - 1, 0) + "^"
+        raise UserError(f"{path.name}:{error.lineno}: {error.msg}\n  {line}\n  {caret}") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: is not a Python file ({error})") from None

@@ -1,0 +1,165 @@
+"""What a user's own estimator is given: one batch of trajectories, as plain arrays.
+
+def estimate(batch):
+    return ...  # (d,): an estimate of ∇J at batch.theta
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.batch import Batch
+from pgbench.exact.values import Truth
+from pgbench.simulator import Draws, Simulator, blocks
+from pgbench.trials.battery import Case
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectories:
+    """N independent trajectories of at most T steps under the policy at θ.
+
+    Arrays are read-only copies. Where ``mask`` is false no step was taken, and states, actions,
+    rewards, next_states, probabilities and scores are zero. N and T are the same for every batch
+    of a problem, so that functions that are compiled for a shape are compiled once.
+
+    Attributes
+    ----------
+    states, actions, next_states
+        (N, T) int64, s_t, a_t and s_{t+1}.
+    rewards
+        (N, T) float64, r_t, the reward for a_t.
+    mask
+        (N, T) bool, whether step t was taken.
+    ended
+        (N,) bool, whether the trajectory ended in a terminal state; it was cut at T otherwise.
+    probabilities
+        (N, T, A) float64, π(·|s_t).
+    scores
+        (N, T, d) float64, ψ_t = ∇_θ log π(a_t|s_t).
+    gamma
+        Discount, in [0, 1].
+    theta
+        (d,) float64.
+    features
+        (S, A, d) float64; π(a|s) = softmax over a of features[s, a]·θ, for those who differentiate.
+    n_states, n_actions, horizon
+        S, A and T.
+    v, q
+        (S,) and (S, A) float64, exact values of the policy over an endless horizon, zero in
+        terminal states: for critics that are never wrong. No real problem tells them.
+    rng
+        Random numbers of this batch alone; the same batch has the same ones.
+    """
+
+    states: IntArray
+    actions: IntArray
+    rewards: FloatArray
+    mask: BoolArray
+    next_states: IntArray
+    ended: BoolArray
+    probabilities: FloatArray
+    scores: FloatArray
+    gamma: float
+    theta: FloatArray
+    features: FloatArray
+    n_states: int
+    n_actions: int
+    horizon: int
+    v: FloatArray
+    q: FloatArray
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """All batches of a case at a batch size: replicates of the very trajectories all others see.
+
+    states, actions, next_states, rewards, mask
+        (R, N, T), as of ``Trajectories``.
+    """
+
+    case: Case
+    batch_size: int
+    seed: int
+    states: IntArray
+    actions: IntArray
+    next_states: IntArray
+    rewards: FloatArray
+    mask: BoolArray
+
+    @property
+    def replicates(self) -> int:
+        """Number R of batches."""
+        return len(self.states)
+
+    @property
+    def steps(self) -> IntArray:
+        """Environment steps of each batch, (R,)."""
+        return np.asarray(self.mask.sum(axis=(1, 2)))
+
+    def __getitem__(self, r: int) -> Trajectories:
+        """Batch r; made anew each time, with its random numbers set back."""
+        truth, mdp = self.case.truth, self.case.truth.mdp
+        s, a, mask = self.states[r], self.actions[r], self.mask[r]
+        last = mask.sum(axis=1) - 1
+        # A start state may be terminal; such a trajectory has no step.
+        final = np.where(last >= 0, self.next_states[r][np.arange(len(last)), last], 0)
+        key = (self.seed, self.case.stream, self.batch_size, r)
+        return Trajectories(
+            states=_copy(s),
+            actions=_copy(a),
+            rewards=_copy(self.rewards[r]),
+            mask=_copy(mask),
+            next_states=_copy(self.next_states[r]),
+            ended=_copy(mdp.terminal[final] | (last < 0)),
+            probabilities=_copy(truth.pi[s] * mask[:, :, None]),
+            scores=_copy(_scores(self.case)[s, a] * mask[:, :, None]),
+            gamma=float(mdp.gamma),
+            theta=_copy(truth.theta),
+            features=_copy(self.case.features),
+            n_states=mdp.n_states,
+            n_actions=mdp.n_actions,
+            horizon=self.case.horizon,
+            v=_copy(truth.v),
+            q=_copy(truth.q),
+            rng=np.random.default_rng(key),
+        )
+
+
+def _copy(array: Any) -> Any:
+    """A copy of its own that cannot be written to."""
+    copied = np.array(array)
+    copied.setflags(write=False)
+    return copied
+
+
+@cache
+def _scores(case: Case) -> FloatArray:
+    """ψ(s, a) of a case, (S, A, d); made once."""
+    return case.truth.policy.scores(case.truth.theta)
+
+
+def drawn(case: Case, replicates: int, seed: int, batch_size: int) -> Drawn:
+    """The first batches of a case, padded to its horizon."""
+    draws = case.draws(replicates, seed, batch_size)
+    parts = list(_padded(case.truth, draws))
+    arrays = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Drawn(case, batch_size, seed, *arrays)
+
+
+def _padded(truth: Truth, draws: Draws) -> Iterator[list[Any]]:
+    for first, m in blocks(truth, draws):
+        batch: Batch = Simulator(truth, draws, first, m).batch()
+        arrays: list[Any] = [
+            batch.states, batch.actions, batch.successors, batch.rewards, batch.mask,
+        ]  # fmt: skip
+        missing = draws.horizon - batch.shape[2]
+        yield [np.pad(x, ((0, 0), (0, 0), (0, missing))) for x in arrays]

@@ -1,0 +1,287 @@
+"""Verdicts on estimators that are right, and on wrong ones; through the command and beneath it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pgbench.__main__ import main
+from pgbench.estimators import estimators
+from pgbench.trials.accounts import ENDLESS, FINITE, NO_TAIL, RIGHT
+from pgbench.trials.battery import cases
+from pgbench.trials.candidate import Estimates, Exact
+from pgbench.trials.examination import examine
+from pgbench.trials.measured import measured
+from pgbench.trials.verdict import Outcome, verdict
+from pgbench.trials.verdict import tested as held_against
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+HEAD = """
+import numpy as np
+def backward(x, decay):
+    x = np.array(x)
+    for t in reversed(range(x.shape[1] - 1)):
+        x[:, t] += decay * x[:, t + 1]
+    return x
+def summed(batch, weights):
+    discounted = batch.gamma ** np.arange(batch.horizon) * weights
+    return np.einsum("nt,ntd->d", discounted, batch.scores) / len(weights)
+def estimate(batch):
+    to_go = backward(batch.rewards, batch.gamma)
+    returns = to_go[:, :1]
+"""
+
+
+@pytest.fixture
+def examined(tmp_path, capfd):
+    """``examined(body, *options)``: exit code, and what was printed as one line."""
+
+    def run(body, *options):
+        path = tmp_path / "mine.py"
+        path.write_text(HEAD + body + "\n", encoding="utf-8")
+        code = main(["test", str(path), "--replicates", "200", *options])
+        return code, " ".join(capfd.readouterr().out.split())
+
+    return run
+
+
+FOR_H_STEPS = "unbiased for ∇J_H, the gradient of the H-step objective."
+
+UNBIASED = {
+    "reward-to-go": ("    return summed(batch, to_go)", "equals reward_to_go to rounding"),
+    "leave one out": (
+        "    b = (returns.sum() - returns) / (len(returns) - 1)\n"
+        "    return np.einsum('n,ntd->d', (returns - b)[:, 0], batch.scores) / len(b)",
+        "equals rloo to rounding",
+    ),
+    "a baseline of the others at the same step": (
+        "    b = (to_go.sum(axis=0) - to_go) / (len(to_go) - 1)\n"
+        "    return summed(batch, to_go - b)",
+        "equals none of the estimators",
+    ),
+    "noise of one's own": (
+        "    return summed(batch, to_go) * (1 + batch.rng.standard_normal())",
+        "equals none of the estimators",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNBIASED)
+def test_a_right_estimator_is_called_unbiased(examined, case):
+    body, likeness = UNBIASED[case]
+    options = ["--replicates", "600"] if "noise" in case else []
+    code, text = examined(body, *options)
+    assert text.endswith(FOR_H_STEPS)
+    assert likeness in text
+    assert code == 0
+
+
+def test_what_needs_no_horizon_is_unbiased_without_its_tail(examined):
+    code, text = examined("    return summed(batch, (batch.q - batch.v[:, None])[batch.states,"
+                          " batch.actions] * batch.mask)")  # fmt: skip
+    assert code == 0
+    assert text.endswith("is unbiased for ∇J less the score terms beyond step H.")
+    assert "equals advantage_oracle to rounding" in text
+
+
+def test_the_natural_gradient_is_recognised(examined):
+    body = """    from pgbench.trials.battery import cases
+    theta, T = batch.theta, batch.horizon
+    case = next(c for c in cases() if c.horizon == T and np.array_equal(c.truth.theta, theta))
+    return np.linalg.pinv(case.truth.fisher(), rcond=1e-10) @ summed(
+        batch, to_go - (to_go.sum(axis=0) - to_go) / (len(to_go) - 1)
+    )"""
+    code, text = examined(body)
+    assert code == 0
+    assert text.endswith("unbiased for F†∇J_H, the natural gradient of the H-step objective.")
+    assert "Its mean is not ∇J_H" in text
+
+
+BIASED = {
+    "the sign": (
+        "    return -summed(batch, to_go)",
+        ["biased on every problem: its mean is minus ∇J_H", "It is minus reward_to_go"],
+    ),
+    "zero": ("    return 0 * batch.theta", ["its mean is zero"]),
+    "half": ("    return 0.5 * summed(batch, to_go)", ["its mean is half of ∇J_H"]),
+    "a factor of no meaning": (
+        "    return 0.37 * summed(batch, to_go)",
+        ["its mean is 0.37 times ∇J_H", "It is 0.37 times reward_to_go"],
+    ),
+    "summed over the batch": (
+        "    return len(to_go) * summed(batch, to_go)",
+        ["its mean is N times ∇J_H", "summed over the batch and not averaged?",
+         "It grows with the batch size"],
+    ),
+    "the batch's own mean as baseline": (
+        "    return np.einsum('n,ntd->d', (returns - returns.mean())[:, 0], batch.scores)"
+        " / len(returns)",
+        ["its mean is (1 - 1/N) times ∇J_H", "it is group_mean",
+         "falls with the batch size like 1/N"],
+    ),
+    "no discount of the steps": (
+        "    return np.einsum('nt,ntd->d', to_go, batch.scores) / len(to_go)",
+        ["biased exactly where γ < 1", "the sum without the factor γ^t",
+         "It does not fall with the batch size"],
+    ),
+    "begins a step late": (
+        "    return summed(batch, to_go - batch.rewards)",
+        ["that of the known mistake reward_to_go_off_by_one"],
+    ),
+    "divided by the deviation": (
+        "    A = (returns - returns.mean()) / (returns.std() + 1e-8)\n"
+        "    return np.einsum('n,ntd->d', A[:, 0], batch.scores) / len(A)",
+        ["is biased on every problem", "Its mean is none of those that known mistakes have",
+         "Its cosine with the gradient is"],
+    ),
+    "a value of terminal states that is not zero": (
+        "    v = np.where(batch.v == 0, 3.0, batch.v)\n"
+        "    rest = np.where(batch.mask, v[batch.next_states], 0.0)\n"
+        "    now = np.where(batch.mask, v[batch.states], 0.0)\n"
+        "    return summed(batch, batch.rewards + batch.gamma * rest - now)",
+        ["where episodes end in a terminal state: on episodic, "],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BIASED)
+def test_a_wrong_estimator_is_found_and_named(examined, case):
+    body, messages = BIASED[case]
+    options = ["--replicates", "400"] if "terminal" in case else []
+    code, text = examined(body, *options)
+    assert code == 1
+    for message in messages:
+        assert message in text
+
+
+RECORD = (EXAMPLES / "own_record.py").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "messages"),
+    [
+        (("", ""), 0, ["Its exact mean is what it declares", "is what it declares (truncation)."]),
+        (("delta=mdp.gamma", "delta=1.0"), 1,
+         ["off by 3.22 of the gradient's norm on 'continuing'", "bias that it does not declare."]),
+        (('("truncation",)', "()"), 1, ["bias that it does not declare."]),
+        (('("truncation",)', '("tail",)'), 1, ["bias that it does not declare."]),
+        (('("truncation",)', '("magic",)'), 1, ["declares the cause 'magic', which there is not"]),
+        ((" = 0.25)", ")"), 0, ["Examined with share=0.5."]),
+        (('("truncation",)', '("truncation", "discount")'), 0,
+         ["declares truncation, discount; what else may bias it is not known."]),
+    ],
+)  # fmt: skip
+def test_a_record_is_held_to_its_declaration(tmp_path, capfd, change, code, messages):
+    path = tmp_path / "mine.py"
+    path.write_text(RECORD.replace(*change), encoding="utf-8")
+    assert main(["test", str(path), "--replicates", "200"]) == code
+    text = " ".join(capfd.readouterr().out.split())
+    for message in messages:
+        assert message in text
+
+
+def test_a_batch_record_that_claims_a_wrong_mean_is_found(tmp_path, capfd):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from dataclasses import replace\n"
+        "from pgbench.estimators.group_mean import estimator as known\n"
+        "mine = replace(known, name='mine', bias=lambda: ('truncation',), moments=None)\n",
+        encoding="utf-8",
+    )
+    assert main(["test", str(path), "--replicates", "200"]) == 1
+    assert "Its samples do not have the mean that it claims" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["reward_to_go", "rloo", "td", "group_mean"])
+def test_the_suites_own_records_are_what_they_declare(tmp_path, name):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from dataclasses import replace\n"
+        f"from pgbench.estimators.{name} import estimator as known\n"
+        "mine = replace(known, name='mine')\n",
+        encoding="utf-8",
+    )
+    assert examine(path, replicates=200).passed
+
+
+# Beneath the command: the measured means themselves, on made-up estimates.
+
+
+def made(case, mean, rng, R=400, noise=3.0):
+    """Estimates with a given mean, normal noise, and a control that shares most of the noise."""
+    shared = noise * rng.standard_normal((R, mean.size))
+    own = 0.1 * noise * rng.standard_normal((R, mean.size))
+    gradients = mean + shared + own
+    steps = np.full(R, 10)
+    rounding = 1e-6 * float(np.abs(gradients).max())
+    return Estimates(case, 4, gradients, steps, Exact(None), rounding), shared
+
+
+def test_controls_sharpen_the_mean_and_keep_it():
+    case, rng = cases()[0], np.random.default_rng(1)
+    z, shares = [], []
+    for _ in range(200):
+        estimates, shared = made(case, case.finite, rng, R=100)
+        result = measured(estimates, [2 * shared])
+        along = case.finite / np.linalg.norm(case.finite)
+        x = (result.adjusted - case.finite) @ along
+        z.append(np.sqrt(len(x)) * x.mean() / x.std(ddof=1))
+        shares.append(x.var() / estimates.gradients.var(axis=0).mean())
+    assert np.mean(shares) < 0.02
+    assert abs(np.mean(z)) < 4 / np.sqrt(len(z))
+    assert abs(np.std(z) - 1) < 4 / np.sqrt(2 * len(z))
+
+
+def test_right_means_are_rejected_no_more_often_than_is_said():
+    rng = np.random.default_rng(2)
+    places = cases()[:4]
+    rejected = [0.0, 0.0]
+    for _ in range(40):
+        for which, shift in enumerate((1.0, 1.2)):
+            results = [
+                measured(e, [shared])
+                for e, shared in (made(c, shift * c.finite, rng) for c in places)
+            ]
+            rejected[which] += float(held_against(FINITE, results).rejected.any())
+    assert rejected[0] <= 3  # expected: at most 0.4
+    assert rejected[1] > 30
+
+
+def test_a_forgotten_parameter_is_found_though_nothing_varies_along_it():
+    case, rng = cases()[0], np.random.default_rng(3)
+    estimates, shared = made(case, case.finite, rng, noise=50.0)
+    k = int(np.abs(case.finite).argmax())
+    forgetful = estimates.gradients.copy()
+    assert measured(estimates).p_value(case.finite) > 0.01
+    forgetful[:, k] = 0.0
+    result = measured(replace(estimates, gradients=forgetful), [shared])
+    assert result.known is None
+    assert result.p_value(case.finite) == 0.0
+    assert result.p_value(np.where(np.arange(case.finite.size) == k, 0.0, case.finite)) > 0.01
+
+
+def test_what_cannot_be_tested_is_not_called_unbiased():
+    case = cases()[0]
+    gradients = np.zeros((400, case.finite.size))
+    gradients[7] = 400 * case.finite
+    estimates = Estimates(case, 4, gradients, np.full(400, 10), Exact(None), 1e-9)
+    found = verdict([measured(estimates)], ())
+    assert found.outcome is Outcome.UNDECIDED
+    assert found.untested == ["continuing"]
+
+
+def test_the_right_accounts_differ_where_the_horizon_cuts():
+    cut = next(case for case in cases() if case.name == "cut short")
+    means = [account.mean(cut, 4) for account in RIGHT]
+    assert RIGHT == (FINITE, ENDLESS, NO_TAIL)
+    for i, one in enumerate(means):
+        for other in means[:i]:
+            assert np.linalg.norm(one - other) > 0.01 * np.linalg.norm(one)
+
+
+def test_every_estimator_is_compared_or_named_as_left_out():
+    found = examine(EXAMPLES / "leave_one_out.py", replicates=100)
+    names = {like.known.name.split("[")[0] for like in found.likenesses} | set(found.left)
+    assert set(estimators()) <= {name.split("[")[0] for name in names}
