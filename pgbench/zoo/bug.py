@@ -22,7 +22,8 @@ class Bug:
     Attributes
     ----------
     estimator
-        The wrong one; its name is that of the bug. What it declares of its bias is its claim.
+        The wrong one; its name is that of the bug. It declares nothing from which a mean would
+        follow.
     claims, given
         Name and parameters of the correct estimator whose moments it claims to have.
     mistake
@@ -56,11 +57,13 @@ class Bug:
         return find_estimator(self.claims)
 
 
+def _mistaken() -> tuple[str, ...]:
+    return ("mistake",)
+
+
 def table_bug(name: str, tables: Callable[..., Tables], **claim: Any) -> Bug:
     """A bug that has tables; ``claim`` are the fields of ``Bug``."""
-    estimator = TableEstimator(
-        name=name, tables=tables, bias=_declared(claim), formula="", reference=""
-    )
+    estimator = TableEstimator(name=name, tables=tables, bias=_mistaken, formula="", reference="")
     return Bug(estimator, **claim)
 
 
@@ -71,7 +74,7 @@ def batch_bug(
     estimator = BatchEstimator(
         name=name,
         estimate=estimate,
-        bias=_declared(claim),
+        bias=_mistaken,
         formula="",
         reference="",
         fewest=fewest,
@@ -89,12 +92,3 @@ def weight_bug(name: str, weights: Weights, fewest: int = 1, **claim: Any) -> Bu
 
     estimate.__doc__ = weights.__doc__
     return batch_bug(name, estimate, fewest, **claim)
-
-
-def _declared(claim: Mapping[str, Any]) -> Callable[[], tuple[str, ...]]:
-    """A bug declares the causes of bias that its correct version has."""
-
-    def bias() -> tuple[str, ...]:
-        return find_estimator(claim["claims"]).causes(**claim.get("given", {}))
-
-    return bias
