@@ -6,7 +6,7 @@ READY := .venv/.ready
 PEERS := .venv-peers
 AUTODIFF := .venv-autodiff
 
-.PHONY: demo test test-slow test-autodiff lint format bench trend peers validity constraints clean
+.PHONY: demo test test-slow test-autodiff lint format bench trend peers validity zoo constraints clean
 
 demo: $(READY)  ## run the shipped grid and draw its report
 	$(BIN)/python -m pgbench run grid.yaml
@@ -41,6 +41,9 @@ peers: $(PEERS)/.ready  ## side by side with C, JAX, PyTorch, NumPy, Gymnasium; 
 
 validity: $(READY)  ## how often intervals cover and tests raise false alarms; a quarter of an hour
 	$(BIN)/python -m pgbench.validity --output docs/validity.md
+
+zoo: $(READY)  ## how surely wrong estimators are found: docs/zoo.md; ten minutes
+	$(BIN)/python -m pgbench zoo --repeats 40 --output docs/zoo.md
 
 constraints: $(READY)  ## write down the versions that are installed
 	$(BIN)/python -m pip freeze --exclude-editable --exclude pgbench > constraints.txt

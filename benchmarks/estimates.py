@@ -38,6 +38,31 @@ class Estimators(Estimates):
         self.sample()
 
 
+class Batches(Estimates):
+    """Functions of batches: 100 states, tabular softmax, 16 trajectories per estimate, one thread.
+
+    Exact quantities, which they do not need, are worked out once before.
+    """
+
+    params = ("rloo", "group_mean")
+    param_names = ("estimator",)
+
+    def setup(self, estimator):
+        from pgbench import exact
+        from pgbench.estimators import find_estimator
+        from pgbench.sampling import Draws, estimates
+
+        use_threads(1)
+        truth = exact.evaluate(*garnet(100, "softmax"))
+        draws = Draws(HORIZON, 16, REPLICATES, seed=0, stream=0)
+        self.sample = lambda: estimates(truth, find_estimator(estimator), {}, draws)
+        self.sample()
+
+    def time_estimates(self, estimator):
+        """Seconds for 64 estimates."""
+        self.sample()
+
+
 class Policies(Estimates):
     """100 states, reward-to-go, 16 trajectories per estimate, one thread.
 
@@ -93,15 +118,14 @@ def sampling(
 ):
     """A function of no arguments that samples the estimates."""
     from pgbench import exact
-    from pgbench.estimators import make_tables
-    from pgbench.sampling import gradient_blocks
-    from pgbench.simulator import Draws
+    from pgbench.estimators import find_estimator
+    from pgbench.sampling import Draws, gradient_blocks
 
     features = {"n_features": 8} if policy == "loglinear" else {}
     # Reward-to-go needs rewards and γ only, so one step of exact values will do.
     truth_horizon = 1 if estimator == "reward_to_go" else None
     truth = exact.evaluate(*garnet(n_states, policy, **features), horizon=truth_horizon)
-    tables = make_tables(truth, estimator, **ESTIMATORS[estimator])
+    tables = find_estimator(estimator).make(truth, **ESTIMATORS[estimator])
     draws = Draws(HORIZON, batch_size, replicates, seed=0, stream=0)
 
     def sample():

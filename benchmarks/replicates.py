@@ -15,14 +15,13 @@ def ratio(n_states, batch_size):
     """Median over rounds of (rollouts and sums) / rollouts."""
     from benchmarks.settings import garnet
     from pgbench import exact
-    from pgbench.estimators import make_tables
-    from pgbench.sampling import Rollouts
-    from pgbench.simulator import Draws
+    from pgbench.estimators import find_estimator
+    from pgbench.sampling import Draws, Rollouts
     from pgbench.statistics import fixed_directions
     from pgbench.sums import Sums
 
     truth = exact.evaluate(*garnet(n_states), horizon=1)
-    rollouts = Rollouts([make_tables(truth, "reward_to_go")])
+    rollouts = Rollouts([find_estimator("reward_to_go").make(truth)])
     draws = Draws(128, batch_size, STEPS // (128 * batch_size), 0, 0)
     g = truth.gradient
     sums = Sums(g, [g], draws.replicates, fixed_directions(g.size))

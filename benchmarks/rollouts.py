@@ -49,7 +49,7 @@ class Rollouts:
 def _call(n_states):
     """A function of no arguments that takes the steps; made once, for asv repeats ``setup``."""
     from pgbench import exact
-    from pgbench.estimators import make_tables
+    from pgbench.estimators import find_estimator
     from pgbench.kernels.alias import make_sampler
     from pgbench.kernels.rollout import Streams, compact, weight_rows
 
@@ -57,7 +57,7 @@ def _call(n_states):
     # The tables of reward-to-go hold rewards and γ only, so one step of exact values will do.
     truth = exact.evaluate(mdp, policy, theta, horizon=1)
     sampler = make_sampler(mdp, truth.pi)
-    tables = compact([make_tables(truth, "reward_to_go")], mdp)
+    tables = compact([find_estimator("reward_to_go").make(truth)], mdp)
     streams = Streams(np.uint64(0), np.uint64(0), BATCH_SIZE)
     rows = min(n_states, HORIZON * BATCH_SIZE)
     visited, n_visited = np.zeros((REPLICATES, rows), np.int32), np.zeros(REPLICATES, np.int64)

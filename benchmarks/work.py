@@ -25,7 +25,7 @@ class Work:
     def track_work_normalised_variance(self, problem, estimator):
         """Exact trace of the covariance times the expected number of steps, to ten digits."""
         from pgbench import exact, make_policy, make_problem
-        from pgbench.estimators import make_tables
+        from pgbench.estimators import find_estimator
         from pgbench.exact.horizon import expected_steps
 
         mdp = make_problem(problem, **PROBLEMS[problem], seed=0)
@@ -34,6 +34,6 @@ class Work:
         moments = exact.moments(mdp, policy, theta, estimator, horizon=HORIZON, **parameters)
         # An estimator may draw its own horizon, or behave differently from the policy.
         truth = exact.evaluate(mdp, policy, theta)
-        process = make_tables(truth, estimator, **parameters).process
+        process = find_estimator(estimator).make(truth, **parameters).process
         steps = expected_steps(process.mdp, process.pi, process.steps(HORIZON))
         return float(f"{moments.variance.sum() * steps:.10g}")

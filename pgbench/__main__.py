@@ -57,8 +57,21 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("results", type=Path, help="the run's directory, e.g. results/demo")
     report.add_argument("--reports", type=Path, default=Path("reports"), help="default: reports")
 
+    zoo = add(
+        "zoo",
+        "how surely our tests find estimators that are wrong on purpose, and how often they"
+        " accuse correct ones",
+        _zoo,
+    )
+    zoo.add_argument("--replicates", type=int, nargs="+", help="default: 250 1000 2000")
+    zoo.add_argument("--repeats", type=int, default=10, help="runs of each, default: 10")
+    zoo.add_argument("--seed", type=int, default=0, help="default: 0")
+    zoo.add_argument("--output", type=Path, help="write a Markdown page too")
+
     listing = add("list", "list problems, policies and estimators", _list)
-    listing.add_argument("what", nargs="?", choices=("problems", "policies", "estimators"))
+    kinds = ("problems", "policies", "estimators", "zoo")
+    listing.add_argument("what", nargs="?", choices=kinds, help="default: all but the zoo")
+    listing.add_argument("--markdown", action="store_true", help="estimators as a Markdown page")
 
     show = add("show", "print a table of results", _show)
     show.add_argument("results", type=Path, help="the run's directory, e.g. results/demo")
@@ -183,9 +196,37 @@ def _horizons(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
+    if options.markdown:
+        from pgbench.catalogue import markdown
+
+        print(markdown())
+        return OK
     from pgbench.listing import print_list
 
     print_list(options.what)
+    return OK
+
+
+def _zoo(options: argparse.Namespace) -> int:
+    from pgbench.journal import write_file
+    from pgbench.parameters import check_counts
+    from pgbench.sampling import single_threaded_blas
+    from pgbench.trials.battery import cases
+    from pgbench.trials.power import SIZES, study
+    from pgbench.trials.power_table import page, print_study
+
+    sizes = options.replicates or list(SIZES)
+    check_counts(**{"--repeats": options.repeats}, **{f"--replicates {n}": n for n in sizes})
+    with single_threaded_blas():
+        found = study(
+            sorted(set(sizes)), options.repeats, options.seed, lambda x: print(x, file=sys.stderr)
+        )
+    print_study(found)
+    if options.output:
+        words = f" --replicates {' '.join(map(str, sizes))}" if options.replicates else ""
+        words += f" --repeats {options.repeats}" if options.repeats != 10 else ""
+        words += f" --seed {options.seed}" if options.seed else ""
+        write_file(options.output, page(found, words, len(cases())).encode())
     return OK
 
 

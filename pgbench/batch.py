@@ -132,6 +132,10 @@ class Batch:
         """The same with only some of each replicate's trajectories."""
         return self._mapped(lambda x: x[:, trajectories])
 
+    def part(self, replicates: slice) -> "Batch":
+        """The same with only some of the replicates."""
+        return self._mapped(lambda x: x[replicates])
+
     def _mapped(self, function: Callable[[Any], Any]) -> "Batch":
         arrays: list[Any] = [self.states, self.actions, self.successors, self.rewards, self.mask]
         return Batch(self.process, *map(function, arrays))

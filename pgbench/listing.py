@@ -1,19 +1,18 @@
 """Tables for the terminal: what there is, what a grid will do, what a run found."""
 
 import math
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from pgbench.estimators import CAUSES, UNBIASED, TableEstimator, estimators
+from pgbench.catalogue import bias_classes, described, exactness, plain_formula
+from pgbench.estimators import TableEstimator, estimators
 from pgbench.exact import Size
 from pgbench.exact.horizon import expected_steps
 from pgbench.exact.moments import fits, moments_size
 from pgbench.grid import Grid
-from pgbench.parameters import Parameter
 from pgbench.plan import Prepared, Setting, settings
 from pgbench.policies import NotApplicable, kinds
 from pgbench.problems import families
@@ -43,13 +42,6 @@ def _console() -> Console:
     return console if console.is_terminal else Console(highlight=False, markup=False, width=200)
 
 
-def _parameters(parameters: dict[str, Parameter]) -> str:
-    return "\n".join(
-        f"{p.name}: {p.allowed}" + ("" if p.required else f" (default {p.default})")
-        for p in parameters.values()
-    )
-
-
 def print_list(what: str | None) -> None:
     """Print problems, policies and estimators with formula, bias class and reference."""
     console = _console()
@@ -58,66 +50,34 @@ def print_list(what: str | None) -> None:
         for family in families().values():
             size = f" (size: {family.size})" if family.size else ""
             table.add_row(
-                family.name, family.summary + size, _parameters(family.parameters), family.reference
+                family.name, family.summary + size, described(family.parameters), family.reference
             )
         console.print(table)
     if what in (None, "policies"):
         table = _table("policies", "name", "description", "parameters", "source")
         for kind in kinds().values():
-            table.add_row(kind.name, kind.summary, _parameters(kind.parameters), kind.reference)
+            table.add_row(kind.name, kind.summary, described(kind.parameters), kind.reference)
         console.print(table)
     if what in (None, "estimators"):
-        table = _table("estimators", "name", "description", "bias", "parameters", "source")
+        columns = ("name", "description", "bias", "exact moments", "parameters", "source")
+        table = _table("estimators", *columns)
         for estimator in estimators().values():
             table.add_row(
                 estimator.name,
                 f"{estimator.summary}\n{plain_formula(estimator.formula)}",
-                "\n".join(bias_classes(estimator.name)),
-                _parameters(estimator.parameters),
+                "\n".join(bias_classes(estimator)),
+                exactness(estimator),
+                described(estimator.parameters),
                 estimator.reference,
             )
         console.print(table)
+    if what == "zoo":
+        from pgbench.zoo import bugs
 
-
-def bias_classes(name: str) -> list[str]:
-    """What the declared bias of an estimator is, by default and with its switches thrown."""
-    estimator = estimators()[name]
-    given = {p.name: 0.5 for p in estimator.parameters.values() if p.required}
-    lines = [CAUSES[cause] for cause in estimator.causes(**given)] or [UNBIASED]
-    for switch, value in (("discounted", False), ("critic_noise", 0.5)):
-        if switch in estimator.parameters:
-            more = set(estimator.causes(**given, **{switch: value})) - set(
-                estimator.causes(**given)
-            )
-            word = str(value).lower() if isinstance(value, bool) else "> 0"
-            lines += [f"{switch} {word}: {CAUSES[cause]}" for cause in sorted(more)]
-    return lines
-
-
-_SYMBOLS = {
-    r"\gamma": "γ",
-    r"\lambda": "λ",
-    r"\tau": "τ",
-    r"\psi": "ψ",
-    r"\delta": "δ",
-    r"\sum": "Σ",
-    r"\prod": "Π",
-    r"\sim": " ~ ",
-    r"\geq ": "≥",
-    r"\leq ": "≤",
-    r"\rho": "ρ",
-    r"\pi": "π",
-    r"\mu": "μ",
-    r"\hat Q": "Q̂",
-    r"\,": " ",
-}
-
-
-def plain_formula(formula: str) -> str:
-    """A LaTeX formula in plain characters, for a terminal."""
-    for symbol, character in _SYMBOLS.items():
-        formula = formula.replace(symbol, character)
-    return re.sub(r"\{([^{}]*)\}", r"\1", formula)
+        table = _table("zoo", "name", "claims to be", "mistake", "source")
+        for bug in bugs().values():
+            table.add_row(bug.name, bug.claims, bug.mistake, bug.source)
+        console.print(table)
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -254,7 +214,7 @@ class _Demand:
         tables = 2 * 8 * mdp.probability.size * (1 + len(self.tables))
         scalars = 8 * 16 * grid.replicates * len(self.tables)
         exact = max((size.memory_bytes for size in self.exact if fits(size)), default=0.0)
-        sums = max(sums, 8 * d * grid.replicates * self.batch)
+        sums = max(sums, min(SUMS_BYTES, per_estimator * self.batch))
         return float(max(max(weights) + sums, exact) + tables + scalars + 8 * d * 60)
 
     @staticmethod

@@ -1,7 +1,7 @@
 """One setting measured: rollouts, running sums, statistics, per estimator and batch size."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,13 @@ from pgbench.exact.optimum import optimal_value
 from pgbench.exact.values import evaluate
 from pgbench.plan import Prepared
 from pgbench.problems import FiniteMDP
-from pgbench.sampling import MEMORY_BYTES, Rollouts, batch_gradients, by_process
+from pgbench.sampling import (
+    MEMORY_BYTES,
+    BatchBlock,
+    Rollouts,
+    batch_gradients,
+    by_process,
+)
 from pgbench.simulator import Draws, Simulator
 from pgbench.statistics import fixed_directions, mean_test, mean_z, summarise, variance_test
 from pgbench.subjects import BatchSubject, Subject, TableSubject, make_subject
@@ -88,24 +94,52 @@ def _measure_tables(
 def _measure_batches(
     prepared: Prepared, subjects: Sequence[BatchSubject], draws: Draws, memory_bytes: int
 ) -> list[Measurement]:
-    """Keep the estimates of one subject at a time: those without an exact mean need their own."""
-    truth = prepared.truth
-    fixed = fixed_directions(truth.gradient.size)
-    held: list[list[Any]] = [[] for _ in subjects]
-    steps: list[list[Any]] = [[] for _ in subjects]
-    for block in batch_gradients(truth, [(s.estimator, s.values) for s in subjects], draws):
-        for e, own in enumerate(block.gradients):
-            held[e].append(own)
-            steps[e].append(block.steps[e])
+    """Simulate by functions of batches, sums on the way.
+
+    Deviations of an estimator without an exact mean are from that of its own replicates, so those
+    are simulated twice.
+    """
+    size = prepared.truth.gradient.size
+    fixed = fixed_directions(size)
+    fitting = max(1, SUMS_BYTES // sums_bytes(size, draws.replicates))
     results = []
-    for e, subject in enumerate(subjects):
-        gradients, own_steps = np.concatenate(held[e]), np.concatenate(steps[e])
-        mean = subject.exact(draws.batch_size).mean
-        centre = gradients.mean(axis=0) if mean is None else mean
-        sums = Sums(subject.target, [centre], draws.replicates, fixed)
-        sums.add_gradients(0, gradients[:, None], own_steps)
-        results.append(_statistics(subject, sums, 0, draws.batch_size))
+    for begin in range(0, len(subjects), fitting):
+        group = subjects[begin : begin + fitting]
+        centres = _centres(prepared, group, draws)
+        sums = [
+            Sums(subject.target, [centre], draws.replicates, fixed)
+            for subject, centre in zip(group, centres, strict=True)
+        ]
+        for block in _batches(prepared, group, draws):
+            for own, gradients, steps in zip(sums, block.gradients, block.steps, strict=True):
+                own.add_gradients(block.first, gradients[:, None], steps)
+        results += [
+            _statistics(subject, own, 0, draws.batch_size)
+            for subject, own in zip(group, sums, strict=True)
+        ]
     return results
+
+
+def _centres(
+    prepared: Prepared, subjects: Sequence[BatchSubject], draws: Draws
+) -> list[FloatArray]:
+    """Exact means (d,), or those of the replicates where they are not known."""
+    means = [subject.exact(draws.batch_size).mean for subject in subjects]
+    unknown = [s for s, mean in zip(subjects, means, strict=True) if mean is None]
+    totals = [np.zeros(prepared.truth.gradient.size) for _ in unknown]
+    if unknown:
+        for block in _batches(prepared, unknown, draws):
+            for total, gradients in zip(totals, block.gradients, strict=True):
+                total += gradients.sum(axis=0)
+    measured = iter(totals)
+    return [next(measured) / draws.replicates if mean is None else mean for mean in means]
+
+
+def _batches(
+    prepared: Prepared, subjects: Sequence[BatchSubject], draws: Draws
+) -> Iterator[BatchBlock]:
+    own = [(subject.estimator, subject.values) for subject in subjects]
+    return batch_gradients(prepared.truth, own, draws)
 
 
 def _statistics(subject: Subject, sums: Sums, e: int, batch_size: int) -> Measurement:

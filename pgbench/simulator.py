@@ -118,6 +118,62 @@ class Simulator:
         trajectories(process.sampler, streams, self.first, pair, slot, steps)
         return recorded(process, pair, slot, steps)
 
+    def driven(self, uniforms: FloatArray, pi: FloatArray | None = None) -> Batch:
+        """Rollouts of several policies driven by given numbers, through inverse distributions.
+
+        Parameters
+        ----------
+        uniforms
+            (m, k or 1, n, 2H + 1) float64 in [0, 1]; the same for all policies where the second
+            size is 1. The first number picks the start, then two each step's action and slot.
+        pi
+            (m or 1, k, S, A) float64, k policies of each replicate; by default the policy itself.
+
+        Returns
+        -------
+        Batch
+            Of m·k replicates, each n rollouts of one policy.
+        """
+        from pgbench.kernels.driven import cumulative, driven
+
+        mdp = self.truth.mdp
+        pi = self.truth.pi[None, None] if pi is None else pi
+        k, n = pi.shape[1], uniforms.shape[2]
+        replicate, number, rollout = np.indices((self.m, k, n)).reshape(3, -1)
+        policy = (replicate * k + number) if len(pi) > 1 else number
+        rows = uniforms.shape[1]
+        row = (replicate * rows + (number if rows > 1 else 0)) * n + rollout
+        pair, slot = np.empty((2, row.size, self.horizon), np.int32)
+        steps = np.empty(row.size, np.int64)
+        moves = self.once("moves", lambda: (cumulative(mdp.mu0), cumulative(mdp.probability)))
+        driven(
+            moves[0],
+            cumulative(pi).reshape(-1, *pi.shape[2:]),
+            moves[1],
+            mdp.successor,
+            mdp.terminal,
+            policy,
+            row,
+            uniforms.reshape(-1, uniforms.shape[3]),
+            pair,
+            slot,
+            steps,
+        )
+        self.steps += steps.reshape(self.m, -1).sum(axis=1)
+        shape = (self.m * k, n)
+        pair, slot = pair.reshape(*shape, -1), slot.reshape(*shape, -1)
+        return recorded(self.truth.process, pair, slot, steps.reshape(shape))
+
+    def part(self, replicates: slice) -> "Simulator":
+        """A simulator of some of the replicates, which counts its own steps."""
+        m = len(range(*replicates.indices(self.m)))
+        first = self.first + replicates.start
+        return Simulator(self.truth, self.draws, first, m, kept=self.kept)
+
+    def uniforms(self, purpose: str, *shape: int) -> FloatArray:
+        """Numbers (m, ..., 2H + 1) that drive rollouts."""
+        return self.generator(purpose).random((self.m, *shape, 2 * self.horizon + 1))
+
     def stream(self, purpose: str) -> int:
         """The stream of a purpose; the draws' own where it is empty."""
         if not purpose:

@@ -176,6 +176,14 @@ class TableSubject(Subject):
         except Diverges:
             return None
 
+    def parts(self, batch_size: int) -> dict[str, FloatArray]:
+        """The bias split into its causes; the same at every batch size."""
+        return self._parts
+
+    @cached_property
+    def _parts(self) -> dict[str, FloatArray]:
+        return Subject.parts(self, 1)
+
     def signal_variance(self, batch_size: int) -> float:
         """1/n of the variance of one trajectory along the target."""
         return self.along / batch_size
@@ -219,8 +227,16 @@ class BatchSubject(Subject):
 
     def exact(self, batch_size: int) -> Exact:
         """What the estimator knows of its own moments."""
-        prepared = self.prepared
-        return self.estimator.exact(prepared.truth, prepared.horizon, batch_size, **self.values)
+        if batch_size not in self._known:
+            truth, horizon = self.prepared.truth, self.prepared.horizon
+            self._known[batch_size] = self.estimator.exact(
+                truth, horizon, batch_size, **self.values
+            )
+        return self._known[batch_size]
+
+    @cached_property
+    def _known(self) -> dict[int, Exact]:
+        return {}
 
     def mean(self, values: Mapping[str, Any], batch_size: float) -> FloatArray | None:
         """Exact mean with other parameters."""
@@ -252,7 +268,9 @@ def make_subject(
     values = estimator.bound(**values)
     target = estimator.truth(truth)
     if isinstance(estimator, BatchEstimator):
-        return BatchSubject(prepared, estimator, values, target)
+        subject = BatchSubject(prepared, estimator, values, target)
+        subject.exact(estimator.fewest)  # so that what makes no sense here is refused at once
+        return subject
     assert isinstance(estimator, TableEstimator)
     tables = estimator.make(truth, prepared.horizon, **values)
     horizon = None if tables.process.horizon else prepared.horizon

@@ -250,12 +250,34 @@ def enumerated(problem: str, kind: str, listed_steps: int, variant: Variant) -> 
 def listed(problem: str, kind: str, variant: Variant, steps: int) -> Listed:
     """The same, kept for the next test."""
     truth = tiny_truth(problem, kind)
-    return enumerated_moments(truth, variant.tables(truth), steps)
+    return enumerated_moments(truth, variant.tables(truth, steps), steps)
+
+
+SAMPLED = frozenset(
+    {
+        "antithetic",
+        "evolution_strategies",
+        "finite_differences",
+        "pgpe",
+        "quasi_monte_carlo",
+        "spsa",
+    }
+)
+"""Estimators that draw more than trajectories: batches of theirs cannot be listed, and
+``estimators/test_perturbations.py`` tests them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out estimators where they make no sense; a test demands that they say so."""
+    items[:] = [item for item in items if can_be_listed(item)]
     items[:] = [item for item in items if makes_sense(getattr(item, "callspec", None))]
+
+
+def can_be_listed(item: Any) -> bool:
+    """Whether a test that lists all batches of an estimator can."""
+    if "listed" not in getattr(item, "fixturenames", ()):
+        return True
+    return item.callspec.params["batch_variant"].name not in SAMPLED
 
 
 def makes_sense(callspec: Any) -> bool:

@@ -106,6 +106,45 @@ def test_chain_gradient_grows_where_the_policy_advances():
     assert (np.diff(chain_gradient_norms(0.8, np.arange(4, 17))) > 0).all()
 
 
+def sign_flip(p):
+    """The problem with one shared parameter, at the probability p of saying yes."""
+    mdp = make_problem("sign_flip")
+    return mdp, make_policy("loglinear", mdp), np.array([np.log(p / (1 - p))])
+
+
+def followed(p, discounted):
+    """Exact expectation of the update by reward-to-go, with or without γ^t."""
+    mdp, policy, theta = sign_flip(p)
+    exact = moments(mdp, policy, theta, "reward_to_go", horizon=3, discounted=discounted)
+    return exact.mean.item()
+
+
+@pytest.mark.parametrize("p", [0.05, 0.5, 0.9])
+def test_without_discounting_the_slope_has_the_wrong_sign(p):
+    """Missing γ^t: true slope p(1-p)/4, slope followed -p(1-p)/2; derived."""
+    mdp, policy, theta = sign_flip(p)
+    truth = evaluate(mdp, policy, theta)
+    assert truth.objective == pytest.approx(p / 4, rel=1e-13)
+    assert truth.gradient.item() == pytest.approx(p * (1 - p) / 4, rel=1e-12)
+    assert followed(p, discounted=True) == pytest.approx(p * (1 - p) / 4, rel=1e-12)
+    assert followed(p, discounted=False) == pytest.approx(-p * (1 - p) / 2, rel=1e-12)
+    undiscounted = evaluate(replace(mdp, gamma=1.0), policy, theta)
+    assert undiscounted.objective == pytest.approx(2 * p, rel=1e-13)
+
+
+def test_the_two_ascents_part():
+    """Both start at p = 1/2 and follow their exact expectations: one ends best, the other worst."""
+    probability = {}
+    for discounted in (True, False):
+        theta = 0.0
+        for _ in range(600):
+            p = 1 / (1 + np.exp(-theta))
+            theta += 4 * followed(p, discounted)
+        probability[discounted] = p
+    assert probability[True] > 0.98
+    assert probability[False] < 0.002
+
+
 ORDER = ("reinforce", "reward_to_go", "baseline_value", "advantage_oracle")
 
 

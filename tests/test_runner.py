@@ -10,11 +10,11 @@ import pytest
 import xarray as xr
 
 import pgbench as pg
-from pgbench import results
+from pgbench import measure as _warm_up_keeps_its_own  # noqa: F401
+from pgbench import results, subjects
 from pgbench.grid import parse_grid
 from pgbench.journal import Journal, OutputError
 from pgbench.kernels.rollout import use_threads
-from pgbench.measure import Subject
 from pgbench.progress import Silent
 from pgbench.runner import Interrupted, execute
 
@@ -148,14 +148,14 @@ def test_the_order_of_the_grid_does_not_matter(whole, tmp_path):
 
 def test_failed_cells_keep_their_traceback_and_are_retried(tmp_path, monkeypatch):
     grid = parse_grid(GRID)
-    make = Subject.make
+    make = subjects.make_subject
 
-    def broken(prepared, tables, threads=None):
-        if tables.total:
+    def broken(prepared, estimator, values, threads=None):
+        if estimator.name == "reinforce":
             raise ZeroDivisionError("on purpose")
-        return make(prepared, tables, threads)
+        return make(prepared, estimator, values, threads)
 
-    monkeypatch.setattr(Subject, "make", broken)
+    monkeypatch.setattr(subjects, "make_subject", broken)
     first = execute(grid, tmp_path)
     assert (first.measured, first.failed) == (36, 18)
     cell = first.tree.isel(problem=0, policy=0, batch_size=0).sel(estimator="reinforce")

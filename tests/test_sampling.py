@@ -113,7 +113,7 @@ def largest_z(truth, tables, expected, horizon, batch_size, seed):
 @pytest.mark.parametrize("batch_size", [1, 7])
 def test_sampled_moments_are_the_exact_ones(truth, variant, batch_size):
     """Bounds for the largest of up to 8 coordinates: 5 standard errors."""
-    tables = variant.tables(truth)
+    tables = variant.tables(truth, 8)
     expected = table_moments(truth, tables, tables.process.steps(8))
     z_mean, z_variance = largest_z(truth, tables, expected, 8, batch_size, seed=11)
     assert z_mean < 5

@@ -7,6 +7,7 @@ out exactly by one piece of code each. A *batch estimator* is a function of batc
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from pgbench.exact import fisher
 from pgbench.exact.horizon import finite_weights, truncated_gradient
+from pgbench.exact.moments import TooLarge
 from pgbench.exact.values import Truth
 from pgbench.parameters import Parameter, Range, bind, parameters_of
 from pgbench.process import random_horizon
@@ -138,7 +140,7 @@ class TableEstimator(Estimator):
         """The function that makes the tables."""
         return self.tables
 
-    def make(self, truth: Truth, horizon: int | None = None, **given: Any) -> Tables:
+    def make(self, truth: Truth, horizon: int | None = None, /, **given: Any) -> Tables:
         """The tables with these parameters; ValueError lists everything that is wrong with them."""
         arguments = (truth, horizon)[: positional(self.tables)]
         return self.tables(*arguments, **self.bound(**given))
@@ -156,7 +158,8 @@ class BatchEstimator(Estimator):
     moments
         ``moments(truth, horizon, batch_size, **values) -> Exact``, or None where neither is known.
         The batch size may be infinite. Where it gives no mean and no bias but that of the horizon
-        is declared, the mean is what is declared.
+        is declared, the mean is what is declared. NotApplicable, raised here as in ``estimate``,
+        says that the estimator makes no sense or is too large on this problem.
     fewest
         Smallest batch size that makes sense.
     """
@@ -176,10 +179,14 @@ class BatchEstimator(Estimator):
             return ""
         return f"the batch size is {batch_size}, {self.name} needs at least {self.fewest}"
 
-    def exact(self, truth: Truth, horizon: int, batch_size: float, **given: Any) -> Exact:
+    def exact(self, truth: Truth, horizon: int, batch_size: float, /, **given: Any) -> Exact:
         """Exact mean and variance of an estimate (d,), as far as they are known."""
         values = self.bound(**given)
-        exact = self.moments(truth, horizon, batch_size, **values) if self.moments else Exact(None)
+        exact = Exact(None)
+        if self.moments:
+            # Where they are too large a computation they are not known.
+            with suppress(TooLarge):
+                exact = self.moments(truth, horizon, batch_size, **values)
         if exact.mean is not None:
             return exact
         causes = set(self.bias(**values))

@@ -1,27 +1,17 @@
 """Reward-to-go from another behaviour policy, every reward and score weighed by its own ratio."""
 
-from typing import Annotated
-
-import numpy as np
-
+from pgbench.estimators.behaviour import Exploration, behaviour_policy, ratios
 from pgbench.estimators.estimator import TableEstimator
 from pgbench.exact.values import Truth
-from pgbench.parameters import Range
 from pgbench.process import Process
 from pgbench.tables import Tables
 
 
-def tables(
-    truth: Truth,
-    *,
-    exploration: Annotated[
-        float, Range(0, 1), "ε: actions are drawn from (1-ε)π + ε/A, 1 is uniform"
-    ] = 0.5,
-) -> Tables:
+def tables(truth: Truth, *, exploration: Exploration = 0.5) -> Tables:
     """Per-decision importance sampling: reward-to-go under a behaviour policy (1-ε)π + ε/A."""
-    mdp, pi = truth.mdp, truth.pi
-    behaviour = (1 - exploration) * pi + exploration / mdp.n_actions
-    ratio = np.divide(pi, behaviour, out=np.zeros_like(pi), where=behaviour > 0)
+    mdp = truth.mdp
+    behaviour = behaviour_policy(truth, exploration)
+    ratio = ratios(truth, behaviour)
     return Tables.build(
         Process(mdp, behaviour),
         sigma=ratio[:, :, None] * mdp.reward,

@@ -1,24 +1,14 @@
 """REINFORCE: the total return times the sum of scores (form 1)."""
 
-from typing import Annotated
-
+from pgbench.estimators.constant_baseline import ConstantBaseline, with_baseline
 from pgbench.estimators.estimator import TableEstimator
 from pgbench.exact.values import Truth
-from pgbench.parameters import Choice
 from pgbench.tables import Tables
 
 
-def tables(
-    truth: Truth,
-    *,
-    baseline: Annotated[
-        float | str, Choice(("objective",)), "constant b; objective is J(θ), the mean return"
-    ] = 0.0,
-) -> Tables:
+def tables(truth: Truth, horizon: int | None, *, baseline: ConstantBaseline = 0.0) -> Tables:
     """Total discounted return, less a constant baseline, times the sum of all scores."""
-    b = truth.objective if isinstance(baseline, str) else baseline
-    mdp = truth.mdp
-    return Tables.build(truth.process, sigma=mdp.reward, kappa=mdp.gamma, beta=b, total=True)
+    return with_baseline(truth, horizon, baseline, delta=None)
 
 
 estimator = TableEstimator(

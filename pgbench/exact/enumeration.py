@@ -102,7 +102,9 @@ class Enumerator(Simulator):
         return recorded(process, pair[chosen], slot[chosen], steps[chosen])
 
 
-def enumerated_batches(truth: Truth, estimator: Any, horizon: int, n: int, **given: Any) -> Listed:
+def enumerated_batches(
+    truth: Truth, estimator: Any, horizon: int, n: int, /, **given: Any
+) -> Listed:
     """Exact mean and variance of a batch estimator, summed over all batches of n trajectories.
 
     ValueError if the estimator asks for anything but batches.

@@ -76,6 +76,26 @@ def solve(
     return x
 
 
+def pseudo_inverse(policy: Policy, theta: FloatArray, state_weights: FloatArray) -> FloatArray:
+    """F† as diagonal blocks: (S, k, k) where parameters belong to states, else (1, d, d)."""
+    local = policy.local_scores(theta)
+    if local is None:
+        singular, Vt = _decomposed(policy, theta, state_weights)
+        return ((Vt.T / singular**2) @ Vt)[None]
+    S, _, k = local.shape
+    columns = []
+    for unit in np.eye(k):
+        # Closed forms take rows that sum to zero; what is taken off is in the null space of F_s.
+        x = policy.local_solve(theta, np.tile(unit - 1 / k, (S, 1)))
+        if x is None:
+            x = _solve_blocks(policy, theta, local, np.tile(unit, (S, 1)))
+        columns.append(x)
+    blocks = np.stack(columns, axis=2)
+    seen = (state_weights > 0)[:, None, None]
+    weights = np.where(seen, state_weights[:, None, None], 1.0)
+    return np.where(seen, blocks / weights, 0.0)
+
+
 def _weighted_scores(policy: Policy, theta: FloatArray, state_weights: FloatArray) -> FloatArray:
     weights = np.sqrt(state_weights[:, None] * policy.probabilities(theta))
     return (weights[:, :, None] * policy.scores(theta)).reshape(-1, policy.n_parameters)
@@ -117,13 +137,23 @@ def _solve_blocks(
 def _solve_dense(
     policy: Policy, theta: FloatArray, state_weights: FloatArray, g: FloatArray
 ) -> FloatArray:
-    # X = UΣVᵀ gives F† = VΣ⁻²Vᵀ without forming XᵀX.
+    singular, Vt = _decomposed(policy, theta, state_weights)
+    coefficients: FloatArray = Vt.T @ ((Vt @ g) / singular**2)
+    return coefficients
+
+
+def _decomposed(
+    policy: Policy, theta: FloatArray, state_weights: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Nonzero singular values (r,) of X = √(wπ) ψ = UΣVᵀ, and Vᵀ (r, d).
+
+    They give F† = VΣ⁻²Vᵀ without forming XᵀX.
+    """
     _, singular, Vt = linalg.svd(
         _weighted_scores(policy, theta, state_weights), full_matrices=False, check_finite=False
     )
     rank = int((singular > singular[0] * max(Vt.shape) * np.finfo(float).eps).sum())
-    coefficients: FloatArray = Vt[:rank].T @ ((Vt[:rank] @ g) / singular[:rank] ** 2)
-    return coefficients
+    return singular[:rank], Vt[:rank]
 
 
 def _solve_iteratively(

@@ -17,12 +17,14 @@ from pgbench.report.panels import (
     estimator_handles,
     panels,
 )
+from pgbench.report.selection import of_the_best
 from pgbench.report.style import GUIDE, INK, looks
 
 if TYPE_CHECKING:
     from xarray import Dataset
 
 
+@of_the_best
 def rmse(summary: "Dataset") -> Drawing:
     """Relative root mean squared error against batch size, with the fitted power law."""
     batch_sizes = _batch_sizes(summary)
@@ -67,6 +69,7 @@ def rmse(summary: "Dataset") -> Drawing:
     )
 
 
+@of_the_best
 def direction(summary: "Dataset") -> Drawing:
     """Mean cosine with the exact gradient against batch size."""
     batch_sizes = _batch_sizes(summary)

@@ -73,7 +73,8 @@ def bias(summary: "Dataset") -> Drawing:
         "may still hold zero, since the test looks along "
         f"single directions. The axis is linear between −{LINEAR:g} and {LINEAR:g} (shaded) "
         "and logarithmic outside. † declares a bias that a longer horizon does not "
-        f"remove.{facets.note}",
+        "remove. Estimators of the natural gradient are compared with that in place of ∇J."
+        f"{facets.note}",
         f"Relative bias with interval beside the exact relative bias, at batch size {n}, one row "
         "per estimator.",
     )

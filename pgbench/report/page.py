@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pgbench.report import calibration, checks, curves, dots, ranking, scaling
+from pgbench.report import calibration, causes, checks, curves, dots, ranking, scaling
 from pgbench.report.declared import LEVEL, normal_means, smallest, verdicts
 from pgbench.report.panels import Drawing, NothingToDraw, save
 from pgbench.report.style import theme
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FIGURES: dict[str, tuple[str, Callable[["Dataset"], Drawing]]] = {
     "scaling": ("Growth with the number of states", scaling.scaling),
     "bias": ("Bias against truth", dots.bias),
+    "causes": ("Where bias comes from", causes.causes),
     "rmse": ("Error against batch size", curves.rmse),
     "rates": ("Rates", dots.rates),
     "ranking": ("What precision costs", ranking.ranking),

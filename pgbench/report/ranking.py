@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 
 REFERENCE = "reward_to_go"
 
+UNSEEN = 1e-4
+"""Relative biases are drawn as no smaller than this."""
+
 
 def ranking(summary: "Dataset") -> Drawing:
     """Variance times work, and times seconds, relative to reward-to-go or to the mean estimator."""
     labels = [str(e) for e in summary["estimator"].values]
-    work = Measured.of(summary, "work_normalised_variance")[..., -1].positive
-    variance = Measured.of(summary, "variance")[..., -1].positive
+    norm = summary["target_norm"].values[..., -1]
+    scale = np.where(norm > 0, norm, np.nan) ** -2.0
+    work = (Measured.of(summary, "work_normalised_variance")[..., -1] * scale).positive
+    variance = (Measured.of(summary, "variance")[..., -1] * scale).positive
     time = (variance * summary["seconds"].values[..., -1]).positive
     finite = np.isfinite(work.value)
     if not finite.any():
@@ -36,8 +41,10 @@ def ranking(summary: "Dataset") -> Drawing:
     policies = np.flatnonzero(finite.any(axis=(0, 2)))
     shown = policies[:ROWS]
     height = (len(labels) * ROW_HEIGHT + 0.45) * shown.size + 0.6
-    figure = Figure(figsize=(9.6, height), layout="constrained")
-    grid = figure.subplots(shown.size, 2, squeeze=False, sharey="row", sharex="col")
+    figure = Figure(figsize=(11.5, height), layout="constrained")
+    grid = figure.subplots(
+        shown.size, 3, squeeze=False, sharey="row", sharex="col", width_ratios=(3, 3, 2)
+    )
     marked = declared_biased(summary)
     for row, j in zip(grid, shown, strict=True):
         by_work = _relative(work[:, j], reference)
@@ -45,28 +52,41 @@ def ranking(summary: "Dataset") -> Drawing:
         order = np.argsort(np.where(np.isnan(mean), np.inf, mean), kind="stable")
         policy = f", {summary['policy'].values[j]}" if summary.sizes["policy"] > 1 else ""
         panes = {"steps": by_work, "seconds": _relative(time[:, j], reference)}
-        for ax, (unit, relative) in zip(row, panes.items(), strict=True):
+        for ax, (unit, relative) in zip(row[:2], panes.items(), strict=True):
             _ranked(ax, summary, relative, order)
             ax.set_title(wrapped(f"variance × {unit}{policy}", 60))
+        _ranked(row[2], summary, _bias(summary, int(j)), order)
+        row[2].set_title(wrapped(f"bias{policy}", 40))
         row[0].set_yticks(
             np.arange(len(labels)), estimator_labels([labels[e] for e in order], marked)
         )
         row[0].set_ylim(len(labels) - 0.4, -0.6)
     against = "the geometric mean of all" if reference is None else REFERENCE
-    for ax in grid[-1]:
+    for ax in grid[-1, :2]:
         ax.set_xlabel(f"relative to {against}")
+    grid[-1, 2].set_xlabel("relative to what is estimated")
     n = int(summary["batch_size"].values[-1])
     left_out = shown.size < policies.size
     more = f" Drawn are {ROWS} of {policies.size} policies." if left_out else ""
     return Drawing(
         figure,
         f"Price of precision at batch size {n}: variance times environment steps (left) and "
-        f"times seconds (right), relative to {against} in the same setting; half is twice as "
-        "good. Marks are geometric means over problems, sorted by the left one, bars are 95 % "
+        f"times seconds (middle), relative to {against} in the same setting; half is twice as "
+        "good. Right: the bias that comes with it, exact where it is known and else measured, not "
+        f"drawn below {UNSEEN:g}. Natural gradients count by their own norm. Marks are geometric "
+        "means over problems, sorted by the left panel, bars are 95 % "
         "intervals of their sampling error (that of the clock is not in them), faint marks the "
         f"single problems. Lower variance may be bought with bias: † declares one.{more}",
         "Work-normalised and time-normalised variance, sorted, one row per estimator.",
     )
+
+
+def _bias(summary: "Dataset", policy: int) -> Measured:
+    """Relative bias (problem, estimator) at the largest batch size."""
+    exact = summary["exact_relative_bias"].values[:, policy, :, -1]
+    measured = np.abs(summary["relative_bias"].values[:, policy, :, -1])
+    known = np.maximum(np.where(np.isfinite(exact), exact, measured), UNSEEN)
+    return Measured(known, known, known)
 
 
 def _relative(quantity: Measured, reference: int | None) -> Measured:

@@ -20,6 +20,7 @@ from pgbench.report.panels import (
     add_legend,
     estimator_handles,
 )
+from pgbench.report.selection import of_the_best
 from pgbench.report.style import Style, looks, parse_label, wrapped
 from pgbench.report.tables import number
 
@@ -99,6 +100,7 @@ def quantities(summary: "Dataset") -> dict[str, Measured]:
     }
 
 
+@of_the_best
 def scaling(summary: "Dataset") -> Drawing:
     """Relative variance, relative bias and time of an estimate against the number of states."""
     followed = quantities(summary)

@@ -51,7 +51,8 @@ def compared(
             ratios[estimates.case.name] = variance / spread
             steps = float(made[1].mean()) / float(estimates.steps[:replicates].mean())
             works.append(variance / spread * steps)
-        if len(works) == len(own) and min(works) > 0:
+        # What has no variance somewhere has no ratio there.
+        if len(works) == len(own) and min(works) > 1e-12:
             mean, work = (float(np.exp(np.log(x).mean())) for x in ([*ratios.values()], works))
             found.append(Compared(one.name, mean, work, ratios))
     return sorted(found, key=lambda c: c.work)

@@ -34,6 +34,11 @@ class Sampled:
         along = directions(mean.size, self.case.truth.gradient)
         return mean_test(self.gradients @ along.T, along @ mean)
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether all estimates are the same."""
+        return bool((self.gradients == self.gradients[0]).all())
+
     def variance_test(self, claim: Exact) -> VarianceTest:
         """Test that they have this total variance about this mean; NaN where it is not known."""
         if claim.mean is None or claim.variance is None:

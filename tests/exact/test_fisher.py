@@ -4,6 +4,7 @@ from itertools import combinations_with_replacement
 
 import numpy as np
 import pytest
+from scipy import linalg
 
 from pgbench.exact import SolveError, evaluate, fisher
 from pgbench.policies import Direct, LogLinear, Softmax, make_policy
@@ -52,6 +53,21 @@ def test_natural_gradient_is_the_pseudo_inverse_solution(truth):
     F, x = truth.fisher(), truth.natural_gradient()
     expected = np.linalg.pinv(F, rcond=1e-12, hermitian=True) @ truth.gradient
     np.testing.assert_allclose(x, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
+
+
+def assembled(blocks):
+    """The (d, d) matrix of its diagonal blocks."""
+    return linalg.block_diag(*blocks)
+
+
+def test_pseudo_inverse_meets_the_conditions_of_penrose(truth, close):
+    F = truth.fisher()
+    K = assembled(fisher.pseudo_inverse(truth.policy, truth.theta, truth.state_weights))
+    close(F @ K @ F, F, 1e-11)
+    close(K @ F @ K, K, 1e-10)
+    close(K @ F, (K @ F).T, 1e-10)
+    close(F @ K, (F @ K).T, 1e-10)
+    close(K @ truth.gradient, truth.natural_gradient(), 1e-11)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +146,14 @@ def in_shared_parameters(truth):
     S, A = truth.pi.shape
     policy = LogLinear(np.eye(S * A).reshape(S, A, S * A))
     return evaluate(truth.mdp, policy, truth.theta)
+
+
+@pytest.mark.parametrize("policy", [Decomposed(30, 4), Softmax(30, 4)], ids=["svd", "closed form"])
+def test_pseudo_inverse_by_state_is_the_dense_one(policy, close):
+    mdp = make_problem("garnet", n_states=30, gamma=0.95)
+    truth = evaluate(mdp, policy, policy.initial(seed=1))
+    K = assembled(fisher.pseudo_inverse(policy, truth.theta, truth.state_weights))
+    close(K, np.linalg.pinv(truth.fisher(), rcond=1e-12, hermitian=True), 1e-9)
 
 
 @pytest.mark.parametrize("policy", [Decomposed(30, 4), Softmax(30, 4)], ids=["svd", "closed form"])

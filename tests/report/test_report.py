@@ -7,18 +7,21 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy import stats
 from xarray import DataTree
 
-from pgbench import results
+from pgbench import measure as _warm_up_keeps_its_own  # noqa: F401
+from pgbench import results, subjects
 from pgbench.grid import parse_grid
 from pgbench.journal import Journal
-from pgbench.measure import Subject
 from pgbench.report import calibration, dots, write_report
 from pgbench.report import page as page_module
+from pgbench.report.causes import causes
 from pgbench.report.declared import verdicts
 from pgbench.report.page import FIGURES
-from pgbench.report.panels import save
+from pgbench.report.panels import Drawing, NothingToDraw, save
+from pgbench.report.selection import of_the_best
 from pgbench.report.style import problem_titles, shortened, styles, theme
 from pgbench.report.tables import number, p_value
 from pgbench.runner import execute
@@ -80,13 +83,14 @@ def test_the_page_says_what_was_found(page):
 
 def test_a_wrong_estimator_is_called_wrong(tmp_path, monkeypatch):
     """The verdict is not yes whatever happens: here the kernel weighs rewards twice."""
-    make = Subject.make
+    make = subjects.make_subject
 
-    def doubled(prepared, tables, threads):
-        subject = make(prepared, tables, threads)
+    def doubled(*given):
+        subject = make(*given)
+        tables = subject.tables
         return replace(subject, tables=replace(tables, sigma=2 * tables.sigma))
 
-    monkeypatch.setattr(Subject, "make", doubled)
+    monkeypatch.setattr(subjects, "make_subject", doubled)
     grid = GRID.replace("120", "400").replace(", loglinear", "").replace("[1, 4]", "4")
     text = written(execute(parse_grid(grid), tmp_path).tree.to_dataset(), tmp_path / "r")
     assert "3 of 3 estimators" not in text
@@ -127,10 +131,10 @@ def test_a_partial_run_has_a_report(tree, tmp_path):
 
 
 def test_failed_cells_are_listed_with_their_messages(tmp_path, monkeypatch):
-    def broken(prepared, tables, threads):
+    def broken(*given):
         raise ArithmeticError("a < b & c")
 
-    monkeypatch.setattr(Subject, "make", broken)
+    monkeypatch.setattr(subjects, "make_subject", broken)
     tree = execute(parse_grid(GRID), tmp_path).tree
     text = write_report(tree, tmp_path / "r").read_text(encoding="utf-8")
     assert "<b>36</b> failed" in text
@@ -314,3 +318,24 @@ def test_measured_against_exact_is_drawn_from_what_there_is(tree, tmp_path, kept
     with theme():
         save(calibration.calibration(summary).figure, tmp_path / kept)
     assert (tmp_path / f"{kept}.png").stat().st_size > 10_000
+
+
+def test_a_bias_is_split_into_its_causes(tree):
+    """reward_to_go without γ^t is the one estimator with a cause beside the horizon."""
+    drawing = causes(tree.to_dataset())
+    rows = [label.get_text() for label in drawing.figure.axes[0].get_yticklabels()]
+    assert rows == ["reward_to_go[discounted=false]"]
+    with pytest.raises(NothingToDraw, match="beside that of the horizon"):
+        causes(tree.to_dataset().isel(estimator=[0, 2]))
+
+
+def test_lines_are_of_the_best_estimators_where_there_are_many(tree):
+    summary = tree.to_dataset()
+    names = [f"{label} {i}" for i in range(5) for label in summary["estimator"].values]
+    many = summary.isel(estimator=[0, 1, 2] * 5).assign_coords(estimator=names)
+    order = summary["relative_rmse"].isel(batch_size=-1).mean(("problem", "policy")).argsort()
+    drawing = of_the_best(lambda s: Drawing(Figure(), " ".join(s["estimator"].values), ""))(many)
+    drawn = drawing.caption.split(" Drawn are the 12 of 15")[0]
+    best = summary["estimator"].values[order.values[0]]
+    assert all(f"{best} {i}" in drawn for i in range(5))
+    assert of_the_best(lambda s: Drawing(Figure(), "all", ""))(summary).caption == "all"

@@ -8,7 +8,7 @@ from benchmarks.peers.contender import Contender
 def make(workload):
     """``kernels.rollout.weight_rows`` for reward-to-go, on all cores of this process."""
     from pgbench import exact
-    from pgbench.estimators import make_tables
+    from pgbench.estimators import find_estimator
     from pgbench.kernels.alias import make_sampler
     from pgbench.kernels.rollout import Streams, compact, use_threads, weight_rows
 
@@ -16,7 +16,7 @@ def make(workload):
     # The tables of reward-to-go hold rewards and γ only, so one step of exact values will do.
     truth = exact.evaluate(mdp, workload.policy, workload.theta, horizon=1)
     sampler = make_sampler(mdp, workload.pi)
-    tables = compact([make_tables(truth, "reward_to_go")], mdp)
+    tables = compact([find_estimator("reward_to_go").make(truth)], mdp)
     replicates = use_threads(None)
     visited = np.zeros((replicates, S), np.int32)
     weights = np.zeros((replicates, 1, S, A))

@@ -1,0 +1,164 @@
+"""What estimators declare about themselves, in words: for the terminal, for docs and reports."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pgbench.estimators import (
+    CAUSES,
+    HORIZON,
+    UNBIASED,
+    BatchEstimator,
+    Estimator,
+    TableEstimator,
+    estimators,
+)
+from pgbench.parameters import Parameter
+from pgbench.policies import NotApplicable
+
+_SYMBOLS = {
+    r"\gamma": "γ",
+    r"\lambda": "λ",
+    r"\tau": "τ",
+    r"\psi": "ψ",
+    r"\delta": "δ",
+    r"\sigma": "σ",
+    r"\epsilon": "ε",
+    r"\theta": "θ",
+    r"\phi": "φ",
+    r"\sum": "Σ",
+    r"\prod": "Π",
+    r"\sim": " ~ ",
+    r"\geq ": "≥",
+    r"\leq ": "≤",
+    r"\neq ": "≠",
+    r"\rho": "ρ",
+    r"\pi": "π",
+    r"\mu": "μ",
+    r"\nabla": "∇",
+    r"\dagger": "†",
+    r"\hat Q": "Q̂",
+    r"\hat F": "F̂",
+    r"\hat g": "ĝ",
+    r"\bar R": "R̄",
+    r"\,": " ",
+    r"\!": "",
+}
+
+
+def plain_formula(formula: str) -> str:
+    """A LaTeX formula in plain characters, for a terminal."""
+    for symbol, character in _SYMBOLS.items():
+        formula = formula.replace(symbol, character)
+    formula = re.sub(r"\\frac\{([^{}]*)\}\{([^{}]*)\}", r"\1/\2", formula)
+    formula = re.sub(r"\\mathrm\{([^{}]*)\}", r"\1", formula)
+    return re.sub(r"\{([^{}]*)\}", r"\1", formula).replace("\\", "")
+
+
+def described(parameters: dict[str, Parameter]) -> str:
+    """What parameters allow, a line each."""
+    return "\n".join(
+        f"{p.name}: {p.allowed}" + ("" if p.required else f" (default {p.default})")
+        for p in parameters.values()
+    )
+
+
+def bias_classes(estimator: Estimator) -> list[str]:
+    """The declared bias by default, and what other parameter values add to it."""
+    given = required(estimator)
+    default = estimator.causes(**given)
+    beside = set(default) - HORIZON
+    lines = [
+        f"otherwise {CAUSES[cause]}" if beside and cause in HORIZON else CAUSES[cause]
+        for cause in default
+    ] or [UNBIASED]
+    told = set(default)
+    for name, value, word in _changes(estimator):
+        more = [c for c in estimator.causes(**given, **{name: value}) if c not in told]
+        lines += [f"{name} {word}: {CAUSES[cause]}" for cause in more]
+        told |= set(more)
+    return lines
+
+
+def variants(estimator: Estimator) -> Iterator[dict[str, Any]]:
+    """Parameter values to try: the defaults, and every change that may bias, one at a time."""
+    given = required(estimator)
+    yield given
+    for name, value, _ in _changes(estimator):
+        yield {**given, name: value}
+
+
+def required(estimator: Estimator) -> dict[str, Any]:
+    """Values for parameters that have no default."""
+    return {p.name: 0.5 for p in estimator.parameters.values() if p.required}
+
+
+def _changes(estimator: Estimator) -> Iterator[tuple[str, Any, str]]:
+    """Values of one parameter that may bias: switches thrown, words, what is zero by default."""
+    for p in estimator.parameters.values():
+        if p.required:
+            continue
+        if bool in p.types:
+            yield p.name, not p.default, str(not p.default).lower()
+        for option in p.choice.options if p.choice else ():
+            if option != p.default:
+                yield p.name, option, option
+        if float in p.types and p.default == 0 and p.range.minimum == 0:
+            yield p.name, 0.5, "> 0"
+
+
+def exactness(estimator: Estimator) -> str:
+    """Which exact moments exist for default parameters, seen on a small problem."""
+    if isinstance(estimator, TableEstimator):
+        return "mean and variance"
+    from pgbench.trials.battery import cases
+
+    assert isinstance(estimator, BatchEstimator)
+    case = next(case for case in cases() if case.name == "shared parameters")
+    n = max(case.batch_size, estimator.fewest)
+    try:
+        exact = estimator.exact(case.truth, case.horizon, n, **required(estimator))
+    except NotApplicable:
+        return "none"
+    known = {"mean": exact.mean, "variance": exact.variance}
+    return " and ".join(word for word, value in known.items() if value is not None) or "none"
+
+
+_PAGE = """# Estimators
+
+Every estimator by name: what it returns, its formula, its declared bias, which exact moments are
+known, its parameters and its source. Written by
+`python -m pgbench list estimators --markdown`; declarations and moments are checked by the contract
+tests. H is the horizon of a rollout, n the batch size.
+"""
+
+
+def markdown() -> str:
+    """Every estimator as a section of a Markdown page."""
+    return "\n".join([_PAGE, *(_section(estimator) for estimator in estimators().values())])
+
+
+def _section(estimator: Estimator) -> str:
+    bias = "\n".join(f"  - {line}" for line in bias_classes(estimator))
+    given = [
+        f"  - `{p.name}`: {p.meaning}; {p.allowed}"
+        + ("" if p.required else f", by default {str(p.default).lower()}")
+        for p in estimator.parameters.values()
+    ]
+    goal = "the natural gradient F†∇J" if estimator.target == "natural gradient" else "∇J"
+    lines = [
+        f"## `{estimator.name}`",
+        "",
+        estimator.summary,
+        "",
+        f"$${estimator.formula}$$",
+        "",
+        f"- estimates: {goal}",
+        "- bias:",
+        bias,
+        f"- exact moments: {exactness(estimator)}",
+        *(["- parameters:", *given] if given else []),
+        f"- source: {estimator.reference}",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,101 @@
+"""Advantages standardised over all steps of the batch, as code for PPO does."""
+
+from typing import Annotated
+
+import numpy as np
+
+from pgbench.batch import Batch
+from pgbench.estimators import gae
+from pgbench.estimators.by_trajectory import ratio
+from pgbench.estimators.estimator import (
+    BatchEstimator,
+    Discounted,
+    Exact,
+    FloatArray,
+    step_discount,
+)
+from pgbench.exact.moments import table_moments
+from pgbench.exact.remember import remembered
+from pgbench.exact.values import Truth
+from pgbench.parameters import Range
+from pgbench.simulator import Simulator
+
+EPSILON = 1e-8
+"""Added to the standard deviation."""
+
+Lam = Annotated[float, Range(0, 1), "λ of GAE: 1 is reward-to-go less V, the end bootstrapped"]
+Normalised = Annotated[bool, "whether advantages are standardised; without it this is gae"]
+
+
+def estimate(
+    simulator: Simulator,
+    *,
+    lam: Lam = 0.95,
+    normalised: Normalised = True,
+    discounted: Discounted = True,
+) -> FloatArray:
+    """GAE(λ) with exact V, less its mean over all steps of the batch, over its deviation.
+
+    Every step of the batch counts the same, whatever its γ^t; the standard deviation has the
+    number of steps below, and 1e-8 is added. Code for PPO leaves γ^t out: ``discounted: false``.
+    """
+    truth, batch = simulator.truth, simulator.batch()
+    gamma = truth.mdp.gamma
+    error = batch.rewards + gamma * batch.next_value(truth.v) - batch.value(truth.v)
+    advantage = batch.backward(error, gamma * lam)
+    if normalised:
+        advantage = standardised(batch, advantage)
+    delta = step_discount(truth, discounted)
+    return simulator.pull_back(batch.tables(batch.discounts(delta) * advantage))
+
+
+def standardised(batch: Batch, x: FloatArray) -> FloatArray:
+    """x (m, n, T) less its mean over the steps of each replicate, over its deviation plus 1e-8."""
+    steps = batch.lengths.sum(axis=1)[:, None, None]
+    centred = np.where(batch.mask, x - ratio(x.sum(axis=(1, 2), keepdims=True), steps), 0.0)
+    square = ratio((centred**2).sum(axis=(1, 2), keepdims=True), steps)
+    return np.asarray(centred / (np.sqrt(square) + EPSILON), np.float64)
+
+
+def bias(lam: float, normalised: bool, discounted: bool) -> tuple[str, ...]:
+    """Causes of bias."""
+    own = ("normalisation", "batch") if normalised else ()
+    return own + ("discount",) * (not discounted) + ("tail",)
+
+
+def moments(
+    truth: Truth,
+    horizon: int,
+    batch_size: float,
+    *,
+    lam: float,
+    normalised: bool,
+    discounted: bool,
+) -> Exact:
+    """Without normalisation those of ``gae``; else nothing is known."""
+    if normalised:
+        return Exact(None)
+    mean, variance = gae_moments(truth, horizon, lam, discounted)
+    return Exact(mean, variance / batch_size)
+
+
+@remembered
+def gae_moments(
+    truth: Truth, horizon: int, lam: float, discounted: bool
+) -> tuple[FloatArray, FloatArray]:
+    """Mean and variance (d,) of GAE with exact V over one trajectory."""
+    tables = gae.tables(truth, lam=lam, discounted=discounted)
+    exact = table_moments(truth, tables, horizon)
+    return exact.mean, exact.variance
+
+
+estimator = BatchEstimator(
+    name="advantage_normalised",
+    estimate=estimate,
+    moments=moments,
+    bias=bias,
+    formula=r"\frac{1}{n}\sum_i\sum_t \gamma^t\,\psi_{i,t}"
+    r"\,\frac{\hat A_{i,t} - mean(\hat A)}{std(\hat A) + \epsilon}",
+    reference="Schulman et al. 2017 (PPO), as implemented; Andrychowicz et al. 2021",
+    cures={"normalisation": {"normalised": False}, "discount": {"discounted": True}},
+)

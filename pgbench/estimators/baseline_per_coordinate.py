@@ -1,0 +1,76 @@
+"""A baseline for every coordinate of θ, each the best for its own variance."""
+
+from typing import Annotated
+
+import numpy as np
+
+from pgbench.batch import Batch
+from pgbench.estimators.by_trajectory import in_parts, others, ratio, score_sums
+from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.exact.moments import TooLarge
+from pgbench.exact.returns import mixed_moments
+from pgbench.exact.values import Truth
+from pgbench.parameters import Choice
+from pgbench.policies import NotApplicable
+from pgbench.simulator import Simulator
+
+Fit = Annotated[
+    str,
+    Choice(("exact", "in_sample", "leave_one_out")),
+    "the baseline's expectations: known, or means over the batch, or over its other trajectories",
+]
+
+
+def estimate(simulator: Simulator, *, fit: Fit = "exact") -> FloatArray:
+    """Total return less each coordinate's own best constant, times all scores.
+
+    b_k = E[R Z_k²]/E[Z_k²] with Z = Σ_t ψ_t has the least variance of coordinate k. Left out one at
+    a time, a coordinate in which the other trajectories have no score gets their mean return.
+    """
+    batch = simulator.batch()
+    known = exact_baseline(simulator.truth, simulator.horizon) if fit == "exact" else None
+
+    def part(own: Batch) -> FloatArray:
+        R, Z = own.returns[:, :, None], score_sums(simulator, own)
+        b = known if known is not None else fitted(R, Z, fit)
+        return np.asarray(((R - b) * Z).mean(axis=1))
+
+    return in_parts(simulator, batch, part)
+
+
+def fitted(R: FloatArray, Z: FloatArray, fit: str) -> FloatArray:
+    """Baselines (m, 1, d), or (m, n, d) left out one at a time, from R (m, n, 1), Z (m, n, d)."""
+    if fit == "in_sample":
+        return ratio((R * Z**2).sum(axis=1, keepdims=True), (Z**2).sum(axis=1, keepdims=True))
+    mean = others(R) / (R.shape[1] - 1)
+    return ratio(others(R * Z**2), others(Z**2), mean)
+
+
+def exact_baseline(truth: Truth, horizon: int) -> FloatArray:
+    """b (d,) over ``horizon`` steps, unit reward; NotApplicable where it is too large to know."""
+    try:
+        mixed = mixed_moments(truth, horizon)
+    except TooLarge as error:
+        raise NotApplicable(f"the exact baseline is not known: {error}") from error
+    return mixed.r + ratio(mixed.rz2, mixed.z2)
+
+
+def moments(truth: Truth, horizon: int, batch_size: float, *, fit: str) -> Exact:
+    """With exact baselines ∇J_H, and E[(R - b)² Z²] less its square; else the declared mean."""
+    if fit != "exact":
+        return Exact(None)
+    exact_baseline(truth, horizon)  # refuses what is too large
+    mixed = mixed_moments(truth, horizon)
+    second = mixed.r2z2 - ratio(mixed.rz2**2, mixed.z2)
+    return Exact(mixed.rz, np.maximum(second - mixed.rz**2, 0.0) / batch_size)
+
+
+estimator = BatchEstimator(
+    name="baseline_per_coordinate",
+    estimate=estimate,
+    moments=moments,
+    fewest=2,
+    bias=lambda fit: ("batch", "truncation") if fit == "in_sample" else ("truncation",),
+    formula=r"\frac{1}{n}\sum_i (R_i - b_k)\sum_t \psi_{i,t,k},\,b_k = E[R Z_k^2]\,/\,E[Z_k^2]",
+    reference="Peters & Schaal 2008 (Neural Networks); Lawrence, Cowan & Russell 2003",
+)

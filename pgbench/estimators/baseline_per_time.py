@@ -1,0 +1,89 @@
+"""Reward-to-go less its mean at the same time step."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from pgbench.estimators.baseline_per_coordinate import Fit
+from pgbench.estimators.by_trajectory import others, ratio
+from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.exact.horizon import occupancies
+from pgbench.exact.remember import remembered
+from pgbench.exact.values import Truth
+from pgbench.exact.walk import Walk, descending
+from pgbench.simulator import Simulator
+
+
+def estimate(simulator: Simulator, *, fit: Fit = "exact") -> FloatArray:
+    """Discounted reward-to-go less its mean at step t over those still under way, times each score.
+
+    A trajectory that has ended has no part in the mean of a later step. Left out one at a time, a
+    step that none of the others reaches has the baseline 0.
+    """
+    batch = simulator.batch()
+    to_go, taken = batch.to_go, batch.mask.astype(np.float64)
+    if fit == "exact":
+        b = time_values(simulator.truth, simulator.horizon)[: batch.shape[2]]
+    elif fit == "in_sample":
+        b = ratio(to_go.sum(axis=1, keepdims=True), taken.sum(axis=1, keepdims=True))
+    else:
+        b = ratio(others(to_go), others(taken))
+    return simulator.pull_back(batch.tables(batch.discounts() * (to_go - b)))
+
+
+def steps(truth: Truth, horizon: int) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Pr(s_t = s) (S,) of states that are not terminal, and Q_{H-t} (S, A), for t = 0, ..., H-1."""
+    mdp = truth.mdp
+    walk = Walk.of(mdp, truth.pi)
+
+    def q(v: FloatArray) -> FloatArray:
+        return mdp.expected_reward + mdp.gamma * walk.following(v)
+
+    later = descending(lambda v: walk.mean(q(v)), np.zeros(mdp.n_states), horizon)
+    for u, v in zip(occupancies(mdp, truth.pi, 1.0), later, strict=False):
+        yield np.where(mdp.terminal, 0.0, u), q(v)
+
+
+@remembered
+def time_values(truth: Truth, horizon: int) -> FloatArray:
+    """b_t = E[Q̂_t | step t is taken] (H,), unit reward; 0 where it never is."""
+    b = np.zeros(horizon)
+    for t, (u, q) in enumerate(steps(truth, horizon)):
+        reached = u.sum()
+        b[t] = u @ (truth.pi * q).sum(axis=1) / reached if reached > 0 else 0.0
+    return b
+
+
+@remembered
+def in_sample_mean(truth: Truth, horizon: int, batch_size: float) -> FloatArray:
+    """Mean (d,) with means over the batch.
+
+    A trajectory under way at step t meets its own reward-to-go there, with weight 1/N_t. The number
+    of others under way is binomial, so E[1/N_t] = (1 - (1-p_t)^n)/(n p_t).
+    """
+    weights = np.zeros(truth.pi.shape)
+    for t, (u, q) in enumerate(steps(truth, horizon)):
+        p = min(float(u.sum()), 1.0)
+        if p == 0:
+            break
+        none = (1 - p) ** batch_size if p < 1 else 0.0
+        own = (1 - none) / (batch_size * p)
+        weights += truth.mdp.gamma**t * (1 - own) * u[:, None] * truth.pi * q
+    return truth.policy.pull_back(truth.theta, weights)
+
+
+def moments(truth: Truth, horizon: int, batch_size: float, *, fit: str) -> Exact:
+    """The mean with means over the batch; else the declared one."""
+    return Exact(in_sample_mean(truth, horizon, batch_size) if fit == "in_sample" else None)
+
+
+estimator = BatchEstimator(
+    name="baseline_per_time",
+    estimate=estimate,
+    moments=moments,
+    fewest=2,
+    bias=lambda fit: ("batch", "truncation") if fit == "in_sample" else ("truncation",),
+    formula=r"\frac{1}{n}\sum_i\sum_t \gamma^t (\hat Q_{i,t} - b_t)\,\psi_{i,t},"
+    r"\,b_t = E[\hat Q_t]",
+    reference="Peters & Schaal 2008 (Neural Networks), the baseline of each time step",
+)

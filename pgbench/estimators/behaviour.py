@@ -1,0 +1,34 @@
+"""A stated behaviour policy, from which off-policy estimators take their data."""
+
+from typing import Annotated
+
+import numpy as np
+
+from pgbench.batch import Batch
+from pgbench.estimators.estimator import FloatArray
+from pgbench.exact.values import Truth
+from pgbench.parameters import Range
+from pgbench.process import Process
+from pgbench.simulator import Simulator
+
+Exploration = Annotated[float, Range(0, 1), "ε: actions are drawn from (1-ε)π + ε/A, 1 is uniform"]
+
+
+def behaviour_policy(truth: Truth, exploration: float) -> FloatArray:
+    """μ = (1-ε)π + ε/A, (S, A)."""
+    return (1 - exploration) * truth.pi + exploration / truth.mdp.n_actions
+
+
+def ratios(truth: Truth, behaviour: FloatArray) -> FloatArray:
+    """w = π/μ, (S, A); 0 where μ is."""
+    zero = np.zeros_like(behaviour)
+    return np.divide(truth.pi, behaviour, out=zero, where=behaviour > 0)
+
+
+def behaved(simulator: Simulator, exploration: float) -> tuple[Batch, FloatArray]:
+    """A batch drawn by the behaviour policy, and its ratios (m, n, T), 1 where no step is taken."""
+    truth = simulator.truth
+    behaviour = simulator.once("behaviour", lambda: behaviour_policy(truth, exploration))
+    process = simulator.once("process", lambda: Process(truth.mdp, behaviour))
+    batch = simulator.batch(process=process)
+    return batch, np.where(batch.mask, batch.at(ratios(truth, behaviour)), 1.0)

@@ -1,0 +1,40 @@
+"""Doubly robust off-policy gradient: importance sampling of what an approximate Q leaves over."""
+
+import numpy as np
+
+from pgbench.estimators.behaviour import Exploration, behaved
+from pgbench.estimators.control_variate import QNoise, approximate_q, expected_scores
+from pgbench.estimators.estimator import BatchEstimator, FloatArray
+from pgbench.simulator import Simulator
+
+
+def estimate(
+    simulator: Simulator, *, exploration: Exploration = 0.5, q_noise: QNoise = 0.2
+) -> FloatArray:
+    """Per-decision importance sampling with q̃ as control variate of actions and of later values.
+
+    With V̂_t = ṽ(s_t) + w_t (r_t + γV̂_{t+1} - q̃_t) (Jiang & Li 2016) and W_t = Π_{i<t} w_i. It is
+    unbiased for any q̃; the gradient of q̃ itself, which the source also takes off, is not.
+    """
+    truth, gamma = simulator.truth, simulator.truth.mdp.gamma
+    batch, ratio = behaved(simulator, exploration)
+    q = approximate_q(truth, q_noise)
+    own, value = batch.at(q), batch.value((truth.pi * q).sum(axis=1))
+    taken = np.where(batch.mask, ratio, 0.0)
+    robust = batch.backward(value + taken * (batch.rewards - own), gamma * taken)
+    following = np.zeros_like(robust)
+    following[:, :, :-1] = robust[:, :, 1:]
+    carried = batch.forward(gamma * ratio)
+    left_over = taken * (batch.rewards + gamma * following - own)
+    tables = batch.tables(carried * left_over)
+    return simulator.pull_back(tables + expected_scores(batch, truth, q, carried))
+
+
+estimator = BatchEstimator(
+    name="doubly_robust",
+    estimate=estimate,
+    bias=lambda exploration, q_noise: ("truncation",),
+    formula=r"\sum_t \gamma^t W_t [w_t (r_t + \gamma \hat V_{t+1} - \tilde q_t)\,\psi_t"
+    r" + \sum_a \pi \tilde q\,\psi]",
+    reference="Huang & Jiang 2020, eq. 4, less its gradient of q; Jiang & Li 2016",
+)

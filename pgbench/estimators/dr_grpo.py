@@ -1,0 +1,46 @@
+"""GRPO done right: neither standard deviation nor length, but one constant for all."""
+
+from typing import Annotated
+
+from pgbench.estimators import group_mean
+from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.exact.values import Truth
+from pgbench.parameters import Choice
+from pgbench.simulator import Simulator
+
+Budget = Annotated[
+    str, Choice(("horizon", "one")), "constant that scores are divided by: H, or 1 for none"
+]
+
+
+def estimate(simulator: Simulator, *, budget: Budget = "horizon") -> FloatArray:
+    """Return less the batch's mean, times all scores, over the largest number of steps.
+
+    It is ``group_mean`` over a constant: the published code sums over a response's tokens and
+    divides by the generation budget, which is the horizon here.
+    """
+    return group_mean.estimate(simulator) / constant(simulator.horizon, budget)
+
+
+def constant(horizon: int, budget: str) -> int:
+    """What scores are divided by."""
+    return horizon if budget == "horizon" else 1
+
+
+def moments(truth: Truth, horizon: int, batch_size: float, *, budget: str) -> Exact:
+    """Those of ``group_mean`` over the constant and its square."""
+    c = constant(horizon, budget)
+    mean, variance = group_mean.moments(truth, horizon, batch_size)
+    return Exact(None if mean is None else mean / c, None if variance is None else variance / c**2)
+
+
+estimator = BatchEstimator(
+    name="dr_grpo",
+    estimate=estimate,
+    moments=moments,
+    fewest=2,
+    bias=lambda budget: ("normalisation",) * (budget == "horizon") + ("batch", "truncation"),
+    formula=r"\frac{1}{n H}\sum_i (R_i - \bar R)\sum_t \psi_{i,t}",
+    reference="Liu et al. 2025 (Understanding R1-Zero-like training), Section 3.2",
+    cures={"normalisation": {"budget": "one"}},
+)

@@ -1,0 +1,67 @@
+"""Central finite differences of sampled returns, one coordinate of θ at a time."""
+
+from typing import Annotated
+
+import numpy as np
+
+from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray, finite_gradient
+from pgbench.estimators.perturbation import central_differences, probabilities, require_free
+from pgbench.exact.values import Truth
+from pgbench.parameters import ParameterError, Range
+from pgbench.policies import NotApplicable
+from pgbench.simulator import Simulator
+
+LARGEST = 200
+"""Largest d: an estimate takes 2 d n rollouts."""
+
+Step = Annotated[float, Range(0), "ε: how far θ is moved each way; 0 has exact moments only"]
+
+
+def estimate(
+    simulator: Simulator,
+    *,
+    step: Step = 0.1,
+    common: Annotated[bool, "whether both sides are driven by the same random numbers"] = True,
+) -> FloatArray:
+    """Differences of mean returns at θ ± ε along each coordinate, over 2ε; 2dn rollouts."""
+    _require(simulator.truth)
+    if step == 0:
+        raise ParameterError("finite_differences.step is 0; a step to simulate must be above 0")
+    truth, n = simulator.truth, simulator.n
+    gradient = np.empty((simulator.m, truth.theta.size))
+    for k in range(truth.theta.size):
+        thetas = np.tile(truth.theta, (1, 2, 1))
+        thetas[0, :, k] += step, -step
+        uniforms = simulator.uniforms(f"finite differences {k}", 1 if common else 2, n)
+        returns = simulator.driven(uniforms, probabilities(truth, thetas)).returns
+        means = returns.mean(axis=1).reshape(-1, 2)
+        gradient[:, k] = (means[:, 0] - means[:, 1]) / (2 * step)
+    return gradient
+
+
+def moments(truth: Truth, horizon: int, batch_size: float, *, step: float, common: bool) -> Exact:
+    """Central differences of the exact J_H, or its gradient where the step is 0."""
+    _require(truth)
+    if step == 0:
+        return Exact(finite_gradient(truth, horizon))
+    return Exact(central_differences(truth, horizon, step))
+
+
+def _require(truth: Truth) -> None:
+    require_free(truth)
+    if truth.theta.size > LARGEST:
+        raise NotApplicable(
+            f"θ has {truth.theta.size} parameters, finite differences take at most {LARGEST}"
+        )
+
+
+estimator = BatchEstimator(
+    name="finite_differences",
+    estimate=estimate,
+    moments=moments,
+    bias=lambda step, common: ("smoothing",) * (step > 0) + ("truncation",),
+    formula=r"\frac{1}{2\epsilon n}\sum_i (R_i(\theta + \epsilon e_k)"
+    r" - R_i(\theta - \epsilon e_k))",
+    reference="Glynn 1989 (common random numbers); Peters & Schaal 2008, Section 3.1",
+    cures={"smoothing": {"step": 0.0}},
+)

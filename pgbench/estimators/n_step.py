@@ -1,0 +1,75 @@
+"""n-step advantages: n rewards, then the critic."""
+
+from typing import Annotated
+
+import numpy as np
+
+from pgbench.estimators.estimator import (
+    BatchEstimator,
+    CriticNoise,
+    Discounted,
+    Exact,
+    FloatArray,
+    noisy_critic,
+    step_discount,
+    td_error,
+)
+from pgbench.estimators.td import bias as td_bias
+from pgbench.exact.horizon import occupancies
+from pgbench.exact.values import Truth
+from pgbench.parameters import Range
+from pgbench.simulator import Simulator
+
+N = Annotated[int, Range(1), "rewards that are waited for"]
+
+
+def estimate(
+    simulator: Simulator,
+    *,
+    n: N = 5,
+    critic_noise: CriticNoise = 0.0,
+    discounted: Discounted = True,
+) -> FloatArray:
+    """n rewards plus the critic's value of the state then reached, less v(s_t), times each score.
+
+    Where fewer than n steps are left the value of the state after the last one takes over; it is 0
+    where the episode has ended.
+    """
+    truth, batch = simulator.truth, simulator.batch()
+    gamma, v = truth.mdp.gamma, noisy_critic(truth, critic_noise)
+    delta = batch.rewards + gamma * batch.next_value(v) - batch.value(v)
+    advantage = batch.backward(delta, gamma)
+    later = advantage[:, :, n:].copy()
+    advantage[:, :, : later.shape[2]] -= gamma**n * later
+    discounts = batch.discounts(step_discount(truth, discounted))
+    return simulator.pull_back(batch.tables(discounts * advantage))
+
+
+def moments(
+    truth: Truth, horizon: int, batch_size: float, *, n: int, critic_noise: float, discounted: bool
+) -> Exact:
+    """The mean: expected advantages of min(n, H-t) steps at the states of every step t."""
+    mdp, pi = truth.mdp, truth.pi
+    error = (mdp.probability * td_error(truth, noisy_critic(truth, critic_noise))).sum(axis=2)
+    error[mdp.terminal] = 0.0
+    longest = min(n, horizon)
+    advantages = [error]
+    while len(advantages) < longest:
+        following = mdp.transitions @ (pi * advantages[-1]).sum(axis=1)
+        advantages.append(error + mdp.gamma * following.reshape(pi.shape))
+    weights = np.zeros(pi.shape)
+    visits = occupancies(mdp, pi, step_discount(truth, discounted))
+    for t in range(horizon):
+        weights += next(visits)[:, None] * pi * advantages[min(longest, horizon - t) - 1]
+    return Exact(truth.policy.pull_back(truth.theta, weights))
+
+
+estimator = BatchEstimator(
+    name="n_step",
+    estimate=estimate,
+    moments=moments,
+    bias=lambda n, critic_noise, discounted: td_bias(critic_noise, discounted),
+    formula=r"\sum_t \gamma^t (\sum_{l<n} \gamma^l r_{t+l} + \gamma^n v(s_{t+n}) - v(s_t))\,\psi_t",
+    reference="Mnih et al. 2016, Algorithm S3; Sutton & Barto 2018, Section 7.1",
+    cures={"critic": {"critic_noise": 0.0}, "discount": {"discounted": True}},
+)

@@ -1,0 +1,100 @@
+"""The natural gradient: an estimate of ∇J, multiplied by the inverse of a Fisher matrix."""
+
+from typing import Annotated
+
+import numpy as np
+
+from pgbench.estimators import baseline_value
+from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray, finite_gradient
+from pgbench.estimators.fisher_blocks import matrices, require_small, sampled, solved
+from pgbench.exact.fisher import pseudo_inverse
+from pgbench.exact.moments import TooLarge, directional_variance
+from pgbench.exact.remember import remembered
+from pgbench.exact.values import Truth
+from pgbench.parameters import Choice, Range
+from pgbench.simulator import Simulator
+
+Fisher = Annotated[
+    str,
+    Choice(("exact", "same_batch", "independent_batch")),
+    "F: known, or ψψᵀ averaged over the batch itself, or over another of the same size",
+]
+Damping = Annotated[float, Range(0), "λ added to the diagonal of F; 0 takes the pseudo-inverse"]
+
+DIRECTIONS = 1000
+"""Largest d whose exact variance is worked out."""
+
+
+def estimate(
+    simulator: Simulator, *, fisher: Fisher = "exact", damping: Damping = 0.0
+) -> FloatArray:
+    """Reward-to-go less V times each score, multiplied by the inverse of a Fisher matrix.
+
+    Sampled F̂ uses the actions taken: (1-γ) Σ_t γ^t ψ_t ψ_tᵀ, a mean over trajectories; steps beyond
+    the horizon are missing from it, which makes the estimate longer. The pseudo-inverse of F̂ takes
+    eigenvalues below 1e-10 of the largest for zero; with another batch's F̂ it drops what of ĝ lies
+    where that batch never was. The other batch's steps are charged.
+    """
+    truth, batch = simulator.truth, simulator.batch()
+    advantage = batch.to_go - batch.value(truth.v)
+    g = simulator.pull_back(batch.tables(batch.discounts() * advantage))
+    if fisher == "exact":
+        return np.asarray(applied(exact_inverse(truth, damping), g))
+    other = batch if fisher == "same_batch" else simulator.batch("fisher")
+    return solved(matrices(truth, sampled(truth, other)), g, damping)
+
+
+@remembered
+def exact_inverse(truth: Truth, damping: float) -> FloatArray:
+    """F†, or (F + λI)⁻¹, as blocks (G, k, k)."""
+    require_small(truth)
+    if damping == 0:
+        return pseudo_inverse(truth.policy, truth.theta, truth.state_weights)
+    F = matrices(truth, (truth.state_weights[:, None] * truth.pi)[None])[0]
+    return np.asarray(np.linalg.inv(F + damping * np.eye(F.shape[1])), np.float64)
+
+
+def applied(blocks: FloatArray, g: FloatArray) -> FloatArray:
+    """Blocks (G, k, k) times g (..., d)."""
+    rows = g.reshape(*g.shape[:-1], *blocks.shape[:2])
+    return np.asarray(np.einsum("gkl,...gl->...gk", blocks, rows).reshape(g.shape), np.float64)
+
+
+def bias(fisher: str, damping: float) -> tuple[str, ...]:
+    """Causes of bias."""
+    return ("damping",) * (damping > 0) + ("batch",) * (fisher != "exact") + ("truncation",)
+
+
+def moments(truth: Truth, horizon: int, batch_size: float, *, fisher: str, damping: float) -> Exact:
+    """With exact F the moments of a linear map of ``baseline_value``; else nothing is known."""
+    require_small(truth)
+    if fisher != "exact":
+        return Exact(None)
+    mean = applied(exact_inverse(truth, damping), finite_gradient(truth, horizon))
+    try:
+        return Exact(mean, one_trajectory(truth, horizon, damping) / batch_size)
+    except TooLarge:
+        return Exact(mean)
+
+
+@remembered
+def one_trajectory(truth: Truth, horizon: int, damping: float) -> FloatArray:
+    """Variance (d,) of one trajectory's estimate: along the rows of the inverse."""
+    blocks, d = exact_inverse(truth, damping), truth.gradient.size
+    if d > DIRECTIONS:
+        raise TooLarge(f"too large for exact moments: {d} directions, more than {DIRECTIONS}")
+    rows = applied(blocks, np.eye(d))  # of a symmetric matrix
+    return directional_variance(truth, baseline_value.tables(truth), horizon, rows)
+
+
+estimator = BatchEstimator(
+    name="natural",
+    estimate=estimate,
+    moments=moments,
+    bias=bias,
+    formula=r"(\hat F + \lambda I)^{-1}\,\frac{1}{n}\sum_i\sum_t"
+    r" \gamma^t (\hat Q_{i,t} - V(s_{i,t}))\,\psi_{i,t}",
+    reference="Kakade 2001; Bagnell & Schneider 2003; Peters & Schaal 2008 (Neurocomputing)",
+    cures={"damping": {"damping": 0.0}},
+    target="natural gradient",
+)

@@ -1,0 +1,65 @@
+"""Parameter-exploring policy gradients: the mean of a normal distribution over θ is improved."""
+
+from typing import Annotated
+
+import numpy as np
+
+from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.estimators.evolution_strategies import (
+    Sigma,
+    perturbed,
+    smoothed_gradient,
+    weighed,
+)
+from pgbench.estimators.perturbation import require_free
+from pgbench.exact.values import Truth
+from pgbench.parameters import Choice
+from pgbench.simulator import Simulator
+
+
+def estimate(
+    simulator: Simulator,
+    *,
+    sigma: Sigma = 0.1,
+    baseline: Annotated[
+        str,
+        Choice(("leave_one_out", "optimal")),
+        "mean of the other returns; or of all, weighed by ‖ξ‖², as in Zhao et al. 2012",
+    ] = "leave_one_out",
+) -> FloatArray:
+    """Gradient in the mean of N(θ, σ²I): score of each perturbation times return less a baseline.
+
+    σ is held fixed. The controllers keep drawing actions at random, as those of a softmax policy
+    do; in the source they are deterministic. Without its baselines this is
+    ``evolution_strategies`` with perturbations of one sign.
+    """
+    noise, returns = perturbed(simulator, sigma, antithetic=False)
+    n = returns.shape[1]
+    if baseline == "optimal":
+        size = (noise**2).sum(axis=2)
+        b = (returns * size).sum(axis=1, keepdims=True) / size.sum(axis=1, keepdims=True)
+    else:
+        b = (returns.sum(axis=1, keepdims=True) - returns) / (n - 1)
+    return weighed(noise, returns - b, sigma)
+
+
+def moments(truth: Truth, horizon: int, batch_size: float, *, sigma: float, baseline: str) -> Exact:
+    """The gradient of the smoothed objective, where d ≤ 2, if the baseline is independent."""
+    require_free(truth)
+    if baseline == "optimal" and np.isfinite(batch_size):
+        return Exact(None)
+    return Exact(smoothed_gradient(truth, horizon, sigma))
+
+
+estimator = BatchEstimator(
+    name="pgpe",
+    estimate=estimate,
+    moments=moments,
+    fewest=2,
+    bias=lambda sigma, baseline: (
+        ("batch",) * (baseline == "optimal") + ("smoothing",) * (sigma > 0) + ("truncation",)
+    ),
+    formula=r"\frac{1}{n\sigma}\sum_i (R_i(\theta + \sigma\xi_i) - b_i)\,\xi_i",
+    reference="Sehnke et al. 2010; Zhao, Hachiya, Niu & Sugiyama 2012 (baseline)",
+    cures={"smoothing": {"sigma": 0.0}},
+)

@@ -1,0 +1,44 @@
+"""The gradient of PPO's clipped surrogate, at a policy that has moved away from its data."""
+
+from typing import Annotated
+
+import numpy as np
+
+from pgbench.estimators.estimator import TableEstimator
+from pgbench.estimators.trust_region_surrogate import Drift, surrogate
+from pgbench.exact.values import Truth
+from pgbench.parameters import Range
+from pgbench.tables import Tables
+
+NEVER = 1e300
+"""A clip that no ratio reaches."""
+
+
+def tables(
+    truth: Truth,
+    *,
+    clip: Annotated[
+        float, Range(0), "ε: no gradient where the ratio has left 1 ± ε for good"
+    ] = 0.2,
+    drift: Drift = 0.5,
+) -> Tables:
+    """Gradient of min(w A, clip(w, 1-ε, 1+ε) A), w = π/π_old, with exact A of the older policy.
+
+    A pair has none where w > 1+ε and A > 0, or w < 1-ε and A < 0. As in the surrogate without
+    clipping, states come from the older policy.
+    """
+    return surrogate(
+        truth,
+        drift,
+        lambda w, A: np.where(A >= 0, w <= 1 + clip, w >= 1 - clip).astype(np.float64),
+    )
+
+
+estimator = TableEstimator(
+    name="ppo",
+    tables=tables,
+    bias=lambda clip, drift: ("clipping", "states") * (drift > 0) + ("tail",),
+    formula=r"\sum_t \gamma^t \nabla_\theta \min(w_t A_t, \mathrm{clip}(w_t) A_t)",
+    reference="Schulman, Wolski, Dhariwal, Radford & Klimov 2017, eq. 7",
+    cures={"clipping": {"clip": NEVER}, "states": {"drift": 0.0}},
+)

@@ -1,0 +1,51 @@
+"""Actor-critic whose critic has learned from sampled trajectories, while the actor stood still."""
+
+from typing import Annotated
+
+from pgbench.estimators.actor_critic import pair_features
+from pgbench.estimators.estimator import BatchEstimator, FloatArray
+from pgbench.estimators.learned_critic import Data, Episodes, Step, lstd, sarsa, training_data
+from pgbench.parameters import Choice, Range
+from pgbench.simulator import Simulator
+
+
+def estimate(
+    simulator: Simulator,
+    *,
+    method: Annotated[
+        str, Choice(("sarsa", "lstd")), "SARSA(0) step by step, or LSTD-Q, which needs features"
+    ] = "sarsa",
+    n_features: Annotated[
+        int, Range(0), "fixed random features of pairs; 0 is a table, eight for lstd"
+    ] = 0,
+    step: Step = 0.1,
+    data: Data = "independent",
+    episodes: Episodes = 16,
+) -> FloatArray:
+    """Learned Q_w(s,a) times each score, the critic begun at zero for every estimate.
+
+    The limit of two time scales in which the actor's step is nothing to the critic's: θ does not
+    move while Q_w is learned. The critic's own trajectories are charged.
+    """
+    truth = simulator.truth
+    learned_from = training_data(simulator, data, episodes)
+    n = n_features or (8 if method == "lstd" else 0)
+    phi = pair_features(truth, n) if n else None
+    if method == "lstd":
+        assert phi is not None
+        q = lstd(learned_from, truth, phi)
+    else:
+        q = sarsa(learned_from, phi, step)
+    batch = learned_from if data == "same" else simulator.batch()
+    return simulator.pull_back(batch.tables(batch.discounts() * batch.at(q)))
+
+
+estimator = BatchEstimator(
+    name="sampled_actor_critic",
+    estimate=estimate,
+    bias=lambda method, n_features, step, data, episodes: (
+        ("critic",) + ("batch",) * (data == "same") + ("tail",)
+    ),
+    formula=r"\sum_t \gamma^t Q_w(s_t,a_t)\,\psi_t,\,w \leftarrow w + \alpha\,\delta\,\phi",
+    reference="Konda & Tsitsiklis 2000; Lagoudakis & Parr 2003 (LSTD-Q)",
+)

@@ -1,0 +1,65 @@
+"""Simultaneous perturbation: all coordinates of θ are moved at once, each by a random sign."""
+
+from itertools import product
+from typing import Annotated
+
+import numpy as np
+
+from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray, finite_gradient
+from pgbench.estimators.perturbation import objective, require_free, returns_at
+from pgbench.exact.remember import remembered
+from pgbench.exact.values import Truth
+from pgbench.parameters import ParameterError, Range
+from pgbench.simulator import Simulator
+
+ENUMERATED = 8
+"""Largest d whose 2^d vectors of signs are listed for the exact mean."""
+
+Step = Annotated[float, Range(0), "c: how far every coordinate is moved; 0 has exact moments only"]
+
+
+def estimate(simulator: Simulator, *, step: Step = 0.1) -> FloatArray:
+    """Differences of returns at θ ± cΔ over 2cΔ, Δ random signs; n pairs of rollouts.
+
+    The two rollouts of a pair are driven by the same random numbers; every pair has its own Δ.
+    """
+    require_free(simulator.truth)
+    if step == 0:
+        raise ParameterError("spsa.step is 0; a step to simulate must be above 0")
+    theta, n = simulator.truth.theta, simulator.n
+    shape = (simulator.m, n, theta.size)
+    signs = simulator.generator("signs").choice([-1.0, 1.0], size=shape)
+    uniforms = simulator.uniforms("spsa", n, 1)
+    up, down = (returns_at(simulator, theta + c * signs, uniforms) for c in (step, -step))
+    return np.asarray(((up - down) / (2 * step) * signs).mean(axis=1), np.float64)
+
+
+def moments(truth: Truth, horizon: int, batch_size: float, *, step: float) -> Exact:
+    """The mean over all vectors of signs, where d ≤ 8; ∇J_H for a step of 0."""
+    require_free(truth)
+    if step == 0:
+        return Exact(finite_gradient(truth, horizon))
+    return Exact(_mean(truth, horizon, step) if truth.theta.size <= ENUMERATED else None)
+
+
+@remembered
+def _mean(truth: Truth, horizon: int, step: float) -> FloatArray:
+    total = np.zeros(truth.theta.size)
+    # Δ and -Δ give the same difference.
+    halves = [np.array([1.0, *rest]) for rest in product((-1.0, 1.0), repeat=total.size - 1)]
+    for signs in halves:
+        ends = [objective(truth, truth.theta + c * signs, horizon) for c in (step, -step)]
+        total += (ends[0] - ends[1]) / (2 * step) * signs
+    return total / len(halves)
+
+
+estimator = BatchEstimator(
+    name="spsa",
+    estimate=estimate,
+    moments=moments,
+    bias=lambda step: ("smoothing",) * (step > 0) + ("truncation",),
+    formula=r"\frac{1}{n}\sum_i \frac{R_i(\theta + c\Delta_i) - R_i(\theta - c\Delta_i)}{2c}"
+    r"\,\Delta_i^{-1}",
+    reference="Spall 1992, eq. 2.2",
+    cures={"smoothing": {"step": 0.0}},
+)

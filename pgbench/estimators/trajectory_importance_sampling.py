@@ -1,0 +1,21 @@
+"""Reward-to-go from another behaviour policy, weighed by the ratio of the whole trajectory."""
+
+from pgbench.estimators.behaviour import Exploration, behaved
+from pgbench.estimators.estimator import BatchEstimator, FloatArray
+from pgbench.simulator import Simulator
+
+
+def estimate(simulator: Simulator, *, exploration: Exploration = 0.5) -> FloatArray:
+    """Trajectory-wise importance sampling: reward-to-go times Π_t π/μ of the whole trajectory."""
+    batch, ratio = behaved(simulator, exploration)
+    weights = ratio.prod(axis=2)[:, :, None]
+    return simulator.pull_back(batch.tables(weights * batch.discounts() * batch.to_go))
+
+
+estimator = BatchEstimator(
+    name="trajectory_importance_sampling",
+    estimate=estimate,
+    bias=lambda exploration: ("truncation",),
+    formula=r"\prod_t w_t \sum_t \gamma^t \hat Q_t\,\psi_t,\,w=\pi/\mu",
+    reference="Precup, Sutton & Singh 2000, Section 3; Jie & Abbeel 2010",
+)

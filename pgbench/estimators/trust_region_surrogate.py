@@ -1,0 +1,61 @@
+"""The gradient of the surrogate objective whose data an older policy has drawn."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import numpy as np
+
+from pgbench.estimators.estimator import FloatArray, TableEstimator
+from pgbench.exact.horizon import advantages
+from pgbench.exact.values import Truth, action_values, state_values
+from pgbench.parameters import Range
+from pgbench.process import Process
+from pgbench.tables import Tables
+
+Drift = Annotated[
+    float, Range(0), "how far the older policy is away: it is π exp(drift·ξ), ξ ~ N(0, 1) fixed"
+]
+
+
+def tables(truth: Truth, *, drift: Drift = 0.5) -> Tables:
+    """Ratio π/π_old times the older policy's exact advantage times each score.
+
+    The gradient at θ of L(θ) = J(π_old) + Σ_t γ^t E_old[w_t A_old(s_t, a_t)], which is ∇J where the
+    policies agree. States come from the older policy, and nothing corrects for that.
+    """
+    return surrogate(truth, drift, lambda ratio, advantage: np.ones(ratio.shape))
+
+
+def surrogate(
+    truth: Truth, drift: float, share: Callable[[FloatArray, FloatArray], FloatArray]
+) -> Tables:
+    """Tables of the gradient, each pair's term times ``share(ratio, advantage)`` (S, A)."""
+    mdp = truth.mdp
+    old = older_policy(truth.pi, drift)
+    v, _ = state_values(mdp, old)
+    advantage = advantages(action_values(mdp, v), v)
+    ratio = np.divide(truth.pi, old, out=np.zeros_like(old), where=old > 0)
+    weight = ratio * advantage * share(ratio, advantage)
+    return Tables.build(Process(mdp, old), beta=-weight, delta=mdp.gamma)
+
+
+def older_policy(pi: FloatArray, drift: float) -> FloatArray:
+    """Probabilities (S, A) proportional to π exp(drift·ξ) with fixed standard normal ξ."""
+    xi = np.random.default_rng(20170720).standard_normal(pi.shape)
+    weights = pi * np.exp(drift * xi)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float64)
+
+
+def bias(drift: float) -> tuple[str, ...]:
+    """Causes of bias."""
+    return ("states",) * (drift > 0) + ("tail",)
+
+
+estimator = TableEstimator(
+    name="trust_region_surrogate",
+    tables=tables,
+    bias=bias,
+    formula=r"\sum_t \gamma^t w_t A_{old}(s_t,a_t)\,\psi_t,\,w = \pi/\pi_{old}",
+    reference="Kakade & Langford 2002; Schulman, Levine, Moritz, Jordan & Abbeel 2015, eq. 14",
+    cures={"states": {"drift": 0.0}},
+)

@@ -1,0 +1,68 @@
+"""V-trace: off-policy advantages whose importance ratios are clipped."""
+
+from typing import Annotated
+
+import numpy as np
+
+from pgbench.estimators.behaviour import Exploration, behaviour_policy, ratios
+from pgbench.estimators.estimator import CriticNoise, TableEstimator, noisy_critic, td_error
+from pgbench.exact.values import Truth
+from pgbench.parameters import Range
+from pgbench.process import Process
+from pgbench.tables import Tables
+
+NEVER = 1e300
+"""A clip that no ratio reaches."""
+
+
+def tables(
+    truth: Truth,
+    *,
+    exploration: Exploration = 0.5,
+    clip: Annotated[float, Range(0), "c: ratios are min(c, π/μ), one clip for all"] = 1.0,
+    correct_states: Annotated[
+        bool, "whether step t carries the ratios before it, so that states count as π visits them"
+    ] = False,
+    critic_noise: CriticNoise = 0.0,
+) -> Tables:
+    """TD errors of a critic summed with decay γ and clipped ratios, times each score.
+
+    The weight of step t is y_t = w_t (δ_t + γ y_{t+1}) with w = min(c, π/μ): the update of the
+    source for ρ̄ = c̄ = c. Data come from the behaviour policy (1-ε)π + ε/A.
+    """
+    mdp = truth.mdp
+    behaviour = behaviour_policy(truth, exploration)
+    ratio = ratios(truth, behaviour)
+    w = np.minimum(ratio, clip)
+    v = noisy_critic(truth, critic_noise)
+    return Tables.build(
+        Process(mdp, behaviour),
+        sigma=w[:, :, None] * td_error(truth, v),
+        kappa=mdp.gamma * w,
+        delta=mdp.gamma * ratio if correct_states else mdp.gamma,
+    )
+
+
+def bias(
+    exploration: float, clip: float, correct_states: bool, critic_noise: float
+) -> tuple[str, ...]:
+    """Causes of bias. Ratios are at most A, and at most 1 without exploration."""
+    causes = ("clipping",) * (exploration > 0 or clip < 1)
+    causes *= clip < NEVER
+    causes += ("states",) * (exploration > 0 and not correct_states)
+    return causes + ("critic",) * (critic_noise > 0) + ("tail",)
+
+
+estimator = TableEstimator(
+    name="vtrace",
+    tables=tables,
+    bias=bias,
+    formula=r"\sum_t \gamma^t \psi_t \sum_l \gamma^l \delta^v_{t+l}"
+    r" \prod_{t\leq i\leq t+l} \min(c, w_i)",
+    reference="Espeholt et al. 2018, eq. 1 and Section 4.2",
+    cures={
+        "clipping": {"clip": NEVER},
+        "states": {"correct_states": True},
+        "critic": {"critic_noise": 0.0},
+    },
+)

@@ -1,0 +1,38 @@
+"""Which estimators are drawn where lines of more than a dozen could not be told apart."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pgbench.report.panels import Drawing
+
+if TYPE_CHECKING:
+    from xarray import Dataset
+
+LIMIT = 12
+
+
+def of_the_best(figure: Callable[["Dataset"], Drawing]) -> Callable[["Dataset"], Drawing]:
+    """The same figure of the twelve estimators with the least error, and a word on the others."""
+
+    @wraps(figure)
+    def drawn(summary: "Dataset") -> Drawing:
+        n = summary.sizes["estimator"]
+        if n <= LIMIT:
+            return figure(summary)
+        drawing = figure(summary.isel(estimator=_least_errors(summary)))
+        note = f" Drawn are the {LIMIT} of {n} estimators with the least error at the largest batch"
+        return replace(drawing, caption=f"{drawing.caption}{note} size; the tables hold all.")
+
+    return drawn
+
+
+def _least_errors(summary: "Dataset") -> list[int]:
+    """Indices, in the order of the grid, by rank of the relative RMSE averaged over settings."""
+    error = summary["relative_rmse"].values[..., -1]
+    rank = np.argsort(np.argsort(np.where(np.isfinite(error), error, np.inf), axis=2), axis=2)
+    mean = rank.reshape(-1, rank.shape[2]).mean(axis=0)
+    return sorted(int(e) for e in np.argsort(mean, kind="stable")[:LIMIT])

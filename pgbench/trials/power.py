@@ -1,0 +1,212 @@
+"""How surely our tests find a wrong estimator, and how often they accuse a correct one.
+
+Every estimator is sampled on every case of the battery, and its mean and its total variance are
+tested against those that it claims, as far as they are known exactly. One run tests all correct
+estimators, so a p-value counts only if it stays below 5 % after multiplication by the number of all
+their tests (Bonferroni): then the chance that any correct estimator is accused is at most 5 %. A
+bug is found in a run if one of its own p-values counts at that same level. Estimates that never
+vary where a variance is claimed are found without a test: on these problems it is no rare event.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from pgbench.catalogue import variants
+from pgbench.estimators import Estimator, Exact, estimators, find_estimator
+from pgbench.parameters import label
+from pgbench.policies import NotApplicable
+from pgbench.trials.battery import Case, cases
+from pgbench.trials.examine import Sampled, claimed, sampled
+from pgbench.zoo import Bug, bugs
+
+LEVEL = 0.05
+SIZES = (250, 1000, 2000)
+"""Numbers of replicates; the last is the default size, at which every bug should be found."""
+
+REPEATS = 10
+
+
+class PValue(NamedTuple):
+    """One test: the case, what was tested, and its p-value."""
+
+    case: str
+    what: str
+    p: float
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An estimator under test, and whose moments it claims."""
+
+    name: str
+    estimator: Estimator
+    values: Mapping[str, Any]
+    claims: str
+    given: tuple[tuple[str, Any], ...]
+    mean_only: bool = False
+
+    @classmethod
+    def of_bug(cls, bug: Bug) -> "Claim":
+        """The claim of a bug: to be the correct estimator."""
+        given = tuple(bug.given.items())
+        return cls(bug.name, bug.estimator, {}, bug.claims, given, bug.mean_only)
+
+    def p_values(self, replicates: int, seed: int) -> Iterator[PValue]:
+        """Tests on every case where the claim is known and the estimator makes sense."""
+        for case in cases():
+            exact = known(case, self.claims, self.given)
+            if exact.mean is None:
+                continue
+            try:
+                found = sampled(case, self.estimator, self.values, replicates, seed)
+            except NotApplicable:
+                continue
+            yield from self._tests(case, exact, found)
+
+    def _tests(self, case: Case, exact: Exact, found: Sampled) -> Iterator[PValue]:
+        assert exact.mean is not None
+        p = {"mean": found.mean_test(exact.mean).p_value}
+        if not self.mean_only:
+            p["variance"] = found.variance_test(exact).p_value
+            if found.is_constant and exact.variance is not None and exact.variance.any():
+                p["variance"] = 0.0
+        yield from (PValue(case.name, what, x) for what, x in p.items() if np.isfinite(x))
+
+
+@cache
+def known(case: Case, name: str, given: tuple[tuple[str, Any], ...]) -> Exact:
+    """Exact moments of a correct estimator on a case; nothing where it makes no sense."""
+    try:
+        estimator = find_estimator(name)
+        if case.batch_size < getattr(estimator, "fewest", 1):
+            return Exact(None)
+        return claimed(case, estimator, dict(given))
+    except NotApplicable:
+        return Exact(None)
+
+
+def correct() -> list[Claim]:
+    """Every estimator in its variants, claiming its own moments, if it knows its mean."""
+    every = []
+    for name, estimator in estimators().items():
+        for values in variants(estimator):
+            items = tuple(values.items())
+            if any(known(case, name, items).mean is not None for case in cases()):
+                shown = label(name, estimator.parameters, values)
+                every.append(Claim(shown, estimator, values, name, items))
+    return every
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the tests made of one bug.
+
+    power
+        Share of runs that found it, by number of replicates.
+    best
+        The test with the smallest median p-value at the largest number.
+    """
+
+    bug: Bug
+    power: Mapping[int, float]
+    best: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """Detection of every bug, and false alarms about correct estimators.
+
+    repeats
+        Runs of each size.
+    tests
+        Number of tests of a run on the correct estimators.
+    estimators, unknown
+        Numbers of their variants that were tested, and of those without an exact mean.
+    alarms
+        Number of runs in which any of them was accused, by number of replicates.
+    accused
+        Names of those that were.
+    """
+
+    found: Sequence[Found]
+    repeats: int
+    tests: int
+    estimators: int
+    unknown: int
+    alarms: Mapping[int, int]
+    accused: Sequence[str]
+
+    @property
+    def false_alarms(self) -> int:
+        """Number of runs of any size in which a correct estimator was accused."""
+        return sum(self.alarms.values())
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the false-alarm rate over all sizes (Clopper & Pearson 1934)."""
+        runs = self.repeats * len(self.alarms)
+        exact = stats.binomtest(self.false_alarms, runs).proportion_ci(method="exact")
+        return float(exact.low), float(exact.high)
+
+
+def study(
+    sizes: Sequence[int] = SIZES,
+    repeats: int = REPEATS,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Study:
+    """Test every bug and every correct estimator, on fresh trajectories each time."""
+    right = correct()
+    total = sum(len(list(variants(e))) for e in estimators().values())
+    wrong = [Claim.of_bug(bug) for bug in bugs().values()]
+    found: dict[str, dict[int, list[bool]]] = {w.name: {s: [] for s in sizes} for w in wrong}
+    best: dict[str, dict[tuple[str, str], list[float]]] = {w.name: {} for w in wrong}
+    alarms, accused, tests = dict.fromkeys(sizes, 0), set(), 0
+    for size in sizes:
+        for repeat in range(repeats):
+            own = seed + repeat
+            results = [(r.name, list(r.p_values(size, own))) for r in right]
+            tests = sum(len(p) for _, p in results)
+            blamed = {name for name, ps in results if _counts(ps, tests)}
+            alarms[size] += bool(blamed)
+            accused |= blamed
+            for w in wrong:
+                ps = list(w.p_values(size, own))
+                found[w.name][size].append(_counts(ps, tests))
+                if size == sizes[-1]:
+                    for case, what, p in ps:
+                        best[w.name].setdefault((what, case), []).append(p)
+        progress(f"{size} replicates, {repeats} times")
+    return Study(
+        found=[
+            Found(
+                bugs()[w.name],
+                {size: float(np.mean(hits)) for size, hits in found[w.name].items()},
+                _best(best[w.name]),
+            )
+            for w in wrong
+        ],
+        repeats=repeats,
+        tests=tests,
+        estimators=len(right),
+        unknown=total - len(right),
+        alarms=alarms,
+        accused=sorted(accused),
+    )
+
+
+def _counts(found: Sequence[PValue], tests: int) -> bool:
+    """Whether any p-value is significant among so many tests."""
+    return any(test.p * tests < LEVEL for test in found)
+
+
+def _best(found: Mapping[tuple[str, str], Sequence[float]]) -> str:
+    if not found:
+        return "never testable"
+    what, case = min(found, key=lambda test: float(np.median(found[test])))
+    return f"{what}, {case}"

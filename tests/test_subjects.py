@@ -1,0 +1,82 @@
+"""Estimators ready to be measured: exact moments, and the bias split into its causes."""
+
+import numpy as np
+import pytest
+
+from pgbench.estimators import find_estimator
+from pgbench.estimators.estimator import finite_gradient
+from pgbench.exact import evaluate
+from pgbench.exact.expectation import expectation
+from pgbench.plan import Prepared
+from pgbench.policies import make_policy
+from pgbench.problems import make_problem
+from pgbench.subjects import make_subject
+
+H = 15
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    mdp = make_problem("garnet", n_states=5, gamma=0.9, seed=2)
+    policy = make_policy("softmax", mdp)
+    return Prepared(evaluate(mdp, policy, policy.initial(seed=4)), H, float(H))
+
+
+def subject(prepared, name, **values):
+    return make_subject(prepared, find_estimator(name), values)
+
+
+SPLIT = {
+    "gae": {"lam": 0.7, "critic_noise": 0.5, "discounted": False},
+    "td": {"critic_noise": 0.5},
+    "reward_to_go": {"discounted": False},
+    "group_mean": {},
+    "rloo": {},
+}
+
+
+@pytest.mark.parametrize("name", SPLIT)
+def test_parts_add_up_to_the_bias(prepared, name):
+    made = subject(prepared, name, **SPLIT[name])
+    parts = made.parts(4)
+    assert set(parts) == {c for c in made.estimator.causes(**SPLIT[name]) if c != "tail"} - {
+        "truncation"
+    } | {"horizon"}
+    np.testing.assert_allclose(sum(parts.values()), made.exact(4).mean - made.target, atol=1e-13)
+
+
+def test_each_part_is_what_its_removal_changes(prepared):
+    truth = prepared.truth
+    given = {"lam": 0.7, "critic_noise": 0.5}
+    parts = subject(prepared, "gae", **given, discounted=False).parts(1)
+
+    def mean(**values):
+        return expectation(truth, find_estimator("gae").make(truth, lam=0.7, **values), H)
+
+    right = mean(discounted=False)
+    noisy = mean(critic_noise=0.5, discounted=False)
+    np.testing.assert_allclose(parts["critic"], noisy - right, atol=1e-13)
+    np.testing.assert_allclose(parts["discount"], right - mean(), atol=1e-13)
+    np.testing.assert_allclose(parts["horizon"], mean() - truth.gradient, atol=1e-13)
+    assert all(np.linalg.norm(part) > 1e-3 for part in parts.values())
+
+
+@pytest.mark.parametrize("n", [1, 2, 10])
+def test_the_batch_mean_costs_one_nth_of_the_gradient(prepared, n):
+    """Bias of exactly -∇J_H/n beside that of the horizon."""
+    parts = subject(prepared, "group_mean").parts(n)
+    g = finite_gradient(prepared.truth, H)
+    np.testing.assert_allclose(parts["batch"], -g / n, atol=1e-13)
+    np.testing.assert_allclose(parts["horizon"], g - prepared.truth.gradient, atol=1e-13)
+
+
+def test_a_batch_too_small_is_refused(prepared):
+    assert "rloo needs at least 2" in subject(prepared, "rloo").refuses(1)
+    assert subject(prepared, "rloo").refuses(2) == ""
+    assert subject(prepared, "reinforce").refuses(1) == ""
+
+
+@pytest.mark.parametrize("name", ["reward_to_go", "rloo"])
+def test_a_larger_batch_costs_more(prepared, name):
+    cost = subject(prepared, name).cost
+    assert cost.seconds(1000) > cost.seconds(10) > 0

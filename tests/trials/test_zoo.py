@@ -1,0 +1,130 @@
+"""Every bug is found, no correct estimator is accused, and bugs stay where they belong."""
+
+import numpy as np
+import pytest
+
+from pgbench.__main__ import main
+from pgbench.estimators import TableEstimator, estimators
+from pgbench.exact.expectation import expectation
+from pgbench.trials.battery import cases
+from pgbench.trials.power import LEVEL, SIZES, Claim, correct, known, study
+from pgbench.trials.power_table import page, sentences
+from pgbench.zoo import bugs, find_bug
+
+SEED = 1000
+"""Not one of those that the published study uses."""
+
+
+@pytest.fixture(scope="module")
+def right():
+    """p-values of every correct estimator with the default number of replicates."""
+    return {claim.name: list(claim.p_values(SIZES[-1], SEED)) for claim in correct()}
+
+
+def test_no_correct_estimator_is_accused(right):
+    tests = sum(len(found) for found in right.values())
+    assert tests > 400
+    accused = {n: t for n, found in right.items() for t in found if t.p * tests < LEVEL}
+    assert accused == {}
+
+
+def test_p_values_of_correct_means_are_uniform(right):
+    """One per estimator, those of a case are dependent: no more than 5 % below 5 %, loosely."""
+    p = np.array([t.p for found in right.values() for t in found if t.what == "mean"])
+    assert 0.01 < (p < 0.05).mean() < 0.12
+
+
+@pytest.mark.parametrize("name", bugs())
+def test_every_bug_is_found(name, right):
+    tests = sum(len(found) for found in right.values())
+    found = list(Claim.of_bug(find_bug(name)).p_values(SIZES[-1], SEED))
+    assert min(test.p for test in found) * tests < LEVEL
+
+
+@pytest.mark.parametrize("name", bugs())
+def test_bugs_describe_themselves(name):
+    bug = bugs()[name]
+    assert bug.claimed.name in estimators()
+    assert bug.given.items() <= bug.claimed.bound(**bug.given).items()
+    assert bug.mistake
+    assert bug.source
+    assert bug.estimator.summary
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, bug in bugs().items() if isinstance(bug.estimator, TableEstimator)]
+)
+def test_exact_moments_of_wrong_tables_differ(name):
+    """Without sampling: mean or variance is not the one claimed, on some case."""
+    from pgbench.trials.examine import claimed
+
+    bug, gaps = bugs()[name], []
+    for case in cases():
+        exact = known(case, bug.claims, tuple(bug.given.items()))
+        own = claimed(case, bug.estimator, {})
+        gaps += [
+            np.abs(mine - theirs).max() / max(np.abs(theirs).max(), 1e-300)
+            for mine, theirs in zip(own, exact, strict=True)
+        ]
+        tables = bug.estimator.make(case.truth)
+        np.testing.assert_allclose(own.mean, expectation(case.truth, tables, case.horizon))
+    assert max(gaps) > 0.01
+
+
+def test_there_are_many_and_they_are_kept_apart(capsys):
+    assert len(bugs()) >= 40
+    assert not bugs().keys() & estimators().keys()
+    assert main(["list", "zoo"]) == 0
+    assert "wrong_sign" in capsys.readouterr().out
+    assert main(["list"]) == 0
+    assert "wrong_sign" not in capsys.readouterr().out
+    with pytest.raises(ValueError, match=r"unknown bug 'wrong_sing', did you mean wrong_sign\?"):
+        find_bug("wrong_sing")
+
+
+@pytest.fixture(scope="module")
+def few():
+    """A study of few replicates, which cannot find everything."""
+    return study(sizes=(60, 120), repeats=2, seed=5)
+
+
+def test_a_study_counts(few):
+    assert [found.bug.name for found in few.found] == list(bugs())
+    assert all(share in (0, 0.5, 1) for found in few.found for share in found.power.values())
+    assert any(found.power[60] < 1 for found in few.found)
+    low, high = few.interval
+    assert low <= few.false_alarms / 4 <= high
+    words = " ".join(sentences(few))
+    assert "With 120 replicates per problem" in words
+    assert "Not in every run: " in words
+
+
+def test_a_page_has_every_bug_and_its_source(few):
+    text = page(few, " --repeats 2", len(cases()))
+    assert "`python -m pgbench zoo --repeats 2 --output docs/zoo.md`" in text
+    for bug in bugs().values():
+        assert f"| `{bug.name}` | `{bug.claims}` |" in text
+
+
+def test_more_replicates_find_more(few):
+    share = [np.mean([found.power[size] for found in few.found]) for size in (60, 120)]
+    assert share[0] < share[1]
+
+
+def test_an_accusation_of_a_correct_estimator_is_counted(monkeypatch):
+    """The false-alarm rate is not zero whatever happens."""
+    monkeypatch.setattr("pgbench.trials.power.LEVEL", 1e9)
+    assert study(sizes=(60,), repeats=1).false_alarms == 1
+
+
+def test_the_command_prints_and_writes(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("pgbench.trials.power.bugs", lambda: {"wrong_sign": find_bug("wrong_sign")})
+    path = tmp_path / "zoo.md"
+    arguments = ["zoo", "--replicates", "60", "--repeats", "1", "--output", str(path)]
+    assert main(arguments) == 0
+    printed = capsys.readouterr()
+    assert "False alarms: 0 of 1 runs" in printed.out
+    assert "60 replicates, 1 times" in printed.err
+    assert "| `wrong_sign` |" in path.read_text(encoding="utf-8")
+    assert main(["zoo", "--repeats", "0"]) == 2
+    assert "--repeats is 0, must be an integer ≥ 1" in capsys.readouterr().err
