@@ -124,7 +124,7 @@ def of_known(known: Known) -> Account:
     what = f"the known mistake {known.name}" if known.mistake else known.name
     return Account(
         f"that of {what}",
-        lambda case, n: known.exact(case, n).mean,
+        lambda case, n: known.exact(case, n),
         known.mistake,
     )
 

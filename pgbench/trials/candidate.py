@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.estimators import BatchEstimator, Estimator, TableEstimator, Tables
-from pgbench.estimators.estimator import Exact
+from pgbench.exact.expectation import expectation
 from pgbench.exact.linear import Diverges
 from pgbench.exact.moments import TooLarge
 from pgbench.parameters import Parameter, ParameterError
 from pgbench.policies import NotApplicable
 from pgbench.trials.battery import Case
-from pgbench.trials.examine import claimed, sampled
+from pgbench.trials.examine import sampled
 from pgbench.trials.guard import UserError, guarded, numbers
 from pgbench.trials.own import Own
 from pgbench.trials.repeatable import check_forgetful, check_repeatable
@@ -42,7 +42,7 @@ class Estimates:
     gradients, steps
         (R, d) float64 and (R,) int64.
     exact
-        Exact mean and variance, as far as they are known.
+        Exact mean (d,), or None where it is not known.
     rounding
         Means that differ by so much are the same, and estimates that differ by ten times as much;
         in units of the gradients.
@@ -52,7 +52,7 @@ class Estimates:
     batch_size: int
     gradients: FloatArray
     steps: NDArray[np.int64]
-    exact: Exact
+    exact: FloatArray | None
     rounding: float
 
 
@@ -128,7 +128,7 @@ class FunctionCandidate(Candidate):
         batches = drawn(case, replicates, self.seed, batch_size)
         made = np.stack([self.call(batches[r], what) for r in range(replicates)])
         rounding = SINGLE * float(np.abs(made).max())
-        return Estimates(case, batch_size, made, batches.steps, Exact(None), rounding)
+        return Estimates(case, batch_size, made, batches.steps, None, rounding)
 
     def finish(self) -> None:
         """The first estimate once more: nothing must have been kept between calls."""
@@ -198,17 +198,20 @@ class RecordCandidate(Candidate):
         return sampled(case, self.record, self.values, replicates, self.seed, n)
 
     def estimates(self, case: Case, batch_size: int, replicates: int) -> Estimates:
-        """All replicates in blocks, with the exact moments that are known."""
+        """All replicates in blocks, with the exact mean where it is known."""
         what = where(self.own, case, batch_size)
         made = self._guarded(what, lambda: self._sampled(case, batch_size, replicates), 120.0)
         exact = self.exact(case, batch_size, self.values)
         rounding = ROUNDING * float(np.abs(made.gradients).max())
         return Estimates(case, batch_size, made.gradients, made.steps, exact, rounding)
 
-    def exact(self, case: Case, batch_size: float, values: Mapping[str, Any]) -> Exact:
-        """Exact moments as far as they are known, of a table estimator by its tables alone."""
+    def exact(self, case: Case, batch_size: float, values: Mapping[str, Any]) -> FloatArray | None:
+        """Exact mean (d,), of a table estimator by its tables alone; None where not known."""
         what = where(self.own, case, batch_size)
-        return self._guarded(what, lambda: known(case, self.record, values, batch_size))
+        mean: FloatArray | None = self._guarded(
+            what, lambda: known(case, self.record, values, batch_size)
+        )
+        return mean
 
 
 def _some(parameter: Parameter) -> Any:
@@ -222,14 +225,19 @@ def _some(parameter: Parameter) -> Any:
     raise ParameterError(f"{parameter.name} has no default, and no value is plain")
 
 
-def known(case: Case, estimator: Estimator, values: Mapping[str, Any], batch_size: float) -> Exact:
-    """Exact moments of an estimator as far as they are known; none where it refuses the case."""
+def known(
+    case: Case, estimator: Estimator, values: Mapping[str, Any], batch_size: float
+) -> FloatArray | None:
+    """Exact mean of an estimator (d,), or None where it is not known or the case refused."""
+    truth = case.truth
     try:
         if isinstance(estimator, BatchEstimator):
-            return estimator.exact(case.truth, case.horizon, batch_size, **values)
-        return claimed(case, estimator, values, int(min(batch_size, 2**31)))
+            return estimator.exact(truth, case.horizon, batch_size, **values).mean
+        assert isinstance(estimator, TableEstimator)
+        tables = estimator.make(truth, case.horizon, **values)
+        return expectation(truth, tables, None if tables.process.horizon else case.horizon)
     except (NotApplicable, Diverges, TooLarge):
-        return Exact(None)
+        return None
 
 
 def candidate(own: Own, seed: int) -> Candidate:

@@ -50,14 +50,14 @@ def declared(candidate: RecordCandidate, results: Sequence[Measured]) -> Declare
 def record_has_means(candidate: RecordCandidate, results: Sequence[Measured]) -> bool:
     """Whether a batch estimator gives exact means of its own."""
     moments = getattr(candidate.record, "moments", None)
-    return moments is not None and all(r.estimates.exact.mean is not None for r in results)
+    return moments is not None and all(r.estimates.exact is not None for r in results)
 
 
 def _samples(results: Sequence[Measured]) -> tuple[list[str], bool]:
     """Whether samples have the exact mean that is claimed."""
     p = np.full(len(results), np.nan)
     for i, result in enumerate(results):
-        mean = result.estimates.exact.mean
+        mean = result.estimates.exact
         if mean is not None:
             p[i] = Measured(result.estimates, result.adjusted, None).p_value(mean)
     adjusted = holm(p)
@@ -94,9 +94,9 @@ def _exactly(
     worst, place, seen = 0.0, "", 0.0
     for result in results:
         case, n = result.estimates.case, result.estimates.batch_size
-        cured = candidate.exact(case, np.inf if "batch" in causes else n, values).mean
+        cured = candidate.exact(case, np.inf if "batch" in causes else n, values)
         target = _target(candidate, case, causes)
-        own = result.estimates.exact.mean
+        own = result.estimates.exact
         if cured is None:
             continue
         size = float(np.linalg.norm(target))

@@ -32,6 +32,9 @@ SECONDS = 25.0
 LONGEST = 35.0
 """So long it may run with the fewest."""
 
+WITNESS = "reward_to_go"
+"""What it never responds to, this does: then the estimate is stuck there."""
+
 LARGER = 4
 """The second batch size is so many times the first."""
 
@@ -161,8 +164,8 @@ def _seconds(examined: Candidate, smaller: list[Estimates]) -> float:
 def _measured(examined: Candidate, made: Estimates, likenesses: Sequence[Likeness]) -> Measured:
     """Its mean, sharpened by the estimators most alike whose exact means are known."""
     own = examined.own.record
-    if isinstance(own, TableEstimator) and made.exact.mean is not None:
-        return measured(made, claimed=made.exact.mean)
+    if isinstance(own, TableEstimator) and made.exact is not None:
+        return measured(made, claimed=made.exact)
     controls: list[FloatArray] = []
     for like in likenesses:
         if len(controls) == CONTROLS or abs(like.correlation) < 0.05:
@@ -172,12 +175,14 @@ def _measured(examined: Candidate, made: Estimates, likenesses: Sequence[Likenes
         control = _control(like.known, made, examined.seed)
         if control is not None:
             controls.append(control)
-    return measured(made, controls)
+    places = made.case, made.batch_size, len(made.gradients), examined.seed
+    witness = next(one for one in every_known() if one.name == WITNESS).sample(*places)
+    return measured(made, controls, witness=None if witness is None else witness[0])
 
 
 def _control(known: Known, made: Estimates, seed: int) -> FloatArray | None:
     """Estimates of a known estimator less its exact mean, (R, d), where that is known."""
-    mean = known.exact(made.case, made.batch_size).mean
+    mean = known.exact(made.case, made.batch_size)
     if mean is None:
         return None
     sample = known.sample(made.case, made.batch_size, len(made.gradients), seed)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.estimators import Estimator, Exact, estimators
+from pgbench.estimators import Estimator, estimators
 from pgbench.parameters import Parameter, label
 from pgbench.trials.battery import Case
 from pgbench.trials.candidate import known
@@ -44,7 +44,7 @@ class Known:
     _made: dict[tuple[str, int, int, int], tuple[FloatArray, NDArray[np.int64]] | None] = field(
         default_factory=dict, repr=False
     )
-    _exact: dict[tuple[str, int], Exact] = field(default_factory=dict, repr=False)
+    _exact: dict[tuple[str, int], FloatArray | None] = field(default_factory=dict, repr=False)
 
     def sample(
         self, case: Case, batch_size: int, replicates: int, seed: int
@@ -62,14 +62,14 @@ class Known:
                 self.lap = (time.perf_counter() - begin) / replicates
         return self._made[key]
 
-    def exact(self, case: Case, batch_size: int) -> Exact:
-        """Its exact moments, as far as they are known."""
+    def exact(self, case: Case, batch_size: int) -> FloatArray | None:
+        """Its exact mean (d,), or None where it is not known."""
         key = case.name, batch_size
         if key not in self._exact:
             try:
                 self._exact[key] = known(case, self.estimator, self.values, batch_size)
             except ValueError:
-                self._exact[key] = Exact(None)
+                self._exact[key] = None
         return self._exact[key]
 
 

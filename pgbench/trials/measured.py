@@ -15,6 +15,7 @@ from scipy import stats
 
 from pgbench.statistics import (
     CONFIDENCE,
+    MIN_EFFECTIVE,
     Estimate,
     Sample,
     directions,
@@ -33,9 +34,6 @@ LEVEL = 0.01
 SURE = 0.9
 """A bias that can be detected is one that is found with this probability."""
 
-HIDDEN = 0.02
-"""Events that no replicate saw change a mean by no more than this share of it."""
-
 
 @dataclass(frozen=True, eq=False)
 class Measured:
@@ -45,11 +43,14 @@ class Measured:
         (R, d) float64, the estimates less fitted control variates; the same mean, less noise.
     claimed
         The exact mean (d,) where it follows from tables alone, else None.
+    witness
+        (R, d) float64, estimates of a plain right estimator from the same trajectories, or None.
     """
 
     estimates: Estimates
     adjusted: FloatArray
     claimed: FloatArray | None
+    witness: FloatArray | None = None
 
     @cached_property
     def known(self) -> FloatArray | None:
@@ -94,14 +95,21 @@ class Measured:
     def _stuck(self, mean: FloatArray) -> bool:
         """Whether the estimates never vary along some direction and are off along it.
 
-        Tests leave such a direction out, for it may hang on an event that was never seen; what that
-        could hide is less than ``HIDDEN``.
+        Tests leave such a direction out, for it may hang on events that were never seen. It counts
+        where the witness varies along it often enough: then the events were there.
         """
+        if self.witness is None:
+            return False
         U = self.estimates.gradients
         _, sizes, rows = np.linalg.svd(U - U.mean(axis=0), full_matrices=False)
         quiet = rows[sizes <= 10 * self.estimates.rounding]
-        off = np.abs(quiet @ (U.mean(axis=0) - mean))
-        return bool((off > HIDDEN * np.linalg.norm(mean) + self.tolerance).any())
+        off = np.abs(quiet @ (U.mean(axis=0) - mean)) > self.tolerance
+        seen = self.witness @ quiet.T
+        seen = seen - seen.mean(axis=0)
+        square = np.where(np.abs(seen) > 10 * self.estimates.rounding, seen, 0.0) ** 2
+        heavy = (square**2).sum(axis=0)
+        effective = np.divide(square.sum(axis=0) ** 2, heavy, where=heavy > 0, out=heavy * 0)
+        return bool((off & (effective >= MIN_EFFECTIVE)).any())
 
     def relative_bias(self, target: FloatArray) -> Estimate:
         """‖E ĝ - target‖/‖target‖ with its 95 % interval."""
@@ -171,12 +179,13 @@ def measured(
     estimates: Estimates,
     controls: Sequence[FloatArray] = (),
     claimed: FloatArray | None = None,
+    witness: FloatArray | None = None,
 ) -> Measured:
     """The estimates with control variates (R, d) each, whose means are zero, fitted and removed."""
     U = estimates.gradients
     X = np.array([*controls]).reshape(-1, *U.shape)
     if not len(X) or claimed is not None:
-        return Measured(estimates, U, claimed)
+        return Measured(estimates, U, claimed, witness)
     half = np.arange(len(U)) % 2 == 0
     adjusted = np.empty_like(U)
     for own in (half, ~half):
@@ -184,7 +193,7 @@ def measured(
         adjusted[own] = U[own] - np.einsum("k,krd->rd", c, X[:, own])
     # A fit to few replicates may add more noise than it removes.
     better = adjusted.var(axis=0).sum() < U.var(axis=0).sum()
-    return Measured(estimates, adjusted if better else U, None)
+    return Measured(estimates, adjusted if better else U, None, witness)
 
 
 def _fitted(U: FloatArray, X: FloatArray) -> FloatArray:

@@ -303,7 +303,7 @@ def _ratio(other: Compared) -> str:
     mean = 1 / other.variance
     if max(ratios) - min(ratios) < 1e-6 * mean:
         return f"its variance is {mean:.3g} times"
-    return f"its variance is {mean:.3g} times ({min(ratios):.2g} to {max(ratios):.2g})"
+    return f"its variance is {mean:.3g} times ({_digits(min(ratios))} to {_digits(max(ratios))})"
 
 
 def _duration(seconds: float) -> str:

@@ -50,7 +50,7 @@ def test_every_example_is_tested():
 def test_an_example_gets_its_verdict(name, capfd):
     need(name)
     code, last = VERDICTS[name]
-    assert main(["test", str(EXAMPLES / name), "--replicates", "200"]) == code
+    assert main(["test", str(EXAMPLES / name), "--replicates", "250"]) == code
     printed = capfd.readouterr().out
     assert printed.splitlines()[-1].endswith(last)
     if name in NEEDS:

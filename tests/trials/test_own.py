@@ -1,12 +1,14 @@
 """A user's file through the command: every mistake in it gets its sentence, never a traceback."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from pgbench.__main__ import main
 from pgbench.trials import examination, guard, own
 from pgbench.trials.battery import cases
-from pgbench.trials.trajectories import drawn
+from pgbench.trials.trajectories import Trajectories, drawn
 
 QUICK = ["--replicates", "100"]
 
@@ -281,3 +283,14 @@ def test_a_batch_cannot_be_written_to_and_has_its_own_random_numbers():
     first = one.rng.random(3)
     assert (first == same.rng.random(3)).all()
     assert (first != other.rng.random(3)).all()
+
+
+def test_the_page_about_it_has_every_field_and_a_first_example_that_works(examined):
+    page = (Path(__file__).parents[2] / "docs" / "own-estimator.md").read_text(encoding="utf-8")
+    for field in Trajectories.__dataclass_fields__:
+        assert f"`{field}`" in page
+        assert field in (Trajectories.__doc__ or "")
+    example = page.split("```python\n")[1].split("```")[0]
+    code, out, _ = examined(example, "--replicates", "250")
+    assert code == 0
+    assert "equals reinforce to rounding" in " ".join(out.split())

@@ -8,9 +8,10 @@ import pytest
 
 from pgbench.__main__ import main
 from pgbench.estimators import estimators
+from pgbench.trials import examination
 from pgbench.trials.accounts import ENDLESS, FINITE, NO_TAIL, RIGHT
 from pgbench.trials.battery import cases
-from pgbench.trials.candidate import Estimates, Exact
+from pgbench.trials.candidate import Estimates
 from pgbench.trials.examination import examine
 from pgbench.trials.measured import measured
 from pgbench.trials.verdict import Outcome, verdict
@@ -41,10 +42,20 @@ def examined(tmp_path, capfd):
     def run(body, *options):
         path = tmp_path / "mine.py"
         path.write_text(HEAD + body + "\n", encoding="utf-8")
-        code = main(["test", str(path), "--replicates", "200", *options])
+        code = main(["test", str(path), "--replicates", "250", *options])
         return code, " ".join(capfd.readouterr().out.split())
 
     return run
+
+
+@pytest.fixture
+def three_problems(monkeypatch):
+    """Once called: the first three problems are all there are."""
+
+    def leave():
+        monkeypatch.setattr(examination, "cases", lambda: cases()[:3])
+
+    return leave
 
 
 FOR_H_STEPS = "unbiased for ∇J_H, the gradient of the H-step objective."
@@ -62,7 +73,7 @@ UNBIASED = {
         "equals none of the estimators",
     ),
     "noise of one's own": (
-        "    return summed(batch, to_go) * (1 + batch.rng.standard_normal())",
+        "    return summed(batch, to_go) * (1 + 0.2 * batch.rng.standard_normal())",
         "equals none of the estimators",
     ),
 }
@@ -71,8 +82,7 @@ UNBIASED = {
 @pytest.mark.parametrize("case", UNBIASED)
 def test_a_right_estimator_is_called_unbiased(examined, case):
     body, likeness = UNBIASED[case]
-    options = ["--replicates", "600"] if "noise" in case else []
-    code, text = examined(body, *options)
+    code, text = examined(body)
     assert text.endswith(FOR_H_STEPS)
     assert likeness in text
     assert code == 0
@@ -98,6 +108,9 @@ def test_the_natural_gradient_is_recognised(examined):
     assert text.endswith("unbiased for F†∇J_H, the natural gradient of the H-step objective.")
     assert "Its mean is not ∇J_H" in text
 
+
+PLAIN = {"the sign", "zero", "half", "a factor of no meaning", "summed over the batch"}
+"""Mistakes that three problems show as well as seven."""
 
 BIASED = {
     "the sign": (
@@ -137,7 +150,7 @@ BIASED = {
          "Its cosine with the gradient is"],
     ),
     "a value of terminal states that is not zero": (
-        "    v = np.where(batch.v == 0, 3.0, batch.v)\n"
+        "    v = np.where(batch.v == 0, 5.0, batch.v)\n"
         "    rest = np.where(batch.mask, v[batch.next_states], 0.0)\n"
         "    now = np.where(batch.mask, v[batch.states], 0.0)\n"
         "    return summed(batch, batch.rewards + batch.gamma * rest - now)",
@@ -147,10 +160,11 @@ BIASED = {
 
 
 @pytest.mark.parametrize("case", BIASED)
-def test_a_wrong_estimator_is_found_and_named(examined, case):
+def test_a_wrong_estimator_is_found_and_named(examined, three_problems, case):
     body, messages = BIASED[case]
-    options = ["--replicates", "400"] if "terminal" in case else []
-    code, text = examined(body, *options)
+    if case in PLAIN:
+        three_problems()
+    code, text = examined(body)
     assert code == 1
     for message in messages:
         assert message in text
@@ -173,16 +187,20 @@ RECORD = (EXAMPLES / "own_record.py").read_text(encoding="utf-8")
          ["declares truncation, discount; what else may bias it is not known."]),
     ],
 )  # fmt: skip
-def test_a_record_is_held_to_its_declaration(tmp_path, capfd, change, code, messages):
+def test_a_record_is_held_to_its_declaration(
+    tmp_path, capfd, three_problems, change, code, messages
+):
+    three_problems()
     path = tmp_path / "mine.py"
     path.write_text(RECORD.replace(*change), encoding="utf-8")
-    assert main(["test", str(path), "--replicates", "200"]) == code
+    assert main(["test", str(path), "--replicates", "250"]) == code
     text = " ".join(capfd.readouterr().out.split())
     for message in messages:
         assert message in text
 
 
-def test_a_batch_record_that_claims_a_wrong_mean_is_found(tmp_path, capfd):
+def test_a_batch_record_that_claims_a_wrong_mean_is_found(tmp_path, capfd, three_problems):
+    three_problems()
     path = tmp_path / "mine.py"
     path.write_text(
         "from dataclasses import replace\n"
@@ -190,7 +208,7 @@ def test_a_batch_record_that_claims_a_wrong_mean_is_found(tmp_path, capfd):
         "mine = replace(known, name='mine', bias=lambda: ('truncation',), moments=None)\n",
         encoding="utf-8",
     )
-    assert main(["test", str(path), "--replicates", "200"]) == 1
+    assert main(["test", str(path), "--replicates", "250"]) == 1
     assert "Its samples do not have the mean that it claims" in capfd.readouterr().out
 
 
@@ -203,7 +221,7 @@ def test_the_suites_own_records_are_what_they_declare(tmp_path, name):
         "mine = replace(known, name='mine')\n",
         encoding="utf-8",
     )
-    assert examine(path, replicates=200).passed
+    assert examine(path, replicates=250).passed
 
 
 # Beneath the command: the measured means themselves, on made-up estimates.
@@ -216,7 +234,7 @@ def made(case, mean, rng, R=400, noise=3.0):
     gradients = mean + shared + own
     steps = np.full(R, 10)
     rounding = 1e-6 * float(np.abs(gradients).max())
-    return Estimates(case, 4, gradients, steps, Exact(None), rounding), shared
+    return Estimates(case, 4, gradients, steps, None, rounding), shared
 
 
 def test_controls_sharpen_the_mean_and_keep_it():
@@ -256,9 +274,11 @@ def test_a_forgotten_parameter_is_found_though_nothing_varies_along_it():
     forgetful = estimates.gradients.copy()
     assert measured(estimates).p_value(case.finite) > 0.01
     forgetful[:, k] = 0.0
-    result = measured(replace(estimates, gradients=forgetful), [shared])
+    wrong = replace(estimates, gradients=forgetful)
+    result = measured(wrong, [shared], witness=estimates.gradients)
     assert result.known is None
     assert result.p_value(case.finite) == 0.0
+    assert measured(wrong, [shared], witness=forgetful).p_value(case.finite) > 0
     assert result.p_value(np.where(np.arange(case.finite.size) == k, 0.0, case.finite)) > 0.01
 
 
@@ -266,7 +286,7 @@ def test_what_cannot_be_tested_is_not_called_unbiased():
     case = cases()[0]
     gradients = np.zeros((400, case.finite.size))
     gradients[7] = 400 * case.finite
-    estimates = Estimates(case, 4, gradients, np.full(400, 10), Exact(None), 1e-9)
+    estimates = Estimates(case, 4, gradients, np.full(400, 10), None, 1e-9)
     found = verdict([measured(estimates)], ())
     assert found.outcome is Outcome.UNDECIDED
     assert found.untested == ["continuing"]
@@ -282,6 +302,6 @@ def test_the_right_accounts_differ_where_the_horizon_cuts():
 
 
 def test_every_estimator_is_compared_or_named_as_left_out():
-    found = examine(EXAMPLES / "leave_one_out.py", replicates=100)
+    found = examine(EXAMPLES / "leave_one_out.py", replicates=250)
     names = {like.known.name.split("[")[0] for like in found.likenesses} | set(found.left)
     assert set(estimators()) <= {name.split("[")[0] for name in names}
