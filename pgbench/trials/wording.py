@@ -63,7 +63,7 @@ def _bias(found: Examination) -> Iterator[str]:
     elif verdict.outcome is Outcome.UNDECIDED:
         yield "It could not be tested: its estimates hang on too few rare events."
     else:
-        yield from _biased(verdict)
+        yield from _biased(verdict, bool(_same(found)))
     for tested in verdict.right:
         if verdict.reference.holds and not tested.holds:
             names = _names(verdict, tested.rejected)
@@ -84,7 +84,7 @@ def _right(verdict: Verdict) -> str:
     return f"{held[0]}; {' and '.join(held[1:])} cannot be told from it here"
 
 
-def _biased(verdict: Verdict) -> Iterator[str]:
+def _biased(verdict: Verdict, recognised: bool) -> Iterator[str]:
     worst = max(verdict.results, key=lambda m: _relative(verdict, m).value)
     size = _relative(verdict, worst)
     reference = verdict.reference.account
@@ -102,7 +102,8 @@ def _biased(verdict: Verdict) -> Iterator[str]:
         remark = f" ({other.account.remark})" if other.account.remark else ""
         yield f"{begin} {other.account.words}{remark}."
     if not verdict.others:
-        yield f"Its mean is none of those that known mistakes have. {_shape(verdict)}"
+        none = "" if recognised else "Its mean is none of those that known mistakes have. "
+        yield f"{none}{_shape(verdict)}"
     if "every problem" not in verdict.where:
         for case in verdict.biased_cases:
             yield f"'{case.name}': {case.reason}."
@@ -237,7 +238,7 @@ def _p_value(p: float, result: Measured) -> str:
 
 def _resemblance(found: Examination) -> Iterator[str]:
     likes = found.likenesses
-    same = [like for like in likes if like.same]
+    same = _same(found)
     multiples = [like for like in likes if like.proportional and not like.same]
     if not likes:
         yield "There is nothing to compare: all its estimates are zero, or no other estimator ran."
@@ -259,6 +260,15 @@ def _resemblance(found: Examination) -> Iterator[str]:
             )
     if found.left:
         yield f"Not compared, for they take too long: {', '.join(found.left)}."
+
+
+def _same(found: Examination) -> list[Likeness]:
+    """What it equals; mistakes only where no estimator is the same.
+
+    A mistake may lie in what is claimed: a baseline silently read as zero leaves a right estimator.
+    """
+    same = [like for like in found.likenesses if like.same]
+    return [like for like in same if not like.known.mistake] or same
 
 
 def _name(like: Likeness) -> str:
@@ -328,7 +338,7 @@ def conclusion(found: Examination) -> str:
         mean = verdict.reference.account.words
         some = f" Not tested on: {', '.join(verdict.untested)}." if verdict.untested else ""
         return f"{what} is unbiased for {mean}.{some}"
-    same = [like for like in found.likenesses if like.same]
+    same = _same(found)
     why = ""
     if verdict.others:
         why = f": its mean is {verdict.others[0].account.words}"

@@ -115,7 +115,7 @@ PLAIN = {"the sign", "zero", "half", "a factor of no meaning", "summed over the 
 BIASED = {
     "the sign": (
         "    return -summed(batch, to_go)",
-        ["biased on every problem: its mean is minus ∇J_H", "It is minus reward_to_go"],
+        ["biased on every problem: its mean is minus ∇J_H", "it is the known mistake wrong_sign"],
     ),
     "zero": ("    return 0 * batch.theta", ["its mean is zero"]),
     "half": ("    return 0.5 * summed(batch, to_go)", ["its mean is half of ∇J_H"]),
@@ -141,7 +141,7 @@ BIASED = {
     ),
     "begins a step late": (
         "    return summed(batch, to_go - batch.rewards)",
-        ["that of the known mistake reward_to_go_off_by_one"],
+        ["it is the known mistake reward_to_go_off_by_one"],
     ),
     "divided by the deviation": (
         "    A = (returns - returns.mean()) / (returns.std() + 1e-8)\n"
@@ -301,7 +301,9 @@ def test_the_right_accounts_differ_where_the_horizon_cuts():
             assert np.linalg.norm(one - other) > 0.01 * np.linalg.norm(one)
 
 
-def test_every_estimator_is_compared_or_named_as_left_out():
-    found = examine(EXAMPLES / "leave_one_out.py", replicates=250)
+@pytest.mark.parametrize("few_known", [False], indirect=True)
+def test_every_estimator_is_compared_or_named_as_left_out(few_known, three_problems):
+    three_problems()
+    found = examine(EXAMPLES / "leave_one_out.py", replicates=100)
     names = {like.known.name.split("[")[0] for like in found.likenesses} | set(found.left)
     assert set(estimators()) <= {name.split("[")[0] for name in names}

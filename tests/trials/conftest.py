@@ -1,0 +1,36 @@
+"""Examinations next to a few known estimators, for speed; one test has them all."""
+
+from functools import cache
+
+import pytest
+
+from pgbench.trials import examination
+from pgbench.trials.known import Known, every_known
+
+NAMES = (
+    "advantage_oracle",
+    "baseline_value",
+    "gae[lam=1]",
+    "group_mean",
+    "reinforce",
+    "reward_to_go",
+    "reward_to_go[discounted=false]",
+    "reward_to_go_off_by_one",
+    "rloo",
+    "wrong_sign",
+)
+
+
+@cache
+def few() -> tuple[Known, ...]:
+    """The estimators and mistakes of these names."""
+    found = tuple(one for one in every_known() if one.name in NAMES)
+    assert len(found) == len(NAMES)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def few_known(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only these are known, unless a test asks for all."""
+    if getattr(request, "param", True):
+        monkeypatch.setattr(examination, "every_known", few)
