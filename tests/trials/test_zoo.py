@@ -82,14 +82,21 @@ def test_there_are_many_and_they_are_kept_apart(capsys):
         find_bug("wrong_sing")
 
 
+SOME = ("baseline_as_score", "gae_without_gamma", "own_ratio_missing", "wrong_sign")
+"""Bugs of a small study; the second and third need many replicates to be found."""
+
+
 @pytest.fixture(scope="module")
 def few():
-    """A study of few replicates, which cannot find everything."""
-    return study(sizes=(60, 120), repeats=2, seed=5)
+    """A study of few replicates, few bugs and few correct estimators."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pgbench.trials.power.bugs", lambda: {n: find_bug(n) for n in SOME})
+        patch.setattr("pgbench.trials.power.correct", lambda: correct()[:20])
+        return study(sizes=(60, 120), repeats=2, seed=5)
 
 
 def test_a_study_counts(few):
-    assert [found.bug.name for found in few.found] == list(bugs())
+    assert [found.bug.name for found in few.found] == list(SOME)
     assert all(share in (0, 0.5, 1) for found in few.found for share in found.power.values())
     assert any(found.power[60] < 1 for found in few.found)
     low, high = few.interval
@@ -102,23 +109,26 @@ def test_a_study_counts(few):
 def test_a_page_has_every_bug_and_its_source(few):
     text = page(few, " --repeats 2", len(cases()))
     assert "`python -m pgbench zoo --repeats 2 --output docs/zoo.md`" in text
-    for bug in bugs().values():
-        assert f"| `{bug.name}` | `{bug.claims}` |" in text
+    for name in SOME:
+        assert f"| `{name}` | `{find_bug(name).claims}` |" in text
 
 
 def test_more_replicates_find_more(few):
     share = [np.mean([found.power[size] for found in few.found]) for size in (60, 120)]
-    assert share[0] < share[1]
+    assert share[0] <= share[1] < 1
 
 
 def test_an_accusation_of_a_correct_estimator_is_counted(monkeypatch):
     """The false-alarm rate is not zero whatever happens."""
     monkeypatch.setattr("pgbench.trials.power.LEVEL", 1e9)
-    assert study(sizes=(60,), repeats=1).false_alarms == 1
+    monkeypatch.setattr("pgbench.trials.power.correct", lambda: correct()[:3])
+    monkeypatch.setattr("pgbench.trials.power.bugs", dict)
+    assert study(sizes=(240,), repeats=1).false_alarms == 1
 
 
 def test_the_command_prints_and_writes(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("pgbench.trials.power.bugs", lambda: {"wrong_sign": find_bug("wrong_sign")})
+    monkeypatch.setattr("pgbench.trials.power.correct", lambda: correct()[:10])
     path = tmp_path / "zoo.md"
     arguments = ["zoo", "--replicates", "60", "--repeats", "1", "--output", str(path)]
     assert main(arguments) == 0
