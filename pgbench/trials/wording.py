@@ -252,7 +252,8 @@ def _resemblance(found: Examination) -> Iterator[str]:
         parts = [like for like in likes if len(like.equal) > 1][:1]
         for like in parts:
             yield f"It equals {_name(like)} on {', '.join(like.equal)}, and not elsewhere."
-        yield "It equals none of the estimators and none of the mistakes known here. Closest are:"
+        less = " on all problems" if parts else ""
+        yield f"It equals none of the known estimators and mistakes{less}. Closest are:"
         for like in likes[:3]:
             yield (
                 f"- {_name(like)}: correlation {like.correlation:.3f}, distance"

@@ -70,11 +70,11 @@ UNBIASED = {
     "a baseline of the others at the same step": (
         "    b = (to_go.sum(axis=0) - to_go) / (len(to_go) - 1)\n"
         "    return summed(batch, to_go - b)",
-        "equals none of the estimators",
+        "equals none of the known estimators",
     ),
     "noise of one's own": (
         "    return summed(batch, to_go) * (1 + 0.2 * batch.rng.standard_normal())",
-        "equals none of the estimators",
+        "equals none of the known estimators",
     ),
 }
 
