@@ -269,8 +269,15 @@ SAMPLED = frozenset(
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out estimators where they make no sense; a test demands that they say so."""
-    items[:] = [item for item in items if can_be_listed(item)]
+    items[:] = [item for item in items if can_be_listed(item) and not elsewhere(item)]
     items[:] = [item for item in items if makes_sense(getattr(item, "callspec", None))]
+
+
+def elsewhere(item: Any) -> bool:
+    """Whether the test's module says that another one tests this estimator."""
+    given = item.callspec.params if hasattr(item, "callspec") else {}
+    variant = given.get("batch_variant") or given.get("variant")
+    return variant is not None and variant.name in getattr(item.module, "ELSEWHERE", ())
 
 
 def can_be_listed(item: Any) -> bool:

@@ -185,9 +185,11 @@ DEFINITIONS = {
 }
 
 
+ELSEWHERE = estimators().keys() - DEFINITIONS.keys()
+"""Not written out here: their means are listed, and other files write out what that leaves open."""
+
+
 def test_estimates_are_those_of_the_definition(truth, batch_variant, close, monkeypatch):
-    if batch_variant.name not in DEFINITIONS:
-        pytest.skip("written out elsewhere")
     draws = DRAWS
     if batch_variant.name == "baseline_per_coordinate" and "fit" not in batch_variant.given:
         draws = Draws(3, 3, 5, 2, 8)  # whose trajectories can be listed
