@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.estimators import Tables
+from pgbench.estimators.behaviour import behaviour_policy
 from pgbench.estimators.estimator import FloatArray
 from pgbench.estimators.trust_region_surrogate import surrogate
 from pgbench.exact.values import Truth
@@ -19,8 +20,7 @@ _GIVEN = {"exploration": _EXPLORATION}
 
 def _behaviour(truth: Truth) -> FloatArray:
     """The policy that draws the actions, (S, A)."""
-    A = truth.mdp.n_actions
-    return np.asarray((1 - _EXPLORATION) * truth.pi + _EXPLORATION / A, np.float64)
+    return behaviour_policy(truth, _EXPLORATION)
 
 
 def _inverted(truth: Truth) -> Tables:
