@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from xarray import Dataset, DataTree
 
 FIGURES: dict[str, tuple[str, Callable[["Dataset"], Drawing]]] = {
-    "scaling": ("Growth with the number of states", scaling.scaling),
+    "ranking": ("What precision costs", ranking.ranking),
     "bias": ("Bias against truth", dots.bias),
     "causes": ("Where bias comes from", causes.causes),
+    "scaling": ("Growth with the number of states", scaling.scaling),
     "rmse": ("Error against batch size", curves.rmse),
     "rates": ("Rates", dots.rates),
-    "ranking": ("What precision costs", ranking.ranking),
     "direction": ("Direction", curves.direction),
     "calibration": ("Measured against exact", calibration.calibration),
     "p_values": ("Is the code right?", checks.p_values),
