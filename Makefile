@@ -42,8 +42,8 @@ peers: $(PEERS)/.ready  ## side by side with C, JAX, PyTorch, NumPy, Gymnasium; 
 validity: $(READY)  ## how often intervals cover and tests raise false alarms; a quarter of an hour
 	$(BIN)/python -m pgbench.validity --output docs/validity.md
 
-zoo: $(READY)  ## how surely wrong estimators are found: docs/zoo.md; ten minutes
-	$(BIN)/python -m pgbench zoo --repeats 40 --output docs/zoo.md
+zoo: $(READY)  ## how surely wrong estimators are found: docs/zoo.md; six minutes
+	$(BIN)/python -m pgbench zoo --repeats 10 --output docs/zoo.md
 
 constraints: $(READY)  ## write down the versions that are installed
 	$(BIN)/python -m pip freeze --exclude-editable --exclude pgbench > constraints.txt

@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         _zoo,
     )
     zoo.add_argument("--replicates", type=int, nargs="+", help="default: 250 1000 2000")
-    zoo.add_argument("--repeats", type=int, default=10, help="runs of each, default: 10")
+    zoo.add_argument("--repeats", type=int, default=5, help="runs of each, default: 5")
     zoo.add_argument("--seed", type=int, default=0, help="default: 0")
     zoo.add_argument("--output", type=Path, help="write a Markdown page too")
 
@@ -224,7 +224,7 @@ def _zoo(options: argparse.Namespace) -> int:
     print_study(found)
     if options.output:
         words = f" --replicates {' '.join(map(str, sizes))}" if options.replicates else ""
-        words += f" --repeats {options.repeats}" if options.repeats != 10 else ""
+        words += f" --repeats {options.repeats}" if options.repeats != 5 else ""
         words += f" --seed {options.seed}" if options.seed else ""
         write_file(options.output, page(found, words, len(cases())).encode())
     return OK

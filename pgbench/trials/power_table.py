@@ -14,7 +14,8 @@ Every estimator is sampled on the {cases} problems of the battery (`pgbench/tria
 and its mean and total variance are tested against those that it claims. Columns: in what share of
 {repeats} runs with fresh trajectories, with so many replicates per problem, was the bug found? A
 p-value counts if it is below 5 % after multiplication by the number of all tests on all correct
-estimators, so that at most one run in twenty accuses any of those.
+estimators, so that at most one run in twenty accuses any of those, and if the same test rejects at
+5 % on fresh trajectories too.
 
 """
 
