@@ -267,6 +267,18 @@ SAMPLED = frozenset(
 ``estimators/test_perturbations.py`` tests them."""
 
 
+def alone() -> list[Variant]:
+    """Batch estimators that one trajectory is enough for, biased by the horizon alone."""
+    enough = [v for v in batch_variants() if v.causes in HORIZON and v.name not in SAMPLED]
+    return [v for v in enough if getattr(estimators()[v.name], "fewest", 1) == 1]
+
+
+@pytest.fixture(params=alone(), ids=str)
+def variant_alone(request: pytest.FixtureRequest) -> Variant:
+    """A batch estimator in a variant that can be listed one trajectory at a time."""
+    return request.param
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out estimators where they make no sense; a test demands that they say so."""
     items[:] = [item for item in items if can_be_listed(item) and not elsewhere(item)]

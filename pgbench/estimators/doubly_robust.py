@@ -14,7 +14,7 @@ def estimate(
     """Per-decision importance sampling with q̃ as control variate of actions and of later values.
 
     With V̂_t = ṽ(s_t) + w_t (r_t + γV̂_{t+1} - q̃_t) (Jiang & Li 2016) and W_t = Π_{i<t} w_i. It is
-    unbiased for any q̃; the gradient of q̃ itself, which the source also takes off, is not.
+    unbiased for any q̃. The source also takes off an estimate of ∇q̃; here q̃ is a constant in θ.
     """
     truth, gamma = simulator.truth, simulator.truth.mdp.gamma
     batch, ratio = behaved(simulator, exploration)

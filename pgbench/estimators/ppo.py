@@ -34,10 +34,16 @@ def tables(
     )
 
 
+def bias(clip: float, drift: float) -> tuple[str, ...]:
+    """Causes of bias."""
+    causes = ("clipping",) * (clip < NEVER) + ("states",)
+    return causes * (drift > 0) + ("tail",)
+
+
 estimator = TableEstimator(
     name="ppo",
     tables=tables,
-    bias=lambda clip, drift: ("clipping", "states") * (drift > 0) + ("tail",),
+    bias=bias,
     formula=r"\sum_t \gamma^t \nabla_\theta \min(w_t A_t, \mathrm{clip}(w_t) A_t)",
     reference="Schulman, Wolski, Dhariwal, Radford & Klimov 2017, eq. 7",
     cures={"clipping": {"clip": NEVER}, "states": {"drift": 0.0}},

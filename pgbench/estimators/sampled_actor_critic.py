@@ -25,7 +25,8 @@ def estimate(
     """Learned Q_w(s,a) times each score, the critic begun at zero for every estimate.
 
     The limit of two time scales in which the actor's step is nothing to the critic's: θ does not
-    move while Q_w is learned. The critic's own trajectories are charged.
+    move while Q_w is learned. The critic's own trajectories are charged. SARSA with features goes
+    to infinity where the step is too long for their squared norm, which is about ``n_features``.
     """
     truth = simulator.truth
     learned_from = training_data(simulator, data, episodes)

@@ -6,10 +6,11 @@ import pytest
 from pgbench.estimators import make_tables
 from pgbench.estimators.actor_critic import critic_values, pair_features
 from pgbench.exact import evaluate
+from pgbench.exact.enumeration import trajectories
 from pgbench.exact.expectation import expectation
 from pgbench.exact.horizon import truncated_gradient
 from pgbench.policies import make_policy
-from pgbench.problems import make_problem
+from pgbench.problems import FiniteMDP, make_problem
 
 H, K = 12, 3
 
@@ -48,6 +49,32 @@ def test_expected_sarsa_update_vanishes_at_the_fixed_point(truth, weights):
     assert np.abs(update).max() < 1e-10
     other = critic_values(truth, H, "least_squares", K)
     assert np.abs(q - other).max() > 1e-3
+
+
+def test_nothing_follows_the_end_of_an_episode():
+    """The expected update along all trajectories is 0, a terminal state being worth nothing."""
+    mdp = FiniteMDP.from_arrays(
+        np.random.default_rng(5).dirichlet(np.ones(3), size=(3, 2)),
+        np.random.default_rng(6).standard_normal((3, 2, 3)),
+        [0.6, 0.4, 0.0],
+        0.9,
+        terminal=[False, False, True],
+    )
+    policy = make_policy("softmax", mdp)
+    truth = evaluate(mdp, policy, policy.initial(seed=1))
+    q, phi = critic_values(truth, 4, "td", 2), pair_features(truth, 2)
+    update, worth_of_end = np.zeros(2), np.zeros(2)
+    for p, pairs, slots in trajectories(truth.process, 4):
+        for t, (pair, slot) in enumerate(zip(pairs, slots, strict=True)):
+            s, a = divmod(int(pair), 2)
+            after = int(mdp.successor.ravel()[slot])
+            value = truth.pi[after] @ q[after]
+            share = p * mdp.gamma**t * phi[s, a]
+            worth_of_end += share * mdp.gamma * value * mdp.terminal[after]
+            value *= not mdp.terminal[after]
+            update += share * (mdp.reward.ravel()[slot] + mdp.gamma * value - q[s, a])
+    assert np.abs(update).max() < 1e-12
+    assert np.abs(worth_of_end).max() > 1e-2  # what a bootstrap from the end would add
 
 
 def test_compatible_weights_are_the_natural_gradient(truth):

@@ -33,9 +33,9 @@ def gap(actual, expected) -> float:
     return float(np.abs(actual - expected).max() / np.abs(expected).max())
 
 
-def truth_of(truth, variant, causes):
+def truth_of(truth, variant, causes, steps=STEPS):
     """What the mean is when nothing but the horizon is declared."""
-    mean = declared_mean(truth, STEPS, set(causes))
+    mean = declared_mean(truth, steps, set(causes))
     return mean if record(variant).target == "gradient" else natural(truth, mean)
 
 
@@ -76,6 +76,15 @@ def test_declared_causes_of_bias_are_true(truth, batch_variant, listed):
         assert gap(listed.mean, truth_of(truth, batch_variant, causes)) < TOLERANCE
     else:
         assert min(gaps) > 1e-5
+
+
+@LISTED_PROBLEMS
+@pytest.mark.parametrize("kind", ["softmax"])
+def test_means_of_longer_trajectories_are_declared(truth, horizon, variant_alone):
+    """In two steps no sum over later steps has more than one term."""
+    estimator = record(variant_alone)
+    mean = enumerated_batches(truth, estimator, horizon, 1, **variant_alone.given).mean
+    assert gap(mean, truth_of(truth, variant_alone, variant_alone.causes, horizon)) < TOLERANCE
 
 
 @LISTED_PROBLEMS

@@ -54,6 +54,20 @@ def test_declared_causes_of_bias_are_true(truth, horizon, variant, enumerated):
         assert relative_gap(enumerated.mean, means[cause]) < TOLERANCE
 
 
+def test_cures_remove_their_causes(truth, horizon, variant):
+    """Without its declared causes an estimator has the mean of the horizon's cause alone."""
+    estimator = estimators()[variant.name]
+    values = dict(estimator.bound(**variant.given))
+    for cause in set(variant.causes) - HORIZON:
+        values |= estimator.cures[cause]
+        assert cause not in estimator.causes(**values)
+    left = estimator.causes(**values)
+    if not left:
+        return  # the horizon is random, and nothing was to be removed
+    mean = expectation(truth, estimator.make(truth, horizon, **values), horizon)
+    assert relative_gap(mean, truths(truth, horizon)[left[0]]) < TOLERANCE
+
+
 def test_the_two_truths_differ(truth, horizon):
     """Else the test above could not tell truncation from a dropped tail."""
     means = truths(truth, horizon)

@@ -117,6 +117,15 @@ def test_data_of_the_critic_are_charged(truth, name):
     assert (more == 9).all()
 
 
+@pytest.mark.parametrize("name", ["sampled_actor_critic", "gae_learned"])
+def test_own_data_of_the_critic_are_others(truth, name):
+    """As many trajectories as the actor's are still not the actor's."""
+    estimator, draws = find_estimator(name), Draws(H, 5, 4, 4, 9)
+    apart, _ = estimates(truth, estimator, {"data": "independent", "episodes": 5}, draws)
+    same, _ = estimates(truth, estimator, {"data": "same"}, draws)
+    assert (np.abs(apart - same).max(axis=1) > 1e-6).all()
+
+
 def test_much_data_lead_to_the_fixed_point(truth):
     """LSTD-Q of 2000 rollouts is near the SARSA(0) fixed point of undiscounted visits."""
     long = Simulator(truth, Draws(60, 2000, 1, 3, 3), 0, 1).batch()
