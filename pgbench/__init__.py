@@ -14,6 +14,7 @@ _HOMES = {
     "LogLinear": "policies",
     "Neural": "policies",
     "Softmax": "policies",
+    "add_estimator": "estimators",
     "make_policy": "policies",
     "make_problem": "problems",
     "run": "runner",

@@ -33,16 +33,28 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(action=action)
         return command
 
+    def plugin(command: argparse.ArgumentParser) -> None:
+        command.add_argument(
+            "--plugin",
+            type=Path,
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="Python file with records of estimators of your own; may be given several times",
+        )
+
     run = add("run", "run a grid; the same command again resumes it", _run)
     run.add_argument("grid", type=Path, help="grid file, e.g. grid.yaml")
     run.add_argument("--output", type=Path, default=Path("results"), help="default: results")
     run.add_argument("--reports", type=Path, default=Path("reports"), help="default: reports")
     run.add_argument("--no-report", action="store_true", help="measure only")
     run.add_argument("--threads", type=int, help="default: all cores; no result depends on it")
+    plugin(run)
     run.add_argument("--quiet", action="store_true", help="no progress")
 
     check = add("check", "validate a grid and print the plan: cells, steps, memory, time", _check)
     check.add_argument("grid", type=Path)
+    plugin(check)
 
     horizons = add(
         "horizons",
@@ -50,12 +62,14 @@ def _parser() -> argparse.ArgumentParser:
         _horizons,
     )
     horizons.add_argument("grid", type=Path, help="grid file, e.g. grids/horizon.yaml")
+    plugin(horizons)
     horizons.add_argument("--output", type=Path, default=Path("results"), help="default: results")
     horizons.add_argument("--reports", type=Path, default=Path("reports"), help="default: reports")
 
     report = add("report", "draw the report of a run again", _report)
     report.add_argument("results", type=Path, help="the run's directory, e.g. results/demo")
     report.add_argument("--reports", type=Path, default=Path("reports"), help="default: reports")
+    plugin(report)
 
     zoo = add(
         "zoo",
@@ -71,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     listing = add("list", "list problems, policies and estimators", _list)
     kinds = ("problems", "policies", "estimators", "zoo")
     listing.add_argument("what", nargs="?", choices=kinds, help="default: all but the zoo")
+    plugin(listing)
     listing.add_argument("--markdown", action="store_true", help="estimators as a Markdown page")
 
     show = add("show", "print a table of results", _show)
@@ -86,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("--replicates", type=int, help="per problem; default: what the time allows")
     test.add_argument("--seed", type=int, default=0, help="default: 0")
 
-    add("schema", "print the JSON schema of a grid file, for editors", _schema)
+    plugin(add("schema", "print the JSON schema of a grid file, for editors", _schema))
     return parser
 
 
@@ -94,6 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code."""
     options = _parser().parse_args(arguments)
     try:
+        _plug_in(getattr(options, "plugin", []))
         code: int = options.action(options)
     except ValueError as error:
         print(f"{error}", file=sys.stderr)
@@ -111,6 +127,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
         return BAD_INPUT
     return code
+
+
+def _plug_in(files: Sequence[Path]) -> None:
+    """Add users' estimators; nothing is imported where there are none."""
+    if files:
+        from pgbench.trials.own import plug_in
+
+        for file in files:
+            plug_in(file)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -154,6 +179,8 @@ def _resuming(options: argparse.Namespace) -> list[str]:
         words += ["--output", str(options.output)]
     if options.reports != Path("reports"):
         words += ["--reports", str(options.reports)]
+    for file in options.plugin:
+        words += ["--plugin", str(file)]
     if options.threads is not None:
         words += ["--threads", str(options.threads)]
     words += ["--no-report"] * options.no_report + ["--quiet"] * options.quiet
@@ -170,8 +197,15 @@ def _check(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from pgbench import results
     from pgbench.report import write_report
+    from pgbench.report.declared import read_back
 
     tree, notes = results.read(options.results)
+    if read_back(tree.to_dataset()) is None:
+        notes = [
+            *notes,
+            "the grid of these results cannot be read, so the report does not say what estimators"
+            " declare; if it names some of your own, give their file with --plugin",
+        ]
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     print(f"report: {write_report(tree, options.reports / options.results.resolve().name)}")

@@ -53,11 +53,24 @@ def _file_digest(path: str) -> str:
     return blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
 
 
+def source(maker: Callable[..., Any]) -> str:
+    """The file that a maker is written in, or nothing."""
+    try:
+        return inspect.getfile(maker)
+    except TypeError:
+        return ""
+
+
+def forget_sources() -> None:
+    """Read files again when they are hashed next; one may have been edited."""
+    _file_digest.cache_clear()
+
+
 def source_digest(maker: Callable[..., Any]) -> str:
     """Hash of the file that a maker is written in, so that results of older code are not reused."""
     try:
-        return _file_digest(inspect.getfile(maker))
-    except (OSError, TypeError):
+        return _file_digest(source(maker))
+    except OSError:
         return ""
 
 

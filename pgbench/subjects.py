@@ -266,6 +266,11 @@ def make_subject(
     """An estimator in a setting, its exact moments worked out."""
     truth = prepared.truth
     values = estimator.bound(**values)
+    if unknown := [cause for cause in estimator.causes(**values) if cause not in CAUSES]:
+        raise ValueError(
+            f"{estimator.name} declares the cause of bias {unknown[0]!r}, which there is not"
+            f" (known: {', '.join(CAUSES)})"
+        )
     target = estimator.truth(truth)
     if isinstance(estimator, BatchEstimator):
         subject = BatchSubject(prepared, estimator, values, target)

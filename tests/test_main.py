@@ -3,9 +3,12 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import xarray as xr
 
+import pgbench
 from pgbench.__main__ import main
 
 GRID = """
@@ -46,6 +49,88 @@ def test_failed_cells_give_exit_code_1(grid, capsys):
     assert "4 failed" in capsys.readouterr().out
     assert main(["check", "grid.yaml"]) == 2
     assert "cannot make 'No-v0'" in capsys.readouterr().out
+
+
+@pytest.fixture
+def no_additions(monkeypatch):
+    monkeypatch.setattr("pgbench.estimators._added", {})
+
+
+RECORD = (Path(pgbench.__file__).parent.parent / "examples" / "own_record.py").read_text()
+
+
+def test_estimators_of_a_plugin_are_measured_like_all_others(grid, capsys, no_additions):
+    (grid.parent / "mine.py").write_text(RECORD, encoding="utf-8")
+    own = "estimators: [td, {estimator: quarter_baseline, share: [0, 1]}, baseline_value]"
+    grid.write_text(GRID.replace("estimators: [td, reinforce]", own), encoding="utf-8")
+    assert main(["run", "grid.yaml"]) == 2
+    assert "unknown estimator 'quarter_baseline'" in capsys.readouterr().err
+    for command in ("check", "run"):
+        assert main([command, "grid.yaml", "--plugin", "mine.py"]) == 0
+    summary = xr.open_dataset("results/t/results.nc")
+    variance = summary["exact_variance"].isel(problem=0, policy=0)
+    whole, known = (
+        variance.sel(estimator=label) for label in ("quarter_baseline[share=1]", "baseline_value")
+    )
+    assert (whole == known).all()
+    capsys.readouterr()
+    assert main(["list", "estimators", "--plugin", "mine.py"]) == 0
+    assert "quarter_baseline" in capsys.readouterr().out
+    assert main(["report", "results/t", "--plugin", "mine.py"]) == 0
+    assert "--plugin" not in capsys.readouterr().err
+
+
+def test_a_report_without_its_plugin_says_so(grid, capsys, monkeypatch):
+    (grid.parent / "mine.py").write_text(RECORD, encoding="utf-8")
+    grid.write_text(GRID.replace("reinforce", "quarter_baseline"), encoding="utf-8")
+    with monkeypatch.context() as added:
+        added.setattr("pgbench.estimators._added", {})
+        assert main(["run", "grid.yaml", "--plugin", "mine.py", "--no-report"]) == 0
+    assert main(["report", "results/t"]) == 0
+    assert "give their file with --plugin" in capsys.readouterr().err
+
+
+def test_an_edited_plugin_is_measured_again(grid, capsys, no_additions):
+    path = grid.parent / "mine.py"
+    text = GRID.replace("reinforce", "quarter_baseline")
+    grid.write_text(text, encoding="utf-8")
+    arguments = ["run", "grid.yaml", "--no-report", "--plugin", "mine.py"]
+    for source, words in (
+        (RECORD, "4 cells measured"),
+        (RECORD, "4 reused"),
+        (RECORD.replace("share * truth.v", "2 * share * truth.v"), "2 cells measured"),
+    ):
+        path.write_text(source, encoding="utf-8")
+        assert main(arguments) == 0
+        assert words in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (None, "mine.py: there is no such file"),
+        ("def estimate(batch): return 1", "functions (estimate) can be tested"),
+        (RECORD.replace("quarter_baseline", "gae"), "there is an estimator called 'gae' already"),
+        ("import nowhere_to_be_found", "the module 'nowhere_to_be_found' is not installed"),
+    ],
+)
+def test_what_is_wrong_with_a_plugin_is_said(grid, capsys, no_additions, source, message):
+    if source is not None:
+        (grid.parent / "mine.py").write_text(source, encoding="utf-8")
+    assert main(["check", "grid.yaml", "--plugin", "mine.py"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_plugin_that_declares_an_unknown_cause_fails_in_its_cells_alone(
+    grid, capsys, no_additions
+):
+    source = RECORD.replace('("truncation",)', '("gremlins",)')
+    (grid.parent / "mine.py").write_text(source, encoding="utf-8")
+    grid.write_text(GRID.replace("reinforce", "quarter_baseline"), encoding="utf-8")
+    assert main(["run", "grid.yaml", "--plugin", "mine.py"]) == 1
+    printed = capsys.readouterr()
+    assert "2 failed" in printed.out
+    assert "declares the cause of bias 'gremlins', which there is not" in printed.err
 
 
 def test_horizons_are_studied_before_and_after_a_run(grid, capsys):

@@ -13,7 +13,7 @@ from pgbench.estimators.estimator import (
 )
 from pgbench.exact.values import Truth
 from pgbench.parameters import ParameterError
-from pgbench.registry import discover, find
+from pgbench.registry import discover, find, forget_sources, source
 from pgbench.simulator import Simulator
 from pgbench.tables import Tables
 
@@ -27,15 +27,32 @@ __all__ = [
     "Simulator",
     "TableEstimator",
     "Tables",
+    "add_estimator",
     "estimators",
     "find_estimator",
     "make_tables",
 ]
 
 
+_added: dict[str, Estimator] = {}
+
+
 def estimators() -> dict[str, Estimator]:
-    """Every estimator by name."""
-    return discover(__name__, Estimator)
+    """Every estimator by name, added ones last."""
+    return {**discover(__name__, Estimator), **_added}
+
+
+def add_estimator(estimator: Estimator) -> None:
+    """Let an estimator from elsewhere be found by its name, in grids and by ``sample_gradients``.
+
+    One that was added from the same file before is replaced, as after an edit. ValueError if the
+    name is another's.
+    """
+    name, own = estimator.name, source(estimator.maker)
+    if name in estimators() and (name not in _added or source(_added[name].maker) != own):
+        raise ValueError(f"there is an estimator called {name!r} already; choose another name")
+    forget_sources()
+    _added[name] = estimator
 
 
 def find_estimator(name: str) -> Estimator:

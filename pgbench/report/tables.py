@@ -148,7 +148,7 @@ def declared_bias(causes: tuple[str, ...] | None) -> str:
     """Declared causes of bias in words."""
     if causes is None:
         return "not declared"
-    return "; ".join(CAUSES[cause] for cause in causes) or UNBIASED
+    return "; ".join(CAUSES.get(cause, cause) for cause in causes) or UNBIASED
 
 
 def formula_image(formula: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pgbench.estimators import Estimator, estimators
+from pgbench.estimators import Estimator, add_estimator, estimators
 from pgbench.parameters import did_you_mean
 from pgbench.trials.guard import UserError, frames, guarded
 
@@ -76,6 +76,26 @@ def load(path: Path, name: str | None = None) -> Own:
             f"{path}: holds several estimators: {', '.join(chosen)}; choose one with --function"
         )
     raise UserError(_nothing(path, functions))
+
+
+def plug_in(path: Path) -> list[str]:
+    """Add the records of a file to the estimators; their names.
+
+    UserError if the file cannot be used, holds no record, or one whose name is taken.
+    """
+    found = _candidates(_module(path))
+    records = [thing for thing in found.values() if isinstance(thing, Estimator)]
+    if not records:
+        only = ""
+        if functions := ", ".join(found):
+            only = f"; functions ({functions}) can be tested, with `python -m pgbench test`"
+        raise UserError(f"{path}: holds no estimator's record{only}")
+    for record in records:
+        try:
+            add_estimator(record)
+        except ValueError as error:
+            raise UserError(f"{path}: {error}") from None
+    return [record.name for record in records]
 
 
 def _nothing(path: Path, functions: dict[str, Any]) -> str:
