@@ -12,7 +12,7 @@ demo: $(READY)  ## run the shipped grid and draw its report
 	$(BIN)/python -m pgbench run grid.yaml
 
 test: $(READY)  ## the whole ordinary suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(READY)  ## the longer checks
 	$(BIN)/python -m pytest -m slow
