@@ -53,6 +53,11 @@ class Batch:
         return self.mask.sum(axis=2)
 
     @cached_property
+    def pairs(self) -> IntArray:
+        """Flat indices s_t·A + a_t, (m, n, T)."""
+        return self.states * self.process.pi.shape[1] + self.actions
+
+    @cached_property
     def to_go(self) -> FloatArray:
         """Discounted rewards from step t on, Q̂_t = Σ_{l≥t} γ^{l-t} r_l, (m, n, T)."""
         return self.backward(self.rewards, self.process.mdp.gamma)
@@ -73,6 +78,10 @@ class Batch:
     def next_value(self, v: ArrayLike) -> FloatArray:
         """v (S,) or (m, S) at s_{t+1}, (m, n, T); 0 where no step is taken."""
         return self._pick(np.asarray(v), 1, self.successors)
+
+    def td_errors(self, v: ArrayLike) -> FloatArray:
+        """r_t + γ v(s_{t+1}) - v(s_t), (m, n, T), of v (S,) or (m, S)."""
+        return self.rewards + self.process.mdp.gamma * self.next_value(v) - self.value(v)
 
     def _pick(self, table: FloatArray, ndim: int, *index: IntArray) -> FloatArray:
         if table.ndim > ndim:
@@ -110,8 +119,7 @@ class Batch:
         pull-back is Σ_t w_t ψ_t averaged over the batch.
         """
         S, A = self.process.pi.shape
-        pairs = self.states * A + self.actions
-        return self._gather(weights, pairs, S * A).reshape(-1, S, A)
+        return self._gather(weights, self.pairs, S * A).reshape(-1, S, A)
 
     def state_tables(self, weights: ArrayLike) -> FloatArray:
         """(m, S): mean over trajectories of Σ_t weights_t at the states visited."""
@@ -126,16 +134,17 @@ class Batch:
 
     def alone(self) -> "Batch":
         """Every trajectory as a replicate of its own, (m·n, 1, T)."""
-        return self._mapped(lambda x: x.reshape(-1, 1, self.shape[2]))
+        return self.mapped(lambda x: x.reshape(-1, 1, self.shape[2]))
 
     def select(self, trajectories: slice | IntArray) -> "Batch":
         """The same with only some of each replicate's trajectories."""
-        return self._mapped(lambda x: x[:, trajectories])
+        return self.mapped(lambda x: x[:, trajectories])
 
     def part(self, replicates: slice) -> "Batch":
         """The same with only some of the replicates."""
-        return self._mapped(lambda x: x[replicates])
+        return self.mapped(lambda x: x[replicates])
 
-    def _mapped(self, function: Callable[[Any], Any]) -> "Batch":
+    def mapped(self, function: Callable[[Any], Any]) -> "Batch":
+        """The same with a function applied to each of its arrays."""
         arrays: list[Any] = [self.states, self.actions, self.successors, self.rewards, self.mask]
         return Batch(self.process, *map(function, arrays))

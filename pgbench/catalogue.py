@@ -98,13 +98,17 @@ def _changes(estimator: Estimator) -> Iterator[tuple[str, Any, str]]:
     for p in estimator.parameters.values():
         if p.required:
             continue
-        if bool in p.types:
-            yield p.name, not p.default, str(not p.default).lower()
-        for option in p.choice.options if p.choice else ():
-            if option != p.default:
-                yield p.name, option, option
+        for other in others(p):
+            yield p.name, other, str(other).lower() if isinstance(other, bool) else other
         if float in p.types and p.default == 0 and p.range.minimum == 0:
             yield p.name, 0.5, "> 0"
+
+
+def others(parameter: Parameter) -> list[Any]:
+    """What a switch or a word may be beside its default."""
+    words = list(parameter.choice.options) if parameter.choice else []
+    switch = [False, True] if bool in parameter.types else []
+    return [value for value in [*switch, *words] if value != parameter.default]
 
 
 def exactness(estimator: Estimator) -> str:

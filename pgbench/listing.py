@@ -180,10 +180,7 @@ class _Demand:
             else expected_steps(process.mdp, process.pi, process.steps(prepared.horizon))
             for process, _ in processes
         ]
-        exact = [
-            moments_size(truth, own, None if own.process.horizon else prepared.horizon)
-            for own in tables
-        ]
+        exact = [moments_size(truth, own, own.process.within(prepared.horizon)) for own in tables]
         if batch and not any(process is truth.process for process, _ in processes):
             steps.append(prepared.expected_steps)
         return cls(tables, batch, sum(steps), exact, skipped)

@@ -53,6 +53,10 @@ class Process:
 
         return make_sampler(self.mdp, self.pi)
 
+    def within(self, horizon: int | None) -> int | None:
+        """The horizon of exact sums over a rollout; None where the process ends of itself."""
+        return None if self.horizon else horizon
+
     def steps(self, horizon: int) -> int:
         """Largest number of steps of a rollout for which ``horizon`` was asked."""
         return self.horizon or horizon

@@ -19,7 +19,6 @@ from pgbench.estimators import (
     TableEstimator,
 )
 from pgbench.exact.expectation import expectation
-from pgbench.exact.linear import Diverges
 from pgbench.exact.moments import TooLarge, directional_variance, table_moments
 from pgbench.plan import Prepared
 from pgbench.sampling import Rollouts, batch_gradients
@@ -70,15 +69,16 @@ class Subject(ABC):
 
     def refuses(self, batch_size: int) -> str:
         """Why the estimator makes no sense at a batch size, or nothing."""
-        return ""
+        return self.estimator.refuses(batch_size)
 
     @abstractmethod
     def exact(self, batch_size: int) -> Exact:
         """Exact mean and variance of an estimate, as far as they are known."""
 
-    @abstractmethod
     def mean(self, values: Mapping[str, Any], batch_size: float) -> FloatArray | None:
         """Exact mean with other parameters, or None where it is not known."""
+        prepared = self.prepared
+        return self.estimator.mean(prepared.truth, prepared.horizon, batch_size, **values)
 
     @abstractmethod
     def signal_variance(self, batch_size: int) -> float:
@@ -164,17 +164,10 @@ class TableSubject(Subject):
         return Exact(mean, None if variance is None else variance / batch_size)
 
     def mean(self, values: Mapping[str, Any], batch_size: float) -> FloatArray | None:
-        """Exact mean with other parameters, None where it has no limit."""
+        """That of the tables at hand where the parameters are the same."""
         if values == self.values:
             return self.one.mean
-        assert isinstance(self.estimator, TableEstimator)
-        horizon = self.prepared.horizon
-        truth = self.prepared.truth
-        tables = self.estimator.make(truth, horizon, **values)
-        try:
-            return expectation(truth, tables, None if tables.process.horizon else horizon)
-        except Diverges:
-            return None
+        return super().mean(values, batch_size)
 
     def parts(self, batch_size: int) -> dict[str, FloatArray]:
         """The bias split into its causes; the same at every batch size."""
@@ -221,10 +214,6 @@ class BatchSubject(Subject):
         few = self.estimator.fewest
         return BLOCK, few, max(32, 2 * few)
 
-    def refuses(self, batch_size: int) -> str:
-        """Why the estimator makes no sense at a batch size, or nothing."""
-        return self.estimator.refuses(batch_size)
-
     def exact(self, batch_size: int) -> Exact:
         """What the estimator knows of its own moments."""
         if batch_size not in self._known:
@@ -237,11 +226,6 @@ class BatchSubject(Subject):
     @cached_property
     def _known(self) -> dict[int, Exact]:
         return {}
-
-    def mean(self, values: Mapping[str, Any], batch_size: float) -> FloatArray | None:
-        """Exact mean with other parameters."""
-        prepared = self.prepared
-        return self.estimator.exact(prepared.truth, prepared.horizon, batch_size, **values).mean
 
     def signal_variance(self, batch_size: int) -> float:
         """NaN: only variances of single coordinates are known."""
@@ -278,7 +262,7 @@ def make_subject(
         return subject
     assert isinstance(estimator, TableEstimator)
     tables = estimator.make(truth, prepared.horizon, **values)
-    horizon = None if tables.process.horizon else prepared.horizon
+    horizon = tables.process.within(prepared.horizon)
     reason, variance = "", None
     with np.errstate(over="ignore", invalid="ignore"):
         try:

@@ -40,21 +40,27 @@ def estimate(
     number of steps below, and 1e-8 is added. Code for PPO leaves γ^t out: ``discounted: false``.
     """
     truth, batch = simulator.truth, simulator.batch()
-    gamma = truth.mdp.gamma
-    error = batch.rewards + gamma * batch.next_value(truth.v) - batch.value(truth.v)
-    advantage = batch.backward(error, gamma * lam)
+    advantage = batch.backward(batch.td_errors(truth.v), truth.mdp.gamma * lam)
     if normalised:
         advantage = standardised(batch, advantage)
     delta = step_discount(truth, discounted)
     return simulator.pull_back(batch.tables(batch.discounts(delta) * advantage))
 
 
-def standardised(batch: Batch, x: FloatArray) -> FloatArray:
-    """x (m, n, T) less its mean over the steps of each replicate, over its deviation plus 1e-8."""
-    steps = batch.lengths.sum(axis=1)[:, None, None]
-    centred = np.where(batch.mask, x - ratio(x.sum(axis=(1, 2), keepdims=True), steps), 0.0)
-    square = ratio((centred**2).sum(axis=(1, 2), keepdims=True), steps)
-    return np.asarray(centred / (np.sqrt(square) + EPSILON), np.float64)
+def standardised(batch: Batch, x: FloatArray, axes: tuple[int, ...] = (1, 2)) -> FloatArray:
+    """x (m, n, T) less its mean over the steps along the axes, over its deviation plus 1e-8.
+
+    x is zero where no step is taken. By default all steps of a replicate are taken together.
+    """
+    y = centred(batch, x, axes)
+    square = ratio((y**2).sum(axis=axes, keepdims=True), batch.mask.sum(axis=axes, keepdims=True))
+    return np.asarray(y / (np.sqrt(square) + EPSILON), np.float64)
+
+
+def centred(batch: Batch, x: FloatArray, axes: tuple[int, ...]) -> FloatArray:
+    """x (m, n, T) less its mean over the steps along the axes; zero where no step is taken."""
+    mean = ratio(x.sum(axis=axes, keepdims=True), batch.mask.sum(axis=axes, keepdims=True))
+    return np.where(batch.mask, x - mean, 0.0)
 
 
 def bias(lam: float, normalised: bool, discounted: bool) -> tuple[str, ...]:

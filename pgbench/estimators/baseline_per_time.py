@@ -41,7 +41,7 @@ def steps(truth: Truth, horizon: int) -> Iterator[tuple[FloatArray, FloatArray]]
 
     later = descending(lambda v: walk.mean(q(v)), np.zeros(mdp.n_states), horizon)
     for u, v in zip(occupancies(mdp, truth.pi, 1.0), later, strict=False):
-        yield np.where(mdp.terminal, 0.0, u), q(v)
+        yield u, q(v)
 
 
 @remembered

@@ -14,6 +14,10 @@ from pgbench.simulator import Simulator
 Exploration = Annotated[float, Range(0, 1), "ε: actions are drawn from (1-ε)π + ε/A, 1 is uniform"]
 
 
+NEVER = 1e300
+"""A clip that no ratio reaches."""
+
+
 def behaviour_policy(truth: Truth, exploration: float) -> FloatArray:
     """μ = (1-ε)π + ε/A, (S, A)."""
     return (1 - exploration) * truth.pi + exploration / truth.mdp.n_actions

@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.exact import fisher
+from pgbench.exact.expectation import expectation
 from pgbench.exact.horizon import finite_weights, truncated_gradient
+from pgbench.exact.linear import Diverges
 from pgbench.exact.moments import TooLarge
 from pgbench.exact.values import Truth
 from pgbench.parameters import Parameter, Range, bind, parameters_of
@@ -111,6 +113,16 @@ class Estimator(ABC):
         """Why the mean differs from the target with these parameters: keys of ``CAUSES``."""
         return self.bias(**self.bound(**given))
 
+    def refuses(self, batch_size: int) -> str:
+        """Why the estimator makes no sense at a batch size, or nothing."""
+        return ""
+
+    @abstractmethod
+    def mean(
+        self, truth: Truth, horizon: int, batch_size: float, /, **given: Any
+    ) -> FloatArray | None:
+        """Exact mean of an estimate (d,), or None where it is not known or has no limit."""
+
     def truth(self, truth: Truth) -> FloatArray:
         """What is estimated (d,), exactly."""
         return truth.gradient if self.target == "gradient" else truth.natural_gradient()
@@ -145,6 +157,16 @@ class TableEstimator(Estimator):
         arguments = (truth, horizon)[: positional(self.tables)]
         return self.tables(*arguments, **self.bound(**given))
 
+    def mean(
+        self, truth: Truth, horizon: int, batch_size: float, /, **given: Any
+    ) -> FloatArray | None:
+        """Exact mean of an estimate (d,), the same at every batch size; None without a limit."""
+        tables = self.make(truth, horizon, **given)
+        try:
+            return expectation(truth, tables, tables.process.within(horizon))
+        except Diverges:
+            return None
+
 
 @dataclass(frozen=True)
 class BatchEstimator(Estimator):
@@ -178,6 +200,12 @@ class BatchEstimator(Estimator):
         if batch_size >= self.fewest:
             return ""
         return f"the batch size is {batch_size}, {self.name} needs at least {self.fewest}"
+
+    def mean(
+        self, truth: Truth, horizon: int, batch_size: float, /, **given: Any
+    ) -> FloatArray | None:
+        """Exact mean of an estimate (d,), or None where it is not known."""
+        return self.exact(truth, horizon, batch_size, **given).mean
 
     def exact(self, truth: Truth, horizon: int, batch_size: float, /, **given: Any) -> Exact:
         """Exact mean and variance of an estimate (d,), as far as they are known."""

@@ -31,12 +31,12 @@ def estimate(
     The critic's own trajectories are charged.
     """
     learned_from = training_data(simulator, data, episodes)
-    v = average_returns(learned_from) if method == "monte_carlo" else None
-    v = temporal_difference(learned_from, step) if v is None else v
+    if method == "monte_carlo":
+        v = average_returns(learned_from)
+    else:
+        v = temporal_difference(learned_from, step)
     batch = learned_from if data == "same" else simulator.batch()
-    gamma = simulator.truth.mdp.gamma
-    delta = batch.rewards + gamma * batch.next_value(v) - batch.value(v)
-    advantage = batch.backward(delta, gamma * lam)
+    advantage = batch.backward(batch.td_errors(v), simulator.truth.mdp.gamma * lam)
     return simulator.pull_back(batch.tables(batch.discounts() * advantage))
 
 

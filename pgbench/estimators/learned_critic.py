@@ -35,9 +35,8 @@ def following_pairs(batch: Batch) -> np.ndarray:
     """What SARSA bootstraps from, (m, n, T): pair s_{t+1}, a_{t+1}; marks where there is none."""
     from pgbench.kernels.critics import LEFT_OUT, NOTHING
 
-    pairs = batch.states * batch.process.pi.shape[1] + batch.actions
-    after = np.full(pairs.shape, LEFT_OUT)
-    after[:, :, :-1] = np.where(batch.mask[:, :, 1:], pairs[:, :, 1:], LEFT_OUT)
+    after = np.full(batch.shape, LEFT_OUT)
+    after[:, :, :-1] = np.where(batch.mask[:, :, 1:], batch.pairs[:, :, 1:], LEFT_OUT)
     return np.where(batch.process.mdp.terminal[batch.successors], NOTHING, after)
 
 
@@ -50,9 +49,8 @@ def sarsa(batch: Batch, phi: FloatArray | None, step: float) -> FloatArray:
     from pgbench.kernels import critics
 
     process = batch.process
-    pairs = batch.states * process.pi.shape[1] + batch.actions
-    steps = pairs, following_pairs(batch), batch.rewards, batch.lengths
-    m, gamma = len(pairs), process.mdp.gamma
+    steps = batch.pairs, following_pairs(batch), batch.rewards, batch.lengths
+    m, gamma = batch.shape[0], process.mdp.gamma
     if phi is None:
         q = np.zeros((m, process.pi.size))
         critics.tabular(*steps, gamma, step, q)
@@ -64,18 +62,19 @@ def sarsa(batch: Batch, phi: FloatArray | None, step: float) -> FloatArray:
 
 def lstd(batch: Batch, truth: Truth, phi: FloatArray) -> FloatArray:
     """Q_w (m, S, A) with Σ φ (r + γ φ'·w - φ·w) = 0 over all steps, LSTD-Q with SARSA's pairs."""
+    from pgbench.kernels.critics import LEFT_OUT
+
     k, gamma = phi.shape[2], truth.mdp.gamma
     if k > LARGEST:
         raise NotApplicable(f"least squares take at most {LARGEST} features, not {k}")
     flat, after = phi.reshape(-1, k), following_pairs(batch)
     m = batch.shape[0]
     A, b = np.tile(RIDGE * np.eye(k), (m, 1, 1)), np.zeros((m, k))
-    pairs = batch.states * truth.pi.shape[1] + batch.actions
     for t in range(batch.shape[2]):
-        used = (batch.mask[:, :, t] & (after[:, :, t] != -2))[:, :, None]
-        own = np.where(used, flat[pairs[:, :, t]], 0.0)
+        used = (batch.mask[:, :, t] & (after[:, :, t] != LEFT_OUT))[:, :, None]
+        own = np.where(used, flat[batch.pairs[:, :, t]], 0.0)
         later = np.where(after[:, :, t, None] >= 0, flat[after[:, :, t]], 0.0)
-        A += own.swapaxes(1, 2) @ (own - gamma * np.where(used, later, 0.0))
+        A += own.swapaxes(1, 2) @ (own - gamma * later)
         b += np.einsum("mnk,mn->mk", own, batch.rewards[:, :, t])
     w = np.linalg.solve(A, b[:, :, None])[:, :, 0]
     return np.asarray(np.einsum("sak,mk->msa", phi, w), np.float64)

@@ -37,8 +37,7 @@ def estimate(
     """
     truth, batch = simulator.truth, simulator.batch()
     gamma, v = truth.mdp.gamma, noisy_critic(truth, critic_noise)
-    delta = batch.rewards + gamma * batch.next_value(v) - batch.value(v)
-    advantage = batch.backward(delta, gamma)
+    advantage = batch.backward(batch.td_errors(v), gamma)
     later = advantage[:, :, n:].copy()
     advantage[:, :, : later.shape[2]] -= gamma**n * later
     discounts = batch.discounts(step_discount(truth, discounted))

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import numpy as np
 
+from pgbench.estimators.by_trajectory import others
 from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
 from pgbench.estimators.evolution_strategies import (
     Sigma,
@@ -34,12 +35,11 @@ def estimate(
     ``evolution_strategies`` with perturbations of one sign.
     """
     noise, returns = perturbed(simulator, sigma, antithetic=False)
-    n = returns.shape[1]
     if baseline == "optimal":
         size = (noise**2).sum(axis=2)
         b = (returns * size).sum(axis=1, keepdims=True) / size.sum(axis=1, keepdims=True)
     else:
-        b = (returns.sum(axis=1, keepdims=True) - returns) / (n - 1)
+        b = others(returns) / (returns.shape[1] - 1)
     return weighed(noise, returns - b, sigma)
 
 

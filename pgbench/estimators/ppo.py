@@ -4,14 +4,12 @@ from typing import Annotated
 
 import numpy as np
 
+from pgbench.estimators.behaviour import NEVER
 from pgbench.estimators.estimator import TableEstimator
 from pgbench.estimators.trust_region_surrogate import Drift, surrogate
 from pgbench.exact.values import Truth
 from pgbench.parameters import Range
 from pgbench.tables import Tables
-
-NEVER = 1e300
-"""A clip that no ratio reaches."""
 
 
 def tables(

@@ -1,5 +1,6 @@
 """Leave-one-out: each trajectory's return less the mean return of the others."""
 
+from pgbench.estimators.by_trajectory import others
 from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
 from pgbench.exact.returns import mixed_moments
 from pgbench.exact.values import Truth
@@ -9,9 +10,8 @@ from pgbench.simulator import Simulator
 def estimate(simulator: Simulator) -> FloatArray:
     """Total return less the mean return of the batch's other trajectories, times all scores."""
     batch = simulator.batch()
-    n = simulator.n
-    others = (batch.returns.sum(axis=1, keepdims=True) - batch.returns) / (n - 1)
-    return simulator.pull_back(batch.tables((batch.returns - others)[:, :, None]))
+    advantage = batch.returns - others(batch.returns) / (simulator.n - 1)
+    return simulator.pull_back(batch.tables(advantage[:, :, None]))
 
 
 def moments(truth: Truth, horizon: int, batch_size: float) -> Exact:

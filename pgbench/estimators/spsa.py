@@ -23,6 +23,12 @@ def estimate(simulator: Simulator, *, step: Step = 0.1) -> FloatArray:
 
     The two rollouts of a pair are driven by the same random numbers; every pair has its own Δ.
     """
+    signs, slopes = differences(simulator, step)
+    return np.asarray((slopes * signs).mean(axis=1), np.float64)
+
+
+def differences(simulator: Simulator, step: float) -> tuple[FloatArray, FloatArray]:
+    """Signs Δ (m, n, d), and differences of returns at θ ± cΔ over 2c, (m, n, 1)."""
     require_free(simulator.truth)
     if step == 0:
         raise ParameterError("spsa.step is 0; a step to simulate must be above 0")
@@ -31,7 +37,7 @@ def estimate(simulator: Simulator, *, step: Step = 0.1) -> FloatArray:
     signs = simulator.generator("signs").choice([-1.0, 1.0], size=shape)
     uniforms = simulator.uniforms("spsa", n, 1)
     up, down = (returns_at(simulator, theta + c * signs, uniforms) for c in (step, -step))
-    return np.asarray(((up - down) / (2 * step) * signs).mean(axis=1), np.float64)
+    return signs, (up - down) / (2 * step)
 
 
 def moments(truth: Truth, horizon: int, batch_size: float, *, step: float) -> Exact:

@@ -4,15 +4,12 @@ from typing import Annotated
 
 import numpy as np
 
-from pgbench.estimators.behaviour import Exploration, behaviour_policy, ratios
+from pgbench.estimators.behaviour import NEVER, Exploration, behaviour_policy, ratios
 from pgbench.estimators.estimator import CriticNoise, TableEstimator, noisy_critic, td_error
 from pgbench.exact.values import Truth
 from pgbench.parameters import Range
 from pgbench.process import Process
 from pgbench.tables import Tables
-
-NEVER = 1e300
-"""A clip that no ratio reaches."""
 
 
 def tables(

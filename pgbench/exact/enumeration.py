@@ -90,8 +90,7 @@ class Enumerator(Simulator):
     def _simulate(self, purpose: str, n: int, process: Process) -> Batch:
         if purpose or n != self.n:
             one = Simulator(self.truth, self.draws, 0, 1).batch(purpose, n, process)
-            arrays: list[Any] = [one.states, one.actions, one.successors, one.rewards, one.mask]
-            return Batch(process, *(np.repeat(x, self.m, axis=0) for x in arrays))
+            return one.mapped(lambda x: np.repeat(x, self.m, axis=0))
         listed = list(trajectories(process, self.horizon))
         steps = np.array([len(pairs) for _, pairs, _ in listed])
         pair, slot = np.zeros((2, len(listed), self.horizon), np.int32)

@@ -140,9 +140,9 @@ def moments(
         check_counts(horizon=horizon)
     truth = evaluate(mdp, policy, theta)
     tables = make_tables(truth, estimator, horizon, **parameters)
-    if tables.process.horizon is not None:
-        horizon = None
-    return table_moments(truth, tables, horizon, limit=limit, threads=threads)
+    return table_moments(
+        truth, tables, tables.process.within(horizon), limit=limit, threads=threads
+    )
 
 
 def table_moments(

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.estimators.estimator import finite_gradient, natural
+from pgbench.estimators import advantage_oracle, reward_to_go
+from pgbench.estimators.estimator import natural
 from pgbench.exact.expectation import expectation
-from pgbench.tables import Tables
 from pgbench.trials.battery import Case
 from pgbench.trials.known import Known
 from pgbench.trials.measured import Measured
@@ -53,22 +53,22 @@ RIGHT = (FINITE, ENDLESS, NO_TAIL)
 NATURAL = Account("F†∇J, the natural gradient", lambda case, n: case.truth.natural_gradient())
 NATURAL_FINITE = Account(
     "F†∇J_H, the natural gradient of the H-step objective",
-    lambda case, n: natural(case.truth, finite_gradient(case.truth, case.horizon)),
+    lambda case, n: natural(case.truth, case.finite),
 )
 
 NATURALS = (NATURAL_FINITE, NATURAL)
 """The same of who estimates the natural gradient, if the others do not hold."""
 
 
-def _undiscounted(case: Case, n: int) -> FloatArray | None:
-    """Σ_t E[ψ_t Q̂_t] without γ^t; no account of its own where γ = 1 or there is one step."""
-    mdp = case.truth.mdp
-    tables = Tables.build(case.truth.process, sigma=mdp.reward, kappa=mdp.gamma, delta=1.0)
+def _undiscounted(case: Case, n: int) -> FloatArray:
+    """Σ_t E[Q̂_t ψ_t] without γ^t."""
+    tables = reward_to_go.tables(case.truth, case.horizon, discounted=False)
     return expectation(case.truth, tables, case.horizon)
 
 
-def _undiscounted_oracle(case: Case, n: int) -> FloatArray | None:
-    tables = Tables.build(case.truth.process, beta=-case.truth.advantage, delta=1.0)
+def _undiscounted_oracle(case: Case, n: int) -> FloatArray:
+    """Σ_t E[A ψ_t] without γ^t."""
+    tables = advantage_oracle.tables(case.truth, discounted=False)
     return expectation(case.truth, tables, case.horizon)
 
 

@@ -1,7 +1,7 @@
 """The battery: small problems on which a wrong estimator shows, each for a reason of its own."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
@@ -76,15 +76,7 @@ def _continuing(gamma: float) -> FiniteMDP:
 def _paying(mdp: FiniteMDP, more: float) -> FiniteMDP:
     """The same with ``more`` added to every reward that is paid."""
     reward = mdp.reward + more * ~mdp.terminal[:, None, None]
-    return FiniteMDP(
-        successor=mdp.successor,
-        probability=mdp.probability,
-        reward=reward,
-        mu0=mdp.mu0,
-        gamma=mdp.gamma,
-        terminal=mdp.terminal,
-        name=mdp.name,
-    )
+    return replace(mdp, reward=reward)
 
 
 def _ending() -> FiniteMDP:

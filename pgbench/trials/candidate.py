@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.estimators import BatchEstimator, Estimator, TableEstimator, Tables
-from pgbench.exact.expectation import expectation
-from pgbench.exact.linear import Diverges
+from pgbench.estimators import Estimator, TableEstimator, Tables
 from pgbench.exact.moments import TooLarge
 from pgbench.parameters import Parameter, ParameterError
 from pgbench.policies import NotApplicable
@@ -229,14 +227,9 @@ def known(
     case: Case, estimator: Estimator, values: Mapping[str, Any], batch_size: float
 ) -> FloatArray | None:
     """Exact mean of an estimator (d,), or None where it is not known or the case refused."""
-    truth = case.truth
     try:
-        if isinstance(estimator, BatchEstimator):
-            return estimator.exact(truth, case.horizon, batch_size, **values).mean
-        assert isinstance(estimator, TableEstimator)
-        tables = estimator.make(truth, case.horizon, **values)
-        return expectation(truth, tables, None if tables.process.horizon else case.horizon)
-    except (NotApplicable, Diverges, TooLarge):
+        return estimator.mean(case.truth, case.horizon, batch_size, **values)
+    except (NotApplicable, TooLarge):
         return None
 
 

@@ -69,5 +69,5 @@ def claimed(
         return estimator.exact(truth, case.horizon, n, **values)
     assert isinstance(estimator, TableEstimator)
     tables = estimator.make(truth, case.horizon, **values)
-    exact = table_moments(truth, tables, None if tables.process.horizon else case.horizon)
+    exact = table_moments(truth, tables, tables.process.within(case.horizon))
     return Exact(exact.mean, exact.variance / n)

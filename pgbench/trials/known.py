@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pgbench.catalogue import others
 from pgbench.estimators import Estimator, estimators
 from pgbench.parameters import Parameter, label
 from pgbench.trials.battery import Case
@@ -87,7 +88,7 @@ def _variants(estimator: Estimator) -> Iterator[Known]:
     declared = estimator.parameters
     needed = [p for p in declared.values() if p.required]
     changes: list[dict[str, Any]] = [{}]
-    changes += [{p.name: v} for p in declared.values() if not p.required for v in _others(p)]
+    changes += [{p.name: v} for p in declared.values() if not p.required for v in others(p)]
     for values in product(*map(_tried, needed)):
         given = dict(zip((p.name for p in needed), values, strict=True))
         for change in changes:
@@ -108,14 +109,6 @@ def _tried(parameter: Parameter) -> list[Any]:
     if bool in parameter.types:
         return [False, True]
     return [int(parameter.range.minimum or 1)]
-
-
-def _others(parameter: Parameter) -> list[Any]:
-    if bool in parameter.types:
-        return [not parameter.default]
-    if parameter.choice:
-        return [word for word in parameter.choice.options if word != parameter.default]
-    return []
 
 
 def affordable(

@@ -21,9 +21,9 @@ from pgbench.statistics import (
     directions,
     mean_interval,
     mean_test,
-    n_blocks,
     summarise,
 )
+from pgbench.sums import Sums
 from pgbench.trials.candidate import Estimates
 
 FloatArray = NDArray[np.float64]
@@ -120,25 +120,9 @@ class Measured:
 
     def _sample(self, target: FloatArray) -> Sample:
         x = self.adjusted
-        R = len(x)
-        K = n_blocks(R)
-        error = x - target
-        sums = np.zeros((K, target.size))
-        np.add.at(sums, np.arange(R) * K // R, error)
-        deviation = ((x - x.mean(axis=0)) ** 2).sum(axis=1)
-        sample = Sample(
-            squared_error=(error**2).sum(axis=1),
-            squared_deviation=deviation,
-            cosine=np.ones(R),
-            ascent=np.ones(R),
-            steps=self.estimates.steps.astype(np.float64),
-            variance=float(deviation.sum() / (R - 1)),
-            gram=sums @ sums.T,
-            d=target.size,
-            truth_squared=float(np.sum(target**2)),
-            exact_bias_squared=np.nan,
-        )
-        return sample.about_its_mean()
+        sums = Sums(target, [x.mean(axis=0)], len(x), np.zeros((0, target.size)))
+        sums.add_gradients(0, x[:, None], self.estimates.steps)
+        return sums.sample(0).about_its_mean()
 
     def factor(self, target: FloatArray) -> Estimate:
         """c with E ĝ·target = c ‖target‖²."""

@@ -88,7 +88,7 @@ def known(case: Case, name: str, given: tuple[tuple[str, Any], ...]) -> Exact:
     """Exact moments of a correct estimator on a case; nothing where it makes no sense."""
     try:
         estimator = find_estimator(name)
-        if case.batch_size < getattr(estimator, "fewest", 1):
+        if estimator.refuses(case.batch_size):
             return Exact(None)
         return claimed(case, estimator, dict(given))
     except NotApplicable:

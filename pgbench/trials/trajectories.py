@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.batch import Batch
 from pgbench.exact.values import Truth
 from pgbench.simulator import Draws, Simulator, blocks
 from pgbench.trials.battery import Case
@@ -157,9 +156,7 @@ def drawn(case: Case, replicates: int, seed: int, batch_size: int) -> Drawn:
 
 def _padded(truth: Truth, draws: Draws) -> Iterator[list[Any]]:
     for first, m in blocks(truth, draws):
-        batch: Batch = Simulator(truth, draws, first, m).batch()
-        arrays: list[Any] = [
-            batch.states, batch.actions, batch.successors, batch.rewards, batch.mask,
-        ]  # fmt: skip
+        batch = Simulator(truth, draws, first, m).batch()
+        arrays = batch.states, batch.actions, batch.successors, batch.rewards, batch.mask
         missing = draws.horizon - batch.shape[2]
         yield [np.pad(x, ((0, 0), (0, 0), (0, missing))) for x in arrays]

@@ -248,8 +248,8 @@ def _scaling(results: Sequence[Measured], reference: Tested) -> Scaling | None:
         return None
     weights = np.array([1 / (s.se**2 + 1e-12) for s in shares.values()])
     value = float(weights @ [s.value for s in shares.values()] / weights.sum())
-    half = 1.96 / float(np.sqrt(weights.sum()))
-    return Scaling(shares, Estimate(value, half / 1.96, value - half, value + half))
+    se = 1 / float(np.sqrt(weights.sum()))
+    return Scaling(shares, Estimate(value, se, value - 1.96 * se, value + 1.96 * se))
 
 
 @dataclass(frozen=True)

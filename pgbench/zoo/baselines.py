@@ -1,23 +1,17 @@
 """Baselines that are not what they seem."""
 
-import numpy as np
-
 from pgbench.batch import Batch
 from pgbench.estimators import Tables, group_mean
+from pgbench.estimators.by_trajectory import others, ratio, score_sums
 from pgbench.estimators.estimator import FloatArray
 from pgbench.exact.values import Truth
 from pgbench.simulator import Simulator
 from pgbench.zoo.bug import batch_bug, table_bug, weight_bug
 
 
-def _others(batch: Batch) -> FloatArray:
-    """Sum of the other trajectories' returns, (m, n)."""
-    return np.asarray(batch.returns.sum(axis=1, keepdims=True) - batch.returns)
-
-
 def _as_score(batch: Batch, truth: Truth) -> FloatArray:
     """The mean return of the others in place of the trajectory's advantage over it."""
-    return _others(batch)[:, :, None] / (batch.shape[1] - 1)
+    return others(batch.returns)[:, :, None] / (batch.shape[1] - 1)
 
 
 baseline_as_score = weight_bug(
@@ -32,8 +26,7 @@ baseline_as_score = weight_bug(
 
 def _by_n(batch: Batch, truth: Truth) -> FloatArray:
     """Return less the others' sum over n."""
-    n = batch.shape[1]
-    return (batch.returns - _others(batch) / n)[:, :, None]
+    return (batch.returns - others(batch.returns) / batch.shape[1])[:, :, None]
 
 
 leave_one_out_over_n = weight_bug(
@@ -58,12 +51,10 @@ batch_mean_called_unbiased = batch_bug(
 def _optimal_in_sample(simulator: Simulator) -> FloatArray:
     """Return less the best constant for this very batch."""
     batch = simulator.batch()
-    m, n, _ = batch.shape
-    scores = simulator.pull_back(batch.alone().tables(1.0))
-    squared = (scores**2).sum(axis=1).reshape(m, n)
-    norm = squared.sum(axis=1)
-    best = (squared * batch.returns).sum(axis=1) / np.where(norm > 0, norm, 1.0)
-    return simulator.pull_back(batch.tables((batch.returns - best[:, None])[:, :, None]))
+    squared = (score_sums(simulator, batch) ** 2).sum(axis=2)
+    weighed = (squared * batch.returns).sum(axis=1, keepdims=True)
+    best = ratio(weighed, squared.sum(axis=1, keepdims=True))
+    return simulator.pull_back(batch.tables((batch.returns - best)[:, :, None]))
 
 
 optimal_baseline_in_sample = batch_bug(

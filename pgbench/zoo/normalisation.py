@@ -1,35 +1,16 @@
 """Advantages divided by what they should not be divided by, and called unbiased."""
 
-import numpy as np
-
 from pgbench.batch import Batch
+from pgbench.estimators.advantage_normalised import centred, standardised
 from pgbench.estimators.estimator import FloatArray
 from pgbench.exact.values import Truth
 from pgbench.zoo.bug import weight_bug
-
-_SMALL = 1e-8
-
-
-def _centred(x: FloatArray, mask: FloatArray, axes: tuple[int, ...]) -> FloatArray:
-    """Values less their mean over some axes, zero where the mask is."""
-    number = np.maximum(mask.sum(axis=axes, keepdims=True), 1.0)
-    mean = (mask * x).sum(axis=axes, keepdims=True) / number
-    return np.asarray(mask * (x - mean), np.float64)
-
-
-def _standardised(x: FloatArray, mask: FloatArray, axes: tuple[int, ...]) -> FloatArray:
-    """Values less their mean, over their standard deviation."""
-    centred = _centred(x, mask, axes)
-    number = np.maximum(mask.sum(axis=axes, keepdims=True), 1.0)
-    spread = np.sqrt((centred**2).sum(axis=axes, keepdims=True) / number)
-    return np.asarray(centred / (spread + _SMALL), np.float64)
 
 
 def _of_batch(batch: Batch, truth: Truth) -> FloatArray:
     """Advantages standardised over all steps of the batch."""
     advantages = batch.to_go - batch.value(truth.v)
-    mask = batch.mask.astype(np.float64)
-    return batch.discounts() * _standardised(advantages, mask, (1, 2))
+    return batch.discounts() * standardised(batch, advantages)
 
 
 standardised_called_unbiased = weight_bug(
@@ -44,7 +25,7 @@ standardised_called_unbiased = weight_bug(
 
 def _of_episode(batch: Batch, truth: Truth) -> FloatArray:
     """Returns to go standardised over the steps of their own episode."""
-    return batch.discounts() * _standardised(batch.to_go, batch.mask.astype(np.float64), (2,))
+    return batch.discounts() * standardised(batch, batch.to_go, (2,))
 
 
 standardised_per_episode = weight_bug(
@@ -59,13 +40,8 @@ standardised_per_episode = weight_bug(
 
 def _wrong_axis(batch: Batch, truth: Truth) -> FloatArray:
     """Returns to go less their mean over steps, where that over trajectories was meant."""
-    mask = batch.mask.astype(np.float64)
-    return (
-        batch.discounts()
-        * _centred(batch.to_go, mask, (2,))
-        * batch.shape[1]
-        / (batch.shape[1] - 1)
-    )
+    n = batch.shape[1]
+    return batch.discounts() * centred(batch, batch.to_go, (2,)) * n / (n - 1)
 
 
 centred_over_wrong_axis = weight_bug(

@@ -5,7 +5,6 @@ import numpy as np
 from pgbench.estimators import natural, spsa
 from pgbench.estimators.estimator import FloatArray
 from pgbench.estimators.evolution_strategies import perturbed, weighed
-from pgbench.estimators.perturbation import returns_at
 from pgbench.simulator import Simulator
 from pgbench.zoo.bug import batch_bug
 
@@ -46,12 +45,10 @@ spsa_without_two = batch_bug(
 
 def _fresh_signs(simulator: Simulator) -> FloatArray:
     """Differences times signs that are drawn anew."""
-    theta, n = simulator.truth.theta, simulator.n
-    rng = simulator.generator("signs")
-    signs, others = rng.choice([-1.0, 1.0], size=(2, simulator.m, n, theta.size))
-    uniforms = simulator.uniforms("spsa", n, 1)
-    up, down = (returns_at(simulator, theta + c * signs, uniforms) for c in (_STEP, -_STEP))
-    return np.asarray(((up - down) / (2 * _STEP) * others).mean(axis=1), np.float64)
+    signs, slopes = spsa.differences(simulator, _STEP)
+    # The numbers that follow those which the signs were made of.
+    others = simulator.generator("signs").choice([-1.0, 1.0], size=(2, *signs.shape))[1]
+    return np.asarray((slopes * others).mean(axis=1), np.float64)
 
 
 spsa_fresh_signs = batch_bug(

@@ -1,12 +1,13 @@
 """Probability ratios: importance sampling from another policy, and clipped surrogates."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.estimators import Tables
-from pgbench.estimators.behaviour import behaviour_policy
+from pgbench.estimators import Tables, importance_sampling
+from pgbench.estimators.behaviour import behaved, behaviour_policy
 from pgbench.estimators.estimator import FloatArray
 from pgbench.estimators.trust_region_surrogate import surrogate
 from pgbench.exact.values import Truth
@@ -18,14 +19,9 @@ _EXPLORATION, _DRIFT, _CLIP = 0.5, 0.7, 0.2
 _GIVEN = {"exploration": _EXPLORATION}
 
 
-def _behaviour(truth: Truth) -> FloatArray:
-    """The policy that draws the actions, (S, A)."""
-    return behaviour_policy(truth, _EXPLORATION)
-
-
 def _inverted(truth: Truth) -> Tables:
     """Per-decision importance sampling with μ/π."""
-    mdp, behaviour = truth.mdp, _behaviour(truth)
+    mdp, behaviour = truth.mdp, behaviour_policy(truth, _EXPLORATION)
     ratio = behaviour / truth.pi
     return Tables.build(
         Process(mdp, behaviour),
@@ -47,14 +43,8 @@ ratio_inverted = table_bug(
 
 def _own_ratio_missing(truth: Truth) -> Tables:
     """Importance sampling whose products stop before the action that earned the reward."""
-    mdp, behaviour = truth.mdp, _behaviour(truth)
-    ratio = truth.pi / behaviour
-    return Tables.build(
-        Process(mdp, behaviour),
-        sigma=mdp.reward,
-        kappa=mdp.gamma * ratio,
-        delta=mdp.gamma * ratio,
-    )
+    right = importance_sampling.tables(truth, exploration=_EXPLORATION)
+    return replace(right, sigma=truth.mdp.reward)
 
 
 own_ratio_missing = table_bug(
@@ -69,9 +59,7 @@ own_ratio_missing = table_bug(
 
 def _one_ratio(simulator: Simulator) -> FloatArray:
     """Reward-to-go weighed by the ratio of the scored action alone."""
-    truth, behaviour = simulator.truth, _behaviour(simulator.truth)
-    batch = simulator.batch(process=Process(truth.mdp, behaviour))
-    ratio = batch.at(truth.pi / behaviour)
+    batch, ratio = behaved(simulator, _EXPLORATION)
     return simulator.pull_back(batch.tables(batch.discounts() * ratio * batch.to_go))
 
 
@@ -87,9 +75,8 @@ only_own_ratio = batch_bug(
 
 def _weighted(simulator: Simulator) -> FloatArray:
     """Returns weighed by trajectory ratios that are divided by their sum."""
-    truth, behaviour = simulator.truth, _behaviour(simulator.truth)
-    batch = simulator.batch(process=Process(truth.mdp, behaviour))
-    ratio = np.where(batch.mask, batch.at(truth.pi / behaviour), 1.0).prod(axis=2)
+    batch, ratios = behaved(simulator, _EXPLORATION)
+    ratio = ratios.prod(axis=2)
     share = ratio / ratio.mean(axis=1, keepdims=True)
     return simulator.pull_back(batch.tables((share * batch.returns)[:, :, None]))
 

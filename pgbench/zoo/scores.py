@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from pgbench.batch import Batch
-from pgbench.estimators import Tables
+from pgbench.estimators import Tables, baseline_value
 from pgbench.estimators.estimator import FloatArray
 from pgbench.exact.values import Truth
 from pgbench.policies import NotApplicable
@@ -151,10 +151,7 @@ entropy_left_in = table_bug(
 
 def _undiscounted(truth: Truth) -> Tables:
     """Reward-to-go less V without the factor γ^t."""
-    mdp = truth.mdp
-    return Tables.build(
-        truth.process, sigma=mdp.reward, kappa=mdp.gamma, beta=truth.v[:, None], delta=1.0
-    )
+    return baseline_value.tables(truth, discounted=False)
 
 
 discount_missing = table_bug(
