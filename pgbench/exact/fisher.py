@@ -149,10 +149,10 @@ def _decomposed(
 
     They give F† = VΣ⁻²Vᵀ without forming XᵀX.
     """
-    _, singular, Vt = linalg.svd(
-        _weighted_scores(policy, theta, state_weights), full_matrices=False, check_finite=False
-    )
-    rank = int((singular > singular[0] * max(Vt.shape) * np.finfo(float).eps).sum())
+    X = _weighted_scores(policy, theta, state_weights)
+    _, singular, Vt = linalg.svd(X, full_matrices=False, check_finite=False)
+    # The longer side counts too: every row of X brings rounding errors of its own.
+    rank = int((singular > singular[0] * max(X.shape) * np.finfo(float).eps).sum())
     return singular[:rank], Vt[:rank]
 
 

@@ -276,3 +276,17 @@ def test_zero_gradient_has_zero_natural_gradient():
     policy = Softmax(2, 2)
     solution = fisher.solve(policy, policy.initial(seed=1), np.ones(2), np.zeros(4))
     np.testing.assert_array_equal(solution, 0)
+
+
+def test_rounding_of_many_rows_does_not_count_as_rank():
+    """Far out on the corridor the null direction's singular value is rounding of eight rows."""
+    mdp = make_problem("corridor")
+    policy = make_policy("loglinear", mdp)
+    p = 0.99001449
+    truth = evaluate(mdp, policy, np.log([p, 1 - p]))
+    assert truth.gradient @ truth.natural_gradient() == pytest.approx(
+        truth.gradient[0] ** 2 / truth.fisher()[0, 0], rel=1e-9
+    )
+    theta = policy.initial(seed=3)
+    direction = evaluate(mdp, policy, theta).natural_gradient()
+    assert direction[0] == pytest.approx(-direction[1], rel=1e-9)
