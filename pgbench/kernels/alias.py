@@ -16,7 +16,7 @@ all that a step reads:
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, uint64
+from numba import njit, prange, uint64
 
 
 class Sampler(NamedTuple):
@@ -25,7 +25,8 @@ class Sampler(NamedTuple):
     start (K,) uint64, alias table of the start distribution, the alias in the low half;
     start_state (K,) int32; step (S, A·B) uint64, packed as above, with ``bits`` for the successor;
     terminal (S,) bool, of which ``any_terminal`` says whether any is set; numbers of actions and
-    slots A and B.
+    slots A and B. Where every replicate has tables of its own, ``stride`` is the number of states
+    S between theirs, else 0.
     """
 
     start: np.ndarray
@@ -36,6 +37,7 @@ class Sampler(NamedTuple):
     any_terminal: bool
     n_actions: int
     n_slots: int
+    stride: int = 0
 
 
 def make_sampler(mdp, pi) -> Sampler:
@@ -47,16 +49,7 @@ def make_sampler(mdp, pi) -> Sampler:
         If the problem has 2³¹ slots or more, or too many for its states to pack an entry.
     """
     S, A, B = mdp.probability.shape
-    if mdp.probability.size >= 2**31:
-        raise ValueError(
-            f"the problem has {mdp.probability.size} slots, at most {2**31 - 1} can be sampled"
-        )
-    bits = int(S - 1).bit_length()
-    if bits + 1 + (A * B - 1).bit_length() > 32:
-        raise ValueError(
-            f"the problem has {S} states with {A * B} slots each, too many to sample:"
-            " an index of either and one bit must fit in 32 bits together"
-        )
+    bits = _state_bits(S, A, B)
     start_state = np.flatnonzero(mdp.mu0).astype(np.int32)
     step = alias_tables(mdp.probability, pi, bits + 1)
     _add_successors(mdp.successor.reshape(S, A * B), mdp.terminal, bits, step)
@@ -70,6 +63,45 @@ def make_sampler(mdp, pi) -> Sampler:
         n_actions=A,
         n_slots=B,
     )
+
+
+def make_samplers(mdp, pi) -> Sampler:
+    """Tables of a ``FiniteMDP`` under m policies π (m, S, A), one per replicate.
+
+    Replicate r walks over states r·S..(r+1)·S-1. ValueError as of ``make_sampler``.
+    """
+    m, S, A, B = len(pi), *mdp.probability.shape
+    bits = _state_bits(m * S, A, B)
+    start_state = np.flatnonzero(mdp.mu0).astype(np.int32)
+    step = np.empty((m * S, A * B), np.uint64)
+    given = [np.ascontiguousarray(x) for x in (mdp.probability, pi)]
+    successor = mdp.successor.reshape(S, A * B)
+    _fill_many(*given, successor, mdp.terminal, bits, step.reshape(m, S, A * B))
+    return Sampler(
+        start=alias_tables(mdp.mu0[None, None, start_state], np.ones((1, 1)), 0)[0],
+        start_state=start_state,
+        step=step,
+        bits=np.uint64(bits),
+        terminal=mdp.terminal,
+        any_terminal=bool(mdp.terminal.any()),
+        n_actions=A,
+        n_slots=B,
+        stride=S,
+    )
+
+
+def _state_bits(n_states, n_actions, n_slots):
+    """Bits of a state's number; ValueError where there are too many."""
+    slots = n_states * n_actions * n_slots
+    if slots >= 2**31:
+        raise ValueError(f"the problem has {slots} slots, at most {2**31 - 1} can be sampled")
+    bits = int(n_states - 1).bit_length()
+    if bits + 1 + (n_actions * n_slots - 1).bit_length() > 32:
+        raise ValueError(
+            f"the problem has {n_states} states with {n_actions * n_slots} slots each, too many to"
+            " sample: an index of either and one bit must fit in 32 bits together"
+        )
+    return bits
 
 
 def alias_tables(probability, pi, shift=0):
@@ -90,44 +122,63 @@ def alias_tables(probability, pi, shift=0):
 
 @njit(cache=True)
 def _fill_alias_tables(probability, pi, shift, packed):
-    """``alias_tables`` by Vose's method."""
+    """``alias_tables``."""
     S, A, B = probability.shape
     n = A * B
     p, small, large = np.empty(n), np.empty(n, np.int64), np.empty(n, np.int64)
     for s in range(S):
-        total = 0.0
-        for a in range(A):
-            for b in range(B):
-                p[a * B + b] = pi[s, a] * probability[s, a, b]
-                total += p[a * B + b]
-        likeliest = np.argmax(p)
-        never = p == 0.0
-        n_small = n_large = 0
-        for k in range(n):
-            p[k] *= n / total
-            packed[s, k] = uint64(k) << uint64(shift)
-            if p[k] < 1.0:
-                small[n_small] = k
-                n_small += 1
-            else:
-                large[n_large] = k
-                n_large += 1
-        while n_small > 0 and n_large > 0:
-            n_small -= 1
-            low, high = small[n_small], large[n_large - 1]
-            threshold = min(np.floor(p[low] * 4294967296.0 + 0.5), 4294967295.0)
-            packed[s, low] = uint64(threshold) << uint64(32) | uint64(high) << uint64(shift)
-            never[low] = False
-            p[high] -= 1.0 - p[low]
-            if p[high] < 1.0:
-                n_large -= 1
-                small[n_small] = high
-                n_small += 1
-        # What is left is 1 up to rounding, whichever list it is in, and its own alias; but an entry
-        # of probability zero must never be drawn: its alias is one that can be.
-        for k in range(n):
-            if never[k]:
-                packed[s, k] = uint64(likeliest) << uint64(shift)
+        _fill_row(probability[s], pi[s], shift, packed[s], p, small, large)
+
+
+@njit(parallel=True, cache=True)
+def _fill_many(probability, pi, successor, terminal, bits, packed):
+    """Tables (m, S, A·B) with successors, of replicate r from r·S on, under π (m, S, A)."""
+    S, A, B = probability.shape
+    n = A * B
+    for r in prange(pi.shape[0]):
+        p, small, large = np.empty(n), np.empty(n, np.int64), np.empty(n, np.int64)
+        for s in range(S):
+            _fill_row(probability[s], pi[r, s], bits + 1, packed[r, s], p, small, large)
+            for k in range(n):
+                after = successor[s, k]
+                flag = uint64(terminal[after]) << uint64(bits)
+                packed[r, s, k] |= flag | uint64(r * S + after)
+
+
+@njit(cache=True)
+def _fill_row(probability, pi, shift, packed, p, small, large):
+    """The table (A·B,) of one state by Vose's method; p, small, large (A·B,) are scratch."""
+    A, B = probability.shape
+    n = A * B
+    total = 0.0
+    for a in range(A):
+        for b in range(B):
+            p[a * B + b] = pi[a] * probability[a, b]
+            total += p[a * B + b]
+    likeliest = np.argmax(p)
+    n_small = n_large = 0
+    for k in range(n):
+        # An entry of probability zero must never be drawn: its alias is one that can be.
+        alias = likeliest if p[k] == 0.0 else k
+        p[k] *= n / total
+        packed[k] = uint64(alias) << uint64(shift)
+        if p[k] < 1.0:
+            small[n_small] = k
+            n_small += 1
+        else:
+            large[n_large] = k
+            n_large += 1
+    while n_small > 0 and n_large > 0:
+        n_small -= 1
+        low, high = small[n_small], large[n_large - 1]
+        threshold = min(np.floor(p[low] * 4294967296.0 + 0.5), 4294967295.0)
+        packed[low] = uint64(threshold) << uint64(32) | uint64(high) << uint64(shift)
+        p[high] -= 1.0 - p[low]
+        if p[high] < 1.0:
+            n_large -= 1
+            small[n_small] = high
+            n_small += 1
+    # What is left is 1 up to rounding, whichever list it is in, and its own alias.
 
 
 @njit(cache=True)

@@ -96,7 +96,9 @@ def _start(sampler, streams, replicate, trajectory, n_lanes, lanes):
         entry = sampler.start[k]
         if word & _LOW >= entry >> _HALF:
             k = entry & _LOW
-        lanes[_STATE + lane] = uint64(sampler.start_state[k])
+        index = trajectory + min(lane, n_lanes - 1)
+        own = (replicate + index // streams.batch_size) * sampler.stride
+        lanes[_STATE + lane] = uint64(sampler.start_state[k] + own)
 
 
 @njit(cache=True)

@@ -25,15 +25,16 @@ class Direct(Tabular):
 
     def probabilities(self, theta: FloatArray) -> FloatArray:
         """π(s, a), shape (S, A)."""
-        return theta.reshape(self.shape)
+        return self.table(theta)
 
     def local_pull_back(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """1/π and 1/A: the gradient is W/π less its mean over actions."""
-        return self._inverse(theta), np.full(self.shape, 1 / self.n_actions)
+        inverse = self._inverse(theta)
+        return inverse, np.full(inverse.shape, 1 / self.n_actions)
 
     def push_forward(self, theta: FloatArray, direction: FloatArray) -> FloatArray:
         """(v - mean_b v)/π, shape (S, A)."""
-        return self.tangent(direction).reshape(self.shape) * self._inverse(theta)
+        return self.table(self.tangent(direction)) * self._inverse(theta)
 
     def tangent(self, direction: FloatArray) -> FloatArray:
         """Directions (..., S·A) less the mean of each row, so that rows keep their sums."""
@@ -53,15 +54,31 @@ class Direct(Tabular):
         """
         pi = self.probabilities(theta)
         never = self._inverse(theta) == 0
-        n_never = never.sum(axis=1, keepdims=True)
+        n_never = never.sum(axis=-1, keepdims=True)
         shares = np.where(n_never > 0, never / np.maximum(n_never, 1), pi)
-        x = np.where(never, 0.0, pi * (g - (shares * g).sum(axis=1, keepdims=True)))
-        lacking = -x.sum(axis=1, keepdims=True) / np.maximum(n_never, 1)
+        x = np.where(never, 0.0, pi * (g - (shares * g).sum(axis=-1, keepdims=True)))
+        lacking = -x.sum(axis=-1, keepdims=True) / np.maximum(n_never, 1)
         return np.where(never, lacking, x)
 
     def initial(self, seed: int = 0, init: str = "normal", scale: float = 1.0) -> FloatArray:
         """A starting θ (d,): the softmax of ``scale`` times standard normals, or of zeros."""
         return softmax(super().initial(seed, init, scale).reshape(self.shape)).ravel()
+
+    def retract(self, thetas: FloatArray) -> FloatArray:
+        """Rows projected to the simplex: max(θ - c, 0), c such that they sum to 1.
+
+        (Held, Wolfe & Crowder 1974; Duchi, Shalev-Shwartz, Singer & Chandra 2008, Figure 1)
+        """
+        rows = self.table(thetas)
+        if not np.isfinite(rows).all():
+            return thetas
+        falling = -np.sort(-rows, axis=-1)
+        excess = np.cumsum(falling, axis=-1) - 1
+        counts = np.arange(1, self.n_actions + 1)
+        last = (falling * counts > excess).sum(axis=-1, keepdims=True) - 1
+        c = np.take_along_axis(excess, last, -1) / (last + 1)
+        projected: FloatArray = np.maximum(rows - c, 0.0)
+        return (projected / projected.sum(axis=-1, keepdims=True)).reshape(thetas.shape)
 
     def check(self, theta: Any) -> FloatArray:
         """θ as a float64 vector; ValueError names the first state whose row is off the simplex."""

@@ -5,7 +5,7 @@ table W to Σ_{s,a} W(s,a) ∇_θ log π(s,a). Nothing else of a policy is visib
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -57,6 +57,28 @@ class Policy(ABC):
     @abstractmethod
     def push_forward(self, theta: FloatArray, direction: FloatArray) -> FloatArray:
         """Derivative of log π along ``direction`` (d,), shape (S, A): pull_back's transpose."""
+
+    def each_probabilities(self, thetas: FloatArray) -> FloatArray:
+        """π(s, a) of m policies θ (m, d), shape (m, S, A)."""
+        return np.stack([self.probabilities(theta) for theta in thetas])
+
+    def each_pull_back(self, thetas: FloatArray, weights: FloatArray) -> FloatArray:
+        """The pull-backs (m, d) of weights (m, S, A), each at its own θ of (m, d)."""
+        pairs = zip(thetas, weights, strict=True)
+        return np.stack([self.pull_back(theta, table) for theta, table in pairs])
+
+    def each_push_forward(self, thetas: FloatArray, directions: FloatArray) -> FloatArray:
+        """Derivatives of log π (m, S, A) along directions (m, d), each at its own θ of (m, d)."""
+        pairs = zip(thetas, directions, strict=True)
+        return np.stack([self.push_forward(theta, direction) for theta, direction in pairs])
+
+    def retract(self, thetas: FloatArray) -> FloatArray:
+        """The admissible θ nearest to each of (m, d): itself, unless θ is constrained."""
+        return thetas
+
+    def given(self, values: Sequence[float]) -> FloatArray:
+        """θ (d,) from its values; ValueError if they do not fit."""
+        return self.check(values)
 
     def initial(self, seed: int = 0, init: str = "normal", scale: float = 1.0) -> FloatArray:
         """A starting θ (d,): ``scale`` times standard normals drawn from ``seed``, or zeros."""
@@ -130,7 +152,32 @@ class Tabular(Policy):
 
     @abstractmethod
     def local_pull_back(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """scale and share (S, A): a row of weights w becomes h - share Σ_a h_a, h = scale ⊙ w."""
+        """scale and share (S, A): a row of weights w becomes h - share Σ_a h_a, h = scale ⊙ w.
+
+        Like ``probabilities``, ``push_forward`` and ``local_solve`` of these policies it takes any
+        number of θ (..., d) at once.
+        """
+
+    def table(self, theta: FloatArray) -> FloatArray:
+        """θ (..., d) as (..., S, A)."""
+        return theta.reshape(*theta.shape[:-1], *self.shape)
+
+    def given(self, values: Sequence[float]) -> FloatArray:
+        """θ (d,) from its values, or from the row of one state, which all states then share."""
+        row = np.asarray(values, np.float64)
+        return self.check(np.tile(row, self.n_states) if row.size == self.n_actions else row)
+
+    def each_probabilities(self, thetas: FloatArray) -> FloatArray:
+        """π(s, a) of m policies θ (m, d), shape (m, S, A)."""
+        return self.probabilities(thetas)
+
+    def each_push_forward(self, thetas: FloatArray, directions: FloatArray) -> FloatArray:
+        """Derivatives of log π (m, S, A) along directions (m, d), each at its own θ of (m, d)."""
+        return self.push_forward(thetas, directions)
+
+    def each_pull_back(self, thetas: FloatArray, weights: FloatArray) -> FloatArray:
+        """The pull-backs (m, d) of weights (m, S, A), each at its own θ of (m, d)."""
+        return self.pull_back(thetas, weights)
 
     def pull_back(
         self, theta: FloatArray, weights: FloatArray, states: States | None = None

@@ -17,7 +17,7 @@ class Softmax(Tabular):
 
     def probabilities(self, theta: FloatArray) -> FloatArray:
         """π(s, a), shape (S, A)."""
-        return softmax(theta.reshape(self.shape))
+        return softmax(self.table(theta))
 
     def local_pull_back(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """1 and π: the gradient is W - π Σ_a W."""
@@ -26,8 +26,8 @@ class Softmax(Tabular):
 
     def push_forward(self, theta: FloatArray, direction: FloatArray) -> FloatArray:
         """v(s,a) - Σ_b π(s,b) v(s,b), shape (S, A)."""
-        v = direction.reshape(self.shape)
-        return v - (self.probabilities(theta) * v).sum(axis=1, keepdims=True)
+        v = self.table(direction)
+        return v - (self.probabilities(theta) * v).sum(axis=-1, keepdims=True)
 
     def local_scores(self, theta: FloatArray) -> FloatArray:
         """1[a=b] - π(s,b), shape (S, A, A).
@@ -49,7 +49,9 @@ class Softmax(Tabular):
         taken = pi >= np.finfo(np.float64).tiny
         ratio = np.divide(g, pi, out=np.zeros_like(pi), where=taken)
         return np.where(
-            taken, ratio - ratio.sum(axis=1, keepdims=True) / taken.sum(axis=1, keepdims=True), 0.0
+            taken,
+            ratio - ratio.sum(axis=-1, keepdims=True) / taken.sum(axis=-1, keepdims=True),
+            0.0,
         )
 
 

@@ -1,0 +1,193 @@
+"""Many policies on one problem, and everything exact about them at once.
+
+In an ascent every replicate has a θ of its own. A crowd evaluates them together: dense elimination
+compiled over replicates for problems of up to ``DENSE_STATES`` states, one after another beyond.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.exact import fisher
+from pgbench.exact.linear import SolveError
+from pgbench.exact.values import Truth, evaluate
+from pgbench.policies import Direct, Policy
+from pgbench.policies.policy import Tabular
+from pgbench.problems import FiniteMDP
+
+FloatArray = NDArray[np.float64]
+
+DENSE_STATES = 300
+"""Up to so many states a policy is evaluated by dense elimination."""
+
+
+@dataclass(frozen=True, eq=False)
+class Crowd:
+    """m policies on one problem.
+
+    Attributes
+    ----------
+    mdp, policy
+        The problem and the parameterisation.
+    theta
+        (m, d) float64, a θ per replicate; none of them holds anything but finite numbers.
+    entropy
+        τ ≥ 0: rewards are r - τ log π(a|s), so that values, advantages and gradient are those of
+        the objective regularised by the discounted entropy. (Mei, Xiao, Szepesvári & Schuurmans
+        2020, Section 4)
+    """
+
+    mdp: FiniteMDP
+    policy: Policy
+    theta: FloatArray
+    entropy: float = 0.0
+
+    @property
+    def m(self) -> int:
+        """Number of replicates."""
+        return len(self.theta)
+
+    @cached_property
+    def pi(self) -> FloatArray:
+        """π(s, a) of every replicate, (m, S, A)."""
+        return self.policy.each_probabilities(self.theta)
+
+    @cached_property
+    def bonus(self) -> FloatArray:
+        """-τ log π(a|s), (m, S, A), 0 where π is; what entropy adds to rewards."""
+        logs = np.log(np.where(self.pi > 0, self.pi, 1.0))
+        logs[:, self.mdp.terminal] = 0.0
+        return -self.entropy * logs
+
+    @cached_property
+    def _solved(self) -> tuple[FloatArray, FloatArray, FloatArray, NDArray[np.bool_]]:
+        mdp, (m, S, A) = self.mdp, self.pi.shape
+        v, visitation = np.empty((2, m, S))
+        q, good = np.empty((m, S, A)), np.zeros(m, bool)
+        if S > DENSE_STATES:
+            for r in range(m):
+                # Anything that cannot be evaluated is an outcome of its replicate.
+                try:
+                    truth = evaluate(self._rewarded(r), self.policy, self.theta[r])
+                    v[r], q[r], visitation[r], good[r] = truth.v, truth.q, truth.visitation, True
+                except (SolveError, ValueError):
+                    v[r], q[r], visitation[r] = np.nan, np.nan, np.nan
+            return v, q, visitation, good
+        from pgbench.kernels.crowd import evaluate as evaluate_dense
+
+        reward = (mdp.expected_reward + (self.bonus if self.entropy else 0.0)).reshape(-1, S, A)
+        evaluate_dense(
+            mdp.probability,
+            mdp.successor,
+            reward,
+            mdp.terminal,
+            mdp.mu0,
+            mdp.gamma,
+            np.ascontiguousarray(self.pi),
+            v,
+            q,
+            visitation,
+            good,
+        )
+        return v, q, visitation, good
+
+    def _rewarded(self, r: int) -> FiniteMDP:
+        """The problem of replicate r, entropy among its rewards."""
+        if not self.entropy:
+            return self.mdp
+        return replace(self.mdp, reward=self.mdp.reward + self.bonus[r][:, :, None])
+
+    @property
+    def v(self) -> FloatArray:
+        """V(s), (m, S), unit reward; NaN where it is not finite or could not be computed."""
+        return self._solved[0]
+
+    @property
+    def q(self) -> FloatArray:
+        """Q(s, a), (m, S, A), unit reward."""
+        return self._solved[1]
+
+    @property
+    def visitation(self) -> FloatArray:
+        """Unnormalised d(s), (m, S); zero on terminal states."""
+        return self._solved[2]
+
+    @property
+    def good(self) -> NDArray[np.bool_]:
+        """Which replicates could be evaluated, (m,)."""
+        return self._solved[3]
+
+    @cached_property
+    def advantage(self) -> FloatArray:
+        """Q - V, (m, S, A), unit reward; zero on terminal states."""
+        return self.q - self.v[:, :, None]
+
+    @cached_property
+    def objective(self) -> FloatArray:
+        """J, or what entropy makes of it, (m,), unit reward."""
+        return np.asarray(self.v @ self.mdp.mu0, np.float64)
+
+    @cached_property
+    def gradient(self) -> FloatArray:
+        """∇J (m, d), reward per unit of θ; of the direct policy at the boundary too.
+
+        There no action that is never taken has a score, but d(s) A(s,a) still says what it would
+        bring: projected ascent needs it to leave a face of the simplex.
+        """
+        if isinstance(self.policy, Direct):
+            table = self.visitation[:, :, None] * self.advantage
+            return self.policy.tangent(table.reshape(self.m, -1))
+        weights = self.visitation[:, :, None] * self.pi * self.advantage
+        return self.policy.each_pull_back(self.theta, weights)
+
+    @cached_property
+    def state_weights(self) -> FloatArray:
+        """Weights of states in F, (m, S): (1-γ) d, or d for γ = 1."""
+        gamma = self.mdp.gamma
+        return self.visitation * (1 - gamma if gamma < 1 else 1.0)
+
+    def natural(self, g: FloatArray) -> FloatArray:
+        """F†g (m, d) of vectors g (m, d) in the range of F; NaN where that is not so."""
+        if isinstance(self.policy, Tabular):
+            weights = self.state_weights
+            seen = (weights > 0)[:, :, None]
+            right = np.where(seen, self.policy.table(g) / np.where(seen, weights[:, :, None], 1), 0)
+            solved = self.policy.local_solve(self.theta, right)
+            assert solved is not None
+            return np.where(seen, solved, 0.0).reshape(g.shape)
+        out = np.full(g.shape, np.nan)
+        for r in np.flatnonzero(np.isfinite(g).all(axis=1) & self.good):
+            try:
+                out[r] = fisher.solve(self.policy, self.theta[r], self.state_weights[r], g[r])
+            except (SolveError, np.linalg.LinAlgError):
+                continue
+        return out
+
+    def squared_lengths(self, delta: FloatArray) -> FloatArray:
+        """δᵀFδ (m,) of δ (m, d): twice the divergence of a small step."""
+        scores = self.policy.each_push_forward(self.theta, delta)
+        return np.einsum("ms,msa,msa->m", self.state_weights, self.pi, scores**2)
+
+    def truth(self, r: int) -> Truth:
+        """The exact quantities of replicate r alone; where entropy counts, with its rewards."""
+        weights = self.visitation[r][:, None] * self.pi[r] * self.advantage[r]
+        return Truth(
+            mdp=self._rewarded(r),
+            policy=self.policy,
+            theta=self.theta[r],
+            horizon=None,
+            pi=self.pi[r],
+            v=self.v[r],
+            q=self.q[r],
+            visitation=self.visitation[r],
+            objective=float(self.objective[r]),
+            weights=weights,
+            gradient=self.gradient[r],
+            error_bound=0.0,
+        )
+
+    def select(self, replicates: NDArray[np.bool_]) -> "Crowd":
+        """Some of the replicates."""
+        return Crowd(self.mdp, self.policy, self.theta[replicates], self.entropy)

@@ -1,0 +1,205 @@
+"""A policy per replicate on one problem: exact evaluation, weights and likelihood ratios.
+
+Ascent moves the policies of many replicates at once. Threads share nothing: a replicate belongs to
+one thread, and its sums run in a fixed order.
+"""
+
+import numpy as np
+from numba import int64, njit, prange
+
+_SINGULAR = 1e-13
+_RESIDUAL = 1e-8
+
+
+@njit(parallel=True, cache=True)
+def evaluate(probability, successor, reward, terminal, mu0, gamma, pi, v, q, visitation, good):
+    """Values and visitation of policies π (m, S, A) by dense elimination.
+
+    Parameters
+    ----------
+    probability, successor
+        (S, A, B) float64 and int32.
+    reward
+        (S, A) or, one per replicate, (m, S, A) float64, with a leading axis of 1 or m.
+    v, q, visitation
+        (m, S), (m, S, A), (m, S) float64, receive V, Q and d; 0 on terminal states.
+    good
+        (m,) bool, receives whether the system could be solved to a relative residual of 1e-8.
+    """
+    m, S, A = pi.shape
+    for r in prange(m):
+        own = reward[0] if reward.shape[0] == 1 else reward[r]
+        M, mean, pivots = np.zeros((S, S)), np.zeros(S), np.zeros(S, np.int64)
+        _system(probability, successor, own, terminal, gamma, pi[r], M, mean)
+        factors = M.copy()
+        good[r] = _factorise(factors, pivots)
+        if not good[r]:
+            v[r], q[r], visitation[r] = np.nan, np.nan, np.nan
+            continue
+        v[r], visitation[r] = mean, mu0
+        _solve(factors, pivots, v[r])
+        _solve_transposed(factors, pivots, visitation[r])
+        good[r] = _residual(M, v[r], mean) <= _RESIDUAL * (1.0 + np.abs(mean).max())
+        for s in range(S):
+            if terminal[s]:
+                v[r, s] = visitation[r, s] = 0.0
+        _action_values(probability, successor, own, terminal, gamma, v[r], q[r])
+
+
+@njit(cache=True)
+def _system(probability, successor, reward, terminal, gamma, pi, M, mean):
+    """M = I - γP_π (S, S) and r_π (S,); terminal states lead nowhere and nothing is paid there."""
+    S, A, B = probability.shape
+    for s in range(S):
+        M[s, s] = 1.0
+        if terminal[s]:
+            continue
+        for a in range(A):
+            mean[s] += pi[s, a] * reward[s, a]
+            for b in range(B):
+                after = successor[s, a, b]
+                if not terminal[after]:
+                    M[s, after] -= gamma * pi[s, a] * probability[s, a, b]
+
+
+@njit(cache=True)
+def _action_values(probability, successor, reward, terminal, gamma, v, q):
+    S, A, B = probability.shape
+    for s in range(S):
+        for a in range(A):
+            q[s, a] = 0.0
+            if not terminal[s]:
+                following = 0.0
+                for b in range(B):
+                    following += probability[s, a, b] * v[successor[s, a, b]]
+                q[s, a] = reward[s, a] + gamma * following
+
+
+@njit(cache=True)
+def _factorise(M, pivots):
+    """LU with partial pivoting in place; whether M is regular."""
+    n = M.shape[0]
+    for k in range(n):
+        p = k
+        for i in range(k + 1, n):
+            if abs(M[i, k]) > abs(M[p, k]):
+                p = i
+        pivots[k] = p
+        if not abs(M[p, k]) > _SINGULAR:
+            return False
+        if p != k:
+            for j in range(n):
+                M[k, j], M[p, j] = M[p, j], M[k, j]
+        row, inverse = M[k], 1.0 / M[k, k]
+        for i in range(k + 1, n):
+            if M[i, k] != 0.0:
+                factor = M[i, k] * inverse
+                other = M[i]
+                for j in range(k + 1, n):
+                    other[j] -= factor * row[j]
+                other[k] = factor
+    return True
+
+
+@njit(cache=True)
+def _solve(LU, pivots, x):
+    """M x = b, in place of b."""
+    n = x.size
+    for k in range(n):
+        x[k], x[pivots[k]] = x[pivots[k]], x[k]
+    for i in range(n):
+        total = x[i]
+        for j in range(i):
+            total -= LU[i, j] * x[j]
+        x[i] = total
+    for i in range(n - 1, -1, -1):
+        total = x[i]
+        for j in range(i + 1, n):
+            total -= LU[i, j] * x[j]
+        x[i] = total / LU[i, i]
+
+
+@njit(cache=True)
+def _solve_transposed(LU, pivots, x):
+    """Mᵀ x = b, in place of b."""
+    n = x.size
+    for i in range(n):
+        x[i] /= LU[i, i]
+        for j in range(i + 1, n):
+            x[j] -= LU[i, j] * x[i]
+    for i in range(n - 1, -1, -1):
+        for j in range(i):
+            x[j] -= LU[i, j] * x[i]
+    for k in range(n - 1, -1, -1):
+        x[k], x[pivots[k]] = x[pivots[k]], x[k]
+
+
+@njit(cache=True)
+def _residual(M, x, b):
+    largest = 0.0
+    for i in range(b.size):
+        total = -b[i]
+        for j in range(b.size):
+            total += M[i, j] * x[j]
+        largest = max(largest, abs(total))
+    return largest
+
+
+@njit(parallel=True, cache=True)
+def weigh(pair, slot, steps, sigma, kappa, beta, delta, total, factor, weights):
+    """Weights (m, S, A) of recorded rollouts by the four tables, averaged over each batch.
+
+    Parameters
+    ----------
+    pair, slot, steps
+        (m, n, H) int32 and (m, n) int64 as ``rollout.trajectories`` records them.
+    sigma, kappa, beta, delta
+        (c, S·A·B), (c, S·A), ... float64 with c = 1, shared, or m, a table per replicate.
+    total
+        Whether the estimator has the total shape.
+    factor
+        (m, n) float64, what each trajectory counts.
+    weights
+        (m, S·A) float64, receives the weights.
+    """
+    m, n, horizon = pair.shape
+    n_slots = sigma.shape[1] // kappa.shape[1]
+    n_pairs = weights.shape[1]
+    for r in prange(m):
+        row = 0 if sigma.shape[0] == 1 else int64(r)
+        s, k, b, d = sigma[row], kappa[row], beta[row], delta[row]
+        # Rollouts of many policies count states through; the tables are of one replicate.
+        offset = (pair[r, 0, 0] // n_pairs) * n_pairs
+        x, w = np.empty(horizon), weights[r]
+        w[:] = 0.0
+        for i in range(n):
+            length, share = steps[r, i], factor[r, i] / n
+            following = 0.0
+            for t in range(length - 1, -1, -1):
+                at = pair[r, i, t] - offset
+                following = s[slot[r, i, t] - offset * n_slots] + k[at] * following
+                x[t] = following
+            if total:
+                value = x[0] - b[pair[r, i, 0] - offset]
+                for t in range(length):
+                    w[pair[r, i, t] - offset] += share * value
+            else:
+                carry = share
+                for t in range(length):
+                    at = pair[r, i, t] - offset
+                    w[at] += carry * (x[t] - b[at])
+                    carry *= d[at]
+
+
+@njit(parallel=True, cache=True)
+def likelihood_ratios(pair, steps, pi, other, ratios):
+    """Π_t π'(a_t | s_t)/π(a_t | s_t) of recorded rollouts, (m, n); π and π' are (m, S·A)."""
+    m, n, _ = pair.shape
+    n_pairs = pi.shape[1]
+    for r in prange(m):
+        for i in range(n):
+            log = 0.0
+            for t in range(steps[r, i]):
+                at = pair[r, i, t] % n_pairs
+                log += np.log(other[r, at]) - np.log(pi[r, at])
+            ratios[r, i] = np.exp(log)
