@@ -55,7 +55,7 @@ class Batch:
     @cached_property
     def pairs(self) -> IntArray:
         """Flat indices s_t·A + a_t, (m, n, T)."""
-        return self.states * self.process.pi.shape[1] + self.actions
+        return self.states * self.process.mdp.n_actions + self.actions
 
     @cached_property
     def to_go(self) -> FloatArray:
@@ -118,12 +118,12 @@ class Batch:
         weights broadcasts to (m, n, T): one per step, or per trajectory with a last axis of 1. The
         pull-back is Σ_t w_t ψ_t averaged over the batch.
         """
-        S, A = self.process.pi.shape
+        S, A = self.process.mdp.n_states, self.process.mdp.n_actions
         return self._gather(weights, self.pairs, S * A).reshape(-1, S, A)
 
     def state_tables(self, weights: ArrayLike) -> FloatArray:
         """(m, S): mean over trajectories of Σ_t weights_t at the states visited."""
-        return self._gather(weights, self.states, self.process.pi.shape[0])
+        return self._gather(weights, self.states, self.process.mdp.n_states)
 
     def _gather(self, weights: ArrayLike, place: IntArray, size: int) -> FloatArray:
         m, n, _ = self.shape

@@ -4,7 +4,7 @@ In an ascent every replicate has a θ of its own. A crowd evaluates them togethe
 compiled over replicates for problems of up to ``DENSE_STATES`` states, one after another beyond.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -97,7 +97,7 @@ class Crowd:
         """The problem of replicate r, entropy among its rewards."""
         if not self.entropy:
             return self.mdp
-        return replace(self.mdp, reward=self.mdp.reward + self.bonus[r][:, :, None])
+        return self.mdp.paying(self.mdp.reward + self.bonus[r][:, :, None])
 
     @property
     def v(self) -> FloatArray:

@@ -248,10 +248,14 @@ def step_discount(truth: Truth, discounted: bool) -> float:
 
 
 def noisy_critic(truth: Truth, noise: float) -> FloatArray:
-    """v (S,) = V + noise·rms(V)·ξ with fixed standard normal ξ; zero on terminal states."""
-    xi = np.random.default_rng(20000521).standard_normal(truth.v.size)
-    v = truth.v + noise * np.sqrt(np.mean(truth.v**2)) * xi
-    return np.where(truth.mdp.terminal, 0.0, v)
+    """v (S,) = V + noise·rms(V)·ξ with fixed standard normal ξ; zero on terminal states.
+
+    Of several policies at once, each with values of its own, every one has its own rms.
+    """
+    v = truth.v.reshape(truth.copies, -1)
+    xi = np.random.default_rng(20000521).standard_normal(v.shape[1])
+    v = v + noise * np.sqrt(np.mean(v**2, axis=1, keepdims=True)) * xi
+    return np.where(truth.mdp.terminal, 0.0, v.reshape(truth.v.shape))
 
 
 def td_error(truth: Truth, v: FloatArray) -> FloatArray:

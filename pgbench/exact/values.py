@@ -65,6 +65,11 @@ class Truth:
     gradient: FloatArray
     error_bound: float
 
+    @property
+    def copies(self) -> int:
+        """Number of policies that values belong to: this one; see ``pgbench.ascent.sources``."""
+        return 1
+
     @cached_property
     def advantage(self) -> FloatArray:
         """A = Q - V, shape (S, A), unit reward; zero on terminal states."""

@@ -26,7 +26,7 @@ def evaluate(probability, successor, reward, terminal, mu0, gamma, pi, v, q, vis
     good
         (m,) bool, receives whether the system could be solved to a relative residual of 1e-8.
     """
-    m, S, A = pi.shape
+    m, S, _ = pi.shape
     for r in prange(m):
         own = reward[0] if reward.shape[0] == 1 else reward[r]
         M, mean, pivots = np.zeros((S, S)), np.zeros(S), np.zeros(S, np.int64)

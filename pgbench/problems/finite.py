@@ -241,6 +241,29 @@ class FiniteMDP:
         object.__setattr__(other, "name", name)
         return other
 
+    def paying(self, reward: FloatArray) -> Self:
+        """The same problem with other rewards (S, A, B), 0 where it is terminal."""
+        other = copy(self)
+        for name in ("expected_reward", "digest"):
+            other.__dict__.pop(name, None)
+        own = np.where(self.terminal[:, None, None], 0.0, reward)
+        own.setflags(write=False)
+        object.__setattr__(other, "reward", own)
+        return other
+
+    def copies(self, m: int) -> Self:
+        """m copies side by side: state s of copy r is r·S + s."""
+        apart = self.n_states * np.arange(m)[:, None, None, None]
+        return type(self)(
+            successor=(self.successor + apart).reshape(-1, *self.successor.shape[1:]),
+            probability=np.tile(self.probability, (m, 1, 1)),
+            reward=np.tile(self.reward, (m, 1, 1)),
+            mu0=np.tile(self.mu0, m) / m,
+            gamma=self.gamma,
+            terminal=np.tile(self.terminal, m),
+            name=f"{m} copies of {self.name}",
+        )
+
     @property
     def n_states(self) -> int:
         """Number of states S, terminal ones included."""

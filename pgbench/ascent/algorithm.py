@@ -1,0 +1,165 @@
+"""What an algorithm of ascent is: a record, and a method that says where to go from θ."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.ascent.crowd import Crowd
+from pgbench.ascent.sources import Numbers, Source, TableSource
+from pgbench.parameters import Parameter, Range, bind, parameters_of
+from pgbench.policies import NotApplicable, Policy
+from pgbench.problems import FiniteMDP
+
+FloatArray = NDArray[np.float64]
+
+Entropy = Annotated[float, Range(0), "τ: rewards are r - τ log π(a|s), unit reward"]
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What a method has to work with.
+
+    mdp, policy; source, where gradients come from; numbers, which random numbers; batch_size and
+    replicates; rule, the step size's name and values, which online methods read themselves.
+    """
+
+    mdp: FiniteMDP
+    policy: Policy
+    source: Source
+    numbers: Numbers
+    batch_size: int
+    replicates: int
+    rule: "StepRule"
+
+
+@dataclass(frozen=True, eq=False)
+class Move:
+    """Where to go from θ: direction (m, d), the estimate of the gradient (m, d) behind it, and the
+    environment steps (m,) it took.
+    """
+
+    direction: FloatArray
+    estimate: FloatArray
+    cost: NDArray[np.int64]
+
+
+class Method(ABC):
+    """An algorithm at work: it may remember what it saw."""
+
+    entropy = 0.0
+
+    @abstractmethod
+    def move(self, crowd: Crowd, k: int) -> Move:
+        """The direction of iteration k = 0, 1, ..."""
+
+
+class Online(ABC):
+    """An algorithm that updates θ within rollouts; iteration k is one rollout."""
+
+    @abstractmethod
+    def advance(
+        self, theta: FloatArray, stopped: NDArray[np.int64], first: int, last: int
+    ) -> NDArray[np.int64]:
+        """Run iterations first..last-1, changing θ (m, d) in place; environment steps taken (m,).
+
+        stopped (m,) receives the iteration in which a number ceased to be finite, and is -1 before;
+        a replicate that stopped stays at its last finite θ.
+        """
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """A named algorithm and the function that makes its method.
+
+    Attributes
+    ----------
+    maker
+        ``maker(context, *, parameter=...)`` gives a ``Method`` or an ``Online``; NotApplicable
+        where the algorithm makes no sense there.
+    estimates
+        Whether it takes an estimator of the gradient.
+    """
+
+    name: str
+    maker: Callable[..., "Method | Online"]
+    formula: str
+    reference: str
+    estimates: bool = True
+
+    @cached_property
+    def parameters(self) -> dict[str, Parameter]:
+        """The declared parameters by name."""
+        return parameters_of(self.maker, skip=1)
+
+    @property
+    def summary(self) -> str:
+        """First line of the description."""
+        return (self.maker.__doc__ or "").strip().splitlines()[0]
+
+    def make(self, context: Context, **given: Any) -> "Method | Online":
+        """The method with these parameters."""
+        return self.maker(context, **bind(self.name, self.parameters, given))
+
+
+@dataclass(frozen=True)
+class StepRule:
+    """A named rule for step sizes with its parameters' values.
+
+    ``scales(context, crowd, direction, k)`` gives what the direction is multiplied by, (m,).
+    """
+
+    rule: "StepSize"
+    values: dict[str, Any]
+
+    def scales(
+        self, context: Context, crowd: Crowd, direction: FloatArray, k: int
+    ) -> FloatArray:
+        """What the direction (m, d) is multiplied by, (m,)."""
+        return self.rule.maker(context, crowd, direction, k, **self.values)
+
+
+@dataclass(frozen=True)
+class StepSize:
+    """A rule for step sizes: ``maker(context, crowd, direction, k, *, ...)`` gives (m,) factors.
+
+    ``alone`` says that a factor depends on k alone, so that online methods can use the rule too.
+    """
+
+    name: str
+    maker: Callable[..., FloatArray]
+    formula: str
+    reference: str
+    alone: bool = False
+
+    @cached_property
+    def parameters(self) -> dict[str, Parameter]:
+        """The declared parameters by name."""
+        return parameters_of(self.maker, skip=4)
+
+    @property
+    def summary(self) -> str:
+        """First line of the description."""
+        return (self.maker.__doc__ or "").strip().splitlines()[0]
+
+    def bound(self, **given: Any) -> StepRule:
+        """The rule with every parameter's value; ValueError lists what is wrong."""
+        return StepRule(self, bind(self.name, self.parameters, given))
+
+
+def reusable(context: Context, name: str) -> TableSource:
+    """The source, if its estimator can be applied to rollouts of an earlier policy.
+
+    Raises NotApplicable if it is no table estimator that simulates the policy itself.
+    """
+    source = context.source
+    if not isinstance(source, TableSource) or not source.on_policy:
+        raise NotApplicable(
+            f"{name} weighs one batch at two policies and needs a table estimator that simulates"
+            " the policy itself"
+        )
+    return source

@@ -1,0 +1,203 @@
+"""One ascent: all replicates of an algorithm from θ_0, scored exactly at logged iterates.
+
+A replicate whose θ ceases to be finite, or whose policy has no finite value any more, has diverged:
+it stays where it was and is scored no further. That is an outcome, not an error.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.ascent.algorithm import Algorithm, Context, Method, Online, StepRule
+from pgbench.ascent.crowd import Crowd
+from pgbench.ascent.goal import Goal
+from pgbench.ascent.sources import Numbers, Source
+from pgbench.policies import NotApplicable, Policy
+from pgbench.problems import FiniteMDP
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What an ascent left behind: m replicates at L logged iterates.
+
+    Attributes
+    ----------
+    steps
+        (L,) int64, numbers of updates at which iterates were logged, 0 first.
+    objective
+        (m, L) exact J(θ_k), unit reward; NaN from divergence on, as everything else.
+    gradient_norm
+        (m, L) ‖∇J(θ_k)‖.
+    error_squared
+        (m, L) ‖ĝ_k - ∇J(θ_k)‖² of the estimate that is followed, or against the natural gradient
+        where that is estimated; NaN at the last iterate and where there is no estimate.
+    signal_squared
+        (m, L) the squared norm of what is estimated.
+    entropy
+        (m, L) mean entropy of π(s, ·) over visited states, in nats.
+    distance
+        (m, L) probability of an action that is not optimal, over visited states.
+    environment_steps
+        (m, L) taken up to the iterate.
+    stopped
+        (m,) int64, the update in which the replicate diverged, or -1.
+    seconds
+        Wall time per update of one replicate, scoring left out.
+    theta
+        (m, d) the last finite θ.
+    """
+
+    steps: IntArray
+    objective: FloatArray
+    gradient_norm: FloatArray
+    error_squared: FloatArray
+    signal_squared: FloatArray
+    entropy: FloatArray
+    distance: FloatArray
+    environment_steps: FloatArray
+    stopped: IntArray
+    seconds: float
+    theta: FloatArray
+
+
+SCORES = ("objective", "gradient_norm", "error_squared", "signal_squared", "entropy", "distance")
+
+
+def logged_steps(steps: int, points: int) -> IntArray:
+    """0, and at most ``points`` numbers spread evenly on a logarithmic scale up to ``steps``."""
+    spread = np.geomspace(1, steps, points)
+    return np.unique(np.concatenate([[0], np.round(spread).astype(np.int64)]))
+
+
+def climb(
+    mdp: FiniteMDP,
+    policy: Policy,
+    theta: FloatArray,
+    algorithm: Algorithm,
+    values: dict[str, Any],
+    source: Source,
+    rule: StepRule,
+    goal: Goal,
+    *,
+    numbers: Numbers,
+    batch_size: int,
+    replicates: int,
+    steps: int,
+    points: int = 40,
+) -> Trace:
+    """Run an ascent.
+
+    Parameters
+    ----------
+    mdp, policy, theta
+        Problem, parameterisation and θ_0 (d,), the same for all replicates.
+    algorithm, values
+        The record and its parameters.
+    source, rule
+        Where gradients come from, and the rule for step sizes.
+    goal
+        What iterates are compared with.
+    numbers
+        Horizon and random streams.
+    batch_size, replicates, steps
+        Rollouts per update, runs, updates of each; one run where nothing is sampled.
+    points
+        How many iterates are logged, about.
+
+    Raises
+    ------
+    NotApplicable
+        Where the combination makes no sense.
+    """
+    m = replicates if source.sampled or not algorithm.estimates else 1
+    context = Context(mdp, policy, source, numbers, batch_size, m, rule)
+    method = algorithm.make(context, **values)
+    return _Climb(context, method, np.tile(theta, (m, 1)), goal, logged_steps(steps, points)).run()
+
+
+class _Climb:
+    """The loop and its state."""
+
+    def __init__(
+        self, context: Context, method: "Method | Online", theta: FloatArray, goal: Goal, log: IntArray
+    ) -> None:
+        self.context, self.method, self.goal, self.log = context, method, goal, log
+        self.theta = theta
+        m = len(theta)
+        self.stopped = np.full(m, -1)
+        self.taken = np.zeros(m, np.int64)
+        self.scores = {name: np.full((m, log.size), np.nan) for name in SCORES}
+        self.steps_taken = np.full((m, log.size), np.nan)
+
+    def run(self) -> Trace:
+        """From the first logged iterate to the last."""
+        spent = 0.0
+        with np.errstate(all="ignore"):  # what overflows is an outcome
+            for place, first in enumerate(self.log):
+                crowd = self._score(place, int(first))
+                if place + 1 < self.log.size and (self.stopped < 0).any():
+                    begin = time.perf_counter()
+                    self._advance(crowd, place, int(first), int(self.log[place + 1]))
+                    spent += time.perf_counter() - begin
+        return Trace(
+            steps=self.log,
+            environment_steps=self.steps_taken,
+            stopped=self.stopped,
+            seconds=spent / (int(self.log[-1]) * len(self.theta)),
+            theta=self.theta,
+            **self.scores,
+        )
+
+    def _crowd(self, entropy: float = 0.0) -> Crowd:
+        return Crowd(self.context.mdp, self.context.policy, self.theta.copy(), entropy)
+
+    def _score(self, place: int, k: int) -> Crowd:
+        """Score the iterates; a policy without a finite value has diverged."""
+        crowd = self._crowd()
+        good = crowd.good & np.isfinite(crowd.objective)
+        self.stopped[(self.stopped < 0) & ~good] = k
+        alive = self.stopped < 0
+        for name, value in self.goal.scores(crowd).items():
+            self.scores[name][alive, place] = value[alive]
+        self.steps_taken[alive, place] = self.taken[alive]
+        return crowd
+
+    def _advance(self, crowd: Crowd, place: int, first: int, last: int) -> None:
+        if isinstance(self.method, Online):
+            self.taken += self.method.advance(self.theta, self.stopped, first, last)
+            return
+        for k in range(first, last):
+            own = crowd
+            if k > first or self.method.entropy:
+                own = self._crowd(self.method.entropy)
+            move = self.method.move(own, k)
+            if k == first:
+                self._compare(own, move.estimate, place)
+            self.taken += np.where(self.stopped < 0, move.cost, 0)
+            scale = self.context.rule.scales(self.context, own, move.direction, k)
+            new = self.theta + scale[:, None] * move.direction
+            bad = (self.stopped < 0) & ~np.isfinite(new).all(axis=1)
+            self.stopped[bad] = k
+            moving = self.stopped < 0
+            if not moving.any():
+                return
+            self.theta[moving] = self.context.policy.retract(new[moving])
+
+    def _compare(self, crowd: Crowd, estimate: FloatArray, place: int) -> None:
+        """Note how far estimates are from what they estimate."""
+        truth = crowd.gradient
+        if self.context.source.natural:
+            truth = crowd.natural(truth)
+        alive = self.stopped < 0
+        error = np.sum((estimate - truth) ** 2, axis=1)
+        self.scores["error_squared"][alive, place] = error[alive]
+        self.scores["signal_squared"][alive, place] = np.sum(truth**2, axis=1)[alive]
+
+
+__all__ = ["NotApplicable", "Trace", "climb", "logged_steps"]

@@ -1,0 +1,114 @@
+"""What iterates are compared with: the optimum over all policies, or the best of a class."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize
+
+from pgbench.ascent.crowd import Crowd
+from pgbench.exact.linear import SolveError
+from pgbench.exact.optimum import Optimum, optimal_value
+from pgbench.exact.values import evaluate
+from pgbench.policies import LogLinear, Policy
+from pgbench.policies.policy import Tabular
+from pgbench.problems import FiniteMDP
+
+FloatArray = NDArray[np.float64]
+
+LARGEST_LOGIT = 40.0
+"""How far the single logit of a class with one degree of freedom is searched: π down to 4e-18."""
+
+ALL, CLASS, UPPER, UNKNOWN = (
+    "optimum over all policies, which the class holds or comes arbitrarily close to",
+    "best of the class",
+    "optimum over all policies; the best of the class is not known and may be lower",
+    "unknown",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Goal:
+    """The value that is aimed at, and the actions that are right.
+
+    Attributes
+    ----------
+    objective
+        What suboptimality is measured from, unit reward; NaN if nothing is known.
+    kind
+        What that is, in words.
+    optimum
+        V*, Q* and J* over all policies, or None where they are not known.
+    right
+        (S, A) bool, every optimal action, ties included; none where the optimum is not known.
+    """
+
+    objective: float
+    kind: str
+    optimum: Optimum | None
+    right: NDArray[np.bool_]
+
+    def scores(self, crowd: Crowd) -> dict[str, FloatArray]:
+        """Objective, gradient norm, entropy and distance of every replicate, (m,) each."""
+        share = crowd.visitation / crowd.visitation.sum(axis=1, keepdims=True)
+        logs = np.log(np.where(crowd.pi > 0, crowd.pi, 1.0))
+        wrong = np.where(self.right, 0.0, crowd.pi).sum(axis=2)
+        return {
+            "objective": crowd.objective,
+            "gradient_norm": np.sqrt(np.sum(crowd.gradient**2, axis=1)),
+            "entropy": -np.einsum("ms,msa,msa->m", share, crowd.pi, logs),
+            "distance": np.einsum("ms,ms->m", share, wrong)
+            if self.optimum is not None
+            else np.full(crowd.m, np.nan),
+        }
+
+
+def find_goal(mdp: FiniteMDP, policy: Policy, largest: int = 20_000) -> Goal:
+    """The goal of ascents; nothing is known of problems of more than ``largest`` states.
+
+    Tabular policies can do anything, and so can log-linear ones whose features tell all pairs
+    apart. Where a log-linear policy has a single degree of freedom its best value is searched for.
+    """
+    optimum = None
+    if mdp.n_states <= largest:
+        try:
+            optimum = optimal_value(mdp)
+        except SolveError:
+            optimum = None
+    if optimum is None:
+        return Goal(np.nan, UNKNOWN, None, np.zeros(policy.shape, bool))
+    slack = 1e-9 * (1 + np.abs(optimum.v)) + optimum.error_bound
+    right = optimum.q >= optimum.q.max(axis=1, keepdims=True) - slack[:, None]
+    if isinstance(policy, Tabular):
+        return Goal(optimum.objective, ALL, optimum, right)
+    kind, best = UPPER, optimum.objective
+    if isinstance(policy, LogLinear):
+        live = policy.features[~mdp.terminal]
+        rows = (live - live.mean(axis=1, keepdims=True)).reshape(-1, policy.n_parameters)
+        rank = int(np.linalg.matrix_rank(rows))
+        if rank == live.shape[0] * (live.shape[1] - 1):
+            kind = ALL
+        elif rank == 1:
+            kind, best = CLASS, _best_of_line(mdp, policy, rows)
+    return Goal(best, kind, optimum, right)
+
+
+def _best_of_line(mdp: FiniteMDP, policy: LogLinear, rows: FloatArray) -> float:
+    """sup J over θ = t·u for the one direction u that changes the policy."""
+    u = np.linalg.svd(rows, full_matrices=False)[2][0]
+    u /= np.abs(rows @ u).max()
+
+    def value(t: float) -> float:
+        try:
+            return evaluate(mdp, policy, t * u).objective
+        except SolveError:
+            return -np.inf
+
+    t = np.linspace(-LARGEST_LOGIT, LARGEST_LOGIT, 401)
+    J = np.array([value(x) for x in t])
+    best = int(np.argmax(J))
+    low, high = t[max(best - 1, 0)], t[min(best + 1, t.size - 1)]
+    found = optimize.minimize_scalar(
+        lambda x: -value(x), bounds=(low, high), method="bounded", options={"xatol": 1e-10}
+    )
+    return float(max(J[best], -found.fun))

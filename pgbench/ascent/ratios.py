@@ -1,0 +1,17 @@
+"""Likelihood ratios of rollouts under two policies."""
+
+import numpy as np
+
+from pgbench.ascent.crowd import Crowd, FloatArray
+from pgbench.ascent.sources import Drawn
+
+
+def ratios(drawn: Drawn, crowd: Crowd, other: Crowd) -> FloatArray:
+    """Π_t π'(a_t|s_t)/π(a_t|s_t) of rollouts drawn by ``crowd``, (m, n); infinite if need be."""
+    from pgbench.kernels.crowd import likelihood_ratios
+
+    m, n, _ = drawn.pair.shape
+    out = np.empty((m, n))
+    pis = (np.ascontiguousarray(c.pi).reshape(m, -1) for c in (crowd, other))
+    likelihood_ratios(drawn.pair, drawn.steps, *pis, out)
+    return out
