@@ -6,7 +6,7 @@ stands twice is an error instead of losing its first value.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import yaml
 
+from pgbench.ascent import algorithms, step_sizes
 from pgbench.estimators import estimators
 from pgbench.parameters import (
     Choice,
@@ -65,10 +66,26 @@ def _theta(
     """Declare the keys below ``theta``."""
 
 
+def _ascent(
+    steps: Annotated[int, Range(1, 100_000_000), "updates of every run"] = 1000,
+    replicates: Annotated[int, Range(1, 1_000_000), "independent runs of whatever is sampled"] = 30,
+    points: Annotated[int, Range(2, 1000), "iterates that are scored, about"] = 40,
+) -> None:
+    """Declare the scalar keys below ``ascent``."""
+
+
 SETTINGS = parameters_of(_settings)
 THETA = parameters_of(_theta)
 BATCH_SIZE = Parameter(
     "batch_sizes", (int,), 1, Range(1, 1_000_000_000), None, "trajectories per estimate"
+)
+ASCENT = parameters_of(_ascent)
+STEP = Parameter("step", (float,), 0.1, Range(0), None, "a constant step size α")
+EXPECTED = Parameter(
+    "expected", (bool,), False, Range(), None, "follow the estimator's exact mean, not estimates"
+)
+THETA_VALUES = Parameter(
+    "values", (float,), 0.0, Range(), None, "θ itself, or one row that all states share"
 )
 INSTANCES = Parameter("instances", (int,), 1, Range(1, 10_000), None, "draws of a random family")
 
@@ -94,6 +111,78 @@ class Chosen:
         return {"name": self.name, "values": dict(self.values)}
 
 
+EXACT = "exact"
+"""What stands for ∇J itself among the estimators of an ascent."""
+
+
+@dataclass(frozen=True)
+class Climber:
+    """An algorithm with what it follows: a row of the axis ``algorithm``.
+
+    Attributes
+    ----------
+    algorithm
+        The algorithm by name.
+    estimator
+        What is followed: an estimator, or None for ∇J, or for an algorithm that takes none.
+    expected
+        Whether the estimator's exact mean is followed.
+    batch_size
+        Rollouts per update.
+    step_sizes
+        The rules it is run with.
+    """
+
+    algorithm: Chosen
+    estimator: Chosen | None
+    expected: bool
+    batch_size: int
+    step_sizes: tuple[Chosen, ...]
+
+    @property
+    def follows(self) -> str:
+        """What is followed, in words."""
+        if self.estimator is None:
+            return EXACT if algorithms()[self.algorithm.name].estimates else ""
+        return f"E {self.estimator.label}" if self.expected else self.estimator.label
+
+    @property
+    def sampled(self) -> bool:
+        """Whether rollouts are taken."""
+        takes = algorithms()[self.algorithm.name].estimates
+        return not takes or (self.estimator is not None and not self.expected)
+
+    @property
+    def label(self) -> str:
+        """Algorithm, what is followed, batch size."""
+        words = [self.algorithm.label, *filter(None, [self.follows])]
+        if self.estimator is not None and (not self.expected or self.batch_size > 1):
+            words.append(f"n={self.batch_size}")
+        return ", ".join(words)
+
+    @property
+    def canonical(self) -> dict[str, Any]:
+        """What identifies the choice, step sizes apart."""
+        followed = None if self.estimator is None else self.estimator.canonical
+        return {
+            "algorithm": self.algorithm.canonical,
+            "estimator": followed,
+            "expected": self.expected,
+            "batch_size": self.batch_size if followed else 0,
+        }
+
+
+@dataclass(frozen=True)
+class Ascents:
+    """The ascents of a grid: who climbs, with which step sizes, and how long."""
+
+    climbers: tuple[Climber, ...]
+    step_sizes: tuple[Chosen, ...]
+    steps: int
+    replicates: int
+    points: int
+
+
 @dataclass(frozen=True)
 class Grid:
     """A validated grid: its axes, and the settings common to all cells."""
@@ -109,6 +198,7 @@ class Grid:
     max_horizon: int
     replicates: int
     text: str
+    ascent: Ascents | None = None
 
 
 @dataclass(frozen=True)
@@ -241,7 +331,7 @@ class _Reader:
             self.fail(tree, "", "a grid is a mapping with the keys name, problems, estimators, ...")
             return None
         axes = ("problems", "policies", "estimators", "batch_sizes")
-        known = [*SETTINGS, *axes, "theta"]
+        known = [*SETTINGS, *axes, "theta", "ascent"]
         for name, (key, _) in tree.value.items():
             if name not in known:
                 self.fail(key, name, f"unknown key{did_you_mean(name, known)}")
@@ -250,18 +340,24 @@ class _Reader:
             node = tree.value["name"][1]
             self.fail(node, "name", "must be letters, digits, dots, dashes and underscores")
         theta_node = tree.value.get("theta", (None, _Node({}, tree.line, tree.column)))[1]
-        theta = self.mapping(theta_node, "theta", THETA)
+        theta = self.theta(theta_node)
         choices = {
             "problems": self.choices(
                 tree, "problems", "problem", families(), values.get("seed") or 0
             ),
             "policies": self.choices(tree, "policies", "policy", kinds(), default="softmax"),
-            "estimators": self.choices(tree, "estimators", "estimator", estimators()),
+            "estimators": [],
         }
+        if "estimators" in tree.value or "ascent" not in tree.value:
+            choices["estimators"] = self.choices(tree, "estimators", "estimator", estimators())
         batch_sizes = self.batch_sizes(tree)
+        ascent = self.ascent(tree.value["ascent"][1]) if "ascent" in tree.value else None
         if self.errors:
             return None
         n_cells = prod(len(axis) for axis in choices.values()) * len(batch_sizes)
+        if ascent:
+            runs = sum(len(climber.step_sizes) for climber in ascent.climbers)
+            n_cells += len(choices["problems"]) * len(choices["policies"]) * runs
         if n_cells > MAX_CELLS:
             self.fail(tree, "", f"the grid has {n_cells} cells, at most {MAX_CELLS} are allowed")
             return None
@@ -274,8 +370,131 @@ class _Reader:
             horizon=None if horizon == "auto" else horizon,
             theta=theta,
             text=text,
+            ascent=ascent,
             **values,
         )
+
+    def theta(self, node: _Node) -> dict[str, Any]:
+        """Either how θ is drawn, or its values."""
+        if not isinstance(node.value, dict) or "values" not in node.value:
+            return self.mapping(node, "theta", THETA, also=["values"])
+        for name, (key, _) in node.value.items():
+            if name in THETA:
+                self.fail(key, f"theta.{name}", "give either values or how θ is drawn, not both")
+            elif name != "values":
+                hint = did_you_mean(name, [*THETA, "values"])
+                self.fail(key, f"theta.{name}", f"unknown key{hint}")
+        return {"values": self.axis(node.value["values"][1], "theta.values", THETA_VALUES)}
+
+    def ascent(self, node: _Node) -> Ascents | None:
+        """The ascents: every algorithm with what it follows, at its own or the common axes."""
+        axes = ("estimators", "step_sizes", "batch_sizes")
+        if not isinstance(node.value, dict):
+            known = ", ".join(["algorithms", *axes, *ASCENT])
+            self.fail(node, "ascent", f"must be a mapping with the keys {known}")
+            return None
+        known_keys = ["algorithms", *axes, *ASCENT]
+        for name, (key, _) in node.value.items():
+            if name not in known_keys:
+                self.fail(key, f"ascent.{name}", f"unknown key{did_you_mean(name, known_keys)}")
+        values = self.values(node, "ascent", ASCENT)
+        common = {axis: node.value[axis][1] for axis in axes if axis in node.value}
+        if "algorithms" not in node.value:
+            self.fail(node, "ascent.algorithms", "missing, must be a list of algorithms")
+            return None
+        list_node = node.value["algorithms"][1]
+        entries = list_node.value if isinstance(list_node.value, list) else [list_node]
+        if not entries:
+            self.fail(list_node, "ascent.algorithms", "is empty, an axis needs at least one value")
+        climbers: list[Climber] = []
+        for i, entry in enumerate(entries):
+            place = f"ascent.algorithms.{i}"
+            own = dict(common)
+            if isinstance(entry.value, dict):
+                own |= {axis: entry.value[axis][1] for axis in axes if axis in entry.value}
+                rest = {k: v for k, v in entry.value.items() if k not in axes}
+                entry = replace(entry, value=rest)
+            for climber in self.climbers(entry, place, own):
+                same = [j for j, c in enumerate(climbers) if c.canonical == climber.canonical]
+                if not same:
+                    climbers.append(climber)
+                    continue
+                # A further entry may add step sizes that are not for everyone.
+                rules = climbers[same[0]].step_sizes
+                for rule in climber.step_sizes:
+                    if rule in rules:
+                        twice = f"{climber.label} with step size {rule.label} stands twice"
+                        self.fail(entry, place, twice)
+                climbers[same[0]] = replace(climber, step_sizes=rules + climber.step_sizes)
+        axis: list[Chosen] = []
+        for climber in climbers:
+            axis += [rule for rule in climber.step_sizes if rule not in axis]
+        return Ascents(tuple(climbers), tuple(axis), **values)
+
+    def climbers(self, entry: _Node, place: str, axes: Mapping[str, _Node]) -> list[Climber]:
+        """One entry of ``ascent.algorithms``: its parameters, estimators and batch sizes."""
+        chosen = self.entry(entry, place, "algorithm", algorithms(), 0)
+        if "step_sizes" not in axes:
+            self.fail(entry, f"{place}.step_sizes", "missing here and in ascent")
+        rules = self.step_sizes(axes["step_sizes"], place) if "step_sizes" in axes else []
+        estimating = [c for c in chosen if algorithms()[c.name].estimates]
+        followed: list[tuple[Chosen | None, bool]] = []
+        if "estimators" in axes:
+            followed = self.followed(axes["estimators"], place)
+        elif estimating:
+            self.fail(entry, f"{place}.estimators", f"missing here and in ascent; {EXACT} is ∇J")
+        sizes = [1]
+        if "batch_sizes" in axes:
+            sizes = self.axis(axes["batch_sizes"], f"{place}.batch_sizes", BATCH_SIZE)
+        found = []
+        for choice in chosen:
+            if choice not in estimating:
+                found.append(Climber(choice, None, False, 1, tuple(rules)))
+                continue
+            for estimator, expected in followed:
+                # What is exact has no batches; the mean may depend on their size.
+                own = sizes if estimator is not None else sizes[:1]
+                found += [Climber(choice, estimator, expected, n, tuple(rules)) for n in own]
+        return found
+
+    def followed(self, node: _Node, place: str) -> list[tuple[Chosen | None, bool]]:
+        """Estimators of an ascent: ``exact``, records, and records whose mean is followed."""
+        entries = node.value if isinstance(node.value, list) else [node]
+        if not entries:
+            self.fail(node, f"{place}.estimators", "is empty, an axis needs at least one value")
+        found: list[tuple[Chosen | None, bool]] = []
+        for i, entry in enumerate(entries):
+            here, expected = f"{place}.estimators.{i}", False
+            if entry.value == EXACT:
+                found.append((None, False))
+                continue
+            if isinstance(entry.value, dict) and "expected" in entry.value:
+                flag = entry.value["expected"][1]
+                expected = bool(self.value(flag, f"{here}.expected", EXPECTED))
+                rest = {k: v for k, v in entry.value.items() if k != "expected"}
+                entry = replace(entry, value=rest)
+            choices = self.entry(entry, here, "estimator", estimators(), 0)
+            found += [(choice, expected) for choice in choices]
+        return found
+
+    def step_sizes(self, node: _Node, place: str) -> list[Chosen]:
+        """Rules for step sizes; a number is a constant one."""
+        entries = node.value if isinstance(node.value, list) else [node]
+        if not entries:
+            self.fail(node, f"{place}.step_sizes", "is empty, an axis needs at least one value")
+        rules: list[Chosen] = []
+        for i, entry in enumerate(entries):
+            here = f"{place}.step_sizes.{i}"
+            if isinstance(entry.value, int | float) and not isinstance(entry.value, bool):
+                step = self.value(entry, here, STEP)
+                if step is not None:
+                    rules.append(Chosen("constant", {"step": step}, f"{step:g}"))
+            else:
+                for choice in self.entry(entry, here, "step_size", step_sizes(), 0):
+                    if choice.name == "constant":
+                        choice = replace(choice, label=f"{choice.values['step']:g}")
+                    rules.append(choice)
+        return rules
 
     def value(self, node: _Node, place: str, parameter: Parameter) -> Any:
         """A checked value, or None after recording the error."""
@@ -301,14 +520,19 @@ class _Reader:
         return found
 
     def mapping(
-        self, node: _Node, place: str, parameters: Mapping[str, Parameter]
+        self,
+        node: _Node,
+        place: str,
+        parameters: Mapping[str, Parameter],
+        also: Sequence[str] = (),
     ) -> dict[str, Any]:
+        known = [*parameters, *also]
         if not isinstance(node.value, dict):
-            self.fail(node, place, f"must be a mapping with the keys {', '.join(parameters)}")
+            self.fail(node, place, f"must be a mapping with the keys {', '.join(known)}")
             return {}
         for name, (key, _) in node.value.items():
             if name not in parameters:
-                self.fail(key, f"{place}.{name}", f"unknown key{did_you_mean(name, parameters)}")
+                self.fail(key, f"{place}.{name}", f"unknown key{did_you_mean(name, known)}")
         return self.values(node, place, parameters)
 
     def batch_sizes(self, tree: _Node) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ without touching those it had.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from pgbench.ascent import algorithms, step_sizes
 from pgbench.estimators import estimators
 from pgbench.exact.horizon import expected_steps, shortest_horizon
 from pgbench.exact.values import Truth, evaluate
-from pgbench.grid import Chosen, Grid
+from pgbench.grid import Chosen, Climber, Grid
 from pgbench.policies import kinds
 from pgbench.problems import FiniteMDP, families
 from pgbench.registry import source_digest
@@ -40,6 +41,20 @@ class Cell:
     key: str
     estimator: Chosen
     batch_size: int
+
+
+@dataclass(frozen=True)
+class AscentCell:
+    """One algorithm, with what it follows, at one step size in one setting: a run."""
+
+    key: str
+    climber: Climber
+    step_size: Chosen
+
+    @property
+    def label(self) -> str:
+        """Algorithm and step size in words."""
+        return f"{self.climber.label}, step size {self.step_size.label}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +133,35 @@ class Setting:
             }
         )
 
+    @cached_property
+    def ascents(self) -> list[AscentCell]:
+        """The ascents of the setting."""
+        plan = self.grid.ascent
+        if plan is None:
+            return []
+        return [
+            AscentCell(self._ascent_key(climber, rule), climber, rule)
+            for climber in plan.climbers
+            for rule in climber.step_sizes
+        ]
+
+    def _ascent_key(self, climber: Climber, rule: Chosen) -> str:
+        plan, estimator = self.grid.ascent, climber.estimator
+        assert plan is not None
+        makers = [algorithms()[climber.algorithm.name].maker, step_sizes()[rule.name].maker]
+        if estimator is not None:
+            makers.append(estimators()[estimator.name].maker)
+        return content_hash(
+            {
+                **self.description,
+                "ascent": {**climber.canonical, "step_size": rule.canonical},
+                "ascent_sources": [source_digest(maker) for maker in makers],
+                "steps": plan.steps,
+                "points": plan.points,
+                "replicates": plan.replicates if climber.sampled else 1,
+            }
+        )
+
     def prepare(self, mdp: FiniteMDP | None = None) -> Prepared:
         """Build problem, policy, θ and truth, and settle the horizon.
 
@@ -126,7 +170,10 @@ class Setting:
         """
         mdp = mdp or make_problem(self.problem)
         policy = kinds()[self.policy.name].make(mdp, **_given(self.policy))
-        theta = policy.initial(seed=self.stream ^ self.grid.seed, **self.grid.theta)
+        if "values" in self.grid.theta:
+            theta = policy.given(self.grid.theta["values"])
+        else:
+            theta = policy.initial(seed=self.stream ^ self.grid.seed, **self.grid.theta)
         truth = evaluate(mdp, policy, theta)
         horizon = self.grid.horizon or shortest_horizon(truth, cap=self.grid.max_horizon)
         return Prepared(truth, horizon, expected_steps(mdp, truth.pi, horizon))
@@ -147,8 +194,13 @@ def settings(grid: Grid) -> list[Setting]:
     return [Setting(grid, problem, policy) for problem in grid.problems for policy in grid.policies]
 
 
-def work(setting: Setting, cells: list[Cell], horizon: int | None = None) -> float:
-    """About how many environment steps the cells take; cells of one batch size share them."""
+def work(
+    setting: Setting,
+    cells: list[Cell],
+    horizon: int | None = None,
+    ascents: Sequence[AscentCell] = (),
+) -> float:
+    """About how many environment steps cells and ascents take; cells of a batch size share them."""
     gamma: Any = setting.problem.values.get("gamma")
     if horizon is None:
         horizon = setting.grid.horizon
@@ -156,4 +208,9 @@ def work(setting: Setting, cells: list[Cell], horizon: int | None = None) -> flo
         discounting = isinstance(gamma, float) and 0 < gamma < 1
         horizon = int(np.ceil(np.log(0.01) / np.log(float(gamma)))) if discounting else 200
         horizon = min(horizon, setting.grid.max_horizon)
-    return float(horizon * setting.grid.replicates * sum({cell.batch_size for cell in cells}))
+    steps = horizon * setting.grid.replicates * sum({cell.batch_size for cell in cells})
+    if plan := setting.grid.ascent:
+        rollouts = sum(plan.replicates * c.climber.batch_size for c in ascents if c.climber.sampled)
+        # Whatever an update costs beside its rollouts is worth about a thousand steps.
+        steps += plan.steps * (horizon * rollouts + 1000 * len(ascents))
+    return float(steps)

@@ -6,19 +6,20 @@ dataset is checked against it before it is written, and the README's table is ma
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from pgbench.ascents import ASCENT, ascent_arrays
 from pgbench.grid import Chosen, Grid, parse_grid
 from pgbench.journal import NAME as JOURNAL_NAME
 from pgbench.journal import Journal, OutputError, atomic_path
 from pgbench.plan import Setting, settings
 from pgbench.problems import families
 from pgbench.statistics import fit_rate, holm
+from pgbench.variable import Variable
 
 NAME = "results.nc"
 CELL = ("problem", "policy", "estimator", "batch_size")
@@ -26,20 +27,6 @@ SETTING = ("problem", "policy")
 RATE = ("problem", "policy", "estimator")
 
 STATUS = ("missing", "done", "failed", "skipped")
-
-
-@dataclass(frozen=True)
-class Variable:
-    """One variable of the dataset: where it lives, its unit and what it is.
-
-    ``reproducible`` is false for what a clock measured; everything else is the same bytes for the
-    same grid and seed.
-    """
-
-    dims: tuple[str, ...]
-    units: str
-    long_name: str
-    reproducible: bool = True
 
 
 _SQUARE = "(reward/theta)^2"
@@ -175,6 +162,8 @@ def build(grid: Grid, journal: Journal) -> xr.DataTree:
         maps = _maps(setting, records)
         if maps is not None:
             groups[f"/maps/{group_name(setting)}"] = maps
+    if grid.ascent is not None:
+        groups["/ascent"] = _ascent(grid, plan, records)
     tree = xr.DataTree.from_dict(groups)
     validate(tree)
     return tree
@@ -184,19 +173,34 @@ def schema_table() -> str:
     """The schema as a Markdown table; parts of an interval share a row."""
     lines = ["| variable | dimensions | unit | meaning |", "|---|---|---|---|"]
     parts = tuple(suffix for suffix in _PARTS if suffix)
-    for name, variable in VARIABLES.items():
-        if name.endswith(parts):
-            continue
-        more = "".join(f", `{s}`" for s in parts if name + s in VARIABLES)
-        note = "" if variable.reproducible else " (measured by a clock)"
-        dims = ", ".join(variable.dims)
-        unit = variable.units.replace("theta", "θ")
-        lines.append(f"| `{name}`{more} | {dims} | {unit} | {variable.long_name}{note} |")
-    for name, variable in MAPS.items():
-        dims = ", ".join(variable.dims)
-        unit = variable.units.replace("theta", "θ")
-        lines.append(f"| `maps/…/{name}` | {dims} | {unit} | {variable.long_name} |")
+    for prefix, schema in (("", VARIABLES), ("maps/…/", MAPS), ("ascent/", ASCENT)):
+        for name, variable in schema.items():
+            if name.endswith(parts):
+                continue
+            more = "".join(f", `{s}`" for s in parts if name + s in schema)
+            note = "" if variable.reproducible else " (measured by a clock)"
+            dims = ", ".join(variable.dims)
+            unit = variable.units.replace("theta", "θ")
+            meaning = f"{variable.long_name}{note}"
+            lines.append(f"| `{prefix}{name}`{more} | {dims} | {unit} | {meaning} |")
     return "\n".join(lines)
+
+
+def _ascent(grid: Grid, plan: list[Setting], records: Mapping[str, Any]) -> xr.Dataset:
+    arrays, coordinates = ascent_arrays(grid, plan, records)
+    coordinates = {**_axes(grid), **coordinates}
+    dataset = xr.Dataset(_described(ASCENT, arrays), coords=coordinates)
+    for name, variable in ASCENT.items():
+        dataset[name].attrs["reproducible"] = int(variable.reproducible)
+    return dataset
+
+
+def _axes(grid: Grid) -> dict[str, Any]:
+    """Labels of problems and policies."""
+    return {
+        "problem": [p.label for p in grid.problems],
+        "policy": [p.label for p in grid.policies],
+    }
 
 
 def group_name(setting: Setting) -> str:
@@ -266,8 +270,7 @@ def _coordinates(grid: Grid, records: Mapping[str, Any], plan: list[Setting]) ->
 
     problems = grid.problems
     return {
-        "problem": [p.label for p in problems],
-        "policy": [p.label for p in grid.policies],
+        **_axes(grid),
         "estimator": [e.label for e in grid.estimators],
         "batch_size": ("batch_size", list(grid.batch_sizes), {"units": "trajectories"}),
         "family": ("problem", [p.name for p in problems]),
@@ -323,6 +326,8 @@ def validate(tree: xr.DataTree) -> None:
     for name in sorted(set(map(str, tree.data_vars)) ^ set(VARIABLES)):
         errors.append(f"{name}: {'unknown' if name in tree.data_vars else 'missing'}")
     groups: list[tuple[xr.DataTree, Mapping[str, Variable]]] = [(tree, VARIABLES)]
+    if "ascent" in tree.children:
+        groups.append((tree["ascent"], ASCENT))  # type: ignore[arg-type]  # a node, not an array
     if "maps" in tree.children:
         groups += [(node, MAPS) for node in tree["maps"].children.values()]
     for node, schema in groups:
@@ -400,7 +405,8 @@ def same_numbers(a: xr.DataTree, b: xr.DataTree) -> list[str]:
             continue
         names: list[Any] = sorted({*left.variables, *right.variables}, key=str)
         for name in names:
-            if path == "/" and name in VARIABLES and not VARIABLES[name].reproducible:
+            schema = {"/": VARIABLES, "/ascent": ASCENT}.get(path, {})
+            if name in schema and not schema[name].reproducible:
                 continue
             if name not in left or name not in right or not _identical(left[name], right[name]):
                 differing.append(f"{path.rstrip('/')}/{name}")

@@ -3,17 +3,19 @@
 import signal
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pgbench.estimators import estimators
 from pgbench.grid import Chosen, Grid, read_grid
 from pgbench.journal import NAME as JOURNAL_NAME
 from pgbench.journal import Journal, OutputError, Record, write_file
-from pgbench.plan import Cell, Prepared, Setting, make_problem, settings, work
+from pgbench.plan import AscentCell, Cell, Prepared, Setting, make_problem, settings, work
 from pgbench.policies import NotApplicable
 from pgbench.problems import FiniteMDP
 from pgbench.progress import Progress, Silent
@@ -147,14 +149,17 @@ class _Execution:
         finished = {
             key for key, r in journal.records.items() if r.get("status") in ("done", "skipped")
         }
-        self.pending: dict[Setting, list[Cell]] = {}
+        self.pending: dict[Setting, tuple[list[Cell], list[AscentCell]]] = {}
         self.keys: list[str] = []
         for setting in settings(grid):
             self.keys += [cell.key for cell in setting.cells]
+            self.keys += [ascent.key for ascent in setting.ascents]
             cells = [cell for cell in setting.cells if cell.key not in finished]
-            if cells:
-                self.pending[setting] = cells
-        self.reused = len(self.keys) - sum(len(cells) for cells in self.pending.values())
+            ascents = [cell for cell in setting.ascents if cell.key not in finished]
+            if cells or ascents:
+                self.pending[setting] = cells, ascents
+        self.n_pending = sum(len(cells) + len(ascents) for cells, ascents in self.pending.values())
+        self.reused = len(self.keys) - self.n_pending
 
     def run(self, threads: int | None) -> None:
         """Measure what is pending, and note in the journal by what and how long."""
@@ -175,24 +180,30 @@ class _Execution:
         self.threads = use_threads(threads)
         self.progress.phase("compiling kernels")
         self.progress.compiled(warm_up())
-        total = sum(work(setting, cells) for setting, cells in self.pending.items())
-        self.progress.start(len(self.pending), sum(map(len, self.pending.values())), total)
+        total = sum(
+            work(setting, cells, ascents=ascents)
+            for setting, (cells, ascents) in self.pending.items()
+        )
+        self.progress.start(len(self.pending), self.n_pending, total)
         built: Chosen | None = None
         mdp: FiniteMDP | None = None
-        for setting, cells in self.pending.items():
-            self.progress.setting(setting.label, len(cells))
+        for setting, (cells, ascents) in self.pending.items():
+            self.progress.setting(setting.label, len(cells) + len(ascents))
             try:
                 if setting.problem is not built:
                     mdp, built = make_problem(setting.problem), setting.problem
                 prepared = setting.prepare(mdp)
                 self._record_setting(setting, prepared)
             except NotApplicable as reason:
-                self._record_all(cells, "skipped", message=str(reason))
+                self._record_all([*cells, *ascents], "skipped", message=str(reason))
             except Exception as error:  # any failure belongs to the cell, not to the run
-                self._record_all(cells, "failed", **_failure(error))
+                self._record_all([*cells, *ascents], "failed", **_failure(error))
             else:
-                self._measure(setting, prepared, cells)
-            self.progress.done(work(setting, cells))
+                if cells:
+                    self._measure(setting, prepared, cells)
+                if ascents:
+                    self._climb(setting, prepared, ascents)
+            self.progress.done(work(setting, cells, ascents=ascents))
 
     def _record_setting(self, setting: Setting, prepared: Prepared) -> None:
         from pgbench.measure import exact_values
@@ -270,7 +281,34 @@ class _Execution:
             self.steps += steps
             self.progress.batch(len(together), steps)
 
-    def _record_all(self, cells: list[Cell], status: str, **details: Any) -> None:
+    def _climb(self, setting: Setting, prepared: Prepared, cells: list[AscentCell]) -> None:
+        """Run the ascents of a setting, one after another."""
+        from pgbench.ascent.goal import find_goal
+        from pgbench.ascents import run_ascent
+
+        goal = find_goal(prepared.truth.mdp, prepared.truth.policy)
+        skipped: dict[str, list[AscentCell]] = {}
+        for cell in cells:
+            try:
+                found = run_ascent(setting, prepared, cell, goal)
+            except NotApplicable as reason:
+                skipped.setdefault(str(reason), []).append(cell)
+                continue
+            except Exception as error:
+                self._record_all([cell], "failed", **_failure(error))
+                continue
+            self.journal.append([{**_head(cell, "done"), **found}])
+            self.measured += 1
+            taken = found["arrays"]["environment_steps"]
+            steps = float(np.nansum(np.nanmax(taken, axis=1, initial=0.0)))
+            self.steps += steps
+            self.progress.batch(1, steps)
+        for message, alike in skipped.items():
+            self._record_all(alike, "skipped", message=message)
+
+    def _record_all(
+        self, cells: "Sequence[Cell | AscentCell]", status: str, **details: Any
+    ) -> None:
         self.journal.append({**_head(cell, status), **details} for cell in cells)
         self.progress.problem(len(cells), status, details.get("message", ""))
 
@@ -280,7 +318,9 @@ def _of(cells: list[Cell], label: str) -> list[Cell]:
     return [cell for cell in cells if cell.estimator.label == label]
 
 
-def _head(cell: Cell, status: str) -> Record:
+def _head(cell: "Cell | AscentCell", status: str) -> Record:
+    if isinstance(cell, AscentCell):
+        return {"kind": "ascent", "key": cell.key, "status": status, "label": cell.label}
     return {
         "kind": "cell",
         "key": cell.key,

@@ -8,7 +8,7 @@ __all__ = ["Algorithm", "StepSize", "algorithms", "step_sizes"]
 
 def algorithms() -> dict[str, Algorithm]:
     """Every algorithm by name."""
-    return discover("pgbench.ascent.algorithms", Algorithm)
+    return discover("pgbench.ascent.methods", Algorithm)
 
 
 def step_sizes() -> dict[str, StepSize]:

@@ -39,8 +39,10 @@ class Context:
 
 @dataclass(frozen=True, eq=False)
 class Move:
-    """Where to go from θ: direction (m, d), the estimate of the gradient (m, d) behind it, and the
-    environment steps (m,) it took.
+    """Where to go from θ.
+
+    direction (m, d); estimate (m, d), that of the gradient behind it; cost (m,), the environment
+    steps it took.
     """
 
     direction: FloatArray
@@ -116,9 +118,7 @@ class StepRule:
     rule: "StepSize"
     values: dict[str, Any]
 
-    def scales(
-        self, context: Context, crowd: Crowd, direction: FloatArray, k: int
-    ) -> FloatArray:
+    def scales(self, context: Context, crowd: Crowd, direction: FloatArray, k: int) -> FloatArray:
         """What the direction (m, d) is multiplied by, (m,)."""
         return self.rule.maker(context, crowd, direction, k, **self.values)
 

@@ -39,6 +39,10 @@ class Trace:
         where that is estimated; NaN at the last iterate and where there is no estimate.
     signal_squared
         (m, L) the squared norm of what is estimated.
+    gradient_floor
+        (m, L) what ‖∇J(θ_k)‖ is at least by gradient domination, for tabular softmax.
+    optimal_probability
+        (L,) of a single exact run: the least π(a*(s) | s) over all iterates so far; NaN otherwise.
     entropy
         (m, L) mean entropy of π(s, ·) over visited states, in nats.
     distance
@@ -49,8 +53,8 @@ class Trace:
         (m,) int64, the update in which the replicate diverged, or -1.
     seconds
         Wall time per update of one replicate, scoring left out.
-    theta
-        (m, d) the last finite θ.
+    start, theta
+        θ_0 (d,), and the last finite θ (m, d).
     """
 
     steps: IntArray
@@ -58,15 +62,26 @@ class Trace:
     gradient_norm: FloatArray
     error_squared: FloatArray
     signal_squared: FloatArray
+    gradient_floor: FloatArray
+    optimal_probability: FloatArray
     entropy: FloatArray
     distance: FloatArray
     environment_steps: FloatArray
     stopped: IntArray
     seconds: float
+    start: FloatArray
     theta: FloatArray
 
 
-SCORES = ("objective", "gradient_norm", "error_squared", "signal_squared", "entropy", "distance")
+SCORES = (
+    "objective",
+    "gradient_norm",
+    "gradient_floor",
+    "error_squared",
+    "signal_squared",
+    "entropy",
+    "distance",
+)
 
 
 def logged_steps(steps: int, points: int) -> IntArray:
@@ -125,15 +140,22 @@ class _Climb:
     """The loop and its state."""
 
     def __init__(
-        self, context: Context, method: "Method | Online", theta: FloatArray, goal: Goal, log: IntArray
+        self,
+        context: Context,
+        method: "Method | Online",
+        theta: FloatArray,
+        goal: Goal,
+        log: IntArray,
     ) -> None:
         self.context, self.method, self.goal, self.log = context, method, goal, log
-        self.theta = theta
+        self.theta, self.start = theta, theta[0].copy()
         m = len(theta)
         self.stopped = np.full(m, -1)
         self.taken = np.zeros(m, np.int64)
         self.scores = {name: np.full((m, log.size), np.nan) for name in SCORES}
         self.steps_taken = np.full((m, log.size), np.nan)
+        self.exact = m == 1 and not context.source.sampled
+        self.least, self.leasts = np.inf, np.full(log.size, np.nan)
 
     def run(self) -> Trace:
         """From the first logged iterate to the last."""
@@ -148,8 +170,10 @@ class _Climb:
         return Trace(
             steps=self.log,
             environment_steps=self.steps_taken,
+            optimal_probability=self.leasts,
             stopped=self.stopped,
             seconds=spent / (int(self.log[-1]) * len(self.theta)),
+            start=self.start,
             theta=self.theta,
             **self.scores,
         )
@@ -166,7 +190,15 @@ class _Climb:
         for name, value in self.goal.scores(crowd).items():
             self.scores[name][alive, place] = value[alive]
         self.steps_taken[alive, place] = self.taken[alive]
+        self._watch(crowd)
+        if self.exact:
+            self.leasts[place] = self.least
         return crowd
+
+    def _watch(self, crowd: Crowd) -> None:
+        """Of an exact run, note how unlikely optimal actions ever became."""
+        if self.exact:
+            self.least = min(self.least, float(self.goal.optimal_probability(crowd)[0]))
 
     def _advance(self, crowd: Crowd, place: int, first: int, last: int) -> None:
         if isinstance(self.method, Online):
@@ -176,6 +208,7 @@ class _Climb:
             own = crowd
             if k > first or self.method.entropy:
                 own = self._crowd(self.method.entropy)
+                self._watch(own)
             move = self.method.move(own, k)
             if k == first:
                 self._compare(own, move.estimate, place)

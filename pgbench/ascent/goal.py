@@ -10,7 +10,8 @@ from pgbench.ascent.crowd import Crowd
 from pgbench.exact.linear import SolveError
 from pgbench.exact.optimum import Optimum, optimal_value
 from pgbench.exact.values import evaluate
-from pgbench.policies import LogLinear, Policy
+from pgbench.exact.walk import Walk
+from pgbench.policies import LogLinear, Policy, Softmax
 from pgbench.policies.policy import Tabular
 from pgbench.problems import FiniteMDP
 
@@ -41,21 +42,46 @@ class Goal:
         V*, Q* and J* over all policies, or None where they are not known.
     right
         (S, A) bool, every optimal action, ties included; none where the optimum is not known.
+    visitation
+        (S,) unnormalised visitation of the optimal policy ``optimum.action``.
     """
 
     objective: float
     kind: str
     optimum: Optimum | None
     right: NDArray[np.bool_]
+    visitation: FloatArray
+
+    def optimal_probability(self, crowd: Crowd) -> FloatArray:
+        """min_s π(a*(s) | s) over states that are not terminal, (m,), with one fixed a*."""
+        if self.optimum is None:
+            return np.full(crowd.m, np.nan)
+        live = np.flatnonzero(~crowd.mdp.terminal)
+        return crowd.pi[:, live, self.optimum.action[live]].min(axis=1)
+
+    def gradient_floor(self, crowd: Crowd) -> FloatArray:
+        """What ‖∇J‖ of tabular softmax is at least, (m,): gradient domination.
+
+        min π(a*|s) (J* - J)/(√n ‖d*/d‖_∞) over the n states that the optimal policy visits, for
+        any fixed optimal a*. (Mei, Xiao, Szepesvári & Schuurmans 2020, Lemma 8)
+        """
+        if self.optimum is None or not isinstance(crowd.policy, Softmax):
+            return np.full(crowd.m, np.nan)
+        seen = np.flatnonzero(self.visitation)
+        least = crowd.pi[:, seen, self.optimum.action[seen]].min(axis=1)
+        mismatch = (self.visitation[seen] / crowd.visitation[:, seen]).max(axis=1)
+        gap = self.optimum.objective - crowd.objective
+        return np.asarray(least * gap / (np.sqrt(seen.size) * mismatch), np.float64)
 
     def scores(self, crowd: Crowd) -> dict[str, FloatArray]:
-        """Objective, gradient norm, entropy and distance of every replicate, (m,) each."""
+        """Objective, gradient norm and its floor, entropy, distance: (m,) each."""
         share = crowd.visitation / crowd.visitation.sum(axis=1, keepdims=True)
         logs = np.log(np.where(crowd.pi > 0, crowd.pi, 1.0))
         wrong = np.where(self.right, 0.0, crowd.pi).sum(axis=2)
         return {
             "objective": crowd.objective,
             "gradient_norm": np.sqrt(np.sum(crowd.gradient**2, axis=1)),
+            "gradient_floor": self.gradient_floor(crowd),
             "entropy": -np.einsum("ms,msa,msa->m", share, crowd.pi, logs),
             "distance": np.einsum("ms,ms->m", share, wrong)
             if self.optimum is not None
@@ -76,11 +102,14 @@ def find_goal(mdp: FiniteMDP, policy: Policy, largest: int = 20_000) -> Goal:
         except SolveError:
             optimum = None
     if optimum is None:
-        return Goal(np.nan, UNKNOWN, None, np.zeros(policy.shape, bool))
+        nothing = np.zeros(mdp.n_states)
+        return Goal(np.nan, UNKNOWN, None, np.zeros(policy.shape, bool), nothing)
+    best_policy = np.eye(mdp.n_actions)[optimum.action]
+    visitation, _ = Walk.of(mdp, best_policy).solve(mdp.gamma, mdp.mu0, transposed=True)
     slack = 1e-9 * (1 + np.abs(optimum.v)) + optimum.error_bound
     right = optimum.q >= optimum.q.max(axis=1, keepdims=True) - slack[:, None]
     if isinstance(policy, Tabular):
-        return Goal(optimum.objective, ALL, optimum, right)
+        return Goal(optimum.objective, ALL, optimum, right, visitation)
     kind, best = UPPER, optimum.objective
     if isinstance(policy, LogLinear):
         live = policy.features[~mdp.terminal]
@@ -90,7 +119,7 @@ def find_goal(mdp: FiniteMDP, policy: Policy, largest: int = 20_000) -> Goal:
             kind = ALL
         elif rank == 1:
             kind, best = CLASS, _best_of_line(mdp, policy, rows)
-    return Goal(best, kind, optimum, right)
+    return Goal(best, kind, optimum, right, visitation)
 
 
 def _best_of_line(mdp: FiniteMDP, policy: LogLinear, rows: FloatArray) -> float:

@@ -12,6 +12,6 @@ def ratios(drawn: Drawn, crowd: Crowd, other: Crowd) -> FloatArray:
 
     m, n, _ = drawn.pair.shape
     out = np.empty((m, n))
-    pis = (np.ascontiguousarray(c.pi).reshape(m, -1) for c in (crowd, other))
-    likelihood_ratios(drawn.pair, drawn.steps, *pis, out)
+    old, new = (np.ascontiguousarray(c.pi).reshape(m, -1) for c in (crowd, other))
+    likelihood_ratios(drawn.pair, drawn.steps, old, new, out)
     return out

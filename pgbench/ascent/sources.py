@@ -7,7 +7,7 @@ than that, or comes out different than for single policies, is asked policy by p
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -144,17 +144,14 @@ class _Several:
     mdp: FiniteMDP
     process: Process
     copies: int
-    known: dict[str, FloatArray] = field(default_factory=dict)
+    show: Callable[[str], FloatArray]
     used: set[str] = field(default_factory=set)
 
     def __getattr__(self, name: str) -> Any:
-        if name not in self.known:
+        if name not in ("pi", "v", "q", "advantage"):
             raise _Unshared(name)
         self.used.add(name)
-        return self.known[name]
-
-
-_SHOWN = ("pi", "v", "q", "advantage")
+        return self.show(name)
 
 
 @dataclass(eq=False)
@@ -178,7 +175,7 @@ class TableSource(Source):
     numbers: Numbers
     batch_size: int
     _last: tuple[Crowd, Any] | None = None
-    _union: FiniteMDP | None = None
+    _unions: dict[int, FiniteMDP] = field(default_factory=dict)
 
     @property
     def natural(self) -> bool:  # type: ignore[override]
@@ -195,8 +192,8 @@ class TableSource(Source):
             return None
         if some.used or tables.process is not some.process:
             return None
-        blank = _Several(self.mdp, Process(self.mdp, self._probe.pi[0]), 1)
-        return self._make(blank)
+        blank = Process(self.mdp, self._probe.pi[0])
+        return self._make(_Several(self.mdp, blank, 1, lambda name: getattr(self._probe, name)[0]))
 
     @cached_property
     def together(self) -> bool:
@@ -220,25 +217,27 @@ class TableSource(Source):
     @cached_property
     def _probe(self) -> Crowd:
         """Two different policies."""
-        return Crowd(
-            self.mdp, self.policy, np.stack([self.policy.initial(seed=s) for s in (1, 2)])
-        )
+        return Crowd(self.mdp, self.policy, np.stack([self.policy.initial(seed=s) for s in (1, 2)]))
 
     def _make(self, some: _Several) -> Tables:
         return self.estimator.make(cast(Truth, some), self.numbers.horizon, **self.values)
 
     def _copies(self, m: int) -> FiniteMDP:
-        if self._union is None or self._union.n_states != m * self.mdp.n_states:
-            self._union = self.mdp.copies(m)
-        return self._union
+        if m not in self._unions:
+            self._unions[m] = self.mdp.copies(m)
+        return self._unions[m]
 
     def _several(self, crowd: Crowd) -> _Several:
         mdp = self._copies(crowd.m)
         if crowd.entropy:
             bonus = crowd.bonus.reshape(-1, mdp.n_actions, 1)
             mdp = mdp.paying(mdp.reward + bonus)
-        known = {name: _merged(getattr(crowd, name)) for name in _SHOWN}
-        return _Several(mdp, Process(mdp, known["pi"]), crowd.m, known)
+        return _Several(
+            mdp,
+            Process(mdp, _merged(crowd.pi)),
+            crowd.m,
+            lambda name: _merged(getattr(crowd, name)),
+        )
 
     def _tables(self, crowd: Crowd) -> "_Stack":
         """Tables of every replicate; those of the last crowd are remembered."""
@@ -254,7 +253,7 @@ class TableSource(Source):
             tables = self._make(self._several(crowd))
             pi = tables.process.pi.reshape(crowd.pi.shape)
             return _Stack.of([tables], self.mdp, pi, crowd.m)
-        own = []
+        own: list[Tables] = []
         for r in range(crowd.m):
             if not crowd.good[r] and own:
                 own.append(own[0])  # an outcome of its own; what is drawn for it is not used
@@ -269,9 +268,7 @@ class TableSource(Source):
         stream = self.numbers.at(k, purpose)
         return self.numbers.draw(stack.mdp, stack.pi, n or self.batch_size, stream, horizon)
 
-    def weighed(
-        self, crowd: Crowd, drawn: Drawn, factor: FloatArray | None = None
-    ) -> FloatArray:
+    def weighed(self, crowd: Crowd, drawn: Drawn, factor: FloatArray | None = None) -> FloatArray:
         """Estimates (m, d) at the crowd's θ from rollouts, each counted ``factor`` (m, n) times."""
         from pgbench.kernels.crowd import weigh
 
@@ -310,9 +307,7 @@ class _Stack:
     delta: FloatArray
 
     @classmethod
-    def of(
-        cls, tables: list[Tables], mdp: FiniteMDP, pi: FloatArray, copies: int = 1
-    ) -> "_Stack":
+    def of(cls, tables: list[Tables], mdp: FiniteMDP, pi: FloatArray, copies: int = 1) -> "_Stack":
         rows = max(len(tables), copies)
 
         def flat(name: str) -> FloatArray:
@@ -391,8 +386,9 @@ class BatchSource(Source):
         return Draws(numbers.horizon, self.batch_size, crowd.m, numbers.seed, numbers.at(k))
 
     def _together(self, crowd: Crowd, k: int) -> tuple[FloatArray, NDArray[np.int64]]:
-        known = {name: getattr(crowd, name) for name in _SHOWN}
-        several = _Several(self.mdp, Process(self.mdp, crowd.pi), crowd.m, known)
+        several = _Several(
+            self.mdp, Process(self.mdp, crowd.pi), crowd.m, lambda name: getattr(crowd, name)
+        )
         simulator = _CrowdSimulator(
             cast(Truth, several),
             self._draws(crowd, k),

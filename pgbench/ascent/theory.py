@@ -1,33 +1,120 @@
-"""What is proven of exact ascent, and where it is valid."""
+"""What is proven of exact ascent, and where it is valid.
+
+Theorems are stated for rewards in [0, 1]. Shifted and scaled rewards give the same ascent with a
+scaled step size, so with rewards in an interval of length R (which holds 0 where episodes end, for
+nothing is paid afterwards) they hold with η R in place of η, and R times the bound.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pgbench.policies import Direct, NotApplicable, Policy, Softmax
+from pgbench.ascent.climb import Trace
+from pgbench.ascent.goal import ALL, Goal
+from pgbench.ascent.smoothness import reward_range
+from pgbench.policies import Direct, Policy, Softmax
 from pgbench.problems import FiniteMDP
 
+FloatArray = NDArray[np.float64]
 
-def reward_range(mdp: FiniteMDP) -> float:
-    """R, the length of the shortest interval that holds all rewards, and 0 if episodes end."""
-    paid = mdp.reward[mdp.probability > 0]
-    low, high = float(paid.min()), float(paid.max())
-    if mdp.terminal.any():
-        low, high = min(low, 0.0), max(high, 0.0)
-    return high - low
+ROUNDING = 1e-9
+"""Relative slack of every check."""
+
+CHECKS = {
+    "bound": "the proven bound on J* - J(θ_k)",
+    "monotone": "J never falls",
+    "gradient_bound": "‖∇J‖ ≤ 2R/(1-γ)², tabular softmax",
+    "gradient_domination": "‖∇J‖ is at least what J* - J demands, tabular softmax",
+}
+"""What logged iterates are checked for, where it is valid."""
 
 
-def smoothness_constant(mdp: FiniteMDP, policy: Policy) -> float:
-    """L with ‖∇J(θ) - ∇J(θ')‖ ≤ L‖θ - θ'‖; NotApplicable where none is known or it is 0 or ∞."""
-    if mdp.gamma == 1:
-        raise NotApplicable("for γ = 1 the curvature of J has no known bound")
-    scale = reward_range(mdp) / (1 - mdp.gamma) ** 3
-    if isinstance(policy, Softmax):
-        factor = 8.0
-    elif isinstance(policy, Direct):
-        factor = 2 * mdp.gamma * mdp.n_actions
-    else:
-        raise NotApplicable(
-            "a bound on the curvature of J is known for softmax and direct policies only"
-        )
-    if not factor * scale > 0:
-        raise NotApplicable("J is linear or constant here, so there is no 1/L")
-    return float(np.float64(factor * scale))
+@dataclass(frozen=True, eq=False)
+class Theory:
+    """What is proven of a run.
+
+    name
+        Of the bound, with its source, or nothing.
+    bound
+        (L,) upper bound on J* - J(θ_k), NaN where none is known.
+    violations
+        Per key of ``CHECKS`` the number of logged iterates that violate it, NaN where it is not
+        valid.
+    """
+
+    name: str
+    bound: FloatArray
+    violations: dict[str, float]
+
+
+NATURAL = "natural gradient: KL(π*, π_0)/(ηT) + R/((1-γ)²T) (Agarwal et al. 2021, Section 5.3)"
+SOFTMAX = "softmax: 16 S R ‖d*/μ‖² ‖1/μ‖/(c²(1-γ)⁶ t) (Mei et al. 2020, Theorem 4)"
+PROJECTED = "projected: √(64 γ S A/((1-γ)⁶ T)) R ‖d*/μ‖ (Agarwal et al. 2021, Section 4.1)"
+
+
+def theory(
+    mdp: FiniteMDP, policy: Policy, goal: Goal, trace: Trace, ascent: str, rule: str, step: float
+) -> Theory:
+    """What holds for a run.
+
+    Parameters
+    ----------
+    mdp, policy, goal, trace
+        The problem, the parameterisation, what is aimed at, and the run.
+    ascent
+        ``gradient`` or ``natural`` where the exact gradient without entropy is followed by that
+        algorithm; anything else has no bound.
+    rule, step
+        Name of the rule for step sizes, and its constant.
+    """
+    L = trace.steps.size
+    name, bound = "", np.full(L, np.nan)
+    discounted = mdp.gamma < 1 and goal.kind == ALL
+    R = reward_range(mdp)
+    softmax, direct = isinstance(policy, Softmax), isinstance(policy, Direct)
+    natural = ascent == "natural" and softmax and rule == "constant" and step > 0
+    smooth = ascent == "gradient" and rule == "smoothness"
+    T = np.maximum(trace.steps, 1).astype(float)
+    if discounted and natural:
+        name = NATURAL
+        bound = _divergence(mdp, policy, goal, trace) / (step * T) + R / ((1 - mdp.gamma) ** 2 * T)
+    elif discounted and smooth and mdp.mu0.min() > 0:
+        mismatch = float(((1 - mdp.gamma) * goal.visitation / mdp.mu0).max())
+        if softmax:
+            name = SOFTMAX
+            c = trace.optimal_probability
+            scale = 16 * mdp.n_states * R * mismatch**2 / mdp.mu0.min()
+            bound = scale / (c**2 * (1 - mdp.gamma) ** 6 * T)
+        elif direct:
+            name = PROJECTED
+            square = 64 * mdp.gamma * mdp.n_states * mdp.n_actions
+            bound = np.sqrt(square / ((1 - mdp.gamma) ** 6 * T)) * R * mismatch
+    bound = np.where(trace.steps > 0, bound, np.nan)
+    violations = dict.fromkeys(CHECKS, np.nan)
+    J, scale = trace.objective, 1 + abs(goal.objective)
+    slack = ROUNDING * scale
+    if name:
+        violations["bound"] = _count((goal.objective - J) > bound * (1 + ROUNDING) + slack)
+    if mdp.gamma < 1 and ((natural and mdp.gamma < 1) or (smooth and (softmax or direct))):
+        violations["monotone"] = _count(np.diff(J, axis=1) < -slack)
+    if softmax and mdp.gamma < 1:
+        limit = 2 * R / (1 - mdp.gamma) ** 2
+        violations["gradient_bound"] = _count(trace.gradient_norm > limit * (1 + ROUNDING))
+    if softmax and goal.optimum is not None:
+        floor = trace.gradient_floor * (1 - 1e-6) - slack
+        violations["gradient_domination"] = _count(trace.gradient_norm < floor)
+    return Theory(name, bound, violations)
+
+
+def _divergence(mdp: FiniteMDP, policy: Policy, goal: Goal, trace: Trace) -> float:
+    """E_{s~ρ*} KL(π*(s,·) ‖ π_0(s,·)) of one optimal policy, in nats; log A from θ = 0."""
+    assert goal.optimum is not None
+    pi = policy.probabilities(trace.start)
+    states = np.flatnonzero(goal.visitation)
+    share = (1 - mdp.gamma) * goal.visitation[states]
+    return float(-(share * np.log(pi[states, goal.optimum.action[states]])).sum())
+
+
+def _count(violated: NDArray[np.bool_]) -> float:
+    return float(violated.sum())

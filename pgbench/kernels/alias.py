@@ -70,13 +70,13 @@ def make_samplers(mdp, pi) -> Sampler:
 
     Replicate r walks over states r·S..(r+1)·S-1. ValueError as of ``make_sampler``.
     """
-    m, S, A, B = len(pi), *mdp.probability.shape
+    m, (S, A, B) = len(pi), mdp.probability.shape
     bits = _state_bits(m * S, A, B)
     start_state = np.flatnonzero(mdp.mu0).astype(np.int32)
     step = np.empty((m * S, A * B), np.uint64)
-    given = [np.ascontiguousarray(x) for x in (mdp.probability, pi)]
-    successor = mdp.successor.reshape(S, A * B)
-    _fill_many(*given, successor, mdp.terminal, bits, step.reshape(m, S, A * B))
+    successor, probability = mdp.successor.reshape(S, A * B), np.ascontiguousarray(mdp.probability)
+    packed = step.reshape(m, S, A * B)
+    _fill_many(probability, np.ascontiguousarray(pi), successor, mdp.terminal, bits, packed)
     return Sampler(
         start=alias_tables(mdp.mu0[None, None, start_state], np.ones((1, 1)), 0)[0],
         start_state=start_state,

@@ -16,8 +16,10 @@ SARSA, TD, MONTE_CARLO = 0, 1, 2
 
 
 class World(NamedTuple):
-    """The problem: start (S,) and moves (S, A, B), distribution functions of ``driven``; successor
-    (S, A, B), reward (S, A, B), terminal (S,), and γ.
+    """The problem as the loop reads it.
+
+    start (S,) and moves (S, A, B), distribution functions as of ``driven``; successor (S, A, B),
+    reward (S, A, B), terminal (S,), and γ.
     """
 
     start: np.ndarray
@@ -119,10 +121,11 @@ def _add_score(linear, theta, s, a, p, step):
 
 @njit(cache=True)
 def _finite(x):
+    """Whether all numbers are finite: 0·∞ and 0·NaN are NaN."""
+    total = 0.0
     for value in x:
-        if not np.isfinite(value):
-            return False
-    return True
+        total += value * 0.0
+    return total == 0.0
 
 
 @njit(parallel=True, cache=True)

@@ -282,7 +282,6 @@ def test_rounding_of_many_rows_does_not_count_as_rank():
     """Far out on the corridor the null direction's singular value is rounding of eight rows."""
     mdp = make_problem("corridor")
     policy = make_policy("loglinear", mdp)
-    p = 0.99001449
     truth = evaluate(mdp, policy, np.log([0.99, 0.01]))
     assert truth.gradient @ truth.natural_gradient() == pytest.approx(
         truth.gradient[0] ** 2 / truth.fisher()[0, 0], rel=1e-9

@@ -25,7 +25,9 @@ class Momentum(Method):
 
 
 def momentum(
-    context: Context, *, beta: Annotated[float, Range(0, 1), "β, what is kept of the velocity"] = 0.9
+    context: Context,
+    *,
+    beta: Annotated[float, Range(0, 1), "β, what is kept of the velocity"] = 0.9,
 ) -> Method:
     """Heavy-ball momentum: steps add up with decay β."""
     return Momentum(context, beta)

@@ -6,7 +6,7 @@ import numpy as np
 
 from pgbench.ascent.algorithm import Context, FloatArray, StepSize
 from pgbench.ascent.crowd import Crowd
-from pgbench.ascent.theory import smoothness_constant
+from pgbench.ascent.smoothness import smoothness_constant
 from pgbench.parameters import Range
 
 Step = Annotated[float, Range(0), "α"]
@@ -53,9 +53,7 @@ def kl_step(
         return _over(np.sqrt(2 * radius), np.sqrt(crowd.squared_lengths(direction)))
 
 
-def smoothness_step(
-    context: Context, crowd: Crowd, direction: FloatArray, k: int
-) -> FloatArray:
+def smoothness_step(context: Context, crowd: Crowd, direction: FloatArray, k: int) -> FloatArray:
     """1/L of a bound L on the curvature of J, with which exact ascent never descends.
 
     L is 8R/(1-γ)³ for tabular softmax and 2γAR/(1-γ)³ for direct policies, with rewards in an

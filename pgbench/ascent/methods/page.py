@@ -5,8 +5,8 @@ from typing import Annotated
 import numpy as np
 
 from pgbench.ascent.algorithm import Algorithm, Context, FloatArray, Method, Move, reusable
-from pgbench.ascent.algorithms.svrpg import Large
 from pgbench.ascent.crowd import Crowd
+from pgbench.ascent.methods.svrpg import Large
 from pgbench.ascent.ratios import ratios
 from pgbench.parameters import Range
 
