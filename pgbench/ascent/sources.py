@@ -148,7 +148,7 @@ class _Several:
     used: set[str] = field(default_factory=set)
 
     def __getattr__(self, name: str) -> Any:
-        if name not in ("pi", "v", "q", "advantage"):
+        if name not in ("pi", "v", "q", "advantage", "objective"):
             raise _Unshared(name)
         self.used.add(name)
         return self.show(name)
