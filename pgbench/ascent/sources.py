@@ -137,6 +137,10 @@ class _Unshared(Exception):
     """An estimator asked for something that only a single policy has."""
 
 
+_NOT_FOR_MANY = (_Unshared, ValueError, IndexError, TypeError, AssertionError, AttributeError)
+"""Whatever goes wrong with arrays of other shapes says that an estimator is not made for them."""
+
+
 @dataclass(eq=False)
 class _Several:
     """What an estimator sees of many policies at once; anything else raises ``_Unshared``."""
@@ -188,7 +192,7 @@ class TableSource(Source):
         some = self._several(self._probe)
         try:
             tables = self._make(some)
-        except _Unshared:
+        except _NOT_FOR_MANY:
             return None
         if some.used or tables.process is not some.process:
             return None
@@ -200,7 +204,7 @@ class TableSource(Source):
         """Whether the tables of two policies at once are those of each of them."""
         try:
             tables = self._make(self._several(self._probe))
-        except _Unshared:
+        except _NOT_FOR_MANY:
             return False
         if tables.process.mdp is not self._copies(2):
             return False
@@ -224,6 +228,8 @@ class TableSource(Source):
 
     def _copies(self, m: int) -> FiniteMDP:
         if m not in self._unions:
+            while len(self._unions) > 1:  # that of the whole crowd, and one of a part
+                del self._unions[min(self._unions)]
             self._unions[m] = self.mdp.copies(m)
         return self._unions[m]
 
@@ -232,12 +238,15 @@ class TableSource(Source):
         if crowd.entropy:
             bonus = crowd.bonus.reshape(-1, mdp.n_actions, 1)
             mdp = mdp.paying(mdp.reward + bonus)
-        return _Several(
-            mdp,
-            Process(mdp, _merged(crowd.pi)),
-            crowd.m,
-            lambda name: _merged(getattr(crowd, name)),
-        )
+
+        def show(name: str) -> FloatArray:
+            table = getattr(crowd, name)
+            if table.ndim > 1:
+                return _merged(table)
+            # J is the same in all states of a copy: a column, as any other baseline may be.
+            return np.repeat(table, self.mdp.n_states)[:, None]
+
+        return _Several(mdp, Process(mdp, _merged(crowd.pi)), crowd.m, show)
 
     def _tables(self, crowd: Crowd) -> "_Stack":
         """Tables of every replicate; those of the last crowd are remembered."""
@@ -253,12 +262,13 @@ class TableSource(Source):
             tables = self._make(self._several(crowd))
             pi = tables.process.pi.reshape(crowd.pi.shape)
             return _Stack.of([tables], self.mdp, pi, crowd.m)
-        own: list[Tables] = []
-        for r in range(crowd.m):
-            if not crowd.good[r] and own:
-                own.append(own[0])  # an outcome of its own; what is drawn for it is not used
-                continue
-            own.append(self.estimator.make(crowd.truth(r), self.numbers.horizon, **self.values))
+        # For a policy without finite values those of another one stand in: nothing is made of them.
+        able = np.where(crowd.good, np.arange(crowd.m), crowd.good.argmax())
+        made = {
+            int(r): self.estimator.make(crowd.truth(int(r)), self.numbers.horizon, **self.values)
+            for r in np.unique(able)
+        }
+        own = [made[int(r)] for r in able]
         return _Stack.of(own, own[0].process.mdp, np.stack([t.process.pi for t in own]))
 
     def draw(self, crowd: Crowd, k: int, n: int | None = None, purpose: str = "") -> Drawn:
@@ -280,10 +290,15 @@ class TableSource(Source):
         arrays = stack.sigma, stack.kappa, stack.beta, stack.delta
         weigh(drawn.pair, drawn.slot, drawn.steps, *arrays, stack.tables.total, factor, weights)
         scored = weights.reshape(m, n_states, A)[:, stack.tables.process.scored]
-        return self.policy.each_pull_back(crowd.theta, scored)
+        g = self.policy.each_pull_back(crowd.theta, scored)
+        if self.fixed is None:
+            g[~crowd.good] = np.nan
+        return g
 
     def gradient(self, crowd: Crowd, k: int) -> tuple[FloatArray, NDArray[np.int64]]:
-        """Estimates (m, d) and their environment steps (m,)."""
+        """Estimates (m, d) and their environment steps (m,); NaN where they need unknown values."""
+        if self.fixed is None and not crowd.good.any():
+            return np.full(crowd.theta.shape, np.nan), np.zeros(crowd.m, np.int64)
         drawn = self.draw(crowd, k)
         return self.weighed(crowd, drawn), drawn.cost
 
@@ -370,8 +385,7 @@ class BatchSource(Source):
         single, _ = self._one_by_one(probe, 0)
         try:
             both, _ = self._together(probe, 0)
-        # Whatever goes wrong with arrays of other shapes says that it is not made for them.
-        except (_Unshared, ValueError, IndexError, TypeError, AssertionError):
+        except _NOT_FOR_MANY:
             return False
         return both.shape == single.shape and np.allclose(both, single, rtol=1e-9, atol=1e-12)
 
