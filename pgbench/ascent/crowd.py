@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pgbench.exact import fisher
 from pgbench.exact.linear import SolveError
 from pgbench.exact.values import Truth, evaluate
-from pgbench.policies import Direct, Policy
+from pgbench.policies import Direct, Policy, Softmax
 from pgbench.policies.policy import Tabular
 from pgbench.problems import FiniteMDP
 
@@ -147,6 +147,20 @@ class Crowd:
         """Weights of states in F, (m, S): (1-γ) d, or d for γ = 1."""
         gamma = self.mdp.gamma
         return self.visitation * (1 - gamma if gamma < 1 else 1.0)
+
+    @cached_property
+    def natural_gradient(self) -> FloatArray:
+        """F†∇J (m, d).
+
+        Of tabular softmax that is A/(1-γ) in every state that can be visited, less its mean over
+        actions, and from there it is taken: however small π and d become, they divide out.
+        """
+        if not isinstance(self.policy, Softmax):
+            return self.natural(self.gradient)
+        gamma = self.mdp.gamma
+        table = self.advantage / (1 - gamma if gamma < 1 else 1.0)
+        table = np.where(self.mdp.reachable[:, None], table, 0.0)
+        return (table - table.mean(axis=2, keepdims=True)).reshape(self.theta.shape)
 
     def natural(self, g: FloatArray) -> FloatArray:
         """F†g (m, d) of vectors g (m, d) in the range of F; NaN where that is not so."""

@@ -7,12 +7,16 @@ one thread, and its sums run in a fixed order.
 import numpy as np
 from numba import int64, njit, prange
 
+WORTH_THREADS = 2**18
+"""Below so many operations, threads cost more than they gain."""
+
 _SINGULAR = 1e-13
 _RESIDUAL = 1e-8
 
 
-@njit(parallel=True, cache=True)
-def evaluate(probability, successor, reward, terminal, mu0, gamma, pi, v, q, visitation, good):
+def evaluate(
+    probability, successor, reward, terminal, mu0, gamma, pi, v, q, visitation, good
+) -> None:
     """Values and visitation of policies π (m, S, A) by dense elimination.
 
     Parameters
@@ -20,30 +24,58 @@ def evaluate(probability, successor, reward, terminal, mu0, gamma, pi, v, q, vis
     probability, successor
         (S, A, B) float64 and int32.
     reward
-        (S, A) or, one per replicate, (m, S, A) float64, with a leading axis of 1 or m.
+        (1, S, A) or, one per replicate, (m, S, A) float64.
     v, q, visitation
         (m, S), (m, S, A), (m, S) float64, receive V, Q and d; 0 on terminal states.
     good
         (m,) bool, receives whether the system could be solved to a relative residual of 1e-8.
     """
     m, S, _ = pi.shape
-    for r in prange(m):
+    run = _evaluate_in_parallel if m > 1 and m * S**3 > WORTH_THREADS else _evaluate_in_turn
+    run(probability, successor, reward, terminal, mu0, gamma, pi, v, q, visitation, good)
+
+
+@njit(parallel=True, cache=True)
+def _evaluate_in_parallel(
+    probability, successor, reward, terminal, mu0, gamma, pi, v, q, visitation, good
+):
+    for r in prange(pi.shape[0]):
         own = reward[0] if reward.shape[0] == 1 else reward[r]
-        M, mean, pivots = np.zeros((S, S)), np.zeros(S), np.zeros(S, np.int64)
-        _system(probability, successor, own, terminal, gamma, pi[r], M, mean)
-        factors = M.copy()
-        good[r] = _factorise(factors, pivots)
-        if not good[r]:
-            v[r], q[r], visitation[r] = np.nan, np.nan, np.nan
-            continue
-        v[r], visitation[r] = mean, mu0
-        _solve(factors, pivots, v[r])
-        _solve_transposed(factors, pivots, visitation[r])
-        good[r] = _residual(M, v[r], mean) <= _RESIDUAL * (1.0 + np.abs(mean).max())
-        for s in range(S):
-            if terminal[s]:
-                v[r, s] = visitation[r, s] = 0.0
-        _action_values(probability, successor, own, terminal, gamma, v[r], q[r])
+        good[r] = _evaluate(
+            probability, successor, own, terminal, mu0, gamma, pi[r], v[r], q[r], visitation[r]
+        )
+
+
+@njit(cache=True)
+def _evaluate_in_turn(
+    probability, successor, reward, terminal, mu0, gamma, pi, v, q, visitation, good
+):
+    for r in range(pi.shape[0]):
+        own = reward[0] if reward.shape[0] == 1 else reward[r]
+        good[r] = _evaluate(
+            probability, successor, own, terminal, mu0, gamma, pi[r], v[r], q[r], visitation[r]
+        )
+
+
+@njit(cache=True)
+def _evaluate(probability, successor, reward, terminal, mu0, gamma, pi, v, q, visitation):
+    """``evaluate`` of one policy; whether it has finite values."""
+    S = v.size
+    M, mean, pivots = np.zeros((S, S)), np.zeros(S), np.zeros(S, np.int64)
+    _system(probability, successor, reward, terminal, gamma, pi, M, mean)
+    factors = M.copy()
+    if not _factorise(factors, pivots):
+        v[:], q[:], visitation[:] = np.nan, np.nan, np.nan
+        return False
+    v[:], visitation[:] = mean, mu0
+    _solve(factors, pivots, v)
+    _solve_transposed(factors, pivots, visitation)
+    good = _residual(M, v, mean) <= _RESIDUAL * (1.0 + np.abs(mean).max())
+    for s in range(S):
+        if terminal[s]:
+            v[s] = visitation[s] = 0.0
+    _action_values(probability, successor, reward, terminal, gamma, v, q)
+    return good
 
 
 @njit(cache=True)

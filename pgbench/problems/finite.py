@@ -300,6 +300,21 @@ class FiniteMDP:
         return matrix
 
     @cached_property
+    def reachable(self) -> NDArray[np.bool_]:
+        """Which states some policy visits, (S,); terminal ones count where episodes end there."""
+        moves = self.transitions.tocoo()
+        shape = (self.n_states + 1, self.n_states + 1)
+        # One more node, from which every start is a step away.
+        starts = np.flatnonzero(self.mu0)
+        rows = np.append(moves.row // self.n_actions, np.full(starts.size, self.n_states))
+        columns = np.append(moves.col, starts)
+        graph = sparse.csr_array((np.ones(rows.size), (rows, columns)), shape=shape)
+        found = sparse.csgraph.breadth_first_order(graph, self.n_states, return_predecessors=False)
+        reached = np.zeros(self.n_states + 1, bool)
+        reached[found] = True
+        return reached[:-1]
+
+    @cached_property
     def digest(self) -> str:
         """Hash of everything that defines the MDP, for provenance."""
         state = blake2b(np.float64(self.gamma).tobytes(), digest_size=16)

@@ -2,6 +2,7 @@
 
 from pgbench.ascent.algorithm import Algorithm, Context, Entropy, Method, Move
 from pgbench.ascent.crowd import Crowd
+from pgbench.ascent.sources import ExactSource
 from pgbench.policies import NotApplicable
 
 
@@ -18,7 +19,8 @@ class Natural(Method):
     def move(self, crowd: Crowd, k: int) -> Move:
         """Along F†ĝ."""
         g, cost = self.source.gradient(crowd, k)
-        return Move(crowd.natural(g), g, cost)
+        exact = isinstance(self.source, ExactSource)
+        return Move(crowd.natural_gradient if exact else crowd.natural(g), g, cost)
 
 
 def natural_gradient(context: Context, *, entropy: Entropy = 0.0) -> Method:

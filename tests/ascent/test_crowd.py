@@ -1,0 +1,147 @@
+"""Many policies at once: everything exact about each is what it is alone."""
+
+import numpy as np
+import pytest
+
+from pgbench.ascent import crowd as crowd_module
+from pgbench.ascent.crowd import Crowd
+from pgbench.exact import evaluate, fisher
+from pgbench.policies import Softmax, make_policy
+from pgbench.problems import FiniteMDP, make_problem
+
+
+def crowd_of(mdp, policy, m=3, **options):
+    return Crowd(mdp, policy, np.stack([policy.initial(seed=s) for s in range(m)]), **options)
+
+
+@pytest.mark.parametrize("dense", [True, False], ids=["eliminated", "one by one"])
+def test_each_member_is_evaluated_as_if_alone(
+    small_problem, kind, dense, make_kind, close, monkeypatch
+):
+    if not dense:
+        monkeypatch.setattr(crowd_module, "DENSE_STATES", 0)
+    policy = make_kind(kind, small_problem)
+    crowd = crowd_of(small_problem, policy)
+    assert crowd.good.all()
+    for r in range(crowd.m):
+        truth = evaluate(small_problem, policy, crowd.theta[r])
+        for name in ("pi", "v", "q", "advantage", "visitation", "objective", "gradient"):
+            close(getattr(crowd, name)[r], getattr(truth, name), rtol=1e-10)
+        delta = policy.tangent(policy.initial(seed=9))
+        length = crowd.squared_lengths(np.tile(delta, (crowd.m, 1)))[r]
+        assert length == pytest.approx(2 * truth.kl_expansion(delta), rel=1e-9, abs=1e-14)
+        close(crowd.truth(r).natural_gradient(), truth.natural_gradient(), rtol=1e-7)
+        close(crowd.natural(crowd.gradient)[r], truth.natural_gradient(), rtol=1e-7)
+        close(crowd.natural_gradient[r], truth.natural_gradient(), rtol=1e-7)
+
+
+def test_entropy_is_a_reward(make_kind, kind, close):
+    mdp = make_problem("random", n_states=4, n_actions=3, gamma=0.8, seed=1)
+    policy = make_kind(kind, mdp)
+    crowd = crowd_of(mdp, policy, entropy=0.3)
+    for r in range(crowd.m):
+        bonus = -0.3 * np.log(crowd.pi[r])
+        other = FiniteMDP(
+            mdp.successor, mdp.probability, mdp.reward + bonus[:, :, None], mdp.mu0, mdp.gamma
+        )
+        truth = evaluate(other, policy, crowd.theta[r])
+        for name in ("v", "q", "gradient", "objective"):
+            close(getattr(crowd, name)[r], getattr(truth, name), rtol=1e-11)
+
+
+def test_gradient_with_entropy_is_the_derivative_of_the_regularised_objective(
+    make_kind, kind, close, differentiate
+):
+    """Of Σ d(s) Σ_a π (r - τ log π), although -τ log π is held fixed in the rewards."""
+    mdp = make_problem("random", n_states=3, n_actions=2, gamma=0.7, seed=2)
+    policy = make_kind(kind, mdp)
+    theta = policy.initial(seed=4)
+
+    def objective(x):
+        return Crowd(mdp, policy, x[None], entropy=0.2).objective[0]
+
+    expected = differentiate(objective, theta, policy=policy)
+    close(Crowd(mdp, policy, theta[None], entropy=0.2).gradient[0], expected, rtol=1e-7)
+
+
+def test_a_policy_without_a_finite_value_is_known_as_such():
+    """γ = 1, and a logit so low that the episode never ends in floating point."""
+    mdp = make_problem("corridor")
+    policy = make_policy("loglinear", mdp, features="own")
+    crowd = Crowd(mdp, policy, np.array([[0.0, 0.0], [-800.0, 0.0]]))
+    assert crowd.good.tolist() == [True, False]
+    assert crowd.objective[0] == pytest.approx(-12)
+    assert np.isnan(crowd.objective[1])
+
+
+def test_direct_gradient_on_the_boundary_says_what_an_action_would_bring(close):
+    """d(s) A(s,a) less its mean over actions, also where π(s,a) = 0."""
+    mdp = make_problem("random", n_states=3, n_actions=3, gamma=0.8, seed=0)
+    policy = make_policy("direct", mdp)
+    theta = np.tile([1.0, 0.0, 0.0], 3)
+    crowd = Crowd(mdp, policy, theta[None])
+    table = crowd.visitation[0][:, None] * crowd.advantage[0]
+    close(crowd.gradient[0].reshape(3, 3), table - table.mean(axis=1, keepdims=True))
+    step = 1e-6
+
+    def moved(s, a):
+        x = theta.reshape(3, 3).copy()
+        x[s] += step * (np.eye(3)[a] - np.eye(3)[0])
+        return evaluate(mdp, policy, x.ravel()).objective
+
+    g = crowd.gradient[0].reshape(3, 3)
+    for s in range(3):
+        for a in (1, 2):
+            slope = (moved(s, a) - crowd.objective[0]) / step
+            assert slope == pytest.approx(g[s, a] - g[s, 0], rel=1e-4)
+
+
+def test_projection_to_the_simplex_is_the_nearest_point():
+    """By Lagrange's condition.
+
+    What is positive was moved by the same amount, what is zero would have to be moved by more.
+    """
+    mdp = make_problem("random", n_states=5, n_actions=4, gamma=0.8, seed=0)
+    policy = make_policy("direct", mdp)
+    x = np.random.default_rng(0).standard_normal((7, 20)) * 2
+    y = policy.table(policy.retract(x))
+    np.testing.assert_allclose(y.sum(axis=-1), 1, rtol=1e-14)
+    shift = policy.table(x) - y
+    for row, moved in zip(y.reshape(-1, 4), shift.reshape(-1, 4), strict=True):
+        assert (row >= 0).all()
+        c = moved[row > 0]
+        assert np.ptp(c) < 1e-12
+        assert (moved[row == 0] <= c[0] + 1e-12).all()
+    inside = policy.initial(seed=3)
+    np.testing.assert_allclose(policy.retract(inside[None])[0], inside, rtol=1e-13)
+
+
+def test_theta_may_be_given_as_one_row_for_all_states():
+    policy = Softmax(3, 2)
+    np.testing.assert_array_equal(policy.given([1.0, 2.0]), np.tile([1.0, 2.0], 3))
+    with pytest.raises(ValueError, match=r"shape \(3,\), must be \(6,\)"):
+        policy.given([1.0, 2.0, 3.0])
+
+
+def test_unvisited_states_have_no_natural_direction():
+    mdp = make_problem("chain", length=3)
+    policy = make_policy("softmax", mdp)
+    truth = evaluate(mdp, policy, policy.initial(seed=0))
+    seen = Crowd(mdp, policy, truth.theta[None])
+    direct = fisher.solve(policy, truth.theta, truth.state_weights, truth.gradient)
+    np.testing.assert_allclose(seen.natural(seen.gradient)[0], direct, rtol=1e-10, atol=1e-12)
+
+
+def test_natural_gradient_outlives_underflow():
+    """Where π is 0 in floating point, F† knows nothing of an action any more; A still does."""
+    mdp = make_problem("two_state")
+    policy = make_policy("softmax", mdp)
+    crowd = Crowd(mdp, policy, np.array([[0.0, -2000.0, -2000.0, 0.0]]))
+    assert crowd.pi[0, 0].tolist() == [1.0, 0.0]
+    assert crowd.natural(crowd.gradient)[0].tolist() == [0.0] * 4
+    direction = crowd.natural_gradient[0].reshape(2, 2)
+    assert direction[1, 0] > direction[1, 1]
+    np.testing.assert_allclose(
+        direction[:, 0] - direction[:, 1],
+        (crowd.advantage[0, :, 0] - crowd.advantage[0, :, 1]) / 0.05,
+    )
