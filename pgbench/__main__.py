@@ -5,14 +5,19 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pgbench import __version__
+
+if TYPE_CHECKING:
+    from xarray import DataTree
 
 OK, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 BIASED = 1
 
 _EPILOG = (
-    """exit codes: 0 fine, 1 some cells failed (of test: biased), 2 bad input, 130 interrupted"""
+    """exit codes: 0 fine, 1 some cells or checks failed (of test: biased), 2 bad input,"""
+    """ 130 interrupted"""
 )
 
 
@@ -82,8 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     zoo.add_argument("--seed", type=int, default=0, help="default: 0")
     zoo.add_argument("--output", type=Path, help="write a Markdown page too")
 
-    listing = add("list", "list problems, policies and estimators", _list)
-    kinds = ("problems", "policies", "estimators", "zoo")
+    listing = add("list", "list problems, policies, estimators and algorithms of ascent", _list)
+    kinds = ("problems", "policies", "estimators", "algorithms", "step_sizes", "zoo")
     listing.add_argument("what", nargs="?", choices=kinds, help="default: all but the zoo")
     plugin(listing)
     listing.add_argument("--markdown", action="store_true", help="estimators as a Markdown page")
@@ -94,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--policy", help="only policies whose label contains this")
     show.add_argument("--estimator", help="only estimators whose label contains this")
     show.add_argument("--batch-size", type=int, help="default: the largest")
+    show.add_argument("--ascents", action="store_true", help="of ascents, not of estimators")
+    show.add_argument("--algorithm", help="only ascents whose label contains this")
 
     test = add("test", "examine an estimator of your own: bias, variance, what it resembles", _test)
     test.add_argument("file", type=Path, help="Python file with `def estimate(batch)` or a record")
@@ -170,7 +177,19 @@ def _run(options: argparse.Namespace) -> int:
         from pgbench.report import write_report
 
         print(f"report: {write_report(outcome.tree, options.reports / grid.name)}")
-    return SOME_FAILED if outcome.failed else OK
+    violated = _violations(outcome.tree)
+    for sentence in violated:
+        print(f"failed check: {sentence}", file=sys.stderr)
+    return SOME_FAILED if outcome.failed or violated else OK
+
+
+def _violations(tree: "DataTree") -> list[str]:
+    """What is proven of ascents and does not hold in a run."""
+    if "ascent" not in tree.children:
+        return []
+    from pgbench.ascents import violations
+
+    return violations(tree["ascent"].to_dataset())
 
 
 def _resuming(options: argparse.Namespace) -> list[str]:
@@ -266,13 +285,24 @@ def _zoo(options: argparse.Namespace) -> int:
 
 def _show(options: argparse.Namespace) -> int:
     from pgbench import results
-    from pgbench.listing import print_results
+    from pgbench.listing import print_ascents, print_results
 
     tree, notes = results.read(options.results)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
+    summary = tree.to_dataset()
+    if options.ascents or summary.sizes["estimator"] == 0:
+        if "ascent" not in tree.children:
+            raise ValueError(f"{options.results} holds no ascents")
+        print_ascents(
+            tree["ascent"].to_dataset(),
+            problem=options.problem,
+            policy=options.policy,
+            algorithm=options.algorithm,
+        )
+        return OK
     print_results(
-        tree.to_dataset(),
+        summary,
         problem=options.problem,
         policy=options.policy,
         estimator=options.estimator,

@@ -1,6 +1,7 @@
 """One ascent of a grid run and summarised, and what the dataset holds of all of them."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from pgbench.ascent import algorithms, step_sizes
 from pgbench.ascent.climb import Trace, climb, logged_steps
-from pgbench.ascent.goal import Goal
+from pgbench.ascent.goal import Goal, find_goal
 from pgbench.ascent.sources import MeanSource, Numbers, Source, make_source
 from pgbench.ascent.summary import (
     FRACTIONS,
@@ -20,10 +21,11 @@ from pgbench.ascent.summary import (
     steps_to,
 )
 from pgbench.ascent.theory import CHECKS, theory
-from pgbench.estimators import estimators
+from pgbench.estimators import Estimator, estimators
 from pgbench.grid import Climber, Grid
 from pgbench.plan import AscentCell, Prepared, Setting
-from pgbench.problems import FiniteMDP
+from pgbench.policies import Policy, make_policy
+from pgbench.problems import FiniteMDP, make_problem
 from pgbench.variable import Variable
 
 FloatArray = NDArray[np.float64]
@@ -131,7 +133,7 @@ def run_ascent(
         truth.theta,
         algorithm,
         dict(climber.algorithm.values),
-        _source(climber, prepared, numbers),
+        lambda own: _source(climber, prepared, own),
         rule,
         goal,
         numbers=numbers,
@@ -309,3 +311,48 @@ def _pool(arrays: dict[str, Any]) -> None:
                 ("", "_low", "_high"), (interval.value, interval.low, interval.high), strict=True
             ):
                 arrays[f"relative_suboptimality_iqm{suffix}"][place] = x
+
+
+def violations(ascent: Any) -> list[str]:
+    """A sentence per run in which something proven does not hold; ``ascent`` is the dataset."""
+    found = []
+    for check, text in CHECKS.items():
+        counts = ascent[f"violations_{check}"].values
+        for p, q, a, z in np.argwhere(counts > 0):
+            run = ", ".join(
+                str(ascent[axis].values[i]) for axis, i in zip(RUN, (p, q, a, z), strict=True)
+            )
+            found.append(f"{text}: violated at {int(counts[p, q, a, z])} logged iterates of {run}")
+    return found
+
+
+def _of_two(mdp: FiniteMDP, policy: Policy, record: Estimator, numbers: Numbers) -> Source:
+    return make_source(mdp, policy, record, {}, numbers, 2)
+
+
+def warm_up() -> None:
+    """Compile every kernel that ascents use, or load it from the cache."""
+    from pgbench.kernels.crowd import WORTH_THREADS
+
+    n = int(np.ceil(WORTH_THREADS ** (1 / 3)))
+    for n_states, estimator in ((2, "baseline_value"), (n, "reward_to_go")):
+        mdp = make_problem("garnet", n_states=n_states, n_actions=2, branching=2)
+        policy = make_policy("softmax", mdp)
+        numbers = Numbers(2, 0, 0)
+        record = estimators()[estimator]
+        goal = find_goal(mdp, policy)
+        for algorithm, values in (("storm", {}), ("actor_critic", {"critic_step": 0.1})):
+            climb(
+                mdp,
+                policy,
+                policy.initial(init="zeros"),
+                algorithms()[algorithm],
+                values,
+                partial(_of_two, mdp, policy, record),
+                step_sizes()["constant"].bound(step=0.0),
+                goal,
+                numbers=numbers,
+                batch_size=2,
+                replicates=2,
+                steps=2,
+            )

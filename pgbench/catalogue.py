@@ -18,6 +18,16 @@ from pgbench.policies import NotApplicable
 
 _SYMBOLS = {
     r"\gamma": "γ",
+    r"\alpha": "α",
+    r"\beta": "β",
+    r"\omega\,": "ω ",
+    r"\leftarrow": "←",
+    r"\tilde\mu": "μ̃",
+    r"\tilde\theta": "θ̃",
+    r"\hat m": "m̂",
+    r"\sqrt{\hat v}": "√v̂",
+    r"\sqrt": "√",
+    r"\|": "‖",
     r"\lambda": "λ",
     r"\tau": "τ",
     r"\psi": "ψ",

@@ -494,6 +494,9 @@ class _Reader:
                     if choice.name == "constant":
                         choice = replace(choice, label=f"{choice.values['step']:g}")
                     rules.append(choice)
+        for rule in rules[:-1]:
+            if rules.count(rule) > 1:
+                self.fail(node, f"{place}.step_sizes", f"{rule.label} stands twice")
         return rules
 
     def value(self, node: _Node, place: str, parameter: Parameter) -> Any:

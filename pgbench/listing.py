@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from pgbench.ascent import algorithms, step_sizes
 from pgbench.catalogue import bias_classes, described, exactness, plain_formula
 from pgbench.estimators import TableEstimator, estimators
 from pgbench.exact import Size
@@ -32,8 +33,12 @@ SECONDS_PER_WEIGHT = 5e-9
 SECONDS_PER_BATCH_STEP = 100e-9
 SECONDS_PER_OPERATION = 0.35e-9
 SECONDS_PER_SLOT = 4e-6
+SECONDS_PER_CLIMBING_STEP = 20e-9
+SECONDS_PER_UPDATE = 300e-6
+SECONDS_PER_RUN = 20e-6
 """Cost model of the expected time on one core, measured and rough: per step, weight, step of a
-batch estimator, operation of exact moments, and slot of the problem for all other exact work."""
+batch estimator, operation of exact moments, and slot of the problem for all other exact work; of
+ascents per step, per update, and per update of each replicate."""
 
 
 def _console() -> Console:
@@ -71,6 +76,17 @@ def print_list(what: str | None) -> None:
                 estimator.reference,
             )
         console.print(table)
+    for axis, records in (("algorithms", algorithms()), ("step_sizes", step_sizes())):
+        if what in (None, axis):
+            table = _table(axis.replace("_", " "), "name", "description", "parameters", "source")
+            for record in records.values():
+                table.add_row(
+                    record.name,
+                    f"{record.summary}\n{plain_formula(record.formula)}",
+                    described(record.parameters),
+                    record.reference,
+                )
+            console.print(table)
     if what == "zoo":
         from pgbench.zoo import bugs
 
@@ -110,10 +126,13 @@ def print_plan(grid: Grid) -> bool:
         mdp = prepared.truth.mdp
         demand = _Demand.of(setting, prepared)
         own_steps = demand.steps * trajectories
-        steps += own_steps
         seconds += demand.seconds(grid, prepared, own_steps)
+        climbing, climbed = _ascents(setting, prepared)
+        own_steps += climbed
+        seconds += climbing
+        steps += own_steps
         memory = max(memory, demand.memory(grid, prepared))
-        n_cells += len(setting.cells)
+        n_cells += len(setting.cells) + len(setting.ascents)
         notes += [f"skipped: {setting.label}: {reason}" for reason in demand.skipped]
         table.add_row(
             setting.problem.label,
@@ -123,7 +142,7 @@ def print_plan(grid: Grid) -> bool:
             str(prepared.truth.gradient.size),
             f"{mdp.gamma:g}",
             str(prepared.horizon),
-            str(len(setting.cells)),
+            str(len(setting.cells) + len(setting.ascents)),
             f"{own_steps:.3g}",
             f"{sum(map(fits, demand.exact))} of {len(demand.exact)}",
         )
@@ -136,6 +155,21 @@ def print_plan(grid: Grid) -> bool:
         " whose exact variance is not too large to compute"
     )
     return good
+
+
+def _ascents(setting: Setting, prepared: Prepared) -> tuple[float, float]:
+    """Seconds and environment steps that the ascents of a setting take, about."""
+    plan, seconds, steps = setting.grid.ascent, 0.0, 0.0
+    if plan is None:
+        return seconds, steps
+    for cell in setting.ascents:
+        runs = plan.replicates if cell.climber.sampled else 1
+        rollouts = runs * cell.climber.batch_size if cell.climber.sampled else 0
+        own = plan.steps * rollouts * prepared.expected_steps
+        steps += own
+        seconds += SECONDS_PER_CLIMBING_STEP * own
+        seconds += plan.steps * (SECONDS_PER_UPDATE + SECONDS_PER_RUN * runs)
+    return seconds, steps
 
 
 @dataclass(frozen=True)
@@ -250,15 +284,12 @@ def print_results(
         raise ValueError(
             f"--batch-size is {batch_size}, must be one of {', '.join(map(str, known))}"
         )
-    selected = summary.sel(batch_size=batch_size)
-    for axis, word in (("problem", problem), ("policy", policy), ("estimator", estimator)):
-        labels = [str(label) for label in summary[axis].values]
-        found = [i for i, label in enumerate(labels) if word is None or word in label]
-        if not found:
-            raise ValueError(
-                f"--{axis} {word}: no label contains this; there are {', '.join(labels)}"
-            )
-        selected = selected.isel({axis: found})
+    selected = summary.sel(
+        batch_size=batch_size,
+        problem=_matching(summary, "problem", problem),
+        policy=_matching(summary, "policy", policy),
+        estimator=_matching(summary, "estimator", estimator),
+    )
     console = _console()
     title = f"batch size {batch_size}; intervals are 95 %"
     table = Table(title=title, title_justify="left")
@@ -296,4 +327,71 @@ def _cell(cell: Any) -> list[str]:
         number("cosine"),
         number("steps"),
         number("seconds", 2),
+    ]
+
+
+def print_ascents(
+    ascent: Any, *, problem: str | None, policy: str | None, algorithm: str | None
+) -> None:
+    """Print a table of ascents for labels that contain the given words.
+
+    Raises ValueError if nothing matches.
+    """
+    table = Table(title="ascents; intervals are 95 %", title_justify="left")
+    for column in ("problem", "policy", "algorithm", "step size"):
+        table.add_column(column, overflow="fold")
+    for column in ("J* - J at the end", "left of the start", "updates to 10 %", "to 1 %", "rate"):
+        table.add_column(column, justify="right")
+    table.add_column("collapsed", justify="right")
+    table.add_column("diverged", justify="right")
+    found = 0
+    for p in _matching(ascent, "problem", problem):
+        for q in _matching(ascent, "policy", policy):
+            for a in _matching(ascent, "algorithm", algorithm):
+                for z in ascent["step_size"].values:
+                    run = ascent.sel(problem=p, policy=q, algorithm=a, step_size=z)
+                    if int(run["ascent_status"]):
+                        table.add_row(str(p), str(q), str(a), str(z), *_climbed(run))
+                        found += 1
+        table.add_section()
+    if not found:
+        raise ValueError("no ascent of these problems, policies and algorithms is planned")
+    _console().print(table)
+
+
+def _matching(data: Any, axis: str, word: str | None) -> list[str]:
+    """Labels of an axis that contain a word; ValueError if none does."""
+    labels = [str(label) for label in data[axis].values]
+    found = [label for label in labels if word is None or word in label]
+    if not found:
+        raise ValueError(f"--{axis} {word}: no label contains this; there are {', '.join(labels)}")
+    return found
+
+
+def _climbed(run: Any) -> list[str]:
+    if int(run["ascent_status"]) != 1:
+        return [str(run["ascent_message"].values), *[""] * 6]
+
+    def text(value: float, digits: int = 3) -> str:
+        return "—" if math.isnan(value) else f"{value:.{digits}g}"
+
+    gap = run["suboptimality_iqm"].values
+    low, high = run["suboptimality_iqm_low"].values[-1], run["suboptimality_iqm_high"].values[-1]
+    final = text(float(gap[-1])) + ("" if math.isnan(low) else f" [{low:.2g}, {high:.2g}]")
+    left = float(gap[-1] / gap[0]) if gap[0] > 0 else math.nan
+    reached = []
+    for key in ("10", "1"):
+        steps = run[f"steps_to_{key}"].values[run["outcome"].values > 0]
+        own = sorted(x for x in steps.tolist() if not math.isnan(x))
+        median = own[(len(steps) - 1) // 2] if 2 * len(own) > len(steps) else math.nan
+        reached.append(text(median, 6) + f" ({len(own)}/{len(steps)})")
+    kind = str(run["rate_kind"].values)
+    rate = {"power law": "k^-{}", "geometric": "exp(-{} k)"}.get(kind, kind)
+    return [
+        final,
+        text(left, 2),
+        *reached,
+        rate.format(text(float(run["rate"]), 2)),
+        text(float(run["collapsed_share"]), 2),
+        text(float(run["diverged_share"]), 2),
     ]

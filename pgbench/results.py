@@ -215,6 +215,7 @@ def _summary(grid: Grid, plan: list[Setting], records: Mapping[str, Any]) -> xr.
         "estimator": len(grid.estimators),
         "batch_size": len(grid.batch_sizes),
     }
+    schema = _of_summary(bool(grid.estimators))
     arrays: dict[str, Any] = {
         name: np.full([sizes[d] for d in v.dims], np.nan) for name, v in VARIABLES.items()
     }
@@ -239,11 +240,23 @@ def _summary(grid: Grid, plan: list[Setting], records: Mapping[str, Any]) -> xr.
         arrays[f"{test}_p_holm"] = holm(arrays[f"{test}_p"])
     _fit_rates(arrays, np.array(grid.batch_sizes, float))
     coordinates = _coordinates(grid, records, plan)
-    dataset = xr.Dataset(_described(VARIABLES, arrays), coords=coordinates)
-    dataset["status"].attrs.update(flag_values=[0, 1, 2, 3], flag_meanings=" ".join(STATUS))
-    for name, variable in VARIABLES.items():
+    dataset = xr.Dataset(
+        _described(schema, {name: arrays[name] for name in schema}), coords=coordinates
+    )
+    if "status" in dataset:
+        dataset["status"].attrs.update(flag_values=[0, 1, 2, 3], flag_meanings=" ".join(STATUS))
+    for name, variable in schema.items():
         dataset[name].attrs["reproducible"] = int(variable.reproducible)
     return dataset
+
+
+def _of_summary(estimating: bool) -> dict[str, Variable]:
+    """Variables of the root: all, or those of settings where a grid has no estimators."""
+    return {
+        name: variable
+        for name, variable in VARIABLES.items()
+        if estimating or variable.dims == SETTING
+    }
 
 
 def _fit_rates(arrays: dict[str, Any], batch_sizes: Any) -> None:
@@ -323,7 +336,8 @@ def _described(schema: Mapping[str, Variable], arrays: Mapping[str, Any]) -> dic
 def validate(tree: xr.DataTree) -> None:
     """Check names, dimensions and attributes against the schema; ValueError lists what differs."""
     errors = []
-    for name in sorted(set(map(str, tree.data_vars)) ^ set(VARIABLES)):
+    expected = _of_summary(tree.sizes.get("estimator", 0) > 0)
+    for name in sorted(set(map(str, tree.data_vars)) ^ set(expected)):
         errors.append(f"{name}: {'unknown' if name in tree.data_vars else 'missing'}")
     groups: list[tuple[xr.DataTree, Mapping[str, Variable]]] = [(tree, VARIABLES)]
     if "ascent" in tree.children:

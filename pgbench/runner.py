@@ -174,12 +174,17 @@ class _Execution:
             self.journal.append([{"kind": "execution", "attributes": attributes}])
 
     def _loop(self, threads: int | None) -> None:
+        from pgbench.ascents import warm_up as warm_up_ascents
         from pgbench.kernels.rollout import use_threads
         from pgbench.measure import warm_up
 
         self.threads = use_threads(threads)
         self.progress.phase("compiling kernels")
-        self.progress.compiled(warm_up())
+        begin = time.perf_counter()
+        warm_up()
+        if any(ascents for _, ascents in self.pending.values()):
+            warm_up_ascents()
+        self.progress.compiled(time.perf_counter() - begin)
         total = sum(
             work(setting, cells, ascents=ascents)
             for setting, (cells, ascents) in self.pending.items()

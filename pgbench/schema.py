@@ -3,8 +3,19 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pgbench.ascent import algorithms, step_sizes
 from pgbench.estimators import estimators
-from pgbench.grid import BATCH_SIZE, INSTANCES, SETTINGS, THETA
+from pgbench.grid import (
+    ASCENT,
+    BATCH_SIZE,
+    EXACT,
+    EXPECTED,
+    INSTANCES,
+    SETTINGS,
+    STEP,
+    THETA,
+    THETA_VALUES,
+)
 from pgbench.parameters import Parameter
 from pgbench.policies import kinds
 from pgbench.problems import families
@@ -56,16 +67,53 @@ def schema() -> dict[str, Any]:
     properties["policies"] = entries("policy", kinds())
     properties["estimators"] = entries("estimator", estimators())
     properties["batch_sizes"] = described(BATCH_SIZE, axis)
+    drawn = {name: described(parameter, dict) for name, parameter in THETA.items()}
     properties["theta"] = {
         "type": "object",
-        "properties": {name: described(parameter, dict) for name, parameter in THETA.items()},
+        "properties": {**drawn, "values": described(THETA_VALUES, axis)},
+        "additionalProperties": False,
+    }
+
+    def several(entry: dict[str, Any]) -> dict[str, Any]:
+        return {"anyOf": [entry, {"type": "array", "items": entry, "minItems": 1}]}
+
+    def options_of(schema: dict[str, Any]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = schema["anyOf"][0]["anyOf"]
+        return found
+
+    followed = options_of(entries("estimator", estimators()))
+    for option in followed[1:]:
+        option["properties"]["expected"] = described(EXPECTED, dict)
+    rules = options_of(entries("step_size", step_sizes()))
+    shared = {
+        "followed": several({"anyOf": [{"const": EXACT}, *followed]}),
+        "step_sizes": several({"anyOf": [STEP.schema(), *rules]}),
+    }
+    common: dict[str, Any] = {
+        "estimators": {"$ref": "#/$defs/followed"},
+        "step_sizes": {"$ref": "#/$defs/step_sizes"},
+        "batch_sizes": described(BATCH_SIZE, axis),
+    }
+    climbing = options_of(entries("algorithm", algorithms()))
+    for option in climbing[1:]:
+        option["properties"] |= common
+    properties["ascent"] = {
+        "type": "object",
+        "properties": {
+            **{name: described(parameter, dict) for name, parameter in ASCENT.items()},
+            **common,
+            "algorithms": several({"anyOf": climbing}),
+        },
+        "required": ["algorithms"],
         "additionalProperties": False,
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "pgbench grid",
+        "$defs": shared,
         "type": "object",
         "properties": properties,
-        "required": ["name", "problems", "estimators"],
+        "required": ["name", "problems"],
+        "anyOf": [{"required": ["estimators"]}, {"required": ["ascent"]}],
         "additionalProperties": False,
     }

@@ -5,7 +5,8 @@ it stays where it was and is scored no further. That is an outcome, not an error
 """
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from pgbench.ascent.algorithm import Algorithm, Context, Method, Online, StepRul
 from pgbench.ascent.crowd import Crowd
 from pgbench.ascent.goal import Goal
 from pgbench.ascent.sources import Numbers, Source
-from pgbench.policies import NotApplicable, Policy
+from pgbench.policies import Policy
 from pgbench.problems import FiniteMDP
 
 FloatArray = NDArray[np.float64]
@@ -73,6 +74,9 @@ class Trace:
     theta: FloatArray
 
 
+HELD = 2**24
+"""Steps of rollouts and slots of problems that a group of replicates holds, 8 bytes each."""
+
 SCORES = (
     "objective",
     "gradient_norm",
@@ -96,7 +100,7 @@ def climb(
     theta: FloatArray,
     algorithm: Algorithm,
     values: dict[str, Any],
-    source: Source,
+    source: Callable[[Numbers], Source],
     rule: StepRule,
     goal: Goal,
     *,
@@ -115,7 +119,7 @@ def climb(
     algorithm, values
         The record and its parameters.
     source, rule
-        Where gradients come from, and the rule for step sizes.
+        ``source(numbers)`` says where gradients come from; the rule for step sizes.
     goal
         What iterates are compared with.
     numbers
@@ -125,15 +129,35 @@ def climb(
     points
         How many iterates are logged, about.
 
+    Replicates run together, or in groups of a size that hangs on nothing but the problem and the
+    batch, so that rollouts of no more than ``HELD`` steps are held at a time.
+
     Raises
     ------
     NotApplicable
         Where the combination makes no sense.
     """
-    m = replicates if source.sampled or not algorithm.estimates else 1
-    context = Context(mdp, policy, source, numbers, batch_size, m, rule)
-    method = algorithm.make(context, **values)
-    return _Climb(context, method, np.tile(theta, (m, 1)), goal, logged_steps(steps, points)).run()
+    log = logged_steps(steps, points)
+    if not (source(numbers).sampled or not algorithm.estimates):
+        replicates = 1
+    group = max(1, HELD // (batch_size * numbers.horizon + mdp.probability.size))
+    traces = []
+    for first in range(0, replicates, group):
+        m = min(group, replicates - first)
+        own = replace(numbers, first=first)
+        context = Context(mdp, policy, source(own), own, batch_size, m, rule)
+        method = algorithm.make(context, **values)
+        traces.append(_Climb(context, method, np.tile(theta, (m, 1)), goal, log).run())
+    return traces[0] if len(traces) == 1 else _joined(traces)
+
+
+def _joined(traces: list[Trace]) -> Trace:
+    """The replicates of several groups one after another."""
+    names = (*SCORES, "environment_steps", "stopped", "theta")
+    arrays = {name: np.concatenate([getattr(t, name) for t in traces]) for name in names}
+    weights = [t.stopped.size for t in traces]
+    seconds = float(np.average([t.seconds for t in traces], weights=weights))
+    return replace(traces[0], seconds=seconds, **arrays)
 
 
 class _Climb:
@@ -231,6 +255,3 @@ class _Climb:
         error = np.sum((estimate - truth) ** 2, axis=1)
         self.scores["error_squared"][alive, place] = error[alive]
         self.scores["signal_squared"][alive, place] = np.sum(truth**2, axis=1)[alive]
-
-
-__all__ = ["NotApplicable", "Trace", "climb", "logged_steps"]

@@ -51,15 +51,16 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Numbers:
-    """Which random numbers an ascent draws: horizon, seed and stream."""
+    """Which random numbers an ascent draws: horizon, seed, stream, and its first replicate."""
 
     horizon: int
     seed: int
     stream: int
+    first: int = 0
 
     def at(self, k: int, purpose: str = "") -> int:
         """The stream of iteration k, an unsigned 64-bit integer."""
-        text = f"{self.stream} ascent {k} {purpose}".encode()
+        text = f"{self.stream} ascent {self.first} {k} {purpose}".encode()
         return int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
 
     def draw(

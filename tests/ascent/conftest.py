@@ -39,7 +39,7 @@ def ascend(
         policy.initial(init="zeros") if theta is None else theta,
         algorithms()[algorithm],
         parameters,
-        make_source(mdp, policy, record, given or {}, numbers, batch_size),
+        lambda own: make_source(mdp, policy, record, given or {}, own, batch_size),
         step_sizes()[rule].bound(**sizes),
         find_goal(mdp, policy),
         numbers=numbers,
