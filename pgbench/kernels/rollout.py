@@ -356,24 +356,38 @@ def _clear(weights, r, begin, end):
             flat[i] = 0.0
 
 
-@njit(parallel=True, cache=True)
-def trajectories(sampler, streams, first, pair, slot, steps):
+def trajectories(sampler, streams, first, pair, slot, steps) -> None:
     """Record replicates ``first``, ... as they are simulated.
 
     ``pair`` and ``slot`` (replicates, batch, horizon) int32 receive flat indices (s, a) and
     (s, a, k); entries beyond ``steps`` (replicates, batch) int64 belong to no step.
     """
+    # As in ``weight_rows``, spans share scratch memory and do not enter the results.
+    _trajectories(sampler, streams, first, pair, slot, steps, 4 * get_num_threads())
+
+
+@njit(parallel=True, cache=True)
+def _trajectories(sampler, streams, first, pair, slot, steps, spans):
     n_replicates, batch_size, horizon = pair.shape
-    for r in prange(n_replicates):
+    per_unit = max(1, LANES // batch_size)
+    n_units = (n_replicates + per_unit - 1) // per_unit
+    n_spans = min(n_units, spans)
+    for span in prange(n_spans):
         record = _empty_record(horizon)
-        for i in range(0, batch_size, LANES):
-            n_lanes = min(LANES, batch_size - i)
-            _simulate(sampler, streams, first + r, i, n_lanes, record)
-            for lane in range(n_lanes):
-                steps[r, i + lane] = record.alive[lane]
-                for t in range(record.alive[lane]):
-                    slot[r, i + lane, t] = record.path[t, lane]
-                    pair[r, i + lane, t] = record.path[t, lane] // sampler.n_slots
+        begin = span * n_units // n_spans * per_unit
+        end = min((span + 1) * n_units // n_spans * per_unit, n_replicates)
+        for low in range(begin, end, per_unit):
+            n_trajectories = (min(low + per_unit, end) - low) * batch_size
+            for trajectory in range(0, n_trajectories, LANES):
+                n_lanes = min(LANES, n_trajectories - trajectory)
+                _simulate(sampler, streams, first + low, trajectory, n_lanes, record)
+                for lane in range(n_lanes):
+                    r = low + (trajectory + lane) // batch_size
+                    i = (trajectory + lane) % batch_size
+                    steps[r, i] = record.alive[lane]
+                    for t in range(record.alive[lane]):
+                        slot[r, i, t] = record.path[t, lane]
+                        pair[r, i, t] = record.path[t, lane] // sampler.n_slots
 
 
 __all__ = [

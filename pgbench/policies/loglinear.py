@@ -62,6 +62,25 @@ class LogLinear(Policy):
         flat = centred.reshape(*weights.shape[:-2], -1)
         return flat @ features.reshape(-1, self.n_parameters)
 
+    def each_probabilities(self, thetas: FloatArray) -> FloatArray:
+        """π(s, a) of m policies θ (m, d), shape (m, S, A)."""
+        return softmax(self._each(thetas))
+
+    def each_pull_back(self, thetas: FloatArray, weights: FloatArray) -> FloatArray:
+        """The pull-backs (m, d) of weights (m, S, A), each at its own θ of (m, d)."""
+        centred = centre(self.each_probabilities(thetas), weights)
+        return centred.reshape(len(thetas), -1) @ self.features.reshape(-1, self.n_parameters)
+
+    def each_push_forward(self, thetas: FloatArray, directions: FloatArray) -> FloatArray:
+        """Derivatives of log π (m, S, A) along directions (m, d), each at its own θ of (m, d)."""
+        v = self._each(directions)
+        return v - (self.each_probabilities(thetas) * v).sum(axis=-1, keepdims=True)
+
+    def _each(self, vectors: FloatArray) -> FloatArray:
+        """φ·v of vectors (m, d), shape (m, S, A)."""
+        flat = vectors @ self.features.reshape(-1, self.n_parameters).T
+        return flat.reshape(-1, *self.shape)
+
     def scores(self, theta: FloatArray) -> FloatArray:
         """φ(s,a) - Σ_b π(s,b) φ(s,b), shape (S, A, d)."""
         mean = np.einsum("sa,sak->sk", self.probabilities(theta), self.features)
