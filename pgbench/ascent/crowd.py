@@ -1,7 +1,8 @@
 """Many policies on one problem, and everything exact about them at once.
 
-In an ascent every replicate has a θ of its own. A crowd evaluates them together: dense elimination
-compiled over replicates for problems of up to ``DENSE_STATES`` states, one after another beyond.
+In an ascent every replicate has a θ of its own. A crowd evaluates them together, compiled: by dense
+elimination up to ``DENSE_STATES`` states, by iteration beyond; and where that does not settle, one
+after another.
 """
 
 from dataclasses import dataclass
@@ -66,31 +67,32 @@ class Crowd:
         mdp, (m, S, A) = self.mdp, self.pi.shape
         v, visitation = np.empty((2, m, S))
         q, good = np.empty((m, S, A)), np.zeros(m, bool)
+        from pgbench.kernels.crowd import evaluate as evaluate_dense
+        from pgbench.kernels.crowd import iterate
+
+        reward = (mdp.expected_reward + (self.bonus if self.entropy else 0.0)).reshape(-1, S, A)
+        if S <= DENSE_STATES or mdp.gamma < 1:
+            (evaluate_dense if S <= DENSE_STATES else iterate)(
+                mdp.probability,
+                mdp.successor,
+                reward,
+                mdp.terminal,
+                mdp.mu0,
+                mdp.gamma,
+                np.ascontiguousarray(self.pi),
+                v,
+                q,
+                visitation,
+                good,
+            )
         if S > DENSE_STATES:
-            for r in range(m):
+            for r in np.flatnonzero(~good):
                 # Anything that cannot be evaluated is an outcome of its replicate.
                 try:
-                    truth = evaluate(self._rewarded(r), self.policy, self.theta[r])
+                    truth = evaluate(self._rewarded(int(r)), self.policy, self.theta[r])
                     v[r], q[r], visitation[r], good[r] = truth.v, truth.q, truth.visitation, True
                 except (SolveError, ValueError):
                     v[r], q[r], visitation[r] = np.nan, np.nan, np.nan
-            return v, q, visitation, good
-        from pgbench.kernels.crowd import evaluate as evaluate_dense
-
-        reward = (mdp.expected_reward + (self.bonus if self.entropy else 0.0)).reshape(-1, S, A)
-        evaluate_dense(
-            mdp.probability,
-            mdp.successor,
-            reward,
-            mdp.terminal,
-            mdp.mu0,
-            mdp.gamma,
-            np.ascontiguousarray(self.pi),
-            v,
-            q,
-            visitation,
-            good,
-        )
         return v, q, visitation, good
 
     def _rewarded(self, r: int) -> FiniteMDP:

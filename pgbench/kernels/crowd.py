@@ -178,6 +178,89 @@ def _residual(M, x, b):
 
 
 @njit(parallel=True, cache=True)
+def iterate(probability, successor, reward, terminal, mu0, gamma, pi, v, q, visitation, good):
+    """What ``evaluate`` computes, by iteration, for problems too large to eliminate and γ < 1.
+
+    Where the walk mixes, iterates of V soon change by a constant, and those of d by the factor γ;
+    the rest is then known in closed form. (MacQueen 1966: V lies between v + γ/(1-γ) min Δ and
+    v + γ/(1-γ) max Δ.) ``good`` receives where that came to a relative error below 1e-12; others
+    are left to better methods.
+    """
+    for r in prange(pi.shape[0]):
+        own = reward[0] if reward.shape[0] == 1 else reward[r]
+        good[r] = _iterate(
+            probability, successor, own, terminal, mu0, gamma, pi[r], v[r], q[r], visitation[r]
+        )
+
+
+_SWEEPS = 400
+_TOLERANCE = 1e-12
+
+
+@njit(cache=True)
+def _iterate(probability, successor, reward, terminal, mu0, gamma, pi, v, q, visitation):
+    S, A, B = probability.shape
+    mean, weights = np.zeros(S), np.zeros((S, A * B))
+    follows = successor.reshape(S, A * B)
+    ending = False
+    for s in range(S):
+        ending |= terminal[s]
+        for a in range(A):
+            if not terminal[s]:
+                mean[s] += pi[s, a] * reward[s, a]
+                for b in range(B):
+                    if not terminal[successor[s, a, b]]:
+                        weights[s, a * B + b] = gamma * pi[s, a] * probability[s, a, b]
+    v[:] = mean
+    after = np.empty(S)
+    found = False
+    for _ in range(_SWEEPS):
+        least, most, largest = np.inf, -np.inf, 0.0
+        for s in range(S):
+            total = mean[s]
+            for k in range(A * B):
+                total += weights[s, k] * v[follows[s, k]]
+            after[s] = total
+            least, most = min(least, total - v[s]), max(most, total - v[s])
+            largest = max(largest, abs(total))
+        v[:] = after
+        if ending:
+            # Where episodes end iterates need not change by a constant, but may stop changing.
+            least, most = min(least, 0.0), max(most, 0.0)
+        reach = gamma / (1.0 - gamma)
+        if reach * (most - least) <= _TOLERANCE * (largest + reach * max(abs(least), abs(most))):
+            v += reach * 0.5 * (most + least)
+            found = True
+            break
+    if not found:
+        return False
+    term = mu0.copy()
+    visitation[:] = 0.0
+    found = False
+    for _ in range(_SWEEPS):
+        visitation += term
+        after[:] = 0.0
+        for s in range(S):
+            if term[s] != 0.0:
+                for k in range(A * B):
+                    after[follows[s, k]] += weights[s, k] * term[s]
+        defect, size = 0.0, 0.0
+        for s in range(S):
+            defect += abs(after[s] - (0.0 if ending else gamma) * term[s])
+            size += visitation[s]
+        if defect / (1.0 - gamma) ** (1 if ending else 2) <= _TOLERANCE * size:
+            visitation += after / (1.0 - (0.0 if ending else gamma))
+            found = True
+            break
+        term[:] = after
+    for s in range(S):
+        if terminal[s]:
+            v[s] = visitation[s] = 0.0
+    _action_values(probability, successor, reward, terminal, gamma, v, q)
+    return found
+
+
+@njit(parallel=True, cache=True)
 def weigh(pair, slot, steps, sigma, kappa, beta, delta, total, factor, weights):
     """Weights (m, S, A) of recorded rollouts by the four tables, averaged over each batch.
 
