@@ -188,19 +188,11 @@ def schema_table() -> str:
 
 def _ascent(grid: Grid, plan: list[Setting], records: Mapping[str, Any]) -> xr.Dataset:
     arrays, coordinates = ascent_arrays(grid, plan, records)
-    coordinates = {**_axes(grid), **coordinates}
+    coordinates = {**_problems(grid, records, plan), **coordinates}
     dataset = xr.Dataset(_described(ASCENT, arrays), coords=coordinates)
     for name, variable in ASCENT.items():
         dataset[name].attrs["reproducible"] = int(variable.reproducible)
     return dataset
-
-
-def _axes(grid: Grid) -> dict[str, Any]:
-    """Labels of problems and policies."""
-    return {
-        "problem": [p.label for p in grid.problems],
-        "policy": [p.label for p in grid.policies],
-    }
 
 
 def group_name(setting: Setting) -> str:
@@ -272,6 +264,16 @@ def _fit_rates(arrays: dict[str, Any], batch_sizes: Any) -> None:
 
 
 def _coordinates(grid: Grid, records: Mapping[str, Any], plan: list[Setting]) -> dict[str, Any]:
+    return {
+        **_problems(grid, records, plan),
+        "estimator": [e.label for e in grid.estimators],
+        "batch_size": ("batch_size", list(grid.batch_sizes), {"units": "trajectories"}),
+        "estimator_name": ("estimator", [e.name for e in grid.estimators]),
+    }
+
+
+def _problems(grid: Grid, records: Mapping[str, Any], plan: list[Setting]) -> dict[str, Any]:
+    """Labels of problems and policies, and what is known of each problem."""
     known: dict[str, Any] = {
         setting.problem.label: records[setting.key]["problem"]
         for setting in plan
@@ -283,16 +285,14 @@ def _coordinates(grid: Grid, records: Mapping[str, Any], plan: list[Setting]) ->
 
     problems = grid.problems
     return {
-        **_axes(grid),
-        "estimator": [e.label for e in grid.estimators],
-        "batch_size": ("batch_size", list(grid.batch_sizes), {"units": "trajectories"}),
+        "problem": [p.label for p in problems],
+        "policy": [p.label for p in grid.policies],
         "family": ("problem", [p.name for p in problems]),
         "size_parameter": ("problem", [families()[p.name].size or "" for p in problems]),
         "n_states": ("problem", [fact(p, "n_states", 0) for p in problems]),
         "n_actions": ("problem", [fact(p, "n_actions", 0) for p in problems]),
         "gamma": ("problem", [fact(p, "gamma", np.nan) for p in problems]),
         "instance": ("problem", [p.instance for p in problems]),
-        "estimator_name": ("estimator", [e.name for e in grid.estimators]),
     }
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pgbench.report import calibration, causes, checks, curves, dots, ranking, scaling
+from pgbench.report.ascents import section
 from pgbench.report.declared import LEVEL, normal_means, smallest, verdicts
 from pgbench.report.panels import Drawing, NothingToDraw, save
 from pgbench.report.style import theme
@@ -53,12 +54,31 @@ def write_report(tree: "DataTree", directory: Path) -> Path:
         If the directory cannot be written.
     """
     summary = tree.to_dataset()
+    ascent = tree["ascent"].to_dataset() if "ascent" in tree.children else None
     figures = directory / "figures"
     figures.mkdir(parents=True, exist_ok=True)
-    drawn = [draw(*entry, summary, figures / name) for name, entry in FIGURES.items()]
+    drawn, climbed = [], []
+    for name, entry in FIGURES.items():
+        if summary.sizes["estimator"]:
+            drawn.append(draw(*entry, summary, figures / name))
+        else:
+            clear(figures / name)
+    for name, entry in section.FIGURES.items():
+        if ascent is not None:
+            figure = draw(*entry, ascent, figures / name)
+            if "image" in figure or name in section.ALWAYS:
+                climbed.append(figure)
+        else:
+            clear(figures / name)
     path = directory / "index.html"
-    path.write_text(_page(summary, drawn), encoding="utf-8")
+    path.write_text(_page(summary, drawn, ascent, climbed), encoding="utf-8")
     return path
+
+
+def clear(stem: Path) -> None:
+    """Remove the files of a figure of an earlier report."""
+    for suffix in (".svg", ".png"):
+        stem.with_suffix(suffix).unlink(missing_ok=True)
 
 
 def draw(
@@ -69,8 +89,7 @@ def draw(
     The image is written to ``stem.png`` and ``stem.svg``, or those are removed.
     """
     name = stem.name
-    for suffix in (".svg", ".png"):
-        stem.with_suffix(suffix).unlink(missing_ok=True)
+    clear(stem)
     try:
         with theme():
             drawing = figure(summary)
@@ -98,21 +117,36 @@ def rendered(template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
-def _page(summary: "Dataset", figures: list[dict[str, str]]) -> str:
+def _page(
+    summary: "Dataset",
+    figures: list[dict[str, str]],
+    ascent: "Dataset | None",
+    climbed: list[dict[str, str]],
+) -> str:
     batch_size = int(summary["batch_size"].values[-1])
     attributes = {str(k): v for k, v in summary.attrs.items() if k != "grid"}
+    estimating = summary.sizes["estimator"] > 0
     return rendered(
         "page.html.jinja",
         name=summary.attrs.get("name", "run"),
-        counts=_counts(summary),
-        sentences=_sentences(summary),
-        verdicts=verdicts(summary),
+        counts=_counts(summary, ascent),
+        sentences=_sentences(summary) if estimating else _work(summary.attrs),
+        estimating=estimating,
+        verdicts=verdicts(summary) if estimating else [],
         figures=figures,
-        exponents=scaling.exponents(summary),
+        exponents=scaling.exponents(summary) if estimating else ([], []),
         batch_size=batch_size,
-        settings=list(setting_tables(summary, batch_size)),
-        unmeasured=unmeasured(summary),
-        estimators=estimator_rows(summary),
+        settings=list(setting_tables(summary, batch_size)) if estimating else [],
+        unmeasured=unmeasured(summary) if estimating else [],
+        estimators=estimator_rows(summary) if estimating else [],
+        ascents=None
+        if ascent is None
+        else {
+            "figures": climbed,
+            "sentences": section.sentences(ascent),
+            "settings": list(section.tables(ascent)),
+            "unfinished": section.unfinished(ascent),
+        },
         grid=summary.attrs.get("grid", ""),
         provenance={key: str(value) for key, value in attributes.items()},
         number=number,
@@ -120,8 +154,12 @@ def _page(summary: "Dataset", figures: list[dict[str, str]]) -> str:
     )
 
 
-def _counts(summary: "Dataset") -> list[tuple[str, int]]:
-    status = summary["status"].values
+def _counts(summary: "Dataset", ascent: "Dataset | None") -> list[tuple[str, int]]:
+    status = summary["status"].values.ravel() if "status" in summary else np.zeros(0)
+    if ascent is not None:
+        # Runs that are not planned are not missing.
+        own = ascent["ascent_status"].values.ravel()
+        status = np.concatenate([status, own[own > 0]])
     words = ("missing", "measured", "failed", "skipped")
     counts = [(word, int((status == code).sum())) for code, word in enumerate(words)]
     return [(word, n) for word, n in counts if n or word == "measured"]

@@ -97,7 +97,7 @@ def styles(summary: "Dataset") -> dict[str, Style]:
         variant = sum(names[other] == names[label] for other in found)
         shade = SHADES[(variant + family // len(HUES)) % len(SHADES)]
         found[label] = Style(
-            colour=_mixed(HUES[family % len(HUES)], shade),
+            colour=mixed(HUES[family % len(HUES)], shade),
             marker=MARKERS[len(found) % len(MARKERS)],
             line=LINES[variant % len(LINES)],
         )
@@ -110,7 +110,8 @@ def looks(summary: "Dataset") -> list[Style]:
     return [found[str(label)] for label in summary["estimator"].values]
 
 
-def _mixed(colour: str, shade: float) -> str:
+def mixed(colour: str, shade: float) -> str:
+    """A colour mixed with white (shade > 0) or black."""
     target = 1.0 if shade > 0 else 0.0
     red, green, blue = (c + (target - c) * abs(shade) for c in to_rgb(colour))
     return to_hex((red, green, blue))

@@ -1,0 +1,290 @@
+"""Figures that compare runs: sizes, step sizes, outcomes."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from pgbench.report.ascents.runs import (
+    DONE,
+    Run,
+    algorithm_labels,
+    best,
+    facets,
+    handles,
+    remaining,
+    runs,
+)
+from pgbench.report.marks import DASHES, decades, log_axis
+from pgbench.report.panels import Drawing, NothingToDraw, add_legend, panels
+from pgbench.report.style import INK, MARKERS, parse_label, shortened
+
+if TYPE_CHECKING:
+    from xarray import Dataset
+
+FloatArray = NDArray[np.float64]
+
+SIZES = 3
+"""Fewer sizes than this say nothing about growth."""
+
+
+def sizes(ascent: "Dataset") -> Drawing:
+    """Updates to a tenth of the gap, and the gradient at the start, against size."""
+    found = [
+        (family, axis)
+        for family in dict.fromkeys(map(str, ascent["family"].values))
+        for axis in ("n_states", "n_actions")
+        if _members(ascent, family, axis).size
+    ]
+    if not found:
+        raise NothingToDraw(f"no family of problems has {SIZES} sizes.")
+    shown, note = best(ascent)
+    policies = [str(p) for p in ascent["policy"].values]
+    n_columns = 2 * len(found)
+    figure = Figure(
+        figsize=(max(2.7 * n_columns, 6.0), 2.5 * len(policies) + 0.9), layout="constrained"
+    )
+    grid = figure.subplots(len(policies), n_columns, squeeze=False)
+    for j, policy in enumerate(policies):
+        for i, (family, axis) in enumerate(found):
+            members = _members(ascent, family, axis)
+            size = ascent[axis].values[members]
+            left, right = grid[j, 2 * i], grid[j, 2 * i + 1]
+            _reached(left, ascent, shown, members, j, size)
+            _starts(right, ascent, members, j, size)
+            word = "states" if axis == "n_states" else "actions"
+            for ax in (left, right):
+                log_axis(ax, np.unique(size), word)
+                ax.set_title(f"{family}, {policy}" if len(policies) > 1 else family)
+            left.set_ylabel("updates to 10 % of the gap")
+            right.set_ylabel("‖∇J‖ at the start")
+    add_legend(figure, handles(shown))
+    caption = (
+        "Left: updates until a tenth of the initial gap is left, median over replicates, mean over"
+        " instances; an open mark at the top is a run that never got there. Right: norm of the"
+        " exact gradient at the start." + note
+    )
+    return Drawing(figure, caption, "Updates to a tenth of the gap against size")
+
+
+def _members(ascent: "Dataset", family: str, axis: str) -> NDArray[np.intp]:
+    """Problems of a family whose size along an axis varies, the other axis the same; or none."""
+    other = "n_actions" if axis == "n_states" else "n_states"
+    own = np.flatnonzero(ascent["family"].values.astype(str) == family)
+    own = own[ascent["n_states"].values[own] > 0]
+    if not own.size:
+        return own
+    groups = [own[ascent[other].values[own] == value] for value in
+              np.unique(ascent[other].values[own])]  # fmt: skip
+    largest = max(groups, key=lambda g: np.unique(ascent[axis].values[g]).size)
+    return largest if np.unique(ascent[axis].values[largest]).size >= SIZES else own[:0]
+
+
+def _reached(
+    ax: Axes,
+    ascent: "Dataset",
+    shown: list[Run],
+    members: NDArray[np.intp],
+    policy: int,
+    size: NDArray[Any],
+) -> None:
+    last = float(ascent["step"].values[-1])
+    steps = ascent["steps_to_10"].values
+    outcome = ascent["outcome"].values
+    for number, run in enumerate(shown):
+        x, y, never = [], [], []
+        for value in np.unique(size):
+            medians = []
+            for problem in members[size == value]:
+                own = (problem, policy, *run.place)
+                there = outcome[own] > 0
+                if there.any():
+                    taken = np.where(np.isnan(steps[own][there]), np.inf, steps[own][there])
+                    medians.append(float(np.median(taken)))
+            if medians:
+                x.append(float(value))
+                y.append(float(np.mean(medians)))
+                never.append(not np.isfinite(y[-1]))
+        if not x:
+            continue
+        xs, ys, lost = np.array(x), np.array(y), np.array(never)
+        marker = MARKERS[number % len(MARKERS)]
+        ax.plot(xs[~lost], ys[~lost], color=run.colour, linestyle=run.line, marker=marker)
+        ax.plot(
+            xs[lost],
+            np.full(int(lost.sum()), 1.5 * last),
+            color=run.colour,
+            marker=marker,
+            linestyle="none",
+            markerfacecolor="white",
+        )
+    decades(ax)
+    ax.set_ylim(0.8, 2.2 * last)
+
+
+def _starts(
+    ax: Axes, ascent: "Dataset", members: NDArray[np.intp], policy: int, size: NDArray[Any]
+) -> None:
+    norms = ascent["gradient_norm"].values[members, policy, ..., 0].reshape(members.size, -1)
+    some = np.isfinite(norms).any(axis=1)
+    norm = np.nanmax(np.where(np.isfinite(norms), norms, -np.inf), axis=1, initial=-np.inf)
+    good = some & (norm > 0)
+    ax.plot(size[good], norm[good], color=INK, marker="o", linestyle="none")
+    decades(ax)
+    if np.unique(size[good]).size < SIZES:
+        return
+    y, fits = np.log(norm[good]), {}
+    for kind, x in (("power", np.log(size[good])), ("exponential", size[good].astype(float))):
+        slope, constant = np.polyfit(x, y, 1)
+        fits[kind] = slope, constant, float(np.sum((y - slope * x - constant) ** 2))
+    kind = min(fits, key=lambda name: fits[name][2])
+    slope, constant, _ = fits[kind]
+    line = np.geomspace(size[good].min(), size[good].max(), 50)
+    curve = constant + slope * (np.log(line) if kind == "power" else line)
+    ax.plot(line, np.exp(curve), color=INK, linewidth=0.9, linestyle=DASHES)
+    text = f"∝ size^{slope:.2f}" if kind == "power" else f"∝ exp({slope:.2f} · size)"
+    ax.annotate(text, (0.04, 0.06), xycoords="axes fraction", fontsize=8)
+
+
+def step_map(ascent: "Dataset") -> Drawing:
+    """What is left of the gap over step size and another parameter, or algorithms."""
+    values = ascent["step_value"].values
+    columns = [int(z) for z in np.argsort(values, kind="stable") if np.isfinite(values[z])]
+    names, rows = _rows(ascent)
+    left = remaining(ascent)
+    status = ascent["ascent_status"].values == DONE
+    if len(columns) < SIZES or len(rows) < SIZES:
+        raise NothingToDraw(f"fewer than {SIZES} step sizes were tried with {SIZES} algorithms.")
+    block = np.ix_(range(left.shape[0]), range(left.shape[1]), rows, columns)
+    where = facets(ascent, status[block])
+    figure, axes = panels(ascent, where, 0.26 * len(rows) + 1.3, scale=1.35, margin=1.0)
+    norm = LogNorm(1e-3, 1.0)
+    image = None
+    diverged = ascent["diverged_share"].values
+    for place, ax in axes.items():
+        table = left[place][np.ix_(rows, columns)]
+        there = status[place][np.ix_(rows, columns)]
+        shown = np.where(there, np.clip(np.nan_to_num(table, nan=np.inf), 1e-3, 1.0), np.nan)
+        image = ax.imshow(shown, norm=norm, cmap="viridis_r", aspect="auto")
+        lost = diverged[place][np.ix_(rows, columns)]
+        for r, c in np.argwhere(there):
+            if lost[r, c] > 0.25:
+                text, colour = "×", "white"
+            else:
+                text = _percent(float(table[r, c]))
+                colour = "white" if shown[r, c] > 0.04 else "black"
+            ax.text(c, r, text, ha="center", va="center", fontsize=7, color=colour)
+        ax.set_xticks(range(len(columns)), [f"{values[c]:.3g}" for c in columns])
+        ax.set_yticks(range(len(rows)), [shortened(n, 34) for n in names])
+        ax.set_xlabel("step size α")
+        ax.grid(visible=False)
+    for row in where.rows:
+        for place in row[1:]:
+            axes[place].set_yticklabels([])
+    if image is not None:
+        bar = figure.colorbar(image, ax=list(axes.values()), shrink=0.8, pad=0.02)
+        bar.set_label("gap left at the end")
+        bar.set_ticks([1e-3, 1e-2, 1e-1, 1], labels=["≤ 0.1 %", "1 %", "10 %", "≥ 100 %"])
+    caption = (
+        "Suboptimality at the end over that at the start, in percent, interquartile mean over"
+        " replicates; × marks pairs with which more than a quarter of the replicates diverged, and"
+        " 100 or more that nothing was gained." + where.note
+    )
+    return Drawing(figure, caption, "Map of step sizes")
+
+
+def _rows(ascent: "Dataset") -> tuple[list[str], list[int]]:
+    """Rows of the map: values of one numeric parameter of one algorithm, or algorithms."""
+    labels = [str(x) for x in ascent["algorithm_label"].values]
+    parsed = [parse_label(x) for x in labels]
+    for kind in dict.fromkeys(name for name, _ in parsed):
+        own = [i for i, (name, _) in enumerate(parsed) if name == kind]
+        for key in dict.fromkeys(k for i in own for k in parsed[i][1]):
+            found = {i: _number(parsed[i][1].get(key, "")) for i in own}
+            good = [i for i in own if np.isfinite(found[i])]
+            if len({found[i] for i in good}) >= SIZES and len(good) == len(own):
+                rows = sorted(good, key=lambda i: -found[i])
+                symbol = "α_w" if key == "critic_step" else key
+                return [f"{symbol} = {found[i]:.3g}" for i in rows], rows
+    return algorithm_labels(ascent), list(range(len(labels)))
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def _percent(x: float) -> str:
+    if not np.isfinite(x):
+        return "×"
+    value = 100 * x
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 0.1 else "<0.1"
+
+
+FATES = (
+    ("1 % of the gap or less is left", "#029e73"),
+    ("10 % or less", "#8fd0b8"),
+    ("more than 10 %", "#d9d9d9"),
+    ("collapsed", "#de8f05"),
+    ("diverged", "#d55e00"),
+)
+
+
+def outcomes(ascent: "Dataset") -> Drawing:
+    """What became of the replicates of every run."""
+    gap, outcome = ascent["suboptimality"].values, ascent["outcome"].values
+    sampled = (outcome > 0).sum(axis=-1) > 1
+    if not sampled.any():
+        raise NothingToDraw("no ascent of the run was sampled.")
+    every = [run for run in runs(ascent) if sampled[(..., *run.place)].any()]
+    where = facets(ascent, sampled)
+    height = 0.2 * len(every) + 0.8
+    figure, axes = panels(ascent, where, height, scale=1.3, margin=2.6)
+    for place, ax in axes.items():
+        for number, run in enumerate(every):
+            own = (*place, *run.place)
+            n = int((outcome[own] > 0).sum())
+            if n == 0:
+                continue
+            start = 0.0
+            for share, (_, colour) in zip(_fates(gap[own], outcome[own]), FATES, strict=True):
+                ax.barh(number, share, left=start, color=colour, height=0.78, linewidth=0)
+                start += share
+        ax.set_xlim(0, 1)
+        ax.set_ylim(len(every) - 0.4, -0.6)
+        ax.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+        ax.set_yticks([])
+        ax.grid(visible=False)
+    for row in where.rows:
+        axes[row[0]].set_yticks(range(len(every)), [shortened(r.label, 46) for r in every])
+    add_legend(figure, [Patch(color=colour, label=label) for label, colour in FATES])
+    caption = (
+        "Shares of the replicates by what became of them. Collapsed: the policy ends nearly"
+        " deterministic, with less than 1 % of the entropy of the uniform one, and more than 10 %"
+        " of the gap is left; it has committed to something wrong. Diverged: a number ceased to be"
+        " finite." + where.note
+    )
+    return Drawing(figure, caption, "Outcomes of all runs")
+
+
+def _fates(gap: FloatArray, outcome: NDArray[Any]) -> list[float]:
+    """Shares of the replicates (R,) in the order of ``FATES``; gap (R, L)."""
+    there = outcome > 0
+    with np.errstate(invalid="ignore"):
+        left = gap[there, -1] / gap[there, 0]
+    own = outcome[there]
+    fine = own == 1
+    counts = [
+        (fine & (left <= 0.01)).sum(),
+        (fine & (left > 0.01) & (left <= 0.1)).sum(),
+        (fine & ~(left <= 0.1)).sum(),
+        (own == 2).sum(),
+        (own == 3).sum(),
+    ]
+    return [float(c) / int(there.sum()) for c in counts]

@@ -1,0 +1,133 @@
+"""The runs of a report on ascents: which there are, what they are called, how they look."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.lines import Line2D
+
+from pgbench.report.panels import Facets, NothingToDraw, chosen_facets
+from pgbench.report.style import HUES, LINES, SHADES, mixed, parse_label, shortened
+
+if TYPE_CHECKING:
+    from xarray import Dataset
+
+LIMIT = 10
+"""More lines than this could not be told apart."""
+
+DONE = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """One algorithm at one step size.
+
+    algorithm, step_size
+        Places on the axes of the dataset.
+    label
+        What it is called, without what all runs share.
+    colour, line
+        How it looks in every figure.
+    """
+
+    algorithm: int
+    step_size: int
+    label: str
+    colour: str
+    line: Any
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Places on the axes algorithm and step_size."""
+        return self.algorithm, self.step_size
+
+
+def runs(ascent: "Dataset") -> list[Run]:
+    """Every run that was done in some setting: a hue per algorithm, a shade and line per rule."""
+    done = (ascent["ascent_status"].values == DONE).any(axis=(0, 1))
+    places = [(int(a), int(z)) for a, z in np.argwhere(done)]
+    names = algorithm_labels(ascent)
+    rules = [str(z) for z in ascent["step_size"].values]
+    several = len({z for _, z in places}) > 1
+    found = []
+    seen: dict[int, int] = {}
+    for a, z in places:
+        variant = seen[a] = seen.get(a, -1) + 1
+        shade = SHADES[(variant + a // len(HUES)) % len(SHADES)]
+        label = f"{names[a]}, {rule_label(rules[z])}" if several else names[a]
+        colour = mixed(HUES[a % len(HUES)], shade)
+        found.append(Run(a, z, label, colour, LINES[variant % len(LINES)]))
+    return found
+
+
+def rule_label(label: str) -> str:
+    """A step size in few words: α = 0.1, KL 0.01, normalised 0.5."""
+    try:
+        return f"α = {float(label):.3g}"
+    except ValueError:
+        kind, values = parse_label(label)
+        words = [value if key in ("step", "radius") else f"{key}={value}" for key, value in
+                 values.items()]  # fmt: skip
+        return " ".join(["KL" if kind == "kl" else kind, *words])
+
+
+def algorithm_labels(ascent: "Dataset") -> list[str]:
+    """Labels of algorithms without a batch size that is the same for all."""
+    sizes = ascent["ascent_batch_size"].values
+    follows = [str(f) for f in ascent["follows"].values]
+    sampled = np.array([bool(f) and f != "exact" and not f.startswith("E ") for f in follows])
+    shared = len(np.unique(sizes[sampled])) < 2
+    labels = []
+    for label, n, own in zip(ascent["algorithm"].values, sizes, sampled, strict=True):
+        text = str(label).replace("critic_step=", "α_w=")
+        labels.append(text.removesuffix(f", n={n}") if own and shared else text)
+    return labels
+
+
+def best(ascent: "Dataset", limit: int = LIMIT) -> tuple[list[Run], str]:
+    """The runs to draw, and a sentence on the others.
+
+    Where there are too many, of every algorithm the step size that leaves the least of the gap on
+    average over settings, and of those the best.
+    """
+    every = runs(ascent)
+    if len(every) <= limit:
+        return every, ""
+    left = remaining(ascent)
+    with np.errstate(invalid="ignore"):
+        score = np.log10(np.clip(np.nan_to_num(left, nan=np.inf), 1e-12, 1e3)).mean(axis=(0, 1))
+    chosen: dict[int, Run] = {}
+    for run in every:
+        known = chosen.get(run.algorithm)
+        if known is None or score[run.place] < score[known.place]:
+            chosen[run.algorithm] = run
+    kept = sorted(chosen.values(), key=lambda run: score[run.place])[:limit]
+    kept.sort(key=lambda run: run.place)
+    note = f" Drawn are {len(kept)} of {len(every)} runs: the best step size of each algorithm"
+    note += "." if len(kept) == len(chosen) else ", of the best algorithms."
+    return kept, f"{note} The tables hold all."
+
+
+def remaining(ascent: "Dataset") -> np.ndarray:
+    """What is left at the end of the gap at the start, (problem, policy, algorithm, step size)."""
+    gap = ascent["suboptimality_iqm"].values
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(gap[..., 0] > 0, gap[..., -1] / gap[..., 0], np.nan))
+
+
+def facets(ascent: "Dataset", finite: np.ndarray) -> Facets:
+    """Which settings are drawn; NothingToDraw where none has what is to be shown."""
+    try:
+        return chosen_facets(ascent, finite)
+    except NothingToDraw as error:
+        raise NothingToDraw("no ascent of the run has what it shows.") from error
+
+
+def handles(shown: Sequence[Run]) -> list[Line2D]:
+    """Legend entries."""
+    return [
+        Line2D([], [], color=run.colour, linestyle=run.line, linewidth=1.6,
+               label=shortened(run.label, 58))
+        for run in shown
+    ]  # fmt: skip

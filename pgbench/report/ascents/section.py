@@ -1,0 +1,146 @@
+"""The section of the page: figures, what they say in words, and tables."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pgbench.ascent.goal import UNKNOWN, UPPER
+from pgbench.ascent.theory import CHECKS
+from pgbench.ascents import violations
+from pgbench.report.ascents import comparisons, paths
+from pgbench.report.ascents.runs import DONE, algorithm_labels, rule_label
+from pgbench.report.panels import Drawing
+from pgbench.report.style import problem_titles
+from pgbench.report.tables import number
+
+if TYPE_CHECKING:
+    from xarray import Dataset
+
+FIGURES: dict[str, tuple[str, Callable[["Dataset"], Drawing]]] = {
+    "ascent_suboptimality": ("How far from the best", paths.suboptimality),
+    "ascent_pooled": ("All problems together", paths.pooled),
+    "ascent_returns": ("What is earned", paths.returns),
+    "ascent_map": ("Which step sizes work", comparisons.step_map),
+    "ascent_sizes": ("Does size matter", comparisons.sizes),
+    "ascent_outcomes": ("What became of the runs", comparisons.outcomes),
+    "ascent_gradient": ("Where gradients vanish", paths.gradients),
+    "ascent_noise": ("Signal and noise along the path", paths.noise),
+    "ascent_entropy": ("How sure the policy is", paths.entropy),
+}
+"""File name, title and function of every figure, in the order of the page."""
+
+ALWAYS = ("ascent_suboptimality", "ascent_returns")
+"""Figures whose absence is explained; others are left out where they have nothing to show."""
+
+
+def sentences(ascent: "Dataset") -> list[str]:
+    """What the ascents say, in plain words."""
+    return list(_sentences(ascent))
+
+
+def _sentences(ascent: "Dataset") -> Iterator[str]:
+    status = ascent["ascent_status"].values
+    counts = [(int((status == code).sum()), word) for code, word in ((2, "failed"), (3, "skipped"))]
+    done = int((status == DONE).sum())
+    outcome = ascent["outcome"].values
+    replicates = int((outcome > 0).sum())
+    words = [f"{n} {word}" for n, word in counts if n]
+    yield (
+        f"{done} ascents of {int(ascent['step'].values[-1])} updates were run, {replicates}"
+        f" replicates in all{'; ' + ', '.join(words) if words else ''}."
+    )
+    lost = [
+        (int((outcome == code).sum()), word) for code, word in ((2, "collapsed"), (3, "diverged"))
+    ]
+    if any(n for n, _ in lost):
+        told = " and ".join(f"{n} {word}" for n, word in lost if n)
+        yield f"Of the replicates {told}."
+    found = violations(ascent)
+    checked = sum(int(np.isfinite(ascent[f"violations_{check}"].values).sum()) for check in CHECKS)
+    if found:
+        yield f"Failed checks, {len(found)} of {checked}:"
+        yield from found
+    elif checked:
+        yield (
+            "What is proven was checked at every logged iterate where it is valid, in"
+            f" {checked} checks of runs: none is violated."
+        )
+    kinds = {str(kind) for kind in ascent["goal_kind"].values.ravel()} - {""}
+    if UPPER in kinds:
+        yield (
+            "Where the best policy of a class is not known suboptimality is measured from the"
+            " optimum over all policies, which the class may never reach."
+        )
+    if UNKNOWN in kinds:
+        yield "For some problems no optimum is known: there is no suboptimality, only the return."
+
+
+def tables(ascent: "Dataset") -> Iterator[dict[str, Any]]:
+    """A table per setting, a row per run."""
+    titles = problem_titles([str(p) for p in ascent["problem"].values])
+    names = algorithm_labels(ascent)
+    for i, problem in enumerate(ascent["problem"].values):
+        for j, policy in enumerate(ascent["policy"].values):
+            own = ascent.isel(problem=i, policy=j)
+            rows = [
+                _row(own.isel(algorithm=a, step_size=z), names[a], str(own["step_size"].values[z]))
+                for a, z in np.argwhere(own["ascent_status"].values == DONE)
+            ]
+            if rows:
+                goal = float(own["goal"])
+                facts = [("J*", number(goal, 5)), ("which is", str(own["goal_kind"].values))]
+                title = f"{titles[str(problem)]} × {policy}"
+                yield {"title": title, "facts": facts, "rows": rows}
+
+
+def _row(run: "Dataset", name: str, rule: str) -> dict[str, str]:
+    gap = run["suboptimality_iqm"].values
+    ends = [float(run[f"suboptimality_iqm_{end}"].values[-1]) for end in ("low", "high")]
+    some = run["outcome"].values > 0
+    reached = {}
+    for key in ("10", "1", "01"):
+        steps = run[f"steps_to_{key}"].values[some]
+        median = float(np.median(np.where(np.isnan(steps), np.inf, steps)))
+        reached[key] = f"{number(median, 5) if np.isfinite(median) else '—'}" + (
+            f" ({int(np.isfinite(steps).sum())}/{steps.size})" if steps.size > 1 else ""
+        )
+    kind = str(run["rate_kind"].values)
+    rate = "—"
+    if np.isfinite(float(run["rate"])):
+        value, low, high = (number(float(run[f"rate{e}"]), 2) for e in ("", "_low", "_high"))
+        rate = f"k^-{value}" if kind == "power law" else f"exp(-{value} k)"
+        rate += f" [{low}, {high}]"
+    bad = [check for check in CHECKS if float(run[f"violations_{check}"]) > 0]
+    return {
+        "algorithm": name,
+        "rule": rule_label(rule),
+        "gap": number(float(gap[-1]), 3),
+        "interval": f"[{number(ends[0], 2)}, {number(ends[1], 2)}]"
+        if np.isfinite(ends[0])
+        else "—",
+        "left": number(float(gap[-1] / gap[0]), 2) if gap[0] > 0 else "—",
+        **{f"to_{key}": text for key, text in reached.items()},
+        "seconds": number(float(run["seconds_to_10"]), 2),
+        "rate": rate,
+        "collapsed": number(float(run["collapsed_share"]), 2),
+        "diverged": number(float(run["diverged_share"]), 2),
+        "bound": str(run["bound_name"].values),
+        "violated": ", ".join(CHECKS[check] for check in bad),
+    }
+
+
+def unfinished(ascent: "Dataset") -> list[dict[str, str]]:
+    """Ascents that failed or were skipped, alike ones together."""
+    found: dict[tuple[str, str], list[str]] = {}
+    status, message = ascent["ascent_status"].values, ascent["ascent_message"].values
+    for p, q, a, z in np.argwhere(status > DONE):
+        word = "failed" if status[p, q, a, z] == 2 else "skipped"
+        run = f"{ascent['policy'].values[q]}, {ascent['algorithm'].values[a]}"
+        runs = found.setdefault((word, str(message[p, q, a, z])), [])
+        if run not in runs:
+            runs.append(run)
+    return [
+        {"status": word, "message": why, "runs": "; ".join(runs[:6]) + ("; …" if runs[6:] else "")}
+        for (word, why), runs in found.items()
+    ]
