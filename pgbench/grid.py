@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import yaml
 
 from pgbench.ascent import algorithms, step_sizes
-from pgbench.estimators import estimators
+from pgbench.estimators import TableEstimator, estimators
 from pgbench.parameters import (
     Choice,
     Parameter,
@@ -452,8 +452,12 @@ class _Reader:
                 found.append(Climber(choice, None, False, 1, tuple(rules)))
                 continue
             for estimator, expected in followed:
-                # What is exact has no batches; the mean may depend on their size.
-                own = sizes if estimator is not None else sizes[:1]
+                # What is exact has no batches; means of table estimators are those of one rollout.
+                own = sizes
+                if estimator is None:
+                    own = sizes[:1]
+                elif expected and isinstance(estimators()[estimator.name], TableEstimator):
+                    own = [1]
                 found += [Climber(choice, estimator, expected, n, tuple(rules)) for n in own]
         return found
 

@@ -177,7 +177,7 @@ class Crowd:
         for r in np.flatnonzero(np.isfinite(g).all(axis=1) & self.good):
             try:
                 out[r] = fisher.solve(self.policy, self.theta[r], self.state_weights[r], g[r])
-            except (SolveError, np.linalg.LinAlgError):
+            except (ValueError, np.linalg.LinAlgError):
                 continue
         return out
 

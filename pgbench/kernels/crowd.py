@@ -71,11 +71,18 @@ def _evaluate(probability, successor, reward, terminal, mu0, gamma, pi, v, q, vi
     _solve(factors, pivots, v)
     _solve_transposed(factors, pivots, visitation)
     good = _residual(M, v, mean) <= _RESIDUAL * (1.0 + np.abs(mean).max())
-    for s in range(S):
-        if terminal[s]:
-            v[s] = visitation[s] = 0.0
+    _clear(terminal, v, visitation)
     _action_values(probability, successor, reward, terminal, gamma, v, q)
     return good
+
+
+@njit(cache=True)
+def _clear(terminal, v, visitation):
+    """Nothing happens on terminal states, and no rounding makes visits negative."""
+    for s in range(v.size):
+        visitation[s] = max(visitation[s], 0.0)
+        if terminal[s]:
+            v[s] = visitation[s] = 0.0
 
 
 @njit(cache=True)
@@ -253,9 +260,7 @@ def _iterate(probability, successor, reward, terminal, mu0, gamma, pi, v, q, vis
             found = True
             break
         term[:] = after
-    for s in range(S):
-        if terminal[s]:
-            v[s] = visitation[s] = 0.0
+    _clear(terminal, v, visitation)
     _action_values(probability, successor, reward, terminal, gamma, v, q)
     return found
 

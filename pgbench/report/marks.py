@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from pgbench.report.measured import FloatArray, Measured
 from pgbench.report.style import GUIDE, Style
@@ -90,6 +90,14 @@ def decades(ax: Axes, axis: str = "y") -> None:
     chosen = ax.yaxis if axis == "y" else ax.xaxis
     chosen.set_major_locator(LogLocator(numticks=7))
     chosen.set_minor_locator(NullLocator())
+
+
+def fitting_ticks(ax: Axes) -> None:
+    """Ticks of a logarithmic vertical axis whose limits are set, also where it has no decade."""
+    low, high = ax.get_ylim()
+    if high < 40 * low:
+        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=9))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
 
 
 def power_guides(ax: Axes, exponent: float) -> None:

@@ -19,7 +19,7 @@ from pgbench.report.ascents.runs import (
     remaining,
     runs,
 )
-from pgbench.report.marks import DASHES, decades, log_axis
+from pgbench.report.marks import DASHES, decades, fitting_ticks, log_axis
 from pgbench.report.panels import Drawing, NothingToDraw, add_legend, panels
 from pgbench.report.style import INK, MARKERS, parse_label, shortened
 
@@ -57,8 +57,12 @@ def sizes(ascent: "Dataset") -> Drawing:
             _reached(left, ascent, shown, members, j, size)
             _starts(right, ascent, members, j, size)
             word = "states" if axis == "n_states" else "actions"
+            log_axis(left, np.unique(size), word)
+            if right.get_xscale() == "linear":
+                right.set_xlabel(word)
+            else:
+                log_axis(right, np.unique(size), word)
             for ax in (left, right):
-                log_axis(ax, np.unique(size), word)
                 ax.set_title(f"{family}, {policy}" if len(policies) > 1 else family)
             left.set_ylabel("updates to 10 % of the gap")
             right.set_ylabel("‖∇J‖ at the start")
@@ -135,7 +139,9 @@ def _starts(
     good = some & (norm > 0)
     ax.plot(size[good], norm[good], color=INK, marker="o", linestyle="none")
     decades(ax)
+    fitting_ticks(ax)
     if np.unique(size[good]).size < SIZES:
+        ax.set_xscale("log")
         return
     y, fits = np.log(norm[good]), {}
     for kind, x in (("power", np.log(size[good])), ("exponential", size[good].astype(float))):
@@ -145,6 +151,8 @@ def _starts(
     slope, constant, _ = fits[kind]
     line = np.geomspace(size[good].min(), size[good].max(), 50)
     curve = constant + slope * (np.log(line) if kind == "power" else line)
+    if kind == "power":
+        ax.set_xscale("log")
     ax.plot(line, np.exp(curve), color=INK, linewidth=0.9, linestyle=DASHES)
     text = f"∝ size^{slope:.2f}" if kind == "power" else f"∝ exp({slope:.2f} · size)"
     ax.annotate(text, (0.04, 0.06), xycoords="axes fraction", fontsize=8)

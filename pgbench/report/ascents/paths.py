@@ -9,7 +9,7 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from pgbench.report.ascents.runs import Run, best, facets, handles
-from pgbench.report.marks import DASHES, decades, key
+from pgbench.report.marks import DASHES, decades, fitting_ticks, key
 from pgbench.report.panels import Drawing, NothingToDraw, add_legend, panels
 from pgbench.report.style import GUIDE, INK
 
@@ -104,7 +104,8 @@ def suboptimality(ascent: "Dataset") -> Drawing:
                 y = np.where(visible, bound, np.nan)
                 ax.plot(x, y, color=run.colour, linestyle=DASHES, linewidth=1.0, zorder=2.5)
         decades(ax)
-        ax.set_ylim(0.5 * max(least, 1e-13 * top), 4 * top)
+        ax.set_ylim(0.7 * max(least, 1e-13 * top), 2 * top)
+        fitting_ticks(ax)
         log_updates(ax, ascent)
     _left(axes, where.rows, "J* - J(θ)")
     legend = list(handles(shown))
@@ -169,6 +170,7 @@ def gradients(ascent: "Dataset") -> Drawing:
     for place, ax in axes.items():
         _lines(ax, ascent, shown, norm[place], floor=1e-14)
         decades(ax)
+        fitting_ticks(ax)
         log_updates(ax, ascent)
     _left(axes, where.rows, "‖∇J(θ)‖")
     add_legend(figure, handles(shown))
@@ -200,7 +202,9 @@ def noise(ascent: "Dataset") -> Drawing:
     caption = (
         "Signal to noise of the estimates that are followed: squared norm of what is estimated over"
         " the mean squared error, both exact up to the mean over replicates. Below 1 an estimate is"
-        " more noise than gradient." + where.note + note
+        " more noise than gradient; at just 1 all estimates were 0, for no replicate saw a reward."
+        + where.note
+        + note
     )
     return Drawing(figure, caption, "Signal to noise along the path")
 
@@ -250,6 +254,7 @@ def pooled(ascent: "Dataset") -> Drawing:
     for ax in axes.values():
         ax.set_title("all problems")
         decades(ax)
+        fitting_ticks(ax)
         log_updates(ax, ascent)
     _left(axes, where.rows, "gap left")
     add_legend(figure, handles(shown))

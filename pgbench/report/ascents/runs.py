@@ -128,6 +128,6 @@ def handles(shown: Sequence[Run]) -> list[Line2D]:
     """Legend entries."""
     return [
         Line2D([], [], color=run.colour, linestyle=run.line, linewidth=1.6,
-               label=shortened(run.label, 58))
+               label=shortened(run.label, 80))
         for run in shown
     ]  # fmt: skip
