@@ -15,6 +15,7 @@ _HOMES = {
     "Neural": "policies",
     "Softmax": "policies",
     "add_estimator": "estimators",
+    "ascend": "ascent.api",
     "make_policy": "policies",
     "make_problem": "problems",
     "run": "runner",
