@@ -1,6 +1,6 @@
 """One ascent of a grid run and summarised, and what the dataset holds of all of them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pgbench.ascent import algorithms, step_sizes
 from pgbench.ascent.climb import Trace, climb, logged_steps
+from pgbench.ascent.crowd import DENSE_STATES, Crowd
 from pgbench.ascent.goal import Goal, find_goal
 from pgbench.ascent.sources import MeanSource, Numbers, Source, make_source
 from pgbench.ascent.summary import (
@@ -331,24 +332,23 @@ def _of_two(mdp: FiniteMDP, policy: Policy, record: Estimator, numbers: Numbers)
     return make_source(mdp, policy, record, {}, numbers, 2)
 
 
-def warm_up() -> None:
-    """Compile every kernel that ascents use, or load it from the cache."""
+def warm_up(names: Collection[str]) -> None:
+    """Compile every kernel that ascents by these algorithms use, or load it from the cache."""
     from pgbench.kernels.crowd import WORTH_THREADS
 
-    n = int(np.ceil(WORTH_THREADS ** (1 / 3)))
-    for n_states, estimator in ((2, "baseline_value"), (n, "reward_to_go")):
+    several = int(np.ceil(WORTH_THREADS ** (1 / 3)))
+    for n_states, estimator in ((2, "baseline_value"), (several, "reward_to_go")):
         mdp = make_problem("garnet", n_states=n_states, n_actions=2, branching=2)
         policy = make_policy("softmax", mdp)
-        numbers = Numbers(2, 0, 0)
+        numbers, goal = Numbers(2, 0, 0), find_goal(mdp, policy)
         record = estimators()[estimator]
-        goal = find_goal(mdp, policy)
-        for algorithm, values in (("storm", {}), ("actor_critic", {"critic_step": 0.1})):
+        for name in sorted({"gradient", *names} & set(_WARMING)):
             climb(
                 mdp,
                 policy,
                 policy.initial(init="zeros"),
-                algorithms()[algorithm],
-                values,
+                algorithms()[name],
+                _WARMING[name],
                 partial(_of_two, mdp, policy, record),
                 step_sizes()["constant"].bound(step=0.0),
                 goal,
@@ -357,3 +357,16 @@ def warm_up() -> None:
                 replicates=2,
                 steps=2,
             )
+    large = make_problem("garnet", n_states=DENSE_STATES + 1, n_actions=2, branching=2)
+    policy = make_policy("softmax", large)
+    find_goal(large, policy).scores(Crowd(large, policy, policy.initial()[None]))
+
+
+_WARMING: Mapping[str, dict[str, Any]] = {
+    "gradient": {},
+    "svrpg": {"epoch": 2, "large": 2},
+    "storm": {},
+    "page": {"large": 2},
+    "actor_critic": {"critic_step": 0.1},
+}
+"""Algorithms with kernels of their own, and parameters to try them with."""

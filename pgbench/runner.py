@@ -182,8 +182,9 @@ class _Execution:
         self.progress.phase("compiling kernels")
         begin = time.perf_counter()
         warm_up()
-        if any(ascents for _, ascents in self.pending.values()):
-            warm_up_ascents()
+        pending = [ascent for _, ascents in self.pending.values() for ascent in ascents]
+        if pending:
+            warm_up_ascents({ascent.climber.algorithm.name for ascent in pending})
         self.progress.compiled(time.perf_counter() - begin)
         total = sum(
             work(setting, cells, ascents=ascents)

@@ -25,6 +25,9 @@ POWER, GEOMETRIC, NEITHER = "power law", "geometric", "neither"
 MIN_POINTS = 5
 """Fewest logged iterates that a rate is fitted to."""
 
+MIN_FALL = 0.05
+"""What falls by less than this, in the logarithm, over the fitted updates does not fall."""
+
 FLOOR = 1e-11
 """Below this part of the initial suboptimality nothing but rounding is left."""
 
@@ -104,7 +107,7 @@ def fit_decay(steps: NDArray[np.int64], gap: FloatArray) -> Fit:
 
     Both are straight lines in log gap, against log k and against k, fitted to the last decade of
     logged steps in which the gap is above rounding; the better one in the sum of squares is kept,
-    or neither if it explains less than 90 % of the variance or the gap does not fall. The interval
+    or neither if it explains less than 90 % of the variance or falls by less than 5 %. The interval
     is a bootstrap over replicates, or, for a single run, that of the regression.
     """
     curve = interquartile_mean(gap)
@@ -119,7 +122,8 @@ def fit_decay(steps: NDArray[np.int64], gap: FloatArray) -> Fit:
     kind = max(fits, key=lambda name: fits[name].rvalue ** 2)
     fit = fits[kind]
     r_squared = float(fit.rvalue**2)
-    if not r_squared >= 0.9 or not fit.slope < 0:
+    fall = -float(fit.slope) * float(np.ptp(np.log(k) if kind == POWER else k))
+    if not r_squared >= 0.9 or not fall >= MIN_FALL:
         return Fit(NEITHER, np.nan, np.nan, np.nan, r_squared)
     rate = -float(fit.slope)
     if len(gap) == 1:

@@ -95,6 +95,7 @@ def test_what_does_not_fall_has_no_rate():
     assert fit_decay(K, 1 + 0.1 * rng.random((5, K.size))).kind == NEITHER
     assert fit_decay(K, np.full((1, K.size), np.nan)).kind == ""
     assert fit_decay(K, 1.0 + 0.001 * K[None]).kind == NEITHER
+    assert fit_decay(K, 1.0 - 1e-6 * K[None]).kind == NEITHER
 
 
 def test_rates_have_intervals():
