@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pgbench.ascent import algorithms, step_sizes
+from pgbench.ascent.climb import HELD
 from pgbench.catalogue import bias_classes, described, exactness, plain_formula
 from pgbench.estimators import TableEstimator, estimators
 from pgbench.exact import Size
@@ -127,11 +128,11 @@ def print_plan(grid: Grid) -> bool:
         demand = _Demand.of(setting, prepared)
         own_steps = demand.steps * trajectories
         seconds += demand.seconds(grid, prepared, own_steps)
-        climbing, climbed = _ascents(setting, prepared)
+        climbing, climbed, held = _ascents(setting, prepared)
         own_steps += climbed
         seconds += climbing
         steps += own_steps
-        memory = max(memory, demand.memory(grid, prepared))
+        memory = max(memory, demand.memory(grid, prepared), held)
         n_cells += len(setting.cells) + len(setting.ascents)
         notes += [f"skipped: {setting.label}: {reason}" for reason in demand.skipped]
         table.add_row(
@@ -157,11 +158,12 @@ def print_plan(grid: Grid) -> bool:
     return good
 
 
-def _ascents(setting: Setting, prepared: Prepared) -> tuple[float, float]:
-    """Seconds and environment steps that the ascents of a setting take, about."""
-    plan, seconds, steps = setting.grid.ascent, 0.0, 0.0
+def _ascents(setting: Setting, prepared: Prepared) -> tuple[float, float, float]:
+    """Seconds, environment steps and bytes that the ascents of a setting take, about."""
+    plan, seconds, steps, memory = setting.grid.ascent, 0.0, 0.0, 0.0
     if plan is None:
-        return seconds, steps
+        return seconds, steps, memory
+    slots = prepared.truth.mdp.probability.size
     for cell in setting.ascents:
         runs = plan.replicates if cell.climber.sampled else 1
         rollouts = runs * cell.climber.batch_size if cell.climber.sampled else 0
@@ -169,7 +171,10 @@ def _ascents(setting: Setting, prepared: Prepared) -> tuple[float, float]:
         steps += own
         seconds += SECONDS_PER_CLIMBING_STEP * own
         seconds += plan.steps * (SECONDS_PER_UPDATE + SECONDS_PER_RUN * runs)
-    return seconds, steps
+        numbers = runs * (cell.climber.batch_size * prepared.horizon + slots)
+        # Rollouts are held twice, and a problem's tables several times.
+        memory = max(memory, 32.0 * min(numbers, max(HELD, slots)))
+    return seconds, steps, memory
 
 
 @dataclass(frozen=True)
