@@ -495,7 +495,7 @@ class _Reader:
                     rules.append(Chosen("constant", {"step": step}, f"{step:g}"))
             else:
                 for choice in self.entry(entry, here, "step_size", step_sizes(), 0):
-                    if choice.name == "constant":
+                    if choice.name == "constant" and choice.values.get("step") is not None:
                         choice = replace(choice, label=f"{choice.values['step']:g}")
                     rules.append(choice)
         for rule in rules[:-1]:
@@ -602,7 +602,7 @@ class _Reader:
             self.fail(
                 name_node,
                 f"{place}.{word}",
-                f"unknown {word} {name_node.value!r}{hint} (known: {known})",
+                f"unknown {word} {_plain(name_node)!r}{hint} (known: {known})",
             )
             return []
         place = f"{place}.{record.name}"

@@ -107,6 +107,18 @@ def test_a_grid_of_ascents_needs_no_estimators():
             "step_sizes.0.kl.radius: missing, must be a number ≥ 0",
         ),
         (
+            "ascent: {algorithms: adam, estimators: exact, step_sizes: {step_size: constant}}\n",
+            "step_sizes.0.constant.step: missing, must be a number ≥ 0",
+        ),
+        (
+            "ascent: {algorithms: {algorithm: [adam, page]}, estimators: exact, step_sizes: 1}\n",
+            "unknown algorithm ['adam', 'page'] (known: actor_critic, ",
+        ),
+        (
+            "ascent: {algorithms: [gradient, 3, {}], estimators: [], step_sizes: []}\n",
+            "ascent.algorithms.1: must be a name or a mapping with the key algorithm",
+        ),
+        (
             "ascent: {algorithms: [gradient, gradient], estimators: exact, step_sizes: 1}\n",
             "gradient, exact with step size 1 stands twice",
         ),

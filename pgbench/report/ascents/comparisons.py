@@ -284,7 +284,7 @@ def outcomes(ascent: "Dataset") -> Drawing:
 def _fates(gap: FloatArray, outcome: NDArray[Any]) -> list[float]:
     """Shares of the replicates (R,) in the order of ``FATES``; gap (R, L)."""
     there = outcome > 0
-    with np.errstate(invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         left = gap[there, -1] / gap[there, 0]
     own = outcome[there]
     fine = own == 1
