@@ -80,7 +80,10 @@ def test_another_seed_changes_the_numbers(whole, tmp_path):
     assert "/horizon" in different or "/gradient_norm" in different
 
 
-@pytest.mark.parametrize("batches", [1, 4, 17])
+@pytest.mark.parametrize(
+    "batches",
+    [4, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 17))],
+)
 def test_an_interrupted_run_resumes_to_the_same_bytes(whole, tmp_path, batches):
     grid = parse_grid(GRID)
     with pytest.raises(Interrupted):
@@ -94,7 +97,10 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(whole, tmp_path, batches):
     assert results.same_numbers(whole.tree, resumed.tree) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
+)
 def test_a_killed_process_resumes_to_the_same_bytes(whole, tmp_path, number):
     path = tmp_path / "grid.yaml"
     path.write_text(GRID, encoding="utf-8")

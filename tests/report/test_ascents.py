@@ -160,6 +160,7 @@ def test_the_page_has_the_section_and_nothing_of_estimators(outcome, tmp_path):
     assert "{{" not in page
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_figures_of_ascents_go_with_them(outcome, tmp_path):
     write_report(outcome.tree, tmp_path)
     text = "name: t\nproblems: corridor\nestimators: td\nreplicates: 20\nhorizon: 9\n"
@@ -169,6 +170,7 @@ def test_figures_of_ascents_go_with_them(outcome, tmp_path):
     assert not (tmp_path / "figures" / "ascent_returns.png").exists()
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_violated_checks_are_told(outcome, tmp_path):
     tree = outcome.tree.copy(deep=True)
     ascent = tree["ascent"].to_dataset()

@@ -81,6 +81,7 @@ def test_the_page_says_what_was_found(page):
     assert GRID.splitlines()[2].split(":")[0] in text
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_wrong_estimator_is_called_wrong(tmp_path, monkeypatch):
     """The verdict is not yes whatever happens: here the kernel weighs rewards twice."""
     make = subjects.make_subject
@@ -130,6 +131,7 @@ def test_a_partial_run_has_a_report(tree, tmp_path):
     assert text.count("Not drawn:") == len(FIGURES)
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_failed_cells_are_listed_with_their_messages(tmp_path, monkeypatch):
     def broken(*given):
         raise ArithmeticError("a < b & c")
@@ -141,6 +143,7 @@ def test_failed_cells_are_listed_with_their_messages(tmp_path, monkeypatch):
     assert "ArithmeticError: a &lt; b &amp; c" in text
 
 
+@pytest.mark.usefixtures("unrendered")
 @pytest.mark.parametrize(
     "change", ["batch_sizes: [1, 4]/batch_sizes: 2", "n_states: [3, 8]/n_states: 3"]
 )
@@ -178,6 +181,7 @@ def test_gaps_anywhere_leave_a_report(tree, tmp_path):
     assert "relative to the geometric mean of all" in text
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_estimators_that_are_not_known_are_not_judged(small, tmp_path):
     small.attrs.pop("grid")
     text = written(small, tmp_path)

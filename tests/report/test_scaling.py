@@ -109,6 +109,7 @@ def test_figure_holds_marks_lines_and_exponents(summary):
     assert "2 trajectories" in drawing.caption
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_table_holds_the_same_exponents(summary, tmp_path):
     names, rows = exponents(summary)
     assert names == list(quantities(summary))
