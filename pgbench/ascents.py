@@ -11,7 +11,7 @@ from pgbench.ascent import algorithms, step_sizes
 from pgbench.ascent.climb import Trace, climb, logged_steps
 from pgbench.ascent.crowd import DENSE_STATES, Crowd
 from pgbench.ascent.goal import Goal, find_goal
-from pgbench.ascent.sources import MeanSource, Numbers, Source, make_source
+from pgbench.ascent.sources import Numbers, Source, make_source
 from pgbench.ascent.summary import (
     FRACTIONS,
     OUTCOMES,
@@ -147,15 +147,17 @@ def run_ascent(
 
 
 def _source(climber: Climber, prepared: Prepared, numbers: Numbers) -> Source:
-    mdp, policy = prepared.truth.mdp, prepared.truth.policy
-    if climber.estimator is None:
-        return make_source(mdp, policy, None, {}, numbers, climber.batch_size)
-    record = estimators()[climber.estimator.name]
-    values = climber.estimator.values
-    if climber.expected:
-        bound = record.bound(**values)
-        return MeanSource(record, bound, prepared.horizon, climber.batch_size)
-    return make_source(mdp, policy, record, values, numbers, climber.batch_size)
+    followed = climber.estimator
+    record = None if followed is None else estimators()[followed.name]
+    return make_source(
+        prepared.truth.mdp,
+        prepared.truth.policy,
+        record,
+        {} if followed is None else followed.values,
+        numbers,
+        climber.batch_size,
+        expected=climber.expected,
+    )
 
 
 def _summarised(

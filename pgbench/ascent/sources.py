@@ -107,27 +107,51 @@ class ExactSource(Source):
         return crowd.gradient, np.zeros(crowd.m, np.int64)
 
 
-@dataclass(frozen=True, eq=False)
-class MeanSource(Source):
-    """The exact mean of an estimator; NotApplicable where it is not known."""
+@dataclass(eq=False)
+class EstimatorSource(Source):
+    """Gradients that come from an estimator.
 
-    estimator: Estimator
+    Parameters
+    ----------
+    mdp, policy
+        The problem and the parameterisation.
+    estimator, values
+        The record and all of its parameters.
+    numbers, batch_size
+        Which rollouts, and how many per estimate.
+    """
+
+    mdp: FiniteMDP
+    policy: Policy
+    estimator: Any
     values: Mapping[str, Any]
-    horizon: int
+    numbers: Numbers
     batch_size: int
-    sampled = False
 
     @property
     def natural(self) -> bool:  # type: ignore[override]
         """Whether it estimates the natural gradient."""
-        return self.estimator.target != "gradient"
+        return bool(self.estimator.target != "gradient")
+
+    @cached_property
+    def _probe(self) -> Crowd:
+        """Two different policies."""
+        return Crowd(self.mdp, self.policy, np.stack([self.policy.initial(seed=s) for s in (1, 2)]))
+
+
+class MeanSource(EstimatorSource):
+    """The exact mean of an estimator; NotApplicable where it is not known."""
+
+    estimator: Estimator
+    sampled = False
 
     def gradient(self, crowd: Crowd, k: int) -> tuple[FloatArray, NDArray[np.int64]]:
         """E ĝ (m, d) at no cost."""
         out = np.full(crowd.theta.shape, np.nan)
+        horizon = self.numbers.horizon
         for r in np.flatnonzero(crowd.good):
             truth = crowd.truth(int(r))
-            mean = self.estimator.mean(truth, self.horizon, self.batch_size, **self.values)
+            mean = self.estimator.mean(truth, horizon, self.batch_size, **self.values)
             if mean is None:
                 raise NotApplicable(f"the exact mean of {self.estimator.name} is not known")
             out[r] = mean
@@ -160,32 +184,12 @@ class _Several:
 
 
 @dataclass(eq=False)
-class TableSource(Source):
-    """Estimates by a table estimator.
+class TableSource(EstimatorSource):
+    """Estimates by a table estimator."""
 
-    Parameters
-    ----------
-    mdp, policy
-        The problem and the parameterisation.
-    estimator, values
-        The record and its parameters.
-    numbers, batch_size
-        Which rollouts, and how many per estimate.
-    """
-
-    mdp: FiniteMDP
-    policy: Policy
     estimator: TableEstimator
-    values: Mapping[str, Any]
-    numbers: Numbers
-    batch_size: int
     _last: tuple[Crowd, Any] | None = None
     _unions: dict[int, FiniteMDP] = field(default_factory=dict)
-
-    @property
-    def natural(self) -> bool:  # type: ignore[override]
-        """Whether it estimates the natural gradient."""
-        return self.estimator.target != "gradient"
 
     @cached_property
     def fixed(self) -> Tables | None:
@@ -218,11 +222,6 @@ class TableSource(Source):
             if not all(np.array_equal(a, b) for a, b in pairs):
                 return False
         return True
-
-    @cached_property
-    def _probe(self) -> Crowd:
-        """Two different policies."""
-        return Crowd(self.mdp, self.policy, np.stack([self.policy.initial(seed=s) for s in (1, 2)]))
 
     def _make(self, some: _Several) -> Tables:
         return self.estimator.make(cast(Truth, some), self.numbers.horizon, **self.values)
@@ -362,30 +361,17 @@ class _CrowdSimulator(Simulator):
         raise _Unshared("part")
 
 
-@dataclass(eq=False)
-class BatchSource(Source):
-    """Estimates by a batch estimator; parameters as of ``TableSource``."""
+class BatchSource(EstimatorSource):
+    """Estimates by a batch estimator."""
 
-    mdp: FiniteMDP
-    policy: Policy
     estimator: BatchEstimator
-    values: Mapping[str, Any]
-    numbers: Numbers
-    batch_size: int
-
-    @property
-    def natural(self) -> bool:  # type: ignore[override]
-        """Whether it estimates the natural gradient."""
-        return self.estimator.target != "gradient"
 
     @cached_property
     def together(self) -> bool:
         """Whether the estimates for two policies at once are those for each of them."""
-        thetas = np.stack([self.policy.initial(seed=s) for s in (1, 2)])
-        probe = Crowd(self.mdp, self.policy, thetas)
-        single, _ = self._one_by_one(probe, 0)
+        single, _ = self._one_by_one(self._probe, 0)
         try:
-            both, _ = self._together(probe, 0)
+            both, _ = self._together(self._probe, 0)
         except _NOT_FOR_MANY:
             return False
         return both.shape == single.shape and np.allclose(both, single, rtol=1e-9, atol=1e-12)
@@ -437,13 +423,20 @@ def make_source(
     values: Mapping[str, Any],
     numbers: Numbers,
     batch_size: int,
+    *,
+    expected: bool = False,
 ) -> Source:
-    """The source of an estimator's estimates, or of ∇J where there is none."""
+    """The source of an estimator's estimates, or of ∇J where there is none.
+
+    ``expected`` asks for the estimator's exact mean in place of its estimates.
+    """
     if estimator is None:
         return ExactSource()
-    if reason := estimator.refuses(batch_size):
+    if not expected and (reason := estimator.refuses(batch_size)):
         raise NotApplicable(reason)
-    values = estimator.bound(**values)
-    kind: Any = TableSource if isinstance(estimator, TableEstimator) else BatchSource
-    source: Source = kind(mdp, policy, estimator, values, numbers, batch_size)
-    return source
+    kind: type[EstimatorSource] = BatchSource
+    if expected:
+        kind = MeanSource
+    elif isinstance(estimator, TableEstimator):
+        kind = TableSource
+    return kind(mdp, policy, estimator, estimator.bound(**values), numbers, batch_size)

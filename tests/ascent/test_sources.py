@@ -5,7 +5,7 @@ import pytest
 
 from pgbench.ascent.crowd import Crowd
 from pgbench.ascent.ratios import ratios
-from pgbench.ascent.sources import MeanSource, Numbers, make_source
+from pgbench.ascent.sources import Numbers, make_source
 from pgbench.estimators import estimators
 from pgbench.exact import evaluate
 from pgbench.policies import NotApplicable, make_policy
@@ -110,7 +110,8 @@ def test_iterations_draw_different_numbers(setting):
 
 def test_mean_source_follows_the_exact_mean(setting):
     record = estimators()["reward_to_go"]
-    source = MeanSource(record, record.bound(discounted=False), 12, 1)
+    given = {"discounted": False}
+    source = make_source(setting.mdp, setting.policy, record, given, NUMBERS, 1, expected=True)
     got, cost = source.gradient(setting, 0)
     assert not cost.any()
     for r in range(setting.m):
@@ -120,8 +121,9 @@ def test_mean_source_follows_the_exact_mean(setting):
 
 def test_unknown_means_are_refused(setting):
     record = estimators()["grpo"]
+    source = make_source(setting.mdp, setting.policy, record, {}, NUMBERS, 4, expected=True)
     with pytest.raises(NotApplicable, match="exact mean of grpo is not known"):
-        MeanSource(record, record.bound(), 12, 4).gradient(setting, 0)
+        source.gradient(setting, 0)
 
 
 def test_likelihood_ratios_are_those_of_the_policies(setting):
