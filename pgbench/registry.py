@@ -8,12 +8,12 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
-from pgbench.parameters import Parameter, did_you_mean
+from pgbench.parameters import Parameter, did_you_mean, parameters_of
 
 
 class Record(Protocol):
@@ -26,6 +26,31 @@ class Record(Protocol):
     @property
     def parameters(self) -> dict[str, Parameter]:
         """The declared parameters by name."""
+
+
+class Made:
+    """A record whose maker says it all: parameters in its signature, a summary in its docstring.
+
+    Attributes
+    ----------
+    maker
+        The function that makes what the record is called after.
+    leading
+        How many of the maker's first arguments are no parameters.
+    """
+
+    maker: Callable[..., Any]
+    leading: ClassVar[int] = 0
+
+    @cached_property
+    def parameters(self) -> dict[str, Parameter]:
+        """The declared parameters by name."""
+        return parameters_of(self.maker, skip=self.leading)
+
+    @property
+    def summary(self) -> str:
+        """First line of the maker's description."""
+        return (self.maker.__doc__ or "").strip().splitlines()[0]
 
 
 R = TypeVar("R", bound=Record)

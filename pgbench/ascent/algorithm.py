@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Annotated, Any
 
 import numpy as np
@@ -11,9 +10,10 @@ from numpy.typing import NDArray
 
 from pgbench.ascent.crowd import Crowd
 from pgbench.ascent.sources import Numbers, Source, TableSource
-from pgbench.parameters import Parameter, Range, bind, parameters_of
+from pgbench.parameters import Range, bind
 from pgbench.policies import NotApplicable, Policy
 from pgbench.problems import FiniteMDP
+from pgbench.registry import Made
 
 FloatArray = NDArray[np.float64]
 
@@ -75,7 +75,7 @@ class Online(ABC):
 
 
 @dataclass(frozen=True)
-class Algorithm:
+class Algorithm(Made):
     """A named algorithm and the function that makes its method.
 
     Attributes
@@ -93,15 +93,7 @@ class Algorithm:
     reference: str
     estimates: bool = True
 
-    @cached_property
-    def parameters(self) -> dict[str, Parameter]:
-        """The declared parameters by name."""
-        return parameters_of(self.maker, skip=1)
-
-    @property
-    def summary(self) -> str:
-        """First line of the description."""
-        return (self.maker.__doc__ or "").strip().splitlines()[0]
+    leading = 1
 
     def make(self, context: Context, **given: Any) -> "Method | Online":
         """The method with these parameters."""
@@ -124,7 +116,7 @@ class StepRule:
 
 
 @dataclass(frozen=True)
-class StepSize:
+class StepSize(Made):
     """A rule for step sizes: ``maker(context, crowd, direction, k, *, ...)`` gives (m,) factors.
 
     ``alone`` says that a factor depends on k alone, so that online methods can use the rule too.
@@ -136,15 +128,7 @@ class StepSize:
     reference: str
     alone: bool = False
 
-    @cached_property
-    def parameters(self) -> dict[str, Parameter]:
-        """The declared parameters by name."""
-        return parameters_of(self.maker, skip=4)
-
-    @property
-    def summary(self) -> str:
-        """First line of the description."""
-        return (self.maker.__doc__ or "").strip().splitlines()[0]
+    leading = 4
 
     def bound(self, **given: Any) -> StepRule:
         """The rule with every parameter's value; ValueError lists what is wrong."""

@@ -7,14 +7,14 @@ table W to Σ_{s,a} W(s,a) ∇_θ log π(s,a). Nothing else of a policy is visib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.parameters import Parameter, bind, parameters_of
+from pgbench.parameters import bind
 from pgbench.problems import FiniteMDP
+from pgbench.registry import Made
 
 FloatArray = NDArray[np.float64]
 States = NDArray[np.integer[Any]]
@@ -199,7 +199,7 @@ class NotApplicable(ValueError):
 
 
 @dataclass(frozen=True)
-class PolicyKind:
+class PolicyKind(Made):
     """A named kind of policy and the function that makes it for a problem."""
 
     name: str
@@ -207,15 +207,7 @@ class PolicyKind:
     formula: str
     reference: str
 
-    @cached_property
-    def parameters(self) -> dict[str, Parameter]:
-        """The declared parameters by name."""
-        return parameters_of(self.maker, skip=1)
-
-    @property
-    def summary(self) -> str:
-        """First line of the maker's description."""
-        return (self.maker.__doc__ or "").strip().splitlines()[0]
+    leading = 1
 
     def make(self, mdp: FiniteMDP, **given: Any) -> Policy:
         """The policy on a problem; ValueError lists what is wrong with the parameters."""

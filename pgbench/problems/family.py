@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Annotated, Any
 
-from pgbench.parameters import Parameter, Range, bind, label, parameters_of
+from pgbench.parameters import Range, bind, label
 from pgbench.problems.finite import FiniteMDP
+from pgbench.registry import Made
 
 Count = Annotated[int, Range(1)]
 Seed = Annotated[int, Range(0, 2**63 - 1), "seed of the random construction"]
@@ -15,7 +15,7 @@ Probability = Annotated[float, Range(0, 1)]
 
 
 @dataclass(frozen=True)
-class Family:
+class Family(Made):
     """A named family of problems.
 
     Attributes
@@ -39,20 +39,10 @@ class Family:
     reference: str
     content: Callable[[Mapping[str, Any]], str] = lambda values: ""
 
-    @cached_property
-    def parameters(self) -> dict[str, Parameter]:
-        """The declared parameters by name."""
-        return parameters_of(self.maker)
-
     @property
     def random(self) -> bool:
         """Whether the family has instances, drawn by a seed."""
         return "seed" in self.parameters
-
-    @property
-    def summary(self) -> str:
-        """First line of the maker's description."""
-        return (self.maker.__doc__ or "").strip().splitlines()[0]
 
     def make(self, **given: Any) -> FiniteMDP:
         """The problem with these parameters; ValueError lists all that is wrong with them."""
