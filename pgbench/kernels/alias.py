@@ -50,19 +50,9 @@ def make_sampler(mdp, pi) -> Sampler:
     """
     S, A, B = mdp.probability.shape
     bits = _state_bits(S, A, B)
-    start_state = np.flatnonzero(mdp.mu0).astype(np.int32)
     step = alias_tables(mdp.probability, pi, bits + 1)
     _add_successors(mdp.successor.reshape(S, A * B), mdp.terminal, bits, step)
-    return Sampler(
-        start=alias_tables(mdp.mu0[None, None, start_state], np.ones((1, 1)), 0)[0],
-        start_state=start_state,
-        step=step,
-        bits=np.uint64(bits),
-        terminal=mdp.terminal,
-        any_terminal=bool(mdp.terminal.any()),
-        n_actions=A,
-        n_slots=B,
-    )
+    return _sampler(mdp, step, bits)
 
 
 def make_samplers(mdp, pi) -> Sampler:
@@ -72,11 +62,16 @@ def make_samplers(mdp, pi) -> Sampler:
     """
     m, (S, A, B) = len(pi), mdp.probability.shape
     bits = _state_bits(m * S, A, B)
-    start_state = np.flatnonzero(mdp.mu0).astype(np.int32)
     step = np.empty((m * S, A * B), np.uint64)
     successor, probability = mdp.successor.reshape(S, A * B), np.ascontiguousarray(mdp.probability)
     packed = step.reshape(m, S, A * B)
     _fill_many(probability, np.ascontiguousarray(pi), successor, mdp.terminal, bits, packed)
+    return _sampler(mdp, step, bits, stride=S)
+
+
+def _sampler(mdp, step, bits, stride=0):
+    """A sampler with these tables, and the start distribution of the problem."""
+    start_state = np.flatnonzero(mdp.mu0).astype(np.int32)
     return Sampler(
         start=alias_tables(mdp.mu0[None, None, start_state], np.ones((1, 1)), 0)[0],
         start_state=start_state,
@@ -84,9 +79,9 @@ def make_samplers(mdp, pi) -> Sampler:
         bits=np.uint64(bits),
         terminal=mdp.terminal,
         any_terminal=bool(mdp.terminal.any()),
-        n_actions=A,
-        n_slots=B,
-        stride=S,
+        n_actions=mdp.n_actions,
+        n_slots=mdp.branching,
+        stride=stride,
     )
 
 

@@ -18,7 +18,7 @@ def cumulative(probability: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True)
-def _outcome(distribution, u):
+def outcome(distribution, u):
     """The first outcome whose distribution function is above u."""
     k = 0
     while not u < distribution[k]:
@@ -49,11 +49,11 @@ def driven(start, policies, moves, successor, terminal, policy, row, uniforms, p
     horizon = pair.shape[1]
     for i in prange(policy.size):
         u, pi = uniforms[row[i]], policies[policy[i]]
-        s = _outcome(start, u[0])
+        s = outcome(start, u[0])
         t = 0
         while t < horizon and not terminal[s]:
-            a = _outcome(pi[s], u[1 + 2 * t])
-            k = _outcome(moves[s, a], u[2 + 2 * t])
+            a = outcome(pi[s], u[1 + 2 * t])
+            k = outcome(moves[s, a], u[2 + 2 * t])
             pair[i, t] = s * n_actions + a
             slot[i, t] = (s * n_actions + a) * n_slots + k
             s = successor[s, a, k]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, prange, uint64
 
+from pgbench.kernels.driven import outcome
 from pgbench.kernels.streams import philox4x64
 
 SARSA, TD, MONTE_CARLO = 0, 1, 2
@@ -55,14 +56,6 @@ def _uniform(state):
     s2 ^= t
     state[0], state[1], state[2], state[3] = s0, s1, s2, _rotated(s3, 45)
     return float(word >> uint64(11)) * 2.0**-53
-
-
-@njit(cache=True)
-def _outcome(distribution, u):
-    k = 0
-    while not u < distribution[k]:
-        k += 1
-    return k
 
 
 @njit(cache=True)
@@ -169,12 +162,12 @@ def actor_critic(
             state[0], state[1], state[2], state[3] = philox4x64(
                 uint64(first + i), uint64(r), uint64(1), uint64(0), seed, stream
             )
-            s = _outcome(world.start, _uniform(state))
+            s = outcome(world.start, _uniform(state))
             _probabilities(actor, own, s, p)
             a = _act(p, _uniform(state))
             carry, t, estimate = 1.0, 0, 0.0
             while t < horizon:
-                slot = _outcome(world.moves[s, a], _uniform(state))
+                slot = outcome(world.moves[s, a], _uniform(state))
                 after, reward = world.successor[s, a, slot], world.reward[s, a, slot]
                 ended = world.terminal[after]
                 states[t], actions[t], rewards[t] = s, a, reward

@@ -25,6 +25,7 @@ class ActorCritic(Online):
         discounted: bool,
     ) -> None:
         from pgbench.kernels import online
+        from pgbench.kernels.driven import cumulative
 
         if not context.rule.rule.alone:
             raise NotApplicable("an actor-critic has constant or decaying step sizes")
@@ -39,19 +40,7 @@ class ActorCritic(Online):
         self.actor = _actor(mdp, context.policy)
         self.critic, size = _critic(mdp, features, self.kind == online.SARSA)
         self.w = np.zeros((context.replicates, size))
-
-    def advance(
-        self, theta: FloatArray, stopped: NDArray[np.int64], first: int, last: int
-    ) -> NDArray[np.int64]:
-        """Rollouts first..last-1."""
-        from pgbench.kernels import online
-        from pgbench.kernels.driven import cumulative
-
-        context, mdp, numbers = self.context, self.context.mdp, self.context.numbers
-        rollouts = np.arange(first, last)
-        crowd = Crowd(mdp, context.policy, theta[:1])
-        steps = [context.rule.scales(context, crowd, theta[:1], int(k))[0] for k in rollouts]
-        world = online.World(
+        self.world = online.World(
             cumulative(mdp.mu0),
             cumulative(mdp.probability),
             mdp.successor,
@@ -59,9 +48,20 @@ class ActorCritic(Online):
             mdp.terminal,
             mdp.gamma,
         )
+
+    def advance(
+        self, theta: FloatArray, stopped: NDArray[np.int64], first: int, last: int
+    ) -> NDArray[np.int64]:
+        """Rollouts first..last-1."""
+        from pgbench.kernels.online import actor_critic
+
+        context, numbers = self.context, self.context.numbers
+        rollouts = np.arange(first, last)
+        crowd = Crowd(context.mdp, context.policy, theta[:1])
+        steps = [context.rule.scales(context, crowd, theta[:1], int(k))[0] for k in rollouts]
         taken = np.zeros(len(theta), np.int64)
-        online.actor_critic(
-            world,
+        actor_critic(
+            self.world,
             self.actor,
             self.critic,
             self.kind,
