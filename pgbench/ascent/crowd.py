@@ -56,11 +56,16 @@ class Crowd:
         return self.policy.each_probabilities(self.theta)
 
     @cached_property
-    def bonus(self) -> FloatArray:
-        """-τ log π(a|s), (m, S, A), 0 where π is; what entropy adds to rewards."""
+    def log_pi(self) -> FloatArray:
+        """log π(a|s), (m, S, A); 0 where π is 0, and where nothing is decided."""
         logs = np.log(np.where(self.pi > 0, self.pi, 1.0))
         logs[:, self.mdp.terminal] = 0.0
-        return -self.entropy * logs
+        return logs
+
+    @cached_property
+    def bonus(self) -> FloatArray:
+        """-τ log π(a|s), (m, S, A), 0 where π is; what entropy adds to rewards."""
+        return -self.entropy * self.log_pi
 
     @cached_property
     def _solved(self) -> tuple[FloatArray, FloatArray, FloatArray, NDArray[np.bool_]]:
@@ -147,8 +152,7 @@ class Crowd:
     @cached_property
     def state_weights(self) -> FloatArray:
         """Weights of states in F, (m, S): (1-γ) d, or d for γ = 1."""
-        gamma = self.mdp.gamma
-        return self.visitation * (1 - gamma if gamma < 1 else 1.0)
+        return self.visitation * self.mdp.visit_weight
 
     @cached_property
     def natural_gradient(self) -> FloatArray:
@@ -159,8 +163,7 @@ class Crowd:
         """
         if not isinstance(self.policy, Softmax):
             return self.natural(self.gradient)
-        gamma = self.mdp.gamma
-        table = self.advantage / (1 - gamma if gamma < 1 else 1.0)
+        table = self.advantage / self.mdp.visit_weight
         table = np.where(self.mdp.reachable[:, None], table, 0.0)
         return (table - table.mean(axis=2, keepdims=True)).reshape(self.theta.shape)
 

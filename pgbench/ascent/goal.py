@@ -76,13 +76,12 @@ class Goal:
     def scores(self, crowd: Crowd) -> dict[str, FloatArray]:
         """Objective, gradient norm and its floor, entropy, distance: (m,) each."""
         share = crowd.visitation / crowd.visitation.sum(axis=1, keepdims=True)
-        logs = np.log(np.where(crowd.pi > 0, crowd.pi, 1.0))
         wrong = np.where(self.right, 0.0, crowd.pi).sum(axis=2)
         return {
             "objective": crowd.objective,
             "gradient_norm": np.sqrt(np.sum(crowd.gradient**2, axis=1)),
             "gradient_floor": self.gradient_floor(crowd),
-            "entropy": -np.einsum("ms,msa,msa->m", share, crowd.pi, logs),
+            "entropy": -np.einsum("ms,msa,msa->m", share, crowd.pi, crowd.log_pi),
             "distance": np.einsum("ms,ms->m", share, wrong)
             if self.optimum is not None
             else np.full(crowd.m, np.nan),

@@ -96,7 +96,7 @@ def theory(
     slack = ROUNDING * scale
     if name:
         violations["bound"] = _count((goal.objective - J) > bound * (1 + ROUNDING) + slack)
-    if mdp.gamma < 1 and ((natural and mdp.gamma < 1) or (smooth and (softmax or direct))):
+    if mdp.gamma < 1 and (natural or smooth):
         violations["monotone"] = _count(np.diff(J, axis=1) < -slack)
     if softmax and mdp.gamma < 1:
         limit = 2 * R / (1 - mdp.gamma) ** 2

@@ -5,7 +5,7 @@ import numpy as np
 from pgbench.batch import Batch
 from pgbench.estimators.by_trajectory import in_parts, score_sums
 from pgbench.estimators.estimator import BatchEstimator, FloatArray
-from pgbench.estimators.fisher_blocks import factor, least_squares
+from pgbench.estimators.fisher_blocks import least_squares
 from pgbench.simulator import Simulator
 
 
@@ -27,7 +27,7 @@ def estimate(simulator: Simulator) -> FloatArray:
         R = own.returns - own.returns.mean(axis=1, keepdims=True)
         return least_squares(Z - Z.mean(axis=1, keepdims=True), R, scale)
 
-    return np.asarray(in_parts(simulator, batch, part) / factor(simulator.truth))
+    return np.asarray(in_parts(simulator, batch, part) / simulator.truth.mdp.visit_weight)
 
 
 estimator = BatchEstimator(

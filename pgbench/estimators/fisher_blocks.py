@@ -45,12 +45,6 @@ def require_small(truth: Truth) -> None:
         )
 
 
-def factor(truth: Truth) -> float:
-    """1-γ, or 1 for γ = 1, by which weights γ^t of steps are those of F."""
-    gamma = truth.mdp.gamma
-    return 1 - gamma if gamma < 1 else 1.0
-
-
 @remembered
 def block_scores(truth: Truth) -> FloatArray:
     """Scores (G, p, k): of the p actions of each of G = S states, or of all p = S·A pairs, G = 1.
@@ -68,7 +62,7 @@ def block_scores(truth: Truth) -> FloatArray:
 
 def sampled(truth: Truth, batch: Batch) -> FloatArray:
     """γ^t times the factor, summed over visits of each pair, a mean over the batch: (m, S, A)."""
-    return factor(truth) * batch.tables(batch.discounts())
+    return truth.mdp.visit_weight * batch.tables(batch.discounts())
 
 
 def matrices(truth: Truth, weights: FloatArray) -> FloatArray:

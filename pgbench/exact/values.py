@@ -99,8 +99,7 @@ class Truth:
     @property
     def state_weights(self) -> FloatArray:
         """Weights of states in F and divergences, (S,): ρ = (1-γ) d, or d itself for γ = 1."""
-        gamma = self.mdp.gamma
-        return self.visitation * (1 - gamma if gamma < 1 else 1.0)
+        return self.visitation * self.mdp.visit_weight
 
 
 def evaluate(mdp: FiniteMDP, policy: Policy, theta: Any, horizon: int | None = None) -> Truth:

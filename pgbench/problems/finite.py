@@ -265,6 +265,11 @@ class FiniteMDP:
         )
 
     @property
+    def visit_weight(self) -> float:
+        """1-γ, with which discounted visits become a distribution; 1 for γ = 1."""
+        return 1 - self.gamma if self.gamma < 1 else 1.0
+
+    @property
     def n_states(self) -> int:
         """Number of states S, terminal ones included."""
         return self.probability.shape[0]
