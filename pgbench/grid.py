@@ -6,7 +6,7 @@ stands twice is an error instead of losing its first value.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
@@ -332,9 +332,7 @@ class _Reader:
             return None
         axes = ("problems", "policies", "estimators", "batch_sizes")
         known = [*SETTINGS, *axes, "theta", "ascent"]
-        for name, (key, _) in tree.value.items():
-            if name not in known:
-                self.fail(key, name, f"unknown key{did_you_mean(name, known)}")
+        self.only(tree.value, "", known)
         values = self.values(tree, "", SETTINGS)
         if isinstance(values.get("name"), str) and not _NAME.fullmatch(values["name"]):
             node = tree.value["name"][1]
@@ -377,37 +375,26 @@ class _Reader:
     def theta(self, node: _Node) -> dict[str, Any]:
         """Either how θ is drawn, or its values."""
         if not isinstance(node.value, dict) or "values" not in node.value:
-            return self.mapping(node, "theta", THETA, also=["values"])
-        for name, (key, _) in node.value.items():
-            if name in THETA:
+            return self.mapping(node, "theta", THETA, [*THETA, "values"])
+        self.only(node.value, "theta", [*THETA, "values"])
+        for name in THETA:
+            if name in node.value:
+                key, _ = node.value[name]
                 self.fail(key, f"theta.{name}", "give either values or how θ is drawn, not both")
-            elif name != "values":
-                hint = did_you_mean(name, [*THETA, "values"])
-                self.fail(key, f"theta.{name}", f"unknown key{hint}")
         return {"values": self.axis(node.value["values"][1], "theta.values", THETA_VALUES)}
 
     def ascent(self, node: _Node) -> Ascents | None:
         """The ascents: every algorithm with what it follows, at its own or the common axes."""
         axes = ("estimators", "step_sizes", "batch_sizes")
+        values = self.mapping(node, "ascent", ASCENT, ["algorithms", *axes, *ASCENT])
         if not isinstance(node.value, dict):
-            known = ", ".join(["algorithms", *axes, *ASCENT])
-            self.fail(node, "ascent", f"must be a mapping with the keys {known}")
             return None
-        known_keys = ["algorithms", *axes, *ASCENT]
-        for name, (key, _) in node.value.items():
-            if name not in known_keys:
-                self.fail(key, f"ascent.{name}", f"unknown key{did_you_mean(name, known_keys)}")
-        values = self.values(node, "ascent", ASCENT)
         common = {axis: node.value[axis][1] for axis in axes if axis in node.value}
         if "algorithms" not in node.value:
             self.fail(node, "ascent.algorithms", "missing, must be a list of algorithms")
             return None
-        list_node = node.value["algorithms"][1]
-        entries = list_node.value if isinstance(list_node.value, list) else [list_node]
-        if not entries:
-            self.fail(list_node, "ascent.algorithms", "is empty, an axis needs at least one value")
         climbers: list[Climber] = []
-        for i, entry in enumerate(entries):
+        for i, entry in enumerate(self.items(node.value["algorithms"][1], "ascent.algorithms")):
             place = f"ascent.algorithms.{i}"
             own = dict(common)
             if isinstance(entry.value, dict):
@@ -463,11 +450,8 @@ class _Reader:
 
     def followed(self, node: _Node, place: str) -> list[tuple[Chosen | None, bool]]:
         """Estimators of an ascent: ``exact``, records, and records whose mean is followed."""
-        entries = node.value if isinstance(node.value, list) else [node]
-        if not entries:
-            self.fail(node, f"{place}.estimators", "is empty, an axis needs at least one value")
         found: list[tuple[Chosen | None, bool]] = []
-        for i, entry in enumerate(entries):
+        for i, entry in enumerate(self.items(node, f"{place}.estimators")):
             here, expected = f"{place}.estimators.{i}", False
             if entry.value == EXACT:
                 found.append((None, False))
@@ -483,11 +467,8 @@ class _Reader:
 
     def step_sizes(self, node: _Node, place: str) -> list[Chosen]:
         """Rules for step sizes; a number is a constant one."""
-        entries = node.value if isinstance(node.value, list) else [node]
-        if not entries:
-            self.fail(node, f"{place}.step_sizes", "is empty, an axis needs at least one value")
         rules: list[Chosen] = []
-        for i, entry in enumerate(entries):
+        for i, entry in enumerate(self.items(node, f"{place}.step_sizes")):
             here = f"{place}.step_sizes.{i}"
             if isinstance(entry.value, int | float) and not isinstance(entry.value, bool):
                 step = self.value(entry, here, STEP)
@@ -531,16 +512,32 @@ class _Reader:
         node: _Node,
         place: str,
         parameters: Mapping[str, Parameter],
-        also: Sequence[str] = (),
+        known: Collection[str] = (),
     ) -> dict[str, Any]:
-        known = [*parameters, *also]
+        """Scalar values of the given parameters, where ``known`` keys are allowed, or just they."""
+        known = known or parameters
         if not isinstance(node.value, dict):
             self.fail(node, place, f"must be a mapping with the keys {', '.join(known)}")
             return {}
-        for name, (key, _) in node.value.items():
-            if name not in parameters:
-                self.fail(key, f"{place}.{name}", f"unknown key{did_you_mean(name, known)}")
+        self.only(node.value, place, known)
         return self.values(node, place, parameters)
+
+    def only(
+        self, content: Mapping[str, tuple[_Node, _Node]], place: str, known: Collection[str]
+    ) -> None:
+        """Keys that are not known are errors."""
+        for name, (key, _) in content.items():
+            if name not in known:
+                here = f"{place}.{name}".lstrip(".")
+                self.fail(key, here, f"unknown key{did_you_mean(name, known)}")
+
+    def items(self, node: _Node, place: str) -> list[_Node]:
+        """The values of an axis, one or several; an empty list is an error."""
+        if not isinstance(node.value, list):
+            return [node]
+        if not node.value:
+            self.fail(node, place, "is empty, an axis needs at least one value")
+        return node.value
 
     def batch_sizes(self, tree: _Node) -> tuple[int, ...]:
         if "batch_sizes" not in tree.value:
@@ -555,9 +552,8 @@ class _Reader:
         """One or several values of a parameter; an empty list is an error."""
         if not isinstance(node.value, list):
             return [self.value(node, place, parameter)]
-        if not node.value:
-            self.fail(node, place, "is empty, an axis needs at least one value")
-        return [self.value(item, f"{place}.{i}", parameter) for i, item in enumerate(node.value)]
+        items = self.items(node, place)
+        return [self.value(item, f"{place}.{i}", parameter) for i, item in enumerate(items)]
 
     def choices(
         self,
@@ -575,11 +571,8 @@ class _Reader:
                 return []
             return [Chosen(default, {}, default)]
         node = tree.value[axis][1]
-        entries = node.value if isinstance(node.value, list) else [node]
-        if not entries:
-            self.fail(node, axis, "is empty, an axis needs at least one value")
         chosen: list[Chosen] = []
-        for i, entry in enumerate(entries):
+        for i, entry in enumerate(self.items(node, axis)):
             expanded = self.entry(entry, f"{axis}.{i}", word, records, seed)
             for choice in expanded:
                 if any(choice.canonical == other.canonical for other in chosen):
@@ -608,9 +601,7 @@ class _Reader:
         place = f"{place}.{record.name}"
         parameters = record.parameters
         keys = [*parameters, *(["instances"] if word == "problem" else [])]
-        for key, (key_node, _) in content.items():
-            if key != word and key not in keys:
-                self.fail(key_node, f"{place}.{key}", f"unknown key{did_you_mean(key, keys)}")
+        self.only({key: pair for key, pair in content.items() if key != word}, place, keys)
         axes: dict[str, list[Any]] = {}
         for name, parameter in parameters.items():
             if name in content:
