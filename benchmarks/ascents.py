@@ -6,6 +6,7 @@ benchmarks.ascents` times whole studies, 100 replicates of 1000 updates, in turn
 
 import statistics
 import time
+from functools import partial
 
 from benchmarks.settings import garnet, use_threads
 
@@ -16,43 +17,32 @@ CASES = {
     "natural, baseline_value": ("natural", "baseline_value", {}),
     "adam, reward_to_go": ("adam", "reward_to_go", {}),
     "storm, reward_to_go": ("storm", "reward_to_go", {}),
-    "actor_critic": ("actor_critic", None, {"critic_step": 0.1}),
+    "actor_critic": ("actor_critic", "exact", {"critic_step": 0.1}),
 }
 
 
 def ascent(case, replicates, updates):
     """A function that runs one study and returns its trace."""
     try:
-        from pgbench.ascent import algorithms, step_sizes
-        from pgbench.ascent.climb import climb
-        from pgbench.ascent.goal import find_goal
-        from pgbench.ascent.sources import Numbers, make_source
-        from pgbench.estimators import find_estimator
+        from pgbench import ascend
     except ImportError as error:  # a revision without ascents
         raise NotImplementedError from error
 
     algorithm, estimator, values = CASES[case]
     mdp, policy, _ = garnet(100, "softmax")
-    numbers, goal = Numbers(50, 0, 0), find_goal(mdp, policy)
-    record = find_estimator(estimator) if estimator else None
-
-    def run():
-        return climb(
-            mdp,
-            policy,
-            policy.initial(init="zeros"),
-            algorithms()[algorithm],
-            values,
-            lambda own: make_source(mdp, policy, record, {}, own, 16),
-            step_sizes()["constant"].bound(step=0.1),
-            goal,
-            numbers=numbers,
-            batch_size=16,
-            replicates=replicates,
-            steps=updates,
-        )
-
-    return run
+    return partial(
+        ascend,
+        mdp,
+        policy,
+        policy.initial(init="zeros"),
+        algorithm={"algorithm": algorithm, **values},
+        estimator=estimator,
+        step_size=0.1,
+        steps=updates,
+        replicates=replicates,
+        batch_size=16,
+        horizon=50,
+    )
 
 
 class Ascents:

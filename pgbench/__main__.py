@@ -235,7 +235,7 @@ def _horizons(options: argparse.Namespace) -> int:
     from pgbench.grid import read_grid
     from pgbench.horizons import study, write
     from pgbench.report.horizons import messages, write_study
-    from pgbench.results import STATUS
+    from pgbench.variable import STATUS
 
     grid = read_grid(options.grid)
     found = study(grid, lambda line: print(line, file=sys.stderr))

@@ -1,13 +1,13 @@
 """One ascent of a grid run and summarised, and what the dataset holds of all of them."""
 
 from collections.abc import Collection, Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.ascent import algorithms, step_sizes
+from pgbench.ascent.api import ascend
 from pgbench.ascent.climb import Trace, climb, logged_steps
 from pgbench.ascent.crowd import DENSE_STATES, Crowd
 from pgbench.ascent.goal import Goal, find_goal
@@ -17,17 +17,19 @@ from pgbench.ascent.summary import (
     OUTCOMES,
     fit_decay,
     iqm_interval,
+    mean_of_replicates,
+    median_steps,
     outcomes,
     share,
     steps_to,
 )
 from pgbench.ascent.theory import CHECKS, theory
-from pgbench.estimators import Estimator, estimators
+from pgbench.estimators import estimators
 from pgbench.grid import Climber, Grid
 from pgbench.plan import AscentCell, Prepared, Setting
-from pgbench.policies import Policy, make_policy
+from pgbench.policies import make_policy
 from pgbench.problems import FiniteMDP, make_problem
-from pgbench.variable import Variable
+from pgbench.variable import STATUS, Variable
 
 FloatArray = NDArray[np.float64]
 
@@ -181,7 +183,7 @@ def _summarised(
     last = np.where(ended, np.nan, 0.0)[:, None]
     found = outcomes(gap + last, trace.entropy, trace.stopped, mdp.n_actions)
     with np.errstate(divide="ignore", invalid="ignore"):
-        snr = _mean(trace.signal_squared) / _mean(trace.error_squared)
+        snr = mean_of_replicates(trace.signal_squared) / mean_of_replicates(trace.error_squared)
     values: dict[str, Any] = {"bound_name": proven.name, "goal": goal.objective}
     arrays: dict[str, FloatArray] = {
         "objective": trace.objective,
@@ -208,8 +210,7 @@ def _summarised(
     for key, fraction in FRACTIONS.items():
         reached = steps_to(trace.steps, gap, fraction)
         arrays[f"steps_to_{key}"] = reached
-        never = np.where(np.isnan(reached), np.inf, reached)
-        median = float(np.median(never))
+        median = median_steps(reached)
         values[f"seconds_to_{key}"] = median * trace.seconds if np.isfinite(median) else np.nan
     for code, what in list(OUTCOMES.items())[1:]:
         part = share(int((found == code).sum()), found.size)
@@ -224,12 +225,6 @@ def _summarised(
         "seconds_per_update": trace.seconds,
     }
     return {"values": values, "arrays": arrays, "goal_kind": goal.kind}
-
-
-def _mean(x: FloatArray) -> FloatArray:
-    """Mean over replicates that are left, (L,); NaN where none is."""
-    n = np.isfinite(x).sum(axis=0)
-    return np.where(n > 0, np.nansum(x, axis=0) / np.maximum(n, 1), np.nan)
 
 
 def ascent_arrays(
@@ -264,9 +259,7 @@ def ascent_arrays(
             if record is None:
                 continue
             own = (*place, rows.index(cell.climber.label), columns.index(cell.step_size.canonical))
-            arrays["ascent_status"][own] = ("missing", "done", "failed", "skipped").index(
-                record["status"]
-            )
+            arrays["ascent_status"][own] = STATUS.index(record["status"])
             arrays["ascent_message"][own] = record.get("message", "")
             if record["status"] != "done":
                 continue
@@ -330,10 +323,6 @@ def violations(ascent: Any) -> list[str]:
     return found
 
 
-def _of_two(mdp: FiniteMDP, policy: Policy, record: Estimator, numbers: Numbers) -> Source:
-    return make_source(mdp, policy, record, {}, numbers, 2)
-
-
 def warm_up(names: Collection[str]) -> None:
     """Compile every kernel that ascents by these algorithms use, or load it from the cache."""
     from pgbench.kernels.crowd import WORTH_THREADS
@@ -342,22 +331,18 @@ def warm_up(names: Collection[str]) -> None:
     for n_states, estimator in ((2, "baseline_value"), (several, "reward_to_go")):
         mdp = make_problem("garnet", n_states=n_states, n_actions=2, branching=2)
         policy = make_policy("softmax", mdp)
-        numbers, goal = Numbers(2, 0, 0), find_goal(mdp, policy)
-        record = estimators()[estimator]
         for name in sorted({"gradient", *names} & set(_WARMING)):
-            climb(
+            ascend(
                 mdp,
                 policy,
                 policy.initial(init="zeros"),
-                algorithms()[name],
-                _WARMING[name],
-                partial(_of_two, mdp, policy, record),
-                step_sizes()["constant"].bound(step=0.0),
-                goal,
-                numbers=numbers,
-                batch_size=2,
-                replicates=2,
+                algorithm={"algorithm": name, **_WARMING[name]},
+                estimator=estimator,
+                step_size=0.0,
                 steps=2,
+                replicates=2,
+                batch_size=2,
+                horizon=2,
             )
     large = make_problem("garnet", n_states=DENSE_STATES + 1, n_actions=2, branching=2)
     policy = make_policy("softmax", large)

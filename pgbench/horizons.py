@@ -22,11 +22,11 @@ from pgbench.grid import Chosen, Grid
 from pgbench.plan import Prepared, Setting, settings
 from pgbench.policies import NotApplicable
 from pgbench.provenance import provenance
-from pgbench.results import SETTING, STATUS, labelled, write_netcdf
+from pgbench.results import SETTING, labelled, write_netcdf
 from pgbench.runner import HORIZONS_NAME
 from pgbench.sampling import single_threaded_blas
 from pgbench.tables import Tables
-from pgbench.variable import Variable
+from pgbench.variable import STATUS, Variable
 
 if TYPE_CHECKING:
     from xarray import Dataset

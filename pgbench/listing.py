@@ -28,6 +28,7 @@ from pgbench.sampling import (
 from pgbench.simulator import BLOCK, Draws
 from pgbench.sums import SUMS_BYTES, sums_bytes
 from pgbench.tables import Tables
+from pgbench.variable import DONE
 
 SECONDS_PER_STEP = 5e-9
 SECONDS_PER_WEIGHT = 5e-9
@@ -374,7 +375,9 @@ def _matching(data: Any, axis: str, word: str | None) -> list[str]:
 
 
 def _climbed(run: Any) -> list[str]:
-    if int(run["ascent_status"]) != 1:
+    from pgbench.ascent.summary import RATES, median_steps
+
+    if int(run["ascent_status"]) != DONE:
         return [str(run["ascent_message"].values), *[""] * 6]
 
     def text(value: float, digits: int = 3) -> str:
@@ -387,11 +390,12 @@ def _climbed(run: Any) -> list[str]:
     reached = []
     for key in ("10", "1"):
         steps = run[f"steps_to_{key}"].values[run["outcome"].values > 0]
-        own = sorted(x for x in steps.tolist() if not math.isnan(x))
-        median = own[(len(steps) - 1) // 2] if 2 * len(own) > len(steps) else math.nan
-        reached.append(text(median, 6) + f" ({len(own)}/{len(steps)})")
+        n = sum(not math.isnan(x) for x in steps)
+        median = median_steps(steps)
+        shown = text(median, 6) if math.isfinite(median) else "—"
+        reached.append(f"{shown} ({n}/{len(steps)})")
     kind = str(run["rate_kind"].values)
-    rate = {"power law": "k^-{}", "geometric": "exp(-{} k)"}.get(kind, kind)
+    rate = RATES.get(kind, kind)
     return [
         final,
         text(left, 2),

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -41,6 +41,12 @@ class Cell:
     key: str
     estimator: Chosen
     batch_size: int
+    kind: ClassVar[str] = "cell"
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """What it is, for the journal's reader."""
+        return {"estimator": self.estimator.label, "batch_size": self.batch_size}
 
 
 @dataclass(frozen=True)
@@ -50,11 +56,12 @@ class AscentCell:
     key: str
     climber: Climber
     step_size: Chosen
+    kind: ClassVar[str] = "ascent"
 
     @property
-    def label(self) -> str:
-        """Algorithm and step size in words."""
-        return f"{self.climber.label}, step size {self.step_size.label}"
+    def named(self) -> dict[str, Any]:
+        """What it is, for the journal's reader."""
+        return {"label": f"{self.climber.label}, step size {self.step_size.label}"}
 
 
 @dataclass(frozen=True, eq=False)

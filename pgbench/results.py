@@ -19,15 +19,12 @@ from pgbench.journal import Journal, OutputError, atomic_path
 from pgbench.plan import Setting, settings
 from pgbench.problems import families
 from pgbench.statistics import fit_rate, holm
-from pgbench.variable import Variable
+from pgbench.variable import STATUS, Variable
 
 NAME = "results.nc"
 CELL = ("problem", "policy", "estimator", "batch_size")
 SETTING = ("problem", "policy")
 RATE = ("problem", "policy", "estimator")
-
-STATUS = ("missing", "done", "failed", "skipped")
-
 
 _SQUARE = "(reward/theta)^2"
 _STATISTICS = {

@@ -325,15 +325,7 @@ def _of(cells: list[Cell], label: str) -> list[Cell]:
 
 
 def _head(cell: "Cell | AscentCell", status: str) -> Record:
-    if isinstance(cell, AscentCell):
-        return {"kind": "ascent", "key": cell.key, "status": status, "label": cell.label}
-    return {
-        "kind": "cell",
-        "key": cell.key,
-        "status": status,
-        "estimator": cell.estimator.label,
-        "batch_size": cell.batch_size,
-    }
+    return {"kind": cell.kind, "key": cell.key, "status": status, **cell.named}
 
 
 def _failure(error: Exception) -> dict[str, str]:

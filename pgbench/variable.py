@@ -1,6 +1,11 @@
-"""One variable of a dataset, as a schema describes it."""
+"""What schemas of datasets are made of: variables, and the codes of what became of a cell."""
 
 from dataclasses import dataclass
+
+STATUS = ("missing", "done", "failed", "skipped")
+"""What became of a cell or a run, by the code that the dataset holds."""
+
+DONE = STATUS.index("done")
 
 
 @dataclass(frozen=True)

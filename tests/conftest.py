@@ -25,6 +25,7 @@ from pgbench.exact.enumeration import Listed, enumerated_moments
 from pgbench.parameters import Parameter, label
 from pgbench.policies import Policy, kinds, make_policy
 from pgbench.problems import FiniteMDP, families, make_problem
+from pgbench.progress import Silent
 
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("suite")
@@ -154,6 +155,24 @@ def on_policy(truth: Truth) -> list[Tables]:
         if isinstance(e, TableEstimator) and not Variant(name, ()).simulates_its_horizon
     ]
     return [tables for tables in made if tables.process is truth.process]
+
+
+class StopAfter(Silent):
+    """Interrupts a run after some batches of cells, as ^C would."""
+
+    def __init__(self, batches: int) -> None:
+        self.left = batches
+
+    def batch(self, n_cells: int, steps: float) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def stop_after() -> Callable[[int], Silent]:
+    """Progress that interrupts a run after some batches of cells."""
+    return StopAfter
 
 
 @pytest.fixture(name="on_policy", scope="session")

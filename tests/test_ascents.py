@@ -12,7 +12,6 @@ from pgbench.__main__ import main
 from pgbench.ascent import climb
 from pgbench.ascents import ASCENT, violations
 from pgbench.grid import GridError, parse_grid
-from pgbench.progress import Silent
 from pgbench.runner import Interrupted, execute
 from pgbench.schema import schema
 
@@ -207,24 +206,12 @@ def test_numbers_fit_together(whole):
     assert (steps.sel(algorithm="gradient, rloo, n=3") == 12 * 3 * 15).all()
 
 
-class StopAfter(Silent):
-    """Interrupts a run after some cells, as ^C would."""
-
-    def __init__(self, batches):
-        self.left = batches
-
-    def batch(self, n_cells, steps):
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("threads", [1, 2])
-def test_same_bytes_however_the_run_is_cut(whole, threads, tmp_path):
+def test_same_bytes_however_the_run_is_cut(whole, threads, tmp_path, stop_after):
     grid = parse_grid(GRID)
     for batches in (3, 20):
         with pytest.raises(Interrupted):
-            execute(grid, tmp_path, threads=threads, progress=StopAfter(batches))
+            execute(grid, tmp_path, threads=threads, progress=stop_after(batches))
     outcome = execute(grid, tmp_path, threads=threads)
     assert outcome.reused >= 20
     assert results.same_numbers(whole.tree, outcome.tree) == []

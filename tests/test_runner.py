@@ -35,18 +35,6 @@ def whole(tmp_path_factory):
     return execute(parse_grid(GRID), tmp_path_factory.mktemp("whole"), threads=2)
 
 
-class StopAfter(Silent):
-    """Interrupts a run after some batches of cells, as ^C would."""
-
-    def __init__(self, batches):
-        self.left = batches
-
-    def batch(self, n_cells, steps):
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-
-
 def test_every_cell_is_measured(whole):
     assert (whole.measured, whole.reused, whole.failed, whole.skipped) == (54, 0, 0, 0)
     assert (whole.tree["status"] == 1).all()
@@ -84,10 +72,10 @@ def test_another_seed_changes_the_numbers(whole, tmp_path):
     "batches",
     [4, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 17))],
 )
-def test_an_interrupted_run_resumes_to_the_same_bytes(whole, tmp_path, batches):
+def test_an_interrupted_run_resumes_to_the_same_bytes(whole, tmp_path, batches, stop_after):
     grid = parse_grid(GRID)
     with pytest.raises(Interrupted):
-        execute(grid, tmp_path, progress=StopAfter(batches))
+        execute(grid, tmp_path, progress=stop_after(batches))
     partial, notes = results.read(tmp_path / "t")
     assert notes == []
     done = int((partial["status"] == 1).sum())

@@ -22,6 +22,9 @@ FRACTIONS = {"10": 0.1, "1": 0.01, "01": 0.001}
 
 POWER, GEOMETRIC, NEITHER = "power law", "geometric", "neither"
 
+RATES = {POWER: "k^-{}", GEOMETRIC: "exp(-{} k)"}
+"""How rates are written, by kind."""
+
 MIN_POINTS = 5
 """Fewest logged iterates that a rate is fitted to."""
 
@@ -89,6 +92,17 @@ def steps_to(steps: NDArray[np.int64], gap: FloatArray, fraction: float) -> Floa
         reached = gap <= fraction * gap[:, :1]
     first = steps[reached.argmax(axis=1)].astype(np.float64)
     return np.where(reached.any(axis=1) & (gap[:, 0] > 0), first, np.nan)
+
+
+def median_steps(reached: FloatArray) -> float:
+    """Median of steps that NaN says were never reached (m,); infinite if that is half or more."""
+    return float(np.median(np.where(np.isnan(reached), np.inf, reached)))
+
+
+def mean_of_replicates(x: FloatArray) -> FloatArray:
+    """Mean over the replicates that are left, the axis before the last; NaN where none is."""
+    n = np.isfinite(x).sum(axis=-2)
+    return np.where(n > 0, np.nansum(x, axis=-2) / np.maximum(n, 1), np.nan)
 
 
 @dataclass(frozen=True)

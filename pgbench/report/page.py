@@ -1,6 +1,6 @@
 """One self-contained HTML page per run, with every figure in it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pgbench.report import calibration, causes, checks, curves, dots, ranking, scaling
 from pgbench.report.ascents import section
 from pgbench.report.declared import LEVEL, normal_means, smallest, verdicts
-from pgbench.report.panels import Drawing, NothingToDraw, save
+from pgbench.report.panels import Drawing, Entry, NothingToDraw, save
 from pgbench.report.style import theme
 from pgbench.report.tables import (
     data_uri,
@@ -24,7 +24,7 @@ from pgbench.report.tables import (
 if TYPE_CHECKING:
     from xarray import Dataset, DataTree
 
-FIGURES: dict[str, tuple[str, Callable[["Dataset"], Drawing]]] = {
+FIGURES: dict[str, Entry] = {
     "ranking": ("What precision costs", ranking.ranking),
     "bias": ("Bias against truth", dots.bias),
     "causes": ("Where bias comes from", causes.causes),
@@ -57,22 +57,23 @@ def write_report(tree: "DataTree", directory: Path) -> Path:
     ascent = tree["ascent"].to_dataset() if "ascent" in tree.children else None
     figures = directory / "figures"
     figures.mkdir(parents=True, exist_ok=True)
-    drawn, climbed = [], []
-    for name, entry in FIGURES.items():
-        if summary.sizes["estimator"]:
-            drawn.append(draw(*entry, summary, figures / name))
-        else:
-            clear(figures / name)
-    for name, entry in section.FIGURES.items():
-        if ascent is not None:
-            figure = draw(*entry, ascent, figures / name)
-            if "image" in figure or name in section.ALWAYS:
-                climbed.append(figure)
-        else:
-            clear(figures / name)
+    drawn = _drawn(FIGURES, summary if summary.sizes["estimator"] else None, figures)
+    climbed = _drawn(section.FIGURES, ascent, figures)
+    shown = [f for f in climbed if "image" in f or f["name"] in section.ALWAYS]
     path = directory / "index.html"
-    path.write_text(_page(summary, drawn, ascent, climbed), encoding="utf-8")
+    path.write_text(_page(summary, drawn, ascent, shown), encoding="utf-8")
     return path
+
+
+def _drawn(
+    entries: Mapping[str, Entry], data: "Dataset | None", directory: Path
+) -> list[dict[str, str]]:
+    """Every figure of the data; without data, those of an earlier report are removed."""
+    if data is None:
+        for name in entries:
+            clear(directory / name)
+        return []
+    return [draw(*entry, data, directory / name) for name, entry in entries.items()]
 
 
 def clear(stem: Path) -> None:

@@ -1,7 +1,7 @@
 """Grids of panels: which settings are drawn, how they are laid out and saved."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,10 @@ class Drawing:
     figure: Figure
     caption: str
     alt: str
+
+
+Entry = tuple[str, Callable[["Dataset"], Drawing]]
+"""Title of a figure and the function that draws it from the dataset."""
 
 
 @dataclass(frozen=True, eq=False)

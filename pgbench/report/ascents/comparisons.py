@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from pgbench.ascent.summary import COLLAPSED, DIVERGED, FINISHED, median_steps
 from pgbench.report.ascents.runs import (
-    DONE,
     Run,
     algorithm_labels,
     best,
@@ -22,6 +22,7 @@ from pgbench.report.ascents.runs import (
 from pgbench.report.marks import DASHES, decades, fitting_ticks, log_axis
 from pgbench.report.panels import Drawing, NothingToDraw, add_legend, panels
 from pgbench.report.style import INK, MARKERS, parse_label, shortened
+from pgbench.variable import DONE
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -107,8 +108,7 @@ def _reached(
                 own = (problem, policy, *run.place)
                 there = outcome[own] > 0
                 if there.any():
-                    taken = np.where(np.isnan(steps[own][there]), np.inf, steps[own][there])
-                    medians.append(float(np.median(taken)))
+                    medians.append(median_steps(steps[own][there]))
             if medians:
                 x.append(float(value))
                 y.append(float(np.mean(medians)))
@@ -287,12 +287,12 @@ def _fates(gap: FloatArray, outcome: NDArray[Any]) -> list[float]:
     with np.errstate(divide="ignore", invalid="ignore"):
         left = gap[there, -1] / gap[there, 0]
     own = outcome[there]
-    fine = own == 1
+    fine = own == FINISHED
     counts = [
         (fine & (left <= 0.01)).sum(),
         (fine & (left > 0.01) & (left <= 0.1)).sum(),
         (fine & ~(left <= 0.1)).sum(),
-        (own == 2).sum(),
-        (own == 3).sum(),
+        (own == COLLAPSED).sum(),
+        (own == DIVERGED).sum(),
     ]
     return [float(c) / int(there.sum()) for c in counts]

@@ -1,5 +1,6 @@
 """Figures along the path: suboptimality, returns, gradients, signal to noise, entropy."""
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
+from pgbench.ascent.summary import mean_of_replicates
 from pgbench.report.ascents.runs import Run, best, facets, handles
 from pgbench.report.marks import DASHES, decades, fitting_ticks, key
 from pgbench.report.panels import Drawing, NothingToDraw, add_legend, panels
@@ -211,7 +213,7 @@ def noise(ascent: "Dataset") -> Drawing:
 
 def entropy(ascent: "Dataset") -> Drawing:
     """Entropy of the policy along the path, and how often it acts wrongly."""
-    H = _mean(ascent["entropy"].values)
+    H = mean_of_replicates(ascent["entropy"].values)
     where = facets(ascent, np.isfinite(H))
     shown, note = best(ascent)
     figure, axes = panels(ascent, where, 2.2)
@@ -283,19 +285,8 @@ def _left(axes: dict[tuple[int, int], Axes], rows: list[list[tuple[int, int]]], 
         axes[row[0]].set_ylabel(text)
 
 
-def _mean(x: FloatArray) -> FloatArray:
-    """Mean over the replicates that are left, the axis before the last."""
-    n = np.isfinite(x).sum(axis=-2)
-    total = np.nansum(x, axis=-2)
-    return np.where(n > 0, total / np.maximum(n, 1), np.nan)
-
-
 def _median(x: FloatArray) -> FloatArray:
     """Median over the replicates that are left, the axis before the last."""
-    values = np.sort(np.where(np.isfinite(x), x, np.inf), axis=-2)
-    n = np.isfinite(x).sum(axis=-2)
-    middle = np.take_along_axis(values, np.maximum((n - 1) // 2, 0)[..., None, :], -2)[..., 0, :]
-    upper = np.take_along_axis(
-        values, np.maximum(n // 2, 0)[..., None, :].clip(max=x.shape[-2] - 1), -2
-    )
-    return np.where(n > 0, 0.5 * (middle + upper[..., 0, :]), np.nan)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice")
+        return np.asarray(np.nanmedian(np.where(np.isfinite(x), x, np.nan), axis=-2), np.float64)

@@ -9,14 +9,13 @@ from matplotlib.lines import Line2D
 
 from pgbench.report.panels import Facets, NothingToDraw, chosen_facets
 from pgbench.report.style import HUES, LINES, SHADES, mixed, parse_label, shortened
+from pgbench.variable import DONE
 
 if TYPE_CHECKING:
     from xarray import Dataset
 
 LIMIT = 10
 """More lines than this could not be told apart."""
-
-DONE = 1
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,25 @@
 """The section of the page: figures, what they say in words, and tables."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pgbench.ascent.goal import UNKNOWN, UPPER
+from pgbench.ascent.summary import COLLAPSED, DIVERGED, OUTCOMES, RATES, median_steps
 from pgbench.ascent.theory import CHECKS
 from pgbench.ascents import violations
 from pgbench.report.ascents import comparisons, paths
-from pgbench.report.ascents.runs import DONE, algorithm_labels, rule_label
-from pgbench.report.panels import Drawing
+from pgbench.report.ascents.runs import algorithm_labels, rule_label
+from pgbench.report.panels import Entry
 from pgbench.report.style import problem_titles
 from pgbench.report.tables import number
+from pgbench.variable import DONE, STATUS
 
 if TYPE_CHECKING:
     from xarray import Dataset
 
-FIGURES: dict[str, tuple[str, Callable[["Dataset"], Drawing]]] = {
+FIGURES: dict[str, Entry] = {
     "ascent_suboptimality": ("How far from the best", paths.suboptimality),
     "ascent_pooled": ("All problems together", paths.pooled),
     "ascent_returns": ("What is earned", paths.returns),
@@ -41,18 +43,15 @@ def sentences(ascent: "Dataset") -> list[str]:
 
 def _sentences(ascent: "Dataset") -> Iterator[str]:
     status = ascent["ascent_status"].values
-    counts = [(int((status == code).sum()), word) for code, word in ((2, "failed"), (3, "skipped"))]
-    done = int((status == DONE).sum())
+    count = {word: int((status == code).sum()) for code, word in enumerate(STATUS)}
     outcome = ascent["outcome"].values
     replicates = int((outcome > 0).sum())
-    words = [f"{n} {word}" for n, word in counts if n]
+    words = [f"{count[word]} {word}" for word in ("failed", "skipped") if count[word]]
     yield (
-        f"{done} ascents of {int(ascent['step'].values[-1])} updates were run, {replicates}"
-        f" replicates in all{'; ' + ', '.join(words) if words else ''}."
+        f"{count['done']} ascents of {int(ascent['step'].values[-1])} updates were run,"
+        f" {replicates} replicates in all{'; ' + ', '.join(words) if words else ''}."
     )
-    lost = [
-        (int((outcome == code).sum()), word) for code, word in ((2, "collapsed"), (3, "diverged"))
-    ]
+    lost = [(int((outcome == code).sum()), OUTCOMES[code]) for code in (COLLAPSED, DIVERGED)]
     if any(n for n, _ in lost):
         told = " and ".join(f"{n} {word}" for n, word in lost if n)
         yield f"Of the replicates {told}."
@@ -101,7 +100,7 @@ def _row(run: "Dataset", name: str, rule: str) -> dict[str, str]:
     reached = {}
     for key in ("10", "1", "01"):
         steps = run[f"steps_to_{key}"].values[some]
-        median = float(np.median(np.where(np.isnan(steps), np.inf, steps)))
+        median = median_steps(steps)
         reached[key] = f"{number(median, 5) if np.isfinite(median) else '—'}" + (
             f" ({int(np.isfinite(steps).sum())}/{steps.size})" if steps.size > 1 else ""
         )
@@ -109,8 +108,7 @@ def _row(run: "Dataset", name: str, rule: str) -> dict[str, str]:
     rate = "—"
     if np.isfinite(float(run["rate"])):
         value, low, high = (number(float(run[f"rate{e}"]), 2) for e in ("", "_low", "_high"))
-        rate = f"k^-{value}" if kind == "power law" else f"exp(-{value} k)"
-        rate += f" [{low}, {high}]"
+        rate = f"{RATES[kind].format(value)} [{low}, {high}]"
     bad = [check for check in CHECKS if float(run[f"violations_{check}"]) > 0]
     return {
         "algorithm": name,
@@ -135,7 +133,7 @@ def unfinished(ascent: "Dataset") -> list[dict[str, str]]:
     found: dict[tuple[str, str], list[str]] = {}
     status, message = ascent["ascent_status"].values, ascent["ascent_message"].values
     for p, q, a, z in np.argwhere(status > DONE):
-        word = "failed" if status[p, q, a, z] == 2 else "skipped"
+        word = STATUS[status[p, q, a, z]]
         run = f"{ascent['policy'].values[q]}, {ascent['algorithm'].values[a]}"
         runs = found.setdefault((word, str(message[p, q, a, z])), [])
         if run not in runs:
