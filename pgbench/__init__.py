@@ -11,6 +11,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "Direct": "policies",
     "FiniteMDP": "problems",
+    "Gaussian": "policies",
+    "LinearQuadratic": "problems",
     "LogLinear": "policies",
     "Neural": "policies",
     "Softmax": "policies",

@@ -1,61 +1,53 @@
 """A batch of trajectories as arrays, and what estimators compute from one.
 
 Arrays have the shape (m, n, T): m replicates of n trajectories of at most T steps. Where ``mask``
-is false no step is taken; states, actions, successors and rewards are zero there.
+is false no step is taken; states, actions, successors and rewards are zero there. Functions of
+states and actions are tables for finite problems, and quadratic forms for linear-quadratic ones.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pgbench.process import Process
+from pgbench.process import GaussianProcess, Process
+from pgbench.quadratic import Quadratic
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """m replicates of n trajectories of at most T steps.
+class Trajectories(ABC):
+    """m replicates of n trajectories of at most T steps, of any class of problems.
 
     Attributes
     ----------
     process
         What was simulated.
-    states, actions, successors
-        (m, n, T) int64, s_t, a_t and s_{t+1}.
     rewards
         (m, n, T) float64, r_t.
     mask
         (m, n, T) bool, whether step t was taken.
     """
 
-    process: Process
-    states: IntArray
-    actions: IntArray
-    successors: IntArray
+    process: Any
     rewards: FloatArray
     mask: NDArray[np.bool_]
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(m, n, T)."""
-        m, n, T = self.states.shape
+        m, n, T = self.rewards.shape
         return m, n, T
 
     @cached_property
     def lengths(self) -> IntArray:
         """Steps of each trajectory, (m, n)."""
         return self.mask.sum(axis=2)
-
-    @cached_property
-    def pairs(self) -> IntArray:
-        """Flat indices s_t·A + a_t, (m, n, T)."""
-        return self.states * self.process.mdp.n_actions + self.actions
 
     @cached_property
     def to_go(self) -> FloatArray:
@@ -67,26 +59,28 @@ class Batch:
         """R(τ) = Σ_t γ^t r_t, (m, n)."""
         return self.to_go[:, :, 0]
 
-    def at(self, table: ArrayLike) -> FloatArray:
-        """A table (S, A) or (m, S, A) at the pairs visited, (m, n, T); 0 where no step is taken."""
-        return self._pick(np.asarray(table), 2, self.states, self.actions)
+    @abstractmethod
+    def at(self, table: Any) -> FloatArray:
+        """A function of state and action at the pairs visited, (m, n, T); 0 where no step is."""
 
-    def value(self, v: ArrayLike) -> FloatArray:
-        """v (S,) or (m, S) at the states visited, (m, n, T); 0 where no step is taken."""
-        return self._pick(np.asarray(v), 1, self.states)
+    @abstractmethod
+    def value(self, v: Any) -> FloatArray:
+        """A function v of the state at the states visited, (m, n, T); 0 where no step is taken."""
 
-    def next_value(self, v: ArrayLike) -> FloatArray:
-        """v (S,) or (m, S) at s_{t+1}, (m, n, T); 0 where no step is taken."""
-        return self._pick(np.asarray(v), 1, self.successors)
+    @abstractmethod
+    def next_value(self, v: Any) -> FloatArray:
+        """The same at s_{t+1}, (m, n, T); 0 where no step is taken."""
 
-    def td_errors(self, v: ArrayLike) -> FloatArray:
-        """r_t + γ v(s_{t+1}) - v(s_t), (m, n, T), of v (S,) or (m, S)."""
+    @abstractmethod
+    def tables(self, weights: ArrayLike) -> FloatArray:
+        """The weights (m, r, c) whose pull-back is Σ_t weights_t ψ_t averaged over the batch.
+
+        weights broadcasts to (m, n, T): one per step, or per trajectory with a last axis of 1.
+        """
+
+    def td_errors(self, v: Any) -> FloatArray:
+        """r_t + γ v(s_{t+1}) - v(s_t), (m, n, T), of a function v of the state."""
         return self.rewards + self.process.mdp.gamma * self.next_value(v) - self.value(v)
-
-    def _pick(self, table: FloatArray, ndim: int, *index: IntArray) -> FloatArray:
-        if table.ndim > ndim:
-            index = (np.arange(table.shape[0])[:, None, None], *index)
-        return np.where(self.mask, table[index], 0.0)
 
     def backward(self, signal: FloatArray, decay: ArrayLike) -> FloatArray:
         """x_t = signal_t + decay_t x_{t+1} with x_T = 0, (m, n, T).
@@ -112,6 +106,71 @@ class Batch:
         base = self.process.mdp.gamma if delta is None else delta
         return np.asarray(base ** np.arange(self.shape[2]), np.float64)
 
+    def alone(self) -> Self:
+        """Every trajectory as a replicate of its own, (m·n, 1, T)."""
+        return self.mapped(lambda x: x.reshape(-1, 1, *x.shape[2:]))
+
+    def select(self, trajectories: slice | IntArray) -> Self:
+        """The same with only some of each replicate's trajectories."""
+        return self.mapped(lambda x: x[:, trajectories])
+
+    def part(self, replicates: slice) -> Self:
+        """The same with only some of the replicates."""
+        return self.mapped(lambda x: x[replicates])
+
+    def mapped(self, function: Callable[[Any], Any]) -> Self:
+        """The same with a function applied to each of its arrays."""
+        own: Any = self
+        names = [f.name for f in fields(own) if f.name != "process"]
+        found: Self = replace(own, **{name: function(getattr(own, name)) for name in names})
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Batch(Trajectories):
+    """m replicates of n trajectories of at most T steps of a finite problem.
+
+    Attributes
+    ----------
+    process
+        What was simulated.
+    states, actions, successors
+        (m, n, T) int64, s_t, a_t and s_{t+1}.
+    rewards
+        (m, n, T) float64, r_t.
+    mask
+        (m, n, T) bool, whether step t was taken.
+    """
+
+    process: Process
+    states: IntArray
+    actions: IntArray
+    successors: IntArray
+    rewards: FloatArray
+    mask: NDArray[np.bool_]
+
+    @cached_property
+    def pairs(self) -> IntArray:
+        """Flat indices s_t·A + a_t, (m, n, T)."""
+        return self.states * self.process.mdp.n_actions + self.actions
+
+    def at(self, table: ArrayLike) -> FloatArray:
+        """A table (S, A) or (m, S, A) at the pairs visited, (m, n, T); 0 where no step is taken."""
+        return self._pick(np.asarray(table), 2, self.states, self.actions)
+
+    def value(self, v: ArrayLike) -> FloatArray:
+        """v (S,) or (m, S) at the states visited, (m, n, T); 0 where no step is taken."""
+        return self._pick(np.asarray(v), 1, self.states)
+
+    def next_value(self, v: ArrayLike) -> FloatArray:
+        """v (S,) or (m, S) at s_{t+1}, (m, n, T); 0 where no step is taken."""
+        return self._pick(np.asarray(v), 1, self.successors)
+
+    def _pick(self, table: FloatArray, ndim: int, *index: IntArray) -> FloatArray:
+        if table.ndim > ndim:
+            index = (np.arange(table.shape[0])[:, None, None], *index)
+        return np.where(self.mask, table[index], 0.0)
+
     def tables(self, weights: ArrayLike) -> FloatArray:
         """(m, S, A): mean over trajectories of Σ_t weights_t at the pairs visited.
 
@@ -132,19 +191,76 @@ class Batch:
         total = np.bincount(rows.ravel(), w.ravel(), minlength=m * size)
         return np.asarray(total.reshape(m, size) / n, np.float64)
 
-    def alone(self) -> "Batch":
-        """Every trajectory as a replicate of its own, (m·n, 1, T)."""
-        return self.mapped(lambda x: x.reshape(-1, 1, self.shape[2]))
 
-    def select(self, trajectories: slice | IntArray) -> "Batch":
-        """The same with only some of each replicate's trajectories."""
-        return self.mapped(lambda x: x[:, trajectories])
+@dataclass(frozen=True, eq=False)
+class QuadraticBatch(Trajectories):
+    """m replicates of n trajectories of T steps of a linear-quadratic problem.
 
-    def part(self, replicates: slice) -> "Batch":
-        """The same with only some of the replicates."""
-        return self.mapped(lambda x: x[replicates])
+    Attributes
+    ----------
+    process
+        What was simulated.
+    z
+        (m, n, T+1, n_x+1+m_u) float64, (x_t, 1, u_t); the last one holds x_T, its action is zero.
+    noise
+        (m, n, T, m_u) float64, e_t = u_t less its mean.
+    ratios
+        (m, n, T) float64, density of the policy over that of what drew the action.
+    rewards, mask
+        (m, n, T), r_t, and that every step is taken.
+    """
 
-    def mapped(self, function: Callable[[Any], Any]) -> "Batch":
-        """The same with a function applied to each of its arrays."""
-        arrays: list[Any] = [self.states, self.actions, self.successors, self.rewards, self.mask]
-        return Batch(self.process, *map(function, arrays))
+    process: GaussianProcess
+    z: FloatArray
+    noise: FloatArray
+    ratios: FloatArray
+    rewards: FloatArray
+    mask: NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls, process: GaussianProcess, z: FloatArray, noise: FloatArray, ratios: FloatArray
+    ) -> "QuadraticBatch":
+        """A batch whose rewards follow from its states and actions."""
+        rewards = process.mdp.reward(z[:, :, :-1])
+        return cls(process, z, noise, ratios, rewards, np.ones(rewards.shape, bool))
+
+    @property
+    def states(self) -> FloatArray:
+        """x_t (m, n, T, n_x)."""
+        return self.z[:, :, :-1, : self.process.mdp.n]
+
+    @property
+    def actions(self) -> FloatArray:
+        """u_t (m, n, T, m_u)."""
+        return self.z[:, :, :-1, self.process.mdp.n + 1 :]
+
+    @property
+    def lifted(self) -> FloatArray:
+        """x̃_t = (x_t, 1), (m, n, T, n_x+1)."""
+        return self.z[:, :, :-1, : self.process.mdp.n + 1]
+
+    def at(self, table: Quadratic) -> FloatArray:
+        """A form at (x_t, u_t), (m, n, T)."""
+        return table(self.z[:, :, :-1])
+
+    def value(self, v: Quadratic) -> FloatArray:
+        """A form of the state at x_t, (m, n, T)."""
+        return v(self.z[:, :, :-1])
+
+    def next_value(self, v: Quadratic) -> FloatArray:
+        """A form of the state at x_{t+1}, (m, n, T)."""
+        return v(self.z[:, :, 1:])
+
+    def tables(self, weights: ArrayLike) -> FloatArray:
+        """(m, m_u+1, n_x+1+m_u): mean over trajectories of Σ_t weights_t (e_t, 1)(x̃_t, e_t)ᵀ."""
+        w = np.broadcast_to(np.asarray(weights, np.float64), self.shape)[..., None]
+        ones = np.ones((*self.shape, 1))
+        return self.moments(w * np.concatenate([self.noise, ones], axis=3), self.noise)
+
+    def moments(self, left: FloatArray, noise: FloatArray) -> FloatArray:
+        """Mean over trajectories of Σ_t left_t (x̃_t, noise_t)ᵀ, for left (m, n, T, k)."""
+        m, n, T = self.shape
+        right = np.concatenate([self.lifted, noise], axis=3).reshape(m, n * T, -1)
+        total = np.swapaxes(left.reshape(m, n * T, -1), 1, 2) @ right
+        return np.asarray(total / n, np.float64)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pgbench.estimators import TableEstimator, estimators
 from pgbench.exact.horizon import expected_steps
 from pgbench.exact.moments import TooLarge, table_moments
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.grid import Chosen, Grid
 from pgbench.plan import Prepared, Setting, settings
 from pgbench.policies import NotApplicable

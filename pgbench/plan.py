@@ -18,7 +18,8 @@ import numpy as np
 from pgbench.ascent import algorithms, step_sizes
 from pgbench.estimators import estimators
 from pgbench.exact.horizon import expected_steps, shortest_horizon
-from pgbench.exact.values import Truth, evaluate
+from pgbench.exact.truth import Truth
+from pgbench.exact.values import evaluate
 from pgbench.grid import Chosen, Climber, Grid
 from pgbench.policies import kinds
 from pgbench.problems import FiniteMDP, families

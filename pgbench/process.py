@@ -1,4 +1,4 @@
-"""What a rollout simulates: a Markov decision process and the probabilities of its actions.
+"""What a rollout simulates: a Markov decision process and the distribution of its actions.
 
 Mostly these are the problem and the policy themselves. An estimator may simulate something else and
 still score the policy: another behaviour policy, or the problem with a horizon drawn at random.
@@ -7,13 +7,14 @@ still score the policy: another behaviour policy, or the problem with a horizon 
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import ceil, log
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.policies import NotApplicable
-from pgbench.problems import FiniteMDP
+from pgbench.policies.gaussian import Law
+from pgbench.problems import FiniteMDP, LinearQuadratic
 
 FloatArray = NDArray[np.float64]
 
@@ -46,6 +47,16 @@ class Process:
     once: bool = False
     horizon: int | None = None
 
+    @property
+    def rows(self) -> int:
+        """Rows of a table of weights: S'."""
+        return self.mdp.n_states
+
+    @property
+    def columns(self) -> int:
+        """Columns of a table of weights: A."""
+        return self.mdp.n_actions
+
     @cached_property
     def sampler(self) -> Any:
         """Alias tables of the process, what the kernels draw from; made once."""
@@ -61,12 +72,57 @@ class Process:
         """Largest number of steps of a rollout for which ``horizon`` was asked."""
         return self.horizon or horizon
 
-    def same_as(self, other: "Process") -> bool:
+    def same_as(self, other: "Process | GaussianProcess") -> bool:
         """Whether both give the same trajectories."""
         return self is other or (
-            self.horizon == other.horizon
+            isinstance(other, Process)
+            and self.horizon == other.horizon
             and self.scored == other.scored
             and np.array_equal(self.pi, other.pi)
+            and self.mdp.digest == other.mdp.digest
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianProcess:
+    """A linear-quadratic problem with the Gaussian law of its actions, and the law that is scored.
+
+    Both laws have the same mean; a behaviour policy has a covariance of its own. Weights are tables
+    (m+1, n+1+m): see ``pgbench.policies.gaussian``.
+    """
+
+    mdp: LinearQuadratic
+    pi: Law
+    target: Law
+    scored: ClassVar[slice] = slice(None)
+    once: ClassVar[bool] = False
+    horizon: ClassVar[int | None] = None
+
+    @property
+    def rows(self) -> int:
+        """Rows of a table of weights."""
+        return self.mdp.m + 1
+
+    @property
+    def columns(self) -> int:
+        """Columns of a table of weights."""
+        return self.mdp.n + 1 + self.mdp.m
+
+    def within(self, horizon: int | None) -> int | None:
+        """The horizon of exact sums over a rollout."""
+        return horizon
+
+    def steps(self, horizon: int) -> int:
+        """Number of steps of a rollout for which ``horizon`` was asked."""
+        return horizon
+
+    def same_as(self, other: "Process | GaussianProcess") -> bool:
+        """Whether both give the same trajectories and scores."""
+        return self is other or (
+            isinstance(other, GaussianProcess)
+            and np.array_equal(self.pi.gain, other.pi.gain)
+            and np.array_equal(self.pi.covariance, other.pi.covariance)
+            and np.array_equal(self.target.covariance, other.target.covariance)
             and self.mdp.digest == other.mdp.digest
         )
 

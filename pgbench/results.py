@@ -51,6 +51,7 @@ _BIAS_PARTS = {
     "states": "that is due to states visited by another policy",
     "smoothing": "that is due to perturbations of θ of finite size",
     "damping": "that is due to damping the Fisher matrix",
+    "exploration": "that is due to leaving the policy's variance alone",
     "horizon": "that is left: what the horizon cuts off",
 }
 _PARTS = {

@@ -4,7 +4,7 @@ Gradients are made of blocks of 16 replicates, always the same ones; so they do 
 threads or on how much memory is used at a time.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -13,15 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.estimators import BatchEstimator, Estimator, TableEstimator, find_estimator
-from pgbench.exact.values import Truth, evaluate
+from pgbench.exact.truth import Truth
+from pgbench.exact.values import evaluate
 from pgbench.parameters import ParameterError, check_counts
-from pgbench.policies import NotApplicable, Policy
-from pgbench.problems import FiniteMDP
-from pgbench.process import Process
+from pgbench.policies import NotApplicable, Parameterised
+from pgbench.problems import Problem
+from pgbench.process import GaussianProcess, Process
 from pgbench.simulator import BLOCK, Draws, Simulator, blocks
-from pgbench.tables import Tables
+from pgbench.tables import Forms, Tables
 
 FloatArray = NDArray[np.float64]
+AnyProcess = Process | GaussianProcess
 
 MEMORY_BYTES = 256 * 2**20
 
@@ -61,16 +63,16 @@ class WeightBlock:
                 steps=self.steps[part],
             )
 
-    def scored(self, process: Process) -> tuple[NDArray[np.int64] | None, FloatArray]:
+    def scored(self, process: AnyProcess) -> tuple[NDArray[np.int64] | None, FloatArray]:
         """States of the policy that any replicate visited (n,), and their weights (m, E, n, A).
 
         None stands for all states.
         """
-        begin, end, _ = process.scored.indices(process.mdp.n_states)
-        if self.visited.shape[1] == process.mdp.n_states:
+        begin, end, _ = process.scored.indices(process.rows)
+        if self.visited.shape[1] == process.rows:
             return None, self.weights[:, :, begin:end]
         m, E, _, A = self.weights.shape
-        place = np.full(process.mdp.n_states, -1)
+        place = np.full(process.rows, -1)
         for i in range(m):
             place[self.visited[i, : self.n_visited[i]]] = 0
         states = begin + np.flatnonzero(place[begin:end] == 0)
@@ -109,20 +111,22 @@ def single_threaded_blas() -> AbstractContextManager[Any]:
     return context
 
 
-def rows_per_replicate(process: Process, draws: Draws) -> int:
+def rows_per_replicate(process: AnyProcess, draws: Draws) -> int:
     """States whose weights are kept per replicate: all, or no more than it can visit."""
-    return min(process.mdp.n_states, process.steps(draws.horizon) * draws.batch_size)
+    if isinstance(process, GaussianProcess):
+        return process.rows
+    return min(process.rows, process.steps(draws.horizon) * draws.batch_size)
 
 
-def bytes_per_replicate(process: Process, draws: Draws, n_estimators: int) -> int:
+def bytes_per_replicate(process: AnyProcess, draws: Draws, n_estimators: int) -> int:
     """Memory of one replicate's weights."""
-    rows, n_actions = rows_per_replicate(process, draws), process.pi.shape[1]
-    return rows * (4 + 8 * n_estimators * n_actions)
+    rows, columns = rows_per_replicate(process, draws), process.columns
+    return rows * (4 + 8 * n_estimators * columns)
 
 
-def by_process(tables: Sequence[Tables]) -> list[tuple[Process, list[int]]]:
+def by_process(tables: Sequence[Tables | Forms]) -> list[tuple[AnyProcess, list[int]]]:
     """The processes that estimators simulate, and the places of those that share each."""
-    groups: list[tuple[Process, list[int]]] = []
+    groups: list[tuple[AnyProcess, list[int]]] = []
     for place, own in enumerate(tables):
         for process, places in groups:
             if process.same_as(own.process):
@@ -142,13 +146,20 @@ class Rollouts:
         One entry per estimator, all of the same process.
     """
 
-    def __init__(self, tables: Sequence[Tables]) -> None:
-        from pgbench.kernels.rollout import compact
-
-        self.process = tables[0].process
+    def __init__(self, tables: Sequence[Tables | Forms]) -> None:
+        self.process: AnyProcess = tables[0].process
         self.n_estimators = len(tables)
-        self._sampler = self.process.sampler
-        self._tables = compact(tables, self.process.mdp)
+        self._simulate: Callable[..., None]
+        if isinstance(self.process, GaussianProcess):
+            from pgbench.kernels.linear_quadratic import make_plan, make_world, weights
+
+            self._simulate = _every_row(weights)
+            self._arguments: tuple[Any, Any] = make_world(self.process), make_plan(tables)
+        else:
+            from pgbench.kernels.rollout import compact, weight_rows
+
+            self._simulate = weight_rows
+            self._arguments = self.process.sampler, compact(tables, self.process.mdp)
 
     def weights(self, draws: Draws, memory_bytes: int = MEMORY_BYTES) -> Iterator[WeightBlock]:
         """Weights of the replicates.
@@ -166,7 +177,7 @@ class Rollouts:
         WeightBlock
             Its arrays are used again for the next one.
         """
-        from pgbench.kernels.rollout import Streams, weight_rows
+        from pgbench.kernels.rollout import Streams
 
         process, E = self.process, self.n_estimators
         streams = Streams(np.uint64(draws.seed), np.uint64(draws.stream), draws.batch_size)
@@ -174,17 +185,38 @@ class Rollouts:
         chunk = min(max(BLOCK, fitting // BLOCK * BLOCK), -(-draws.replicates // BLOCK) * BLOCK)
         rows, horizon = rows_per_replicate(process, draws), process.steps(draws.horizon)
         visited = np.empty((chunk, rows), np.int32)
-        weights = np.empty((chunk, E, rows, process.mdp.n_actions))
+        weights = np.empty((chunk, E, rows, process.columns))
         n_visited, steps = np.empty(chunk, np.int64), np.empty(chunk, np.int64)
         for first in range(0, draws.replicates, chunk):
             m = min(chunk, draws.replicates - first)
             arrays = visited[:m], n_visited[:m], weights[:m], steps[:m]
-            weight_rows(self._sampler, self._tables, streams, first, horizon, *arrays)
+            self._simulate(*self._arguments, streams, first, horizon, *arrays)
             yield WeightBlock(first, *arrays)
 
 
+def _every_row(weights: Callable[..., None]) -> Callable[..., None]:
+    """A kernel that fills whole tables, with the arguments of one that lists rows."""
+
+    def simulate(
+        world: Any,
+        plan: Any,
+        streams: Any,
+        first: int,
+        horizon: int,
+        visited: NDArray[np.int32],
+        n_visited: NDArray[np.int64],
+        out: FloatArray,
+        steps: NDArray[np.int64],
+    ) -> None:
+        weights(world, plan, streams, first, horizon, out)
+        visited[:], n_visited[:] = np.arange(out.shape[2]), out.shape[2]
+        steps[:] = horizon * streams.batch_size
+
+    return simulate
+
+
 def gradient_blocks(
-    truth: Truth, tables: Sequence[Tables], draws: Draws, memory_bytes: int = MEMORY_BYTES
+    truth: Truth, tables: Sequence[Tables | Forms], draws: Draws, memory_bytes: int = MEMORY_BYTES
 ) -> Iterator[GradientBlock]:
     """Gradients of every estimator on the same trajectories, in blocks of 16 replicates.
 
@@ -257,6 +289,7 @@ def estimates(
     truth: Truth, estimator: Estimator, values: Mapping[str, Any], draws: Draws
 ) -> tuple[FloatArray, NDArray[np.int64]]:
     """Estimates (R, d) of an estimator of either shape, and environment steps of each (R,)."""
+    estimator.require(truth.mdp)
     if isinstance(estimator, BatchEstimator):
         values = estimator.bound(**values)
         made = list(batch_gradients(truth, [(estimator, values)], draws))
@@ -272,8 +305,8 @@ def estimates(
 
 
 def sample_gradients(
-    mdp: FiniteMDP,
-    policy: Policy,
+    mdp: Problem,
+    policy: Parameterised,
     theta: Any,
     estimator: str,
     *,

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.batch import Batch
-from pgbench.exact.values import Truth
-from pgbench.process import Process
+from pgbench.batch import Batch, QuadraticBatch
+from pgbench.exact.linear_quadratic import QuadraticTruth
+from pgbench.exact.truth import Truth
+from pgbench.process import GaussianProcess, Process
 
 FloatArray = NDArray[np.float64]
 T = TypeVar("T")
@@ -64,7 +65,7 @@ class Simulator:
     first: int
     m: int
     steps: NDArray[np.int64] = field(init=False)
-    shared: dict[Any, Batch] = field(default_factory=dict, repr=False)
+    shared: dict[Any, Any] = field(default_factory=dict, repr=False)
     kept: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -80,9 +81,7 @@ class Simulator:
         """Batch size: trajectories per estimate."""
         return self.draws.batch_size
 
-    def batch(
-        self, purpose: str = "", n: int | None = None, process: Process | None = None
-    ) -> Batch:
+    def batch(self, purpose: str = "", n: int | None = None, process: Any = None) -> Any:
         """n trajectories of each replicate, by default the batch that the estimate is made of.
 
         Parameters
@@ -100,7 +99,7 @@ class Simulator:
         self.steps += batch.lengths.sum(axis=1)
         return batch
 
-    def _drawn(self, purpose: str, n: int, process: Process) -> Batch:
+    def _drawn(self, purpose: str, n: int, process: Any) -> Any:
         key = purpose, n
         for other, batch in self.shared.items():
             if other == key and batch.process.same_as(process):
@@ -108,7 +107,9 @@ class Simulator:
         self.shared[key] = batch = self._simulate(purpose, n, process)
         return batch
 
-    def _simulate(self, purpose: str, n: int, process: Process) -> Batch:
+    def _simulate(self, purpose: str, n: int, process: Any) -> Any:
+        if isinstance(process, GaussianProcess):
+            return self._gaussian(purpose, n, process)
         from pgbench.kernels.rollout import Streams, trajectories
 
         horizon, m = process.steps(self.horizon), self.m
@@ -117,6 +118,17 @@ class Simulator:
         streams = Streams(np.uint64(self.draws.seed), np.uint64(self.stream(purpose)), n)
         trajectories(process.sampler, streams, self.first, pair, slot, steps)
         return recorded(process, pair, slot, steps)
+
+    def _gaussian(self, purpose: str, n: int, process: GaussianProcess) -> QuadraticBatch:
+        from pgbench.kernels.linear_quadratic import make_world, record
+        from pgbench.kernels.rollout import Streams
+
+        mdp, shape = process.mdp, (self.m, n, self.horizon)
+        z = np.empty((self.m, n, self.horizon + 1, mdp.n + 1 + mdp.m))
+        noise, ratios = np.empty((*shape, mdp.m)), np.empty(shape)
+        streams = Streams(np.uint64(self.draws.seed), np.uint64(self.stream(purpose)), n)
+        record(make_world(process), streams, self.first, z, noise, ratios)
+        return QuadraticBatch.of(process, z, noise, ratios)
 
     def driven(self, uniforms: FloatArray, pi: FloatArray | None = None) -> Batch:
         """Rollouts of several policies driven by given numbers, through inverse distributions.
@@ -198,7 +210,7 @@ class Simulator:
 
     def pull_back(self, tables: FloatArray) -> FloatArray:
         """Σ_{s,a} W(s,a) ∇_θ log π(s,a), shape (..., d), of weight tables (..., S, A)."""
-        return self.truth.policy.pull_back(self.truth.theta, tables)
+        return np.asarray(self.truth.policy.pull_back(self.truth.theta, tables), np.float64)
 
 
 def recorded(
@@ -226,7 +238,8 @@ def recorded(
 
 def blocks(truth: Truth, draws: Draws) -> Iterator[tuple[int, int]]:
     """First replicate and number of replicates of every block."""
-    largest = max(truth.pi.size, draws.batch_size * min(draws.horizon, 1000))
+    per_step = truth.mdp.n + 1 + truth.mdp.m if isinstance(truth, QuadraticTruth) else 1
+    largest = max(truth.pi.size, draws.batch_size * min(draws.horizon, 1000) * per_step)
     size = BLOCK * max(1, HELD // (BLOCK * largest))
     for first in range(0, draws.replicates, size):
         yield first, min(size, draws.replicates - first)

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.exact.values import Truth
-from pgbench.process import Process
-from pgbench.sampling import WeightBlock
+from pgbench.exact.truth import Truth
+from pgbench.sampling import AnyProcess, WeightBlock
 from pgbench.statistics import Sample, n_blocks
 
 FloatArray = NDArray[np.float64]
@@ -84,7 +83,7 @@ class Sums:
             return self.fixed
         return np.vstack([self.fixed, self.target.truth / self._norm])
 
-    def add(self, truth: Truth, process: Process, block: WeightBlock) -> None:
+    def add(self, truth: Truth, process: AnyProcess, block: WeightBlock) -> None:
         """Add the replicates of a block.
 
         Where parameters belong to states, only those of visited states are touched.
@@ -96,7 +95,7 @@ class Sums:
             self._local = truth, policy.local_pull_back(theta)
         local = self._local[1]
         if local is not None:
-            offset = process.scored.indices(process.mdp.n_states)[0]
+            offset = process.scored.indices(process.rows)[0]
             arrays = block.visited, block.n_visited, block.weights, block.steps
             add_rows(self.running, self.target, *local, *arrays, block.first, offset)
             return

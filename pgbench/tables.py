@@ -9,11 +9,13 @@ trajectories.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pgbench.process import Process
+from pgbench.process import GaussianProcess, Process
+from pgbench.quadratic import Quadratic, Transition
 
 FloatArray = NDArray[np.float64]
 
@@ -37,15 +39,20 @@ class Tables:
     @classmethod
     def build(
         cls,
-        process: Process,
+        process: Any,
         *,
-        sigma: ArrayLike = 0.0,
+        sigma: Any = 0.0,
         kappa: ArrayLike = 0.0,
-        beta: ArrayLike = 0.0,
+        beta: Any = 0.0,
         delta: ArrayLike = 1.0,
         total: bool = False,
-    ) -> "Tables":
-        """Tables from anything that broadcasts to their shapes, cleared on terminal states."""
+    ) -> Any:
+        """Tables from anything that broadcasts to their shapes, cleared on terminal states.
+
+        On a linear-quadratic problem ``Forms``, from quadratic forms and numbers.
+        """
+        if isinstance(process, GaussianProcess):
+            return Forms.build(process, sigma, kappa, beta, delta, total)
         mdp = process.mdp
 
         def fill(value: ArrayLike, shape: tuple[int, ...]) -> FloatArray:
@@ -62,3 +69,51 @@ class Tables:
             delta=fill(delta, pairs),
             total=total,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Forms:
+    """The same for a linear-quadratic problem: quadratic forms in place of tables.
+
+    sigma and beta are forms of (x, u), ``after`` what σ adds for x'; kappa and delta are numbers.
+    Where the process draws actions from another law than it scores, σ, κ and δ are multiplied by
+    the ratio of their densities.
+    """
+
+    process: GaussianProcess
+    sigma: Quadratic
+    after: Quadratic
+    kappa: float
+    beta: Quadratic
+    delta: float
+    total: bool
+
+    @classmethod
+    def build(
+        cls,
+        process: GaussianProcess,
+        sigma: "Transition | Quadratic | float",
+        kappa: ArrayLike,
+        beta: "Quadratic | float",
+        delta: ArrayLike,
+        total: bool,
+    ) -> "Forms":
+        """Forms from forms and numbers."""
+        nothing = 0.0 * process.mdp.reward
+        here, after = (
+            (sigma.here, sigma.after) if isinstance(sigma, Transition) else (sigma, nothing)
+        )
+        return cls(
+            process=process,
+            sigma=here + nothing,
+            after=after,
+            kappa=float(np.asarray(kappa)),
+            beta=beta + nothing,
+            delta=float(np.asarray(delta)),
+            total=total,
+        )
+
+    @property
+    def weighed(self) -> bool:
+        """Whether steps are multiplied by ratios of densities."""
+        return self.process.pi is not self.process.target

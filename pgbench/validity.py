@@ -21,7 +21,8 @@ from scipy import stats
 from pgbench.estimators import make_tables
 from pgbench.exact.horizon import expected_steps, shortest_horizon
 from pgbench.exact.moments import directional_variance, table_moments
-from pgbench.exact.values import Truth, evaluate
+from pgbench.exact.truth import Truth
+from pgbench.exact.values import evaluate
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
 from pgbench.sampling import gradient_blocks, single_threaded_blas

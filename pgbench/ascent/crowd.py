@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from pgbench.exact import fisher
 from pgbench.exact.linear import SolveError
-from pgbench.exact.values import Truth, evaluate
+from pgbench.exact.truth import Truth
+from pgbench.exact.values import FiniteTruth, evaluate
 from pgbench.policies import Direct, Policy, Softmax
 from pgbench.policies.policy import Tabular
 from pgbench.problems import FiniteMDP
@@ -192,7 +193,7 @@ class Crowd:
     def truth(self, r: int) -> Truth:
         """The exact quantities of replicate r alone; where entropy counts, with its rewards."""
         weights = self.visitation[r][:, None] * self.pi[r] * self.advantage[r]
-        return Truth(
+        return FiniteTruth(
             mdp=self._rewarded(r),
             policy=self.policy,
             theta=self.theta[r],

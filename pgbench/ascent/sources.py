@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pgbench.ascent.crowd import Crowd
 from pgbench.batch import Batch
 from pgbench.estimators import BatchEstimator, Estimator, TableEstimator
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.policies import NotApplicable, Policy
 from pgbench.problems import FiniteMDP
 from pgbench.process import Process

@@ -11,7 +11,7 @@ from pgbench.estimators.estimator import (
     Exact,
     TableEstimator,
 )
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.parameters import ParameterError
 from pgbench.registry import discover, find, forget_sources, source
 from pgbench.simulator import Simulator

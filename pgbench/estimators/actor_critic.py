@@ -12,7 +12,7 @@ from pgbench.estimators.estimator import (
 )
 from pgbench.exact import fisher
 from pgbench.exact.horizon import truncated_visitation
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.parameters import Choice, Range
 from pgbench.tables import Tables
 

@@ -8,6 +8,7 @@ from pgbench.batch import Batch
 from pgbench.estimators import gae
 from pgbench.estimators.by_trajectory import ratio
 from pgbench.estimators.estimator import (
+    EVERYWHERE,
     BatchEstimator,
     Discounted,
     Exact,
@@ -16,7 +17,7 @@ from pgbench.estimators.estimator import (
 )
 from pgbench.exact.moments import table_moments
 from pgbench.exact.remember import remembered
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.parameters import Range
 from pgbench.simulator import Simulator
 
@@ -104,4 +105,5 @@ estimator = BatchEstimator(
     r"\,\frac{\hat A_{i,t} - mean(\hat A)}{std(\hat A) + \epsilon}",
     reference="Schulman et al. 2017 (PPO), as implemented; Andrychowicz et al. 2021",
     cures={"normalisation": {"normalised": False}, "discount": {"discounted": True}},
+    on=EVERYWHERE,
 )

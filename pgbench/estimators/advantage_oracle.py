@@ -1,7 +1,7 @@
 """The exact advantage along the trajectory (form 4)."""
 
-from pgbench.estimators.estimator import Discounted, TableEstimator, step_discount
-from pgbench.exact.values import Truth
+from pgbench.estimators.estimator import EVERYWHERE, Discounted, TableEstimator, step_discount
+from pgbench.exact.truth import Truth
 from pgbench.tables import Tables
 
 
@@ -18,4 +18,5 @@ estimator = TableEstimator(
     formula=r"\sum_t \gamma^t A(s_t,a_t)\,\psi_t",
     reference="Sutton, McAllester, Singh & Mansour 2000; Baird 1993 (advantage)",
     cures={"discount": {"discounted": True}},
+    on=EVERYWHERE,
 )

@@ -15,7 +15,8 @@ from pgbench.estimators.td import bias
 from pgbench.exact.moments import TooLarge
 from pgbench.exact.remember import remembered
 from pgbench.exact.scores import state_gradients
-from pgbench.exact.values import Truth, action_values
+from pgbench.exact.truth import Truth
+from pgbench.exact.values import action_values
 from pgbench.exact.visits import reward_variance, visit_variance
 from pgbench.exact.walk import Walk
 from pgbench.simulator import Simulator

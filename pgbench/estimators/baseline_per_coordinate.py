@@ -9,7 +9,7 @@ from pgbench.estimators.by_trajectory import in_parts, others, ratio, score_sums
 from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
 from pgbench.exact.moments import TooLarge
 from pgbench.exact.returns import mixed_moments
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.parameters import Choice
 from pgbench.policies import NotApplicable
 from pgbench.simulator import Simulator

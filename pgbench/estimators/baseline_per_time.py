@@ -9,7 +9,7 @@ from pgbench.estimators.by_trajectory import others, ratio
 from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
 from pgbench.exact.horizon import occupancies
 from pgbench.exact.remember import remembered
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.exact.walk import Walk, descending
 from pgbench.simulator import Simulator
 

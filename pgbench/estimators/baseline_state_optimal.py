@@ -5,7 +5,7 @@ import numpy as np
 from pgbench.estimators.estimator import Discounted, FloatArray, TableEstimator, step_discount
 from pgbench.exact.remember import remembered
 from pgbench.exact.scores import squared_norms
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.tables import Tables
 
 

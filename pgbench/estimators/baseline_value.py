@@ -1,7 +1,13 @@
 """Reward-to-go less the exact state value."""
 
-from pgbench.estimators.estimator import Discounted, TableEstimator, step_discount
-from pgbench.exact.values import Truth
+from pgbench.estimators.estimator import (
+    EVERYWHERE,
+    Discounted,
+    TableEstimator,
+    by_state,
+    step_discount,
+)
+from pgbench.exact.truth import Truth
 from pgbench.tables import Tables
 
 
@@ -12,7 +18,7 @@ def tables(truth: Truth, *, discounted: Discounted = True) -> Tables:
         truth.process,
         sigma=mdp.reward,
         kappa=mdp.gamma,
-        beta=truth.v[:, None],
+        beta=by_state(truth.v),
         delta=step_discount(truth, discounted),
     )
 
@@ -24,4 +30,5 @@ estimator = TableEstimator(
     formula=r"\sum_t \gamma^t (\hat Q_t - V(s_t))\,\psi_t",
     reference="Williams 1992, Section 5; Sutton & Barto 2018, eq. 13.11",
     cures={"discount": {"discounted": True}},
+    on=EVERYWHERE,
 )

@@ -6,12 +6,20 @@ import numpy as np
 
 from pgbench.batch import Batch
 from pgbench.estimators.estimator import FloatArray
-from pgbench.exact.values import Truth
+from pgbench.exact.linear_quadratic import QuadraticTruth
+from pgbench.exact.truth import Truth
 from pgbench.parameters import Range
-from pgbench.process import Process
+from pgbench.policies import NotApplicable
+from pgbench.policies.gaussian import Law
+from pgbench.process import GaussianProcess, Process
 from pgbench.simulator import Simulator
 
-Exploration = Annotated[float, Range(0, 1), "ε: actions are drawn from (1-ε)π + ε/A, 1 is uniform"]
+Exploration = Annotated[
+    float,
+    Range(0, 1),
+    "ε: actions are drawn from (1-ε)π + ε/A, 1 is uniform; from a Gaussian policy with its"
+    " covariance over 1-ε",
+]
 
 
 NEVER = 1e300
@@ -21,6 +29,14 @@ NEVER = 1e300
 def behaviour_policy(truth: Truth, exploration: float) -> FloatArray:
     """μ = (1-ε)π + ε/A, (S, A)."""
     return (1 - exploration) * truth.pi + exploration / truth.mdp.n_actions
+
+
+def wider(truth: QuadraticTruth, exploration: float) -> GaussianProcess:
+    """The problem under N(K̃x̃, Σ/(1-ε)), scored as the policy itself."""
+    if exploration == 1:
+        raise NotApplicable("exploration is 1: a Gaussian has no uniform distribution for a limit")
+    law = Law(truth.pi.gain, truth.pi.covariance / (1 - exploration))
+    return GaussianProcess(truth.mdp, law, truth.pi)
 
 
 def ratios(truth: Truth, behaviour: FloatArray) -> FloatArray:

@@ -2,15 +2,17 @@
 
 import numpy as np
 
-from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.estimators.estimator import EVERYWHERE, BatchEstimator, Exact, FloatArray
 from pgbench.estimators.fisher_blocks import (
+    applied,
     block_scores,
-    matrices,
     require_small,
     sampled,
+    sampled_fisher,
     solved,
 )
-from pgbench.exact.values import Truth
+from pgbench.exact.linear_quadratic import QuadraticTruth
+from pgbench.exact.truth import Truth
 from pgbench.simulator import Simulator
 
 
@@ -27,10 +29,12 @@ def estimate(simulator: Simulator) -> FloatArray:
     truth = simulator.truth
     own = simulator.batch("critic")
     error = own.discounts() * (own.to_go - own.value(truth.v))
-    F = matrices(truth, sampled(truth, own))
+    F = sampled_fisher(truth, own)
     # F carries the factor 1-γ and its right-hand side does not: this is w/(1-γ).
     w = solved(F, simulator.pull_back(own.tables(error)))
     batch = simulator.batch()
+    if isinstance(truth, QuadraticTruth):
+        return applied(sampled_fisher(truth, batch), w)
     return simulator.pull_back(sampled(truth, batch) * fitted(truth, w))
 
 
@@ -56,4 +60,5 @@ estimator = BatchEstimator(
     formula=r"\frac{1}{n}\sum_i\sum_t \gamma^t\,(\psi_{i,t}\cdot\hat w)\,\psi_{i,t},"
     r"\,\hat w = argmin \sum \gamma^t (\hat Q - V - \psi\cdot w)^2",
     reference="Sutton, McAllester, Singh & Mansour 2000, Theorem 2; Kakade 2001",
+    on=EVERYWHERE,
 )

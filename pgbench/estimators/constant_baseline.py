@@ -7,7 +7,7 @@ import numpy as np
 from pgbench.exact.moments import NoFiniteVariance, TooLarge, table_moments
 from pgbench.exact.remember import remembered
 from pgbench.exact.returns import return_moments
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.parameters import Choice
 from pgbench.policies import NotApplicable
 from pgbench.tables import Tables

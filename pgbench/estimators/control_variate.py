@@ -6,7 +6,7 @@ import numpy as np
 
 from pgbench.batch import Batch
 from pgbench.estimators.estimator import FloatArray
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.parameters import Range
 
 QNoise = Annotated[

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pgbench.estimators import group_mean
 from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.parameters import Choice
 from pgbench.simulator import Simulator
 

@@ -9,20 +9,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, singledispatch
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.exact import fisher
 from pgbench.exact.expectation import expectation
-from pgbench.exact.horizon import finite_weights, truncated_gradient
+from pgbench.exact.horizon import finite_gradient, truncated_gradient
 from pgbench.exact.linear import Diverges
+from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.moments import TooLarge
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.parameters import Parameter, Range, bind, parameters_of
+from pgbench.problems import FiniteMDP, LinearQuadratic, NotApplicable, Problem
 from pgbench.process import random_horizon
+from pgbench.quadratic import Quadratic, Transition
 from pgbench.tables import Tables
 
 FloatArray = NDArray[np.float64]
@@ -43,6 +45,7 @@ CAUSES = {
     "states": "biased: states are visited as often as another policy visits them",
     "smoothing": "biased: the gradient of an objective smoothed over perturbations of θ",
     "damping": "biased: the Fisher matrix is damped",
+    "exploration": "biased: nothing moves the policy's variance",
 }
 """Causes of bias. The first two are of the horizon; an estimator has one of them or neither."""
 
@@ -53,6 +56,11 @@ UNBIASED = "unbiased for ∇J"
 """What is said of an estimator without any cause of bias."""
 
 Target = Literal["gradient", "natural gradient"]
+
+EVERYWHERE: tuple[type[Problem], ...] = (FiniteMDP, LinearQuadratic)
+"""For estimators of both classes of problems."""
+
+_CRITIC_SEED = 20000521
 
 
 class Exact(NamedTuple):
@@ -81,6 +89,8 @@ class Estimator(ABC):
         ``batch`` is an endless batch and need not be given.
     target
         What is estimated, ∇J or the natural gradient F†∇J.
+    on
+        Classes of problems that it is for.
     """
 
     name: str
@@ -89,6 +99,7 @@ class Estimator(ABC):
     reference: str
     cures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, kw_only=True)
     target: Target = field(default="gradient", kw_only=True)
+    on: tuple[type[Problem], ...] = field(default=(FiniteMDP,), kw_only=True)
 
     @property
     @abstractmethod
@@ -116,6 +127,12 @@ class Estimator(ABC):
     def refuses(self, batch_size: int) -> str:
         """Why the estimator makes no sense at a batch size, or nothing."""
         return ""
+
+    def require(self, mdp: Problem) -> None:
+        """Raise NotApplicable for a problem of a class that the estimator is not for."""
+        if not isinstance(mdp, self.on):
+            kinds = " and ".join(kind.kind for kind in self.on)
+            raise NotApplicable(f"{self.name} is for {kinds} problems, {mdp.name} is {mdp.kind}")
 
     @abstractmethod
     def mean(
@@ -154,6 +171,7 @@ class TableEstimator(Estimator):
 
     def make(self, truth: Truth, horizon: int | None = None, /, **given: Any) -> Tables:
         """The tables with these parameters; ValueError lists everything that is wrong with them."""
+        self.require(truth.mdp)
         arguments = (truth, horizon)[: positional(self.tables)]
         return self.tables(*arguments, **self.bound(**given))
 
@@ -209,6 +227,7 @@ class BatchEstimator(Estimator):
 
     def exact(self, truth: Truth, horizon: int, batch_size: float, /, **given: Any) -> Exact:
         """Exact mean and variance of an estimate (d,), as far as they are known."""
+        self.require(truth.mdp)
         values = self.bound(**given)
         exact = Exact(None)
         if self.moments:
@@ -231,15 +250,9 @@ def declared_mean(truth: Truth, horizon: int, causes: set[str]) -> FloatArray:
     return truncated_gradient(truth, horizon) if "tail" in causes else truth.gradient
 
 
-def finite_gradient(truth: Truth, horizon: int) -> FloatArray:
-    """∇J_H (d,)."""
-    _, weights = finite_weights(truth.mdp, truth.pi, horizon)
-    return truth.policy.pull_back(truth.theta, weights)
-
-
 def natural(truth: Truth, g: FloatArray) -> FloatArray:
     """F†g (d,) of a vector in the range of F."""
-    return fisher.solve(truth.policy, truth.theta, truth.state_weights, g)
+    return truth.natural(g)
 
 
 def step_discount(truth: Truth, discounted: bool) -> float:
@@ -247,21 +260,51 @@ def step_discount(truth: Truth, discounted: bool) -> float:
     return truth.mdp.gamma if discounted else 1.0
 
 
-def noisy_critic(truth: Truth, noise: float) -> FloatArray:
+@singledispatch
+def noisy_critic(truth: Truth, noise: float) -> Any:
     """v (S,) = V + noise·rms(V)·ξ with fixed standard normal ξ; zero on terminal states.
 
-    Of several policies at once, each with values of its own, every one has its own rms.
+    Of several policies at once, each with values of its own, every one has its own rms. On a
+    linear-quadratic problem ξ is a quadratic form with fixed standard normal coefficients over the
+    square root of their number, in coordinates in which visited states have unit size, and rms(V)
+    is that of V's coefficients there, the constant left out.
     """
     v = truth.v.reshape(truth.copies, -1)
-    xi = np.random.default_rng(20000521).standard_normal(v.shape[1])
+    xi = np.random.default_rng(_CRITIC_SEED).standard_normal(v.shape[1])
     v = v + noise * np.sqrt(np.mean(v**2, axis=1, keepdims=True)) * xi
     return np.where(truth.mdp.terminal, 0.0, v.reshape(truth.v.shape))
 
 
-def td_error(truth: Truth, v: FloatArray) -> FloatArray:
-    """r(s,a,s') + γ v(s') - v(s) per slot, shape (S, A, B)."""
+@noisy_critic.register
+def _(truth: QuadraticTruth, noise: float) -> Quadratic:
+    if noise == 0:
+        return truth.v
+    size = len(truth.v.state)
+    xi = np.random.default_rng(_CRITIC_SEED).standard_normal((size, size))
+    scale = np.sqrt(np.diagonal(truth.state_weights))
+    scale = np.where(scale > 0, scale, 1.0)
+    own = truth.v.state * np.outer(scale, scale)
+    own[-1, -1] = 0.0
+    typical = float(np.linalg.norm(own))
+    error = (xi + xi.T) / 2 / size * typical / np.outer(scale, scale)
+    return truth.v + noise * Quadratic.of_state(error, truth.mdp.n, truth.mdp.m)
+
+
+@singledispatch
+def td_error(truth: Truth, v: Any) -> Any:
+    """r(s,a,s') + γ v(s') - v(s) per slot, shape (S, A, B), or as a function of a transition."""
     mdp = truth.mdp
     return mdp.reward + mdp.gamma * v[mdp.successor] - v[:, None, None]
+
+
+@td_error.register
+def _(truth: QuadraticTruth, v: Quadratic) -> Transition:
+    return Transition(truth.mdp.reward - v, truth.mdp.gamma * v)
+
+
+def by_state(v: Any) -> Any:
+    """A function v of the state as one of state and action: (S, 1), or the form itself."""
+    return v if isinstance(v, Quadratic) else v[:, None]
 
 
 def at_random_horizon(truth: Truth, weight: FloatArray) -> Tables:

@@ -4,9 +4,10 @@ from typing import Annotated
 
 import numpy as np
 
-from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray, finite_gradient
+from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
 from pgbench.estimators.perturbation import central_differences, probabilities, require_free
-from pgbench.exact.values import Truth
+from pgbench.exact.horizon import finite_gradient
+from pgbench.exact.truth import Truth
 from pgbench.parameters import ParameterError, Range
 from pgbench.policies import NotApplicable
 from pgbench.simulator import Simulator

@@ -12,12 +12,16 @@ less than ``CUTOFF`` times as large as in its largest one for its null space. Ro
 about 1e-16 of the largest, a million times less, so they never decide on the rank.
 """
 
+from functools import singledispatch
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.batch import Batch
+from pgbench.batch import Batch, QuadraticBatch
+from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.remember import remembered
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.policies import NotApplicable
 
 FloatArray = NDArray[np.float64]
@@ -80,6 +84,34 @@ def matrices(truth: Truth, weights: FloatArray) -> FloatArray:
         own = psi[:, seen]
         out[part] = (own * w[part][:, :, seen, None]).swapaxes(2, 3) @ own
     return out
+
+
+@singledispatch
+def sampled_fisher(truth: Truth, batch: Any) -> FloatArray:
+    """F̂ = (1-γ) Σ_t γ^t ψψᵀ of the actions taken, a mean over the batch: blocks (m, G, k, k)."""
+    return matrices(truth, sampled(truth, batch))
+
+
+@sampled_fisher.register
+def _(truth: QuadraticTruth, batch: QuadraticBatch) -> FloatArray:
+    require_small(truth)
+    m, n, T = batch.shape
+    d = truth.gradient.size
+    F = np.empty((m, 1, d, d))
+    step = max(1, HELD // (n * T * d))
+    discounts = np.sqrt(truth.mdp.visit_weight / n * batch.discounts())[:, None]
+    for i in range(0, m, step):
+        part = batch.part(slice(i, i + step))
+        psi = truth.policy.scores(truth.theta, part.lifted, part.noise) * discounts
+        rows = psi.reshape(len(psi), n * T, d)
+        F[i : i + step, 0] = np.swapaxes(rows, 1, 2) @ rows
+    return F
+
+
+def applied(blocks: FloatArray, g: FloatArray) -> FloatArray:
+    """Blocks (..., G, k, k) times g (..., d)."""
+    rows = g.reshape(*g.shape[:-1], *blocks.shape[-3:-1])
+    return np.asarray(np.einsum("...gkl,...gl->...gk", blocks, rows).reshape(g.shape), np.float64)
 
 
 def solved(F: FloatArray, g: FloatArray, damping: float = 0.0) -> FloatArray:

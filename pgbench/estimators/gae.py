@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from pgbench.estimators.estimator import (
+    EVERYWHERE,
     CriticNoise,
     Discounted,
     TableEstimator,
@@ -11,7 +12,7 @@ from pgbench.estimators.estimator import (
     td_error,
 )
 from pgbench.estimators.td import bias as td_bias
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.parameters import Range
 from pgbench.tables import Tables
 
@@ -44,4 +45,5 @@ estimator = TableEstimator(
     formula=r"\sum_t \gamma^t \psi_t \sum_l (\gamma\lambda)^l \delta^v_{t+l}",
     reference="Schulman, Moritz, Levine, Jordan & Abbeel 2016, eq. 16",
     cures={"critic": {"critic_noise": 0.0}, "discount": {"discounted": True}},
+    on=EVERYWHERE,
 )

@@ -1,8 +1,8 @@
 """The batch's mean return as baseline, the trajectory's own return included."""
 
 from pgbench.estimators import rloo
-from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
-from pgbench.exact.values import Truth
+from pgbench.estimators.estimator import EVERYWHERE, BatchEstimator, Exact, FloatArray
+from pgbench.exact.truth import Truth
 from pgbench.simulator import Simulator
 
 
@@ -29,4 +29,5 @@ estimator = BatchEstimator(
     bias=lambda: ("batch", "truncation"),
     formula=r"\frac{1}{n}\sum_i (R_i - \bar R)\sum_t \psi_{i,t}",
     reference="Williams 1992, Section 5; as in Dr. GRPO, Liu et al. 2025",
+    on=EVERYWHERE,
 )

@@ -7,7 +7,7 @@ import numpy as np
 from pgbench.estimators import group_mean
 from pgbench.estimators.by_trajectory import ratio
 from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.parameters import Range
 from pgbench.simulator import Simulator
 

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import numpy as np
 
-from pgbench.batch import Batch
+from pgbench.batch import Batch, QuadraticBatch
 from pgbench.estimators.estimator import FloatArray
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.parameters import Choice, Range
 from pgbench.policies import NotApplicable
 from pgbench.simulator import Simulator
@@ -78,6 +78,32 @@ def lstd(batch: Batch, truth: Truth, phi: FloatArray) -> FloatArray:
         b += np.einsum("mnk,mn->mk", own, batch.rewards[:, :, t])
     w = np.linalg.solve(A, b[:, :, None])[:, :, 0]
     return np.asarray(np.einsum("sak,mk->msa", phi, w), np.float64)
+
+
+def quadratic_lstd(batch: QuadraticBatch) -> FloatArray:
+    """Symmetric M (m, p, p) of Q_w(z) = zᵀMz, by LSTD-Q with all monomials of z as features.
+
+    The last step of a rollout has no next action and is left out.
+    """
+    m, _, _ = batch.shape
+    p = batch.z.shape[3]
+    rows, columns = np.triu_indices(p)
+    k = rows.size
+    if k > LARGEST:
+        raise NotApplicable(
+            f"least squares take at most {LARGEST} features; there are {k} monomials of state and"
+            " action"
+        )
+    pairs = batch.z[:, :, :-1, rows] * batch.z[:, :, :-1, columns]
+    own = pairs[:, :, :-1].reshape(m, -1, k)
+    later = pairs[:, :, 1:].reshape(m, -1, k)
+    rewards = batch.rewards[:, :, :-1].reshape(m, -1, 1)
+    A = RIDGE * np.eye(k) + own.swapaxes(1, 2) @ (own - batch.process.mdp.gamma * later)
+    w = np.linalg.solve(A, own.swapaxes(1, 2) @ rewards)[:, :, 0]
+    M = np.zeros((m, p, p))
+    M[:, rows, columns] += w / 2
+    M[:, columns, rows] += w / 2
+    return M
 
 
 def temporal_difference(batch: Batch, step: float) -> FloatArray:

@@ -5,6 +5,7 @@ from typing import Annotated
 import numpy as np
 
 from pgbench.estimators.estimator import (
+    EVERYWHERE,
     BatchEstimator,
     CriticNoise,
     Discounted,
@@ -16,7 +17,9 @@ from pgbench.estimators.estimator import (
 )
 from pgbench.estimators.td import bias as td_bias
 from pgbench.exact.horizon import occupancies
-from pgbench.exact.values import Truth
+from pgbench.exact.linear_quadratic import QuadraticTruth
+from pgbench.exact.linear_quadratic.values import finite_sums, following, mean_over_actions
+from pgbench.exact.truth import Truth
 from pgbench.parameters import Range
 from pgbench.simulator import Simulator
 
@@ -48,6 +51,8 @@ def moments(
     truth: Truth, horizon: int, batch_size: float, *, n: int, critic_noise: float, discounted: bool
 ) -> Exact:
     """The mean: expected advantages of min(n, H-t) steps at the states of every step t."""
+    if isinstance(truth, QuadraticTruth):
+        return Exact(_quadratic_mean(truth, horizon, n, critic_noise, discounted))
     mdp, pi = truth.mdp, truth.pi
     error = (mdp.probability * td_error(truth, noisy_critic(truth, critic_noise))).sum(axis=2)
     error[mdp.terminal] = 0.0
@@ -63,6 +68,22 @@ def moments(
     return Exact(truth.policy.pull_back(truth.theta, weights))
 
 
+def _quadratic_mean(
+    truth: QuadraticTruth, horizon: int, n: int, critic_noise: float, discounted: bool
+) -> FloatArray:
+    mdp, law = truth.mdp, truth.pi
+    step = td_error(truth, noisy_critic(truth, critic_noise))
+    error = step.here + following(mdp, step.after)
+    advantages = [error]
+    while len(advantages) < min(n, horizon):
+        later = mean_over_actions(advantages[-1], law)
+        advantages.append(error + mdp.gamma * following(mdp, later))
+    by_steps_to_go = [advantages[min(n, h) - 1] for h in range(1, horizon + 1)]
+    delta = step_discount(truth, discounted)
+    weights = finite_sums(mdp, law, by_steps_to_go, delta)[1]
+    return truth.policy.pull_back(truth.theta, weights)
+
+
 estimator = BatchEstimator(
     name="n_step",
     estimate=estimate,
@@ -71,4 +92,5 @@ estimator = BatchEstimator(
     formula=r"\sum_t \gamma^t (\sum_{l<n} \gamma^l r_{t+l} + \gamma^n v(s_{t+n}) - v(s_t))\,\psi_t",
     reference="Mnih et al. 2016, Algorithm S3; Sutton & Barto 2018, Section 7.1",
     cures={"critic": {"critic_noise": 0.0}, "discount": {"discounted": True}},
+    on=EVERYWHERE,
 )

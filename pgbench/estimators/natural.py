@@ -5,12 +5,20 @@ from typing import Annotated
 import numpy as np
 
 from pgbench.estimators import baseline_value
-from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray, finite_gradient
-from pgbench.estimators.fisher_blocks import matrices, require_small, sampled, solved
+from pgbench.estimators.estimator import EVERYWHERE, BatchEstimator, Exact, FloatArray
+from pgbench.estimators.fisher_blocks import (
+    applied,
+    matrices,
+    require_small,
+    sampled_fisher,
+    solved,
+)
 from pgbench.exact.fisher import pseudo_inverse
+from pgbench.exact.horizon import finite_gradient
+from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.moments import TooLarge, directional_variance
 from pgbench.exact.remember import remembered
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.parameters import Choice, Range
 from pgbench.simulator import Simulator
 
@@ -41,23 +49,20 @@ def estimate(
     if fisher == "exact":
         return np.asarray(applied(exact_inverse(truth, damping), g))
     other = batch if fisher == "same_batch" else simulator.batch("fisher")
-    return solved(matrices(truth, sampled(truth, other)), g, damping)
+    return solved(sampled_fisher(truth, other), g, damping)
 
 
 @remembered
 def exact_inverse(truth: Truth, damping: float) -> FloatArray:
     """F†, or (F + λI)⁻¹, as blocks (G, k, k)."""
     require_small(truth)
+    if isinstance(truth, QuadraticTruth):
+        F = truth.fisher() + damping * np.eye(truth.gradient.size)
+        return np.asarray(np.linalg.pinv(F, hermitian=True)[None], np.float64)
     if damping == 0:
         return pseudo_inverse(truth.policy, truth.theta, truth.state_weights)
     F = matrices(truth, (truth.state_weights[:, None] * truth.pi)[None])[0]
     return np.asarray(np.linalg.inv(F + damping * np.eye(F.shape[1])), np.float64)
-
-
-def applied(blocks: FloatArray, g: FloatArray) -> FloatArray:
-    """Blocks (G, k, k) times g (..., d)."""
-    rows = g.reshape(*g.shape[:-1], *blocks.shape[:2])
-    return np.asarray(np.einsum("gkl,...gl->...gk", blocks, rows).reshape(g.shape), np.float64)
 
 
 def bias(fisher: str, damping: float) -> tuple[str, ...]:
@@ -97,4 +102,5 @@ estimator = BatchEstimator(
     reference="Kakade 2001; Bagnell & Schneider 2003; Peters & Schaal 2008 (Neurocomputing)",
     cures={"damping": {"damping": 0.0}},
     target="natural gradient",
+    on=EVERYWHERE,
 )

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pgbench.exact.horizon import finite_values
 from pgbench.exact.remember import remembered
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.policies import NotApplicable
 from pgbench.simulator import Simulator
 

@@ -13,7 +13,7 @@ from pgbench.estimators.evolution_strategies import (
     weighed,
 )
 from pgbench.estimators.perturbation import require_free
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.parameters import Choice
 from pgbench.simulator import Simulator
 

@@ -7,7 +7,7 @@ import numpy as np
 from pgbench.estimators.behaviour import NEVER
 from pgbench.estimators.estimator import TableEstimator
 from pgbench.estimators.trust_region_surrogate import Drift, surrogate
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.parameters import Range
 from pgbench.tables import Tables
 

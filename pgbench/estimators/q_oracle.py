@@ -1,7 +1,7 @@
 """The exact action value along the trajectory (form 3)."""
 
-from pgbench.estimators.estimator import Discounted, TableEstimator, step_discount
-from pgbench.exact.values import Truth
+from pgbench.estimators.estimator import EVERYWHERE, Discounted, TableEstimator, step_discount
+from pgbench.exact.truth import Truth
 from pgbench.tables import Tables
 
 
@@ -17,4 +17,5 @@ estimator = TableEstimator(
     formula=r"\sum_t \gamma^t Q(s_t,a_t)\,\psi_t",
     reference="Sutton, McAllester, Singh & Mansour 2000, Theorem 1",
     cures={"discount": {"discounted": True}},
+    on=EVERYWHERE,
 )

@@ -1,8 +1,8 @@
 """REINFORCE: the total return times the sum of scores (form 1)."""
 
 from pgbench.estimators.constant_baseline import ConstantBaseline, with_baseline
-from pgbench.estimators.estimator import TableEstimator
-from pgbench.exact.values import Truth
+from pgbench.estimators.estimator import EVERYWHERE, TableEstimator
+from pgbench.exact.truth import Truth
 from pgbench.tables import Tables
 
 
@@ -17,4 +17,5 @@ estimator = TableEstimator(
     bias=lambda baseline: ("truncation",),
     formula=r"(R(\tau) - b)\sum_t \psi_t",
     reference="Williams 1992, eq. 11",
+    on=EVERYWHERE,
 )

@@ -1,8 +1,8 @@
 """Reward-to-go: only rewards that follow an action weigh its score (form 3)."""
 
 from pgbench.estimators.constant_baseline import ConstantBaseline, with_baseline
-from pgbench.estimators.estimator import Discounted, TableEstimator, step_discount
-from pgbench.exact.values import Truth
+from pgbench.estimators.estimator import EVERYWHERE, Discounted, TableEstimator, step_discount
+from pgbench.exact.truth import Truth
 from pgbench.tables import Tables
 
 
@@ -24,4 +24,5 @@ estimator = TableEstimator(
     formula=r"\sum_t \gamma^t (\hat Q_t - b)\,\psi_t",
     reference="Baxter & Bartlett 2001; Sutton, McAllester, Singh & Mansour 2000",
     cures={"discount": {"discounted": True}},
+    on=EVERYWHERE,
 )

@@ -1,9 +1,9 @@
 """Leave-one-out: each trajectory's return less the mean return of the others."""
 
 from pgbench.estimators.by_trajectory import others
-from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.estimators.estimator import EVERYWHERE, BatchEstimator, Exact, FloatArray
 from pgbench.exact.returns import mixed_moments
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.simulator import Simulator
 
 
@@ -31,4 +31,5 @@ estimator = BatchEstimator(
     bias=lambda: ("truncation",),
     formula=r"\frac{1}{n}\sum_i (R_i - \frac{1}{n-1}\sum_{j\neq i} R_j)\sum_t \psi_{i,t}",
     reference="Kool, van Hoof & Welling 2019; Ahmadian et al. 2024",
+    on=EVERYWHERE,
 )

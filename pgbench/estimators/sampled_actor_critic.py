@@ -2,10 +2,22 @@
 
 from typing import Annotated
 
+import numpy as np
+
 from pgbench.estimators.actor_critic import pair_features
-from pgbench.estimators.estimator import BatchEstimator, FloatArray
-from pgbench.estimators.learned_critic import Data, Episodes, Step, lstd, sarsa, training_data
+from pgbench.estimators.estimator import EVERYWHERE, BatchEstimator, FloatArray
+from pgbench.estimators.learned_critic import (
+    Data,
+    Episodes,
+    Step,
+    lstd,
+    quadratic_lstd,
+    sarsa,
+    training_data,
+)
+from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.parameters import Choice, Range
+from pgbench.policies import NotApplicable
 from pgbench.simulator import Simulator
 
 
@@ -27,8 +39,12 @@ def estimate(
     The limit of two time scales in which the actor's step is nothing to the critic's: θ does not
     move while Q_w is learned. The critic's own trajectories are charged. SARSA with features goes
     to infinity where the step is too long for their squared norm, which is about ``n_features``.
+    On a linear-quadratic problem the features are all monomials of (x, 1, u) up to the second
+    degree, which can express Q, and the method is LSTD-Q.
     """
     truth = simulator.truth
+    if isinstance(truth, QuadraticTruth):
+        return _quadratic(simulator, truth, method, data, episodes)
     learned_from = training_data(simulator, data, episodes)
     n = n_features or (8 if method == "lstd" else 0)
     phi = pair_features(truth, n) if n else None
@@ -41,6 +57,19 @@ def estimate(
     return simulator.pull_back(batch.tables(batch.discounts() * batch.at(q)))
 
 
+def _quadratic(
+    simulator: Simulator, truth: QuadraticTruth, method: str, data: str, episodes: int
+) -> FloatArray:
+    if method != "lstd":
+        raise NotApplicable("the critic of a linear-quadratic problem is fitted by method: lstd")
+    learned_from = training_data(simulator, data, episodes)
+    forms = quadratic_lstd(learned_from)
+    batch = learned_from if data == "same" else simulator.batch()
+    z = batch.z[:, :, :-1]
+    q = np.einsum("mntp,mpq,mntq->mnt", z, forms, z, optimize=True)
+    return simulator.pull_back(batch.tables(batch.discounts() * q))
+
+
 estimator = BatchEstimator(
     name="sampled_actor_critic",
     estimate=estimate,
@@ -49,4 +78,5 @@ estimator = BatchEstimator(
     ),
     formula=r"\sum_t \gamma^t Q_w(s_t,a_t)\,\psi_t,\,w \leftarrow w + \alpha\,\delta\,\phi",
     reference="Konda & Tsitsiklis 2000; Lagoudakis & Parr 2003 (LSTD-Q)",
+    on=EVERYWHERE,
 )

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import numpy as np
 
-from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray, finite_gradient
+from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
 from pgbench.estimators.perturbation import objective, require_free, returns_at
+from pgbench.exact.horizon import finite_gradient
 from pgbench.exact.remember import remembered
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.parameters import ParameterError, Range
 from pgbench.simulator import Simulator
 

@@ -1,6 +1,7 @@
 """The one-step temporal-difference error as an estimate of the advantage."""
 
 from pgbench.estimators.estimator import (
+    EVERYWHERE,
     CriticNoise,
     Discounted,
     TableEstimator,
@@ -8,7 +9,7 @@ from pgbench.estimators.estimator import (
     step_discount,
     td_error,
 )
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.tables import Tables
 
 
@@ -32,4 +33,5 @@ estimator = TableEstimator(
     formula=r"\sum_t \gamma^t (r_t + \gamma v(s_{t+1}) - v(s_t))\,\psi_t",
     reference="Sutton & Barto 2018, Section 13.5; Bhatnagar et al. 2009",
     cures={"critic": {"critic_noise": 0.0}, "discount": {"discounted": True}},
+    on=EVERYWHERE,
 )

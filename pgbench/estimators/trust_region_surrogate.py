@@ -7,7 +7,8 @@ import numpy as np
 
 from pgbench.estimators.estimator import FloatArray, TableEstimator
 from pgbench.exact.horizon import advantages
-from pgbench.exact.values import Truth, action_values, state_values
+from pgbench.exact.truth import Truth
+from pgbench.exact.values import action_values, state_values
 from pgbench.parameters import Range
 from pgbench.process import Process
 from pgbench.tables import Tables

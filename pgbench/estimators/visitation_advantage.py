@@ -1,7 +1,7 @@
 """The exact advantage at a state-action pair drawn from the visitation distribution (form 4)."""
 
 from pgbench.estimators.estimator import TableEstimator, at_random_horizon
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.tables import Tables
 
 

@@ -1,7 +1,7 @@
 """A Monte Carlo action value at a pair drawn from the visitation distribution (form 2)."""
 
 from pgbench.estimators.estimator import TableEstimator
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.process import random_horizon
 from pgbench.tables import Tables
 

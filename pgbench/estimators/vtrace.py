@@ -6,7 +6,7 @@ import numpy as np
 
 from pgbench.estimators.behaviour import NEVER, Exploration, behaviour_policy, ratios
 from pgbench.estimators.estimator import CriticNoise, TableEstimator, noisy_critic, td_error
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.parameters import Range
 from pgbench.process import Process
 from pgbench.tables import Tables

@@ -3,8 +3,9 @@
 import numpy as np
 
 from pgbench.estimators.behaviour import Exploration, behaved
-from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray, finite_gradient
-from pgbench.exact.values import Truth
+from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.exact.horizon import finite_gradient
+from pgbench.exact.truth import Truth
 from pgbench.simulator import Simulator
 
 

@@ -1,6 +1,7 @@
 """Exact truth: values, gradients, Fisher information, optima and moments, without sampling."""
 
 from pgbench.exact.linear import SolveError
+from pgbench.exact.linear_quadratic import QuadraticTruth, Regulator, optimal_regulator
 from pgbench.exact.moments import (
     Moments,
     NoFiniteVariance,
@@ -10,12 +11,16 @@ from pgbench.exact.moments import (
 )
 from pgbench.exact.optimum import Optimum, optimal_value
 from pgbench.exact.trajectory import log_probability
-from pgbench.exact.values import Truth, evaluate
+from pgbench.exact.truth import Truth
+from pgbench.exact.values import FiniteTruth, evaluate
 
 __all__ = [
+    "FiniteTruth",
     "Moments",
     "NoFiniteVariance",
     "Optimum",
+    "QuadraticTruth",
+    "Regulator",
     "Size",
     "SolveError",
     "TooLarge",
@@ -23,5 +28,6 @@ __all__ = [
     "evaluate",
     "log_probability",
     "moments",
+    "optimal_regulator",
     "optimal_value",
 ]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from pgbench.exact.values import Truth
+    from pgbench.exact.truth import Truth
 
 FloatArray = NDArray[np.float64]
 

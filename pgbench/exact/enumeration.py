@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.batch import Batch
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.kernels import reference
 from pgbench.process import Process
 from pgbench.simulator import Draws, Simulator, recorded

@@ -5,18 +5,22 @@ D_t (x_t - β_t), or (x_0 - β_0) times their number in the total shape. There
 x_0 = Σ_{m<t} K_m σ_m + K_t x_t with K_t = Π_{i<t} κ_i: both parts are followed forward in time.
 """
 
+from functools import singledispatch
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.exact.recursion import slot_moments
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.exact.walk import Factor, Walk
 from pgbench.tables import Tables
 
 FloatArray = NDArray[np.float64]
 
 
-def expectation(truth: Truth, tables: Tables, horizon: int | None = None) -> FloatArray:
+@singledispatch
+def expectation(truth: Truth, tables: Any, horizon: int | None = None) -> FloatArray:
     """The estimator's exact mean (d,) over at most ``horizon`` steps, or without limit.
 
     Raises
@@ -25,7 +29,7 @@ def expectation(truth: Truth, tables: Tables, horizon: int | None = None) -> Flo
         If the mean has no limit as the horizon grows.
     """
     weights = expected_weights(truth, tables, horizon)[tables.process.scored]
-    return truth.policy.pull_back(truth.theta, weights)
+    return np.asarray(truth.policy.pull_back(truth.theta, weights), np.float64)
 
 
 def expected_weights(truth: Truth, tables: Tables, horizon: int | None) -> FloatArray:

@@ -5,16 +5,15 @@ V_h = r_π + γ P_π V_{h-1},  V_0 = 0        Q_h(s,a) = r(s,a) + γ Σ_s' P(s'|
 """
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from functools import singledispatch
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pgbench.exact.truth import Truth
 from pgbench.exact.walk import Walk
 from pgbench.problems import FiniteMDP
-
-if TYPE_CHECKING:
-    from pgbench.exact.values import Truth
 
 FloatArray = NDArray[np.float64]
 
@@ -74,20 +73,38 @@ def truncated_visitation(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> FloatA
     return visitation
 
 
-def expected_steps(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> float:
+@singledispatch
+def expected_steps(mdp: Any, pi: Any, horizon: int) -> float:
     """Expected number of steps taken by one rollout of at most ``horizon`` steps."""
     if not mdp.terminal.any():
         return float(horizon)
     return float(Walk.of(mdp, pi).within(horizon).forward(1.0).sum(horizon).sum())
 
 
-def truncated_gradient(truth: "Truth", horizon: int) -> FloatArray:
+@singledispatch
+def finite_gradient(truth: Truth, horizon: int) -> FloatArray:
+    """∇J_H (d,)."""
+    _, weights = finite_weights(truth.mdp, truth.pi, horizon)
+    return np.asarray(truth.policy.pull_back(truth.theta, weights), np.float64)
+
+
+@singledispatch
+def finite_objective(truth: Truth, horizon: int) -> float:
+    """J_H, unit reward."""
+    visitation = truncated_visitation(truth.mdp, truth.pi, horizon)
+    rewards = (truth.pi * truth.mdp.expected_reward).sum(axis=1)
+    return float((visitation * rewards).sum())
+
+
+@singledispatch
+def truncated_gradient(truth: Truth, horizon: int) -> FloatArray:
     """Σ_{t<H} γ^t E[A(s_t,a_t) ψ_t], shape (d,): ∇J less the tail beyond step H."""
     d = truncated_visitation(truth.mdp, truth.pi, horizon)
-    return truth.policy.pull_back(truth.theta, d[:, None] * truth.pi * truth.advantage)
+    weights = d[:, None] * truth.pi * truth.advantage
+    return np.asarray(truth.policy.pull_back(truth.theta, weights), np.float64)
 
 
-def shortest_horizon(truth: "Truth", tolerance: float = 0.01, cap: int = 1000) -> int:
+def shortest_horizon(truth: Truth, tolerance: float = 0.01, cap: int = 1000) -> int:
     """Smallest H ≤ cap with ‖∇J_H - ∇J‖ ≤ tolerance·‖∇J‖, or the cap if there is none.
 
     The search assumes that the truncation bias falls once it is small; it returns an H that meets
@@ -103,8 +120,7 @@ def shortest_horizon(truth: "Truth", tolerance: float = 0.01, cap: int = 1000) -
 
     def excess(horizon: int) -> float:
         """log of the gap over what is allowed."""
-        _, weights = finite_weights(truth.mdp, truth.pi, horizon)
-        gap = np.linalg.norm(truth.policy.pull_back(truth.theta, weights) - truth.gradient)
+        gap = np.linalg.norm(finite_gradient(truth, horizon) - truth.gradient)
         return float(np.log(max(float(gap) / (tolerance * size), np.finfo(float).tiny)))
 
     low, high, above, below = 0, guess, -np.log(tolerance), excess(guess)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import singledispatch
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,13 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.exact.expectation import expectation
-from pgbench.exact.horizon import finite_weights
+from pgbench.exact.horizon import finite_gradient
 from pgbench.exact.linear import DENSE_LIMIT, Diverges
 from pgbench.exact.recursion import Recursion, Returns
-from pgbench.exact.values import Truth, evaluate
+from pgbench.exact.truth import Truth
+from pgbench.exact.values import evaluate
 from pgbench.parameters import check_counts
-from pgbench.policies import Policy
-from pgbench.problems import FiniteMDP
+from pgbench.policies import Parameterised
+from pgbench.problems import FiniteMDP, Problem
 from pgbench.tables import Tables
 
 FloatArray = NDArray[np.float64]
@@ -100,8 +102,8 @@ class Moments:
 
 
 def moments(
-    mdp: FiniteMDP,
-    policy: Policy,
+    mdp: Problem,
+    policy: Parameterised,
     theta: Any,
     estimator: str,
     *,
@@ -145,9 +147,10 @@ def moments(
     )
 
 
+@singledispatch
 def table_moments(
     truth: Truth,
-    tables: Tables,
+    tables: Any,
     horizon: int | None,
     *,
     limit: Size = LIMIT,
@@ -167,7 +170,8 @@ def table_moments(
     )
 
 
-def moments_size(truth: Truth, tables: Tables, horizon: int | None) -> Size:
+@singledispatch
+def moments_size(truth: Truth, tables: Any, horizon: int | None) -> Size:
     """What the exact moments of an estimator take, known before they are begun."""
     if truth.policy.local_scores(truth.theta) is None:
         return _columns_size(truth, tables, horizon, truth.gradient.size)
@@ -245,21 +249,19 @@ def _require(needed: Size, limit: Size) -> None:
         )
 
 
-def truncation_bias(
-    truth: Truth, tables: Tables, mean: FloatArray, horizon: int | None
-) -> FloatArray:
+def truncation_bias(truth: Truth, tables: Any, mean: FloatArray, horizon: int | None) -> FloatArray:
     """What a finite horizon does to an estimator's mean (d,); see ``Moments``."""
     if horizon is None:
         return np.zeros_like(mean)
     try:
         return mean - expectation(truth, tables)
     except Diverges:
-        _, weights = finite_weights(truth.mdp, truth.pi, horizon)
-        return truth.policy.pull_back(truth.theta, weights) - truth.gradient
+        return finite_gradient(truth, horizon) - truth.gradient
 
 
+@singledispatch
 def directional_variance(
-    truth: Truth, tables: Tables, horizon: int | None, directions: FloatArray
+    truth: Truth, tables: Any, horizon: int | None, directions: FloatArray
 ) -> FloatArray:
     """Exact variance (m,) of u·ĝ for m directions u (m, d), at the price of m coordinates.
 

@@ -5,7 +5,7 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 from weakref import WeakKeyDictionary
 
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 
 P = ParamSpec("P")
 T = TypeVar("T")

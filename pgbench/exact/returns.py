@@ -3,7 +3,8 @@
 R = Σ_t γ^t r_t and Z = Σ_t ψ_t over one trajectory of at most H steps; E[Z] = 0.
 """
 
-from typing import NamedTuple
+from functools import singledispatch
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from pgbench.exact.horizon import finite_values
 from pgbench.exact.moments import table_moments
 from pgbench.exact.recursion import slot_moments
 from pgbench.exact.remember import remembered
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.tables import Tables
 
 FloatArray = NDArray[np.float64]
@@ -42,6 +43,7 @@ class Mixed(NamedTuple):
     r2z2: FloatArray
 
 
+@singledispatch
 @remembered
 def return_moments(truth: Truth, horizon: int) -> Return:
     """Mean and variance of the return of H steps (Sobel 1982, Theorem 1)."""
@@ -65,7 +67,7 @@ def mixed_moments(truth: Truth, horizon: int) -> Mixed:
     mean, variance = return_moments(truth, horizon)
     gamma, reward = truth.mdp.gamma, truth.mdp.reward
 
-    def second(sigma: FloatArray | float, b: float) -> tuple[FloatArray, FloatArray]:
+    def second(sigma: Any, b: float) -> tuple[FloatArray, FloatArray]:
         tables = Tables.build(truth.process, sigma=sigma, kappa=gamma, beta=b, total=True)
         exact = table_moments(truth, tables, horizon)
         return exact.mean, exact.variance + exact.mean**2

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 
 FloatArray = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ step is taken. (Sutton, McAllester, Singh & Mansour 2000, Theorem 1)
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, singledispatch
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pgbench.exact import divergence, fisher
 from pgbench.exact.horizon import advantages, finite_values, finite_weights, gradient_weights
+from pgbench.exact.truth import Truth
 from pgbench.exact.walk import Walk
 from pgbench.parameters import check_counts
 from pgbench.policies import Policy
@@ -26,8 +27,8 @@ FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
-    """Exact quantities of one policy on one problem.
+class FiniteTruth(Truth):
+    """Exact quantities of one policy on one finite problem.
 
     Attributes
     ----------
@@ -65,11 +66,6 @@ class Truth:
     gradient: FloatArray
     error_bound: float
 
-    @property
-    def copies(self) -> int:
-        """Number of policies that values belong to: this one; see ``pgbench.ascent.sources``."""
-        return 1
-
     @cached_property
     def advantage(self) -> FloatArray:
         """A = Q - V, shape (S, A), unit reward; zero on terminal states."""
@@ -84,9 +80,9 @@ class Truth:
         """Fisher information F (d, d); see ``pgbench.exact.fisher``."""
         return fisher.matrix(self.policy, self.theta, self.state_weights)
 
-    def natural_gradient(self) -> FloatArray:
-        """F†∇J (d,), the pseudo-inverse solution; see ``pgbench.exact.fisher``."""
-        return fisher.solve(self.policy, self.theta, self.state_weights, self.gradient)
+    def natural(self, g: FloatArray) -> FloatArray:
+        """F†g (d,), the pseudo-inverse solution; see ``pgbench.exact.fisher``."""
+        return fisher.solve(self.policy, self.theta, self.state_weights, g)
 
     def kl(self, theta: Any) -> float:
         """E_{s~ρ} KL(π(s,·) ‖ π_θ(s,·)) to another θ (d,); see ``pgbench.exact.divergence``."""
@@ -96,13 +92,9 @@ class Truth:
         """½ δᵀF δ, the divergence of a small step δ (d,); see ``pgbench.exact.divergence``."""
         return divergence.quadratic(self, delta)
 
-    @property
-    def state_weights(self) -> FloatArray:
-        """Weights of states in F and divergences, (S,): ρ = (1-γ) d, or d itself for γ = 1."""
-        return self.visitation * self.mdp.visit_weight
 
-
-def evaluate(mdp: FiniteMDP, policy: Policy, theta: Any, horizon: int | None = None) -> Truth:
+@singledispatch
+def evaluate(mdp: Any, policy: Any, theta: Any, horizon: int | None = None) -> Any:
     """Exact values and gradient of π_θ on a problem.
 
     Parameters
@@ -120,8 +112,13 @@ def evaluate(mdp: FiniteMDP, policy: Policy, theta: Any, horizon: int | None = N
         If θ or the shapes do not fit, the horizon is not positive, or (SolveError) the linear
         system cannot be solved to a proven relative error of 1e-8.
     """
+    raise ValueError(f"the problem is {mdp!r}, must be made by make_problem")
+
+
+@evaluate.register
+def _(mdp: FiniteMDP, policy: Any, theta: Any, horizon: int | None = None) -> FiniteTruth:
     if not isinstance(policy, Policy):
-        raise ValueError(f"policy is {policy!r}, must be made by make_policy")
+        raise ValueError(f"policy is {policy!r}, must be made by make_policy for a finite problem")
     theta = policy.check(theta)
     if policy.shape != (mdp.n_states, mdp.n_actions):
         raise ValueError(
@@ -138,7 +135,7 @@ def evaluate(mdp: FiniteMDP, policy: Policy, theta: Any, horizon: int | None = N
         v, q = finite_values(mdp, pi, horizon)
         visitation, weights = finite_weights(mdp, pi, horizon)
         bound = 0.0
-    return Truth(
+    return FiniteTruth(
         mdp=mdp,
         policy=policy,
         theta=theta,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pgbench.exact.horizon import occupancies
 from pgbench.exact.moments import TooLarge
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.exact.walk import Walk
 
 FloatArray = NDArray[np.float64]

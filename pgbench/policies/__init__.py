@@ -1,20 +1,23 @@
-"""Policies: differentiable families π_θ over finite states and actions."""
+"""Policies: differentiable families π_θ over finite states and actions, or over vectors."""
 
 from typing import Any
 
 from pgbench.policies.direct import Direct
+from pgbench.policies.gaussian import Gaussian
 from pgbench.policies.loglinear import LogLinear
 from pgbench.policies.neural import Neural
-from pgbench.policies.policy import NotApplicable, Policy, PolicyKind
+from pgbench.policies.policy import NotApplicable, Parameterised, Policy, PolicyKind
 from pgbench.policies.softmax import Softmax
-from pgbench.problems import FiniteMDP
+from pgbench.problems import Problem
 from pgbench.registry import discover, find
 
 __all__ = [
     "Direct",
+    "Gaussian",
     "LogLinear",
     "Neural",
     "NotApplicable",
+    "Parameterised",
     "Policy",
     "PolicyKind",
     "Softmax",
@@ -28,7 +31,7 @@ def kinds() -> dict[str, PolicyKind]:
     return discover(__name__, PolicyKind)
 
 
-def make_policy(name: str, mdp: FiniteMDP, **parameters: Any) -> Policy:
+def make_policy(name: str, mdp: Problem, **parameters: Any) -> Any:
     """A policy for a problem by name, e.g. ``make_policy("loglinear", mdp, n_features=8)``.
 
     Raises ValueError for an unknown name or for parameters the policy does not accept.

@@ -1,4 +1,4 @@
-"""What every finite-action policy offers: a table, a pull-back, its transpose, and a start.
+"""What every policy offers: a pull-back and a start; those of finite problems a table besides.
 
 A rollout needs the table π (S, A). An estimator needs the pull-back, the linear map from a weight
 table W to Σ_{s,a} W(s,a) ∇_θ log π(s,a). Nothing else of a policy is visible to them.
@@ -13,20 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.parameters import bind
-from pgbench.problems import FiniteMDP
+from pgbench.problems import FiniteMDP, NotApplicable, Problem
 from pgbench.registry import Made
 
 FloatArray = NDArray[np.float64]
 States = NDArray[np.integer[Any]]
 
 
-class Policy(ABC):
-    """A differentiable family of policies over finite states and actions."""
+class Parameterised(ABC):
+    """A differentiable family of policies: θ, and how weights of what was seen become a gradient.
 
-    @property
-    @abstractmethod
-    def shape(self) -> tuple[int, int]:
-        """Numbers of states and actions (S, A)."""
+    Weights are a table per estimate: W (S, A) over pairs for finite problems, moments of states and
+    noise for continuous ones. The pull-back is linear in them.
+    """
 
     @property
     @abstractmethod
@@ -34,17 +33,13 @@ class Policy(ABC):
         """Length d of θ."""
 
     @abstractmethod
-    def probabilities(self, theta: FloatArray) -> FloatArray:
-        """π(s, a), shape (S, A), from θ (d,)."""
-
-    @abstractmethod
     def pull_back(
         self, theta: FloatArray, weights: FloatArray, states: States | None = None
     ) -> FloatArray:
-        """Σ_{s,a} W(s,a) ∇_θ log π(s,a), shape (..., d), from W (..., S, A).
+        """What weights (..., r, c) make of the scores, (..., d).
 
-        With ``states`` (n,), distinct, W is (..., n, A) and holds the rows of these states; all
-        others are zero.
+        With ``states`` (n,), distinct, weights hold the rows (..., n, c) of these; all others are
+        zero.
         """
 
     def local_pull_back(self, theta: FloatArray) -> tuple[FloatArray, FloatArray] | None:
@@ -53,24 +48,6 @@ class Policy(ABC):
         scale and share (S, A): the row w becomes h - share Σ_a h_a with h = scale ⊙ w.
         """
         return None
-
-    @abstractmethod
-    def push_forward(self, theta: FloatArray, direction: FloatArray) -> FloatArray:
-        """Derivative of log π along ``direction`` (d,), shape (S, A): pull_back's transpose."""
-
-    def each_probabilities(self, thetas: FloatArray) -> FloatArray:
-        """π(s, a) of m policies θ (m, d), shape (m, S, A)."""
-        return np.stack([self.probabilities(theta) for theta in thetas])
-
-    def each_pull_back(self, thetas: FloatArray, weights: FloatArray) -> FloatArray:
-        """The pull-backs (m, d) of weights (m, S, A), each at its own θ of (m, d)."""
-        pairs = zip(thetas, weights, strict=True)
-        return np.stack([self.pull_back(theta, table) for theta, table in pairs])
-
-    def each_push_forward(self, thetas: FloatArray, directions: FloatArray) -> FloatArray:
-        """Derivatives of log π (m, S, A) along directions (m, d), each at its own θ of (m, d)."""
-        pairs = zip(thetas, directions, strict=True)
-        return np.stack([self.push_forward(theta, direction) for theta, direction in pairs])
 
     def retract(self, thetas: FloatArray) -> FloatArray:
         """The admissible θ nearest to each of (m, d): itself, unless θ is constrained."""
@@ -111,6 +88,47 @@ class Policy(ABC):
         ψ(s, a) is zero outside row s; None for all others.
         """
         return None
+
+
+class Policy(Parameterised):
+    """A differentiable family of policies over finite states and actions."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int]:
+        """Numbers of states and actions (S, A)."""
+
+    @abstractmethod
+    def probabilities(self, theta: FloatArray) -> FloatArray:
+        """π(s, a), shape (S, A), from θ (d,)."""
+
+    @abstractmethod
+    def pull_back(
+        self, theta: FloatArray, weights: FloatArray, states: States | None = None
+    ) -> FloatArray:
+        """Σ_{s,a} W(s,a) ∇_θ log π(s,a), shape (..., d), from W (..., S, A).
+
+        With ``states`` (n,), distinct, W is (..., n, A) and holds the rows of these states; all
+        others are zero.
+        """
+
+    @abstractmethod
+    def push_forward(self, theta: FloatArray, direction: FloatArray) -> FloatArray:
+        """Derivative of log π along ``direction`` (d,), shape (S, A): pull_back's transpose."""
+
+    def each_probabilities(self, thetas: FloatArray) -> FloatArray:
+        """π(s, a) of m policies θ (m, d), shape (m, S, A)."""
+        return np.stack([self.probabilities(theta) for theta in thetas])
+
+    def each_pull_back(self, thetas: FloatArray, weights: FloatArray) -> FloatArray:
+        """The pull-backs (m, d) of weights (m, S, A), each at its own θ of (m, d)."""
+        pairs = zip(thetas, weights, strict=True)
+        return np.stack([self.pull_back(theta, table) for theta, table in pairs])
+
+    def each_push_forward(self, thetas: FloatArray, directions: FloatArray) -> FloatArray:
+        """Derivatives of log π (m, S, A) along directions (m, d), each at its own θ of (m, d)."""
+        pairs = zip(thetas, directions, strict=True)
+        return np.stack([self.push_forward(theta, direction) for theta, direction in pairs])
 
     def local_solve(self, theta: FloatArray, g: FloatArray) -> FloatArray | None:
         """F_s† g_s of each state (S, k), where it has a closed form, else None.
@@ -194,24 +212,29 @@ class Tabular(Policy):
         return scaled.reshape(*weights.shape[:-2], self.n_parameters)
 
 
-class NotApplicable(ValueError):
-    """This policy makes no sense on this problem; the message says why."""
-
-
 @dataclass(frozen=True)
 class PolicyKind(Made):
-    """A named kind of policy and the function that makes it for a problem."""
+    """A named kind of policy and the function that makes it for a problem of class ``on``."""
 
     name: str
-    maker: Callable[..., Policy]
+    maker: Callable[..., Parameterised]
     formula: str
     reference: str
+    on: type[Problem] = FiniteMDP
 
     leading = 1
 
-    def make(self, mdp: FiniteMDP, **given: Any) -> Policy:
-        """The policy on a problem; ValueError lists what is wrong with the parameters."""
-        return self.maker(mdp, **bind(self.name, self.parameters, given))
+    def make(self, mdp: Problem, **given: Any) -> Any:
+        """The policy on a problem; ValueError lists what is wrong with the parameters.
+
+        NotApplicable for a problem of another class.
+        """
+        values = bind(self.name, self.parameters, given)
+        if not isinstance(mdp, self.on):
+            raise NotApplicable(
+                f"{self.name} is a policy for {self.on.kind} problems, {mdp.name} is {mdp.kind}"
+            )
+        return self.maker(mdp, **values)
 
 
 def sum_actions(table: FloatArray) -> FloatArray:

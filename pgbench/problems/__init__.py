@@ -1,12 +1,23 @@
-"""Problems: finite Markov decision processes from arrays, files, by name, or from Gymnasium."""
+"""Problems: finite Markov decision processes and linear-quadratic ones, from arrays or by name."""
 
 from typing import Any
 
 from pgbench.problems.family import Family
-from pgbench.problems.finite import FiniteMDP, ProblemError
+from pgbench.problems.finite import FiniteMDP
+from pgbench.problems.linear_quadratic import LinearQuadratic
+from pgbench.problems.problem import NotApplicable, Problem, ProblemError
 from pgbench.registry import discover, find
 
-__all__ = ["Family", "FiniteMDP", "ProblemError", "families", "make_problem"]
+__all__ = [
+    "Family",
+    "FiniteMDP",
+    "LinearQuadratic",
+    "NotApplicable",
+    "Problem",
+    "ProblemError",
+    "families",
+    "make_problem",
+]
 
 
 def families() -> dict[str, Family]:
@@ -14,7 +25,7 @@ def families() -> dict[str, Family]:
     return discover(__name__, Family)
 
 
-def make_problem(name: str, **parameters: Any) -> FiniteMDP:
+def make_problem(name: str, **parameters: Any) -> Any:
     """A problem by name, e.g. ``make_problem("garnet", n_states=100, seed=0)``.
 
     Raises ValueError for an unknown name or for parameters the family does not accept.

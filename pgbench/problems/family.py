@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pgbench.parameters import Range, bind, label
-from pgbench.problems.finite import FiniteMDP
+from pgbench.problems.problem import Problem
 from pgbench.registry import Made
 
 Count = Annotated[int, Range(1)]
@@ -23,7 +23,7 @@ class Family(Made):
     name
         Name in the API and in grids.
     maker
-        Function from keyword parameters to a FiniteMDP; the same parameters give the same arrays.
+        Function from keyword parameters to a problem; the same parameters give the same arrays.
     size
         The parameter that scales the problem, or None if it has one size.
     reference
@@ -34,7 +34,7 @@ class Family(Made):
     """
 
     name: str
-    maker: Callable[..., FiniteMDP]
+    maker: Callable[..., Problem]
     size: str | None
     reference: str
     content: Callable[[Mapping[str, Any]], str] = lambda values: ""
@@ -44,7 +44,7 @@ class Family(Made):
         """Whether the family has instances, drawn by a seed."""
         return "seed" in self.parameters
 
-    def make(self, **given: Any) -> FiniteMDP:
+    def make(self, **given: Any) -> Any:
         """The problem with these parameters; ValueError lists all that is wrong with them."""
         values = bind(self.name, self.parameters, given)
         return self.maker(**values).named(label(self.name, self.parameters, values))

@@ -14,24 +14,22 @@ from functools import cached_property
 from hashlib import blake2b
 from numbers import Real
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from pgbench.problems.problem import Problem, ProblemError
+
 FloatArray = NDArray[np.float64]
 
 _TOLERANCE = 1e-9
 
 
-class ProblemError(ValueError):
-    """The arrays do not describe a Markov decision process."""
-
-
 @dataclass(frozen=True, eq=False, repr=False)
-class FiniteMDP:
+class FiniteMDP(Problem):
     """A finite discounted MDP with sparse successors.
 
     Parameters
@@ -72,6 +70,7 @@ class FiniteMDP:
     features: FloatArray | None = None
     coordinates: FloatArray | None = None
     name: str = "mdp"
+    kind: ClassVar[str] = "finite"  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         probability = _floats("probability", self.probability, 3)
@@ -235,12 +234,6 @@ class FiniteMDP:
                 arrays[key] = getattr(self, key)
         np.savez_compressed(path, gamma=np.float64(self.gamma), **arrays)
 
-    def named(self, name: str) -> Self:
-        """The same record, arrays and all, under another name."""
-        other = copy(self)
-        object.__setattr__(other, "name", name)
-        return other
-
     def paying(self, reward: FloatArray) -> Self:
         """The same problem with other rewards (S, A, B), 0 where it is terminal."""
         other = copy(self)
@@ -265,9 +258,14 @@ class FiniteMDP:
         )
 
     @property
-    def visit_weight(self) -> float:
-        """1-γ, with which discounted visits become a distribution; 1 for γ = 1."""
-        return 1 - self.gamma if self.gamma < 1 else 1.0
+    def facts(self) -> Mapping[str, Any]:
+        """Sizes and discount by the names of the dataset's coordinates."""
+        return {"n_states": self.n_states, "n_actions": self.n_actions, "gamma": self.gamma}
+
+    @property
+    def numbers(self) -> int:
+        """Number of slots S·A·B."""
+        return self.probability.size
 
     @property
     def n_states(self) -> int:

@@ -7,9 +7,9 @@ from functools import cache, cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.estimators.estimator import finite_gradient
-from pgbench.exact.horizon import truncated_gradient
-from pgbench.exact.values import Truth, evaluate
+from pgbench.exact.horizon import finite_gradient, truncated_gradient
+from pgbench.exact.truth import Truth
+from pgbench.exact.values import evaluate
 from pgbench.policies import LogLinear, make_policy
 from pgbench.problems import FiniteMDP, make_problem
 from pgbench.simulator import Draws

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.simulator import Draws, Simulator, blocks
 from pgbench.trials.battery import Case
 

@@ -4,7 +4,7 @@ from pgbench.batch import Batch
 from pgbench.estimators import Tables, group_mean
 from pgbench.estimators.by_trajectory import others, ratio, score_sums
 from pgbench.estimators.estimator import FloatArray
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.simulator import Simulator
 from pgbench.zoo.bug import batch_bug, table_bug, weight_bug
 

@@ -7,7 +7,7 @@ from typing import Any
 from pgbench.batch import Batch
 from pgbench.estimators import BatchEstimator, Estimator, TableEstimator, Tables, find_estimator
 from pgbench.estimators.estimator import FloatArray
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.parameters import Parameter
 from pgbench.simulator import Simulator
 

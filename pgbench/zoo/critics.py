@@ -5,7 +5,7 @@ import numpy as np
 from pgbench.batch import Batch
 from pgbench.estimators import Tables
 from pgbench.estimators.estimator import FloatArray, noisy_critic, td_error
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.zoo.bug import table_bug, weight_bug
 
 _NOISE, _LAMBDA = 0.5, 0.95

@@ -3,7 +3,7 @@
 from pgbench.batch import Batch
 from pgbench.estimators.advantage_normalised import centred, standardised
 from pgbench.estimators.estimator import FloatArray
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.zoo.bug import weight_bug
 
 

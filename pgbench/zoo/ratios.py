@@ -10,7 +10,7 @@ from pgbench.estimators import Tables, importance_sampling
 from pgbench.estimators.behaviour import behaved, behaviour_policy
 from pgbench.estimators.estimator import FloatArray
 from pgbench.estimators.trust_region_surrogate import surrogate
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.process import Process
 from pgbench.simulator import Simulator
 from pgbench.zoo.bug import Bug, batch_bug, table_bug

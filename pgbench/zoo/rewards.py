@@ -5,7 +5,7 @@ import numpy as np
 from pgbench.batch import Batch
 from pgbench.estimators import Tables
 from pgbench.estimators.estimator import FloatArray
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.zoo.bug import table_bug, weight_bug
 
 

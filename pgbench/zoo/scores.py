@@ -7,7 +7,7 @@ import numpy as np
 from pgbench.batch import Batch
 from pgbench.estimators import Tables, baseline_value
 from pgbench.estimators.estimator import FloatArray
-from pgbench.exact.values import Truth
+from pgbench.exact.truth import Truth
 from pgbench.policies import NotApplicable
 from pgbench.policies.loglinear import LogLinear
 from pgbench.policies.softmax import Softmax

@@ -1,0 +1,86 @@
+"""Weak derivatives: the Gaussian's derivative as a difference of two distributions."""
+
+import numpy as np
+
+from pgbench.batch import QuadraticBatch
+from pgbench.estimators.estimator import (
+    BatchEstimator,
+    Discounted,
+    Exact,
+    FloatArray,
+    step_discount,
+)
+from pgbench.exact.linear_quadratic import QuadraticTruth
+from pgbench.policies import NotApplicable
+from pgbench.problems import LinearQuadratic
+from pgbench.simulator import Simulator
+
+
+def estimate(simulator: Simulator, *, discounted: Discounted = True) -> FloatArray:
+    """Differences of exact Q at two actions per step and coordinate, in place of scores.
+
+    With u_i = μ_i + σ_i ξ_i, the derivative along μ_i is that of E over ξ_i = W and ξ_i = -W with
+    Rayleigh W, over σ_i√(2π); along log σ_i that of a double-sided Maxwell and a normal ξ_i. Both
+    sides share W, so nothing is divided by σ. Actions that are not taken are not charged.
+    """
+    truth, batch = simulator.truth, simulator.batch()
+    if truth.policy.full:
+        raise NotApplicable("weak derivatives are taken coordinate by coordinate: diagonal Σ only")
+    sigma = np.diagonal(truth.pi.factor)
+    shape = batch.noise.shape
+    rng = simulator.generator("weak derivative")
+    rayleigh = np.sqrt(-2 * np.log1p(-rng.random(shape)))
+    maxwell = np.sqrt((rng.standard_normal((3, *shape)) ** 2).sum(axis=0))
+    maxwell *= np.where(rng.random(shape) < 0.5, -1.0, 1.0)
+    along_mean, along_log = np.empty(shape), np.empty(shape)
+    for i in range(shape[3]):
+        up, down, wide, own = (
+            _at(truth, batch, i, noise)
+            for noise in (
+                sigma[i] * rayleigh[..., i],
+                -sigma[i] * rayleigh[..., i],
+                sigma[i] * maxwell[..., i],
+                batch.noise[..., i],
+            )
+        )
+        along_mean[..., i] = (up - down) / (sigma[i] * np.sqrt(2 * np.pi))
+        along_log[..., i] = wide - own
+    discounts = batch.discounts(step_discount(truth, discounted))[:, None]
+    gain = batch.moments(discounts * along_mean, np.zeros(shape))[:, :, : truth.mdp.n + 1]
+    total = (discounts * along_log).sum(axis=2).mean(axis=1) / (2 * sigma**2)
+    covariance = total[:, :, None] * np.eye(shape[3])
+    g = truth.policy.from_slopes(truth.theta, gain, covariance)
+    return np.asarray(g, np.float64)
+
+
+def _at(truth: QuadraticTruth, batch: QuadraticBatch, i: int, noise: FloatArray) -> FloatArray:
+    """Exact Q (m, n, T) with the noise of action coordinate i replaced."""
+    z = batch.z[:, :, :-1].copy()
+    z[..., truth.mdp.n + 1 + i] += noise - batch.noise[..., i]
+    return truth.q(z)
+
+
+def bias(discounted: bool) -> tuple[str, ...]:
+    """Causes of bias."""
+    return ("discount",) * (not discounted) + ("tail",)
+
+
+def moments(truth: QuadraticTruth, horizon: int, batch_size: float, *, discounted: bool) -> Exact:
+    """The declared mean is all that is known."""
+    if truth.policy.full:
+        raise NotApplicable("weak derivatives are taken coordinate by coordinate: diagonal Σ only")
+    return Exact(None)
+
+
+estimator = BatchEstimator(
+    name="weak_derivative",
+    estimate=estimate,
+    moments=moments,
+    bias=bias,
+    formula=r"\sum_t \gamma^t \frac{Q(x_t, \mu + \sigma W) - Q(x_t, \mu - \sigma W)}"
+    r"{\sigma\sqrt{2\pi}}\, \partial_\theta\mu(x_t)",
+    reference="Pflug 1989; Mohamed, Rosca, Figurnov & Mnih 2020, Section 6; Carvalho, Tateo,"
+    " Muratore & Peters 2021",
+    cures={"discount": {"discounted": True}},
+    on=(LinearQuadratic,),
+)

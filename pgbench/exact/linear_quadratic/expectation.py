@@ -1,0 +1,100 @@
+"""Expectations of estimators on linear-quadratic problems, and what horizons do to ∇J."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.exact import horizon as horizons
+from pgbench.exact.expectation import expectation
+from pgbench.exact.linear import Diverges
+from pgbench.exact.linear_quadratic.values import (
+    QuadraticTruth,
+    closed_loop,
+    finite_sums,
+    following,
+    lyapunov,
+    mean_over_actions,
+    occupancy,
+    score_weights,
+    spread,
+    visits,
+)
+from pgbench.problems import LinearQuadratic
+from pgbench.quadratic import Quadratic
+from pgbench.tables import Forms
+
+FloatArray = NDArray[np.float64]
+
+
+@expectation.register
+def _(truth: QuadraticTruth, tables: Forms, horizon: int | None = None) -> FloatArray:
+    """The mean of an estimator given by its forms.
+
+    Ratios of importance sampling turn expectations under the behaviour policy into those under the
+    policy itself, so they have no say here. Of a total return what was collected before a step has
+    no covariance with its score, so the score of step t is carried by κ^t.
+    """
+    return truth.policy.pull_back(truth.theta, _weights(truth, tables, horizon))
+
+
+def _weights(truth: QuadraticTruth, tables: Forms, horizon: int | None) -> FloatArray:
+    mdp, law = truth.mdp, truth.pi
+    signal = tables.sigma + following(mdp, tables.after)
+    delta = tables.kappa if tables.total else tables.delta
+    if horizon is None:
+        radius = np.abs(np.linalg.eigvals(closed_loop(mdp, law)[: mdp.n, : mdp.n])).max()
+        if delta >= 1 or tables.kappa >= 1 or max(delta, tables.kappa) * radius**2 >= 1:
+            raise Diverges("the mean has no limit as the horizon grows")
+        return score_weights(_limit(truth, tables, signal), law, visits(mdp, law, delta))
+    forms, x = [], None
+    for _ in range(horizon):
+        collected = signal if x is None else signal + tables.kappa * following(mdp, x)
+        forms.append(collected if tables.total else collected - tables.beta)
+        x = mean_over_actions(collected, law)
+    return finite_sums(mdp, law, forms, delta)[1]
+
+
+def _limit(truth: QuadraticTruth, tables: Forms, signal: Quadratic) -> Quadratic:
+    """E[x_t - β_t | x, u] over the infinite horizon."""
+    mdp, law, kappa = truth.mdp, truth.pi, tables.kappa
+    mean = mean_over_actions(signal, law).state
+    X, _ = lyapunov(closed_loop(mdp, law), mean, kappa)
+    if kappa:
+        X[-1, -1] += kappa * float(np.sum(X * spread(mdp, law))) / (1 - kappa)
+    x = Quadratic.of_state(X, mdp.n, mdp.m)
+    collected = signal + kappa * following(mdp, x)
+    return collected if tables.total else collected - tables.beta
+
+
+@horizons.finite_gradient.register
+def _(truth: QuadraticTruth, horizon: int) -> FloatArray:
+    forms, v = [], None
+    for _ in range(horizon):
+        q = truth.mdp.reward
+        if v is not None:
+            q = q + truth.mdp.gamma * following(truth.mdp, v)
+        forms.append(q)
+        v = mean_over_actions(q, truth.pi)
+    weights = finite_sums(truth.mdp, truth.pi, forms)[1]
+    return truth.policy.pull_back(truth.theta, weights)
+
+
+@horizons.finite_objective.register
+def _(truth: QuadraticTruth, horizon: int) -> float:
+    mean = mean_over_actions(truth.mdp.reward, truth.pi).state
+    N = occupancy(truth.mdp, truth.pi, horizon)
+    rewards = (N * mean).sum(axis=(1, 2))
+    return float(truth.mdp.gamma ** np.arange(horizon) @ rewards)
+
+
+@horizons.truncated_gradient.register
+def _(truth: QuadraticTruth, horizon: int) -> FloatArray:
+    N = occupancy(truth.mdp, truth.pi, horizon)
+    M = np.tensordot(truth.mdp.gamma ** np.arange(horizon), N, axes=1)
+    return truth.policy.pull_back(truth.theta, score_weights(truth.advantage, truth.pi, M))
+
+
+@horizons.expected_steps.register
+def _(mdp: LinearQuadratic, pi: Any, horizon: int) -> float:
+    return float(horizon)

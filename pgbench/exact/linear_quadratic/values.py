@@ -1,0 +1,250 @@
+"""V, Q, J, ∇J, Fisher information of a Gaussian policy on a linear-quadratic problem.
+
+    P = Q̃ + K̃ᵀRK̃ + γ Ã_cᵀ P Ã_c        V(x) = -x̃ᵀPx̃        Ã_c = Ã + B̃K̃
+    M = E[x̃_0x̃_0ᵀ] + γ/(1-γ) S + γ Ã_c M Ã_cᵀ        S = W + BΣBᵀ, M = Σ_t γ^t E[x̃_tx̃_tᵀ]
+    ∇_K̃ J = -2 ((R + γB̃ᵀPB̃)K̃ + γB̃ᵀPÃ) M        ∇_Σ J = -(R + γBᵀPB)/(1-γ)
+
+where the last entry of P also holds (tr RΣ + γ tr PS)/(1-γ). With x̃ = (x, 1) an offset of the mean
+is one more column of K̃. (Fazel, Ge, Kakade & Mesbahi 2018, Lemma 1, for γ = 1 and Σ fixed)
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve_discrete_lyapunov
+
+from pgbench.exact.linear import SolveError
+from pgbench.exact.truth import Truth
+from pgbench.exact.values import evaluate
+from pgbench.parameters import check_counts
+from pgbench.policies.gaussian import Gaussian, Law
+from pgbench.problems import LinearQuadratic
+from pgbench.process import GaussianProcess
+from pgbench.quadratic import Quadratic
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class QuadraticTruth(Truth):
+    """Exact quantities of one Gaussian policy on one linear-quadratic problem.
+
+    Attributes
+    ----------
+    mdp, policy, theta, horizon
+        As of every truth.
+    pi
+        The law of actions.
+    v, q
+        Quadratic forms, unit reward; with a horizon the values with H steps to go.
+    visitation
+        (n+1, n+1) float64, Σ_{t<H} γ^t E[x̃_t x̃_tᵀ] of x̃ = (x, 1).
+    objective, gradient, error_bound
+        As of every truth; the bound is on the entries of V's matrix.
+    weights
+        (m+1, n+1+m) float64, the table whose pull-back is the gradient.
+    """
+
+    mdp: LinearQuadratic
+    policy: Gaussian
+    theta: FloatArray
+    horizon: int | None
+    pi: Law
+    v: Quadratic
+    q: Quadratic
+    visitation: FloatArray
+    objective: float
+    weights: FloatArray
+    gradient: FloatArray
+    error_bound: float
+
+    @cached_property
+    def advantage(self) -> Quadratic:
+        """A = Q - V, unit reward."""
+        return self.q - self.v
+
+    @cached_property
+    def process(self) -> GaussianProcess:
+        """The problem under the policy itself."""
+        return GaussianProcess(self.mdp, self.pi, self.pi)
+
+    def fisher(self) -> FloatArray:
+        """F (d, d): one block for the mean, one for the covariance."""
+        means, own = self._blocks
+        k = len(means)
+        F = np.zeros((k + len(own), k + len(own)))
+        F[:k, :k], F[k:, k:] = means, own
+        return F
+
+    @cached_property
+    def _blocks(self) -> tuple[FloatArray, FloatArray]:
+        return self.policy.fisher(self.theta, self.state_weights)
+
+    def natural(self, g: FloatArray) -> FloatArray:
+        """F†g (..., d)."""
+        k = self.policy.n_means
+        return np.concatenate(
+            [g[..., :k] @ self._inverses[0], g[..., k:] @ self._inverses[1]], axis=-1
+        )
+
+    @cached_property
+    def _inverses(self) -> tuple[FloatArray, FloatArray]:
+        means, own = (np.linalg.pinv(block, hermitian=True) for block in self._blocks)
+        return means, own
+
+
+@evaluate.register
+def _(mdp: LinearQuadratic, policy: Any, theta: Any, horizon: int | None = None) -> QuadraticTruth:
+    if not isinstance(policy, Gaussian):
+        raise ValueError(
+            f"policy is {policy!r}, must be made by make_policy for a linear-quadratic problem"
+        )
+    if (policy.problem.n, policy.problem.m) != (mdp.n, mdp.m):
+        raise ValueError(
+            f"the policy has (n, m) = {(policy.problem.n, policy.problem.m)}, the problem"
+            f" {(mdp.n, mdp.m)}"
+        )
+    theta = policy.check(theta)
+    law = policy.law(theta)
+    if horizon is None:
+        if mdp.gamma == 1:
+            raise SolveError("gamma is 1: J is infinite over an infinite horizon; give a horizon")
+        policy.require_stable(theta)
+        P, bound = value_matrix(mdp, law)
+        M = visits(mdp, law)
+        v = Quadratic.of_state(-P, mdp.n, mdp.m)
+        q = action_values(mdp, v)
+        weights = score_weights(q, law, M)
+    else:
+        check_counts(horizon=horizon)
+        forms = finite_forms(mdp, law, horizon)
+        v, q = forms[-1]
+        M, weights = finite_sums(mdp, law, [form for _, form in forms])
+        bound = 0.0
+    return QuadraticTruth(
+        mdp=mdp,
+        policy=policy,
+        theta=theta,
+        horizon=horizon,
+        pi=law,
+        v=v,
+        q=q,
+        visitation=M,
+        objective=float((v.state * mdp.start).sum()),
+        weights=weights,
+        gradient=policy.pull_back(theta, weights),
+        error_bound=bound,
+    )
+
+
+def closed_loop(mdp: LinearQuadratic, law: Law) -> FloatArray:
+    """Ã_c = Ã + B̃K̃ (n+1, n+1)."""
+    A, B = mdp.dynamics
+    return A + B @ law.gain
+
+
+def spread(mdp: LinearQuadratic, law: Law) -> FloatArray:
+    """S̃ (n+1, n+1): the covariance W + BΣBᵀ that a step adds."""
+    S = np.zeros((mdp.n + 1, mdp.n + 1))
+    S[: mdp.n, : mdp.n] = mdp.noise + mdp.B @ law.covariance @ mdp.B.T
+    return S
+
+
+def lyapunov(a: FloatArray, c: FloatArray, decay: float) -> tuple[FloatArray, float]:
+    """X = c + decay·aᵀXa, refined once, and the largest entry of what is then left over."""
+    scaled = np.sqrt(decay) * a.T
+    X = np.zeros_like(c)
+    for _ in range(2):
+        X = X + solve_discrete_lyapunov(scaled, c - X + scaled @ X @ scaled.T)
+    left = np.abs(c - X + scaled @ X @ scaled.T).max()
+    return (X + X.T) / 2, float(left)
+
+
+def value_matrix(mdp: LinearQuadratic, law: Law) -> tuple[FloatArray, float]:
+    """P (n+1, n+1) with V = -x̃ᵀPx̃ over the infinite horizon, and a bound on its residual."""
+    gamma, n = mdp.gamma, mdp.n
+    stage = -mdp.reward.state + law.gain.T @ mdp.R @ law.gain
+    P, left = lyapunov(closed_loop(mdp, law), stage, gamma)
+    per_step = np.sum(mdp.R * law.covariance) + gamma * np.sum(P * spread(mdp, law))
+    P[n, n] += per_step / (1 - gamma)
+    return P, left / (1 - gamma)
+
+
+def visits(mdp: LinearQuadratic, law: Law, decay: float | None = None) -> FloatArray:
+    """M (n+1, n+1) = Σ_t δ^t E[x̃_t x̃_tᵀ] over the infinite horizon; δ is γ if not given."""
+    delta = mdp.gamma if decay is None else decay
+    constant = mdp.start + delta / (1 - delta) * spread(mdp, law)
+    return lyapunov(closed_loop(mdp, law).T, constant, delta)[0]
+
+
+def action_values(mdp: LinearQuadratic, v: Quadratic, decay: float | None = None) -> Quadratic:
+    """r(x, u) + γ E[v(x')] as a form of (x, u)."""
+    return mdp.reward + (mdp.gamma if decay is None else decay) * following(mdp, v)
+
+
+def following(mdp: LinearQuadratic, v: Quadratic) -> Quadratic:
+    """E[v(x') | x, u] as a form of (x, u)."""
+    move = np.concatenate(mdp.dynamics, axis=1)
+    form = Quadratic(move.T @ v.state @ move, mdp.n)
+    return form + float(np.sum(v.state[: mdp.n, : mdp.n] * mdp.noise))
+
+
+def mean_over_actions(q: Quadratic, law: Law) -> Quadratic:
+    """E[q(x, u) | x] as a form of the state."""
+    lift = np.concatenate([np.eye(q.n + 1), law.gain])
+    form = Quadratic.of_state(lift.T @ q.matrix @ lift, q.n, len(law.gain))
+    return form + float(np.sum(q.action * law.covariance))
+
+
+def score_weights(q: Quadratic, law: Law, M: FloatArray) -> FloatArray:
+    """E[q (e, 1)(x̃, e)ᵀ] (m+1, n+1+m) with x̃x̃ᵀ of mean M, less what no pull-back sees.
+
+    E[q e x̃ᵀ] = Σ 2(q_ux + q_uu K̃) M, and E[q (eeᵀ - Σ)] = 2 Σ q_uu Σ times the number of steps.
+    """
+    m, columns = law.gain.shape
+    table = np.zeros((m + 1, columns + m))
+    table[:m, :columns] = law.covariance @ (2 * (q.cross + q.action @ law.gain)) @ M
+    table[:m, columns:] = 2 * law.covariance @ q.action @ law.covariance * M[-1, -1]
+    return table
+
+
+def finite_forms(mdp: LinearQuadratic, law: Law, horizon: int) -> list[tuple[Quadratic, Quadratic]]:
+    """V_h and Q_h for h = 1, ..., H steps to go."""
+    v = Quadratic.of_state(np.zeros((mdp.n + 1, mdp.n + 1)), mdp.n, mdp.m)
+    found = []
+    for _ in range(horizon):
+        q = action_values(mdp, v)
+        v = mean_over_actions(q, law)
+        found.append((v, q))
+    return found
+
+
+def occupancy(mdp: LinearQuadratic, law: Law, horizon: int) -> FloatArray:
+    """E[x̃_t x̃_tᵀ], t = 0, ..., H-1, shape (H, n+1, n+1)."""
+    closed, S = closed_loop(mdp, law), spread(mdp, law)
+    out = np.empty((horizon, mdp.n + 1, mdp.n + 1))
+    N = mdp.start
+    for t in range(horizon):
+        out[t] = N
+        N = closed @ N @ closed.T + S
+    return out
+
+
+def finite_sums(
+    mdp: LinearQuadratic, law: Law, forms: list[Quadratic], decay: float | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """Σ_t δ^t E[x̃_tx̃_tᵀ], and the weights Σ_t δ^t E[q_{H-t} (e, 1)(x̃, e)ᵀ], t < H.
+
+    forms are q_1, ..., q_H, by the number of steps to go.
+    """
+    delta = mdp.gamma if decay is None else decay
+    horizon = len(forms)
+    N = occupancy(mdp, law, horizon)
+    discounts = delta ** np.arange(horizon)
+    weights = np.zeros((mdp.m + 1, mdp.n + 1 + mdp.m))
+    for t in range(horizon):
+        weights += discounts[t] * score_weights(forms[horizon - 1 - t], law, N[t])
+    return np.tensordot(discounts, N, axes=1), weights

@@ -1,0 +1,85 @@
+"""What is exact about one policy on one problem, whatever the problem's class."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+
+class Truth(ABC):
+    """Exact quantities of one policy on one problem.
+
+    Values are tables for finite problems (``values.FiniteTruth``) and quadratic forms for
+    linear-quadratic ones (``linear_quadratic.QuadraticTruth``). Functions of a truth such as
+    ``expectation`` and ``table_moments`` dispatch on its class; formulas that hold for both, as
+    those of estimators, are written once.
+
+    Attributes
+    ----------
+    mdp, policy, theta
+        What was evaluated.
+    horizon
+        Number of steps H after which rewards stop, or None for the infinite horizon.
+    pi
+        The distribution of actions: a table π(s, a), or a Gaussian law.
+    v, q, advantage
+        V, Q and A = Q - V, unit reward; with a horizon the values with H steps to go.
+    objective
+        J(θ), or J_H(θ), unit reward.
+    weights
+        The table whose pull-back is the gradient.
+    gradient
+        (d,) float64, ∇J or ∇J_H, reward per unit of θ.
+    error_bound
+        Bound on the largest error of V, unit reward.
+    process
+        The problem under the policy itself, what estimators mostly simulate.
+    """
+
+    mdp: Any
+    policy: Any
+    theta: FloatArray
+    horizon: int | None
+    pi: Any
+    v: Any
+    q: Any
+    visitation: FloatArray
+    objective: float
+    weights: FloatArray
+    gradient: FloatArray
+    error_bound: float
+
+    @property
+    def copies(self) -> int:
+        """Number of policies that values belong to: this one; see ``pgbench.ascent.sources``."""
+        return 1
+
+    @property
+    @abstractmethod
+    def advantage(self) -> Any:
+        """A = Q - V."""
+
+    @property
+    @abstractmethod
+    def process(self) -> Any:
+        """The problem under the policy itself."""
+
+    @abstractmethod
+    def fisher(self) -> FloatArray:
+        """Fisher information F (d, d)."""
+
+    @abstractmethod
+    def natural(self, g: FloatArray) -> FloatArray:
+        """F†g (d,) of a vector in the range of F."""
+
+    def natural_gradient(self) -> FloatArray:
+        """F†∇J (d,)."""
+        return self.natural(self.gradient)
+
+    @property
+    def state_weights(self) -> FloatArray:
+        """Weights of states in F and divergences: (1-γ) times the visits, or those for γ = 1."""
+        return np.asarray(self.visitation * self.mdp.visit_weight, np.float64)

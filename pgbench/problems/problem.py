@@ -1,0 +1,58 @@
+"""What every problem is: a discounted Markov decision process with a name."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from copy import copy
+from typing import Any, Self
+
+
+class ProblemError(ValueError):
+    """The arrays do not describe a Markov decision process."""
+
+
+class NotApplicable(ValueError):
+    """A policy, an estimator or an algorithm makes no sense on a problem; the message says why."""
+
+
+class Problem(ABC):
+    """A discounted Markov decision process.
+
+    Attributes
+    ----------
+    gamma
+        Discount in [0, 1].
+    name
+        Label in messages and results.
+    kind
+        What problems of this class are called in messages.
+    """
+
+    gamma: float
+    name: str
+    kind: str
+
+    @property
+    @abstractmethod
+    def digest(self) -> str:
+        """Hash of everything that defines the problem, for provenance."""
+
+    @property
+    @abstractmethod
+    def facts(self) -> Mapping[str, Any]:
+        """Sizes and discount by the names of the dataset's coordinates."""
+
+    @property
+    @abstractmethod
+    def numbers(self) -> int:
+        """How many numbers make up the problem, for estimates of time and memory."""
+
+    @property
+    def visit_weight(self) -> float:
+        """1-γ, with which discounted visits become a distribution; 1 for γ = 1."""
+        return 1 - self.gamma if self.gamma < 1 else 1.0
+
+    def named(self, name: str) -> Self:
+        """The same record, arrays and all, under another name."""
+        other = copy(self)
+        object.__setattr__(other, "name", name)
+        return other
