@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pgbench.ascent import algorithms, step_sizes
 from pgbench.ascent.api import ascend
 from pgbench.ascent.climb import Trace, climb, logged_steps
-from pgbench.ascent.crowd import DENSE_STATES, Crowd
+from pgbench.ascent.crowd import DENSE_STATES, gather
 from pgbench.ascent.goal import Goal, find_goal
 from pgbench.ascent.sources import Numbers, Source, make_source
 from pgbench.ascent.summary import (
@@ -28,7 +28,7 @@ from pgbench.estimators import estimators
 from pgbench.grid import Climber, Grid
 from pgbench.plan import AscentCell, Prepared, Setting
 from pgbench.policies import make_policy
-from pgbench.problems import FiniteMDP, make_problem
+from pgbench.problems import Problem, make_problem
 from pgbench.variable import STATUS, Variable
 
 FloatArray = NDArray[np.float64]
@@ -45,6 +45,13 @@ _PERCENT = {"10": "10 %", "1": "1 %", "01": "0.1 %"}
 _ENDS = {"_low": ", lower end of the 95 % interval", "_high": ", upper end of the 95 % interval"}
 
 
+_BECAME = {
+    "collapsed": "collapsed",
+    "diverged": "diverged",
+    "unstable": "left the stable region",
+}
+
+
 def _interval(name: str, variable: Variable) -> dict[str, Variable]:
     found = {name: variable}
     for suffix, text in _ENDS.items():
@@ -56,8 +63,12 @@ ASCENT: Mapping[str, Variable] = {
     "objective": Variable(PATH, "reward", "exact J(θ) of a logged iterate"),
     "suboptimality": Variable(PATH, "reward", _GAP),
     "gradient_norm": Variable(PATH, "reward/theta", "norm of the exact gradient"),
-    "entropy": Variable(PATH, "nat", "mean entropy of the policy over the states it visits"),
-    "distance": Variable(PATH, "1", "probability of an action that is not optimal"),
+    "entropy": Variable(
+        PATH,
+        "nat",
+        "mean entropy of π over visited states; of a Gaussian differential",
+    ),
+    "distance": Variable(PATH, "1", "probability of an action that is not optimal, or ‖K - K*‖"),
     "environment_steps": Variable(PATH, "environment steps", "taken up to the iterate"),
     **_interval(
         "suboptimality_iqm",
@@ -66,6 +77,7 @@ ASCENT: Mapping[str, Variable] = {
     **_interval(
         "objective_iqm", Variable(STEP, "reward", "interquartile mean over replicates of J(θ)")
     ),
+    "theta": Variable((*PATH, "parameter"), "theta", "θ of a logged iterate, of few parameters"),
     "snr": Variable(
         STEP, "1", "squared norm of what is estimated over the mean squared error of estimates"
     ),
@@ -77,7 +89,11 @@ ASCENT: Mapping[str, Variable] = {
         )
         for check, text in CHECKS.items()
     },
-    "outcome": Variable(REPLICATE, "1", "0 no such run, 1 finished, 2 collapsed, 3 diverged"),
+    "outcome": Variable(
+        REPLICATE,
+        "1",
+        "0 no run, 1 finished, 2 collapsed, 3 diverged, 4 left the stable gains",
+    ),
     "stopped_at": Variable(REPLICATE, "1", "update in which a replicate diverged; -1 none"),
     **{
         f"steps_to_{key}": Variable(
@@ -93,9 +109,9 @@ ASCENT: Mapping[str, Variable] = {
     },
     **{
         name: variable
-        for what in ("collapsed", "diverged")
+        for what in ("collapsed", "diverged", "unstable")
         for name, variable in _interval(
-            f"{what}_share", Variable(RUN, "1", f"share of replicates that {what}")
+            f"{what}_share", Variable(RUN, "1", f"share of replicates that {_BECAME[what]}")
         ).items()
     },
     "rate_kind": Variable(RUN, "", "which decay fits the last decade: power law, geometric"),
@@ -163,7 +179,7 @@ def _source(climber: Climber, prepared: Prepared, numbers: Numbers) -> Source:
 
 
 def _summarised(
-    mdp: FiniteMDP, policy: Any, goal: Goal, trace: Trace, climber: Climber, cell: AscentCell
+    mdp: Problem, policy: Any, goal: Goal, trace: Trace, climber: Climber, cell: AscentCell
 ) -> dict[str, Any]:
     gap = goal.objective - trace.objective
     # Below zero by rounding alone; a goal that is searched for may be beaten in the last digits.
@@ -181,7 +197,7 @@ def _summarised(
     # One value of a replicate stands for all that are missing after it diverged.
     ended = trace.stopped >= 0
     last = np.where(ended, np.nan, 0.0)[:, None]
-    found = outcomes(gap + last, trace.entropy, trace.stopped, mdp.n_actions)
+    found = outcomes(gap + last, goal.certain(trace.entropy), trace.stopped, trace.stable)
     with np.errstate(divide="ignore", invalid="ignore"):
         snr = mean_of_replicates(trace.signal_squared) / mean_of_replicates(trace.error_squared)
     values: dict[str, Any] = {"bound_name": proven.name, "goal": goal.objective}
@@ -198,6 +214,8 @@ def _summarised(
         "outcome": found.astype(np.float64),
         "stopped_at": trace.stopped.astype(np.float64),
     }
+    if trace.path.size:
+        arrays["theta"] = trace.path
     for name, table, sign in (("suboptimality", gap, 1.0), ("objective", trace.objective, -1.0)):
         # Infinitely bad is a large gap and a small objective.
         interval = iqm_interval([sign * table])
@@ -234,7 +252,10 @@ def ascent_arrays(
     ascents = grid.ascent
     assert ascents is not None
     steps = logged_steps(ascents.steps, ascents.points)
+    paths = [r["arrays"]["theta"] for r in records.values() if "theta" in r.get("arrays", {})]
+    schema = {name: v for name, v in ASCENT.items() if name != "theta" or paths}
     sizes = {
+        "parameter": max((path.shape[2] for path in paths), default=0),
         "problem": len(grid.problems),
         "policy": len(grid.policies),
         "algorithm": len(ascents.climbers),
@@ -246,7 +267,7 @@ def ascent_arrays(
         name: np.full([sizes[d] for d in v.dims], "", dtype=object)
         if name in TEXTS
         else np.full([sizes[d] for d in v.dims], np.nan)
-        for name, v in ASCENT.items()
+        for name, v in schema.items()
     }
     arrays["outcome"] = np.zeros(arrays["outcome"].shape, np.int8)
     arrays["ascent_status"] = np.zeros(arrays["ascent_status"].shape, np.int8)
@@ -346,7 +367,7 @@ def warm_up(names: Collection[str]) -> None:
             )
     large = make_problem("garnet", n_states=DENSE_STATES + 1, n_actions=2, branching=2)
     policy = make_policy("softmax", large)
-    find_goal(large, policy).scores(Crowd(large, policy, policy.initial()[None]))
+    find_goal(large, policy).scores(gather(large, policy, policy.initial()[None]))
 
 
 _WARMING: Mapping[str, dict[str, Any]] = {

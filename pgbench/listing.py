@@ -27,7 +27,7 @@ from pgbench.sampling import (
 )
 from pgbench.simulator import BLOCK, Draws
 from pgbench.sums import SUMS_BYTES, sums_bytes
-from pgbench.tables import Tables
+from pgbench.tables import Forms, Tables
 from pgbench.variable import DONE
 
 SECONDS_PER_STEP = 5e-9
@@ -139,8 +139,8 @@ def print_plan(grid: Grid) -> bool:
         table.add_row(
             setting.problem.label,
             setting.policy.label,
-            str(mdp.n_states),
-            str(mdp.n_actions),
+            str(mdp.facts.get("n_states", mdp.facts.get("state_dimension"))),
+            str(mdp.facts.get("n_actions", mdp.facts.get("action_dimension"))),
             str(prepared.truth.gradient.size),
             f"{mdp.gamma:g}",
             str(prepared.horizon),
@@ -151,6 +151,7 @@ def print_plan(grid: Grid) -> bool:
     console.print(table)
     for note in notes:
         console.print(note)
+    console.print("S and A: numbers of states and actions, or dimensions of linear-quadratic ones")
     console.print(
         f"{n_cells} cells, {steps:.3g} environment steps, about {memory / 2**20:.0f} MiB beside the"
         f" libraries, about {duration(seconds)} on one core after compilation; exact: estimators"
@@ -164,7 +165,7 @@ def _ascents(setting: Setting, prepared: Prepared) -> tuple[float, float, float]
     plan, seconds, steps, memory = setting.grid.ascent, 0.0, 0.0, 0.0
     if plan is None:
         return seconds, steps, memory
-    slots = prepared.truth.mdp.probability.size
+    slots = prepared.truth.mdp.numbers
     for cell in setting.ascents:
         runs = plan.replicates if cell.climber.sampled else 1
         rollouts = runs * cell.climber.batch_size if cell.climber.sampled else 0
@@ -194,7 +195,7 @@ class _Demand:
         Why estimators make no sense there.
     """
 
-    tables: list[Tables]
+    tables: list[Tables | Forms]
     batch: int
     steps: float
     exact: list[Size]
@@ -203,13 +204,15 @@ class _Demand:
     @classmethod
     def of(cls, setting: Setting, prepared: Prepared) -> "_Demand":
         truth = prepared.truth
-        tables, skipped, batch = [], [], 0
+        tables: list[Tables | Forms] = []
+        skipped, batch = [], 0
         for chosen in setting.grid.estimators:
             record = estimators()[chosen.name]
-            if not isinstance(record, TableEstimator):
-                batch += 1
-                continue
             try:
+                record.require(truth.mdp)
+                if not isinstance(record, TableEstimator):
+                    batch += 1
+                    continue
                 tables.append(record.make(truth, prepared.horizon, **chosen.values))
             except NotApplicable as reason:
                 skipped.append(f"{chosen.label}: {reason}")
@@ -228,13 +231,13 @@ class _Demand:
     def seconds(self, grid: Grid, prepared: Prepared, steps: float) -> float:
         n = len(self.tables)
         weights = sum(
-            grid.replicates * rows_per_replicate(process, draws) * process.pi.shape[1]
+            grid.replicates * rows_per_replicate(process, draws) * process.columns
             for process, _ in by_process(self.tables)
             for draws in self._draws(grid, prepared)
         )
         rollouts = SECONDS_PER_STEP * steps * (1 + n / 4) + SECONDS_PER_WEIGHT * n * weights
         operations = sum(size.operations for size in self.exact if fits(size))
-        solves = SECONDS_PER_SLOT * prepared.truth.mdp.probability.size
+        solves = SECONDS_PER_SLOT * prepared.truth.mdp.numbers
         rollouts += SECONDS_PER_BATCH_STEP * self.batch * steps
         return rollouts + SECONDS_PER_OPERATION * operations + solves
 
@@ -248,7 +251,7 @@ class _Demand:
                 weights.append(max(BLOCK * replicate, held))
         per_estimator = sums_bytes(d, grid.replicates)
         sums = max(per_estimator, min(SUMS_BYTES, per_estimator * len(self.tables)))
-        tables = 2 * 8 * mdp.probability.size * (1 + len(self.tables))
+        tables = 2 * 8 * mdp.numbers * (1 + len(self.tables))
         scalars = 8 * 16 * grid.replicates * len(self.tables)
         exact = max((size.memory_bytes for size in self.exact if fits(size)), default=0.0)
         sums = max(sums, min(SUMS_BYTES, per_estimator * self.batch))

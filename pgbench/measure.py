@@ -3,18 +3,20 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.estimators import Exact, find_estimator
-from pgbench.exact.horizon import finite_weights, truncated_gradient
+from pgbench.exact.horizon import finite_objective, truncated_gradient
 from pgbench.exact.linear import SolveError
+from pgbench.exact.linear_quadratic import QuadraticTruth, landscape, optimal_regulator
 from pgbench.exact.optimum import optimal_value
 from pgbench.exact.values import evaluate
 from pgbench.plan import Prepared
-from pgbench.problems import FiniteMDP
+from pgbench.problems import FiniteMDP, LinearQuadratic, Problem
 from pgbench.sampling import (
     MEMORY_BYTES,
     BatchBlock,
@@ -198,19 +200,17 @@ def _exact(subject: Subject, exact: Exact, batch_size: int) -> dict[str, float]:
 
 
 def exact_values(prepared: Prepared) -> Measurement:
-    """Exact quantities of a setting, by the names of ``results.VARIABLES``, and its state maps."""
+    """Exact quantities of a setting, by the names of ``results.VARIABLES``, and its maps."""
     truth, H = prepared.truth, prepared.horizon
-    visitation, weights = finite_weights(truth.mdp, truth.pi, H)
-    finite_gradient = truth.policy.pull_back(truth.theta, weights)
-    rewards = (truth.pi * truth.mdp.expected_reward).sum(axis=1)
+    objective, gradient = finite_objective(truth, H)
     norm = float(np.linalg.norm(truth.gradient))
     scale = norm if norm > 0 else np.nan
     values = {
         "objective": truth.objective,
-        "finite_objective": float((visitation * rewards).sum()),
+        "finite_objective": objective,
         "optimal_objective": _optimal_objective(truth.mdp),
         "gradient_norm": norm,
-        "truncation_bias": float(np.linalg.norm(finite_gradient - truth.gradient)) / scale,
+        "truncation_bias": float(np.linalg.norm(gradient - truth.gradient)) / scale,
         "tail_bias": float(np.linalg.norm(truncated_gradient(truth, H) - truth.gradient)) / scale,
         "horizon": float(H),
         "expected_steps": prepared.expected_steps,
@@ -218,22 +218,31 @@ def exact_values(prepared: Prepared) -> Measurement:
         "value_error_bound": truth.error_bound,
     }
     maps: dict[str, FloatArray] = {}
-    if truth.gradient.size <= MAP_LIMIT and truth.v.size <= MAP_LIMIT:
-        maps = {
-            "gradient": truth.gradient,
-            "theta": truth.theta,
-            "value": truth.v,
-            "visitation": truth.visitation,
-        }
+    if truth.gradient.size <= MAP_LIMIT and truth.visitation.size <= MAP_LIMIT:
+        maps = {"gradient": truth.gradient, "theta": truth.theta}
+        if isinstance(truth, QuadraticTruth):
+            maps |= landscape(truth)
+        else:
+            maps |= {"value": truth.v, "visitation": truth.visitation}
     return Measurement(values, maps)
 
 
-def _optimal_objective(mdp: FiniteMDP) -> float:
+@singledispatch
+def _optimal_objective(mdp: Problem) -> float:
     """J*, or NaN where it is not finite or the problem is too large."""
+    assert isinstance(mdp, FiniteMDP)
     if mdp.n_states > OPTIMUM_LIMIT:
         return np.nan
     try:
         return optimal_value(mdp).objective
+    except SolveError:
+        return np.nan
+
+
+@_optimal_objective.register
+def _(mdp: LinearQuadratic) -> float:
+    try:
+        return optimal_regulator(mdp).objective
     except SolveError:
         return np.nan
 

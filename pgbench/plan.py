@@ -22,7 +22,7 @@ from pgbench.exact.truth import Truth
 from pgbench.exact.values import evaluate
 from pgbench.grid import Chosen, Climber, Grid
 from pgbench.policies import kinds
-from pgbench.problems import FiniteMDP, families
+from pgbench.problems import Problem, families
 from pgbench.registry import source_digest
 
 FORMAT = 4
@@ -170,7 +170,7 @@ class Setting:
             }
         )
 
-    def prepare(self, mdp: FiniteMDP | None = None) -> Prepared:
+    def prepare(self, mdp: Problem | None = None) -> Prepared:
         """Build problem, policy, θ and truth, and settle the horizon.
 
         Raises NotApplicable where the policy makes no sense on the problem, and ValueError where
@@ -187,9 +187,10 @@ class Setting:
         return Prepared(truth, horizon, expected_steps(mdp, truth.pi, horizon))
 
 
-def make_problem(problem: Chosen) -> FiniteMDP:
+def make_problem(problem: Chosen) -> Problem:
     """The problem of a choice."""
-    return families()[problem.name].make(**_given(problem))
+    made: Problem = families()[problem.name].make(**_given(problem))
+    return made
 
 
 def _given(choice: Chosen) -> dict[str, Any]:

@@ -131,6 +131,17 @@ MAPS: Mapping[str, Variable] = {
     "theta": Variable(("parameter",), "theta", "policy parameters"),
     "value": Variable(("state",), "reward", "exact state value V"),
     "visitation": Variable(("state",), "steps", "exact discounted visitation, unnormalised"),
+    "landscape_gain": Variable(("gain",), "theta", "gains θ1 of the landscape"),
+    "landscape_variance": Variable(("variance",), "theta", "variances θ2 of the landscape"),
+    "landscape_objective": Variable(
+        ("variance", "gain"), "reward", "exact J over gain and variance; NaN where not stable"
+    ),
+    "landscape_gradient": Variable(
+        ("variance", "gain", "parameter"), "reward/theta", "exact ∇J over gain and variance"
+    ),
+    "landscape_natural_gradient": Variable(
+        ("variance", "gain", "parameter"), "theta", "exact F†∇J over gain and variance"
+    ),
     "mean_gradient": Variable(
         ("estimator", "batch_size", "parameter"), "reward/theta", "mean of the replicates"
     ),
@@ -188,8 +199,8 @@ def _ascent(grid: Grid, plan: list[Setting], records: Mapping[str, Any]) -> xr.D
     arrays, coordinates = ascent_arrays(grid, plan, records)
     coordinates = {**_problems(grid, records, plan), **coordinates}
     dataset = xr.Dataset(_described(ASCENT, arrays), coords=coordinates)
-    for name, variable in ASCENT.items():
-        dataset[name].attrs["reproducible"] = int(variable.reproducible)
+    for name in arrays:
+        dataset[name].attrs["reproducible"] = int(ASCENT[name].reproducible)
     return dataset
 
 
@@ -289,6 +300,8 @@ def _problems(grid: Grid, records: Mapping[str, Any], plan: list[Setting]) -> di
         "size_parameter": ("problem", [families()[p.name].size or "" for p in problems]),
         "n_states": ("problem", [fact(p, "n_states", 0) for p in problems]),
         "n_actions": ("problem", [fact(p, "n_actions", 0) for p in problems]),
+        "state_dimension": ("problem", [fact(p, "state_dimension", 0) for p in problems]),
+        "action_dimension": ("problem", [fact(p, "action_dimension", 0) for p in problems]),
         "gamma": ("problem", [fact(p, "gamma", np.nan) for p in problems]),
         "instance": ("problem", [p.instance for p in problems]),
     }

@@ -17,7 +17,7 @@ from pgbench.journal import NAME as JOURNAL_NAME
 from pgbench.journal import Journal, OutputError, Record, write_file
 from pgbench.plan import AscentCell, Cell, Prepared, Setting, make_problem, settings, work
 from pgbench.policies import NotApplicable
-from pgbench.problems import FiniteMDP
+from pgbench.problems import Problem
 from pgbench.progress import Progress, Silent
 from pgbench.provenance import provenance
 from pgbench.sampling import single_threaded_blas
@@ -192,7 +192,7 @@ class _Execution:
         )
         self.progress.start(len(self.pending), self.n_pending, total)
         built: Chosen | None = None
-        mdp: FiniteMDP | None = None
+        mdp: Problem | None = None
         for setting, (cells, ascents) in self.pending.items():
             self.progress.setting(setting.label, len(cells) + len(ascents))
             try:
@@ -224,12 +224,7 @@ class _Execution:
                     "kind": "setting",
                     "key": setting.key,
                     "label": setting.label,
-                    "problem": {
-                        "n_states": mdp.n_states,
-                        "n_actions": mdp.n_actions,
-                        "gamma": mdp.gamma,
-                        "digest": mdp.digest,
-                    },
+                    "problem": {**mdp.facts, "digest": mdp.digest},
                     "values": dict(exact.values),
                     "maps": dict(exact.maps),
                 }

@@ -249,6 +249,7 @@ def make_subject(
 ) -> Subject:
     """An estimator in a setting, its exact moments worked out."""
     truth = prepared.truth
+    estimator.require(truth.mdp)
     values = estimator.bound(**values)
     if unknown := [cause for cause in estimator.causes(**values) if cause not in CAUSES]:
         raise ValueError(

@@ -101,7 +101,7 @@ class Sums:
             return
         first = block.first
         held: list[FloatArray] = []
-        for part in block.parts():
+        for part in block.parts(process):
             states, weights = part.scored(process)
             together = max(1, HELD // weights[:, :1].size)
             gradients = [

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pgbench.ascent.crowd import Crowd
 from pgbench.ascent.sources import Numbers, Source, TableSource
 from pgbench.parameters import Range, bind
-from pgbench.policies import NotApplicable, Policy
-from pgbench.problems import FiniteMDP
+from pgbench.policies import NotApplicable
+from pgbench.problems import FiniteMDP, Problem
 from pgbench.registry import Made
 
 FloatArray = NDArray[np.float64]
@@ -28,8 +28,8 @@ class Context:
     replicates; rule, the step size's name and values, which online methods read themselves.
     """
 
-    mdp: FiniteMDP
-    policy: Policy
+    mdp: Any
+    policy: Any
     source: Source
     numbers: Numbers
     batch_size: int
@@ -85,6 +85,8 @@ class Algorithm(Made):
         where the algorithm makes no sense there.
     estimates
         Whether it takes an estimator of the gradient.
+    on
+        Classes of problems that it is for.
     """
 
     name: str
@@ -92,11 +94,14 @@ class Algorithm(Made):
     formula: str
     reference: str
     estimates: bool = True
+    on: tuple[type[Problem], ...] = (Problem,)
 
     leading = 1
 
     def make(self, context: Context, **given: Any) -> "Method | Online":
-        """The method with these parameters."""
+        """The method with these parameters; NotApplicable on a problem that it is not for."""
+        if not isinstance(context.mdp, self.on):
+            raise NotApplicable(f"{self.name} is for finite problems only")
         return self.maker(context, **bind(self.name, self.parameters, given))
 
 
@@ -138,8 +143,11 @@ class StepSize(Made):
 def reusable(context: Context, name: str) -> TableSource:
     """The source, if its estimator can be applied to rollouts of an earlier policy.
 
-    Raises NotApplicable if it is no table estimator that simulates the policy itself.
+    Raises NotApplicable if it is no table estimator that simulates the policy itself, or if the
+    problem is not finite.
     """
+    if not isinstance(context.mdp, FiniteMDP):
+        raise NotApplicable(f"{name} weighs one batch at two policies, on finite problems only")
     source = context.source
     if not isinstance(source, TableSource) or not source.on_policy:
         raise NotApplicable(

@@ -11,8 +11,8 @@ from pgbench.ascent.goal import find_goal
 from pgbench.ascent.sources import Numbers, make_source
 from pgbench.estimators import find_estimator
 from pgbench.parameters import ParameterError, check_counts
-from pgbench.policies import Policy
-from pgbench.problems import FiniteMDP
+from pgbench.policies import Parameterised
+from pgbench.problems import Problem
 from pgbench.registry import find
 from pgbench.sampling import single_threaded_blas
 
@@ -20,8 +20,8 @@ Choice = str | Mapping[str, Any]
 
 
 def ascend(
-    mdp: FiniteMDP,
-    policy: Policy,
+    mdp: Problem,
+    policy: Parameterised,
     theta: Any,
     *,
     algorithm: Choice = "gradient",

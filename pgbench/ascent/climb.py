@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.ascent.algorithm import Algorithm, Context, Method, Online, StepRule
-from pgbench.ascent.crowd import Crowd
+from pgbench.ascent.crowd import Crowd, gather
 from pgbench.ascent.goal import Goal
 from pgbench.ascent.sources import Numbers, Source
-from pgbench.policies import Policy
-from pgbench.problems import FiniteMDP
+from pgbench.policies import Parameterised
+from pgbench.problems import Problem
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -52,10 +52,16 @@ class Trace:
         (m, L) taken up to the iterate.
     stopped
         (m,) int64, the update in which the replicate diverged, or -1.
+    stable
+        (m,) bool, whether the last finite θ lies where policies are stable; finite problems have no
+        other.
     seconds
         Wall time per update of one replicate, scoring left out.
     start, theta
         θ_0 (d,), and the last finite θ (m, d).
+    path
+        (m, L, d) θ_k where d is at most ``PATH_PARAMETERS``, else (m, L, 0); NaN from divergence
+        on.
     """
 
     steps: IntArray
@@ -69,9 +75,11 @@ class Trace:
     distance: FloatArray
     environment_steps: FloatArray
     stopped: IntArray
+    stable: NDArray[np.bool_]
     seconds: float
     start: FloatArray
     theta: FloatArray
+    path: FloatArray
 
 
 HELD = 2**24
@@ -88,6 +96,10 @@ SCORES = (
 )
 
 
+PATH_PARAMETERS = 4
+"""Largest d whose θ is logged along with its scores."""
+
+
 def logged_steps(steps: int, points: int) -> IntArray:
     """0, and at most ``points`` numbers spread evenly on a logarithmic scale up to ``steps``."""
     spread = np.geomspace(1, steps, points)
@@ -95,8 +107,8 @@ def logged_steps(steps: int, points: int) -> IntArray:
 
 
 def climb(
-    mdp: FiniteMDP,
-    policy: Policy,
+    mdp: Problem,
+    policy: Parameterised,
     theta: FloatArray,
     algorithm: Algorithm,
     values: dict[str, Any],
@@ -140,7 +152,7 @@ def climb(
     log = logged_steps(steps, points)
     if not (source(numbers).sampled or not algorithm.estimates):
         replicates = 1
-    group = max(1, HELD // (batch_size * numbers.horizon + mdp.probability.size))
+    group = max(1, HELD // (batch_size * numbers.horizon + mdp.numbers))
     traces = []
     for first in range(0, replicates, group):
         m = min(group, replicates - first)
@@ -153,7 +165,7 @@ def climb(
 
 def _joined(traces: list[Trace]) -> Trace:
     """The replicates of several groups one after another."""
-    names = (*SCORES, "environment_steps", "stopped", "theta")
+    names = (*SCORES, "environment_steps", "stopped", "stable", "theta", "path")
     arrays = {name: np.concatenate([getattr(t, name) for t in traces]) for name in names}
     weights = [t.stopped.size for t in traces]
     seconds = float(np.average([t.seconds for t in traces], weights=weights))
@@ -178,6 +190,8 @@ class _Climb:
         self.taken = np.zeros(m, np.int64)
         self.scores = {name: np.full((m, log.size), np.nan) for name in SCORES}
         self.steps_taken = np.full((m, log.size), np.nan)
+        d = theta.shape[1]
+        self.path = np.full((m, log.size, d if d <= PATH_PARAMETERS else 0), np.nan)
         self.exact = m == 1 and not context.source.sampled
         self.least, self.leasts = np.inf, np.full(log.size, np.nan)
 
@@ -196,14 +210,17 @@ class _Climb:
             environment_steps=self.steps_taken,
             optimal_probability=self.leasts,
             stopped=self.stopped,
+            stable=self._crowd().stable,
             seconds=spent / (int(self.log[-1]) * len(self.theta)),
             start=self.start,
             theta=self.theta,
+            path=self.path,
             **self.scores,
         )
 
     def _crowd(self, entropy: float = 0.0) -> Crowd:
-        return Crowd(self.context.mdp, self.context.policy, self.theta.copy(), entropy)
+        crowd: Crowd = gather(self.context.mdp, self.context.policy, self.theta.copy(), entropy)
+        return crowd
 
     def _score(self, place: int, k: int) -> Crowd:
         """Score the iterates; a policy without a finite value has diverged."""
@@ -214,6 +231,8 @@ class _Climb:
         for name, value in self.goal.scores(crowd).items():
             self.scores[name][alive, place] = value[alive]
         self.steps_taken[alive, place] = self.taken[alive]
+        if self.path.size:
+            self.path[alive, place] = self.theta[alive]
         self._watch(crowd)
         if self.exact:
             self.leasts[place] = self.least

@@ -5,8 +5,10 @@ elimination up to ``DENSE_STATES`` states, by iteration beyond; and where that d
 after another.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from functools import cached_property, singledispatch
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +27,82 @@ DENSE_STATES = 300
 """Up to so many states a policy is evaluated by dense elimination."""
 
 
-@dataclass(frozen=True, eq=False)
-class Crowd:
+class Crowd(ABC):
     """m policies on one problem.
+
+    Attributes
+    ----------
+    mdp, policy
+        The problem and the parameterisation.
+    theta
+        (m, d) float64, a θ per replicate; none of them holds anything but finite numbers.
+    entropy
+        τ ≥ 0, weight of entropy in the objective.
+    """
+
+    mdp: Any
+    policy: Any
+    theta: FloatArray
+    entropy: float
+
+    @property
+    def m(self) -> int:
+        """Number of replicates."""
+        return len(self.theta)
+
+    @property
+    @abstractmethod
+    def good(self) -> NDArray[np.bool_]:
+        """Which replicates have finite values, (m,)."""
+
+    @property
+    def stable(self) -> NDArray[np.bool_]:
+        """Which replicates lie where policies are stable, (m,); of finite problems all."""
+        return np.ones(self.m, bool)
+
+    @property
+    @abstractmethod
+    def objective(self) -> FloatArray:
+        """J (m,), unit reward."""
+
+    @property
+    @abstractmethod
+    def gradient(self) -> FloatArray:
+        """∇J (m, d), reward per unit of θ."""
+
+    @property
+    @abstractmethod
+    def natural_gradient(self) -> FloatArray:
+        """F†∇J (m, d)."""
+
+    @abstractmethod
+    def natural(self, g: FloatArray) -> FloatArray:
+        """F†g (m, d) of vectors g (m, d) in the range of F; NaN where that is not so."""
+
+    @abstractmethod
+    def squared_lengths(self, delta: FloatArray) -> FloatArray:
+        """δᵀFδ (m,) of δ (m, d): twice the divergence of a small step."""
+
+    @abstractmethod
+    def truth(self, r: int) -> Truth:
+        """The exact quantities of replicate r alone."""
+
+    def select(self, replicates: NDArray[np.bool_]) -> Self:
+        """Some of the replicates."""
+        own: Any = self
+        found: Self = replace(own, theta=self.theta[replicates])
+        return found
+
+
+@singledispatch
+def gather(mdp: Any, policy: Any, theta: FloatArray, entropy: float = 0.0) -> Any:
+    """The crowd of policies θ (m, d) on a problem of any class."""
+    raise TypeError(f"no crowd for {mdp!r}")
+
+
+@dataclass(frozen=True, eq=False)
+class FiniteCrowd(Crowd):
+    """m policies on one finite problem.
 
     Attributes
     ----------
@@ -45,11 +120,6 @@ class Crowd:
     policy: Policy
     theta: FloatArray
     entropy: float = 0.0
-
-    @property
-    def m(self) -> int:
-        """Number of replicates."""
-        return len(self.theta)
 
     @cached_property
     def pi(self) -> FloatArray:
@@ -208,6 +278,5 @@ class Crowd:
             error_bound=0.0,
         )
 
-    def select(self, replicates: NDArray[np.bool_]) -> "Crowd":
-        """Some of the replicates."""
-        return Crowd(self.mdp, self.policy, self.theta[replicates], self.entropy)
+
+gather.register(FiniteMDP)(FiniteCrowd)

@@ -1,24 +1,32 @@
 """What iterates are compared with: the optimum over all policies, or the best of a class."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import singledispatch
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from pgbench.ascent.crowd import Crowd
+from pgbench.ascent.crowd import FiniteCrowd
+from pgbench.ascent.quadratic_crowd import QuadraticCrowd
 from pgbench.exact.linear import SolveError
+from pgbench.exact.linear_quadratic import Regulator, optimal_regulator
 from pgbench.exact.optimum import Optimum, optimal_value
 from pgbench.exact.values import evaluate
 from pgbench.exact.walk import Walk
 from pgbench.policies import LogLinear, Policy, Softmax
 from pgbench.policies.policy import Tabular
-from pgbench.problems import FiniteMDP
+from pgbench.problems import FiniteMDP, LinearQuadratic
 
 FloatArray = NDArray[np.float64]
 
 LARGEST_LOGIT = 40.0
 """How far the single logit of a class with one degree of freedom is searched: π down to 4e-18."""
+
+NEARLY_CERTAIN = 0.01
+"""Part of log A below which a policy is nearly deterministic."""
 
 ALL, CLASS, UPPER, UNKNOWN = (
     "optimum over all policies, which the class holds or comes arbitrarily close to",
@@ -28,8 +36,71 @@ ALL, CLASS, UPPER, UNKNOWN = (
 )
 
 
+class Goal(ABC):
+    """What iterates are compared with.
+
+    Attributes
+    ----------
+    objective
+        What suboptimality is measured from, unit reward; NaN if nothing is known.
+    kind
+        What that is, in words.
+    optimum
+        The optimum over all policies, or None where it is not known.
+    """
+
+    objective: float
+    kind: str
+    optimum: Any
+
+    @abstractmethod
+    def scores(self, crowd: Any) -> dict[str, FloatArray]:
+        """The arrays ``climb.SCORES`` of a crowd, (m,) each, but for errors of estimates."""
+
+    @abstractmethod
+    def optimal_probability(self, crowd: Any) -> FloatArray:
+        """min_s π(a*(s) | s), (m,); NaN where that makes no sense."""
+
+    @abstractmethod
+    def certain(self, entropy: FloatArray) -> NDArray[np.bool_]:
+        """Which replicates end nearly deterministic, (m,), by entropies (m, L) along the run."""
+
+
 @dataclass(frozen=True, eq=False)
-class Goal:
+class QuadraticGoal(Goal):
+    """The best gain of a linear-quadratic problem, with no noise."""
+
+    objective: float
+    kind: str
+    optimum: Regulator | None
+
+    def scores(self, crowd: QuadraticCrowd) -> dict[str, FloatArray]:
+        """Objective, gradient norm, differential entropy, distance of K from K*: (m,) each."""
+        mdp, nothing = crowd.mdp, np.full(crowd.m, np.nan)
+        distance = nothing
+        if self.optimum is not None:
+            gains = crowd.theta[:, : mdp.m * mdp.n].reshape(-1, mdp.m, mdp.n)
+            distance = np.sqrt(np.sum((gains - self.optimum.gain) ** 2, axis=(1, 2)))
+        return {
+            "objective": crowd.objective,
+            "gradient_norm": np.sqrt(np.sum(crowd.gradient**2, axis=1)),
+            "gradient_floor": nothing,
+            "entropy": crowd.differential_entropy,
+            "distance": distance,
+        }
+
+    def optimal_probability(self, crowd: QuadraticCrowd) -> FloatArray:
+        """Densities are no probabilities."""
+        return np.full(crowd.m, np.nan)
+
+    def certain(self, entropy: FloatArray) -> NDArray[np.bool_]:
+        """Where the entropy fell by log 100: standard deviations are a hundredth of θ_0's."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(entropy[:, -1] < entropy[:, 0] - np.log(100), bool)
+
+
+@dataclass(frozen=True, eq=False)
+class FiniteGoal(Goal):
     """The value that is aimed at, and the actions that are right.
 
     Attributes
@@ -52,14 +123,19 @@ class Goal:
     right: NDArray[np.bool_]
     visitation: FloatArray
 
-    def optimal_probability(self, crowd: Crowd) -> FloatArray:
+    def certain(self, entropy: FloatArray) -> NDArray[np.bool_]:
+        """Where the mean entropy is below 1 % of log A."""
+        n_actions = self.right.shape[1]
+        return np.asarray(entropy[:, -1] < NEARLY_CERTAIN * np.log(max(n_actions, 2)), bool)
+
+    def optimal_probability(self, crowd: FiniteCrowd) -> FloatArray:
         """min_s π(a*(s) | s) over states that are not terminal, (m,), with one fixed a*."""
         if self.optimum is None:
             return np.full(crowd.m, np.nan)
         live = np.flatnonzero(~crowd.mdp.terminal)
         return crowd.pi[:, live, self.optimum.action[live]].min(axis=1)
 
-    def gradient_floor(self, crowd: Crowd) -> FloatArray:
+    def gradient_floor(self, crowd: FiniteCrowd) -> FloatArray:
         """What ‖∇J‖ of tabular softmax is at least, (m,): gradient domination.
 
         min π(a*|s) (J* - J)/(√n ‖d*/d‖_∞) over the n states that the optimal policy visits, for
@@ -73,7 +149,7 @@ class Goal:
         gap = self.optimum.objective - crowd.objective
         return np.asarray(least * gap / (np.sqrt(seen.size) * mismatch), np.float64)
 
-    def scores(self, crowd: Crowd) -> dict[str, FloatArray]:
+    def scores(self, crowd: FiniteCrowd) -> dict[str, FloatArray]:
         """Objective, gradient norm and its floor, entropy, distance: (m,) each."""
         share = crowd.visitation / crowd.visitation.sum(axis=1, keepdims=True)
         wrong = np.where(self.right, 0.0, crowd.pi).sum(axis=2)
@@ -88,12 +164,27 @@ class Goal:
         }
 
 
-def find_goal(mdp: FiniteMDP, policy: Policy, largest: int = 20_000) -> Goal:
+@singledispatch
+def find_goal(mdp: Any, policy: Any, largest: int = 20_000) -> Any:
     """The goal of ascents; nothing is known of problems of more than ``largest`` states.
 
     Tabular policies can do anything, and so can log-linear ones whose features tell all pairs
     apart. Where a log-linear policy has a single degree of freedom its best value is searched for.
     """
+    raise TypeError(f"no goal for {mdp!r}")
+
+
+@find_goal.register
+def _(mdp: LinearQuadratic, policy: Any, largest: int = 20_000) -> QuadraticGoal:
+    try:
+        best = optimal_regulator(mdp)
+    except SolveError:
+        return QuadraticGoal(np.nan, UNKNOWN, None)
+    return QuadraticGoal(best.objective, ALL, best)
+
+
+@find_goal.register
+def _(mdp: FiniteMDP, policy: Policy, largest: int = 20_000) -> FiniteGoal:
     optimum = None
     if mdp.n_states <= largest:
         try:
@@ -102,13 +193,13 @@ def find_goal(mdp: FiniteMDP, policy: Policy, largest: int = 20_000) -> Goal:
             optimum = None
     if optimum is None:
         nothing = np.zeros(mdp.n_states)
-        return Goal(np.nan, UNKNOWN, None, np.zeros(policy.shape, bool), nothing)
+        return FiniteGoal(np.nan, UNKNOWN, None, np.zeros(policy.shape, bool), nothing)
     best_policy = np.eye(mdp.n_actions)[optimum.action]
     visitation, _ = Walk.of(mdp, best_policy).solve(mdp.gamma, mdp.mu0, transposed=True)
     slack = 1e-9 * (1 + np.abs(optimum.v)) + optimum.error_bound
     right = optimum.q >= optimum.q.max(axis=1, keepdims=True) - slack[:, None]
     if isinstance(policy, Tabular):
-        return Goal(optimum.objective, ALL, optimum, right, visitation)
+        return FiniteGoal(optimum.objective, ALL, optimum, right, visitation)
     kind, best = UPPER, optimum.objective
     if isinstance(policy, LogLinear):
         live = policy.features[~mdp.terminal]
@@ -118,7 +209,7 @@ def find_goal(mdp: FiniteMDP, policy: Policy, largest: int = 20_000) -> Goal:
             kind = ALL
         elif rank == 1:
             kind, best = CLASS, _best_of_line(mdp, policy, rows)
-    return Goal(best, kind, optimum, right, visitation)
+    return FiniteGoal(best, kind, optimum, right, visitation)
 
 
 def _best_of_line(mdp: FiniteMDP, policy: LogLinear, rows: FloatArray) -> float:

@@ -1,13 +1,15 @@
 """Likelihood ratios of rollouts under two policies."""
 
+from typing import Any
+
 import numpy as np
 
-from pgbench.ascent.crowd import Crowd, FloatArray
+from pgbench.ascent.crowd import FloatArray
 from pgbench.ascent.sources import Drawn
 
 
-def ratios(drawn: Drawn, crowd: Crowd, other: Crowd) -> FloatArray:
-    """Π_t π'(a_t|s_t)/π(a_t|s_t) of rollouts drawn by ``crowd``, (m, n); infinite if need be."""
+def ratios(drawn: Drawn, crowd: Any, other: Any) -> FloatArray:
+    """Π_t π'(a_t|s_t)/π(a_t|s_t) of rollouts drawn by a finite crowd, (m, n); may be infinite."""
     from pgbench.kernels.crowd import likelihood_ratios
 
     m, n, _ = drawn.pair.shape

@@ -16,13 +16,14 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.ascent.crowd import Crowd
+from pgbench.ascent.crowd import Crowd, FiniteCrowd
 from pgbench.batch import Batch
 from pgbench.estimators import BatchEstimator, Estimator, TableEstimator
 from pgbench.exact.truth import Truth
-from pgbench.policies import NotApplicable, Policy
-from pgbench.problems import FiniteMDP
+from pgbench.policies import NotApplicable, Parameterised
+from pgbench.problems import FiniteMDP, Problem
 from pgbench.process import Process
+from pgbench.sampling import one_estimate
 from pgbench.simulator import Draws, Simulator, recorded
 from pgbench.tables import Tables
 
@@ -121,8 +122,8 @@ class EstimatorSource(Source):
         Which rollouts, and how many per estimate.
     """
 
-    mdp: FiniteMDP
-    policy: Policy
+    mdp: Any
+    policy: Any
     estimator: Any
     values: Mapping[str, Any]
     numbers: Numbers
@@ -134,9 +135,10 @@ class EstimatorSource(Source):
         return bool(self.estimator.target != "gradient")
 
     @cached_property
-    def _probe(self) -> Crowd:
+    def _probe(self) -> FiniteCrowd:
         """Two different policies."""
-        return Crowd(self.mdp, self.policy, np.stack([self.policy.initial(seed=s) for s in (1, 2)]))
+        thetas = np.stack([self.policy.initial(seed=s) for s in (1, 2)])
+        return FiniteCrowd(self.mdp, self.policy, thetas)
 
 
 class MeanSource(EstimatorSource):
@@ -233,7 +235,7 @@ class TableSource(EstimatorSource):
             self._unions[m] = self.mdp.copies(m)
         return self._unions[m]
 
-    def _several(self, crowd: Crowd) -> _Several:
+    def _several(self, crowd: Any) -> _Several:
         mdp = self._copies(crowd.m)
         if crowd.entropy:
             bonus = crowd.bonus.reshape(-1, mdp.n_actions, 1)
@@ -248,14 +250,14 @@ class TableSource(EstimatorSource):
 
         return _Several(mdp, Process(mdp, _merged(crowd.pi)), crowd.m, show)
 
-    def _tables(self, crowd: Crowd) -> "_Stack":
+    def _tables(self, crowd: Any) -> "_Stack":
         """Tables of every replicate; those of the last crowd are remembered."""
         if self._last is None or self._last[0] is not crowd:
             self._last = crowd, self._stack(crowd)
         stack: _Stack = self._last[1]
         return stack
 
-    def _stack(self, crowd: Crowd) -> "_Stack":
+    def _stack(self, crowd: Any) -> "_Stack":
         if self.fixed is not None and not crowd.entropy:
             return _Stack.of([self.fixed], self.mdp, crowd.pi)
         if self.together:
@@ -271,14 +273,14 @@ class TableSource(EstimatorSource):
         own = [made[int(r)] for r in able]
         return _Stack.of(own, own[0].process.mdp, np.stack([t.process.pi for t in own]))
 
-    def draw(self, crowd: Crowd, k: int, n: int | None = None, purpose: str = "") -> Drawn:
+    def draw(self, crowd: Any, k: int, n: int | None = None, purpose: str = "") -> Drawn:
         """n rollouts, by default a batch, of what the estimator simulates."""
         stack = self._tables(crowd)
         horizon = stack.tables.process.steps(self.numbers.horizon)
         stream = self.numbers.at(k, purpose)
         return self.numbers.draw(stack.mdp, stack.pi, n or self.batch_size, stream, horizon)
 
-    def weighed(self, crowd: Crowd, drawn: Drawn, factor: FloatArray | None = None) -> FloatArray:
+    def weighed(self, crowd: Any, drawn: Drawn, factor: FloatArray | None = None) -> FloatArray:
         """Estimates (m, d) at the crowd's θ from rollouts, each counted ``factor`` (m, n) times."""
         from pgbench.kernels.crowd import weigh
 
@@ -295,7 +297,7 @@ class TableSource(EstimatorSource):
             g[~crowd.good] = np.nan
         return g
 
-    def gradient(self, crowd: Crowd, k: int) -> tuple[FloatArray, NDArray[np.int64]]:
+    def gradient(self, crowd: Any, k: int) -> tuple[FloatArray, NDArray[np.int64]]:
         """Estimates (m, d) and their environment steps (m,); NaN where they need unknown values."""
         if self.fixed is None and not crowd.good.any():
             return np.full(crowd.theta.shape, np.nan), np.zeros(crowd.m, np.int64)
@@ -335,7 +337,7 @@ class _Stack:
 class _CrowdSimulator(Simulator):
     """A simulator of a replicate per policy, for estimators that can do with that."""
 
-    crowd: Crowd = None  # type: ignore[assignment]  # always given
+    crowd: Any = None
     numbers: Numbers = None  # type: ignore[assignment]
 
     def _simulate(self, purpose: str, n: int, process: Process) -> Batch:
@@ -376,17 +378,17 @@ class BatchSource(EstimatorSource):
             return False
         return both.shape == single.shape and np.allclose(both, single, rtol=1e-9, atol=1e-12)
 
-    def gradient(self, crowd: Crowd, k: int) -> tuple[FloatArray, NDArray[np.int64]]:
+    def gradient(self, crowd: Any, k: int) -> tuple[FloatArray, NDArray[np.int64]]:
         """Estimates (m, d) and their environment steps (m,)."""
         if self.together and not crowd.entropy:
             return self._together(crowd, k)
         return self._one_by_one(crowd, k)
 
-    def _draws(self, crowd: Crowd, k: int) -> Draws:
+    def _draws(self, crowd: Any, k: int) -> Draws:
         numbers = self.numbers
         return Draws(numbers.horizon, self.batch_size, crowd.m, numbers.seed, numbers.at(k))
 
-    def _together(self, crowd: Crowd, k: int) -> tuple[FloatArray, NDArray[np.int64]]:
+    def _together(self, crowd: Any, k: int) -> tuple[FloatArray, NDArray[np.int64]]:
         several = _Several(
             self.mdp, Process(self.mdp, crowd.pi), crowd.m, lambda name: getattr(crowd, name)
         )
@@ -401,7 +403,7 @@ class BatchSource(EstimatorSource):
         estimates = np.asarray(self.estimator.estimate(simulator, **self.values), np.float64)
         return estimates, simulator.steps
 
-    def _one_by_one(self, crowd: Crowd, k: int) -> tuple[FloatArray, NDArray[np.int64]]:
+    def _one_by_one(self, crowd: Any, k: int) -> tuple[FloatArray, NDArray[np.int64]]:
         out, steps = np.full(crowd.theta.shape, np.nan), np.zeros(crowd.m, np.int64)
         draws = self._draws(crowd, k)
         for r in np.flatnonzero(crowd.good):
@@ -416,9 +418,29 @@ def _merged(table: FloatArray) -> FloatArray:
     return np.ascontiguousarray(table).reshape(-1, *table.shape[2:])
 
 
+class SeparateSource(EstimatorSource):
+    """Estimates policy by policy, of problems whose policies cannot be asked at once."""
+
+    estimator: Estimator
+
+    def gradient(self, crowd: Crowd, k: int) -> tuple[FloatArray, NDArray[np.int64]]:
+        """Estimates (m, d) and their environment steps (m,); NaN without finite values."""
+        out, steps = np.full(crowd.theta.shape, np.nan), np.zeros(crowd.m, np.int64)
+        numbers = self.numbers
+        draws = Draws(numbers.horizon, self.batch_size, 1, numbers.seed, numbers.at(k))
+        for r in np.flatnonzero(crowd.good):
+            estimate, cost = one_estimate(
+                crowd.truth(int(r)), self.estimator, self.values, draws, int(r)
+            )
+            if np.isfinite(estimate).all():
+                out[r] = estimate
+            steps[r] = cost
+        return out, steps
+
+
 def make_source(
-    mdp: FiniteMDP,
-    policy: Policy,
+    mdp: Problem,
+    policy: Parameterised,
     estimator: Estimator | None,
     values: Mapping[str, Any],
     numbers: Numbers,
@@ -432,11 +454,14 @@ def make_source(
     """
     if estimator is None:
         return ExactSource()
+    estimator.require(mdp)
     if not expected and (reason := estimator.refuses(batch_size)):
         raise NotApplicable(reason)
     kind: type[EstimatorSource] = BatchSource
     if expected:
         kind = MeanSource
+    elif not isinstance(mdp, FiniteMDP):
+        kind = SeparateSource
     elif isinstance(estimator, TableEstimator):
         kind = TableSource
     return kind(mdp, policy, estimator, estimator.bound(**values), numbers, batch_size)

@@ -152,28 +152,36 @@ def fit_decay(steps: NDArray[np.int64], gap: FloatArray) -> Fit:
     return Fit(kind, rate, float(low), float(high), r_squared)
 
 
-FINISHED, COLLAPSED, DIVERGED = 1, 2, 3
+FINISHED, COLLAPSED, DIVERGED, UNSTABLE = 1, 2, 3, 4
 
-OUTCOMES = {FINISHED: "finished", COLLAPSED: "collapsed", DIVERGED: "diverged"}
+OUTCOMES = {
+    FINISHED: "finished",
+    COLLAPSED: "collapsed",
+    DIVERGED: "diverged",
+    UNSTABLE: "unstable",
+}
 """What may become of a run; 0 stands for a run that there is not."""
 
-NEARLY_CERTAIN = 0.01
 STILL_WRONG = 0.1
 
 
 def outcomes(
-    gap: FloatArray, entropy: FloatArray, stopped: NDArray[np.int64], n_actions: int
+    gap: FloatArray,
+    certain: NDArray[np.bool_],
+    stopped: NDArray[np.int64],
+    stable: NDArray[np.bool_],
 ) -> NDArray[np.int64]:
     """What became of each run, (m,).
 
-    A run collapsed if it ends nearly deterministic, with a mean entropy below 1 % of log A, and yet
-    keeps more than 10 % of its initial suboptimality: it committed to something wrong.
+    A run collapsed if it ends nearly deterministic, ``certain``, and yet keeps more than 10 % of
+    its initial suboptimality: it committed to something wrong. One that stopped at a finite θ that
+    is not ``stable`` left the stable region; any other that stopped diverged.
     """
-    certain = entropy[:, -1] < NEARLY_CERTAIN * np.log(max(n_actions, 2))
     with np.errstate(invalid="ignore"):
         wrong = gap[:, -1] > STILL_WRONG * np.abs(gap[:, 0])
     found = np.where(certain & wrong, COLLAPSED, FINISHED)
-    return np.where(stopped >= 0, DIVERGED, found)
+    left = np.where(stable, DIVERGED, UNSTABLE)
+    return np.where(stopped >= 0, left, found)
 
 
 def share(hits: int, n: int) -> tuple[float, float, float]:

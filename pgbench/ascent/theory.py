@@ -6,15 +6,16 @@ nothing is paid afterwards) they hold with η R in place of η, and R times the 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.ascent.climb import Trace
-from pgbench.ascent.goal import ALL, Goal
+from pgbench.ascent.goal import ALL, FiniteGoal, Goal
 from pgbench.ascent.smoothness import reward_range
-from pgbench.policies import Direct, Policy, Softmax
-from pgbench.problems import FiniteMDP
+from pgbench.policies import Direct, Parameterised, Softmax
+from pgbench.problems import FiniteMDP, Problem
 
 FloatArray = NDArray[np.float64]
 
@@ -54,7 +55,13 @@ PROJECTED = "projected: √(64 γ S A/((1-γ)⁶ T)) R ‖d*/μ‖ (Agarwal et a
 
 
 def theory(
-    mdp: FiniteMDP, policy: Policy, goal: Goal, trace: Trace, ascent: str, rule: str, step: float
+    mdp: Problem,
+    policy: Parameterised,
+    goal: Goal,
+    trace: Trace,
+    ascent: str,
+    rule: str,
+    step: float,
 ) -> Theory:
     """What holds for a run.
 
@@ -69,6 +76,8 @@ def theory(
         Name of the rule for step sizes, and its constant.
     """
     L = trace.steps.size
+    if not isinstance(mdp, FiniteMDP) or not isinstance(goal, FiniteGoal):
+        return Theory("", np.full(L, np.nan), dict.fromkeys(CHECKS, np.nan))
     name, bound = "", np.full(L, np.nan)
     discounted = mdp.gamma < 1 and goal.kind == ALL
     R = reward_range(mdp)
@@ -107,7 +116,7 @@ def theory(
     return Theory(name, bound, violations)
 
 
-def _divergence(mdp: FiniteMDP, policy: Policy, goal: Goal, trace: Trace) -> float:
+def _divergence(mdp: FiniteMDP, policy: Any, goal: FiniteGoal, trace: Trace) -> float:
     """E_{s~ρ*} KL(π*(s,·) ‖ π_0(s,·)) of one optimal policy, in nats; log A from θ = 0."""
     assert goal.optimum is not None
     pi = policy.probabilities(trace.start)

@@ -1,6 +1,6 @@
 """Critics learned from sampled trajectories by temporal differences, least squares or averages."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -26,7 +26,7 @@ RIDGE = 1e-3
 """Added to the diagonal of least-squares systems, for few steps do not determine w."""
 
 
-def training_data(simulator: Simulator, data: str, episodes: int) -> Batch:
+def training_data(simulator: Simulator, data: str, episodes: int) -> Any:
     """What a critic learns from; steps of its own trajectories are charged."""
     return simulator.batch() if data == "same" else simulator.batch("critic", n=episodes)
 

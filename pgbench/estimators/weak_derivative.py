@@ -1,5 +1,7 @@
 """Weak derivatives: the Gaussian's derivative as a difference of two distributions."""
 
+from typing import Any
+
 import numpy as np
 
 from pgbench.batch import QuadraticBatch
@@ -53,11 +55,11 @@ def estimate(simulator: Simulator, *, discounted: Discounted = True) -> FloatArr
     return np.asarray(g, np.float64)
 
 
-def _at(truth: QuadraticTruth, batch: QuadraticBatch, i: int, noise: FloatArray) -> FloatArray:
+def _at(truth: Any, batch: QuadraticBatch, i: int, noise: FloatArray) -> FloatArray:
     """Exact Q (m, n, T) with the noise of action coordinate i replaced."""
     z = batch.z[:, :, :-1].copy()
     z[..., truth.mdp.n + 1 + i] += noise - batch.noise[..., i]
-    return truth.q(z)
+    return np.asarray(truth.q(z), np.float64)
 
 
 def bias(discounted: bool) -> tuple[str, ...]:

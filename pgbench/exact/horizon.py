@@ -82,18 +82,16 @@ def expected_steps(mdp: Any, pi: Any, horizon: int) -> float:
 
 
 @singledispatch
+def finite_objective(truth: Truth, horizon: int) -> tuple[float, FloatArray]:
+    """J_H, unit reward, and ∇J_H (d,)."""
+    visitation, weights = finite_weights(truth.mdp, truth.pi, horizon)
+    rewards = (truth.pi * truth.mdp.expected_reward).sum(axis=1)
+    return float((visitation * rewards).sum()), truth.policy.pull_back(truth.theta, weights)
+
+
 def finite_gradient(truth: Truth, horizon: int) -> FloatArray:
     """∇J_H (d,)."""
-    _, weights = finite_weights(truth.mdp, truth.pi, horizon)
-    return np.asarray(truth.policy.pull_back(truth.theta, weights), np.float64)
-
-
-@singledispatch
-def finite_objective(truth: Truth, horizon: int) -> float:
-    """J_H, unit reward."""
-    visitation = truncated_visitation(truth.mdp, truth.pi, horizon)
-    rewards = (truth.pi * truth.mdp.expected_reward).sum(axis=1)
-    return float((visitation * rewards).sum())
+    return finite_objective(truth, horizon)[1]
 
 
 @singledispatch

@@ -9,20 +9,21 @@ from pgbench.exact.truth import Truth
 
 P = ParamSpec("P")
 T = TypeVar("T")
+A = TypeVar("A", bound=Truth)
 
 
 def remembered(
-    function: Callable[Concatenate[Truth, P], T],
-) -> Callable[Concatenate[Truth, P], T]:
+    function: Callable[Concatenate[A, P], T],
+) -> Callable[Concatenate[A, P], T]:
     """The same function of a truth and hashable arguments, worked out once for each."""
-    known: WeakKeyDictionary[Truth, dict[Any, T]] = WeakKeyDictionary()
+    known: WeakKeyDictionary[A, dict[Any, T]] = WeakKeyDictionary()
 
     @wraps(function)
-    def recalled(truth: Truth, *args: P.args, **kwargs: P.kwargs) -> T:
+    def recalled(truth: A, *args: P.args, **kwargs: P.kwargs) -> T:
         own = known.setdefault(truth, {})
         key = (args, tuple(sorted(kwargs.items())))
         if key not in own:
             own[key] = function(truth, *args, **kwargs)
         return own[key]
 
-    return cast(Callable[Concatenate[Truth, P], T], recalled)
+    return cast(Callable[Concatenate[A, P], T], recalled)

@@ -87,14 +87,18 @@ def make_world(process) -> World:
         ratio = 0.5 * (law.precision - process.target.precision)
         own, other = (np.log(np.diagonal(x.factor)).sum() for x in (law, process.target))
         log_ratio = float(own - other)
-    arrays = (mdp.A, mdp.B, mdp.noise_factor, mdp.start_mean, mdp.start_factor, law.gain)
     return World(
-        *(np.ascontiguousarray(a) for a in arrays),
-        np.ascontiguousarray(law.factor),
-        np.ascontiguousarray(ratio),
-        log_ratio,
-        weighed,
-        table(),
+        A=np.ascontiguousarray(mdp.A),
+        B=np.ascontiguousarray(mdp.B),
+        noise=np.ascontiguousarray(mdp.noise_factor),
+        start_mean=mdp.start_mean,
+        start=np.ascontiguousarray(mdp.start_factor),
+        gain=np.ascontiguousarray(law.gain),
+        factor=np.ascontiguousarray(law.factor),
+        ratio=np.ascontiguousarray(ratio),
+        log_ratio=log_ratio,
+        weighed=weighed,
+        normals=table(),
     )
 
 
@@ -112,14 +116,16 @@ def make_plan(tables) -> Plan:
         kept.append(upper)
         return len(kept) - 1
 
-    places = [[place(f) for f in (t.sigma, t.after, t.beta)] for t in tables]
+    places = np.array([[place(f) for f in (t.sigma, t.after, t.beta)] for t in tables], np.int64)
     size = tables[0].sigma.matrix.shape[0]
     return Plan(
-        np.stack(kept) if kept else np.zeros((0, size, size)),
-        *(np.array(column, np.int64) for column in zip(*places, strict=True)),
-        np.array([t.kappa for t in tables]),
-        np.array([t.delta for t in tables]),
-        np.array([t.total for t in tables]),
+        forms=np.stack(kept) if kept else np.zeros((0, size, size)),
+        sigma=places[:, 0].copy(),
+        after=places[:, 1].copy(),
+        beta=places[:, 2].copy(),
+        kappa=np.array([t.kappa for t in tables]),
+        delta=np.array([t.delta for t in tables]),
+        total=np.array([t.total for t in tables]),
     )
 
 

@@ -6,9 +6,9 @@ from pgbench.policies.direct import Direct
 from pgbench.policies.gaussian import Gaussian
 from pgbench.policies.loglinear import LogLinear
 from pgbench.policies.neural import Neural
-from pgbench.policies.policy import NotApplicable, Parameterised, Policy, PolicyKind
+from pgbench.policies.policy import Parameterised, Policy, PolicyKind
 from pgbench.policies.softmax import Softmax
-from pgbench.problems import Problem
+from pgbench.problems import NotApplicable, Problem
 from pgbench.registry import discover, find
 
 __all__ = [

@@ -33,7 +33,7 @@ class Law:
     @cached_property
     def factor(self) -> FloatArray:
         """Lower triangular L (m, m) with LLᵀ = Σ."""
-        return np.linalg.cholesky(self.covariance)
+        return np.asarray(np.linalg.cholesky(self.covariance), np.float64)
 
     @cached_property
     def precision(self) -> FloatArray:
@@ -197,7 +197,7 @@ class Gaussian(Parameterised):
         """Blocks of E[ψψᵀ]: of the mean's and of Σ's parameters, from E[x̃x̃ᵀ] (n+1, n+1)."""
         law = self.law(theta)
         k = self.problem.n + self.affine
-        means = self._by_gain(np.kron(law.precision, second[:k, :k]))
+        means = self._by_gain(np.asarray(np.kron(law.precision, second[:k, :k]), np.float64))
         # E[ψ_i ψ_j] = ½ tr(Σ⁻¹ ∂_iΣ Σ⁻¹ ∂_jΣ)
         moves = self._covariance_moves(theta, law)
         scaled = law.precision @ moves

@@ -9,14 +9,13 @@ from pgbench.parameters import Choice, Later, Range
 from pgbench.policies.features import coordinates, crossed, polynomial, tiles
 from pgbench.policies.policy import (
     FloatArray,
-    NotApplicable,
     Policy,
     PolicyKind,
     States,
     centre,
     softmax,
 )
-from pgbench.problems import FiniteMDP
+from pgbench.problems import FiniteMDP, NotApplicable
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,14 +12,13 @@ from pgbench.parameters import Choice, Pattern, Range
 from pgbench.policies.features import coordinates
 from pgbench.policies.policy import (
     FloatArray,
-    NotApplicable,
     Policy,
     PolicyKind,
     States,
     centre,
     softmax,
 )
-from pgbench.problems import FiniteMDP
+from pgbench.problems import FiniteMDP, NotApplicable
 
 MAX_PARAMETERS = 2**26
 """Most parameters of a network made by name: θ of half a GiB."""

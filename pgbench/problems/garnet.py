@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from pgbench.parameters import Range
 from pgbench.problems.family import Count, Discount, Family, Seed
-from pgbench.problems.finite import FiniteMDP, ProblemError
+from pgbench.problems.finite import FiniteMDP
+from pgbench.problems.problem import ProblemError
 
 
 def garnet(

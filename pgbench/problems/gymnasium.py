@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.problems.family import Discount, Family
-from pgbench.problems.finite import FiniteMDP, ProblemError, merge_slots
+from pgbench.problems.finite import FiniteMDP, merge_slots
+from pgbench.problems.problem import ProblemError
 
 
 def gymnasium(

@@ -163,7 +163,7 @@ class LinearQuadratic(Problem):
 def factor(covariance: FloatArray) -> FloatArray:
     """(n, r) with F Fᵀ the covariance (n, n) of rank r: Cholesky's, or else the square root's."""
     try:
-        return np.linalg.cholesky(covariance)
+        return np.asarray(np.linalg.cholesky(covariance), np.float64)
     except np.linalg.LinAlgError:
         values, vectors = np.linalg.eigh(covariance)
         used = values > _EIGENVALUE * max(float(values.max(initial=0.0)), np.finfo(float).tiny)

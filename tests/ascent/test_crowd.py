@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pgbench.ascent import crowd as crowd_module
-from pgbench.ascent.crowd import Crowd
+from pgbench.ascent.crowd import FiniteCrowd
 from pgbench.exact import evaluate, fisher
 from pgbench.kernels import crowd as kernels
 from pgbench.policies import Softmax, make_policy
@@ -12,7 +12,7 @@ from pgbench.problems import FiniteMDP, make_problem
 
 
 def crowd_of(mdp, policy, m=3, **options):
-    return Crowd(mdp, policy, np.stack([policy.initial(seed=s) for s in range(m)]), **options)
+    return FiniteCrowd(mdp, policy, np.stack([policy.initial(seed=s) for s in range(m)]), **options)
 
 
 @pytest.mark.parametrize("way", ["eliminated", "iterated", "one by one"])
@@ -72,17 +72,17 @@ def test_gradient_with_entropy_is_the_derivative_of_the_regularised_objective(
     theta = policy.initial(seed=4)
 
     def objective(x):
-        return Crowd(mdp, policy, x[None], entropy=0.2).objective[0]
+        return FiniteCrowd(mdp, policy, x[None], entropy=0.2).objective[0]
 
     expected = differentiate(objective, theta, policy=policy)
-    close(Crowd(mdp, policy, theta[None], entropy=0.2).gradient[0], expected, rtol=1e-7)
+    close(FiniteCrowd(mdp, policy, theta[None], entropy=0.2).gradient[0], expected, rtol=1e-7)
 
 
 def test_a_policy_without_a_finite_value_is_known_as_such():
     """γ = 1, and a logit so low that the episode never ends in floating point."""
     mdp = make_problem("corridor")
     policy = make_policy("loglinear", mdp, features="own")
-    crowd = Crowd(mdp, policy, np.array([[0.0, 0.0], [-800.0, 0.0]]))
+    crowd = FiniteCrowd(mdp, policy, np.array([[0.0, 0.0], [-800.0, 0.0]]))
     assert crowd.good.tolist() == [True, False]
     assert crowd.objective[0] == pytest.approx(-12)
     assert np.isnan(crowd.objective[1])
@@ -93,7 +93,7 @@ def test_direct_gradient_on_the_boundary_says_what_an_action_would_bring(close):
     mdp = make_problem("random", n_states=3, n_actions=3, gamma=0.8, seed=0)
     policy = make_policy("direct", mdp)
     theta = np.tile([1.0, 0.0, 0.0], 3)
-    crowd = Crowd(mdp, policy, theta[None])
+    crowd = FiniteCrowd(mdp, policy, theta[None])
     table = crowd.visitation[0][:, None] * crowd.advantage[0]
     close(crowd.gradient[0].reshape(3, 3), table - table.mean(axis=1, keepdims=True))
     step = 1e-6
@@ -141,7 +141,7 @@ def test_unvisited_states_have_no_natural_direction():
     mdp = make_problem("chain", length=3)
     policy = make_policy("softmax", mdp)
     truth = evaluate(mdp, policy, policy.initial(seed=0))
-    seen = Crowd(mdp, policy, truth.theta[None])
+    seen = FiniteCrowd(mdp, policy, truth.theta[None])
     direct = fisher.solve(policy, truth.theta, truth.state_weights, truth.gradient)
     np.testing.assert_allclose(seen.natural(seen.gradient)[0], direct, rtol=1e-10, atol=1e-12)
 
@@ -150,7 +150,7 @@ def test_natural_gradient_outlives_underflow():
     """Where π is 0 in floating point, F† knows nothing of an action any more; A still does."""
     mdp = make_problem("two_state")
     policy = make_policy("softmax", mdp)
-    crowd = Crowd(mdp, policy, np.array([[0.0, -2000.0, -2000.0, 0.0]]))
+    crowd = FiniteCrowd(mdp, policy, np.array([[0.0, -2000.0, -2000.0, 0.0]]))
     assert crowd.pi[0, 0].tolist() == [1.0, 0.0]
     assert crowd.natural(crowd.gradient)[0].tolist() == [0.0] * 4
     direction = crowd.natural_gradient[0].reshape(2, 2)

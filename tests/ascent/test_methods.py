@@ -5,7 +5,7 @@ import pytest
 
 from pgbench.ascent import algorithms, step_sizes
 from pgbench.ascent.algorithm import Context
-from pgbench.ascent.crowd import Crowd
+from pgbench.ascent.crowd import FiniteCrowd
 from pgbench.ascent.ratios import ratios
 from pgbench.ascent.sources import Numbers, make_source
 from pgbench.estimators import estimators
@@ -112,7 +112,8 @@ def crowds(mdp, policy, n):
     rng = np.random.default_rng(0)
     theta = np.stack([policy.initial(seed=s) for s in range(3)])
     return [
-        Crowd(mdp, policy, theta + 0.05 * k * rng.standard_normal(theta.shape)) for k in range(n)
+        FiniteCrowd(mdp, policy, theta + 0.05 * k * rng.standard_normal(theta.shape))
+        for k in range(n)
     ]
 
 

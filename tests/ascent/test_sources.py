@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pgbench.ascent.crowd import Crowd
+from pgbench.ascent.crowd import FiniteCrowd
 from pgbench.ascent.ratios import ratios
 from pgbench.ascent.sources import Numbers, make_source
 from pgbench.estimators import estimators
@@ -25,7 +25,7 @@ DRIVEN = frozenset({"antithetic", "evolution_strategies", "finite_differences"})
 def setting():
     mdp = make_problem("random", n_states=3, n_actions=2, gamma=0.8, seed=1)
     policy = make_policy("softmax", mdp)
-    return Crowd(mdp, policy, np.stack([policy.initial(seed=s) for s in range(3)]))
+    return FiniteCrowd(mdp, policy, np.stack([policy.initial(seed=s) for s in range(3)]))
 
 
 def compare(crowd, variant):
@@ -90,7 +90,7 @@ def test_an_estimator_that_mixes_policies_up_is_asked_one_by_one(setting):
 
 def test_entropy_enters_the_rewards_that_are_sampled(setting):
     """With an action-independent baseline the estimate is that of a problem which pays τ too."""
-    crowd = Crowd(setting.mdp, setting.policy, setting.theta, entropy=0.4)
+    crowd = FiniteCrowd(setting.mdp, setting.policy, setting.theta, entropy=0.4)
     for name in ("reward_to_go", "baseline_value", "rloo"):
         source = make_source(crowd.mdp, crowd.policy, estimators()[name], {}, NUMBERS, N)
         got, _ = source.gradient(crowd, 1)
@@ -129,7 +129,7 @@ def test_unknown_means_are_refused(setting):
 def test_likelihood_ratios_are_those_of_the_policies(setting):
     source = make_source(setting.mdp, setting.policy, estimators()["reward_to_go"], {}, NUMBERS, N)
     drawn = source.draw(setting, 0)
-    other = Crowd(setting.mdp, setting.policy, setting.theta + 0.1 * np.arange(6))
+    other = FiniteCrowd(setting.mdp, setting.policy, setting.theta + 0.1 * np.arange(6))
     got = ratios(drawn, setting, other)
     for r in range(setting.m):
         for i in range(N):
@@ -142,8 +142,10 @@ def test_reweighed_rollouts_have_the_mean_of_the_other_policy(setting):
     """E[ω ĝ(θ')] = ∇J_H(θ') from rollouts of θ; left out, the ratio is missed."""
     m = 4000
     mdp, policy = setting.mdp, setting.policy
-    here = Crowd(mdp, policy, np.tile(setting.theta[0], (m, 1)))
-    there = Crowd(mdp, policy, np.tile(setting.theta[0] + 0.4 * np.array([1, -1] * 3), (m, 1)))
+    here = FiniteCrowd(mdp, policy, np.tile(setting.theta[0], (m, 1)))
+    there = FiniteCrowd(
+        mdp, policy, np.tile(setting.theta[0] + 0.4 * np.array([1, -1] * 3), (m, 1))
+    )
     numbers = Numbers(horizon=4, seed=1, stream=1)
     source = make_source(mdp, policy, estimators()["reward_to_go"], {}, numbers, 8)
     drawn = source.draw(here, 0)

@@ -164,7 +164,7 @@ def test_gradient_domination_against_its_definition():
     mdp = make_problem("random", n_states=4, n_actions=3, gamma=0.7, seed=3)
     policy = make_policy("softmax", mdp)
     goal, best = find_goal(mdp, policy), optimal_value(mdp)
-    from pgbench.ascent.crowd import Crowd
+    from pgbench.ascent.crowd import FiniteCrowd
 
     theta = policy.initial(seed=1)
     truth = evaluate(mdp, policy, theta)
@@ -173,5 +173,5 @@ def test_gradient_domination_against_its_definition():
     least = truth.pi[np.arange(4), best.action].min()
     floor = least * (best.objective - truth.objective)
     floor /= np.sqrt(4) * (d_star / truth.visitation).max()
-    assert goal.gradient_floor(Crowd(mdp, policy, theta[None]))[0] == pytest.approx(floor)
+    assert goal.gradient_floor(FiniteCrowd(mdp, policy, theta[None]))[0] == pytest.approx(floor)
     assert floor <= np.linalg.norm(truth.gradient)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.ascent.algorithm import Algorithm, Context, FloatArray, Online
-from pgbench.ascent.crowd import Crowd
+from pgbench.ascent.crowd import gather
 from pgbench.parameters import Choice, Range
 from pgbench.policies import LogLinear, NotApplicable, Policy, Softmax
 from pgbench.problems import FiniteMDP
@@ -57,7 +57,7 @@ class ActorCritic(Online):
 
         context, numbers = self.context, self.context.numbers
         rollouts = np.arange(first, last)
-        crowd = Crowd(context.mdp, context.policy, theta[:1])
+        crowd = gather(context.mdp, context.policy, theta[:1])
         steps = [context.rule.scales(context, crowd, theta[:1], int(k))[0] for k in rollouts]
         taken = np.zeros(len(theta), np.int64)
         actor_critic(
@@ -146,4 +146,5 @@ algorithm = Algorithm(
     reference="Konda & Tsitsiklis 2000; Sutton & Barto 2018, Sections 13.4 and 13.5;"
     " Nota & Thomas 2020 (without γ^t)",
     estimates=False,
+    on=(FiniteMDP,),
 )

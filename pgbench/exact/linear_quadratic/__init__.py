@@ -11,12 +11,14 @@ from pgbench.exact.linear_quadratic.riccati import (
     optimal_gain,
     optimal_regulator,
 )
+from pgbench.exact.linear_quadratic.scalar import landscape
 from pgbench.exact.linear_quadratic.values import QuadraticTruth
 
 __all__ = [
     "QuadraticTruth",
     "Regulator",
     "expectation",
+    "landscape",
     "moments",
     "optimal_gain",
     "optimal_regulator",

@@ -11,6 +11,7 @@ from pgbench.exact.linear import Diverges
 from pgbench.exact.linear_quadratic.values import (
     QuadraticTruth,
     closed_loop,
+    finite_forms,
     finite_sums,
     following,
     lyapunov,
@@ -67,25 +68,13 @@ def _limit(truth: QuadraticTruth, tables: Forms, signal: Quadratic) -> Quadratic
     return collected if tables.total else collected - tables.beta
 
 
-@horizons.finite_gradient.register
-def _(truth: QuadraticTruth, horizon: int) -> FloatArray:
-    forms, v = [], None
-    for _ in range(horizon):
-        q = truth.mdp.reward
-        if v is not None:
-            q = q + truth.mdp.gamma * following(truth.mdp, v)
-        forms.append(q)
-        v = mean_over_actions(q, truth.pi)
-    weights = finite_sums(truth.mdp, truth.pi, forms)[1]
-    return truth.policy.pull_back(truth.theta, weights)
-
-
 @horizons.finite_objective.register
-def _(truth: QuadraticTruth, horizon: int) -> float:
-    mean = mean_over_actions(truth.mdp.reward, truth.pi).state
-    N = occupancy(truth.mdp, truth.pi, horizon)
-    rewards = (N * mean).sum(axis=(1, 2))
-    return float(truth.mdp.gamma ** np.arange(horizon) @ rewards)
+def _(truth: QuadraticTruth, horizon: int) -> tuple[float, FloatArray]:
+    mdp, law = truth.mdp, truth.pi
+    forms = finite_forms(mdp, law, horizon)
+    weights = finite_sums(mdp, law, [q for _, q in forms])[1]
+    v = forms[-1][0]
+    return float((v.state * mdp.start).sum()), truth.policy.pull_back(truth.theta, weights)
 
 
 @horizons.truncated_gradient.register

@@ -14,12 +14,13 @@ second moments those under a Gaussian law with precision 2Σ⁻¹ - Σ_b⁻¹, t
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.exact.expectation import expectation
-from pgbench.exact.linear_quadratic.polynomials import Polynomials, mean, nodes
+from pgbench.exact.linear_quadratic.polynomials import NODES, Polynomials, nodes
 from pgbench.exact.linear_quadratic.values import QuadraticTruth
 from pgbench.exact.moments import (
     LIMIT,
@@ -121,16 +122,21 @@ class Step:
         coefficients[:, n] += (left[:, n + 1 :] * e).sum(axis=1)
         return self.algebra.linear(coefficients)
 
+    def product(self, *factors: FloatArray) -> FloatArray:
+        """Products (q, size) of polynomials (q, size); the constant one of none."""
+        out = np.zeros((self.weights.size, self.algebra.size))
+        out[:, 0] = 1.0
+        for f in factors:
+            out = self.algebra.multiply(f, out)
+        return out
+
     def operator(self, *factors: FloatArray) -> FloatArray:
         """(size, size): f to E[factors · f(x') | x], factors (q, size)."""
-        return mean([*map(self.algebra.times, factors), self.next], self.weights)
+        return self.algebra.operator(self.weights[:, None] * self.product(*factors), self.next)
 
     def expected(self, *factors: FloatArray) -> FloatArray:
         """E[factors | x] (size,)."""
-        product = factors[0]
-        for f in factors[1:]:
-            product = (self.algebra.times(f) @ product[..., None])[..., 0]
-        return self.weights @ product
+        return np.asarray(self.weights @ self.product(*factors), np.float64)
 
     def at_start(self, polynomials: FloatArray) -> FloatArray:
         """Expectations (...) of polynomials (..., size) of the first state."""
@@ -170,8 +176,8 @@ def second_moments(
     """
     first = Step(truth, truth.pi.covariance)
     second = first if behaviour is None else _tilted(truth, behaviour)
-    follow = _total if chain.total else _per_step
-    found = [follow(first, second, chain, table, horizon) for table in scores]
+    recursion = (Total if chain.total else PerStep)(first, second, chain)
+    found = [recursion.follow(table, horizon) for table in scores]
     g, square = (np.array(column) for column in zip(*found, strict=True))
     return first.at_start(g), first.at_start(square)
 
@@ -194,69 +200,102 @@ def _signal(step: Step, pair: tuple[Quadratic, Quadratic]) -> FloatArray:
     return step.form(here) + (step.later(after) if after.matrix.any() else 0.0)
 
 
-def _per_step(
-    first: Step, second: Step, chain: Chain, table: FloatArray, horizon: int
-) -> tuple[FloatArray, FloatArray]:
-    """E[G | x] and E[G² | x] with ``horizon`` steps to go."""
-    k, k2, d = chain.kappa, chain.own_kappa, chain.delta
-    s, own, phi = _signal(first, chain.sigma), _signal(first, chain.own), first.score(table)
-    plain, along = first.operator(), first.operator(phi)
-    e_s, e_g = first.expected(s), first.expected(own, phi)
-    s2, own2, phi2 = _signal(second, chain.sigma), _signal(second, chain.own), second.score(table)
-    move, by_phi, by_s = second.operator(), second.operator(phi2), second.operator(s2)
-    by_sphi, by_ophi = second.operator(s2, phi2), second.operator(own2, phi2)
-    by_ophiphi, by_phiphi = second.operator(own2, phi2, phi2), second.operator(phi2, phi2)
-    e_ss, e_sg = second.expected(s2, s2), second.expected(s2, own2, phi2)
-    e_gg = second.expected(own2, own2, phi2, phi2)
-    x, xx, g, xg, gg = np.zeros((5, first.algebra.size))
-    for _ in range(horizon):
-        x, xx, g, xg, gg = (
-            e_s + k * (plain @ x),
-            e_ss + 2 * k * (by_s @ x) + k * k * (move @ xx),
-            e_g + k2 * (along @ x) + d * (plain @ g),
-            e_sg
-            + k2 * (by_sphi @ x)
-            + d * (by_s @ g)
-            + k * (by_ophi @ x)
-            + k * k2 * (by_phi @ xx)
-            + k * d * (move @ xg),
-            e_gg
-            + 2 * k2 * (by_ophiphi @ x)
-            + k2 * k2 * (by_phiphi @ xx)
-            + 2 * d * (by_ophi @ g + k2 * (by_phi @ xg))
-            + d * d * (move @ gg),
+@dataclass(frozen=True, eq=False)
+class PerStep:
+    """The recursion of G; what does not depend on the score is worked out once.
+
+    first, second are steps under the law of first and of second moments.
+    """
+
+    first: Step
+    second: Step
+    chain: Chain
+
+    @cached_property
+    def _signals(self) -> list[tuple[FloatArray, FloatArray]]:
+        """σ and σ' (q, size) at the nodes of either law."""
+        steps = (self.first, self.second)
+        return [(_signal(x, self.chain.sigma), _signal(x, self.chain.own)) for x in steps]
+
+    @cached_property
+    def _shared(self) -> tuple[FloatArray, ...]:
+        """What x obeys without any score: E[σ], E[σ²], and f(x') alone and times σ."""
+        (s, _), (s2, _) = self._signals
+        first, second = self.first, self.second
+        return (
+            first.expected(s),
+            second.expected(s2, s2),
+            first.operator(),
+            second.operator(),
+            second.operator(s2),
         )
-    return g, gg
 
-
-def _total(
-    first: Step, second: Step, chain: Chain, table: FloatArray, horizon: int
-) -> tuple[FloatArray, FloatArray]:
-    """E[(x_0 - b) Z | x] and E[(x_0 - b)² Z² | x]."""
-    s, phi, k, b = _signal(first, chain.sigma), first.score(table), chain.kappa, chain.beta
-    size = first.algebra.size
-    powers = [(i, j) for i in range(3) for j in range(3)]
-    operators = {(i, j): first.operator(*[s] * i, *[phi] * j) for i, j in powers}
-    choose = ((1,), (1, 1), (1, 2, 1))
-    moment = {power: np.zeros(size) for power in powers}
-    moment[0, 0][0] = 1.0
-    for _ in range(horizon):
-        # (σ + κx')^i (φ + Z')^j
-        moment = {
-            (i, j): sum(
-                (
-                    choose[i][p] * choose[j][q] * k**p * (operators[i - p, j - q] @ moment[p, q])
-                    for p in range(i + 1)
-                    for q in range(j + 1)
-                ),
-                start=np.zeros(size),
+    def follow(self, table: FloatArray, horizon: int) -> tuple[FloatArray, FloatArray]:
+        """E[G | x] and E[G² | x] with ``horizon`` steps to go."""
+        first, second, chain = self.first, self.second, self.chain
+        k, k2, d = chain.kappa, chain.own_kappa, chain.delta
+        (_, own), (s2, own2) = self._signals
+        e_s, e_ss, plain, move, by_s = self._shared
+        phi, phi2 = first.score(table), second.score(table)
+        squared = second.product(phi2, phi2)
+        e_g, along = first.expected(own, phi), first.operator(phi)
+        e_sg, e_gg = second.expected(s2, own2, phi2), second.expected(own2, own2, squared)
+        by_phi, by_phiphi = second.operator(phi2), second.operator(squared)
+        by_sphi, by_ophi = second.operator(s2, phi2), second.operator(own2, phi2)
+        by_ophiphi = second.operator(own2, squared)
+        x, xx, g, xg, gg = np.zeros((5, first.algebra.size))
+        for _ in range(horizon):
+            x, xx, g, xg, gg = (
+                e_s + k * (plain @ x),
+                e_ss + 2 * k * (by_s @ x) + k * k * (move @ xx),
+                e_g + k2 * (along @ x) + d * (plain @ g),
+                e_sg
+                + k2 * (by_sphi @ x)
+                + d * (by_s @ g)
+                + k * (by_ophi @ x)
+                + k * k2 * (by_phi @ xx)
+                + k * d * (move @ xg),
+                e_gg
+                + 2 * k2 * (by_ophiphi @ x)
+                + k2 * k2 * (by_phiphi @ xx)
+                + 2 * d * (by_ophi @ g + k2 * (by_phi @ xg))
+                + d * d * (move @ gg),
             )
-            for i, j in powers
-        }
-    return (
-        moment[1, 1] - b * moment[0, 1],
-        moment[2, 2] - 2 * b * moment[1, 2] + b * b * moment[0, 2],
-    )
+        return g, gg
+
+
+class Total(PerStep):
+    """The recursion of a total return: of E[x^i Z^j] with i, j ≤ 2 and Z = Σ φ."""
+
+    def follow(self, table: FloatArray, horizon: int) -> tuple[FloatArray, FloatArray]:
+        """E[(x_0 - b) Z | x] and E[(x_0 - b)² Z² | x]."""
+        first, k, b = self.first, self.chain.kappa, self.chain.beta
+        s, phi = self._signals[0][0], first.score(table)
+        powers = [(i, j) for i in range(3) for j in range(3)]
+        operators = {(i, j): first.operator(*[s] * i, *[phi] * j) for i, j in powers}
+        choose = ((1,), (1, 1), (1, 2, 1))
+        moment = {power: np.zeros(first.algebra.size) for power in powers}
+        moment[0, 0][0] = 1.0
+        for _ in range(horizon):
+            # (σ + κx')^i (φ + Z')^j
+            moment = {
+                (i, j): sum(
+                    (
+                        choose[i][p]
+                        * choose[j][q]
+                        * k**p
+                        * (operators[i - p, j - q] @ moment[p, q])
+                        for p in range(i + 1)
+                        for q in range(j + 1)
+                    ),
+                    start=np.zeros(first.algebra.size),
+                )
+                for i, j in powers
+            }
+        return (
+            moment[1, 1] - b * moment[0, 1],
+            moment[2, 2] - 2 * b * moment[1, 2] + b * b * moment[0, 2],
+        )
 
 
 def chain_of(tables: Forms) -> Chain:
@@ -278,10 +317,10 @@ def chain_of(tables: Forms) -> Chain:
 def size_of(truth: QuadraticTruth, columns: int, horizon: int | None) -> Size:
     """What the recursion takes for so many scores."""
     mdp = truth.mdp
-    algebra = float(np.prod([(mdp.n + DEGREE - i) / (mdp.n - i) for i in range(mdp.n)]))
-    q = 8.0 ** (mdp.m + mdp.noise_factor.shape[1])
-    entries = q * algebra**2
-    return Size(8 * 4 * entries, columns * (20 * entries * algebra + 15 * (horizon or 1) * entries))
+    size = float(comb(mdp.n + DEGREE, DEGREE))
+    entries = float(NODES) ** (mdp.m + mdp.noise_factor.shape[1]) * size**2
+    steps = 15 * (horizon or 1) * size**2
+    return Size(8 * 4 * entries, columns * (8 * entries * size + steps))
 
 
 def _require(truth: QuadraticTruth, columns: int, horizon: int | None) -> int:

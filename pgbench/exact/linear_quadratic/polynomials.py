@@ -4,7 +4,6 @@ A polynomial is a vector of coefficients over all monomials up to a total degree
 Gaussian noise are Gauss-Hermite quadrature, which is exact for polynomials of the degrees here.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -15,8 +14,8 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
-NODES = 8
-"""Quadrature nodes per noise: exact up to degree 15 in each."""
+NODES = 7
+"""Quadrature nodes per noise: exact up to degree 13 in each; twelve occur."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +69,35 @@ class Polynomials:
         matrix[..., -1, :] = coefficients
         return self.quadratic(matrix)
 
-    def times(self, f: FloatArray) -> FloatArray:
-        """The matrix (..., size, size) that multiplies coefficients by f; higher degrees are lost.
+    def multiply(self, f: FloatArray, g: FloatArray) -> FloatArray:
+        """Products (q, size) of polynomials (q, size).
 
-        Callers choose ``degree`` so that whatever is lost is zero.
+        Terms of too high a degree are lost: callers choose ``degree`` so that there are none.
         """
-        out = np.zeros((*f.shape[:-1], self.size, self.size))
-        for column, e in enumerate(self.exponents.tolist()):
-            for k, own in enumerate(self.exponents.tolist()):
-                row = self._places.get(tuple(a + b for a, b in zip(e, own, strict=True)))
-                if row is not None:
-                    out[..., row, column] = f[..., k]
+        out = np.zeros_like(f)
+        for i in np.flatnonzero(f.any(axis=0)):
+            for j in np.flatnonzero(g.any(axis=0)):
+                place = self._products[i, j]
+                if place < self.size:
+                    out[:, place] += f[:, i] * g[:, j]
+        return out
+
+    @cached_property
+    def _products(self) -> NDArray[np.int64]:
+        """Place of the product of two monomials, (size, size); ``size`` if of too high a degree."""
+        exponents = self.exponents
+        sums = (exponents[:, None] + exponents[None]).reshape(-1, self.n)
+        places = [self._places.get(tuple(e), self.size) for e in sums.tolist()]
+        return np.array(places, np.int64).reshape(self.size, self.size)
+
+    def operator(self, factor: FloatArray, maps: FloatArray) -> FloatArray:
+        """Σ_q of factor_q (q, size) times what maps_q (q, size, size) make of f: (size, size)."""
+        out = np.zeros((self.size, self.size))
+        used = np.flatnonzero(factor.any(axis=0))
+        moved = np.tensordot(factor[:, used].T, maps, axes=1)
+        for k, own in zip(used, moved, strict=True):
+            fits = self._products[k] < self.size
+            out[self._products[k][fits]] += own[fits]
         return out
 
     def after(self, slope: FloatArray, offsets: FloatArray) -> FloatArray:
@@ -116,11 +133,3 @@ def nodes(dimension: int) -> tuple[FloatArray, FloatArray]:
     for _ in range(dimension):
         weights = np.multiply.outer(weights, w)
     return grid.reshape(-1, dimension), weights.ravel()
-
-
-def mean(operators: Sequence[FloatArray], weights: FloatArray) -> FloatArray:
-    """Σ_q w_q of products of matrices (q, ., .), in the order given."""
-    result = operators[0]
-    for operator in operators[1:]:
-        result = result @ operator
-    return np.tensordot(weights, result, axes=1)

@@ -74,4 +74,5 @@ def optimal_gain(problem: LinearQuadratic) -> FloatArray:
 def _gain(P: FloatArray, problem: LinearQuadratic) -> FloatArray:
     """The gain that is greedy for V = -xᵀPx."""
     B, gamma = problem.B, problem.gamma
-    return -gamma * np.linalg.solve(problem.R + gamma * B.T @ P @ B, B.T @ P @ problem.A)
+    greedy = np.linalg.solve(problem.R + gamma * B.T @ P @ B, B.T @ P @ problem.A)
+    return np.asarray(-gamma * greedy, np.float64)

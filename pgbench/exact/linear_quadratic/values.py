@@ -93,7 +93,7 @@ class QuadraticTruth(Truth):
     @cached_property
     def _inverses(self) -> tuple[FloatArray, FloatArray]:
         means, own = (np.linalg.pinv(block, hermitian=True) for block in self._blocks)
-        return means, own
+        return np.asarray(means, np.float64), np.asarray(own, np.float64)
 
 
 @evaluate.register
