@@ -129,7 +129,7 @@ def batch_variants() -> Iterator[Variant]:
 
 def _variants(kind: type[Estimator]) -> Iterator[Variant]:
     for name, estimator in estimators().items():
-        if not isinstance(estimator, kind):
+        if not isinstance(estimator, kind) or FiniteMDP not in estimator.on:
             continue
         declared = estimator.parameters
         needed = [key for key, p in declared.items() if p.required]
@@ -152,7 +152,9 @@ def on_policy(truth: Truth) -> list[Tables]:
     made = [
         e.make(truth, **{k: 0.7 for k, p in e.parameters.items() if p.required})
         for name, e in estimators().items()
-        if isinstance(e, TableEstimator) and not Variant(name, ()).simulates_its_horizon
+        if isinstance(e, TableEstimator)
+        and FiniteMDP in e.on
+        and not Variant(name, ()).simulates_its_horizon
     ]
     return [tables for tables in made if tables.process is truth.process]
 
@@ -206,9 +208,9 @@ def problem(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.fixture(params=kinds())
+@pytest.fixture(params=[name for name, kind in kinds().items() if kind.on is FiniteMDP])
 def kind(request: pytest.FixtureRequest) -> str:
-    """Name of a kind of policy."""
+    """Name of a kind of policy for finite problems."""
     return request.param
 
 
@@ -397,7 +399,7 @@ def close() -> Callable[..., None]:
     return check
 
 
-@pytest.fixture(params=families())
+@pytest.fixture(params=[name for name in families() if not name.startswith("lqg")])
 def small_problem(request: pytest.FixtureRequest, tmp_path: Path) -> FiniteMDP:
     """A small problem of every family."""
     return make_small(request.param, tmp_path)

@@ -139,8 +139,12 @@ class Gaussian(Parameterised):
 
     def stable(self, theta: FloatArray) -> bool:
         """Whether J(θ) is finite over the infinite horizon."""
+        return self._radius(theta) < 1
+
+    def _radius(self, theta: FloatArray) -> float:
+        """√γ times the spectral radius of A + BK."""
         m, n = self.problem.m, self.problem.n
-        return self.problem.stability(theta[: m * n].reshape(m, n)) < 1
+        return self.problem.stability(theta[: m * n].reshape(m, n))
 
     def pull_back(self, theta: FloatArray, weights: FloatArray, states: Any = None) -> FloatArray:
         """Σ w ψ (..., d) from tables Σ w (e, 1)(x, 1, e)ᵀ, shape (..., m+1, n+1+m)."""
@@ -257,8 +261,7 @@ class Gaussian(Parameterised):
 
     def require_stable(self, theta: FloatArray) -> None:
         """Raise Unstable where J(θ) is not finite over the infinite horizon."""
-        m, n, gamma = self.problem.m, self.problem.n, self.problem.gamma
-        radius = self.problem.stability(theta[: m * n].reshape(m, n))
+        radius, gamma = self._radius(theta), self.problem.gamma
         if not radius < 1:
             closed = radius / np.sqrt(gamma) if gamma > 0 else np.inf
             raise Unstable(
@@ -270,7 +273,8 @@ class Gaussian(Parameterised):
         """θ_0 (d,): the gain the policy starts with, or that with normal numbers added.
 
         Where K = 0 is not stable and no gain is given the optimal one takes its place. ``scale``
-        times standard normals over √n are added to K, and to b, halved until θ is stable.
+        times standard normals over √n are added to K, and to b, halved until at least half of the
+        distance to instability is left.
         """
         from pgbench.exact.linear_quadratic.riccati import optimal_gain
 
@@ -288,10 +292,11 @@ class Gaussian(Parameterised):
         if init != "normal":
             raise ValueError(f"init is {init!r}, must be normal or zeros")
         drawn = np.random.default_rng(seed).standard_normal(self.n_means) * scale / np.sqrt(n)
+        allowed = (1 + self._radius(theta)) / 2
         while True:
             moved = theta.copy()
             moved[: self.n_means] += drawn
-            if self.stable(moved):
+            if self._radius(moved) <= allowed:
                 return moved
             drawn = drawn / 2
 

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pgbench.report import calibration, causes, checks, curves, dots, ranking, scaling
+from pgbench.report import (
+    calibration,
+    causes,
+    checks,
+    curves,
+    dots,
+    linear_quadratic,
+    ranking,
+    scaling,
+)
 from pgbench.report.ascents import section
 from pgbench.report.declared import LEVEL, normal_means, smallest, verdicts
 from pgbench.report.panels import Drawing, Entry, NothingToDraw, save
@@ -53,20 +62,22 @@ def write_report(tree: "DataTree", directory: Path) -> Path:
     OSError
         If the directory cannot be written.
     """
-    summary = tree.to_dataset()
-    ascent = tree["ascent"].to_dataset() if "ascent" in tree.children else None
     figures = directory / "figures"
     figures.mkdir(parents=True, exist_ok=True)
+    summary = tree.to_dataset()
+    special = _drawn(linear_quadratic.FIGURES, tree, figures)
+    ascent = tree["ascent"].to_dataset() if "ascent" in tree.children else None
     drawn = _drawn(FIGURES, summary if summary.sizes["estimator"] else None, figures)
     climbed = _drawn(section.FIGURES, ascent, figures)
     shown = [f for f in climbed if "image" in f or f["name"] in section.ALWAYS]
     path = directory / "index.html"
-    path.write_text(_page(summary, drawn, ascent, shown), encoding="utf-8")
+    special = [figure for figure in special if "image" in figure]
+    path.write_text(_page(summary, [*special, *drawn], ascent, shown), encoding="utf-8")
     return path
 
 
 def _drawn(
-    entries: Mapping[str, Entry], data: "Dataset | None", directory: Path
+    entries: Mapping[str, Entry], data: "Dataset | DataTree | None", directory: Path
 ) -> list[dict[str, str]]:
     """Every figure of the data; without data, those of an earlier report are removed."""
     if data is None:
@@ -83,7 +94,7 @@ def clear(stem: Path) -> None:
 
 
 def draw(
-    title: str, figure: Callable[["Dataset"], Drawing], summary: "Dataset", stem: Path
+    title: str, figure: Callable[[Any], Drawing], summary: "Dataset | DataTree", stem: Path
 ) -> dict[str, str]:
     """Title, caption and image of a figure, or the reason why there is none.
 

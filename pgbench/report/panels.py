@@ -40,8 +40,8 @@ class Drawing:
     alt: str
 
 
-Entry = tuple[str, Callable[["Dataset"], Drawing]]
-"""Title of a figure and the function that draws it from the dataset."""
+Entry = tuple[str, Callable[[Any], Drawing]]
+"""Title of a figure and the function that draws it from the dataset, or from the tree of all."""
 
 
 @dataclass(frozen=True, eq=False)

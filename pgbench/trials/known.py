@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pgbench.catalogue import others
 from pgbench.estimators import Estimator, estimators
 from pgbench.parameters import Parameter, label
+from pgbench.problems import FiniteMDP
 from pgbench.trials.battery import Case
 from pgbench.trials.candidate import known
 from pgbench.trials.examine import sampled
@@ -77,7 +78,8 @@ class Known:
 @cache
 def every_known() -> tuple[Known, ...]:
     """Every estimator in a few variants, and every bug; they remember their estimates."""
-    found = [one for estimator in estimators().values() for one in _variants(estimator)]
+    finite = (e for e in estimators().values() if FiniteMDP in e.on)
+    found = [one for estimator in finite for one in _variants(estimator)]
     for bug in bugs().values():
         found.append(Known(bug.name, bug.estimator, bug.estimator.bound(), mistake=bug.mistake))
     return tuple(found)

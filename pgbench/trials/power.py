@@ -22,6 +22,7 @@ from pgbench.catalogue import variants
 from pgbench.estimators import Estimator, Exact, estimators, find_estimator
 from pgbench.parameters import label
 from pgbench.policies import NotApplicable
+from pgbench.problems import FiniteMDP
 from pgbench.trials.battery import Case, cases
 from pgbench.trials.examine import Sampled, claimed, sampled
 from pgbench.zoo import Bug, bugs
@@ -95,10 +96,15 @@ def known(case: Case, name: str, given: tuple[tuple[str, Any], ...]) -> Exact:
         return Exact(None)
 
 
+def _finite() -> dict[str, Estimator]:
+    """Estimators for finite problems, by name."""
+    return {name: e for name, e in estimators().items() if FiniteMDP in e.on}
+
+
 def correct() -> list[Claim]:
     """Every estimator in its variants, claiming its own moments, if it knows its mean."""
     every = []
-    for name, estimator in estimators().items():
+    for name, estimator in _finite().items():
         for values in variants(estimator):
             items = tuple(values.items())
             if any(known(case, name, items).mean is not None for case in cases()):
@@ -167,7 +173,7 @@ def study(
 ) -> Study:
     """Test every bug and every correct estimator, on fresh trajectories each time."""
     right = correct()
-    total = sum(len(list(variants(e))) for e in estimators().values())
+    total = sum(len(list(variants(e))) for e in _finite().values())
     wrong = [Claim.of_bug(bug) for bug in bugs().values()]
     found: dict[str, dict[int, list[bool]]] = {w.name: {s: [] for s in sizes} for w in wrong}
     best: dict[str, dict[tuple[str, str], list[float]]] = {w.name: {} for w in wrong}

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from pgbench.ascent.climb import logged_steps
+from pgbench.ascent.goal import FiniteGoal, QuadraticGoal
 from pgbench.ascent.summary import (
     COLLAPSED,
     DIVERGED,
@@ -12,6 +13,7 @@ from pgbench.ascent.summary import (
     GEOMETRIC,
     NEITHER,
     POWER,
+    UNSTABLE,
     fit_decay,
     interquartile_mean,
     iqm_interval,
@@ -111,11 +113,19 @@ def test_rates_have_intervals():
 
 
 def test_outcomes():
-    gap = np.array([[1.0, 0.5], [1, 0.5], [1, 0.05], [1, np.nan]])
-    entropy = np.array([[1.0, 0.5], [1, 1e-4], [1, 1e-4], [1, np.nan]])
-    stopped = np.array([-1, -1, -1, 7])
-    found = outcomes(gap, entropy, stopped, n_actions=3)
-    assert found.tolist() == [FINISHED, COLLAPSED, FINISHED, DIVERGED]
+    gap = np.array([[1.0, 0.5], [1, 0.5], [1, 0.05], [1, np.nan], [1, np.nan]])
+    certain = np.array([False, True, True, False, True])
+    stopped, stable = np.array([-1, -1, -1, 7, 7]), np.array([True, True, True, True, False])
+    found = outcomes(gap, certain, stopped, stable)
+    assert found.tolist() == [FINISHED, COLLAPSED, FINISHED, DIVERGED, UNSTABLE]
+
+
+def test_nearly_certain_means_little_entropy_or_a_hundredth_of_the_spread():
+    softmax = FiniteGoal(0.0, "", None, np.zeros((2, 3), bool), np.zeros(2))
+    assert softmax.certain(np.log(3) * np.array([[1, 0.02], [1, 0.005]])).tolist() == [False, True]
+    gaussian = QuadraticGoal(0.0, "", None)
+    fallen = np.array([[5, 5 - np.log(99)], [5, 5 - np.log(101)]])
+    assert gaussian.certain(fallen).tolist() == [False, True]
 
 
 def test_shares():

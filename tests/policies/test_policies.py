@@ -15,7 +15,7 @@ S, A = 4, 3
 PROBLEM = make_problem("random", n_states=S, n_actions=A)
 RNG = np.random.default_rng(8)
 POLICIES = {
-    **{name: make_policy(name, PROBLEM) for name in kinds() if name != "neural"},
+    **{name: make_policy(name, PROBLEM) for name in ("direct", "loglinear", "softmax")},
     "loglinear tiles": make_policy("loglinear", PROBLEM, features="tiles", n_tiles=2, n_tilings=3),
     "neural onehot": make_policy("neural", PROBLEM, hidden=3),
     "neural coordinates": make_policy("neural", PROBLEM, inputs="coordinates", hidden="3x2"),

@@ -16,7 +16,7 @@ FloatArray = NDArray[np.float64]
 POINTS = 61
 """Gains and variances of a landscape each."""
 
-MARGIN = 1.6
+MARGIN = 1.25
 """How far a landscape reaches, in distances of θ from the optimum."""
 
 
