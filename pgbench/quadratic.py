@@ -20,7 +20,7 @@ class Quadratic:
     Attributes
     ----------
     matrix
-        (n+1+m, n+1+m) float64, symmetric.
+        (..., n+1+m, n+1+m) float64, symmetric; leading axes are several forms at once.
     n
         State dimension: place of the one among z.
     """
@@ -34,24 +34,24 @@ class Quadratic:
     @classmethod
     def of_state(cls, matrix: FloatArray, n: int, m: int) -> "Quadratic":
         """x̃ᵀMx̃ of x̃ = (x, 1), with M (n+1, n+1), as a function of z."""
-        whole = np.zeros((n + 1 + m, n + 1 + m))
-        whole[: n + 1, : n + 1] = matrix
+        whole = np.zeros((*matrix.shape[:-2], n + 1 + m, n + 1 + m))
+        whole[..., : n + 1, : n + 1] = matrix
         return cls(whole, n)
 
     @cached_property
     def state(self) -> FloatArray:
         """The block of x̃ = (x, 1), shape (n+1, n+1)."""
-        return self.matrix[: self.n + 1, : self.n + 1]
+        return self.matrix[..., : self.n + 1, : self.n + 1]
 
     @cached_property
     def cross(self) -> FloatArray:
         """The block of u and x̃, shape (m, n+1)."""
-        return self.matrix[self.n + 1 :, : self.n + 1]
+        return self.matrix[..., self.n + 1 :, : self.n + 1]
 
     @cached_property
     def action(self) -> FloatArray:
         """The block of u, shape (m, m)."""
-        return self.matrix[self.n + 1 :, self.n + 1 :]
+        return self.matrix[..., self.n + 1 :, self.n + 1 :]
 
     @property
     def constant(self) -> float:
@@ -62,12 +62,12 @@ class Quadratic:
         """Values (...) at z (..., n+1+m)."""
         return np.asarray(((z @ self.matrix) * z).sum(axis=-1), np.float64)
 
-    def __add__(self, other: "Quadratic | float") -> "Quadratic":
+    def __add__(self, other: "Quadratic | float | FloatArray") -> "Quadratic":
         if isinstance(other, Quadratic):
             return Quadratic(self.matrix + other.matrix, self.n)
-        matrix = self.matrix.copy()
-        matrix[self.n, self.n] += other
-        return Quadratic(matrix, self.n)
+        more = np.zeros((*np.shape(other), *self.matrix.shape[-2:]))
+        more[..., self.n, self.n] = other
+        return Quadratic(self.matrix + more, self.n)
 
     __radd__ = __add__
 
@@ -79,7 +79,7 @@ class Quadratic:
     def __neg__(self) -> "Quadratic":
         return self * -1.0
 
-    def __sub__(self, other: "Quadratic | float") -> "Quadratic":
+    def __sub__(self, other: "Quadratic | float | FloatArray") -> "Quadratic":
         return self + (-other)
 
     def __rsub__(self, other: float) -> "Quadratic":

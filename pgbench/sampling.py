@@ -164,9 +164,7 @@ class Rollouts:
             self._simulate = weight_rows
             self._arguments = self.process.sampler, compact(tables, self.process.mdp)
 
-    def weights(
-        self, draws: Draws, memory_bytes: int = MEMORY_BYTES, first: int = 0
-    ) -> Iterator[WeightBlock]:
+    def weights(self, draws: Draws, memory_bytes: int = MEMORY_BYTES) -> Iterator[WeightBlock]:
         """Weights of the replicates.
 
         Parameters
@@ -176,8 +174,6 @@ class Rollouts:
         memory_bytes
             Bound on the weights held at a time, as long as 16 replicates fit in it; if they do not,
             16 are held. How many replicates a block has depends on it, their numbers do not.
-        first
-            Number of the first replicate, where not all of them are asked for.
 
         Yields
         ------
@@ -194,11 +190,11 @@ class Rollouts:
         visited = np.empty((chunk, rows), np.int32)
         weights = np.empty((chunk, E, rows, process.columns))
         n_visited, steps = np.empty(chunk, np.int64), np.empty(chunk, np.int64)
-        for begin in range(0, draws.replicates, chunk):
-            m = min(chunk, draws.replicates - begin)
+        for first in range(0, draws.replicates, chunk):
+            m = min(chunk, draws.replicates - first)
             arrays = visited[:m], n_visited[:m], weights[:m], steps[:m]
-            self._simulate(*self._arguments, streams, first + begin, horizon, *arrays)
-            yield WeightBlock(begin, *arrays)
+            self._simulate(*self._arguments, streams, first, horizon, *arrays)
+            yield WeightBlock(first, *arrays)
 
 
 def _every_row(weights: Callable[..., None]) -> Callable[..., None]:
@@ -309,20 +305,6 @@ def estimates(
         np.concatenate([block.gradients[0] for block in every]),
         np.concatenate([block.steps for block in every]),
     )
-
-
-def one_estimate(
-    truth: Truth, estimator: Estimator, values: Mapping[str, Any], draws: Draws, replicate: int
-) -> tuple[FloatArray, int]:
-    """The estimate (d,) of one replicate, named by its number, and its environment steps."""
-    if isinstance(estimator, BatchEstimator):
-        simulator = Simulator(truth, draws, replicate, 1)
-        return np.asarray(estimator.estimate(simulator, **values))[0], int(simulator.steps[0])
-    assert isinstance(estimator, TableEstimator)
-    rollouts = Rollouts([estimator.make(truth, draws.horizon, **values)])
-    block = next(rollouts.weights(draws, first=replicate))
-    states, weights = block.scored(rollouts.process)
-    return truth.policy.pull_back(truth.theta, weights[0, 0], states), int(block.steps[0])
 
 
 def sample_gradients(

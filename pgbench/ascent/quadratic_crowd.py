@@ -1,7 +1,6 @@
 """Many Gaussian policies on one linear-quadratic problem, and everything exact about them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -9,7 +8,14 @@ from numpy.typing import NDArray
 
 from pgbench.ascent.crowd import Crowd, gather
 from pgbench.exact.linear_quadratic import QuadraticTruth
-from pgbench.exact.linear_quadratic.values import action_values, score_weights
+from pgbench.exact.linear_quadratic.values import (
+    action_values,
+    closed_loop,
+    score_weights,
+    spread,
+    stage_cost,
+    with_constant,
+)
 from pgbench.policies import Gaussian, NotApplicable
 from pgbench.policies.gaussian import Law
 from pgbench.problems import LinearQuadratic
@@ -39,135 +45,112 @@ class QuadraticCrowd(Crowd):
             raise NotApplicable("entropy is part of the objective for finite problems only")
 
     @cached_property
-    def laws(self) -> list[Law | None]:
-        """The laws of actions; None where θ has none."""
-        found: list[Law | None] = []
-        for theta in self.theta:
-            try:
-                found.append(self.policy.law(theta))
-            except (ValueError, np.linalg.LinAlgError):
-                found.append(None)
-        return found
-
-    @cached_property
     def stable(self) -> NDArray[np.bool_]:
         """Which gains are stable, (m,)."""
-        return np.array([self.policy.stable(theta) for theta in self.theta])
+        return self.policy.stable(self.theta)
 
     @cached_property
     def good(self) -> NDArray[np.bool_]:
         """Which replicates have a finite J: those that are stable and have a variance, (m,)."""
-        return self.stable & np.array([law is not None for law in self.laws])
+        return self.policy.allowed(self.theta)
 
     @cached_property
-    def _solved(self) -> tuple[FloatArray, FloatArray]:
-        """P and M (m, n+1, n+1); NaN where J is not finite."""
-        mdp, size = self.mdp, self.mdp.n + 1
-        P, M = np.full((2, self.m, size, size), np.nan)
-        if self.good.any():
-            laws = [law for law, good in zip(self.laws, self.good, strict=True) if good and law]
-            gain = np.stack([law.gain for law in laws])
-            covariance = np.stack([law.covariance for law in laws])
-            A, B = mdp.dynamics
-            closed, back = A + B @ gain, np.swapaxes(gain, 1, 2)
-            S = np.zeros_like(closed)
-            S[:, :-1, :-1] = mdp.noise + mdp.B @ covariance @ mdp.B.T
-            gamma = mdp.gamma
-            own = _sum(closed, back @ mdp.R @ gain - mdp.reward.state, gamma)
-            per_step = np.sum(mdp.R * covariance, axis=(1, 2)) + gamma * np.sum(own * S, (1, 2))
-            own[:, -1, -1] += per_step / (1 - gamma)
-            P[self.good] = own
-            constant = mdp.start + gamma / (1 - gamma) * S
-            M[self.good] = _sum(np.swapaxes(closed, 1, 2), constant, gamma)
-        return P, M
+    def together(self) -> QuadraticTruth:
+        """The exact quantities of all that are good: every array has them as its first axis."""
+        return self._truths(self.theta[self.good])
+
+    @cached_property
+    def stand_ins(self) -> QuadraticTruth:
+        """The same of all m, where a good one stands in for each that is not."""
+        if self.good.all():
+            return self.together
+        able = np.where(self.good, np.arange(self.m), self.good.argmax())
+        return self._truths(self.theta[able])
+
+    def _truths(self, theta: FloatArray) -> QuadraticTruth:
+        mdp = self.mdp
+        law = self.policy.law(theta)
+        closed, gamma = closed_loop(mdp, law), mdp.gamma
+        P = with_constant(mdp, law, _sum(closed, stage_cost(mdp, law), gamma))
+        constant = mdp.start + gamma / (1 - gamma) * spread(mdp, law)
+        M = _sum(np.swapaxes(closed, 1, 2), constant, gamma)
+        v = Quadratic.of_state(-P, mdp.n, mdp.m)
+        q = action_values(mdp, v)
+        weights = score_weights(q, law, M)
+        return QuadraticTruth(
+            mdp=mdp,
+            policy=self.policy,
+            theta=theta,
+            horizon=None,
+            pi=law,
+            v=v,
+            q=q,
+            visitation=M,
+            objective=(v.state * mdp.start).sum(axis=(1, 2)),
+            weights=weights,
+            gradient=self.policy.pull_back(theta, weights),
+            error_bound=0.0,
+        )
+
+    def truth(self, r: int) -> QuadraticTruth:
+        """The exact quantities of replicate r alone, which must be good."""
+        every, i = self.together, int(self.good[:r].sum())
+        return replace(
+            every,
+            theta=every.theta[i],
+            pi=Law(every.pi.gain[i], every.pi.covariance[i]),
+            v=Quadratic(every.v.matrix[i], self.mdp.n),
+            q=Quadratic(every.q.matrix[i], self.mdp.n),
+            visitation=every.visitation[i],
+            objective=float(self.objective[r]),
+            weights=every.weights[i],
+            gradient=every.gradient[i],
+        )
+
+    def spread_out(self, values: FloatArray) -> FloatArray:
+        """Values (k, ...) of the good replicates as (m, ...), NaN for the others."""
+        out = np.full((self.m, *values.shape[1:]), np.nan)
+        out[self.good] = values
+        return out
 
     @cached_property
     def objective(self) -> FloatArray:
         """J (m,), unit reward; NaN where it is not finite."""
-        return -np.einsum("mij,ij->m", self._solved[0], self.mdp.start)
-
-    @cached_property
-    def truths(self) -> list[QuadraticTruth | None]:
-        """The exact quantities of every replicate, or None."""
-        P, M = self._solved
-        found: list[QuadraticTruth | None] = []
-        for r, law in enumerate(self.laws):
-            if law is None or not self.good[r]:
-                found.append(None)
-                continue
-            v = Quadratic.of_state(-P[r], self.mdp.n, self.mdp.m)
-            q = action_values(self.mdp, v)
-            weights = score_weights(q, law, M[r])
-            found.append(
-                QuadraticTruth(
-                    mdp=self.mdp,
-                    policy=self.policy,
-                    theta=self.theta[r],
-                    horizon=None,
-                    pi=law,
-                    v=v,
-                    q=q,
-                    visitation=M[r],
-                    objective=float(self.objective[r]),
-                    weights=weights,
-                    gradient=self.policy.pull_back(self.theta[r], weights),
-                    error_bound=0.0,
-                )
-            )
-        return found
-
-    def truth(self, r: int) -> QuadraticTruth:
-        """The exact quantities of replicate r alone, which must have some."""
-        truth = self.truths[r]
-        assert truth is not None
-        return truth
+        return self.spread_out(np.asarray(self.together.objective))
 
     @cached_property
     def gradient(self) -> FloatArray:
         """∇J (m, d), reward per unit of θ; NaN where J is not finite."""
-        return self._each(lambda truth, r: truth.gradient)
+        return self.spread_out(self.together.gradient)
 
     @cached_property
     def natural_gradient(self) -> FloatArray:
         """F†∇J (m, d)."""
-        return self._each(lambda truth, r: truth.natural_gradient())
+        return self.natural(self.gradient)
 
     def natural(self, g: FloatArray) -> FloatArray:
         """F†g (m, d) of vectors g (m, d)."""
-        return self._each(lambda truth, r: truth.natural(g[r]))
-
-    def _each(self, function: Callable[[QuadraticTruth, int], FloatArray]) -> FloatArray:
-        out = np.full(self.theta.shape, np.nan)
-        for r, truth in enumerate(self.truths):
-            if truth is not None:
-                out[r] = function(truth, r)
-        return out
+        return self.spread_out(self.together.natural(g[self.good]))
 
     def squared_lengths(self, delta: FloatArray) -> FloatArray:
         """δᵀFδ (m,) of δ (m, d): twice the divergence of a small step."""
-        return np.array(
-            [
-                np.nan if truth is None else d @ truth.fisher() @ d
-                for truth, d in zip(self.truths, delta, strict=True)
-            ]
-        )
+        lengths = [
+            delta[r] @ self.truth(int(r)).fisher() @ delta[r] for r in np.flatnonzero(self.good)
+        ]
+        return self.spread_out(np.array(lengths))
 
     @cached_property
     def differential_entropy(self) -> FloatArray:
         """½ log det(2πeΣ) (m,), in nats."""
-        sizes = [
-            np.nan
-            if law is None
-            else np.log(np.diagonal(law.factor)).sum() + 0.5 * self.mdp.m * np.log(2 * np.pi * np.e)
-            for law in self.laws
-        ]
-        return np.array(sizes)
+        diagonal = np.diagonal(self.together.pi.factor, axis1=1, axis2=2)
+        own = np.log(diagonal).sum(axis=1) + 0.5 * self.mdp.m * np.log(2 * np.pi * np.e)
+        return self.spread_out(own)
 
 
 def _sum(a: FloatArray, c: FloatArray, decay: float) -> FloatArray:
     """Σ_k decay^k (aᵀ)^k c a^k (m, n, n), the solution X of X = c + decay aᵀXa."""
-    X, step = c.copy(), np.sqrt(decay) * a
-    for _ in range(DOUBLINGS):
+    X, step = np.broadcast_to(c, a.shape).copy(), np.sqrt(decay) * a
+    for _ in range(DOUBLINGS if len(a) else 0):
         added = np.swapaxes(step, 1, 2) @ X @ step
         X = X + added
         if not (np.abs(added) > np.finfo(np.float64).eps * np.abs(X).max() / 4).any():

@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.ascent.crowd import Crowd, FiniteCrowd
+from pgbench.ascent.quadratic_crowd import QuadraticCrowd
 from pgbench.batch import Batch
 from pgbench.estimators import BatchEstimator, Estimator, TableEstimator
 from pgbench.exact.truth import Truth
 from pgbench.policies import NotApplicable, Parameterised
 from pgbench.problems import FiniteMDP, Problem
 from pgbench.process import Process
-from pgbench.sampling import one_estimate
+from pgbench.sampling import Rollouts
 from pgbench.simulator import Draws, Simulator, recorded
 from pgbench.tables import Tables
 
@@ -418,24 +419,41 @@ def _merged(table: FloatArray) -> FloatArray:
     return np.ascontiguousarray(table).reshape(-1, *table.shape[2:])
 
 
-class SeparateSource(EstimatorSource):
-    """Estimates policy by policy, of problems whose policies cannot be asked at once."""
+class QuadraticSource(EstimatorSource):
+    """Estimates on linear-quadratic problems.
+
+    A table estimator is asked for the forms of all policies at once, which are then simulated
+    together; a batch estimator is asked policy by policy.
+    """
 
     estimator: Estimator
 
-    def gradient(self, crowd: Crowd, k: int) -> tuple[FloatArray, NDArray[np.int64]]:
+    def gradient(self, crowd: Any, k: int) -> tuple[FloatArray, NDArray[np.int64]]:
         """Estimates (m, d) and their environment steps (m,); NaN without finite values."""
         out, steps = np.full(crowd.theta.shape, np.nan), np.zeros(crowd.m, np.int64)
-        numbers = self.numbers
-        draws = Draws(numbers.horizon, self.batch_size, 1, numbers.seed, numbers.at(k))
+        numbers, n = self.numbers, self.batch_size
+        draws = Draws(numbers.horizon, n, crowd.m, numbers.seed, numbers.at(k))
+        if not crowd.good.any():
+            return out, steps
+        if isinstance(self.estimator, TableEstimator):
+            out[crowd.good] = self._together(crowd, draws)[crowd.good]
+            steps[crowd.good] = numbers.horizon * n
+            return out, steps
+        assert isinstance(self.estimator, BatchEstimator)
         for r in np.flatnonzero(crowd.good):
-            estimate, cost = one_estimate(
-                crowd.truth(int(r)), self.estimator, self.values, draws, int(r)
-            )
-            if np.isfinite(estimate).all():
-                out[r] = estimate
-            steps[r] = cost
+            simulator = Simulator(crowd.truth(int(r)), draws, int(r), 1)
+            estimate = np.asarray(self.estimator.estimate(simulator, **self.values))[0]
+            out[r] = np.where(np.isfinite(estimate).all(), estimate, np.nan)
+            steps[r] = simulator.steps[0]
         return out, steps
+
+    def _together(self, crowd: QuadraticCrowd, draws: Draws) -> FloatArray:
+        """Estimates (m, d) by forms; another policy stands in where there are no finite values."""
+        assert isinstance(self.estimator, TableEstimator)
+        truth = crowd.stand_ins
+        rollouts = Rollouts([self.estimator.make(truth, draws.horizon, **self.values)])
+        weights = next(rollouts.weights(draws, memory_bytes=2**62)).weights[:, 0]
+        return truth.policy.pull_back(truth.theta, weights)
 
 
 def make_source(
@@ -461,7 +479,7 @@ def make_source(
     if expected:
         kind = MeanSource
     elif not isinstance(mdp, FiniteMDP):
-        kind = SeparateSource
+        kind = QuadraticSource
     elif isinstance(estimator, TableEstimator):
         kind = TableSource
     return kind(mdp, policy, estimator, estimator.bound(**values), numbers, batch_size)

@@ -279,14 +279,15 @@ def noisy_critic(truth: Truth, noise: float) -> Any:
 def _(truth: QuadraticTruth, noise: float) -> Quadratic:
     if noise == 0:
         return truth.v
-    size = len(truth.v.state)
+    size = truth.v.state.shape[-1]
     xi = np.random.default_rng(_CRITIC_SEED).standard_normal((size, size))
-    scale = np.sqrt(np.diagonal(truth.state_weights))
+    scale = np.sqrt(np.diagonal(truth.state_weights, axis1=-2, axis2=-1))
     scale = np.where(scale > 0, scale, 1.0)
-    own = truth.v.state * np.outer(scale, scale)
-    own[-1, -1] = 0.0
-    typical = float(np.linalg.norm(own))
-    error = (xi + xi.T) / 2 / size * typical / np.outer(scale, scale)
+    sizes = scale[..., :, None] * scale[..., None, :]
+    own = truth.v.state * sizes
+    own[..., -1, -1] = 0.0
+    typical = np.sqrt(np.sum(own**2, axis=(-2, -1), keepdims=True))
+    error = (xi + xi.T) / 2 / size * typical / sizes
     return truth.v + noise * Quadratic.of_state(error, truth.mdp.n, truth.mdp.m)
 
 

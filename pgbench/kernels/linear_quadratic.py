@@ -25,7 +25,8 @@ from pgbench.kernels.streams import LANES, next_words, seed_lane
 class World(NamedTuple):
     """What is simulated: x' = A x + B u + F ω, u = K̃x̃ + L ξ, x_0 = mean + F_0 ζ; normals' table.
 
-    ratio (m, m) and log_ratio: log π(u|x)/μ(u|x) = log_ratio + eᵀ ratio e; ``weighed`` whether
+    gain (k, m, n+1), factor (k, m, m), ratio (k, m, m) and log_ratio (k,) with log π(u|x)/μ(u|x) =
+    log_ratio + eᵀ ratio e: of one policy, k = 1, or of one per replicate. ``weighed`` says whether
     ratios are taken.
     """
 
@@ -37,7 +38,7 @@ class World(NamedTuple):
     gain: np.ndarray
     factor: np.ndarray
     ratio: np.ndarray
-    log_ratio: float
+    log_ratio: np.ndarray
     weighed: bool
     normals: np.ndarray
 
@@ -45,7 +46,8 @@ class World(NamedTuple):
 class Plan(NamedTuple):
     """What estimators compute: places of forms (E,), -1 for none, and numbers (E,).
 
-    forms (J, p, p): upper triangles, entries off the diagonal doubled.
+    forms (k, J, p, p): upper triangles, entries off the diagonal doubled, of one policy or of one
+    per replicate.
     """
 
     forms: np.ndarray
@@ -79,22 +81,27 @@ class Tape(NamedTuple):
 
 
 def make_world(process) -> World:
-    """The arrays of a ``GaussianProcess``."""
+    """The arrays of a ``GaussianProcess``, of one policy or of several."""
     mdp, law = process.mdp, process.pi
     m = mdp.m
-    ratio, log_ratio, weighed = np.zeros((m, m)), 0.0, process.target is not law
-    if weighed:
-        ratio = 0.5 * (law.precision - process.target.precision)
-        own, other = (np.log(np.diagonal(x.factor)).sum() for x in (law, process.target))
-        log_ratio = float(own - other)
+    gain, factor = (a.reshape(-1, *a.shape[-2:]) for a in (law.gain, law.factor))
+    ratio, log_ratio, weighed = np.zeros((len(gain), m, m)), np.zeros(len(gain)), False
+    if process.target is not law:
+        weighed = True
+        ratio = 0.5 * (law.precision - process.target.precision).reshape(-1, m, m)
+        own, other = (
+            np.log(np.diagonal(x.factor, axis1=-2, axis2=-1)).sum(axis=-1)
+            for x in (law, process.target)
+        )
+        log_ratio = np.atleast_1d(own - other)
     return World(
         A=np.ascontiguousarray(mdp.A),
         B=np.ascontiguousarray(mdp.B),
         noise=np.ascontiguousarray(mdp.noise_factor),
         start_mean=mdp.start_mean,
         start=np.ascontiguousarray(mdp.start_factor),
-        gain=np.ascontiguousarray(law.gain),
-        factor=np.ascontiguousarray(law.factor),
+        gain=np.ascontiguousarray(gain),
+        factor=np.ascontiguousarray(factor),
         ratio=np.ascontiguousarray(ratio),
         log_ratio=log_ratio,
         weighed=weighed,
@@ -109,7 +116,8 @@ def make_plan(tables) -> Plan:
     def place(form) -> int:
         if not form.matrix.any():
             return -1
-        upper = np.triu(form.matrix) + np.triu(form.matrix, 1)
+        whole = form.matrix.reshape(-1, *form.matrix.shape[-2:])
+        upper = np.triu(whole) + np.triu(whole, 1)
         for i, known in enumerate(kept):
             if np.array_equal(known, upper):
                 return i
@@ -117,9 +125,10 @@ def make_plan(tables) -> Plan:
         return len(kept) - 1
 
     places = np.array([[place(f) for f in (t.sigma, t.after, t.beta)] for t in tables], np.int64)
-    size = tables[0].sigma.matrix.shape[0]
+    size, k = tables[0].sigma.matrix.shape[-1], max((len(form) for form in kept), default=1)
+    forms = [np.broadcast_to(form, (k, size, size)) for form in kept]
     return Plan(
-        forms=np.stack(kept) if kept else np.zeros((0, size, size)),
+        forms=np.stack(forms, axis=1) if forms else np.zeros((k, 0, size, size)),
         sigma=places[:, 0].copy(),
         after=places[:, 1].copy(),
         beta=places[:, 2].copy(),
@@ -163,10 +172,11 @@ def _add(out, factor, x):
 
 
 @njit(cache=True)
-def _simulate(world, streams, replicate, trajectory, n_lanes, tape):
-    """Simulate consecutive trajectories into ``tape.z`` and ``tape.e``."""
+def _simulate(world, policy, streams, replicate, trajectory, n_lanes, tape):
+    """Simulate consecutive trajectories of a policy into ``tape.z`` and ``tape.e``."""
     horizon = tape.e.shape[0]
     n, m = world.B.shape
+    gain, factor = world.gain[policy], world.factor[policy]
     for lane in range(LANES):
         # Idle lanes repeat the last one and are never read.
         index = trajectory + min(lane, n_lanes - 1)
@@ -190,15 +200,15 @@ def _simulate(world, streams, replicate, trajectory, n_lanes, tape):
         for j in range(m):
             _draw(world, tape)
             for i in range(j, m):
-                if world.factor[i, j] != 0.0:
-                    _add(e[i], world.factor[i, j], tape.number)
+                if factor[i, j] != 0.0:
+                    _add(e[i], factor[i, j], tape.number)
         for i in range(m):
             u = z[n + 1 + i]
             for lane in range(LANES):
-                u[lane] = e[i, lane] + world.gain[i, n]
+                u[lane] = e[i, lane] + gain[i, n]
             for j in range(n):
-                if world.gain[i, j] != 0.0:
-                    _add(u, world.gain[i, j], z[j])
+                if gain[i, j] != 0.0:
+                    _add(u, gain[i, j], z[j])
         after[:, :] = 0.0
         for i in range(n):
             x = after[i]
@@ -215,16 +225,15 @@ def _simulate(world, streams, replicate, trajectory, n_lanes, tape):
                     _add(after[i], world.noise[i, j], tape.number)
     tape.z[horizon, n, :] = 1.0
     if world.weighed:
+        form = world.ratio[policy]
         for t in range(horizon):
-            ratio = tape.ratio[t]
-            ratio[:] = world.log_ratio
+            ratio, e = tape.ratio[t], tape.e[t]
+            ratio[:] = world.log_ratio[policy]
             for i in range(m):
                 for j in range(m):
-                    if world.ratio[i, j] != 0.0:
+                    if form[i, j] != 0.0:
                         for lane in range(LANES):
-                            ratio[lane] += (
-                                world.ratio[i, j] * tape.e[t, i, lane] * tape.e[t, j, lane]
-                            )
+                            ratio[lane] += form[i, j] * e[i, lane] * e[j, lane]
             for lane in range(LANES):
                 ratio[lane] = np.exp(ratio[lane])
 
@@ -312,7 +321,8 @@ def weights(
 ) -> None:
     """Weights of replicates ``first``, ``first + 1``, ..., averaged over their batches.
 
-    first is a multiple of ``LANES``; out (replicates, E, m+1, p) float64 receives the weights.
+    first is a multiple of ``LANES``, or every replicate has a policy of its own; out
+    (replicates, E, m+1, p) float64 receives the weights.
     """
     # Spans of work share their scratch memory; how many there are does not enter the results.
     _weights(world, plan, streams, first, horizon, out, 4 * get_num_threads())
@@ -321,7 +331,8 @@ def weights(
 @njit(parallel=True, cache=True)
 def _weights(world, plan, streams, first, horizon, out, spans):
     n_replicates = out.shape[0]
-    per_unit = max(1, LANES // streams.batch_size)
+    # Lanes of a block share a policy.
+    per_unit = max(1, LANES // streams.batch_size) if world.gain.shape[0] == 1 else 1
     n_units = (n_replicates + per_unit - 1) // per_unit
     n_spans = min(n_units, spans)
     for span in prange(n_spans):
@@ -336,7 +347,8 @@ def _weights(world, plan, streams, first, horizon, out, spans):
 @njit(cache=True)
 def _run_span(world, plan, streams, first, horizon, out, begin, end, unit):
     """Replicates from ``begin`` to ``end``, a unit of them at a time."""
-    tape = _tape(world, plan.forms.shape[0], horizon)
+    tape = _tape(world, plan.forms.shape[1], horizon)
+    several, formed = world.gain.shape[0] > 1, plan.forms.shape[0] > 1
     n_estimators, rows, columns = out.shape[1:]
     for low in range(begin, end, unit):
         high = min(low + unit, end)
@@ -344,8 +356,9 @@ def _run_span(world, plan, streams, first, horizon, out, begin, end, unit):
         n_trajectories = (high - low) * streams.batch_size
         for trajectory in range(0, n_trajectories, LANES):
             n_lanes = min(LANES, n_trajectories - trajectory)
-            _simulate(world, streams, first + low, trajectory, n_lanes, tape)
-            _evaluate(plan.forms, tape)
+            policy = low if several else 0
+            _simulate(world, policy, streams, first + low, trajectory, n_lanes, tape)
+            _evaluate(plan.forms[low if formed else 0], tape)
             for e in range(n_estimators):
                 _weigh(world, plan, e, tape)
                 for lane in range(n_lanes):
@@ -360,7 +373,7 @@ def _run_span(world, plan, streams, first, horizon, out, begin, end, unit):
 def record(
     world: World, streams: Streams, first: int, z: np.ndarray, e: np.ndarray, ratio: np.ndarray
 ) -> None:
-    """Record replicates ``first``, ... as they are simulated.
+    """Record replicates ``first``, ... of one policy as they are simulated.
 
     z (replicates, batch, T+1, p), e (replicates, batch, T, m) and ratio (replicates, batch, T)
     float64 receive (x, 1, u), the noise of the actions, and ratios of densities.
@@ -382,7 +395,7 @@ def _record(world, streams, first, z, e, ratio, spans):
             n_trajectories = (min(low + per_unit, end) - low) * batch_size
             for trajectory in range(0, n_trajectories, LANES):
                 n_lanes = min(LANES, n_trajectories - trajectory)
-                _simulate(world, streams, first + low, trajectory, n_lanes, tape)
+                _simulate(world, 0, streams, first + low, trajectory, n_lanes, tape)
                 for lane in range(n_lanes):
                     r = low + (trajectory + lane) // batch_size
                     i = (trajectory + lane) % batch_size

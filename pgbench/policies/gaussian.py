@@ -24,7 +24,8 @@ class Unstable(ValueError):
 class Law:
     """N(K̃x̃, Σ) with x̃ = (x, 1): the distribution of actions.
 
-    gain (m, n+1) float64, its last column the offset; covariance (m, m) float64.
+    gain (..., m, n+1) float64, its last column the offset; covariance (..., m, m) float64. Leading
+    axes are several laws at once.
     """
 
     gain: FloatArray
@@ -38,14 +39,14 @@ class Law:
     @cached_property
     def precision(self) -> FloatArray:
         """Σ⁻¹ (m, m)."""
-        inverse = solve_triangular(self.factor, np.eye(len(self.covariance)), lower=True)
-        return np.asarray(inverse.T @ inverse, np.float64)
+        inverse = np.linalg.inv(self.factor)
+        return np.asarray(np.swapaxes(inverse, -1, -2) @ inverse, np.float64)
 
     @property
     def size(self) -> int:
         """Numbers in a table of weights."""
-        m, columns = self.gain.shape
-        return (m + 1) * (columns + m)
+        m, columns = self.gain.shape[-2:]
+        return int((m + 1) * (columns + m))
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,45 +107,55 @@ class Gaussian(Parameterised):
         return np.arange(m), np.arange(m)
 
     def law(self, theta: FloatArray) -> Law:
-        """The distribution of actions that θ (d,) says; ValueError where Σ is not positive."""
+        """The distribution of actions that θ (..., d) says; ValueError where Σ is not positive."""
         n, m = self.problem.n, self.problem.m
-        gain = np.zeros((m, n + 1))
-        gain[:, :n] = theta[: m * n].reshape(m, n)
-        if self.affine:
-            gain[:, n] = theta[m * n : self.n_means]
-        rows, columns = self._rows
-        values = theta[self.n_means :]
-        covariance = np.zeros((m, m))
-        if self.log_std:
-            L = self._triangle(theta)
-            covariance = L @ L.T
-        else:
-            covariance[rows, columns] = values
-            covariance[columns, rows] = values
-        if not np.isfinite(covariance).all() or not np.linalg.eigvalsh(covariance).min() > 0:
+        covariance = self._covariance(theta)
+        if not self._positive(covariance).all():
             where = f"theta[{self.n_means}:]" if m > 1 else f"theta[{self.n_means}]"
-            shown = ", ".join(f"{x:g}" for x in values[:4])
+            shown = ", ".join(f"{x:g}" for x in np.ravel(theta[..., self.n_means :])[:4])
             raise ValueError(f"{where} is {shown}: the variance must be positive and finite")
+        gain = np.zeros((*theta.shape[:-1], m, n + 1))
+        gain[..., :n] = self.gain(theta)
+        if self.affine:
+            gain[..., n] = theta[..., m * n : self.n_means]
         return Law(gain, covariance)
 
-    def _triangle(self, theta: FloatArray) -> FloatArray:
-        """L of the logarithmic parameters."""
+    def gain(self, theta: FloatArray) -> FloatArray:
+        """K (..., m, n) of θ (..., d)."""
+        n, m = self.problem.n, self.problem.m
+        return theta[..., : m * n].reshape(*theta.shape[:-1], m, n)
+
+    def _covariance(self, theta: FloatArray) -> FloatArray:
         m = self.problem.m
         rows, columns = self._rows
-        L = np.zeros((m, m))
-        with np.errstate(over="ignore"):
-            values = theta[self.n_means :]
-            L[rows, columns] = np.where(rows == columns, np.exp(values), values)
-        return L
+        values = theta[..., self.n_means :]
+        square = np.zeros((*theta.shape[:-1], m, m))
+        if self.log_std:
+            with np.errstate(over="ignore", invalid="ignore"):
+                square[..., rows, columns] = np.where(rows == columns, np.exp(values), values)
+                return np.asarray(square @ np.swapaxes(square, -1, -2), np.float64)
+        square[..., rows, columns] = values
+        square[..., columns, rows] = values
+        return square
 
-    def stable(self, theta: FloatArray) -> bool:
-        """Whether J(θ) is finite over the infinite horizon."""
-        return self._radius(theta) < 1
+    @staticmethod
+    def _positive(covariance: FloatArray) -> NDArray[np.bool_]:
+        """Which matrices (..., m, m) are finite and positive definite."""
+        finite = np.asarray(np.isfinite(covariance).all(axis=(-2, -1)))
+        safe = np.where(finite[..., None, None], covariance, np.eye(covariance.shape[-1]))
+        return np.asarray(finite & (np.linalg.eigvalsh(safe).min(axis=-1) > 0), bool)
 
-    def _radius(self, theta: FloatArray) -> float:
-        """√γ times the spectral radius of A + BK."""
-        m, n = self.problem.m, self.problem.n
-        return self.problem.stability(theta[: m * n].reshape(m, n))
+    def stable(self, thetas: FloatArray) -> NDArray[np.bool_]:
+        """Which θ (..., d) have gains with which J is finite over the infinite horizon, (...)."""
+        return np.asarray(self._radius(thetas) < 1, bool)
+
+    def allowed(self, thetas: FloatArray) -> NDArray[np.bool_]:
+        """Which θ (..., d) are stable and have a positive covariance, (...)."""
+        return self.stable(thetas) & self._positive(self._covariance(thetas))
+
+    def _radius(self, theta: FloatArray) -> FloatArray:
+        """√γ times the spectral radius of A + BK, (...)."""
+        return self.problem.stability(self.gain(theta))
 
     def pull_back(self, theta: FloatArray, weights: FloatArray, states: Any = None) -> FloatArray:
         """Σ w ψ (..., d) from tables Σ w (e, 1)(x, 1, e)ᵀ, shape (..., m+1, n+1+m)."""
@@ -175,7 +186,8 @@ class Gaussian(Parameterised):
         rows, columns = self._rows
         L = self.law(theta).factor
         values = (slope @ L)[..., rows, columns]
-        return np.asarray(np.where(rows == columns, values * L[rows, columns], values), np.float64)
+        logarithmic = values * L[..., rows, columns]
+        return np.asarray(np.where(rows == columns, logarithmic, values), np.float64)
 
     def pathwise(self, theta: FloatArray, tables: FloatArray) -> FloatArray:
         """Σ (∂u/∂θ)ᵀ g (..., d) from tables Σ g (x, 1, e)ᵀ, shape (..., m, n+1+m).
@@ -202,11 +214,7 @@ class Gaussian(Parameterised):
         law = self.law(theta)
         k = self.problem.n + self.affine
         means = self._by_gain(np.asarray(np.kron(law.precision, second[:k, :k]), np.float64))
-        # E[ψ_i ψ_j] = ½ tr(Σ⁻¹ ∂_iΣ Σ⁻¹ ∂_jΣ)
-        moves = self._covariance_moves(theta, law)
-        scaled = law.precision @ moves
-        own = 0.5 * np.einsum("iab,jba->ij", scaled, scaled) * second[-1, -1]
-        return means, own
+        return means, self._covariance_block(law, second)
 
     def _by_gain(self, block: FloatArray) -> FloatArray:
         """Rows and columns by action and x̃ in the order of θ: K first, then b."""
@@ -215,18 +223,39 @@ class Gaussian(Parameterised):
         own = np.concatenate([order[:, :n].ravel(), order[:, n:].ravel()])
         return block[np.ix_(own, own)]
 
-    def _covariance_moves(self, theta: FloatArray, law: Law) -> FloatArray:
-        """∂Σ of each of its parameters, (k, m, m)."""
+    def _covariance_block(self, law: Law, second: FloatArray) -> FloatArray:
+        """E[ψ_i ψ_j] = ½ tr(Σ⁻¹ ∂_iΣ Σ⁻¹ ∂_jΣ) of the parameters of Σ, (..., k, k)."""
         rows, columns = self._rows
         k, m = rows.size, self.problem.m
-        moves = np.zeros((k, m, m))
+        moves = np.zeros((*law.covariance.shape[:-2], k, m, m))
         if self.log_std:
-            size = np.where(rows == columns, law.factor[rows, columns], 1.0)
-            moves[np.arange(k), rows] = size[:, None] * law.factor.T[columns]
-            return moves + np.swapaxes(moves, 1, 2)
-        moves[np.arange(k), rows, columns] = 1.0
-        moves[np.arange(k), columns, rows] = 1.0
-        return moves
+            L = law.factor
+            size = np.where(rows == columns, L[..., rows, columns], 1.0)
+            along = np.swapaxes(L, -1, -2)[..., columns, :]
+            moves[..., np.arange(k), rows, :] = size[..., None] * along
+            moves = moves + np.swapaxes(moves, -1, -2)
+        else:
+            moves[..., np.arange(k), rows, columns] = 1.0
+            moves[..., np.arange(k), columns, rows] = 1.0
+        scaled = law.precision[..., None, :, :] @ moves
+        block = 0.5 * np.einsum("...iab,...jba->...ij", scaled, scaled)
+        return np.asarray(block * second[..., -1:, -1:], np.float64)
+
+    def natural(self, theta: FloatArray, second: FloatArray, g: FloatArray) -> FloatArray:
+        """F†g (..., d) from E[x̃x̃ᵀ] (..., n+1, n+1): Σ G E[x̃x̃ᵀ]⁻¹ of the mean's part G."""
+        n, m = self.problem.n, self.problem.m
+        law, k = self.law(theta), n + self.affine
+        G = np.zeros((*g.shape[:-1], m, k))
+        G[..., :n] = g[..., : m * n].reshape(*g.shape[:-1], m, n)
+        if self.affine:
+            G[..., n] = g[..., m * n : self.n_means]
+        means = law.covariance @ G @ np.linalg.pinv(second[..., :k, :k], hermitian=True)
+        own = np.linalg.pinv(self._covariance_block(law, second), hermitian=True)
+        parts = [means[..., :n].reshape(*g.shape[:-1], m * n)]
+        if self.affine:
+            parts.append(means[..., n])
+        parts.append((own @ g[..., self.n_means :, None])[..., 0])
+        return np.concatenate(parts, axis=-1)
 
     def forms(self, theta: FloatArray) -> FloatArray:
         """ψ as tables (d, m+1, n+1+m): ψ_k = Σ C_k ∘ (e, 1)(x, 1, e)ᵀ; for few parameters."""
@@ -261,7 +290,7 @@ class Gaussian(Parameterised):
 
     def require_stable(self, theta: FloatArray) -> None:
         """Raise Unstable where J(θ) is not finite over the infinite horizon."""
-        radius, gamma = self._radius(theta), self.problem.gamma
+        radius, gamma = float(self._radius(theta)), self.problem.gamma
         if not radius < 1:
             closed = radius / np.sqrt(gamma) if gamma > 0 else np.inf
             raise Unstable(

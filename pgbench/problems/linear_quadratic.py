@@ -151,10 +151,14 @@ class LinearQuadratic(Problem):
             state.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
         return state.hexdigest()
 
-    def stability(self, gain: FloatArray) -> float:
-        """√γ times the spectral radius of A + BK, for a gain K (m, n); stable below 1."""
-        closed = self.A + self.B @ gain
-        return float(np.sqrt(self.gamma) * np.abs(np.linalg.eigvals(closed)).max())
+    def stability(self, gain: FloatArray) -> FloatArray:
+        """√γ times the spectral radius of A + BK (...), for gains K (..., m, n); stable below 1."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            closed = self.A + self.B @ gain
+        finite = np.asarray(np.isfinite(closed).all(axis=(-2, -1)))
+        safe = np.where(finite[..., None, None], closed, 0.0)
+        radius = np.abs(np.linalg.eigvals(safe)).max(axis=-1)
+        return np.asarray(np.where(finite, np.sqrt(self.gamma) * radius, np.inf), np.float64)
 
     def __repr__(self) -> str:
         return f"LinearQuadratic({self.name!r}, n={self.n}, m={self.m}, gamma={self.gamma:g})"

@@ -107,7 +107,7 @@ def landscape(tree: "DataTree") -> Drawing:
         bar.set_label(r"$J^* - J(\theta)$")
         bar.ax.yaxis.set_major_locator(LogLocator(10))
         bar.ax.yaxis.set_minor_formatter(NullFormatter())
-        bar.outline.set_visible(False)  # type: ignore[operator]  # a spine, not a group
+        bar.outline.set_visible(False)
     if labels:
         figure.legend(
             handles=list(labels.values()), loc="outside lower center", ncols=min(len(labels), 4)
@@ -260,8 +260,8 @@ def exploration(tree: "DataTree") -> Drawing:
         "gain θ1 against the variance θ2 of the policy: marks are measured, lines exact where that "
         "is known. Everything that multiplies scores (u - θ1 x)x/θ2 by more than the advantage "
         "grows as 1/θ2, the dotted slope, because rewards that the action has no part in are "
-        "weighed by it; pathwise and deterministic gradients need no score and do not. Estimators of "
-        "the natural gradient are left out.",
+        "weighed by it; pathwise and deterministic gradients need no score and do not. Estimators "
+        "of the natural gradient are left out.",
         "Variance of the gradient along the gain against the variance of the policy on logarithmic"
         " axes, measured and exact, one colour per estimator.",
     )

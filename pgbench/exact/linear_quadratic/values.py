@@ -73,27 +73,15 @@ class QuadraticTruth(Truth):
 
     def fisher(self) -> FloatArray:
         """F (d, d): one block for the mean, one for the covariance."""
-        means, own = self._blocks
+        means, own = self.policy.fisher(self.theta, self.state_weights)
         k = len(means)
         F = np.zeros((k + len(own), k + len(own)))
         F[:k, :k], F[k:, k:] = means, own
         return F
 
-    @cached_property
-    def _blocks(self) -> tuple[FloatArray, FloatArray]:
-        return self.policy.fisher(self.theta, self.state_weights)
-
     def natural(self, g: FloatArray) -> FloatArray:
         """F†g (..., d)."""
-        k = self.policy.n_means
-        return np.concatenate(
-            [g[..., :k] @ self._inverses[0], g[..., k:] @ self._inverses[1]], axis=-1
-        )
-
-    @cached_property
-    def _inverses(self) -> tuple[FloatArray, FloatArray]:
-        means, own = (np.linalg.pinv(block, hermitian=True) for block in self._blocks)
-        return np.asarray(means, np.float64), np.asarray(own, np.float64)
+        return self.policy.natural(self.theta, self.state_weights, g)
 
 
 @evaluate.register
@@ -143,13 +131,13 @@ def _(mdp: LinearQuadratic, policy: Any, theta: Any, horizon: int | None = None)
 def closed_loop(mdp: LinearQuadratic, law: Law) -> FloatArray:
     """Ã_c = Ã + B̃K̃ (n+1, n+1)."""
     A, B = mdp.dynamics
-    return A + B @ law.gain
+    return np.asarray(A + B @ law.gain, np.float64)
 
 
 def spread(mdp: LinearQuadratic, law: Law) -> FloatArray:
     """S̃ (n+1, n+1): the covariance W + BΣBᵀ that a step adds."""
-    S = np.zeros((mdp.n + 1, mdp.n + 1))
-    S[: mdp.n, : mdp.n] = mdp.noise + mdp.B @ law.covariance @ mdp.B.T
+    S = np.zeros((*law.covariance.shape[:-2], mdp.n + 1, mdp.n + 1))
+    S[..., : mdp.n, : mdp.n] = mdp.noise + mdp.B @ law.covariance @ mdp.B.T
     return S
 
 
@@ -165,12 +153,26 @@ def lyapunov(a: FloatArray, c: FloatArray, decay: float) -> tuple[FloatArray, fl
 
 def value_matrix(mdp: LinearQuadratic, law: Law) -> tuple[FloatArray, float]:
     """P (n+1, n+1) with V = -x̃ᵀPx̃ over the infinite horizon, and a bound on its residual."""
-    gamma, n = mdp.gamma, mdp.n
-    stage = -mdp.reward.state + law.gain.T @ mdp.R @ law.gain
-    P, left = lyapunov(closed_loop(mdp, law), stage, gamma)
-    per_step = np.sum(mdp.R * law.covariance) + gamma * np.sum(P * spread(mdp, law))
-    P[n, n] += per_step / (1 - gamma)
-    return P, left / (1 - gamma)
+    P, left = lyapunov(closed_loop(mdp, law), stage_cost(mdp, law), mdp.gamma)
+    return with_constant(mdp, law, P), left / (1 - mdp.gamma)
+
+
+def stage_cost(mdp: LinearQuadratic, law: Law) -> FloatArray:
+    """Q̃ + K̃ᵀRK̃ (n+1, n+1)."""
+    return np.swapaxes(law.gain, -1, -2) @ mdp.R @ law.gain - mdp.reward.state
+
+
+def with_constant(mdp: LinearQuadratic, law: Law, P: FloatArray) -> FloatArray:
+    """P with (tr RΣ + γ tr PS)/(1-γ) added to its last entry."""
+    gamma, added = mdp.gamma, np.zeros_like(P)
+    per_step = _trace(mdp.R, law.covariance) + gamma * _trace(P, spread(mdp, law))
+    added[..., -1, -1] = per_step / (1 - gamma)
+    return P + added
+
+
+def _trace(a: FloatArray, b: FloatArray) -> FloatArray:
+    """tr ab of symmetric matrices (..., k, k)."""
+    return np.asarray(np.sum(a * b, axis=(-2, -1)), np.float64)
 
 
 def visits(mdp: LinearQuadratic, law: Law, decay: float | None = None) -> FloatArray:
@@ -189,14 +191,15 @@ def following(mdp: LinearQuadratic, v: Quadratic) -> Quadratic:
     """E[v(x') | x, u] as a form of (x, u)."""
     move = np.concatenate(mdp.dynamics, axis=1)
     form = Quadratic(move.T @ v.state @ move, mdp.n)
-    return form + float(np.sum(v.state[: mdp.n, : mdp.n] * mdp.noise))
+    return form + _trace(v.state[..., : mdp.n, : mdp.n], mdp.noise)
 
 
 def mean_over_actions(q: Quadratic, law: Law) -> Quadratic:
     """E[q(x, u) | x] as a form of the state."""
-    lift = np.concatenate([np.eye(q.n + 1), law.gain])
-    form = Quadratic.of_state(lift.T @ q.matrix @ lift, q.n, len(law.gain))
-    return form + float(np.sum(q.action * law.covariance))
+    *several, m, k = law.gain.shape
+    lift = np.concatenate([np.broadcast_to(np.eye(k), (*several, k, k)), law.gain], axis=-2)
+    form = Quadratic.of_state(np.swapaxes(lift, -1, -2) @ q.matrix @ lift, q.n, m)
+    return form + _trace(q.action, law.covariance)
 
 
 def score_weights(q: Quadratic, law: Law, M: FloatArray) -> FloatArray:
@@ -204,10 +207,11 @@ def score_weights(q: Quadratic, law: Law, M: FloatArray) -> FloatArray:
 
     E[q e x̃ᵀ] = Σ 2(q_ux + q_uu K̃) M, and E[q (eeᵀ - Σ)] = 2 Σ q_uu Σ times the number of steps.
     """
-    m, columns = law.gain.shape
-    table = np.zeros((m + 1, columns + m))
-    table[:m, :columns] = law.covariance @ (2 * (q.cross + q.action @ law.gain)) @ M
-    table[:m, columns:] = 2 * law.covariance @ q.action @ law.covariance * M[-1, -1]
+    *several, m, columns = law.gain.shape
+    table = np.zeros((*several, m + 1, columns + m))
+    table[..., :m, :columns] = law.covariance @ (2 * (q.cross + q.action @ law.gain)) @ M
+    steps = M[..., -1:, -1:]
+    table[..., :m, columns:] = 2 * law.covariance @ q.action @ law.covariance * steps
     return table
 
 
