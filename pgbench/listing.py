@@ -352,7 +352,7 @@ def print_ascents(
     for column in ("J* - J at the end", "left of the start", "updates to 10 %", "to 1 %", "rate"):
         table.add_column(column, justify="right")
     table.add_column("collapsed", justify="right")
-    table.add_column("diverged", justify="right")
+    table.add_column("diverged or unstable", justify="right")
     found = 0
     for p in _matching(ascent, "problem", problem):
         for q in _matching(ascent, "policy", policy):
@@ -405,5 +405,5 @@ def _climbed(run: Any) -> list[str]:
         *reached,
         rate.format(text(float(run["rate"]), 2)),
         text(float(run["collapsed_share"]), 2),
-        text(float(run["diverged_share"]), 2),
+        text(float(run["diverged_share"] + run["unstable_share"]), 2),
     ]

@@ -247,17 +247,23 @@ def _(mdp: LinearQuadratic) -> float:
         return np.nan
 
 
-def warm_up() -> float:
-    """Compile every kernel that a run uses, or load it from the cache; seconds taken."""
+def warm_up(quadratic: bool = False) -> float:
+    """Compile every kernel that a run uses, or load it from the cache; seconds taken.
+
+    ``quadratic`` says whether that includes those of linear-quadratic problems.
+    """
     from pgbench.policies import make_policy
     from pgbench.problems import make_problem
 
     begin = time.perf_counter()
-    mdp = make_problem("bandit", n_actions=2)
-    policy = make_policy("softmax", mdp)
-    truth = evaluate(mdp, policy, policy.initial(init="zeros"))
-    prepared = Prepared(truth, horizon=1, expected_steps=1.0)
-    draws = Draws(1, batch_size=2, replicates=2, seed=0, stream=0)
-    measure(prepared, [make_subject(prepared, find_estimator("reinforce"), {})], draws)
-    Simulator(truth, draws, 0, 2).batch()
+    for problem, kind in (("bandit", "softmax"), ("lqg", "gaussian")):
+        if kind == "gaussian" and not quadratic:
+            continue
+        mdp = make_problem(problem)
+        policy = make_policy(kind, mdp)
+        truth = evaluate(mdp, policy, policy.initial(init="zeros"))
+        prepared = Prepared(truth, horizon=1, expected_steps=1.0)
+        draws = Draws(1, batch_size=2, replicates=2, seed=0, stream=0)
+        measure(prepared, [make_subject(prepared, find_estimator("reinforce"), {})], draws)
+        Simulator(truth, draws, 0, 2).batch()
     return time.perf_counter() - begin

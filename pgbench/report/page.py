@@ -37,7 +37,7 @@ FIGURES: dict[str, Entry] = {
     "ranking": ("What precision costs", ranking.ranking),
     "bias": ("Bias against truth", dots.bias),
     "causes": ("Where bias comes from", causes.causes),
-    "scaling": ("Growth with the number of states", scaling.scaling),
+    "scaling": ("Growth with size", scaling.scaling),
     "rmse": ("Error against batch size", curves.rmse),
     "rates": ("Rates", dots.rates),
     "direction": ("Direction", curves.direction),

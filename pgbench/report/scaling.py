@@ -1,4 +1,4 @@
-"""Figure and table of how variance, bias and time grow with the number of states."""
+"""Figure and table of how variance, bias and time grow with the size of the problem."""
 
 import re
 from collections.abc import Iterator
@@ -102,7 +102,7 @@ def quantities(summary: "Dataset") -> dict[str, Measured]:
 
 @of_the_best
 def scaling(summary: "Dataset") -> Drawing:
-    """Relative variance, relative bias and time of an estimate against the number of states."""
+    """Relative variance, relative bias and time of an estimate against the size of the problem."""
     followed = quantities(summary)
     rows = list(_rows(summary, followed))
     if not rows:
@@ -112,10 +112,13 @@ def scaling(summary: "Dataset") -> Drawing:
     grid = figure.subplots(len(shown), len(followed), squeeze=False, sharex="row")
     drawn = np.zeros(summary.sizes["estimator"], bool)
     for axes, (title, members, j) in zip(grid, shown, strict=True):
-        sizes = summary["n_states"].values[members].astype(float)
+        sizes = _sizes(summary)[members].astype(float)
+        word = "number of states $S$"
+        if not summary["n_states"].values[members].any():
+            word = "dimension of the state $n$"
         for ax, (name, values) in zip(axes, followed.items(), strict=True):
             ax.set_title(wrapped(title, 40) if ax is axes[0] else "", loc="left")
-            _size_axis(ax, sizes)
+            _size_axis(ax, sizes, word)
             decades(ax)
             ax.set_ylabel(name)
             drawn |= _one_panel(ax, sizes, values[members, j], looks(summary))
@@ -125,13 +128,14 @@ def scaling(summary: "Dataset") -> Drawing:
     return Drawing(
         figure,
         f"Estimates from {n} {'trajectory' if n == 1 else 'trajectories'} against the number S of "
-        "states: variance over ‖∇J‖², bias over ‖∇J‖ (exact where it is known, measured elsewhere),"
+        "states, or the dimension n of the state: variance over ‖∇J‖², bias over ‖∇J‖ (exact where "
+        "it is known, measured elsewhere),"
         " seconds of one estimate and of one of its steps. Marks are geometric means over the "
         "instances of a size, bars 95 % intervals of their sampling error, faint marks the single "
-        "instances. Lines are least-squares power laws y ∝ S^p through all instances; p stands in "
-        "the panels and in the table. Its 95 % interval is Student's, from the scatter about the "
-        "line, so it covers how instances differ as well as the sampling error. It takes the "
-        "scatter to be the same at all sizes and does not vouch for a power law beyond them. "
+        "instances. Lines are least-squares power laws y ∝ S^p, or n^p, through all instances; p "
+        "stands in the panels and in the table. Its 95 % interval is Student's, from the scatter "
+        "about the line, so it covers how instances differ as well as the sampling error. It takes "
+        "the scatter to be the same at all sizes and does not vouch for a power law beyond them. "
         "A wide one says that growth is no power law. An automatic horizon is as long as keeps the "
         "truncation bias of ∇J_H at 1 %, so that bias does not grow. Where ∇J vanishes nothing is "
         "relative to it and marks are missing."
@@ -146,7 +150,7 @@ def exponents(summary: "Dataset") -> tuple[list[str], list[dict[str, object]]]:
     followed = quantities(summary)
     rows: list[dict[str, object]] = []
     for title, members, j in _rows(summary, followed):
-        sizes = summary["n_states"].values[members]
+        sizes = _sizes(summary)[members]
         for e, estimator in enumerate(map(str, summary["estimator"].values)):
             laws = [fit_power_law(sizes, y.value[members, j, e]) for y in followed.values()]
             if any(law.points for law in laws):
@@ -170,7 +174,7 @@ def _rows(
             finite = np.any(
                 [np.isfinite(y.value[members, j]).any(axis=1) for y in followed.values()], axis=0
             )
-            if np.unique(summary["n_states"].values[members][finite]).size > 1:
+            if np.unique(_sizes(summary)[members][finite]).size > 1:
                 yield f"{kind} × {policy}", members, j
 
 
@@ -181,19 +185,25 @@ def _series(summary: "Dataset") -> dict[str, NDArray[np.int64]]:
         kind, values = parse_label(label)
         size = str(summary["size_parameter"].values[i])
         others = [f"{k}={v}" for k, v in values.items() if k not in (size, "seed")]
-        if size and summary["n_states"].values[i] > 0:
+        if size and _sizes(summary)[i] > 0:
             series.setdefault(", ".join([kind, *others]), []).append(i)
-    n_states = summary["n_states"].values
-    return {k: np.array(v) for k, v in series.items() if np.unique(n_states[v]).size > 1}
+    sizes = _sizes(summary)
+    return {k: np.array(v) for k, v in series.items() if np.unique(sizes[v]).size > 1}
 
 
-def _size_axis(ax: Axes, sizes: FloatArray) -> None:
+def _sizes(summary: "Dataset") -> NDArray[np.int64]:
+    """Numbers of states, or dimensions of the state; 0 where neither is known, (problem,)."""
+    finite, dimension = summary["n_states"].values, summary["state_dimension"].values
+    return np.where(finite > 0, finite, dimension)
+
+
+def _size_axis(ax: Axes, sizes: FloatArray, word: str) -> None:
     ticks = np.unique(sizes)
     if ticks[-1] / ticks[0] >= 1000:
         decades(ax, "x")
-        ax.set_xlabel("number of states $S$")
+        ax.set_xlabel(word)
     else:
-        log_axis(ax, ticks.astype(int), "number of states $S$")
+        log_axis(ax, ticks.astype(int), word)
 
 
 def _one_panel(ax: Axes, sizes: FloatArray, y: Measured, styles: list[Style]) -> NDArray[np.bool_]:

@@ -73,8 +73,12 @@ def _facts(
     own: Mapping[str, Any], summary: "Dataset", place: tuple[int, int]
 ) -> Iterator[tuple[str, str]]:
     i = place[0]
-    yield "states", str(int(summary["n_states"].values[i]))
-    yield "actions", str(int(summary["n_actions"].values[i]))
+    if summary["n_states"].values[i]:
+        yield "states", str(int(summary["n_states"].values[i]))
+        yield "actions", str(int(summary["n_actions"].values[i]))
+    else:
+        yield "state dimension", str(int(summary["state_dimension"].values[i]))
+        yield "action dimension", str(int(summary["action_dimension"].values[i]))
     yield "γ", number(summary["gamma"].values[i], 5)
     yield "parameters", number(own["n_parameters"][place])
     yield "horizon", number(own["horizon"][place], 5)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from pgbench.ascent.summary import COLLAPSED, DIVERGED, FINISHED, median_steps
+from pgbench.ascent.summary import COLLAPSED, DIVERGED, FINISHED, UNSTABLE, median_steps
 from pgbench.report.ascents.runs import (
     Run,
     algorithm_labels,
@@ -29,6 +29,22 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
+AXES = {
+    "n_states": "states",
+    "n_actions": "actions",
+    "state_dimension": "dimension of the state",
+    "action_dimension": "dimension of the action",
+}
+"""Sizes of problems, and what they are called."""
+
+OTHERS = {
+    "n_states": "n_actions",
+    "n_actions": "n_states",
+    "state_dimension": "action_dimension",
+    "action_dimension": "state_dimension",
+}
+"""What stays the same as a size varies."""
+
 SIZES = 3
 """Fewer sizes than this say nothing about growth."""
 
@@ -38,7 +54,7 @@ def sizes(ascent: "Dataset") -> Drawing:
     found = [
         (family, axis)
         for family in dict.fromkeys(map(str, ascent["family"].values))
-        for axis in ("n_states", "n_actions")
+        for axis in AXES
         if _members(ascent, family, axis).size
     ]
     if not found:
@@ -57,7 +73,7 @@ def sizes(ascent: "Dataset") -> Drawing:
             left, right = grid[j, 2 * i], grid[j, 2 * i + 1]
             _reached(left, ascent, shown, members, j, size)
             _starts(right, ascent, members, j, size)
-            word = "states" if axis == "n_states" else "actions"
+            word = AXES[axis]
             log_axis(left, np.unique(size), word)
             if right.get_xscale() == "linear":
                 right.set_xlabel(word)
@@ -78,9 +94,9 @@ def sizes(ascent: "Dataset") -> Drawing:
 
 def _members(ascent: "Dataset", family: str, axis: str) -> NDArray[np.intp]:
     """Problems of a family whose size along an axis varies, the other axis the same; or none."""
-    other = "n_actions" if axis == "n_states" else "n_states"
+    other = OTHERS[axis]
     own = np.flatnonzero(ascent["family"].values.astype(str) == family)
-    own = own[ascent["n_states"].values[own] > 0]
+    own = own[ascent[axis].values[own] > 0]
     if not own.size:
         return own
     groups = [own[ascent[other].values[own] == value] for value in
@@ -172,7 +188,7 @@ def step_map(ascent: "Dataset") -> Drawing:
     figure, axes = panels(ascent, where, 0.26 * len(rows) + 1.3, scale=1.35, margin=1.0)
     norm = LogNorm(1e-3, 1.0)
     image = None
-    diverged = ascent["diverged_share"].values
+    diverged = ascent["diverged_share"].values + ascent["unstable_share"].values
     for place, ax in axes.items():
         table = left[place][np.ix_(rows, columns)]
         there = status[place][np.ix_(rows, columns)]
@@ -241,6 +257,7 @@ FATES = (
     ("more than 10 %", "#d9d9d9"),
     ("collapsed", "#de8f05"),
     ("diverged", "#d55e00"),
+    ("unstable", "#7b3294"),
 )
 
 
@@ -271,12 +288,14 @@ def outcomes(ascent: "Dataset") -> Drawing:
         ax.grid(visible=False)
     for row in where.rows:
         axes[row[0]].set_yticks(range(len(every)), [shortened(r.label, 46) for r in every])
-    add_legend(figure, [Patch(color=colour, label=label) for label, colour in FATES])
+    # Only gains can be unstable.
+    fates = FATES if (outcome == UNSTABLE).any() else FATES[:-1]
+    add_legend(figure, [Patch(color=colour, label=label) for label, colour in fates])
     caption = (
         "Shares of the replicates by what became of them. Collapsed: the policy ends nearly"
         " deterministic, with less than 1 % of the entropy of the uniform one, and more than 10 %"
         " of the gap is left; it has committed to something wrong. Diverged: a number ceased to be"
-        " finite." + where.note
+        " finite. Unstable: a gain left the region where J is finite." + where.note
     )
     return Drawing(figure, caption, "Outcomes of all runs")
 
@@ -294,5 +313,6 @@ def _fates(gap: FloatArray, outcome: NDArray[Any]) -> list[float]:
         (fine & ~(left <= 0.1)).sum(),
         (own == COLLAPSED).sum(),
         (own == DIVERGED).sum(),
+        (own == UNSTABLE).sum(),
     ]
     return [float(c) / int(there.sum()) for c in counts]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pgbench.ascent.goal import UNKNOWN, UPPER
-from pgbench.ascent.summary import COLLAPSED, DIVERGED, OUTCOMES, RATES, median_steps
+from pgbench.ascent.summary import COLLAPSED, DIVERGED, RATES, UNSTABLE, median_steps
 from pgbench.ascent.theory import CHECKS
 from pgbench.ascents import violations
 from pgbench.report.ascents import comparisons, paths
@@ -36,6 +36,14 @@ ALWAYS = ("ascent_suboptimality", "ascent_returns")
 """Figures whose absence is explained; others are left out where they have nothing to show."""
 
 
+LOST = {
+    COLLAPSED: "collapsed",
+    DIVERGED: "diverged",
+    UNSTABLE: "left the stable region",
+}
+"""What became of replicates that did not finish."""
+
+
 def sentences(ascent: "Dataset") -> list[str]:
     """What the ascents say, in plain words."""
     return list(_sentences(ascent))
@@ -51,7 +59,7 @@ def _sentences(ascent: "Dataset") -> Iterator[str]:
         f"{count['done']} ascents of {int(ascent['step'].values[-1])} updates were run,"
         f" {replicates} replicates in all{'; ' + ', '.join(words) if words else ''}."
     )
-    lost = [(int((outcome == code).sum()), OUTCOMES[code]) for code in (COLLAPSED, DIVERGED)]
+    lost = [(int((outcome == code).sum()), LOST[code]) for code in (COLLAPSED, DIVERGED, UNSTABLE)]
     if any(n for n, _ in lost):
         told = " and ".join(f"{n} {word}" for n, word in lost if n)
         yield f"Of the replicates {told}."
@@ -122,7 +130,7 @@ def _row(run: "Dataset", name: str, rule: str) -> dict[str, str]:
         "seconds": number(float(run["seconds_to_10"]), 2),
         "rate": rate,
         "collapsed": number(float(run["collapsed_share"]), 2),
-        "diverged": number(float(run["diverged_share"]), 2),
+        "diverged": number(float(run["diverged_share"] + run["unstable_share"]), 2),
         "bound": str(run["bound_name"].values),
         "violated": ", ".join(CHECKS[check] for check in bad),
     }

@@ -1,0 +1,140 @@
+"""Ascents of linear-quadratic problems: paths, outcomes, and the lecture's lesson."""
+
+import numpy as np
+import pytest
+
+from pgbench import ascend
+from pgbench.ascent.crowd import gather
+from pgbench.ascent.goal import ALL, find_goal
+from pgbench.ascent.sources import Numbers, make_source
+from pgbench.estimators import estimators
+from pgbench.exact import evaluate, optimal_regulator
+from pgbench.policies import NotApplicable, make_policy
+from pgbench.problems import make_problem
+from pgbench.sampling import estimates
+from pgbench.simulator import Draws, Simulator
+
+
+@pytest.fixture
+def lecture():
+    """A = B = Q = R = 1, γ = .95, and its policy."""
+    mdp = make_problem("lqg")
+    return mdp, make_policy("gaussian", mdp, floor=1e-3)
+
+
+def test_exact_ascent_follows_the_gradient(lecture):
+    mdp, policy = lecture
+    theta = np.array([-0.3, 0.5])
+    trace = ascend(mdp, policy, theta, step_size=2e-4, steps=30)
+    for _ in range(30):
+        theta = theta + 2e-4 * evaluate(mdp, policy, theta).gradient
+        theta[1] = max(theta[1], 1e-3)
+    np.testing.assert_allclose(trace.theta[0], theta, rtol=1e-10)
+    np.testing.assert_allclose(trace.path[0, -1], theta, rtol=1e-10)
+    np.testing.assert_array_equal(trace.path[0, 0], [-0.3, 0.5])
+
+
+def test_natural_ascent_rescales_by_the_fisher_matrix(lecture):
+    mdp, policy = lecture
+    theta = np.array([-0.3, 0.5])
+    trace = ascend(mdp, policy, theta, algorithm="natural", step_size=1e-3, steps=20)
+    for _ in range(20):
+        truth = evaluate(mdp, policy, theta)
+        theta = theta + 1e-3 * np.linalg.solve(truth.fisher(), truth.gradient)
+    np.testing.assert_allclose(trace.theta[0], theta, rtol=1e-9)
+
+
+@pytest.mark.parametrize("scale", ["variance", "log_std"])
+def test_exact_ascent_reaches_the_regulator(scale):
+    mdp = make_problem("lqg_random", n=3, m=2, seed=2, gamma=0.9)
+    policy = make_policy("gaussian", mdp, scale=scale, floor=1e-9)
+    best = optimal_regulator(mdp)
+    rule = {"step_size": "kl", "radius": 1e-2}
+    trace = ascend(mdp, policy, policy.initial(init="zeros"), algorithm="natural",
+                   step_size=rule, steps=400)  # fmt: skip
+    assert best.objective - trace.objective[0, -1] < 1e-3 * (best.objective - trace.objective[0, 0])
+    np.testing.assert_allclose(policy.gain(trace.theta[0]), best.gain, atol=0.05)
+    assert (trace.objective <= best.objective + 1e-9 * abs(best.objective)).all()
+
+
+@pytest.mark.parametrize("name", ["reward_to_go", "baseline_value", "pathwise", "rloo"])
+def test_estimates_of_many_policies_are_those_of_each(lecture, name):
+    mdp, policy = lecture
+    thetas = np.array([[-0.3, 0.5], [9.0, 0.5], [-0.7, 0.2]])
+    crowd, numbers = gather(mdp, policy, thetas), Numbers(horizon=7, seed=1, stream=2)
+    source = make_source(mdp, policy, estimators()[name], {}, numbers, 6)
+    found, steps = source.gradient(crowd, 3)
+    assert steps.tolist() == [42, 0, 42]
+    assert np.isnan(found[1]).all()
+    draws = Draws(7, 6, 3, 1, numbers.at(3))
+    for r in (0, 2):
+        alone, _ = estimates(evaluate(mdp, policy, thetas[r]), estimators()[name], {}, draws)
+        if name in ("pathwise", "rloo"):
+            simulator = Simulator(evaluate(mdp, policy, thetas[r]), draws, r, 1)
+            alone[r] = estimators()[name].estimate(simulator)[0]
+        np.testing.assert_allclose(found[r], alone[r], rtol=1e-9)
+
+
+def test_expected_estimates_are_followed_too(lecture):
+    mdp, policy = lecture
+    theta = np.array([-0.3, 0.5])
+    numbers = Numbers(horizon=9, seed=1, stream=2)
+    source = make_source(mdp, policy, estimators()["td"], {}, numbers, 1, expected=True)
+    found, _ = source.gradient(gather(mdp, policy, theta[None]), 0)
+    exact = estimators()["td"].mean(evaluate(mdp, policy, theta), 9, 1)
+    np.testing.assert_allclose(found[0], exact, rtol=1e-10)
+
+
+def test_leaving_the_stable_gains_is_an_outcome(lecture):
+    mdp, policy = lecture
+    trace = ascend(mdp, policy, [-0.1, 1.0], step_size=0.1, steps=20)
+    assert trace.stopped[0] >= 0
+    assert not trace.stable[0]
+    assert np.isnan(trace.objective[0, -1])
+    assert np.isfinite(trace.theta).all()
+    sampled = ascend(mdp, policy, [-0.1, 1.0], estimator="reward_to_go", step_size=0.1, steps=20,
+                     replicates=4, horizon=50)  # fmt: skip
+    assert (sampled.stopped >= 0).all()
+    assert not sampled.stable.any()
+
+
+def test_plain_ascent_is_thrown_about_where_nothing_is_explored(lecture):
+    """The lecture's lesson: with the same estimates, natural ascent does not leave the valley."""
+    mdp, policy = lecture
+    given = {"estimator": "baseline_value", "steps": 400, "batch_size": 32, "horizon": 93,
+             "replicates": 6, "seed": 3}  # fmt: skip
+    best = optimal_regulator(mdp).objective
+    plain = ascend(mdp, policy, [-0.3, 0.1], step_size=2e-4, **given)
+    natural = ascend(mdp, policy, [-0.3, 0.1], algorithm="natural", step_size=1e-3, **given)
+    exact = ascend(mdp, policy, [-0.3, 0.1], step_size=2e-4, steps=400)
+    left = [np.nanmedian(best - t.objective[:, -1]) for t in (plain, natural, exact)]
+    assert left[1] < 0.3 * left[0]
+    assert left[2] < left[1]
+
+
+def test_what_is_only_for_finite_problems_says_so(lecture):
+    mdp, policy = lecture
+    for algorithm, words in (
+        ("actor_critic", "for finite problems only"),
+        ("svrpg", "on finite problems only"),
+        ({"algorithm": "gradient", "entropy": 0.1}, "finite problems only"),
+    ):
+        given = (
+            {"algorithm": "actor_critic", "critic_step": 0.1}
+            if algorithm == "actor_critic"
+            else algorithm
+        )
+        estimator = "exact" if algorithm == "actor_critic" else "reward_to_go"
+        with pytest.raises(NotApplicable, match=words):
+            ascend(mdp, policy, [-0.3, 0.5], algorithm=given, estimator=estimator, steps=2)
+
+
+def test_the_goal_is_the_regulator(lecture):
+    mdp, policy = lecture
+    goal = find_goal(mdp, policy)
+    assert goal.kind == ALL
+    assert goal.objective == optimal_regulator(mdp).objective
+    scores = goal.scores(gather(mdp, policy, np.array([[goal.optimum.gain[0, 0] + 0.1, 0.5]])))
+    assert scores["distance"][0] == pytest.approx(0.1)
+    assert scores["entropy"][0] == pytest.approx(0.5 * np.log(2 * np.pi * np.e * 0.5))
+    assert find_goal(make_problem("lqg", gamma=1.0), policy).optimum is None
