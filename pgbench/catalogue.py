@@ -13,8 +13,10 @@ from pgbench.estimators import (
     TableEstimator,
     estimators,
 )
+from pgbench.exact import evaluate
 from pgbench.parameters import Parameter
-from pgbench.policies import NotApplicable
+from pgbench.policies import NotApplicable, make_policy
+from pgbench.problems import FiniteMDP, make_problem
 
 _SYMBOLS = {
     r"\gamma": "γ",
@@ -46,6 +48,8 @@ _SYMBOLS = {
     r"\pi": "π",
     r"\mu": "μ",
     r"\nabla": "∇",
+    r"\partial": "∂",
+    r"\Sigma": "Σ",
     r"\dagger": "†",
     r"\hat Q": "Q̂",
     r"\hat F": "F̂",
@@ -125,23 +129,38 @@ def exactness(estimator: Estimator) -> str:
     """Which exact moments exist for default parameters, seen on a small problem."""
     if isinstance(estimator, TableEstimator):
         return "mean and variance"
-    from pgbench.trials.battery import cases
-
     assert isinstance(estimator, BatchEstimator)
-    case = next(case for case in cases() if case.name == "shared parameters")
-    n = max(case.batch_size, estimator.fewest)
+    truth, horizon, n = _small(estimator)
     try:
-        exact = estimator.exact(case.truth, case.horizon, n, **required(estimator))
+        exact = estimator.exact(truth, horizon, max(n, estimator.fewest), **required(estimator))
     except NotApplicable:
         return "none"
     known = {"mean": exact.mean, "variance": exact.variance}
     return " and ".join(word for word, value in known.items() if value is not None) or "none"
 
 
+def _small(estimator: Estimator) -> tuple[Any, int, int]:
+    """Exact quantities on a small problem that the estimator is for, a horizon, a batch size."""
+    if FiniteMDP in estimator.on:
+        from pgbench.trials.battery import cases
+
+        case = next(case for case in cases() if case.name == "shared parameters")
+        return case.truth, case.horizon, case.batch_size
+    mdp = make_problem("lqg")
+    policy = make_policy("gaussian", mdp)
+    return evaluate(mdp, policy, policy.initial(init="zeros")), 4, 2
+
+
+def applies_to(estimator: Estimator) -> str:
+    """Classes of problems that an estimator is for, in words."""
+    return " and ".join(kind.kind for kind in estimator.on)
+
+
 _PAGE = """# Estimators
 
 Every estimator by name: what it returns, its formula, its declared bias, which exact moments are
-known, its parameters and its source. Written by
+known, its parameters and its source. On linear-quadratic problems variances are exact for up to
+two states. Written by
 `python -m pgbench list estimators --markdown`; declarations and moments are checked by the contract
 tests. H is the horizon of a rollout, n the batch size.
 """
@@ -167,7 +186,7 @@ def _section(estimator: Estimator) -> str:
         "",
         f"$${estimator.formula}$$",
         "",
-        f"- estimates: {goal}",
+        f"- estimates: {goal}, of {applies_to(estimator)} problems",
         "- bias:",
         bias,
         f"- exact moments: {exactness(estimator)}",

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from pgbench.ascent import algorithms, step_sizes
 from pgbench.ascent.climb import HELD
-from pgbench.catalogue import bias_classes, described, exactness, plain_formula
+from pgbench.catalogue import applies_to, bias_classes, described, exactness, plain_formula
 from pgbench.estimators import TableEstimator, estimators
 from pgbench.exact import Size
 from pgbench.exact.horizon import expected_steps
@@ -66,12 +66,13 @@ def print_list(what: str | None) -> None:
             table.add_row(kind.name, kind.summary, described(kind.parameters), kind.reference)
         console.print(table)
     if what in (None, "estimators"):
-        columns = ("name", "description", "bias", "exact moments", "parameters", "source")
-        table = _table("estimators", *columns)
+        columns = ("name", "description", "problems", "bias", "exact moments", "parameters")
+        table = _table("estimators", *columns, "source")
         for estimator in estimators().values():
             table.add_row(
                 estimator.name,
                 f"{estimator.summary}\n{plain_formula(estimator.formula)}",
+                applies_to(estimator),
                 "\n".join(bias_classes(estimator)),
                 exactness(estimator),
                 described(estimator.parameters),

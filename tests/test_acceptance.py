@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pgbench.exact import evaluate, moments, optimal_value
+from pgbench.exact import evaluate, moments, optimal_regulator, optimal_value
 from pgbench.policies import Softmax, make_policy
 from pgbench.problems import FiniteMDP, make_problem
 
@@ -255,3 +255,29 @@ def test_garnet_probabilities_have_the_law_of_spacings():
     draws = np.random.default_rng(0).random((2000, b))
     normalised = (draws / draws.sum(axis=1, keepdims=True))[:, 0]
     assert stats.kstest(normalised, stats.beta(1, b - 1).cdf).pvalue < 1e-6
+
+
+@pytest.mark.parametrize(("gamma", "gain"), [(0.95, -0.6037321), (0.99, -0.6152513)])
+def test_scalar_regulator(gamma, gain):
+    """A = B = Q = R = 1; from the discounted Riccati equation, to one in the last digit given.
+
+    Iterated in 30 digits the second is -0.61525124566.
+    """
+    best = optimal_regulator(make_problem("lqg", gamma=gamma))
+    assert best.gain[0, 0] == pytest.approx(gain, abs=1e-7)
+    if gamma == 0.99:
+        assert best.gain[0, 0] == pytest.approx(-0.61525124566301, rel=1e-12)
+    if gamma == 0.95:
+        assert best.P[0, 0] == pytest.approx(1.6037321, abs=5e-8)
+    # P solves P = Q + γA²P - (γABP)²/(R + γB²P).
+    P = best.P[0, 0]
+    assert pytest.approx(1 + gamma * P - (gamma * P) ** 2 / (1 + gamma * P), rel=1e-12) == P
+
+
+def test_the_optimal_gain_depends_on_the_ratio_of_costs_alone():
+    one, twice, other = (
+        optimal_regulator(make_problem("lqg", Q=Q, R=R)).gain[0, 0]
+        for Q, R in ((1.0, 1.0), (7.0, 7.0), (7.0, 1.0))
+    )
+    assert twice == pytest.approx(one, rel=1e-12)
+    assert abs(other - one) > 0.1

@@ -10,7 +10,17 @@ import pytest
 from pgbench.kernels.rollout import use_threads
 
 SLOW = {"memory.Memory", "startup.Run"}
-MODULES = ("ascents", "estimates", "exact", "harness", "memory", "rollouts", "startup", "work")
+MODULES = (
+    "ascents",
+    "estimates",
+    "exact",
+    "harness",
+    "linear_quadratic",
+    "memory",
+    "rollouts",
+    "startup",
+    "work",
+)
 
 
 def measures(cls):
