@@ -25,7 +25,7 @@ from pgbench.policies import kinds
 from pgbench.problems import Problem, families
 from pgbench.registry import source_digest
 
-FORMAT = 4
+FORMAT = 5
 """Version of what a cell's record means; raising it makes every cell run again."""
 
 

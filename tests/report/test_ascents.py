@@ -114,9 +114,12 @@ def test_the_map_shows_what_is_left(ascent):
 
 
 def test_fates_add_up():
-    gap = np.array([[1, 0.001], [1, 0.05], [1, 0.5], [1, 0.9], [1, np.nan], [np.nan, np.nan]])
-    outcome = np.array([1, 1, 1, 2, 3, 0])
-    assert comparisons._fates(gap, outcome) == [0.2] * 5
+    lost = [1, np.nan]
+    gap = np.array([[1, 0.001], [1, 0.05], [1, 0.5], [1, 0.9], lost, lost, [np.nan, np.nan]])
+    outcome = np.array([1, 1, 1, 2, 3, 4, 0])
+    shares = comparisons._fates(gap, outcome)
+    assert shares == pytest.approx([1 / 6] * 6)
+    assert len(comparisons.FATES) == len(shares)
 
 
 def test_sizes_need_three(ascent):
