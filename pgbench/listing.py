@@ -66,13 +66,13 @@ def print_list(what: str | None) -> None:
             table.add_row(kind.name, kind.summary, described(kind.parameters), kind.reference)
         console.print(table)
     if what in (None, "estimators"):
-        columns = ("name", "description", "problems", "bias", "exact moments", "parameters")
-        table = _table("estimators", *columns, "source")
+        columns = ("name", "description", "bias", "exact moments", "parameters", "source")
+        table = _table("estimators", *columns)
         for estimator in estimators().values():
             table.add_row(
                 estimator.name,
-                f"{estimator.summary}\n{plain_formula(estimator.formula)}",
-                applies_to(estimator),
+                f"{estimator.summary}\n{plain_formula(estimator.formula)}\n"
+                f"for {applies_to(estimator)} problems",
                 "\n".join(bias_classes(estimator)),
                 exactness(estimator),
                 described(estimator.parameters),
