@@ -39,8 +39,7 @@ class LinearQuadratic(Problem):
     start_mean, start_covariance
         (n,) and (n, n) float64, of the first state.
     gamma
-        Discount in [0, 1]. With 1 only finite horizons have finite values, unless there is no noise
-        at all.
+        Discount in [0, 1]. With 1 only finite horizons have finite values.
     name
         Label in messages and results.
 
