@@ -256,9 +256,8 @@ def warm_up(quadratic: bool = False) -> float:
     from pgbench.problems import make_problem
 
     begin = time.perf_counter()
-    for problem, kind in (("bandit", "softmax"), ("lqg", "gaussian")):
-        if kind == "gaussian" and not quadratic:
-            continue
+    pairs = {"bandit": "softmax"} | ({"lqg": "gaussian"} if quadratic else {})
+    for problem, kind in pairs.items():
         mdp = make_problem(problem)
         policy = make_policy(kind, mdp)
         truth = evaluate(mdp, policy, policy.initial(init="zeros"))

@@ -17,7 +17,7 @@ from pgbench.journal import NAME as JOURNAL_NAME
 from pgbench.journal import Journal, OutputError, Record, write_file
 from pgbench.plan import AscentCell, Cell, Prepared, Setting, make_problem, settings, work
 from pgbench.policies import NotApplicable, kinds
-from pgbench.problems import LinearQuadratic, Problem
+from pgbench.problems import FiniteMDP, LinearQuadratic, Problem
 from pgbench.progress import Progress, Silent
 from pgbench.provenance import provenance
 from pgbench.sampling import single_threaded_blas
@@ -181,9 +181,10 @@ class _Execution:
         self.threads = use_threads(threads)
         self.progress.phase("compiling kernels")
         begin = time.perf_counter()
-        warm_up(any(kinds()[policy.name].on is LinearQuadratic for policy in self.grid.policies))
+        classes = {kinds()[policy.name].on for policy in self.grid.policies}
+        warm_up(LinearQuadratic in classes)
         pending = [ascent for _, ascents in self.pending.values() for ascent in ascents]
-        if pending:
+        if pending and FiniteMDP in classes:
             warm_up_ascents({ascent.climber.algorithm.name for ascent in pending})
         self.progress.compiled(time.perf_counter() - begin)
         total = sum(
