@@ -75,6 +75,14 @@ class Truth(ABC):
     def natural(self, g: FloatArray) -> FloatArray:
         """F†g (d,) of a vector in the range of F."""
 
+    @abstractmethod
+    def kl(self, theta: Any) -> float:
+        """Expected divergence from the policy to that of another θ (d,), in nats."""
+
+    @abstractmethod
+    def kl_expansion(self, delta: Any) -> float:
+        """½ δᵀF δ, the divergence of a small step δ (d,)."""
+
     def natural_gradient(self) -> FloatArray:
         """F†∇J (d,)."""
         return self.natural(self.gradient)

@@ -277,3 +277,38 @@ def test_large_problems_have_means_and_no_variance(close):
     close(expectation(truth, forms, 9), finite_gradient(truth, 9), rtol=1e-11)
     with pytest.raises(TooLarge, match="polynomials of degree 6 in 6 variables"):
         table_moments(truth, forms, 9)
+
+
+def test_divergence_is_that_of_the_densities(policy, theta):
+    """Against E log π/π' by quadrature over e, at states with the right second moment."""
+    from pgbench.exact.linear_quadratic.polynomials import nodes
+
+    truth = evaluate(policy.problem, policy, theta)
+    other = theta + 0.05 * np.random.default_rng(6).standard_normal(theta.size)
+    mine, theirs = truth.pi, policy.law(other)
+    xi, weights = nodes(policy.problem.m)
+    e = xi @ mine.factor.T
+    second = np.linalg.cholesky(truth.state_weights)
+    total = 0.0
+    for column in second.T:
+        shift = column @ (mine.gain - theirs.gain).T
+        squares = [np.einsum("ni,ij,nj->n", x, law.precision, x)
+                   for x, law in ((e, mine), (e + shift, theirs), (e, theirs))]  # fmt: skip
+        # Terms of the covariance alone are counted once, not once per column.
+        total += 0.5 * weights @ (squares[1] - squares[2])
+    logs = [np.linalg.slogdet(law.covariance)[1] for law in (mine, theirs)]
+    squares = [np.einsum("ni,ij,nj->n", e, law.precision, e) for law in (mine, theirs)]
+    total += 0.5 * (logs[1] - logs[0] + weights @ (squares[1] - squares[0]))
+    assert truth.kl(other) == pytest.approx(total, rel=1e-8)
+    assert truth.kl(theta) == pytest.approx(0, abs=1e-10)
+
+
+def test_small_divergences_are_half_the_quadratic_form(policy, theta):
+    truth = evaluate(policy.problem, policy, theta)
+    direction = np.random.default_rng(7).standard_normal(theta.size)
+    gaps = []
+    for size in (1e-2, 1e-3):
+        step = size * direction / np.linalg.norm(direction)
+        gaps.append(abs(truth.kl(theta + step) / truth.kl_expansion(step) - 1))
+    assert gaps[1] < 0.02
+    assert gaps[1] < gaps[0]

@@ -83,6 +83,24 @@ class QuadraticTruth(Truth):
         """F†g (..., d)."""
         return self.policy.natural(self.theta, self.state_weights, g)
 
+    def kl(self, theta: Any) -> float:
+        """E_{x~ρ} KL(π(·|x) ‖ π_θ(·|x)) to another θ (d,), in nats.
+
+        ½ (tr Σ'⁻¹Σ - m + log |Σ'|/|Σ| + tr Σ'⁻¹ ΔK̃ E[x̃x̃ᵀ] ΔK̃ᵀ), ρ = (1-γ) times the visits.
+        """
+        own, other = self.pi, self.policy.law(self.policy.check(theta))
+        moved = other.gain - own.gain
+        sizes = [np.log(np.diagonal(law.factor)).sum() for law in (own, other)]
+        apart = float(np.sum(other.precision * own.covariance) - self.mdp.m)
+        shifted = float(np.sum(other.precision * (moved @ self.state_weights @ moved.T)))
+        steps = float(self.state_weights[-1, -1])
+        return steps * (0.5 * apart + float(sizes[1] - sizes[0])) + 0.5 * shifted
+
+    def kl_expansion(self, delta: Any) -> float:
+        """½ δᵀF δ, the divergence of a small step δ (d,)."""
+        step = np.asarray(delta, np.float64)
+        return float(0.5 * step @ self.fisher() @ step)
+
 
 @evaluate.register
 def _(mdp: LinearQuadratic, policy: Any, theta: Any, horizon: int | None = None) -> QuadraticTruth:
