@@ -21,6 +21,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
+@dataclass(frozen=True, eq=False)
 class Trajectories(ABC):
     """m replicates of n trajectories of at most T steps, of any class of problems.
 
@@ -120,10 +121,8 @@ class Trajectories(ABC):
 
     def mapped(self, function: Callable[[Any], Any]) -> Self:
         """The same with a function applied to each of its arrays."""
-        own: Any = self
-        names = [f.name for f in fields(own) if f.name != "process"]
-        found: Self = replace(own, **{name: function(getattr(own, name)) for name in names})
-        return found
+        names = [f.name for f in fields(self) if f.name != "process"]
+        return replace(self, **{name: function(getattr(self, name)) for name in names})
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,22 +131,14 @@ class Batch(Trajectories):
 
     Attributes
     ----------
-    process
-        What was simulated.
     states, actions, successors
         (m, n, T) int64, s_t, a_t and s_{t+1}.
-    rewards
-        (m, n, T) float64, r_t.
-    mask
-        (m, n, T) bool, whether step t was taken.
     """
 
     process: Process
     states: IntArray
     actions: IntArray
     successors: IntArray
-    rewards: FloatArray
-    mask: NDArray[np.bool_]
 
     @cached_property
     def pairs(self) -> IntArray:
@@ -198,32 +189,27 @@ class QuadraticBatch(Trajectories):
 
     Attributes
     ----------
-    process
-        What was simulated.
     z
         (m, n, T+1, n_x+1+m_u) float64, (x_t, 1, u_t); the last one holds x_T, its action is zero.
     noise
         (m, n, T, m_u) float64, e_t = u_t less its mean.
     ratios
         (m, n, T) float64, density of the policy over that of what drew the action.
-    rewards, mask
-        (m, n, T), r_t, and that every step is taken.
     """
 
     process: GaussianProcess
     z: FloatArray
     noise: FloatArray
     ratios: FloatArray
-    rewards: FloatArray
-    mask: NDArray[np.bool_]
 
     @classmethod
     def of(
         cls, process: GaussianProcess, z: FloatArray, noise: FloatArray, ratios: FloatArray
     ) -> "QuadraticBatch":
-        """A batch whose rewards follow from its states and actions."""
+        """A batch whose rewards follow from its states and actions, with every step taken."""
         rewards = process.mdp.reward(z[:, :, :-1])
-        return cls(process, z, noise, ratios, rewards, np.ones(rewards.shape, bool))
+        mask = np.ones(rewards.shape, bool)
+        return cls(process, rewards, mask, z=z, noise=noise, ratios=ratios)
 
     @property
     def states(self) -> FloatArray:

@@ -99,6 +99,11 @@ class GaussianProcess:
     horizon: ClassVar[int | None] = None
 
     @property
+    def weighed(self) -> bool:
+        """Whether actions come from another law than is scored: ratios of densities count then."""
+        return self.pi is not self.target
+
+    @property
     def rows(self) -> int:
         """Rows of a table of weights."""
         return self.mdp.m + 1

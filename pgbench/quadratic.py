@@ -38,6 +38,14 @@ class Quadratic:
         whole[..., : n + 1, : n + 1] = matrix
         return cls(whole, n)
 
+    @classmethod
+    def linear(cls, row: FloatArray, n: int) -> "Quadratic":
+        """row·z of row (n+1+m,)."""
+        matrix = np.zeros((row.size, row.size))
+        matrix[n] += row / 2
+        matrix[:, n] += row / 2
+        return cls(matrix, n)
+
     @cached_property
     def state(self) -> FloatArray:
         """The block of x̃ = (x, 1), shape (n+1, n+1)."""
@@ -52,6 +60,10 @@ class Quadratic:
     def action(self) -> FloatArray:
         """The block of u, shape (m, m)."""
         return self.matrix[..., self.n + 1 :, self.n + 1 :]
+
+    def action_slope(self, gain: FloatArray) -> FloatArray:
+        """The slope along u at u = K̃x̃, as a matrix (..., m, n+1) that x̃ is multiplied by."""
+        return np.asarray(2 * (self.cross + self.action @ gain), np.float64)
 
     @property
     def constant(self) -> float:

@@ -112,8 +112,3 @@ class Forms:
             delta=float(np.asarray(delta)),
             total=total,
         )
-
-    @property
-    def weighed(self) -> bool:
-        """Whether steps are multiplied by ratios of densities."""
-        return self.process.pi is not self.process.target

@@ -27,6 +27,7 @@ DENSE_STATES = 300
 """Up to so many states a policy is evaluated by dense elimination."""
 
 
+@dataclass(frozen=True, eq=False)
 class Crowd(ABC):
     """m policies on one problem.
 
@@ -43,7 +44,7 @@ class Crowd(ABC):
     mdp: Any
     policy: Any
     theta: FloatArray
-    entropy: float
+    entropy: float = 0.0
 
     @property
     def m(self) -> int:
@@ -89,9 +90,7 @@ class Crowd(ABC):
 
     def select(self, replicates: NDArray[np.bool_]) -> Self:
         """Some of the replicates."""
-        own: Any = self
-        found: Self = replace(own, theta=self.theta[replicates])
-        return found
+        return replace(self, theta=self.theta[replicates])
 
 
 @singledispatch
@@ -104,22 +103,13 @@ def gather(mdp: Any, policy: Any, theta: FloatArray, entropy: float = 0.0) -> An
 class FiniteCrowd(Crowd):
     """m policies on one finite problem.
 
-    Attributes
-    ----------
-    mdp, policy
-        The problem and the parameterisation.
-    theta
-        (m, d) float64, a θ per replicate; none of them holds anything but finite numbers.
-    entropy
-        τ ≥ 0: rewards are r - τ log π(a|s), so that values, advantages and gradient are those of
-        the objective regularised by the discounted entropy. (Mei, Xiao, Szepesvári & Schuurmans
-        2020, Section 4)
+    With an entropy τ rewards are r - τ log π(a|s), so that values, advantages and gradient are
+    those of the objective regularised by the discounted entropy. (Mei, Xiao, Szepesvári &
+    Schuurmans 2020, Section 4)
     """
 
     mdp: FiniteMDP
     policy: Policy
-    theta: FloatArray
-    entropy: float = 0.0
 
     @cached_property
     def pi(self) -> FloatArray:

@@ -36,6 +36,7 @@ ALL, CLASS, UPPER, UNKNOWN = (
 )
 
 
+@dataclass(frozen=True, eq=False)
 class Goal(ABC):
     """What iterates are compared with.
 
@@ -70,17 +71,15 @@ class Goal(ABC):
 class QuadraticGoal(Goal):
     """The best gain of a linear-quadratic problem, with no noise."""
 
-    objective: float
-    kind: str
     optimum: Regulator | None
 
     def scores(self, crowd: QuadraticCrowd) -> dict[str, FloatArray]:
         """Objective, gradient norm, differential entropy, distance of K from K*: (m,) each."""
-        mdp, nothing = crowd.mdp, np.full(crowd.m, np.nan)
+        nothing = np.full(crowd.m, np.nan)
         distance = nothing
         if self.optimum is not None:
-            gains = crowd.theta[:, : mdp.m * mdp.n].reshape(-1, mdp.m, mdp.n)
-            distance = np.sqrt(np.sum((gains - self.optimum.gain) ** 2, axis=(1, 2)))
+            away = crowd.policy.gain(crowd.theta) - self.optimum.gain
+            distance = np.sqrt(np.sum(away**2, axis=(1, 2)))
         return {
             "objective": crowd.objective,
             "gradient_norm": np.sqrt(np.sum(crowd.gradient**2, axis=1)),
@@ -105,10 +104,6 @@ class FiniteGoal(Goal):
 
     Attributes
     ----------
-    objective
-        What suboptimality is measured from, unit reward; NaN if nothing is known.
-    kind
-        What that is, in words.
     optimum
         V*, Q* and J* over all policies, or None where they are not known.
     right
@@ -117,8 +112,6 @@ class FiniteGoal(Goal):
         (S,) unnormalised visitation of the optimal policy ``optimum.action``.
     """
 
-    objective: float
-    kind: str
     optimum: Optimum | None
     right: NDArray[np.bool_]
     visitation: FloatArray

@@ -8,14 +8,7 @@ from numpy.typing import NDArray
 
 from pgbench.ascent.crowd import Crowd, gather
 from pgbench.exact.linear_quadratic import QuadraticTruth
-from pgbench.exact.linear_quadratic.values import (
-    action_values,
-    closed_loop,
-    score_weights,
-    spread,
-    stage_cost,
-    with_constant,
-)
+from pgbench.exact.linear_quadratic.values import unending
 from pgbench.policies import Gaussian, NotApplicable
 from pgbench.policies.gaussian import Law
 from pgbench.problems import LinearQuadratic
@@ -37,8 +30,6 @@ class QuadraticCrowd(Crowd):
 
     mdp: LinearQuadratic
     policy: Gaussian
-    theta: FloatArray
-    entropy: float = 0.0
 
     def __post_init__(self) -> None:
         if self.entropy:
@@ -68,29 +59,7 @@ class QuadraticCrowd(Crowd):
         return self._truths(self.theta[able])
 
     def _truths(self, theta: FloatArray) -> QuadraticTruth:
-        mdp = self.mdp
-        law = self.policy.law(theta)
-        closed, gamma = closed_loop(mdp, law), mdp.gamma
-        P = with_constant(mdp, law, _sum(closed, stage_cost(mdp, law), gamma))
-        constant = mdp.start + gamma / (1 - gamma) * spread(mdp, law)
-        M = _sum(np.swapaxes(closed, 1, 2), constant, gamma)
-        v = Quadratic.of_state(-P, mdp.n, mdp.m)
-        q = action_values(mdp, v)
-        weights = score_weights(q, law, M)
-        return QuadraticTruth(
-            mdp=mdp,
-            policy=self.policy,
-            theta=theta,
-            horizon=None,
-            pi=law,
-            v=v,
-            q=q,
-            visitation=M,
-            objective=(v.state * mdp.start).sum(axis=(1, 2)),
-            weights=weights,
-            gradient=self.policy.pull_back(theta, weights),
-            error_bound=0.0,
-        )
+        return unending(self.mdp, self.policy, theta, doubling)
 
     def truth(self, r: int) -> QuadraticTruth:
         """The exact quantities of replicate r alone, which must be good."""
@@ -142,13 +111,12 @@ class QuadraticCrowd(Crowd):
     @cached_property
     def differential_entropy(self) -> FloatArray:
         """½ log det(2πeΣ) (m,), in nats."""
-        diagonal = np.diagonal(self.together.pi.factor, axis1=1, axis2=2)
-        own = np.log(diagonal).sum(axis=1) + 0.5 * self.mdp.m * np.log(2 * np.pi * np.e)
-        return self.spread_out(own)
+        own = self.together.pi.log_volume
+        return self.spread_out(own + 0.5 * self.mdp.m * np.log(2 * np.pi * np.e))
 
 
-def _sum(a: FloatArray, c: FloatArray, decay: float) -> FloatArray:
-    """Σ_k decay^k (aᵀ)^k c a^k (m, n, n), the solution X of X = c + decay aᵀXa."""
+def doubling(a: FloatArray, c: FloatArray, decay: float) -> tuple[FloatArray, float]:
+    """X = Σ_k decay^k (aᵀ)^k c a^k (m, n, n), to rounding; a ``Solver``."""
     X, step = np.broadcast_to(c, a.shape).copy(), np.sqrt(decay) * a
     for _ in range(DOUBLINGS if len(a) else 0):
         added = np.swapaxes(step, 1, 2) @ X @ step
@@ -156,7 +124,7 @@ def _sum(a: FloatArray, c: FloatArray, decay: float) -> FloatArray:
         if not (np.abs(added) > np.finfo(np.float64).eps * np.abs(X).max() / 4).any():
             break
         step = step @ step
-    return (X + np.swapaxes(X, 1, 2)) / 2
+    return (X + np.swapaxes(X, 1, 2)) / 2, 0.0
 
 
 gather.register(LinearQuadratic)(QuadraticCrowd)

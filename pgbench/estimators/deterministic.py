@@ -13,7 +13,7 @@ from pgbench.estimators.estimator import (
 )
 from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.linear_quadratic.moments import Chain, variance_of
-from pgbench.exact.linear_quadratic.values import occupancy
+from pgbench.exact.linear_quadratic.values import finite_visits
 from pgbench.exact.moments import TooLarge
 from pgbench.exact.remember import remembered
 from pgbench.problems import LinearQuadratic
@@ -36,7 +36,7 @@ def estimate(
     Q times the score over actions: expected policy gradients.
     """
     truth, batch = simulator.truth, simulator.batch()
-    slope = 2 * (truth.q.cross + truth.q.action @ truth.pi.gain)
+    slope = truth.q.action_slope(truth.pi.gain)
     discounts = batch.discounts(step_discount(truth, discounted))
     left = discounts[:, None] * (batch.lifted @ slope.T)
     along_mean = batch.moments(left, np.zeros_like(batch.noise))[:, :, : slope.shape[1]]
@@ -56,11 +56,11 @@ def moments(
 ) -> Exact:
     """The mean, and where it is not too large 1/n of the variance of one trajectory."""
     delta = step_discount(truth, discounted)
-    discounts = delta ** np.arange(horizon)
-    second = np.tensordot(discounts, occupancy(truth.mdp, truth.pi, horizon), axes=1)
-    slope = 2 * (truth.q.cross + truth.q.action @ truth.pi.gain)
-    curvature = truth.q.action * (discounts.sum() if second_order else 0.0)
-    mean = truth.policy.from_slopes(truth.theta, slope @ second, curvature)
+    visits = finite_visits(truth.mdp, truth.pi, horizon, delta)
+    steps = (delta ** np.arange(horizon)).sum()
+    curvature = truth.q.action * (steps if second_order else 0.0)
+    along_mean = truth.q.action_slope(truth.pi.gain) @ visits
+    mean = truth.policy.from_slopes(truth.theta, along_mean, curvature)
     try:
         return Exact(mean, one_trajectory(truth, horizon, delta) / batch_size)
     except TooLarge:
@@ -71,16 +71,13 @@ def moments(
 def one_trajectory(truth: QuadraticTruth, horizon: int, delta: float) -> FloatArray:
     """Variance (d,) of one trajectory's estimate; the covariance's part has none."""
     n, m = truth.mdp.n, truth.mdp.m
-    slope = 2 * (truth.q.cross + truth.q.action @ truth.pi.gain)
+    slope = truth.q.action_slope(truth.pi.gain)
     nothing = 0.0 * truth.mdp.reward
     variances = np.zeros((m, n + 1))
     states = np.zeros((n + 1, m + 1, n + 1 + m))
     states[:, m, : n + 1] = np.eye(n + 1)
     for i in range(m):
-        matrix = np.zeros_like(nothing.matrix)
-        matrix[n, : n + 1] += slope[i] / 2
-        matrix[: n + 1, n] += slope[i] / 2
-        pair = (Quadratic(matrix, n), nothing)
+        pair = (Quadratic.linear(np.append(slope[i], np.zeros(m)), n), nothing)
         chain = Chain(sigma=(nothing, nothing), kappa=0.0, own=pair, own_kappa=0.0, delta=delta)
         variances[i] = variance_of(truth, chain, horizon, states)
     # Variances of the entries of K̃, in the order of θ.

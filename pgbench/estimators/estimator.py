@@ -239,7 +239,7 @@ class BatchEstimator(Estimator):
         causes = set(self.bias(**values))
         mean = declared_mean(truth, horizon, causes) if causes <= HORIZON else None
         if mean is not None and self.target != "gradient":
-            mean = natural(truth, mean)
+            mean = truth.natural(mean)
         return Exact(mean, exact.variance)
 
 
@@ -248,11 +248,6 @@ def declared_mean(truth: Truth, horizon: int, causes: set[str]) -> FloatArray:
     if "truncation" in causes:
         return finite_gradient(truth, horizon)
     return truncated_gradient(truth, horizon) if "tail" in causes else truth.gradient
-
-
-def natural(truth: Truth, g: FloatArray) -> FloatArray:
-    """F†g (d,) of a vector in the range of F."""
-    return truth.natural(g)
 
 
 def step_discount(truth: Truth, discounted: bool) -> float:

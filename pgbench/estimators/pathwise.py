@@ -49,7 +49,7 @@ def one_trajectory(truth: QuadraticTruth, horizon: int) -> FloatArray:
         raise TooLarge("the exact variance is known for scalar problems")
     k, gamma = float(truth.pi.gain[0, 0]), mdp.gamma
     # 2M's rows are the slopes of zᵀMz along z = (x, 1, u).
-    along_x, along_u = (_linear(2 * mdp.reward.matrix[row], 1) for row in (0, 2))
+    along_x, along_u = (Quadratic.linear(2 * mdp.reward.matrix[row], mdp.n) for row in (0, 2))
     nothing = 0.0 * mdp.reward
     chain = Chain(
         sigma=(along_x + k * along_u, nothing),
@@ -64,14 +64,6 @@ def one_trajectory(truth: QuadraticTruth, horizon: int) -> FloatArray:
     moved = truth.policy.pathwise(truth.theta, units)
     tables[:, 1, :2], tables[:, 0, 1] = moved[:2].T, moved[2]
     return variance_of(truth, chain, horizon, tables)
-
-
-def _linear(row: FloatArray, n: int) -> Quadratic:
-    """The function row·z as a form."""
-    matrix = np.zeros((row.size, row.size))
-    matrix[n] += row / 2
-    matrix[:, n] += row / 2
-    return Quadratic(matrix, n)
 
 
 estimator = BatchEstimator(

@@ -13,7 +13,7 @@ from pgbench.estimators.estimator import (
     step_discount,
 )
 from pgbench.exact.linear_quadratic import QuadraticTruth
-from pgbench.policies import NotApplicable
+from pgbench.policies import Gaussian, NotApplicable
 from pgbench.problems import LinearQuadratic
 from pgbench.simulator import Simulator
 
@@ -26,8 +26,7 @@ def estimate(simulator: Simulator, *, discounted: Discounted = True) -> FloatArr
     sides share W, so nothing is divided by σ. Actions that are not taken are not charged.
     """
     truth, batch = simulator.truth, simulator.batch()
-    if truth.policy.full:
-        raise NotApplicable("weak derivatives are taken coordinate by coordinate: diagonal Σ only")
+    require_diagonal(truth.policy)
     sigma = np.diagonal(truth.pi.factor)
     shape = batch.noise.shape
     rng = simulator.generator("weak derivative")
@@ -55,6 +54,12 @@ def estimate(simulator: Simulator, *, discounted: Discounted = True) -> FloatArr
     return np.asarray(g, np.float64)
 
 
+def require_diagonal(policy: Gaussian) -> None:
+    """NotApplicable where actions have correlated noise."""
+    if policy.full:
+        raise NotApplicable("weak derivatives are taken coordinate by coordinate: diagonal Σ only")
+
+
 def _at(truth: Any, batch: QuadraticBatch, i: int, noise: FloatArray) -> FloatArray:
     """Exact Q (m, n, T) with the noise of action coordinate i replaced."""
     z = batch.z[:, :, :-1].copy()
@@ -69,8 +74,7 @@ def bias(discounted: bool) -> tuple[str, ...]:
 
 def moments(truth: QuadraticTruth, horizon: int, batch_size: float, *, discounted: bool) -> Exact:
     """The declared mean is all that is known."""
-    if truth.policy.full:
-        raise NotApplicable("weak derivatives are taken coordinate by coordinate: diagonal Σ only")
+    require_diagonal(truth.policy)
     return Exact(None)
 
 

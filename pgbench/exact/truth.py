@@ -1,6 +1,7 @@
 """What is exact about one policy on one problem, whatever the problem's class."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 
 
+@dataclass(frozen=True, eq=False)
 class Truth(ABC):
     """Exact quantities of one policy on one problem.
 

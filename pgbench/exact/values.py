@@ -30,24 +30,18 @@ FloatArray = NDArray[np.float64]
 class FiniteTruth(Truth):
     """Exact quantities of one policy on one finite problem.
 
+    Attributes are those of every truth; these have shapes of their own:
+
     Attributes
     ----------
-    mdp, policy, theta
-        What was evaluated.
-    horizon
-        Number of steps H after which rewards stop, or None for the infinite horizon.
     pi
         (S, A) float64, π(s, a).
     v, q
         (S,) and (S, A) float64, unit reward; with a horizon the values with H steps to go.
     visitation
         (S,) float64, unnormalised d(s) = Σ_{t<H} γ^t Pr(s_t = s); zero on terminal states.
-    objective
-        J(θ), or J_H(θ), unit reward.
     weights
         (S, A) float64, the table whose pull-back is the gradient.
-    gradient
-        (d,) float64, ∇J or ∇J_H, reward per unit of θ.
     error_bound
         Bound on the largest error of V from the residual, unit reward; 0 with a horizon, where no
         system is solved.
@@ -55,16 +49,9 @@ class FiniteTruth(Truth):
 
     mdp: FiniteMDP
     policy: Policy
-    theta: FloatArray
-    horizon: int | None
     pi: FloatArray
     v: FloatArray
     q: FloatArray
-    visitation: FloatArray
-    objective: float
-    weights: FloatArray
-    gradient: FloatArray
-    error_bound: float
 
     @cached_property
     def advantage(self) -> FloatArray:

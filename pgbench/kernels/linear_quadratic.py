@@ -85,15 +85,10 @@ def make_world(process) -> World:
     mdp, law = process.mdp, process.pi
     m = mdp.m
     gain, factor = (a.reshape(-1, *a.shape[-2:]) for a in (law.gain, law.factor))
-    ratio, log_ratio, weighed = np.zeros((len(gain), m, m)), np.zeros(len(gain)), False
-    if process.target is not law:
-        weighed = True
+    ratio, log_ratio = np.zeros((len(gain), m, m)), np.zeros(len(gain))
+    if process.weighed:
         ratio = 0.5 * (law.precision - process.target.precision).reshape(-1, m, m)
-        own, other = (
-            np.log(np.diagonal(x.factor, axis1=-2, axis2=-1)).sum(axis=-1)
-            for x in (law, process.target)
-        )
-        log_ratio = np.atleast_1d(own - other)
+        log_ratio = np.atleast_1d(law.log_volume - process.target.log_volume)
     return World(
         A=np.ascontiguousarray(mdp.A),
         B=np.ascontiguousarray(mdp.B),
@@ -104,7 +99,7 @@ def make_world(process) -> World:
         factor=np.ascontiguousarray(factor),
         ratio=np.ascontiguousarray(ratio),
         log_ratio=log_ratio,
-        weighed=weighed,
+        weighed=process.weighed,
         normals=table(),
     )
 

@@ -43,6 +43,12 @@ class Law:
         return np.asarray(np.swapaxes(inverse, -1, -2) @ inverse, np.float64)
 
     @property
+    def log_volume(self) -> FloatArray:
+        """½ log |Σ|, (...)."""
+        diagonal = np.diagonal(self.factor, axis1=-2, axis2=-1)
+        return np.asarray(np.log(diagonal).sum(axis=-1), np.float64)
+
+    @property
     def size(self) -> int:
         """Numbers in a table of weights."""
         m, columns = self.gain.shape[-2:]
@@ -108,17 +114,27 @@ class Gaussian(Parameterised):
 
     def law(self, theta: FloatArray) -> Law:
         """The distribution of actions that θ (..., d) says; ValueError where Σ is not positive."""
-        n, m = self.problem.n, self.problem.m
         covariance = self._covariance(theta)
         if not self._positive(covariance).all():
-            where = f"theta[{self.n_means}:]" if m > 1 else f"theta[{self.n_means}]"
+            where = f"theta[{self.n_means}:]" if self.problem.m > 1 else f"theta[{self.n_means}]"
             shown = ", ".join(f"{x:g}" for x in np.ravel(theta[..., self.n_means :])[:4])
             raise ValueError(f"{where} is {shown}: the variance must be positive and finite")
-        gain = np.zeros((*theta.shape[:-1], m, n + 1))
-        gain[..., :n] = self.gain(theta)
+        return Law(self._unpacked(theta), covariance)
+
+    def _unpacked(self, theta: FloatArray) -> FloatArray:
+        """K̃ (..., m, n+1) from the mean's part of θ (..., d)."""
+        n, m = self.problem.n, self.problem.m
+        table = np.zeros((*theta.shape[:-1], m, n + 1))
+        table[..., :n] = self.gain(theta)
         if self.affine:
-            gain[..., n] = theta[..., m * n : self.n_means]
-        return Law(gain, covariance)
+            table[..., n] = theta[..., m * n : self.n_means]
+        return table
+
+    def _packed(self, table: NDArray[Any]) -> list[NDArray[Any]]:
+        """The same table (..., m, n or n+1) in the order of θ: K, then b if affine."""
+        n, m = self.problem.n, self.problem.m
+        gain = table[..., :n].reshape(*table.shape[:-2], m * n)
+        return [gain, table[..., n]] if self.affine else [gain]
 
     def gain(self, theta: FloatArray) -> FloatArray:
         """K (..., m, n) of θ (..., d)."""
@@ -170,16 +186,13 @@ class Gaussian(Parameterised):
         self, theta: FloatArray, gain: FloatArray, covariance: FloatArray
     ) -> FloatArray:
         """Derivatives along θ (..., d) from those along K̃ (..., m, n+1) and Σ (..., m, m)."""
-        n, m = self.problem.n, self.problem.m
-        parts = [gain[..., :n].reshape(*gain.shape[:-2], m * n)]
-        if self.affine:
-            parts.append(gain[..., n])
         slope = (covariance + np.swapaxes(covariance, -1, -2)) / 2
         rows, columns = self._rows
         if self.log_std:
-            return np.concatenate([*parts, self._by_factor(theta, 2 * slope)], axis=-1)
-        own = slope[..., rows, columns] * np.where(rows == columns, 1.0, 2.0)
-        return np.concatenate([*parts, own], axis=-1)
+            own = self._by_factor(theta, 2 * slope)
+        else:
+            own = slope[..., rows, columns] * np.where(rows == columns, 1.0, 2.0)
+        return np.concatenate([*self._packed(gain), own], axis=-1)
 
     def _by_factor(self, theta: FloatArray, slope: FloatArray) -> FloatArray:
         """Derivatives along logarithmic parameters from S (..., m, m); that along L is S L."""
@@ -218,9 +231,8 @@ class Gaussian(Parameterised):
 
     def _by_gain(self, block: FloatArray) -> FloatArray:
         """Rows and columns by action and x̃ in the order of θ: K first, then b."""
-        n, m = self.problem.n, self.problem.m
-        order = np.arange(m * (n + self.affine)).reshape(m, -1)
-        own = np.concatenate([order[:, :n].ravel(), order[:, n:].ravel()])
+        order = np.arange(self.n_means).reshape(self.problem.m, -1)
+        own = np.concatenate(self._packed(order))
         return block[np.ix_(own, own)]
 
     def _covariance_block(self, law: Law, second: FloatArray) -> FloatArray:
@@ -243,19 +255,12 @@ class Gaussian(Parameterised):
 
     def natural(self, theta: FloatArray, second: FloatArray, g: FloatArray) -> FloatArray:
         """F†g (..., d) from E[x̃x̃ᵀ] (..., n+1, n+1): Σ G E[x̃x̃ᵀ]⁻¹ of the mean's part G."""
-        n, m = self.problem.n, self.problem.m
-        law, k = self.law(theta), n + self.affine
-        G = np.zeros((*g.shape[:-1], m, k))
-        G[..., :n] = g[..., : m * n].reshape(*g.shape[:-1], m, n)
-        if self.affine:
-            G[..., n] = g[..., m * n : self.n_means]
+        law, k = self.law(theta), self.problem.n + self.affine
+        G = self._unpacked(g)[..., :k]
         means = law.covariance @ G @ np.linalg.pinv(second[..., :k, :k], hermitian=True)
         own = np.linalg.pinv(self._covariance_block(law, second), hermitian=True)
-        parts = [means[..., :n].reshape(*g.shape[:-1], m * n)]
-        if self.affine:
-            parts.append(means[..., n])
-        parts.append((own @ g[..., self.n_means :, None])[..., 0])
-        return np.concatenate(parts, axis=-1)
+        rest = (own @ g[..., self.n_means :, None])[..., 0]
+        return np.concatenate([*self._packed(means), rest], axis=-1)
 
     def forms(self, theta: FloatArray) -> FloatArray:
         """ψ as tables (d, m+1, n+1+m): ψ_k = Σ C_k ∘ (e, 1)(x, 1, e)ᵀ; for few parameters."""
@@ -274,8 +279,7 @@ class Gaussian(Parameterised):
             return out
         rows, columns = self._rows
         for theta in out:
-            S = np.zeros((self.problem.m, self.problem.m))
-            S[rows, columns] = S[columns, rows] = theta[self.n_means :]
+            S = self._covariance(theta)
             values, vectors = np.linalg.eigh(S)
             if values.min() < self.floor:
                 S = (vectors * np.maximum(values, self.floor)) @ vectors.T

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.estimators import advantage_oracle, reward_to_go
-from pgbench.estimators.estimator import natural
 from pgbench.exact.expectation import expectation
 from pgbench.trials.battery import Case
 from pgbench.trials.known import Known
@@ -53,7 +52,7 @@ RIGHT = (FINITE, ENDLESS, NO_TAIL)
 NATURAL = Account("F†∇J, the natural gradient", lambda case, n: case.truth.natural_gradient())
 NATURAL_FINITE = Account(
     "F†∇J_H, the natural gradient of the H-step objective",
-    lambda case, n: natural(case.truth, case.finite),
+    lambda case, n: case.truth.natural(case.finite),
 )
 
 NATURALS = (NATURAL_FINITE, NATURAL)

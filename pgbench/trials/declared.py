@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.estimators import CAUSES, HORIZON, UNBIASED, TableEstimator
-from pgbench.estimators.estimator import declared_mean, natural
+from pgbench.estimators.estimator import declared_mean
 from pgbench.parameters import label
 from pgbench.statistics import holm
 from pgbench.trials.accounts import Account
@@ -81,7 +81,7 @@ def _p(p: float) -> str:
 
 def _target(candidate: RecordCandidate, case: Case, causes: tuple[str, ...]) -> FloatArray:
     mean = declared_mean(case.truth, case.horizon, set(causes))
-    return mean if candidate.record.target == "gradient" else natural(case.truth, mean)
+    return mean if candidate.record.target == "gradient" else case.truth.natural(mean)
 
 
 def _exactly(

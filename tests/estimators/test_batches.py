@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pgbench.estimators import CAUSES, HORIZON, BatchEstimator, estimators
-from pgbench.estimators.estimator import declared_mean, natural
+from pgbench.estimators.estimator import declared_mean
 from pgbench.exact import evaluate
 from pgbench.exact.enumeration import Enumerator, Listed, enumerated_batches
 from pgbench.sampling import estimates
@@ -36,7 +36,7 @@ def gap(actual, expected) -> float:
 def truth_of(truth, variant, causes, steps=STEPS):
     """What the mean is when nothing but the horizon is declared."""
     mean = declared_mean(truth, steps, set(causes))
-    return mean if record(variant).target == "gradient" else natural(truth, mean)
+    return mean if record(variant).target == "gradient" else truth.natural(mean)
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def by_definition(forms: Forms, batch: QuadraticBatch, truth: Any) -> np.ndarray
     """Estimates (m, n, d) of single trajectories, from the definition of an estimator by forms."""
     T = batch.shape[2]
     sigma = batch.at(forms.sigma) + batch.next_value(forms.after)
-    ratio = batch.ratios if forms.weighed else np.ones(batch.shape)
+    ratio = batch.ratios if forms.process.weighed else np.ones(batch.shape)
     y, later = np.zeros(batch.shape), 0.0
     for t in reversed(range(T)):
         later = y[:, :, t] = ratio[:, :, t] * (sigma[:, :, t] + forms.kappa * later)

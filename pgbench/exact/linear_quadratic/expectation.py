@@ -11,16 +11,16 @@ from pgbench.exact.linear import Diverges
 from pgbench.exact.linear_quadratic.values import (
     QuadraticTruth,
     closed_loop,
-    finite_forms,
     finite_sums,
+    finite_visits,
     following,
     lyapunov,
     mean_over_actions,
-    occupancy,
     score_weights,
     spread,
     visits,
 )
+from pgbench.exact.values import evaluate
 from pgbench.problems import LinearQuadratic
 from pgbench.quadratic import Quadratic
 from pgbench.tables import Forms
@@ -70,17 +70,13 @@ def _limit(truth: QuadraticTruth, tables: Forms, signal: Quadratic) -> Quadratic
 
 @horizons.finite_objective.register
 def _(truth: QuadraticTruth, horizon: int) -> tuple[float, FloatArray]:
-    mdp, law = truth.mdp, truth.pi
-    forms = finite_forms(mdp, law, horizon)
-    weights = finite_sums(mdp, law, [q for _, q in forms])[1]
-    v = forms[-1][0]
-    return float((v.state * mdp.start).sum()), truth.policy.pull_back(truth.theta, weights)
+    ending = evaluate(truth.mdp, truth.policy, truth.theta, horizon)
+    return ending.objective, ending.gradient
 
 
 @horizons.truncated_gradient.register
 def _(truth: QuadraticTruth, horizon: int) -> FloatArray:
-    N = occupancy(truth.mdp, truth.pi, horizon)
-    M = np.tensordot(truth.mdp.gamma ** np.arange(horizon), N, axes=1)
+    M = finite_visits(truth.mdp, truth.pi, horizon)
     return truth.policy.pull_back(truth.theta, score_weights(truth.advantage, truth.pi, M))
 
 

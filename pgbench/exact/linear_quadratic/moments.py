@@ -151,7 +151,8 @@ class Step:
 class Chain:
     """x and G of an estimator: σ, κ of x; σ', κ' of what multiplies φ; and δ.
 
-    sigma, own: (here, after) forms; total whether Σ φ is multiplied by x_0 less a constant.
+    sigma, own: (here, after) forms; total whether Σ φ is multiplied by x_0 less a constant;
+    behaviour (m, m) the covariance of actions that are drawn, if other than the policy's.
     """
 
     sigma: tuple[Quadratic, Quadratic]
@@ -161,21 +162,15 @@ class Chain:
     delta: float
     total: bool = False
     beta: float = 0.0
+    behaviour: FloatArray | None = None
 
 
 def second_moments(
-    truth: QuadraticTruth,
-    chain: Chain,
-    scores: FloatArray,
-    horizon: int,
-    behaviour: FloatArray | None = None,
+    truth: QuadraticTruth, chain: Chain, scores: FloatArray, horizon: int
 ) -> tuple[FloatArray, FloatArray]:
-    """E[G] and E[G²] (k,) of one trajectory, for scores φ given as tables (k, m+1, n+1+m).
-
-    behaviour (m, m) is the covariance of actions that are drawn, if other than the policy's.
-    """
+    """E[G] and E[G²] (k,) of one trajectory, for scores φ given as tables (k, m+1, n+1+m)."""
     first = Step(truth, truth.pi.covariance)
-    second = first if behaviour is None else _tilted(truth, behaviour)
+    second = first if chain.behaviour is None else _tilted(truth, chain.behaviour)
     recursion = (Total if chain.total else PerStep)(first, second, chain)
     found = [recursion.follow(table, horizon) for table in scores]
     g, square = (np.array(column) for column in zip(*found, strict=True))
@@ -311,6 +306,7 @@ def chain_of(tables: Forms) -> Chain:
         delta=tables.delta,
         total=tables.total,
         beta=beta,
+        behaviour=tables.process.pi.covariance if tables.process.weighed else None,
     )
 
 
@@ -333,16 +329,6 @@ def _require(truth: QuadraticTruth, columns: int, horizon: int | None) -> int:
             f" {truth.mdp.n} variables"
         )
     return horizon
-
-
-def variance_along(
-    truth: QuadraticTruth, tables: Forms, horizon: int | None, scores: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Mean and variance (k,) of Σ w φ for scores φ as tables (k, m+1, n+1+m)."""
-    steps = _require(truth, len(scores), horizon)
-    behaviour = tables.process.pi.covariance if tables.weighed else None
-    first, second = second_moments(truth, chain_of(tables), scores, steps, behaviour)
-    return first, np.maximum(second - first**2, 0.0)
 
 
 def variance_of(
@@ -368,9 +354,9 @@ def _(
     threads: int | None = None,
 ) -> Moments:
     average = expectation(truth, tables, horizon)
-    _require(truth, truth.gradient.size, horizon)
+    steps = _require(truth, truth.gradient.size, horizon)
     scores = truth.policy.forms(truth.theta)
-    _, variance = variance_along(truth, tables, horizon, scores)
+    variance = variance_of(truth, chain_of(tables), steps, scores)
     return Moments(
         mean=average,
         variance=variance,
@@ -383,9 +369,9 @@ def _(
 def _(
     truth: QuadraticTruth, tables: Forms, horizon: int | None, directions: FloatArray
 ) -> FloatArray:
-    _require(truth, len(directions), horizon)
+    steps = _require(truth, len(directions), horizon)
     scores = np.tensordot(directions, truth.policy.forms(truth.theta), axes=1)
-    return variance_along(truth, tables, horizon, scores)[1]
+    return variance_of(truth, chain_of(tables), steps, scores)
 
 
 @return_moments.register

@@ -8,7 +8,8 @@ where the last entry of P also holds (tr RΣ + γ tr PS)/(1-γ). With x̃ = (x, 
 is one more column of K̃. (Fazel, Ge, Kakade & Mesbahi 2018, Lemma 1, for γ = 1 and Σ fixed)
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -32,34 +33,27 @@ FloatArray = NDArray[np.float64]
 class QuadraticTruth(Truth):
     """Exact quantities of one Gaussian policy on one linear-quadratic problem.
 
+    Attributes are those of every truth; these have shapes of their own:
+
     Attributes
     ----------
-    mdp, policy, theta, horizon
-        As of every truth.
     pi
         The law of actions.
     v, q
         Quadratic forms, unit reward; with a horizon the values with H steps to go.
     visitation
         (n+1, n+1) float64, Σ_{t<H} γ^t E[x̃_t x̃_tᵀ] of x̃ = (x, 1).
-    objective, gradient, error_bound
-        As of every truth; the bound is on the entries of V's matrix.
     weights
         (m+1, n+1+m) float64, the table whose pull-back is the gradient.
+    error_bound
+        Bound on the entries of V's matrix; 0 with a horizon.
     """
 
     mdp: LinearQuadratic
     policy: Gaussian
-    theta: FloatArray
-    horizon: int | None
     pi: Law
     v: Quadratic
     q: Quadratic
-    visitation: FloatArray
-    objective: float
-    weights: FloatArray
-    gradient: FloatArray
-    error_bound: float
 
     @cached_property
     def advantage(self) -> Quadratic:
@@ -90,11 +84,11 @@ class QuadraticTruth(Truth):
         """
         own, other = self.pi, self.policy.law(self.policy.check(theta))
         moved = other.gain - own.gain
-        sizes = [np.log(np.diagonal(law.factor)).sum() for law in (own, other)]
         apart = float(np.sum(other.precision * own.covariance) - self.mdp.m)
         shifted = float(np.sum(other.precision * (moved @ self.state_weights @ moved.T)))
         steps = float(self.state_weights[-1, -1])
-        return steps * (0.5 * apart + float(sizes[1] - sizes[0])) + 0.5 * shifted
+        wider = float(other.log_volume - own.log_volume)
+        return steps * (0.5 * apart + wider) + 0.5 * shifted
 
     def kl_expansion(self, delta: Any) -> float:
         """½ δᵀF δ, the divergence of a small step δ (d,)."""
@@ -114,22 +108,17 @@ def _(mdp: LinearQuadratic, policy: Any, theta: Any, horizon: int | None = None)
             f" {(mdp.n, mdp.m)}"
         )
     theta = policy.check(theta)
-    law = policy.law(theta)
     if horizon is None:
         if mdp.gamma == 1:
             raise SolveError("gamma is 1: J is infinite over an infinite horizon; give a horizon")
         policy.require_stable(theta)
-        P, bound = value_matrix(mdp, law)
-        M = visits(mdp, law)
-        v = Quadratic.of_state(-P, mdp.n, mdp.m)
-        q = action_values(mdp, v)
-        weights = score_weights(q, law, M)
-    else:
-        check_counts(horizon=horizon)
-        forms = finite_forms(mdp, law, horizon)
-        v, q = forms[-1]
-        M, weights = finite_sums(mdp, law, [form for _, form in forms])
-        bound = 0.0
+        truth = unending(mdp, policy, theta, lyapunov)
+        return replace(truth, objective=float(truth.objective))
+    check_counts(horizon=horizon)
+    law = policy.law(theta)
+    forms = finite_forms(mdp, law, horizon)
+    v, q = forms[-1]
+    M, weights = finite_sums(mdp, law, [form for _, form in forms])
     return QuadraticTruth(
         mdp=mdp,
         policy=policy,
@@ -142,7 +131,39 @@ def _(mdp: LinearQuadratic, policy: Any, theta: Any, horizon: int | None = None)
         objective=float((v.state * mdp.start).sum()),
         weights=weights,
         gradient=policy.pull_back(theta, weights),
-        error_bound=bound,
+        error_bound=0.0,
+    )
+
+
+Solver = Callable[[FloatArray, FloatArray, float], tuple[FloatArray, float]]
+"""From a, c (..., n, n) and a decay to X = c + decay·aᵀXa, and the largest entry left over."""
+
+
+def unending(
+    mdp: LinearQuadratic, policy: Gaussian, theta: FloatArray, solve: Solver
+) -> QuadraticTruth:
+    """The truth of the infinite horizon; of several θ (m, d) if the solver can do with that.
+
+    θ must be stable. J is an array then, without axes of one θ.
+    """
+    law = policy.law(theta)
+    P, left = solve(closed_loop(mdp, law), stage_cost(mdp, law), mdp.gamma)
+    v = Quadratic.of_state(-with_constant(mdp, law, P), mdp.n, mdp.m)
+    q, M = action_values(mdp, v), visits(mdp, law, solve=solve)
+    weights = score_weights(q, law, M)
+    return QuadraticTruth(
+        mdp=mdp,
+        policy=policy,
+        theta=theta,
+        horizon=None,
+        pi=law,
+        v=v,
+        q=q,
+        visitation=M,
+        objective=(v.state * mdp.start).sum(axis=(-2, -1)),
+        weights=weights,
+        gradient=policy.pull_back(theta, weights),
+        error_bound=left / (1 - mdp.gamma),
     )
 
 
@@ -169,12 +190,6 @@ def lyapunov(a: FloatArray, c: FloatArray, decay: float) -> tuple[FloatArray, fl
     return (X + X.T) / 2, float(left)
 
 
-def value_matrix(mdp: LinearQuadratic, law: Law) -> tuple[FloatArray, float]:
-    """P (n+1, n+1) with V = -x̃ᵀPx̃ over the infinite horizon, and a bound on its residual."""
-    P, left = lyapunov(closed_loop(mdp, law), stage_cost(mdp, law), mdp.gamma)
-    return with_constant(mdp, law, P), left / (1 - mdp.gamma)
-
-
 def stage_cost(mdp: LinearQuadratic, law: Law) -> FloatArray:
     """Q̃ + K̃ᵀRK̃ (n+1, n+1)."""
     return np.swapaxes(law.gain, -1, -2) @ mdp.R @ law.gain - mdp.reward.state
@@ -193,11 +208,13 @@ def _trace(a: FloatArray, b: FloatArray) -> FloatArray:
     return np.asarray(np.sum(a * b, axis=(-2, -1)), np.float64)
 
 
-def visits(mdp: LinearQuadratic, law: Law, decay: float | None = None) -> FloatArray:
+def visits(
+    mdp: LinearQuadratic, law: Law, decay: float | None = None, solve: Solver = lyapunov
+) -> FloatArray:
     """M (n+1, n+1) = Σ_t δ^t E[x̃_t x̃_tᵀ] over the infinite horizon; δ is γ if not given."""
     delta = mdp.gamma if decay is None else decay
     constant = mdp.start + delta / (1 - delta) * spread(mdp, law)
-    return lyapunov(closed_loop(mdp, law).T, constant, delta)[0]
+    return solve(np.swapaxes(closed_loop(mdp, law), -1, -2), constant, delta)[0]
 
 
 def action_values(mdp: LinearQuadratic, v: Quadratic, decay: float | None = None) -> Quadratic:
@@ -227,7 +244,7 @@ def score_weights(q: Quadratic, law: Law, M: FloatArray) -> FloatArray:
     """
     *several, m, columns = law.gain.shape
     table = np.zeros((*several, m + 1, columns + m))
-    table[..., :m, :columns] = law.covariance @ (2 * (q.cross + q.action @ law.gain)) @ M
+    table[..., :m, :columns] = law.covariance @ q.action_slope(law.gain) @ M
     steps = M[..., -1:, -1:]
     table[..., :m, columns:] = 2 * law.covariance @ q.action @ law.covariance * steps
     return table
@@ -253,6 +270,14 @@ def occupancy(mdp: LinearQuadratic, law: Law, horizon: int) -> FloatArray:
         out[t] = N
         N = closed @ N @ closed.T + S
     return out
+
+
+def finite_visits(
+    mdp: LinearQuadratic, law: Law, horizon: int, decay: float | None = None
+) -> FloatArray:
+    """Σ_t δ^t E[x̃_t x̃_tᵀ], t < H, shape (n+1, n+1); δ is γ if not given."""
+    delta = mdp.gamma if decay is None else decay
+    return np.tensordot(delta ** np.arange(horizon), occupancy(mdp, law, horizon), axes=1)
 
 
 def finite_sums(
