@@ -40,6 +40,34 @@ class Sampler(NamedTuple):
     stride: int = 0
 
 
+_HALF = uint64(32)
+_LOW = uint64(0xFFFFFFFF)
+_ONE = uint64(1)
+
+
+@njit(cache=True)
+def pick_start(start, word):
+    """Which of the K start states a word draws from ``Sampler.start``."""
+    k = (word >> _HALF) * uint64(start.size) >> _HALF
+    entry = start[k]
+    return k if word & _LOW < entry >> _HALF else entry & _LOW
+
+
+@njit(cache=True)
+def pick_step(table, n, bits, state, word):
+    """Slot drawn by a word in a state, its successor, and whether that is terminal; all uint64.
+
+    table (S·n,) is ``Sampler.step`` end to end, with n entries per state.
+    """
+    n, state, shift = uint64(n), uint64(state), uint64(bits) + _ONE
+    slot = state * n + ((word >> _HALF) * n >> _HALF)
+    entry = table[slot]
+    if word & _LOW >= entry >> _HALF:
+        slot = state * n + ((entry & _LOW) >> shift)
+        entry = table[slot]
+    return slot, entry & ((_ONE << uint64(bits)) - _ONE), (entry >> uint64(bits)) & _ONE
+
+
 def make_sampler(mdp, pi) -> Sampler:
     """Tables of a ``FiniteMDP`` under the action probabilities π (S, A).
 

@@ -10,6 +10,8 @@ Source of the segments, halved towards the tail: Lee, Luk, Villasenor & Cheung 2
 segmentation"); of inversion by polynomials: Hörmann & Leydold 2003.
 """
 
+import math
+
 import numpy as np
 from numba import int64, njit, uint64
 from scipy.special import ndtri
@@ -66,6 +68,15 @@ def normals(lanes, scratch, bits, table, out):
         for k in range(1, DEGREE + 1):
             z = z * t + c[k]
         out[lane] = -z if lanes[WORD + lane] & _ONE else z
+
+
+@njit(cache=True)
+def segment(word):
+    """The row of the table that a word's number comes from, and its t, without looking at bits."""
+    mantissa, octave = math.frexp(np.float64(int64(uint64(word) >> _DROPPED)) + 0.5)
+    within = (2.0 * mantissa - 1.0) * PARTS
+    part = int64(within)
+    return octave * PARTS + part, (within - np.float64(part)) * 2.0 - 1.0
 
 
 def table() -> np.ndarray:

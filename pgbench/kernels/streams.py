@@ -46,6 +46,40 @@ def philox4x64(c0, c1, c2, c3, k0, k1):
 
 
 @njit(cache=True)
+def xoshiro(s0, s1, s2, s3):
+    """One step of xoshiro256++: its output, then its next state; all uint64."""
+    x = s0 + s3
+    word = ((x << uint64(23)) | (x >> uint64(41))) + s0
+    t = s1 << uint64(17)
+    s2 ^= s0
+    s3 ^= s1
+    s1 ^= s2
+    s0 ^= s3
+    s2 ^= t
+    return word, s0, s1, s2, (s3 << uint64(45)) | (s3 >> uint64(19))
+
+
+@njit(cache=True)
+def seed_state(state, seed, stream, replicate, trajectory, batch_size):
+    """Set the generator ``state`` (4,) uint64 of one trajectory."""
+    state[0], state[1], state[2], state[3] = philox4x64(
+        uint64(trajectory),
+        uint64(replicate),
+        uint64(batch_size),
+        uint64(0),
+        uint64(seed),
+        uint64(stream),
+    )
+
+
+@njit(cache=True)
+def next_word(state):
+    """Advance the generator ``state`` (4,) uint64 by one step; its output."""
+    word, state[0], state[1], state[2], state[3] = xoshiro(state[0], state[1], state[2], state[3])
+    return word
+
+
+@njit(cache=True)
 def seed_lane(lanes, lane, seed, stream, replicate, trajectory, batch_size):
     """Set the generator of one lane for one trajectory; for lanes see ``next_words``."""
     w0, w1, w2, w3 = philox4x64(
@@ -69,16 +103,12 @@ def next_words(lanes):
     array because the compiler then sees that they do not overlap, and uses the vector units.
     """
     for lane in range(LANES):
-        s0, s1 = lanes[lane], lanes[LANES + lane]
-        s2, s3 = lanes[2 * LANES + lane], lanes[3 * LANES + lane]
-        x = s0 + s3
-        lanes[WORD + lane] = ((x << uint64(23)) | (x >> uint64(41))) + s0
-        t = s1 << uint64(17)
-        s2 ^= s0
-        s3 ^= s1
-        s1 ^= s2
-        s0 ^= s3
-        s2 ^= t
-        s3 = (s3 << uint64(45)) | (s3 >> uint64(19))
-        lanes[lane], lanes[LANES + lane] = s0, s1
-        lanes[2 * LANES + lane], lanes[3 * LANES + lane] = s2, s3
+        (
+            lanes[WORD + lane],
+            lanes[lane],
+            lanes[LANES + lane],
+            lanes[2 * LANES + lane],
+            lanes[3 * LANES + lane],
+        ) = xoshiro(
+            lanes[lane], lanes[LANES + lane], lanes[2 * LANES + lane], lanes[3 * LANES + lane]
+        )

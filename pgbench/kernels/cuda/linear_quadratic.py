@@ -1,0 +1,232 @@
+"""Rollouts of Gaussian policies on linear-quadratic problems on a GPU, in four kernels.
+
+    simulate    a thread per trajectory                 (x, 1, u) and the noise of its actions
+    evaluate    … trajectory, step and form             every distinct quadratic form
+    weigh       … trajectory and estimator              D_t (y_t - β_t) of every step
+    gather      … replicate, estimator and entry        Σ D_t (y_t - β_t) (e_t, 1)(x̃_t, e_t)ᵀ
+
+States and actions are made by multiplications and additions alone, in the order of the CPU's and
+rounded one by one, so they are the same bits. Sums are each made by one thread in a fixed order.
+"""
+
+import math
+
+import numpy as np
+from numba import cuda, uint64
+
+from pgbench.kernels.cuda.launch import empty, launch, times, upload
+from pgbench.kernels.linear_quadratic import Plan, World
+from pgbench.kernels.normal import DEGREE, segment
+from pgbench.kernels.streams import next_word, seed_state
+
+_ONE = uint64(1)
+
+
+@cuda.jit(device=True)
+def _normal(word, table):
+    """The standard normal number of a word, see ``kernels.normal``."""
+    row, t = segment(word)
+    z = table[row, 0]
+    for k in range(1, DEGREE + 1):
+        z = times(z, t) + table[row, k]
+    return -z if word & _ONE else z
+
+
+@cuda.jit
+def _simulate(
+    A, B, noise, start_mean, start, gain, factor, form, log_ratio, weighed, normals,
+    seed, stream, first, batch_size, z, e, ratio,
+):  # fmt: skip
+    """Simulate into z (T+1, p, N), e (T, m, N) and, where laws differ, ratio (T, N)."""
+    k = cuda.grid(1)
+    horizon, m, total = e.shape
+    n = start_mean.size
+    if k >= total:
+        return
+    replicates = total // batch_size
+    generator = cuda.local.array(4, uint64)
+    seed_state(generator, seed, stream, first + k % replicates, k // replicates, batch_size)
+    for i in range(n):
+        z[0, i, k] = start_mean[i]
+    for j in range(start.shape[1]):
+        number = _normal(uint64(next_word(generator)), normals)
+        for i in range(n):
+            if start[i, j] != 0.0:
+                z[0, i, k] += times(start[i, j], number)
+    for t in range(horizon):
+        z[t, n, k] = 1.0
+        for i in range(m):
+            e[t, i, k] = 0.0
+        for j in range(m):
+            number = _normal(uint64(next_word(generator)), normals)
+            for i in range(j, m):
+                if factor[i, j] != 0.0:
+                    e[t, i, k] += times(factor[i, j], number)
+        for i in range(m):
+            u = e[t, i, k] + gain[i, n]
+            for j in range(n):
+                if gain[i, j] != 0.0:
+                    u += times(gain[i, j], z[t, j, k])
+            z[t, n + 1 + i, k] = u
+        for i in range(n):
+            x = 0.0
+            for j in range(n):
+                if A[i, j] != 0.0:
+                    x += times(A[i, j], z[t, j, k])
+            for j in range(m):
+                if B[i, j] != 0.0:
+                    x += times(B[i, j], z[t, n + 1 + j, k])
+            z[t + 1, i, k] = x
+        for j in range(noise.shape[1]):
+            number = _normal(uint64(next_word(generator)), normals)
+            for i in range(n):
+                if noise[i, j] != 0.0:
+                    z[t + 1, i, k] += times(noise[i, j], number)
+        if weighed:
+            exponent = log_ratio
+            for i in range(m):
+                for j in range(m):
+                    if form[i, j] != 0.0:
+                        exponent += times(times(form[i, j], e[t, i, k]), e[t, j, k])
+            ratio[t, k] = math.exp(exponent)
+    z[horizon, n, k] = 1.0
+    for i in range(m):
+        z[horizon, n + 1 + i, k] = 0.0
+
+
+@cuda.jit
+def _evaluate(forms, z, values):
+    """Values (J, T+1, N) of upper triangular forms (J, p, p)."""
+    n_forms, n_times, total = values.shape
+    at, k = divmod(cuda.grid(1), total)
+    f, t = divmod(at, n_times)
+    if f >= n_forms:
+        return
+    p = forms.shape[1]
+    value = 0.0
+    for i in range(p):
+        row = 0.0
+        for j in range(i, p):
+            if forms[f, i, j] != 0.0:
+                row += forms[f, i, j] * z[t, j, k]
+        value += z[t, i, k] * row
+    values[f, t, k] = value
+
+
+@cuda.jit
+def _weigh(sigma, after, beta, kappa, delta, total, weighed, values, ratio, out):
+    """D_t (y_t - β_t), or y_0 - β_0, of every step into out (E, T, N)."""
+    n_estimators, horizon, n_trajectories = out.shape
+    e, k = divmod(cuda.grid(1), n_trajectories)
+    if e >= n_estimators:
+        return
+    y = 0.0
+    for back in range(horizon):
+        t = horizon - 1 - back
+        y = kappa[e] * y
+        if sigma[e] >= 0:
+            y += values[sigma[e], t, k]
+        if after[e] >= 0:
+            y += values[after[e], t + 1, k]
+        if weighed:
+            y *= ratio[t, k]
+        out[e, t, k] = y
+    carry = 1.0
+    for t in range(horizon):
+        if not total[e]:
+            baseline = values[beta[e], t, k] if beta[e] >= 0 else 0.0
+            out[e, t, k] = carry * out[e, t, k] - carry * baseline
+            carry *= delta[e]
+            if weighed:
+                carry *= ratio[t, k]
+        elif t == 0:
+            if beta[e] >= 0:
+                y -= values[beta[e], 0, k]
+            out[e, t, k] = y
+        else:
+            out[e, t, k] = y
+
+
+@cuda.jit
+def _gather(stepwise, z, e, batch_size, weights):
+    """Sum the steps (E, T, N) of a replicate times (e, 1)(x̃, e)ᵀ to weights (E, (m+1)·p, R)."""
+    n_estimators, entries, replicates = weights.shape
+    at, r = divmod(cuda.grid(1), replicates)
+    f, entry = divmod(at, entries)
+    if f >= n_estimators:
+        return
+    horizon, m, _ = e.shape
+    p = z.shape[1]
+    i, j = divmod(entry, p)
+    total = 0.0
+    for b in range(batch_size):
+        k = b * replicates + r
+        own = 0.0
+        for t in range(horizon):
+            left = e[t, i, k] if i < m else 1.0
+            right = z[t, j, k] if j < p - m else e[t, j - (p - m), k]
+            own += stepwise[f, t, k] * left * right
+        total += own
+    weights[f, entry, r] = total * (1.0 / batch_size)
+
+
+class QuadraticRollouts:
+    """Estimators of one Gaussian policy on a linear-quadratic problem, their forms on the GPU.
+
+    world and plan are those that ``linear_quadratic.weights`` takes, of one policy.
+    """
+
+    def __init__(self, world: World, plan: Plan | None = None) -> None:
+        if len(world.gain) > 1:
+            raise ValueError(f"{len(world.gain)} policies at once, must be one on a GPU")
+        self.n_states, self.n_actions = world.B.shape
+        self.n_estimators = 0 if plan is None else plan.total.size
+        self._weighed = bool(world.weighed)
+        self._world = (
+            *map(upload, (world.A, world.B, world.noise, world.start_mean, world.start)),
+            *map(upload, (world.gain[0], world.factor[0], world.ratio[0])),
+            float(world.log_ratio[0]), self._weighed, upload(world.normals),
+        )  # fmt: skip
+        self._plan: tuple = ()
+        self._n_forms = 0
+        if plan is not None:
+            self._n_forms = plan.forms.shape[1]
+            self._forms = upload(plan.forms[0])
+            self._plan = tuple(
+                upload(getattr(plan, name))
+                for name in ("sigma", "after", "beta", "kappa", "delta", "total")
+            )
+
+    @property
+    def _p(self) -> int:
+        return self.n_states + 1 + self.n_actions
+
+    def bytes_per_replicate(self, horizon: int, batch_size: int, rows: int) -> int:
+        """Memory on the GPU that a replicate takes."""
+        numbers = self._p + self.n_actions + 1 + self._n_forms + self.n_estimators
+        weights = self.n_estimators * rows * self._p
+        return 8 * ((horizon + 1) * batch_size * numbers + weights)
+
+    def simulate(self, streams, first: int, m: int, horizon: int):
+        """(x, 1, u) (T+1, p, n·m), noise (T, m, n·m) and ratios (T, n·m) of m replicates."""
+        total = m * streams.batch_size
+        drawn = empty((horizon + 1, self._p, total)), empty((horizon, self.n_actions, total))
+        ratio = empty((horizon, total) if self._weighed else (1, 1))
+        launch(
+            _simulate, total, *self._world, np.uint64(streams.seed), np.uint64(streams.stream),
+            first, int(streams.batch_size), *drawn, ratio,
+        )  # fmt: skip
+        return *drawn, ratio
+
+    def weigh(self, streams, first: int, m: int, horizon: int):
+        """Weights (E, (m+1)·p, m) of replicates first, ..., averaged over their batches."""
+        E, n = self.n_estimators, int(streams.batch_size)
+        z, e, ratio = self.simulate(streams, first, m, horizon)
+        total, entries = m * n, (self.n_actions + 1) * self._p
+        values = empty((max(1, self._n_forms), horizon + 1, total))
+        if self._n_forms:
+            launch(_evaluate, values.size, self._forms, z, values)
+        stepwise, weights = empty((E, horizon, total)), empty((E, entries, m))
+        launch(_weigh, E * total, *self._plan, self._weighed, values, ratio, stepwise)
+        launch(_gather, weights.size, stepwise, z, e, n, weights)
+        return weights

@@ -1,0 +1,182 @@
+"""Running sums on a GPU: what ``kernels.running`` makes, with a thread per replicate.
+
+Many replicates add to one number at once, and the order is anyone's guess. So numbers are not added
+as floating point but as integers, exactly, which does not depend on the order: a number is cut at
+multiples of 2⁴⁰, 1, 2⁻⁴⁰ and 2⁻⁸⁰ units into four pieces, each added to a 64-bit integer of its
+own. (Kulisch & Miranker 1986; on GPUs: Collange, Defour, Graillat & Iakymchuk 2015)
+"""
+
+import math
+
+import numpy as np
+from numba import cuda, int64
+
+from pgbench.kernels.cuda.launch import empty, launch, upload, zeros
+from pgbench.kernels.running import N_DIRECTIONS, N_SCALARS, RunningSums, Target
+
+PIECES = 4
+DIGITS = 40
+"""Bits of a piece."""
+
+MOST = 2**22
+"""So many replicates fit: pieces are below 2⁴⁰ and sums below 2⁶³."""
+
+_UNIT = 2.0**DIGITS
+_LARGEST = 2.0 ** (2 * DIGITS - 1)
+
+
+@cuda.jit(device=True)
+def _deposit(sums, e, kind, at, value, overflow):
+    """Add a value to ``sums[e, kind, at]``, or say that it is too large."""
+    if not abs(value) < _LARGEST:
+        overflow[e] = 1
+        return
+    rest = value / _UNIT
+    for k in range(PIECES):
+        piece = int64(rest)
+        if piece != 0:
+            cuda.atomic.add(sums, (e, kind, at, k), piece)
+        rest = (rest - piece) * _UNIT
+
+
+@cuda.jit
+def _add(
+    truth, expected, truth_squared, expected_squared, along, scale, share, unit,
+    everywhere, visited, n_visited, weights, first, offset, replicates, n_blocks,
+    sums, visits, scalars, projections, overflow,
+):  # fmt: skip
+    """``running.add_rows`` for one replicate and estimator; see ``DeviceSums`` for the arrays."""
+    m = n_visited.size
+    e, i = divmod(cuda.grid(1), m)
+    if e >= weights.shape[0]:
+        return
+    n, k = scale.shape
+    block = 2 + (first + i) * n_blocks // replicates
+    error = spread = product = norm = seen_truth = seen_expected = 0.0
+    projection = cuda.local.array(N_DIRECTIONS, np.float64)
+    for q in range(N_DIRECTIONS):
+        projection[q] = 0.0
+    n_own = 0
+    for j in range(n_visited[i]):
+        s = (j if everywhere else int64(visited[j, i])) - offset
+        if s < 0 or s >= n:
+            continue
+        n_own += 1
+        if e == 0:
+            cuda.atomic.add(visits, s, 1)
+        total = 0.0
+        for a in range(k):
+            total += scale[s, a] * weights[e, j * k + a, i]
+        for a in range(k):
+            at = s * k + a
+            value = scale[s, a] * weights[e, j * k + a, i] - share[s, a] * total
+            g, c = truth[at], expected[e, at]
+            deviation = value - c
+            _deposit(sums, e, 0, at, deviation * unit, overflow)
+            _deposit(sums, e, 1, at, (deviation * unit) ** 2, overflow)
+            _deposit(sums, e, block, at, value * unit, overflow)
+            error += (value - g) ** 2
+            spread += deviation * deviation
+            product += value * g
+            norm += value * value
+            seen_truth += g * g
+            seen_expected += c * c
+            for q in range(N_DIRECTIONS):
+                projection[q] += value * along[at, q]
+    if n_own < n:
+        error += max(truth_squared - seen_truth, 0.0)
+        spread += max(expected_squared[e] - seen_expected, 0.0)
+    scalars[e, 0, i] = error
+    scalars[e, 1, i] = spread
+    scalars[e, 2, i] = 0.0
+    if norm > 0.0 and truth_squared > 0.0:
+        scalars[e, 2, i] = product / (math.sqrt(norm) * math.sqrt(truth_squared))
+    scalars[e, 3, i] = 1.0 if product > 0.0 else 0.0
+    scalars[e, 4, i] = product
+    for q in range(N_DIRECTIONS):
+        projections[e, q, i] = projection[q]
+
+
+class DeviceSums:
+    """``RunningSums`` of rows whose parameters belong to states, made on the GPU.
+
+    Parameters
+    ----------
+    running, target
+        The arrays to fill, and what gradients are compared with.
+    scale, share, offset
+        As ``running.add_rows`` takes them.
+    largest
+        Magnitude of a gradient; results are exact sums from 2⁻⁸⁰ to 2⁷⁹ times that, and of squares
+        times its square.
+
+    Raises
+    ------
+    OverflowError
+        For more than 2²² replicates.
+    """
+
+    def __init__(
+        self, running: RunningSums, target: Target, scale, share, offset: int, largest: float
+    ) -> None:
+        E, K, d = running.blocks.shape
+        self.replicates, self.offset = running.scalars.shape[1], offset
+        if self.replicates > MOST:
+            raise OverflowError(f"replicates is {self.replicates}, must be at most {MOST} on a GPU")
+        self.running = running
+        self._power = math.frexp(largest)[1]
+        self._arrays = (
+            upload(target.truth), upload(target.expected), float(target.truth_squared),
+            upload(target.expected_squared), upload(target.along), upload(scale), upload(share),
+            math.ldexp(1.0, -self._power),
+        )  # fmt: skip
+        self._sums = zeros((E, 2 + K, d, PIECES), np.int64)
+        self._visits = zeros(scale.shape[0], np.int64)
+        self._overflow = zeros(E, np.int64)
+
+    def add(self, weighed, first: int) -> None:
+        """Add the replicates of ``finite.Weighed``, the first of which is ``first``."""
+        E, K, _ = self.running.blocks.shape
+        m = weighed.n_visited.size
+        scalars, projections = empty((E, N_SCALARS - 1, m)), empty((E, N_DIRECTIONS, m))
+        launch(
+            _add, E * m, *self._arrays, weighed.everywhere, weighed.visited, weighed.n_visited,
+            weighed.weights, first, self.offset, self.replicates, K,
+            self._sums, self._visits, scalars, projections, self._overflow,
+        )  # fmt: skip
+        part = slice(first, first + m)
+        found = scalars.copy_to_host().swapaxes(1, 2)
+        self.running.scalars[:, part, :4] = found[..., :4]
+        self.running.scalars[:, part, 4] = weighed.steps.copy_to_host()
+        self.running.scalars[:, part, 5] = found[..., 4]
+        self.running.projections[:, part] = projections.copy_to_host().swapaxes(1, 2)
+
+    def collect(self) -> None:
+        """Write the sums so far to ``running``.
+
+        Raises
+        ------
+        OverflowError
+            If a gradient was not finite, or too large for exact sums.
+        """
+        overflow = np.flatnonzero(self._overflow.copy_to_host())
+        if overflow.size:
+            raise OverflowError(
+                f"gradients of estimator {overflow[0]} are not finite or too large for the sums of"
+                " the GPU; use device cpu"
+            )
+        sums = np.moveaxis(self._sums.copy_to_host(), 3, 0)
+        for k in range(PIECES - 1, 0, -1):
+            # To the nearest, so that what is left does not cancel what is carried.
+            carry = (sums[k] + (1 << (DIGITS - 1))) >> DIGITS
+            sums[k] -= carry << DIGITS
+            sums[k - 1] += carry
+        totals = np.zeros(sums.shape[1:])
+        for k in range(PIECES - 1, -1, -1):
+            totals += np.ldexp(sums[k].astype(np.float64), DIGITS * (1 - k))
+        running, power = self.running, self._power
+        running.deviations[:] = np.ldexp(totals[:, 0], power)
+        running.squares[:] = np.ldexp(totals[:, 1], 2 * power)
+        running.blocks[:] = np.ldexp(totals[:, 2:], power)
+        visits = self._visits.copy_to_host()
+        running.visits[:] = np.repeat(visits, running.visits.size // visits.size)
