@@ -16,7 +16,8 @@ def ratio(n_states, batch_size):
     from benchmarks.settings import garnet
     from pgbench import exact
     from pgbench.estimators import find_estimator
-    from pgbench.sampling import Draws, Rollouts
+    from pgbench.rollouts import Rollouts
+    from pgbench.simulator import Draws
     from pgbench.statistics import fixed_directions
     from pgbench.sums import Sums
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pgbench import __version__
+from pgbench.device import KINDS
 
 if TYPE_CHECKING:
     from xarray import DataTree
@@ -54,6 +55,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--reports", type=Path, default=Path("reports"), help="default: reports")
     run.add_argument("--no-report", action="store_true", help="measure only")
     run.add_argument("--threads", type=int, help="default: all cores; no result depends on it")
+    run.add_argument(
+        "--device",
+        choices=KINDS,
+        help="where rollouts run, default: as the grid says, else cpu; results differ by rounding",
+    )
     plugin(run)
     run.add_argument("--quiet", action="store_true", help="no progress")
 
@@ -161,7 +167,13 @@ def _run(options: argparse.Namespace) -> int:
         else:
             progress = Lines()
         try:
-            outcome = execute(grid, options.output, threads=options.threads, progress=progress)
+            outcome = execute(
+                grid,
+                options.output,
+                threads=options.threads,
+                device=options.device,
+                progress=progress,
+            )
         except Interrupted as stop:
             stack.close()
             again = "python -m pgbench run " + " ".join(map(str, _resuming(options)))
@@ -202,6 +214,8 @@ def _resuming(options: argparse.Namespace) -> list[str]:
         words += ["--plugin", str(file)]
     if options.threads is not None:
         words += ["--threads", str(options.threads)]
+    if options.device is not None:
+        words += ["--device", options.device]
     words += ["--no-report"] * options.no_report + ["--quiet"] * options.quiet
     return words
 

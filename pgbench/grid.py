@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import yaml
 
 from pgbench.ascent import algorithms, step_sizes
+from pgbench.device import KINDS
 from pgbench.estimators import TableEstimator, estimators
 from pgbench.parameters import (
     Choice,
@@ -55,6 +56,11 @@ def _settings(
     ] = "auto",
     max_horizon: Annotated[int, Range(1, 10_000_000), "cap of an automatic horizon"] = 1000,
     replicates: Annotated[int, Range(2, 100_000_000), "independent estimates per cell"] = 1000,
+    device: Annotated[
+        str,
+        Choice(KINDS),
+        "where rollouts of table estimators run; auto takes a GPU if there is one and it pays",
+    ] = "cpu",
 ) -> None:
     """Declare the scalar keys of a grid."""
 
@@ -197,6 +203,7 @@ class Grid:
     horizon: int | None
     max_horizon: int
     replicates: int
+    device: str
     text: str
     ascent: Ascents | None = None
 

@@ -19,12 +19,7 @@ from pgbench.plan import Prepared, Setting, settings
 from pgbench.policies import NotApplicable, kinds
 from pgbench.problems import families
 from pgbench.progress import duration
-from pgbench.sampling import (
-    MEMORY_BYTES,
-    by_process,
-    bytes_per_replicate,
-    rows_per_replicate,
-)
+from pgbench.rollouts import MEMORY_BYTES, by_process, bytes_per_replicate
 from pgbench.simulator import BLOCK, Draws
 from pgbench.sums import SUMS_BYTES, sums_bytes
 from pgbench.tables import Forms, Tables
@@ -232,7 +227,9 @@ class _Demand:
     def seconds(self, grid: Grid, prepared: Prepared, steps: float) -> float:
         n = len(self.tables)
         weights = sum(
-            grid.replicates * rows_per_replicate(process, draws) * process.columns
+            grid.replicates
+            * process.visited_rows(draws.horizon, draws.batch_size)
+            * process.columns
             for process, _ in by_process(self.tables)
             for draws in self._draws(grid, prepared)
         )

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import singledispatch
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pgbench.device import CPU, Device
 from pgbench.estimators import Exact, find_estimator
 from pgbench.exact.horizon import finite_objective, truncated_gradient
 from pgbench.exact.linear import SolveError
@@ -17,13 +18,8 @@ from pgbench.exact.optimum import optimal_value
 from pgbench.exact.values import evaluate
 from pgbench.plan import Prepared
 from pgbench.problems import FiniteMDP, LinearQuadratic, Problem
-from pgbench.sampling import (
-    MEMORY_BYTES,
-    BatchBlock,
-    Rollouts,
-    batch_gradients,
-    by_process,
-)
+from pgbench.rollouts import Rollouts, by_process
+from pgbench.sampling import BatchBlock, batch_gradients
 from pgbench.simulator import Draws, Simulator
 from pgbench.statistics import fixed_directions, mean_test, mean_z, summarise, variance_test
 from pgbench.subjects import BatchSubject, Subject, TableSubject, make_subject
@@ -40,17 +36,23 @@ OPTIMUM_LIMIT = 20_000
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """Numbers by the names of ``results.VARIABLES``, and arrays by those of ``results.MAPS``."""
+    """What was found about a cell or a setting.
+
+    Numbers by the names of ``results.VARIABLES``, arrays by those of ``results.MAPS``, and where
+    rollouts ran.
+    """
 
     values: Mapping[str, float]
     maps: Mapping[str, FloatArray]
+    device: str = "cpu"
 
 
 def measure(
     prepared: Prepared,
     subjects: Sequence[Subject],
     draws: Draws,
-    memory_bytes: int = MEMORY_BYTES,
+    memory_bytes: int | None = None,
+    device: Device = CPU,
 ) -> list[Measurement]:
     """Measure estimators; one Measurement each.
 
@@ -65,13 +67,17 @@ def measure(
     measures: list[Any] = [(TableSubject, _measure_tables), (BatchSubject, _measure_batches)]
     for kind, measured in measures:
         own = [subjects[place] for place in places[kind]]
-        found = measured(prepared, own, draws, memory_bytes) if own else []
+        found = measured(prepared, own, draws, memory_bytes, device) if own else []
         results |= dict(zip(places[kind], found, strict=True))
     return [results[place] for place in range(len(subjects))]
 
 
 def _measure_tables(
-    prepared: Prepared, subjects: Sequence[TableSubject], draws: Draws, memory_bytes: int
+    prepared: Prepared,
+    subjects: Sequence[TableSubject],
+    draws: Draws,
+    memory_bytes: int | None,
+    device: Device,
 ) -> list[Measurement]:
     """Simulate by the compiled kernels, sums on the way."""
     truth = prepared.truth
@@ -85,18 +91,23 @@ def _measure_tables(
             # The mean of a table estimator is always known.
             expected = [s.one.mean for s in group if s.one.mean is not None]
             sums = Sums(truth.gradient, expected, draws.replicates, fixed)
-            rollouts = Rollouts([s.tables for s in group])
-            for block in rollouts.weights(draws, memory_bytes):
+            rollouts = Rollouts([s.tables for s in group], device)
+            for block in rollouts.blocks(draws, memory_bytes):
                 sums.add(truth, rollouts.process, block)
             for e, place in enumerate(places):
-                results[place] = _statistics(group[e], sums, e, draws.batch_size)
+                found = _statistics(group[e], sums, e, draws.batch_size)
+                results[place] = replace(found, device=rollouts.runs_on(draws))
     return [results[place] for place in range(len(subjects))]
 
 
 def _measure_batches(
-    prepared: Prepared, subjects: Sequence[BatchSubject], draws: Draws, memory_bytes: int
+    prepared: Prepared,
+    subjects: Sequence[BatchSubject],
+    draws: Draws,
+    memory_bytes: int | None,
+    device: Device,
 ) -> list[Measurement]:
-    """Simulate by functions of batches, sums on the way.
+    """Simulate by functions of batches, on the CPU, sums on the way.
 
     Deviations of an estimator without an exact mean are from that of its own replicates, so those
     are simulated twice.
@@ -247,10 +258,11 @@ def _(mdp: LinearQuadratic) -> float:
         return np.nan
 
 
-def warm_up(quadratic: bool = False) -> float:
+def warm_up(quadratic: bool = False, device: Device = CPU) -> float:
     """Compile every kernel that a run uses, or load it from the cache; seconds taken.
 
-    ``quadratic`` says whether that includes those of linear-quadratic problems.
+    ``quadratic`` says whether that includes those of linear-quadratic problems. Where there is a
+    GPU its kernels are compiled as well.
     """
     from pgbench.policies import make_policy
     from pgbench.problems import make_problem
@@ -263,6 +275,9 @@ def warm_up(quadratic: bool = False) -> float:
         truth = evaluate(mdp, policy, policy.initial(init="zeros"))
         prepared = Prepared(truth, horizon=1, expected_steps=1.0)
         draws = Draws(1, batch_size=2, replicates=2, seed=0, stream=0)
-        measure(prepared, [make_subject(prepared, find_estimator("reinforce"), {})], draws)
+        subject = make_subject(prepared, find_estimator("reinforce"), {})
+        measure(prepared, [subject], draws)
+        if device.name:
+            measure(prepared, [subject], draws, device=replace(device, kind="cuda"))
         Simulator(truth, draws, 0, 2).batch()
     return time.perf_counter() - begin

@@ -57,6 +57,10 @@ class Process:
         """Columns of a table of weights: A."""
         return self.mdp.n_actions
 
+    def visited_rows(self, horizon: int, batch_size: int) -> int:
+        """Rows of weights that a batch needs: all, or no more than it can visit."""
+        return min(self.rows, self.steps(horizon) * batch_size)
+
     @cached_property
     def sampler(self) -> Any:
         """Alias tables of the process, what the kernels draw from; made once."""
@@ -112,6 +116,10 @@ class GaussianProcess:
     def columns(self) -> int:
         """Columns of a table of weights."""
         return self.mdp.n + 1 + self.mdp.m
+
+    def visited_rows(self, horizon: int, batch_size: int) -> int:
+        """Rows of weights that a batch needs: all."""
+        return self.rows
 
     def within(self, horizon: int | None) -> int | None:
         """The horizon of exact sums over a rollout."""

@@ -9,19 +9,27 @@ from pathlib import Path
 from typing import Any
 
 
-def provenance(threads: int, seconds: float, steps: float) -> dict[str, Any]:
+def provenance(threads: int, seconds: float, steps: float, gpu: str = "") -> dict[str, Any]:
     """Attributes that say by what, where and when results were made."""
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "revision": _revision(),
         "cpu": _cpu(),
         "threads": threads,
+        "gpu": gpu or "none",
         "wall_time_s": round(seconds, 3),
         "environment_steps": steps,
         "python": platform.python_version(),
         **{
-            f"{name}_version": _version(name)
-            for name in ("pgbench", "numpy", "scipy", "numba", "xarray")
+            f"{name.replace('-', '_')}_version": _version(name)
+            for name in (
+                "pgbench",
+                "numpy",
+                "scipy",
+                "numba",
+                "xarray",
+                *["numba-cuda"] * bool(gpu),
+            )
         },
     }
 

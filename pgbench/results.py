@@ -105,6 +105,7 @@ VARIABLES: Mapping[str, Variable] = {
     ),
     "seconds": Variable(CELL, "s", "seconds per estimate of the estimator alone", False),
     "time_normalised_variance": Variable(CELL, f"{_SQUARE} s", "variance times seconds", False),
+    "device": Variable(CELL, "", "where rollouts ran: cpu or cuda", False),
     "status": Variable(CELL, "1", "0 missing, 1 done, 2 failed, 3 skipped"),
     "message": Variable(CELL, "", "why a cell failed or was skipped"),
     "rmse_rate": Variable(RATE, "1", "slope of log RMSE against log batch size"),
@@ -221,7 +222,7 @@ def _summary(grid: Grid, plan: list[Setting], records: Mapping[str, Any]) -> xr.
         name: np.full([sizes[d] for d in v.dims], np.nan) for name, v in VARIABLES.items()
     }
     arrays["status"] = np.zeros([sizes[d] for d in CELL], np.int8)
-    for text in ("message", "exact_note"):
+    for text in ("message", "exact_note", "device"):
         arrays[text] = np.full([sizes[d] for d in CELL], "", dtype=object)
     for number, setting in enumerate(plan):
         place = divmod(number, sizes["policy"])
@@ -235,6 +236,7 @@ def _summary(grid: Grid, plan: list[Setting], records: Mapping[str, Any]) -> xr.
             arrays["status"][where] = STATUS.index(record["status"])
             arrays["message"][where] = record.get("message", "")
             arrays["exact_note"][where] = record.get("exact_note", "")
+            arrays["device"][where] = record.get("device", "")
             for name, value in record.get("values", {}).items():
                 arrays[name][where] = value
     for test in ("bias_test", "code_test", "variance_test"):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pgbench.device import Device, find_device
 from pgbench.estimators import estimators
 from pgbench.grid import Chosen, Grid, read_grid
 from pgbench.journal import NAME as JOURNAL_NAME
@@ -57,7 +58,7 @@ def run(grid: "Grid | str | Path", output: str | Path = "results", **options: An
     output
         Directory for results; the run's own is ``output/<name>``.
     options
-        ``threads`` and ``memory_bytes`` as in ``execute``.
+        ``threads``, ``memory_bytes`` and ``device`` as in ``execute``.
 
     Returns
     -------
@@ -67,8 +68,8 @@ def run(grid: "Grid | str | Path", output: str | Path = "results", **options: An
     Raises
     ------
     ValueError
-        For a wrong grid or an output directory that cannot be used. Failed cells do not raise;
-        they have status 2 and a message.
+        For a wrong grid, or an output directory or a device that cannot be used. Failed cells do
+        not raise; they have status 2 and a message.
     """
     if not isinstance(grid, Grid):
         grid = read_grid(grid)
@@ -81,6 +82,7 @@ def execute(
     *,
     threads: int | None = None,
     memory_bytes: int | None = None,
+    device: str | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
     """Run what is not finished yet of a grid in ``output/<name>``.
@@ -91,28 +93,36 @@ def execute(
         Number of threads of parallel kernels, default all cores; no result depends on it.
     memory_bytes
         Bound on weights held at a time; no result depends on it.
+    device
+        Where rollouts of table estimators run, ``cpu``, ``cuda`` or ``auto``, in place of what the
+        grid says. Results differ by rounding.
     progress
         Where to report, default nowhere.
 
     Raises
     ------
+    DeviceError
+        If the device cannot be used; it says what to install.
     OutputError
         If the directory holds something else, cannot be written, or is in use by another run.
     Interrupted
         On SIGINT or SIGTERM, after the partial results were published.
     """
     progress = progress or Silent()
+    where = find_device(device or grid.device)
     directory = output / grid.name
     with _claimed(directory), single_threaded_blas(), _stoppable():
         journal = Journal.open(directory)
         for note in journal.notes:
             progress.note(note)
+        if where.note:
+            progress.note(where.note)
         contents = {problem.label: problem.content for problem in grid.problems if problem.content}
         record = {"kind": "grid", "text": grid.text, "contents": contents}
         if record not in journal.grids[-1:]:
             journal.append([record])
         write_file(directory / "grid.yaml", grid.text.encode())
-        execution = _Execution(grid, journal, progress, memory_bytes)
+        execution = _Execution(grid, journal, progress, memory_bytes, where)
         try:
             execution.run(threads)
         except KeyboardInterrupt as stop:
@@ -137,12 +147,18 @@ class _Execution:
     """One start of a run: what is pending, and the loop over it."""
 
     def __init__(
-        self, grid: Grid, journal: Journal, progress: Progress, memory_bytes: int | None
+        self,
+        grid: Grid,
+        journal: Journal,
+        progress: Progress,
+        memory_bytes: int | None,
+        device: Device,
     ) -> None:
         self.grid = grid
         self.journal = journal
         self.progress = progress
-        self.options = {} if memory_bytes is None else {"memory_bytes": memory_bytes}
+        self.memory_bytes = memory_bytes
+        self.device = device
         self.threads = 0
         self.measured = 0
         self.steps = 0.0
@@ -170,7 +186,7 @@ class _Execution:
             self._loop(threads)
         finally:
             seconds = time.perf_counter() - begin
-            attributes = provenance(self.threads, seconds, self.steps)
+            attributes = provenance(self.threads, seconds, self.steps, self.device.name)
             self.journal.append([{"kind": "execution", "attributes": attributes}])
 
     def _loop(self, threads: int | None) -> None:
@@ -182,7 +198,7 @@ class _Execution:
         self.progress.phase("compiling kernels")
         begin = time.perf_counter()
         classes = {kinds()[policy.name].on for policy in self.grid.policies}
-        warm_up(LinearQuadratic in classes)
+        warm_up(LinearQuadratic in classes, self.device)
         pending = [ascent for _, ascents in self.pending.values() for ascent in ascents]
         if pending and FiniteMDP in classes:
             warm_up_ascents({ascent.climber.algorithm.name for ascent in pending})
@@ -265,7 +281,7 @@ class _Execution:
                 continue
             own = [ready[cell.estimator.label] for cell in together]
             try:
-                measurements = measure(prepared, own, draws, **self.options)
+                measurements = measure(prepared, own, draws, self.memory_bytes, self.device)
             except Exception as error:
                 self._record_all(together, "failed", **_failure(error))
                 continue
@@ -275,6 +291,7 @@ class _Execution:
                     "values": dict(measurement.values),
                     "maps": dict(measurement.maps),
                     "exact_note": ready[cell.estimator.label].note,
+                    "device": measurement.device,
                 }
                 for cell, measurement in zip(together, measurements, strict=True)
             )

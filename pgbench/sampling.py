@@ -4,7 +4,7 @@ Gradients are made of blocks of 16 replicates, always the same ones; so they do 
 threads or on how much memory is used at a time.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -12,81 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pgbench.device import CPU, Device, find_device
 from pgbench.estimators import BatchEstimator, Estimator, TableEstimator, find_estimator
 from pgbench.exact.truth import Truth
 from pgbench.exact.values import evaluate
 from pgbench.parameters import ParameterError, check_counts
 from pgbench.policies import NotApplicable, Parameterised
 from pgbench.problems import Problem
-from pgbench.process import GaussianProcess, Process
-from pgbench.simulator import BLOCK, Draws, Simulator, blocks
+from pgbench.rollouts import Rollouts
+from pgbench.simulator import Draws, Simulator, blocks
 from pgbench.tables import Forms, Tables
 
 FloatArray = NDArray[np.float64]
-AnyProcess = Process | GaussianProcess
-
-MEMORY_BYTES = 256 * 2**20
-
-
-@dataclass(frozen=True, eq=False)
-class WeightBlock:
-    """Weights of m consecutive replicates, for the states that each of them visited.
-
-    Attributes
-    ----------
-    first
-        Index of the first replicate, a multiple of 16.
-    visited, n_visited
-        (m, n) int32 and (m,) int64, states of the process and how many of them count, in the order
-        of first visits, or all of them in order.
-    weights
-        (m, E, n, A) float64, averaged over the batch.
-    steps
-        (m,) int64, environment steps taken by each replicate's batch.
-    """
-
-    first: int
-    visited: NDArray[np.int32]
-    n_visited: NDArray[np.int64]
-    weights: FloatArray
-    steps: NDArray[np.int64]
-
-    def parts(self, process: AnyProcess) -> Iterator["WeightBlock"]:
-        """The same in blocks of 16 replicates; whole where each is pulled back on its own."""
-        if isinstance(process, GaussianProcess):
-            yield self
-            return
-        for begin in range(0, self.steps.size, BLOCK):
-            part = slice(begin, begin + BLOCK)
-            yield WeightBlock(
-                first=self.first + begin,
-                visited=self.visited[part],
-                n_visited=self.n_visited[part],
-                weights=self.weights[part],
-                steps=self.steps[part],
-            )
-
-    def scored(self, process: AnyProcess) -> tuple[NDArray[np.int64] | None, FloatArray]:
-        """States of the policy that any replicate visited (n,), and their weights (m, E, n, A).
-
-        None stands for all states.
-        """
-        begin, end, _ = process.scored.indices(process.rows)
-        if self.visited.shape[1] == process.rows:
-            return None, self.weights[:, :, begin:end]
-        m, E, _, A = self.weights.shape
-        place = np.full(process.rows, -1)
-        for i in range(m):
-            place[self.visited[i, : self.n_visited[i]]] = 0
-        states = begin + np.flatnonzero(place[begin:end] == 0)
-        place[:] = states.size
-        place[states] = np.arange(states.size)
-        # What is not scored is gathered in a last row.
-        weights = np.zeros((m, E, states.size + 1, A))
-        for i in range(m):
-            n = self.n_visited[i]
-            weights[i][:, place[self.visited[i, :n]]] = self.weights[i][:, :n]
-        return states - begin, weights[:, :, :-1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,118 +51,18 @@ def single_threaded_blas() -> AbstractContextManager[Any]:
     return context
 
 
-def rows_per_replicate(process: AnyProcess, draws: Draws) -> int:
-    """States whose weights are kept per replicate: all, or no more than it can visit."""
-    if isinstance(process, GaussianProcess):
-        return process.rows
-    return min(process.rows, process.steps(draws.horizon) * draws.batch_size)
-
-
-def bytes_per_replicate(process: AnyProcess, draws: Draws, n_estimators: int) -> int:
-    """Memory of one replicate's weights."""
-    rows, columns = rows_per_replicate(process, draws), process.columns
-    return rows * (4 + 8 * n_estimators * columns)
-
-
-def by_process(tables: Sequence[Tables | Forms]) -> list[tuple[AnyProcess, list[int]]]:
-    """The processes that estimators simulate, and the places of those that share each."""
-    groups: list[tuple[AnyProcess, list[int]]] = []
-    for place, own in enumerate(tables):
-        for process, places in groups:
-            if process.same_as(own.process):
-                places.append(place)
-                break
-        else:
-            groups.append((own.process, [place]))
-    return groups
-
-
-class Rollouts:
-    """Estimators ready to be simulated: every one of them on the same trajectories.
-
-    Parameters
-    ----------
-    tables
-        One entry per estimator, all of the same process.
-    """
-
-    def __init__(self, tables: Sequence[Tables | Forms]) -> None:
-        self.process: AnyProcess = tables[0].process
-        self.n_estimators = len(tables)
-        self._simulate: Callable[..., None]
-        if isinstance(self.process, GaussianProcess):
-            from pgbench.kernels.linear_quadratic import make_plan, make_world, weights
-
-            self._simulate = _every_row(weights)
-            self._arguments: tuple[Any, Any] = make_world(self.process), make_plan(tables)
-        else:
-            from pgbench.kernels.rollout import compact, weight_rows
-
-            self._simulate = weight_rows
-            self._arguments = self.process.sampler, compact(tables, self.process.mdp)
-
-    def weights(self, draws: Draws, memory_bytes: int = MEMORY_BYTES) -> Iterator[WeightBlock]:
-        """Weights of the replicates.
-
-        Parameters
-        ----------
-        draws
-            Which trajectories.
-        memory_bytes
-            Bound on the weights held at a time, as long as 16 replicates fit in it; if they do not,
-            16 are held. How many replicates a block has depends on it, their numbers do not.
-
-        Yields
-        ------
-        WeightBlock
-            Its arrays are used again for the next one.
-        """
-        from pgbench.kernels.rollout import Streams
-
-        process, E = self.process, self.n_estimators
-        streams = Streams(np.uint64(draws.seed), np.uint64(draws.stream), draws.batch_size)
-        fitting = memory_bytes // bytes_per_replicate(process, draws, E)
-        chunk = min(max(BLOCK, fitting // BLOCK * BLOCK), -(-draws.replicates // BLOCK) * BLOCK)
-        rows, horizon = rows_per_replicate(process, draws), process.steps(draws.horizon)
-        visited = np.empty((chunk, rows), np.int32)
-        weights = np.empty((chunk, E, rows, process.columns))
-        n_visited, steps = np.empty(chunk, np.int64), np.empty(chunk, np.int64)
-        for first in range(0, draws.replicates, chunk):
-            m = min(chunk, draws.replicates - first)
-            arrays = visited[:m], n_visited[:m], weights[:m], steps[:m]
-            self._simulate(*self._arguments, streams, first, horizon, *arrays)
-            yield WeightBlock(first, *arrays)
-
-
-def _every_row(weights: Callable[..., None]) -> Callable[..., None]:
-    """A kernel that fills whole tables, with the arguments of one that lists rows."""
-
-    def simulate(
-        world: Any,
-        plan: Any,
-        streams: Any,
-        first: int,
-        horizon: int,
-        visited: NDArray[np.int32],
-        n_visited: NDArray[np.int64],
-        out: FloatArray,
-        steps: NDArray[np.int64],
-    ) -> None:
-        weights(world, plan, streams, first, horizon, out)
-        visited[:], n_visited[:] = np.arange(out.shape[2]), out.shape[2]
-        steps[:] = horizon * streams.batch_size
-
-    return simulate
-
-
 def gradient_blocks(
-    truth: Truth, tables: Sequence[Tables | Forms], draws: Draws, memory_bytes: int = MEMORY_BYTES
+    truth: Truth,
+    tables: Sequence[Tables | Forms],
+    draws: Draws,
+    memory_bytes: int | None = None,
+    device: Device = CPU,
 ) -> Iterator[GradientBlock]:
     """Gradients of every estimator on the same trajectories, in blocks of 16 replicates.
 
     truth is problem, policy and θ; for the rest see ``Rollouts``.
     """
-    rollouts = Rollouts(tables)
+    rollouts = Rollouts(tables, device)
     for whole in rollouts.weights(draws, memory_bytes):
         for block in whole.parts(rollouts.process):
             states, weights = block.scored(rollouts.process)
@@ -289,9 +126,16 @@ def _check(name: str, estimates: FloatArray, shape: tuple[int, int]) -> None:
 
 
 def estimates(
-    truth: Truth, estimator: Estimator, values: Mapping[str, Any], draws: Draws
+    truth: Truth,
+    estimator: Estimator,
+    values: Mapping[str, Any],
+    draws: Draws,
+    device: Device = CPU,
 ) -> tuple[FloatArray, NDArray[np.int64]]:
-    """Estimates (R, d) of an estimator of either shape, and environment steps of each (R,)."""
+    """Estimates (R, d) of an estimator of either shape, and environment steps of each (R,).
+
+    Batch estimators are functions of trajectories in main memory: they run on the CPU always.
+    """
     estimator.require(truth.mdp)
     if isinstance(estimator, BatchEstimator):
         values = estimator.bound(**values)
@@ -300,7 +144,7 @@ def estimates(
         return np.concatenate(gradients), np.concatenate([block.steps[0] for block in made])
     assert isinstance(estimator, TableEstimator)
     tables = estimator.make(truth, draws.horizon, **values)
-    every = list(gradient_blocks(truth, [tables], draws))
+    every = list(gradient_blocks(truth, [tables], draws, device=device))
     return (
         np.concatenate([block.gradients[0] for block in every]),
         np.concatenate([block.steps for block in every]),
@@ -318,6 +162,7 @@ def sample_gradients(
     replicates: int = 1000,
     seed: int = 0,
     stream: int = 0,
+    device: str = "cpu",
     **parameters: Any,
 ) -> FloatArray:
     """Independent estimates of the policy gradient.
@@ -333,6 +178,10 @@ def sample_gradients(
         estimator that draws its horizon at random does not need the first and ignores it.
     seed, stream
         Name the random streams, integers in [0, 2⁶⁴); the same ones give the same bytes.
+    device
+        Where table estimators are simulated: ``"cpu"``, ``"cuda"``, or ``"auto"``, which takes a
+        GPU where there is one and the work is worth it. Both give the same trajectories, and
+        estimates that differ by rounding. Batch estimators run on the CPU.
 
     Returns
     -------
@@ -342,13 +191,15 @@ def sample_gradients(
     Raises
     ------
     ValueError
-        For an unknown estimator, wrong parameters, or counts that are not positive.
+        For an unknown estimator, wrong parameters, counts that are not positive, or a device
+        that cannot be used.
     """
     check_counts(horizon=horizon, batch_size=batch_size, replicates=replicates)
     for name, value in {"seed": seed, "stream": stream}.items():
         if not isinstance(value, (int, np.integer)) or not 0 <= value < 2**64:
             raise ParameterError(f"{name} is {value!r}, must be an integer in [0, 2**64)")
+    where = find_device(device)
     with single_threaded_blas():
         truth = evaluate(mdp, policy, theta)
         draws = Draws(horizon, batch_size, replicates, seed, stream)
-        return estimates(truth, find_estimator(estimator), parameters, draws)[0]
+        return estimates(truth, find_estimator(estimator), parameters, draws, where)[0]

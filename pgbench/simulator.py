@@ -43,6 +43,13 @@ class Draws:
     seed: int
     stream: int
 
+    @property
+    def streams(self) -> Any:
+        """The streams as the kernels take them."""
+        from pgbench.kernels.rollout import Streams
+
+        return Streams(np.uint64(self.seed), np.uint64(self.stream), self.batch_size)
+
 
 @dataclass
 class Simulator:

@@ -21,7 +21,8 @@ from pgbench.estimators import (
 from pgbench.exact.expectation import expectation
 from pgbench.exact.moments import TooLarge, directional_variance, table_moments
 from pgbench.plan import Prepared
-from pgbench.sampling import Rollouts, batch_gradients
+from pgbench.rollouts import Rollouts
+from pgbench.sampling import batch_gradients
 from pgbench.simulator import BLOCK, Draws
 from pgbench.statistics import fixed_directions
 from pgbench.sums import Sums

@@ -1,19 +1,27 @@
 """Running sums over replicate gradients: all that the statistics need of them."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.exact.truth import Truth
-from pgbench.sampling import AnyProcess, WeightBlock
+from pgbench.rollouts import AnyProcess, GpuBlock, WeightBlock
 from pgbench.statistics import Sample, n_blocks
+
+if TYPE_CHECKING:
+    from pgbench.kernels.running import RunningSums
 
 FloatArray = NDArray[np.float64]
 
 
 SUMS_BYTES = 2**31
 """Bound on the sums of all estimators that are measured together, if several are."""
+
+
+GPU_SUMS_BYTES = 2**33
+"""Bound on the sums that are made on a GPU; where they would be larger the CPU makes them."""
 
 
 HELD = 2**20
@@ -45,8 +53,8 @@ class Sums:
 
     Attributes
     ----------
-    target, running
-        The arrays of ``kernels.running``.
+    target
+        What gradients are compared with, as ``kernels.running`` takes it.
     """
 
     def __init__(
@@ -70,7 +78,15 @@ class Sums:
             along=along,
         )
         self._local: tuple[Truth, tuple[FloatArray, FloatArray] | None] | None = None
-        self.running = empty_sums(self.target, replicates, blocks or n_blocks(replicates))
+        self._running = empty_sums(self.target, replicates, blocks or n_blocks(replicates))
+        self._on_gpu: Any = None
+
+    @property
+    def running(self) -> "RunningSums":
+        """The sums so far."""
+        if self._on_gpu is not None:
+            self._on_gpu.collect()
+        return self._running
 
     @property
     def _norm(self) -> float:
@@ -83,10 +99,11 @@ class Sums:
             return self.fixed
         return np.vstack([self.fixed, self.target.truth / self._norm])
 
-    def add(self, truth: Truth, process: AnyProcess, block: WeightBlock) -> None:
+    def add(self, truth: Truth, process: AnyProcess, block: WeightBlock | GpuBlock) -> None:
         """Add the replicates of a block.
 
-        Where parameters belong to states, only those of visited states are touched.
+        Where parameters belong to states, only those of visited states are touched, and sums of
+        what a GPU computed are made there.
         """
         from pgbench.kernels.running import add_rows
 
@@ -96,9 +113,14 @@ class Sums:
         local = self._local[1]
         if local is not None:
             offset = process.scored.indices(process.rows)[0]
+            if isinstance(block, GpuBlock) and self._fits_gpu:
+                self._add_on_gpu(block, local, offset)
+                return
+            block = block.on_host()
             arrays = block.visited, block.n_visited, block.weights, block.steps
-            add_rows(self.running, self.target, *local, *arrays, block.first, offset)
+            add_rows(self._running, self.target, *local, *arrays, block.first, offset)
             return
+        block = block.on_host()
         first = block.first
         held: list[FloatArray] = []
         for part in block.parts(process):
@@ -115,13 +137,31 @@ class Sums:
                 self.add_gradients(first, np.concatenate(held), steps)
                 held, first = [], end
 
+    @property
+    def _fits_gpu(self) -> bool:
+        from pgbench.kernels.cuda.running import sums_bytes
+
+        E, K, d = self._running.blocks.shape
+        return sums_bytes(E, K, d) <= GPU_SUMS_BYTES
+
+    def _add_on_gpu(
+        self, block: GpuBlock, local: tuple[FloatArray, FloatArray], offset: int
+    ) -> None:
+        from pgbench.kernels.cuda.running import DeviceSums
+
+        if self._on_gpu is None:
+            self._on_gpu = DeviceSums(
+                self._running, self.target, *local, offset, magnitude=block.magnitude
+            )
+        self._on_gpu.add(block.weighed, block.first)
+
     def add_gradients(self, first: int, gradients: FloatArray, steps: NDArray[np.int64]) -> None:
         """Add replicates ``first``, ``first + 1``, ... with gradients (m, E, d) and steps (m,)."""
         from pgbench.kernels.running import add_rows
 
         m, _, d = gradients.shape
         add_rows(
-            self.running,
+            self._running,
             self.target,
             np.ones((d, 1)),
             np.zeros((d, 1)),

@@ -14,7 +14,7 @@ from pgbench.kernels.rollout import trajectories as trajectories_of
 from pgbench.policies import NotApplicable, make_policy
 from pgbench.problems import make_problem
 from pgbench.process import Process, random_horizon
-from pgbench.sampling import by_process
+from pgbench.rollouts import by_process
 
 discounted = pytest.mark.parametrize("problem", ["dense", "ending", "coins"])
 

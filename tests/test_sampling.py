@@ -13,13 +13,9 @@ from pgbench.kernels.rollout import use_threads
 from pgbench.parameters import ParameterError
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
-from pgbench.sampling import (
-    MEMORY_BYTES,
-    Draws,
-    bytes_per_replicate,
-    gradient_blocks,
-    sample_gradients,
-)
+from pgbench.rollouts import MEMORY_BYTES, bytes_per_replicate
+from pgbench.sampling import gradient_blocks, sample_gradients
+from pgbench.simulator import Draws
 
 
 @pytest.fixture

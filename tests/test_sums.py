@@ -7,7 +7,8 @@ from pgbench.estimators import find_estimator
 from pgbench.exact import evaluate
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
-from pgbench.sampling import Rollouts, gradient_blocks
+from pgbench.rollouts import Rollouts
+from pgbench.sampling import gradient_blocks
 from pgbench.simulator import Draws
 from pgbench.statistics import n_blocks
 from pgbench.sums import Sums

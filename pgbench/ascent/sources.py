@@ -24,7 +24,7 @@ from pgbench.exact.truth import Truth
 from pgbench.policies import NotApplicable, Parameterised
 from pgbench.problems import FiniteMDP, Problem
 from pgbench.process import Process
-from pgbench.sampling import Rollouts
+from pgbench.rollouts import Rollouts
 from pgbench.simulator import Draws, Simulator, recorded
 from pgbench.tables import Tables
 

@@ -75,7 +75,7 @@ def segment(word):
     """The row of the table that a word's number comes from, and its t, without looking at bits."""
     mantissa, octave = math.frexp(np.float64(int64(uint64(word) >> _DROPPED)) + 0.5)
     within = (2.0 * mantissa - 1.0) * PARTS
-    part = int64(within)
+    part = np.int64(within)
     return octave * PARTS + part, (within - np.float64(part)) * 2.0 - 1.0
 
 

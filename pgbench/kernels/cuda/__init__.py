@@ -19,7 +19,7 @@ def why_not() -> str:
     from numba import cuda
     from numba.core import config
 
-    if config.ENABLE_CUDASIM:  # type: ignore[attr-defined]
+    if config.ENABLE_CUDASIM:
         return ""
     try:
         if error := cuda.cuda_error():
@@ -47,7 +47,7 @@ def device_name() -> str:
     from numba import cuda
     from numba.core import config
 
-    if config.ENABLE_CUDASIM:  # type: ignore[attr-defined]
+    if config.ENABLE_CUDASIM:
         return "simulated GPU"
     name = cuda.get_current_device().name
     return name.decode() if isinstance(name, bytes) else str(name)

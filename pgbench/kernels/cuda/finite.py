@@ -19,7 +19,6 @@ from pgbench.kernels.compact import EstimatorTables
 from pgbench.kernels.cuda.launch import empty, launch, shared_bytes, upload
 from pgbench.kernels.streams import next_word, seed_state
 
-
 pick_start = cuda.jit(device=True)(alias.pick_start.py_func)
 pick_step = cuda.jit(device=True)(alias.pick_step.py_func)
 
@@ -225,9 +224,7 @@ class FiniteRollouts:
                 33 - size.bit_length(), where, visited, n_visited,
             )  # fmt: skip
         weights, steps = empty((E, rows * self.n_actions, m)), empty(m, np.int64)
-        launch(
-            _gather, E * m, where, lengths, stepwise, self.n_actions, n_visited, weights, steps
-        )
+        launch(_gather, E * m, where, lengths, stepwise, self.n_actions, n_visited, weights, steps)
         return Weighed(everywhere, visited, n_visited, weights, steps)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numba import cuda
 from numba.core import config
 
-SIMULATED = bool(config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
+SIMULATED = bool(config.ENABLE_CUDASIM)
 
 THREADS = 4 if SIMULATED else 128
 """Threads of a block; the simulator starts a thread of the system for each."""

@@ -21,6 +21,9 @@ DIGITS = 40
 MOST = 2**22
 """So many replicates fit: pieces are below 2⁴⁰ and sums below 2⁶³."""
 
+_AGREEMENT = 1e-9
+"""Two ways to add the same squares differ by no more than that, or digits were lost."""
+
 _UNIT = 2.0**DIGITS
 _LARGEST = 2.0 ** (2 * DIGITS - 1)
 
@@ -97,6 +100,11 @@ def _add(
         projections[e, q, i] = projection[q]
 
 
+def sums_bytes(n_estimators: int, n_blocks: int, d: int) -> int:
+    """Memory of the sums of d parameters."""
+    return 8 * PIECES * n_estimators * (2 + n_blocks) * d
+
+
 class DeviceSums:
     """``RunningSums`` of rows whose parameters belong to states, made on the GPU.
 
@@ -106,9 +114,9 @@ class DeviceSums:
         The arrays to fill, and what gradients are compared with.
     scale, share, offset
         As ``running.add_rows`` takes them.
-    largest
-        Magnitude of a gradient; results are exact sums from 2⁻⁸⁰ to 2⁷⁹ times that, and of squares
-        times its square.
+    magnitude
+        The largest number in the estimators' tables. Beside the exact gradients it says what a unit
+        is: those may be all but zero, and estimates of them hardly smaller than the tables.
 
     Raises
     ------
@@ -117,13 +125,16 @@ class DeviceSums:
     """
 
     def __init__(
-        self, running: RunningSums, target: Target, scale, share, offset: int, largest: float
+        self, running: RunningSums, target: Target, scale, share, offset: int, magnitude: float
     ) -> None:
         E, K, d = running.blocks.shape
         self.replicates, self.offset = running.scalars.shape[1], offset
         if self.replicates > MOST:
             raise OverflowError(f"replicates is {self.replicates}, must be at most {MOST} on a GPU")
-        self.running = running
+        self.running, self.target = running, target
+        largest = max(
+            np.abs(target.truth).max(), np.abs(target.expected).max(), magnitude * 2.0**-32
+        )
         self._power = math.frexp(largest)[1]
         self._arrays = (
             upload(target.truth), upload(target.expected), float(target.truth_squared),
@@ -133,11 +144,13 @@ class DeviceSums:
         self._sums = zeros((E, 2 + K, d, PIECES), np.int64)
         self._visits = zeros(scale.shape[0], np.int64)
         self._overflow = zeros(E, np.int64)
+        self._added = self._collected = 0
 
     def add(self, weighed, first: int) -> None:
         """Add the replicates of ``finite.Weighed``, the first of which is ``first``."""
         E, K, _ = self.running.blocks.shape
         m = weighed.n_visited.size
+        self._added += m
         scalars, projections = empty((E, N_SCALARS - 1, m)), empty((E, N_DIRECTIONS, m))
         launch(
             _add, E * m, *self._arrays, weighed.everywhere, weighed.visited, weighed.n_visited,
@@ -152,19 +165,17 @@ class DeviceSums:
         self.running.projections[:, part] = projections.copy_to_host().swapaxes(1, 2)
 
     def collect(self) -> None:
-        """Write the sums so far to ``running``.
+        """Write the sums so far to ``running``, once.
 
         Raises
         ------
         OverflowError
-            If a gradient was not finite, or too large for exact sums.
+            If gradients are not finite, or too large or small for the sums to be exact.
         """
-        overflow = np.flatnonzero(self._overflow.copy_to_host())
-        if overflow.size:
-            raise OverflowError(
-                f"gradients of estimator {overflow[0]} are not finite or too large for the sums of"
-                " the GPU; use device cpu"
-            )
+        if self._collected == self._added:
+            return
+        self._collected = self._added
+        bad = self._overflow.copy_to_host() > 0
         sums = np.moveaxis(self._sums.copy_to_host(), 3, 0)
         for k in range(PIECES - 1, 0, -1):
             # To the nearest, so that what is left does not cancel what is carried.
@@ -180,3 +191,18 @@ class DeviceSums:
         running.blocks[:] = np.ldexp(totals[:, 2:], power)
         visits = self._visits.copy_to_host()
         running.visits[:] = np.repeat(visits, running.visits.size // visits.size)
+        bad |= ~self._agrees()
+        if bad.any():
+            raise OverflowError(
+                "gradients of an estimator are not finite, or differ too much in size to be added"
+                " on a GPU; device cpu can"
+            )
+
+    def _agrees(self) -> np.ndarray:
+        """Whether squares by parameter are in sum those by replicate, (E,) bool."""
+        running, target = self.running, self.target
+        whole = running.scalars[:, :, 1].sum(axis=1)
+        unvisited = self._added - running.visits
+        parts = running.squares.sum(axis=1) + (unvisited * target.expected**2).sum(axis=1)
+        tolerance = _AGREEMENT * (whole + self._added * target.expected_squared)
+        return np.abs(whole - parts) <= tolerance
