@@ -202,6 +202,12 @@ def tiny_truth(problem: str, kind: str) -> Truth:
     return evaluate(mdp, policy, policy.initial(seed=3, scale=0.5))
 
 
+@pytest.fixture(name="tiny_truth", scope="session")
+def tiny_truth_fixture() -> Callable[[str, str], Truth]:
+    """``tiny_truth(problem, kind)``."""
+    return tiny_truth
+
+
 @pytest.fixture(params=TINY)
 def problem(request: pytest.FixtureRequest) -> str:
     """Name of a tiny problem."""

@@ -10,6 +10,7 @@ are the last axis of every array, so that neighbouring threads touch neighbourin
 from importlib.util import find_spec
 
 INSTALL = "pip install 'pgbench[cuda12]' or 'pgbench[cuda13]', whichever the driver supports"
+"""What helps where the package is missing."""
 
 
 def why_not() -> str:
@@ -19,25 +20,28 @@ def why_not() -> str:
     from numba import cuda
     from numba.core import config
 
-    if config.ENABLE_CUDASIM:
-        return ""
+    return "" if config.ENABLE_CUDASIM else diagnose(cuda)
+
+
+def diagnose(cuda) -> str:
+    """The same where the package is installed; ``cuda`` is ``numba.cuda``."""
     try:
         if error := cuda.cuda_error():
             return f"no CUDA driver can be used ({_line(error)}; install NVIDIA's driver)"
         if not list(cuda.gpus):
             return "the CUDA driver finds no GPU"
+        version = cuda.cudadrv.driver.driver.get_version()
     except Exception as error:  # whatever the driver's bindings raise
         return f"the CUDA driver cannot be used ({_line(error)})"
-    driver = ".".join(map(str, cuda.cudadrv.driver.driver.get_version()))
-    extra = f"pgbench[cuda{driver.split('.')[0]}]"
     try:
         from pgbench.kernels.cuda.launch import probe
 
         probe()
     except Exception as error:  # whatever compiler, linker or driver raise
         return (
-            f"a first kernel did not run ({_line(error)}); the driver supports CUDA {driver}:"
-            f" pip install '{extra}' in an environment without the other extra"
+            f"a first kernel did not run ({_line(error)}); the driver supports CUDA"
+            f" {version[0]}.{version[1]}: pip install 'pgbench[cuda{version[0]}]' in an environment"
+            " without the other extra"
         )
     return ""
 

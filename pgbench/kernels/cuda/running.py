@@ -100,6 +100,20 @@ def _add(
         projections[e, q, i] = projection[q]
 
 
+def totals_of(sums: np.ndarray) -> np.ndarray:
+    """The numbers in units (E, 2 + K, d) that sums of pieces (E, 2 + K, d, 4) stand for."""
+    pieces = np.moveaxis(sums, -1, 0).copy()
+    for k in range(PIECES - 1, 0, -1):
+        # To the nearest, so that what is left does not cancel what is carried.
+        carry = (pieces[k] + (1 << (DIGITS - 1))) >> DIGITS
+        pieces[k] -= carry << DIGITS
+        pieces[k - 1] += carry
+    totals = np.zeros(pieces.shape[1:])
+    for k in range(PIECES - 1, -1, -1):
+        totals += np.ldexp(pieces[k].astype(np.float64), DIGITS * (1 - k))
+    return totals
+
+
 def sums_bytes(n_estimators: int, n_blocks: int, d: int) -> int:
     """Memory of the sums of d parameters."""
     return 8 * PIECES * n_estimators * (2 + n_blocks) * d
@@ -176,15 +190,7 @@ class DeviceSums:
             return
         self._collected = self._added
         bad = self._overflow.copy_to_host() > 0
-        sums = np.moveaxis(self._sums.copy_to_host(), 3, 0)
-        for k in range(PIECES - 1, 0, -1):
-            # To the nearest, so that what is left does not cancel what is carried.
-            carry = (sums[k] + (1 << (DIGITS - 1))) >> DIGITS
-            sums[k] -= carry << DIGITS
-            sums[k - 1] += carry
-        totals = np.zeros(sums.shape[1:])
-        for k in range(PIECES - 1, -1, -1):
-            totals += np.ldexp(sums[k].astype(np.float64), DIGITS * (1 - k))
+        totals = totals_of(self._sums.copy_to_host())
         running, power = self.running, self._power
         running.deviations[:] = np.ldexp(totals[:, 0], power)
         running.squares[:] = np.ldexp(totals[:, 1], 2 * power)

@@ -1,0 +1,132 @@
+"""Rollouts of finite problems on a GPU: the CPU's trajectories, and its weights to rounding."""
+
+import numpy as np
+import pytest
+
+from pgbench.estimators import TableEstimator, estimators
+from pgbench.exact import evaluate
+from pgbench.kernels.compact import compact
+from pgbench.kernels.rollout import Streams, trajectories, weight_rows
+from pgbench.policies import make_policy
+from pgbench.problems import make_problem
+from pgbench.rollouts import by_process
+
+SEED, STREAM, FIRST = 2**64 - 5, 12345678901234567890, 16
+WIDE = 900
+"""So many states that the tables do not fit in shared memory."""
+
+
+def wide_truth():
+    mdp = make_problem("garnet", n_states=WIDE, n_actions=3, branching=2, gamma=0.9, seed=1)
+    policy = make_policy("softmax", mdp)
+    return evaluate(mdp, policy, policy.initial(seed=0))
+
+
+@pytest.fixture(params=["wide", "dense", "ending", "coins"])
+def some(request, tiny_truth):
+    """Many states, few, some that end, and slots that differ in nothing but rewards."""
+    return wide_truth() if request.param == "wide" else tiny_truth(request.param, "softmax")
+
+
+def streams(batch_size):
+    return Streams(np.uint64(SEED), np.uint64(STREAM), batch_size)
+
+
+def every_table(truth, horizon):
+    """Tables of every estimator that can do with λ = 0.7 and defaults."""
+    made = []
+    for estimator in estimators().values():
+        if isinstance(estimator, TableEstimator) and isinstance(truth.mdp, estimator.on):
+            given = {k: 0.7 for k, p in estimator.parameters.items() if p.required}
+            made.append(estimator.make(truth, horizon, **given))
+    return made
+
+
+def on_cpu(process, tables, sizes):
+    """What ``weight_rows`` makes of the same."""
+    n, m, H = sizes.batch_size, sizes.replicates, process.steps(sizes.horizon)
+    rows = process.visited_rows(H, n)
+    visited, n_visited = np.zeros((m, rows), np.int32), np.zeros(m, np.int64)
+    weights, steps = np.zeros((m, len(tables), rows, process.columns)), np.zeros(m, np.int64)
+    arrays = visited, n_visited, weights, steps
+    tabled = compact(tables, process.mdp)
+    weight_rows(process.sampler, tabled, streams(n), FIRST, H, *arrays)
+    return arrays
+
+
+def on_gpu(process, tables, sizes, cut=None):
+    """The same from the GPU, in calls of ``cut`` replicates."""
+    from pgbench.rollouts import GpuBlock
+
+    rollouts = make_rollouts(process, tables)
+    n, m, H = sizes.batch_size, sizes.replicates, process.steps(sizes.horizon)
+    rows, cut, blocks = process.visited_rows(H, n), cut or m, []
+    for first in range(0, m, cut):
+        found = rollouts.weigh(streams(n), FIRST + first, min(cut, m - first), H, rows)
+        blocks.append(GpuBlock(FIRST + first, found, rows, process.columns, 1.0).on_host())
+    names = "visited", "n_visited", "weights", "steps"
+    return [np.concatenate([getattr(b, name) for b in blocks]) for name in names]
+
+
+def make_rollouts(process, tables):
+    from pgbench.kernels.cuda.finite import FiniteRollouts
+
+    return FiniteRollouts(process.sampler, compact(tables, process.mdp))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_trajectories_are_the_same_bits(some, sizes, batch_size):
+    H, m, B = sizes.horizon, sizes.replicates, some.mdp.branching
+    pair, slot = np.zeros((2, m, batch_size, H), np.int32)
+    lengths = np.zeros((m, batch_size), np.int64)
+    sampler = some.process.sampler
+    trajectories(sampler, streams(batch_size), FIRST, pair, slot, lengths)
+    rollouts = make_rollouts(some.process, every_table(some, H)[:1])
+    assert (rollouts._shared > 0) == (some.mdp.n_states < WIDE)
+    drawn = rollouts.simulate(streams(batch_size), FIRST, m, H)
+    slots, pairs, steps = (array.copy_to_host() for array in drawn)
+    np.testing.assert_array_equal(steps.reshape(batch_size, m).T, lengths)
+    for r in range(m):
+        for b in range(batch_size):
+            n, i = lengths[r, b], b * m + r
+            np.testing.assert_array_equal(slots[:n, i], slot[r, b, :n])
+            np.testing.assert_array_equal(pairs[:n, i], slot[r, b, :n] // B)
+
+
+def test_weights_of_every_estimator_are_the_cpus(some, sizes):
+    tables = every_table(some, sizes.horizon)
+    assert len(tables) > 15
+    for process, places in by_process(tables):
+        own = [tables[place] for place in places]
+        visited, n_visited, weights, steps = on_cpu(process, own, sizes)
+        states, counts, found, taken = on_gpu(process, own, sizes)
+        np.testing.assert_array_equal(counts, n_visited)
+        np.testing.assert_array_equal(taken, steps)
+        for r, n in enumerate(n_visited):
+            np.testing.assert_array_equal(states[r, :n], visited[r, :n])
+            scale = np.abs(weights[r, :, :n]).max(axis=(1, 2), keepdims=True)
+            assert (np.abs(found[r, :, :n] - weights[r, :, :n]) <= 1e-12 * scale).all()
+
+
+def test_neither_cuts_nor_blocks_of_threads_change_a_bit(sizes, monkeypatch):
+    from pgbench.kernels.cuda import launch
+
+    truth = wide_truth()
+    tables = every_table(truth, sizes.horizon)[:3]
+    whole = on_gpu(truth.process, tables, sizes)
+    monkeypatch.setattr(launch, "THREADS", launch.THREADS // 2)
+    visited, n_visited, weights, steps = on_gpu(truth.process, tables, sizes, cut=2)
+    np.testing.assert_array_equal(n_visited, whole[1])
+    np.testing.assert_array_equal(steps, whole[3])
+    for r, n in enumerate(n_visited):
+        np.testing.assert_array_equal(visited[r, :n], whole[0][r, :n])
+        np.testing.assert_array_equal(weights[r, :, :n], whole[2][r, :, :n])
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 1000, 2**20])
+def test_a_hash_table_is_never_more_than_half_full(rows):
+    from pgbench.kernels.cuda.finite import _hash_size
+
+    size = _hash_size(rows)
+    assert 2 * rows <= size <= 4 * rows
+    assert size & (size - 1) == 0

@@ -1,0 +1,151 @@
+"""Rollouts of Gaussian policies on a GPU: the CPU's states and actions, bit for bit."""
+
+import numpy as np
+import pytest
+
+from pgbench.device import Device
+from pgbench.estimators import TableEstimator, estimators
+from pgbench.exact import evaluate
+from pgbench.kernels import normal
+from pgbench.kernels.linear_quadratic import make_plan, make_world, record
+from pgbench.kernels.rollout import Streams
+from pgbench.policies import make_policy
+from pgbench.problems import LinearQuadratic, make_problem
+from pgbench.rollouts import Rollouts, by_process
+from pgbench.simulator import Draws
+
+SEED, STREAM, FIRST = 2**64 - 5, 12345678901234567890, 16
+
+
+def truth_of(name):
+    if name == "chain":
+        mdp = make_problem("lqg_chain", masses=2)
+    elif name == "random":
+        mdp = make_problem("lqg_random", n=3, m=2, seed=4)
+    else:
+        mdp = make_problem("lqg")
+    policy = make_policy("gaussian", mdp, mean="affine", covariance="full")
+    theta = policy.initial(init="zeros") if name == "chain" else policy.initial(seed=1, scale=0.05)
+    return evaluate(mdp, policy, theta)
+
+
+@pytest.fixture(params=["lqg", "random", "chain"])
+def some(request):
+    """One state; three states, two actions and costs of everything; a sparse chain."""
+    return truth_of(request.param)
+
+
+def every_table(truth):
+    return [
+        e.make(truth, 6, **{k: 0.7 for k, p in e.parameters.items() if p.required})
+        for e in estimators().values()
+        if isinstance(e, TableEstimator) and LinearQuadratic in e.on
+    ]
+
+
+def weighed_process(truth):
+    """A process whose actions come from another law than is scored."""
+    found = [process for process, _ in by_process(every_table(truth)) if process.weighed]
+    assert found
+    return found[0]
+
+
+@pytest.mark.parametrize("weighed", [False, True])
+def test_states_and_actions_are_the_same_bits(some, sizes, weighed):
+    from pgbench.kernels.cuda.linear_quadratic import QuadraticRollouts
+
+    process = weighed_process(some) if weighed else some.process
+    n, m, H = sizes.batch_size, sizes.replicates, sizes.horizon
+    p = some.mdp.n + 1 + some.mdp.m
+    streams = Streams(np.uint64(SEED), np.uint64(STREAM), n)
+    z, e = np.zeros((m, n, H + 1, p)), np.zeros((m, n, H, some.mdp.m))
+    ratios = np.ones((m, n, H))
+    record(make_world(process), streams, FIRST, z, e, ratios)
+    rollouts = QuadraticRollouts(make_world(process))
+    found = [x.copy_to_host() for x in rollouts.simulate(streams, FIRST, m, H)]
+    np.testing.assert_array_equal(by_trajectory(found[0], n), z)
+    np.testing.assert_array_equal(by_trajectory(found[1], n), e)
+    if weighed:
+        own = by_trajectory(found[2][:, None], n)[..., 0]
+        np.testing.assert_allclose(own, ratios, rtol=1e-14)
+        assert np.ptp(ratios) > 0.01
+
+
+def by_trajectory(array, n):
+    """(T, k, n·m) as (m, n, T, k)."""
+    T, k, total = array.shape
+    return array.reshape(T, k, n, total // n).transpose(3, 2, 0, 1)
+
+
+def test_weights_of_every_estimator_are_the_cpus(some, sizes):
+    tables = every_table(some)
+    assert len(tables) >= 8
+    draws = Draws(sizes.horizon, sizes.batch_size, sizes.replicates, SEED, STREAM)
+    for process, places in by_process(tables):
+        own = [tables[place] for place in places]
+        (one,) = Rollouts(own).weights(draws)
+        (other,) = Rollouts(own, Device("cuda", "a GPU")).weights(draws)
+        assert process.weighed or len(own) > 4
+        np.testing.assert_array_equal(other.steps, one.steps)
+        np.testing.assert_array_equal(other.visited, one.visited)
+        scale = np.abs(one.weights).max(axis=(0, 2, 3))[None, :, None, None]
+        assert (np.abs(other.weights - one.weights) <= 1e-12 * scale).all()
+
+
+def test_cuts_do_not_change_a_bit(sizes):
+    own = every_table(truth_of("lqg"))[:2]
+    draws = Draws(sizes.horizon, sizes.batch_size, 33, SEED, STREAM)
+    rollouts = Rollouts(own, Device("cuda", "a GPU"))
+    (whole,) = rollouts.weights(draws)
+    parts = list(rollouts.weights(draws, memory_bytes=1))
+    assert [part.first for part in parts] == [0, 16, 32]
+    joined = np.concatenate([part.weights for part in parts])
+    np.testing.assert_array_equal(joined, whole.weights)
+
+
+def test_normal_numbers_need_no_bits():
+    """Segment and t of a word, from arithmetic, give the numbers that bits give."""
+    rng = np.random.default_rng(0)
+    words = rng.integers(2**64, size=2000, dtype=np.uint64)
+    # Every octave: k leading zeros, all ones below; and the ends of segments.
+    words[:64] = [2**64 - 1 >> k for k in range(64)]
+    words[64:128] = [1 << k for k in range(64)]
+    words[128:130] = 0, 1
+    table = normal.table()
+    for word, expected in zip(words, normal.from_words(words), strict=True):
+        row, t = normal.segment(word)
+        z = table[row, 0]
+        for coefficient in table[row, 1:]:
+            z = z * t + coefficient
+        assert expected == (-z if int(word) & 1 else z)
+
+
+def test_several_policies_are_refused():
+    from pgbench.kernels.cuda.linear_quadratic import QuadraticRollouts
+
+    truth = truth_of("lqg")
+    world = make_world(truth.process)
+    two = world._replace(gain=np.repeat(world.gain, 2, axis=0))
+    with pytest.raises(ValueError, match="2 policies at once, must be one on a GPU"):
+        QuadraticRollouts(two, make_plan(every_table(truth)[:1]))
+
+
+def test_memory_is_what_a_replicate_takes(sizes):
+    """The bound on a block counts every array that grows with replicates."""
+    from pgbench.kernels.cuda import linear_quadratic
+
+    own = every_table(truth_of("random"))[:3]
+    draws = Draws(sizes.horizon, sizes.batch_size, 16, SEED, STREAM)
+    rollouts = linear_quadratic.QuadraticRollouts(make_world(own[0].process), make_plan(own))
+    taken = []
+
+    def counted(shape, dtype=np.float64):
+        taken.append(int(np.prod(shape)) * np.dtype(dtype).itemsize)
+        return linear_quadratic.cuda.device_array(shape, dtype)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linear_quadratic, "empty", counted)
+        rollouts.weigh(draws.streams, 0, draws.replicates, draws.horizon)
+    rows = own[0].process.rows
+    bound = 16 * rollouts.bytes_per_replicate(draws.horizon, draws.batch_size, rows)
+    assert 0.8 * bound <= sum(taken) <= bound
