@@ -6,7 +6,11 @@ READY := .venv/.ready
 PEERS := .venv-peers
 AUTODIFF := .venv-autodiff
 
-.PHONY: demo test test-slow test-autodiff lint format bench trend peers validity zoo constraints clean
+# Which CUDA the driver supports: cuda12 or cuda13.
+CUDA ?= cuda12
+GPU := .venv-$(CUDA)
+
+.PHONY: demo test test-slow test-autodiff gpu-test gpu-bench gpu-code lint format bench trend peers validity zoo constraints clean
 
 demo: $(READY)  ## run the shipped grid and draw its report
 	$(BIN)/python -m pgbench run grid.yaml
@@ -19,6 +23,18 @@ test-slow: $(READY)  ## the longer checks
 
 test-autodiff: $(AUTODIFF)/.ready  ## the examples in PyTorch and JAX; some GB to install
 	$(AUTODIFF)/bin/python -m pytest tests/trials/test_examples.py -rs
+
+gpu-test: $(GPU)/.ready  ## the GPU back end on a GPU; CUDA=cuda12 or CUDA=cuda13
+	PGBENCH_TEST_GPU=1 $(GPU)/bin/python -m pytest tests/cuda -m "not slow"
+
+gpu-bench: $(GPU)/.ready  ## a GPU against the CPU and JAX; CUDA=cuda12 or CUDA=cuda13
+	$(GPU)/bin/python -m pip install --quiet 'jax[$(CUDA)]'
+	$(GPU)/bin/python -m benchmarks.gpu_limits
+	$(GPU)/bin/python -m benchmarks.gpu_race
+
+gpu-code: $(GPU)/.ready  ## what CUDA's compiler makes of the kernels; needs no GPU
+	$(GPU)/bin/python -m benchmarks.gpu_code
+	$(GPU)/bin/python -m pytest tests/cuda/test_code.py -m gpu
 
 lint: $(READY)  ## formatting, lint, types
 	$(BIN)/ruff format --check .
@@ -63,5 +79,12 @@ $(AUTODIFF)/.ready: pyproject.toml constraints.txt
 	$(AUTODIFF)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[autodiff,test]'
 	touch $@
 
+# The extras need other versions of CUDA's bindings than the constraints name.
+$(GPU)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(GPU)
+	grep -v '^cuda-' constraints.txt > $(GPU)/constraints.txt
+	$(GPU)/bin/python -m pip install --quiet --constraint $(GPU)/constraints.txt --editable '.[dev,$(CUDA)]'
+	touch $@
+
 clean:
-	rm -rf .venv .venv-peers .venv-autodiff .asv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .venv-cuda12 .venv-cuda13 .venv-peers .venv-autodiff .asv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -188,7 +188,7 @@ def schema_table() -> str:
             if name.endswith(parts):
                 continue
             more = "".join(f", `{s}`" for s in parts if name + s in schema)
-            note = "" if variable.reproducible else " (measured by a clock)"
+            note = "" if variable.reproducible else " (not the same in every run)"
             dims = ", ".join(variable.dims)
             unit = variable.units.replace("theta", "θ")
             meaning = f"{variable.long_name}{note}"

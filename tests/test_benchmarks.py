@@ -94,9 +94,14 @@ def test_slow_benchmark_runs(cls, method, tmp_path, monkeypatch):
 
 
 def test_every_file_is_watched():
+    """Here, or with the rest of the GPU back end in ``cuda/test_benchmarks.py``."""
     files = Path(importlib.import_module("benchmarks").__file__).parent.glob("*.py")
     assert {path.stem for path in files} - {
         "__init__",
+        "gpu",
+        "gpu_code",
+        "gpu_limits",
+        "gpu_race",
         "limits",
         "machine_code",
         "replicates",

@@ -30,7 +30,7 @@ def draws_of(sizes):
     return Draws(sizes.horizon, sizes.batch_size, 2 * sizes.replicates, seed=5, stream=2**63 + 1)
 
 
-def empty(truth, draws, n_estimators=len(NAMES)):
+def empty(truth, draws, n_estimators=3):
     expected = [truth.gradient * (1 - 0.1 * e) for e in range(n_estimators)]
     directions = fixed_directions(truth.gradient.size)
     return Sums(truth.gradient, expected, draws.replicates, directions)

@@ -7,8 +7,11 @@ from benchmarks.peers.contender import Contender
 BATCH = 16384
 
 
-def make(workload):
-    """Inverse cumulative tables and a scatter, in JAX's defaults: float32 and threefry keys."""
+def batch(workload, n):
+    """A function of a key: the sum (S·A,) over n trajectories, still where JAX computed it.
+
+    Inverse cumulative tables and a scatter, in JAX's defaults: float32 and threefry keys.
+    """
     import jax
     import jax.numpy as jnp
 
@@ -25,7 +28,7 @@ def make(workload):
         return (u[:, None] >= cdf).sum(axis=1, dtype=jnp.int32)
 
     def step(state, key):
-        u = jax.random.uniform(key, (2, BATCH))
+        u = jax.random.uniform(key, (2, n))
         pair = state * n_actions + draw(action_cdf[state], u[0])
         slot = pair * n_slots + draw(slot_cdf[pair], u[1])
         return successor[slot], (pair, reward[slot])
@@ -37,18 +40,27 @@ def make(workload):
         return (weights.at[pair].add(to_go), to_go), None
 
     @jax.jit
-    def batch(key):
+    def run(key):
         first, rest = jax.random.split(key)
-        state = jax.random.randint(first, (BATCH,), 0, n_states)
+        state = jax.random.randint(first, (n,), 0, n_states)
         _, (pair, rewards) = jax.lax.scan(step, state, jax.random.split(rest, workload.horizon))
-        start = jnp.zeros(n_states * n_actions), jnp.zeros(BATCH)
+        start = jnp.zeros(n_states * n_actions), jnp.zeros(n)
         visits = pair, rewards * discounts[:, None]
         (weights, _), _ = jax.lax.scan(back, start, visits, reverse=True)
         return weights
 
+    return run
+
+
+def make(workload):
+    """Sums over batches of 16 384 trajectories."""
+    import jax
+
+    one = batch(workload, BATCH)
+
     def run(n, seed):
         keys = jax.random.split(jax.random.key(seed), n // BATCH)
-        return np.asarray(sum(map(batch, keys)), np.float64).reshape(workload.pi.shape)
+        return np.asarray(sum(map(one, keys)), np.float64).reshape(workload.pi.shape)
 
     return run
 

@@ -16,7 +16,7 @@ from numba import cuda, int64, uint64
 
 from pgbench.kernels import alias
 from pgbench.kernels.compact import EstimatorTables
-from pgbench.kernels.cuda.launch import empty, launch, shared_bytes, upload
+from pgbench.kernels.cuda.launch import empty, launch, shared_bytes, upload, zeros
 from pgbench.kernels.streams import next_word, seed_state
 
 pick_start = cuda.jit(device=True)(alias.pick_start.py_func)
@@ -216,7 +216,7 @@ class FiniteRollouts:
             n_visited = upload(np.full(m, rows))
         else:
             size = _hash_size(rows)
-            known = upload(np.zeros((m, size), np.uint64))
+            known = zeros((m, size), np.uint64)
             where = empty(pair.shape, np.uint32)
             visited, n_visited = empty((rows, m), np.int32), empty(m, np.int64)
             launch(

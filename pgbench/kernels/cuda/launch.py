@@ -27,11 +27,16 @@ else:
 
 def launch(kernel, threads: int, *arguments, shared: int = 0) -> None:
     """Run a kernel in so many threads, with so many bytes of shared memory per block."""
-    blocks = -(-threads // THREADS)
+    blocks = max(1, -(-threads // THREADS))
     with warnings.catch_warnings():
         # A grid that does not fill the GPU is no mistake.
         warnings.simplefilter("ignore")
         kernel[blocks, THREADS, 0, shared](*arguments)
+
+
+def wait() -> None:
+    """Return when everything that was launched has run."""
+    cuda.synchronize()
 
 
 def shared_bytes(table: np.ndarray) -> int:
@@ -51,7 +56,16 @@ def empty(shape, dtype=np.float64):
 
 def zeros(shape, dtype=np.float64):
     """An array of zeros on the GPU."""
-    return cuda.to_device(np.zeros(shape, dtype))
+    array = empty(shape, dtype)
+    launch(_clear, array.size, array.reshape(-1))
+    return array
+
+
+@cuda.jit
+def _clear(x):
+    i = cuda.grid(1)
+    if i < x.size:
+        x[i] = 0
 
 
 @cuda.jit
