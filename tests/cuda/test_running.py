@@ -105,6 +105,7 @@ def test_numbers_are_added_exactly():
     np.testing.assert_allclose(sums.running.squares[0, 0], (values**2).sum(), rtol=1e-15)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 @pytest.mark.parametrize("value", [np.nan, np.inf, -(2.0**79), 2.0**40])
 def test_what_cannot_be_added_is_noticed(value):
     with pytest.raises(OverflowError, match="device cpu can"):

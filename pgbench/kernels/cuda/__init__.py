@@ -17,9 +17,11 @@ def why_not() -> str:
     """Why no GPU can be used here, and what helps; nothing if one can."""
     if find_spec("numba_cuda") is None:
         return f"the package numba-cuda is not installed ({INSTALL})"
-    from numba import cuda
-    from numba.core import config
-
+    try:
+        from numba import cuda
+        from numba.core import config
+    except ImportError as error:
+        return f"numba-cuda cannot be imported ({_line(error)}; {INSTALL})"
     return "" if config.ENABLE_CUDASIM else diagnose(cuda)
 
 

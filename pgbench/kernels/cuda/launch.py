@@ -1,12 +1,13 @@
 """Launches, arrays on the GPU, and arithmetic that rounds as the CPU's does."""
 
-import warnings
-
 import numpy as np
 from numba import cuda
 from numba.core import config
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
+
+# A grid that does not fill the GPU is no mistake.
+config.CUDA_LOW_OCCUPANCY_WARNINGS = 0
 
 THREADS = 4 if SIMULATED else 128
 """Threads of a block; the simulator starts a thread of the system for each."""
@@ -28,10 +29,7 @@ else:
 def launch(kernel, threads: int, *arguments, shared: int = 0) -> None:
     """Run a kernel in so many threads, with so many bytes of shared memory per block."""
     blocks = max(1, -(-threads // THREADS))
-    with warnings.catch_warnings():
-        # A grid that does not fill the GPU is no mistake.
-        warnings.simplefilter("ignore")
-        kernel[blocks, THREADS, 0, shared](*arguments)
+    kernel[blocks, THREADS, 0, shared](*arguments)
 
 
 def wait() -> None:
