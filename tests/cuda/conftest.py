@@ -1,13 +1,19 @@
-"""The GPU back end in numba's simulator, or on a GPU where ``make gpu-test`` says so."""
+"""The GPU back end where ``PGBENCH_TEST_GPU`` says.
 
+By default in numba's simulator; with ``compiled`` as code for the CPU, thread after thread; with
+``hardware`` on a GPU, as ``make gpu-test`` does.
+"""
+
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-HARDWARE = os.environ.get("PGBENCH_TEST_GPU") == "1"
+BACK_END = os.environ.get("PGBENCH_TEST_GPU", "simulator")
 
 
 @dataclass(frozen=True)
@@ -19,21 +25,33 @@ class Sizes:
     replicates: int
 
 
-SIZES = Sizes(100, 5, 5000) if HARDWARE else Sizes(5, 2, 5)
+SIZES = {
+    "simulator": Sizes(5, 2, 5),
+    "compiled": Sizes(60, 3, 40),
+    "hardware": Sizes(100, 5, 5000),
+}
 
 
 @pytest.fixture
 def sizes() -> Sizes:
-    """Tiny sizes for the simulator, larger ones for a GPU."""
-    return SIZES
+    """Tiny sizes for the simulator, larger ones where kernels are compiled."""
+    return SIZES[BACK_END]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def back_end() -> Iterator[None]:
-    """Turn the simulator on before anything imports ``numba.cuda``, unless there is a GPU."""
+    """Choose the back end before anything imports ``numba.cuda``."""
     import numba
 
-    if HARDWARE:
+    if BACK_END == "compiled":
+        file = Path(__file__).with_name("stand_in.py")
+        spec = importlib.util.spec_from_file_location("stand_in", file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        module.install()
+    if BACK_END != "simulator":
         yield
         return
     loaded = sys.modules.get("numba.cuda")
