@@ -120,14 +120,14 @@ class Jax:
         return np.asarray(self.batch(self.key(seed)), np.float64) / self.n
 
 
-def checked(contender, workload, calls=24):
+def checked(contender, workload, calls):
     """z of the mean weights along the exact ones, from calls of their own."""
     exact = workload.weights.ravel()
     sample = np.array([exact @ contender.mean(1000 + seed) for seed in range(calls)])
     return (sample.mean() - exact @ exact) / (sample.std(ddof=1) / np.sqrt(calls))
 
 
-def race(sizes, trajectories, rounds, horizon=None):
+def race(sizes, trajectories, rounds, horizon=None, calls=24):
     """Rows of the table: size, title, median ns per step, and what CPU and JAX take of it."""
     from importlib.util import find_spec
 
@@ -144,7 +144,7 @@ def race(sizes, trajectories, rounds, horizon=None):
             runner.lap(0)
             if isinstance(runner, Moments):  # sums of what Weights makes; tests hold them to it
                 continue
-            z = checked(runner, workload)
+            z = checked(runner, workload, calls)
             if not abs(z) < SCREEN:
                 runners.remove(runner)
             word = "" if runner in runners else ". WRONG, so not timed"
@@ -210,6 +210,7 @@ def main(arguments=None):
     parser.add_argument("--trajectories", type=int, default=2**17)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--horizon", type=int)
+    parser.add_argument("--calls", type=int, default=24, help="of every check")
     parser.add_argument("--loads", type=int, default=2**26, help="to measure memory with")
     options = parser.parse_args(arguments)
     if reason := why_not():
@@ -217,7 +218,7 @@ def main(arguments=None):
         return 2
     made = provenance(0, 0, 0)
     print(f"{device_name()}; {made['cpu']}; revision {made['revision']}\n")
-    rows = race(options.sizes, options.trajectories, options.rounds, options.horizon)
+    rows = race(options.sizes, options.trajectories, options.rounds, options.horizon, options.calls)
     print("\n| S | | ns per step | times the CPU | times JAX |\n|--:|---|--:|--:|--:|")
     for n_states, title, ns, *ratios in rows:
         cells = [f"{ratio:.1f}" for ratio in ratios] + ["-"] * (2 - len(ratios))

@@ -34,7 +34,7 @@ def test_asv_skips_what_needs_a_gpu(cls, monkeypatch):
 def test_the_race_checks_and_times_everybody(capsys):
     from benchmarks.gpu_race import main
 
-    words = "--sizes 10 --trajectories 32 --rounds 2 --horizon 3 --loads 64"
+    words = "--sizes 10 --trajectories 32 --rounds 2 --horizon 3 --loads 64 --calls 5"
     assert main(words.split()) == 0
     printed = capsys.readouterr().out
     assert printed.count(" z = ") >= 2
@@ -49,7 +49,7 @@ def test_a_wrong_contender_is_not_timed(capsys, monkeypatch):
 
     right = gpu_race.Weights.mean
     monkeypatch.setattr(gpu_race.Weights, "mean", lambda self, seed: 1.5 * right(self, seed))
-    rows = gpu_race.race((10,), trajectories=64, rounds=1, horizon=3)
+    rows = gpu_race.race((10,), trajectories=64, rounds=1, horizon=3, calls=8)
     assert "GPU, weights: z = " in capsys.readouterr().out
     assert gpu_race.Weights.title not in {row[1] for row in rows}
 

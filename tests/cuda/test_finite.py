@@ -1,5 +1,7 @@
 """Rollouts of finite problems on a GPU: the CPU's trajectories, and its weights to rounding."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ WIDE = 900
 
 
 def wide_truth():
-    mdp = make_problem("garnet", n_states=WIDE, n_actions=3, branching=2, gamma=0.9, seed=1)
+    mdp = make_problem("garnet", n_states=WIDE, n_actions=3, branching=2, gamma=0.5, seed=1)
     policy = make_policy("softmax", mdp)
     return evaluate(mdp, policy, policy.initial(seed=0))
 
@@ -121,6 +123,48 @@ def test_neither_cuts_nor_blocks_of_threads_change_a_bit(sizes, monkeypatch):
     for r, n in enumerate(n_visited):
         np.testing.assert_array_equal(visited[r, :n], whole[0][r, :n])
         np.testing.assert_array_equal(weights[r, :, :n], whole[2][r, :, :n])
+
+
+@pytest.mark.parametrize("parts", [1, 2, 5])
+def test_batches_may_be_summed_in_parts(parts, sizes, tiny_truth, monkeypatch):
+    from pgbench.kernels.cuda import finite
+
+    truth, sizes = tiny_truth("ending", "softmax"), replace(sizes, batch_size=5)
+    tables = every_table(truth, sizes.horizon)[:2]
+    _, _, weights, steps = on_cpu(truth.process, tables, sizes)
+    monkeypatch.setattr(finite, "_parts", lambda *_: parts)
+    _, _, found, taken = on_gpu(truth.process, tables, sizes)
+    np.testing.assert_array_equal(taken, steps)
+    assert (np.abs(found - weights) <= 1e-12 * np.abs(weights).max()).all()
+
+
+@pytest.mark.parametrize(("width", "parts"), [(1, 8), (20, 8), (30, 5), (80, 2), (81, 1), (900, 1)])
+def test_parts_take_no_more_room_than_steps(width, parts):
+    from pgbench.kernels.cuda.finite import _parts
+
+    assert _parts(20, 8, width) == parts
+
+
+@pytest.mark.parametrize("name", ["wide", "dense"])
+def test_memory_is_what_a_replicate_takes(name, sizes, tiny_truth, monkeypatch):
+    """The bound on a block counts every array that grows with replicates."""
+    from pgbench.kernels.cuda import finite, launch
+
+    truth = wide_truth() if name == "wide" else tiny_truth(name, "softmax")
+    tables = every_table(truth, sizes.horizon)[:3]
+    rollouts, taken, empty = make_rollouts(truth.process, tables), [], launch.empty
+
+    def counted(shape, dtype=np.float64):
+        taken.append(int(np.prod(shape)) * np.dtype(dtype).itemsize)
+        return empty(shape, dtype)
+
+    monkeypatch.setattr(finite, "empty", counted)
+    monkeypatch.setattr(launch, "empty", counted)
+    n, m, H = sizes.batch_size, 16, sizes.horizon
+    rows = truth.process.visited_rows(H, n)
+    rollouts.weigh(streams(n), FIRST, m, H, rows)
+    # Beside them a few numbers per trajectory.
+    assert 0 <= sum(taken) - m * rollouts.bytes_per_replicate(H, n, rows) <= m * 8 * (n + 3)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 1000, 2**20])

@@ -1,9 +1,10 @@
-"""Rollouts of finite problems on a GPU, in four kernels.
+"""Rollouts of finite problems on a GPU, in five kernels.
 
-    simulate    a thread per trajectory         the slots that it draws
-    list        a thread per replicate          the states it visits, in order of first visits
-    weigh       … trajectory and estimator      D_t (x_t - β_t) of every step
-    gather      … replicate and estimator       sums of those over the batch
+    simulate    a thread per trajectory                 the slots that it draws
+    list        … replicate                             its states, in order of first visits
+    weigh       … trajectory and estimator              D_t (x_t - β_t) of every step
+    gather      … part of a batch and estimator         sums of those over its trajectories
+    average     … replicate, estimator and weight       sums of those over the batch's parts
 
 Every sum is made by one thread in a fixed order, and no thread waits for another: numbers depend
 neither on how threads are scheduled nor on how replicates are cut into calls.
@@ -139,28 +140,49 @@ def _weigh(
 
 
 @cuda.jit
-def _gather(where, lengths, stepwise, n_actions, n_visited, weights, steps):
-    """Sum what the steps (E, H, N) of a replicate add to its weights (E, rows·A, m)."""
+def _gather(where, lengths, stepwise, n_actions, parts, n_visited, partial):
+    """Sum what the steps (E, H, N) of a part of a batch add to weights (E·parts, rows·A, m)."""
     m = n_visited.size
-    e, r = divmod(cuda.grid(1), m)
+    at, r = divmod(cuda.grid(1), m)
+    if at >= partial.shape[0]:
+        return
+    e, part = divmod(at, parts)
+    batch_size = lengths.size // m
+    for j in range(n_visited[r] * n_actions):
+        partial[at, j, r] = 0.0
+    for b in range(part * batch_size // parts, (part + 1) * batch_size // parts):
+        i = b * m + r
+        for t in range(lengths[i]):
+            partial[at, where[t, i], r] += stepwise[e, t, i]
+
+
+@cuda.jit
+def _average(partial, parts, lengths, n_actions, n_visited, weights, steps):
+    """Sum the parts of a batch to weights (E, rows·A, m), averaged, which may be ``partial``."""
+    m = n_visited.size
+    at, r = divmod(cuda.grid(1), m)
+    e, j = divmod(at, weights.shape[1])
     if e >= weights.shape[0]:
         return
     batch_size = lengths.size // m
-    n = n_visited[r] * n_actions
-    for j in range(n):
-        weights[e, j, r] = 0.0
-    taken = 0
-    for b in range(batch_size):
-        i = b * m + r
-        taken += lengths[i]
-        for t in range(lengths[i]):
-            weights[e, where[t, i], r] += stepwise[e, t, i]
-    if e == 0:
+    if at == 0:
+        taken = 0
+        for b in range(batch_size):
+            taken += lengths[b * m + r]
         steps[r] = taken
-    if batch_size > 1:
-        share = 1.0 / batch_size
-        for j in range(n):
-            weights[e, j, r] *= share
+    if j < n_visited[r] * n_actions:
+        total = 0.0
+        for part in range(parts):
+            total += partial[e * parts + part, j, r]
+        weights[e, j, r] = total * (1.0 / batch_size)
+
+
+def _parts(horizon, batch_size, width):
+    """Into how many parts a batch is cut, each with a table of ``width`` weights.
+
+    As many as there are trajectories, as long as tables take no more room than steps do.
+    """
+    return max(1, min(batch_size, horizon * batch_size // width))
 
 
 class FiniteRollouts:
@@ -191,8 +213,11 @@ class FiniteRollouts:
     def bytes_per_replicate(self, horizon: int, batch_size: int, rows: int) -> int:
         """Memory on the GPU that a replicate takes."""
         E, listed = self.n_estimators, rows < self.n_states
+        width = rows * self.n_actions
+        parts = _parts(horizon, batch_size, width)
         steps = horizon * batch_size * (8 + 4 * listed + 8 * E)
-        return steps + 8 * E * rows * self.n_actions + listed * (4 * rows + 8 * _hash_size(rows))
+        tables = 8 * E * width * (parts + (parts > 1))
+        return steps + tables + listed * (4 * rows + 8 * _hash_size(rows))
 
     def simulate(self, streams, first: int, m: int, horizon: int):
         """Slots and pairs (H, n·m) uint32 and lengths (n·m,) int64 of m replicates."""
@@ -223,8 +248,16 @@ class FiniteRollouts:
                 _list, m, pair, lengths, self.n_actions, self.n_states, known,
                 33 - size.bit_length(), where, visited, n_visited,
             )  # fmt: skip
-        weights, steps = empty((E, rows * self.n_actions, m)), empty(m, np.int64)
-        launch(_gather, E * m, where, lengths, stepwise, self.n_actions, n_visited, weights, steps)
+        width = rows * self.n_actions
+        parts = _parts(horizon, int(streams.batch_size), width)
+        partial, steps = empty((E * parts, width, m)), empty(m, np.int64)
+        weights = empty((E, width, m)) if parts > 1 else partial
+        counts = self.n_actions, parts, n_visited
+        launch(_gather, E * parts * m, where, lengths, stepwise, *counts, partial)
+        launch(
+            _average, E * width * m, partial, parts, lengths, self.n_actions, n_visited,
+            weights, steps,
+        )  # fmt: skip
         return Weighed(everywhere, visited, n_visited, weights, steps)
 
 

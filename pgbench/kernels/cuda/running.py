@@ -1,6 +1,9 @@
-"""Running sums on a GPU: what ``kernels.running`` makes, with a thread per replicate.
+"""Running sums on a GPU: what ``kernels.running`` makes, in two kernels.
 
-Many replicates add to one number at once, and the order is anyone's guess. So numbers are not added
+    add         a thread per replicate, estimator and row       sums by parameter
+    compare     … replicate and estimator                       numbers by replicate
+
+Many threads add to one number at once, and the order is anyone's guess. So numbers are not added
 as floating point but as integers, exactly, which does not depend on the order: a number is cut at
 multiples of 2⁴⁰, 1, 2⁻⁴⁰ and 2⁻⁸⁰ units into four pieces, each added to a 64-bit integer of its
 own. (Kulisch & Miranker 1986; on GPUs: Collange, Defour, Graillat & Iakymchuk 2015)
@@ -42,19 +45,53 @@ def _deposit(sums, e, kind, at, value, overflow):
         rest = (rest - piece) * _UNIT
 
 
+@cuda.jit(device=True)
+def _total(scale, weights, e, s, j, i):
+    """Σ_a h_a of a row, see ``kernels.running``."""
+    total = 0.0
+    for a in range(scale.shape[1]):
+        total += scale[s, a] * weights[e, j * scale.shape[1] + a, i]
+    return total
+
+
 @cuda.jit
 def _add(
     truth, expected, truth_squared, expected_squared, along, scale, share, unit,
     everywhere, visited, n_visited, weights, first, offset, replicates, n_blocks,
-    sums, visits, scalars, projections, overflow,
+    sums, visits, overflow,
 ):  # fmt: skip
-    """``running.add_rows`` for one replicate and estimator; see ``DeviceSums`` for the arrays."""
-    m = n_visited.size
-    e, i = divmod(cuda.grid(1), m)
+    """Add one row of one replicate's gradient; see ``DeviceSums`` for the arrays."""
+    n, k = scale.shape
+    at, i = divmod(cuda.grid(1), n_visited.size)
+    e, j = divmod(at, weights.shape[1] // k)
+    if e >= weights.shape[0] or j >= n_visited[i]:
+        return
+    s = (j if everywhere else int64(visited[j, i])) - offset
+    if s < 0 or s >= n:
+        return
+    if e == 0:
+        cuda.atomic.add(visits, s, 1)
+    block = 2 + (first + i) * n_blocks // replicates
+    total = _total(scale, weights, e, s, j, i)
+    for a in range(k):
+        p = s * k + a
+        value = scale[s, a] * weights[e, j * k + a, i] - share[s, a] * total
+        deviation = (value - expected[e, p]) * unit
+        _deposit(sums, e, 0, p, deviation, overflow)
+        _deposit(sums, e, 1, p, deviation * deviation, overflow)
+        _deposit(sums, e, block, p, value * unit, overflow)
+
+
+@cuda.jit
+def _compare(
+    truth, expected, truth_squared, expected_squared, along, scale, share, unit,
+    everywhere, visited, n_visited, weights, offset, scalars, projections,
+):  # fmt: skip
+    """Compare one replicate's gradient with the truth, its mean and the directions."""
+    e, i = divmod(cuda.grid(1), n_visited.size)
     if e >= weights.shape[0]:
         return
     n, k = scale.shape
-    block = 2 + (first + i) * n_blocks // replicates
     error = spread = product = norm = seen_truth = seen_expected = 0.0
     projection = cuda.local.array(N_DIRECTIONS, np.float64)
     for q in range(N_DIRECTIONS):
@@ -65,27 +102,19 @@ def _add(
         if s < 0 or s >= n:
             continue
         n_own += 1
-        if e == 0:
-            cuda.atomic.add(visits, s, 1)
-        total = 0.0
+        total = _total(scale, weights, e, s, j, i)
         for a in range(k):
-            total += scale[s, a] * weights[e, j * k + a, i]
-        for a in range(k):
-            at = s * k + a
+            p = s * k + a
             value = scale[s, a] * weights[e, j * k + a, i] - share[s, a] * total
-            g, c = truth[at], expected[e, at]
-            deviation = value - c
-            _deposit(sums, e, 0, at, deviation * unit, overflow)
-            _deposit(sums, e, 1, at, (deviation * unit) ** 2, overflow)
-            _deposit(sums, e, block, at, value * unit, overflow)
+            g, c = truth[p], expected[e, p]
             error += (value - g) ** 2
-            spread += deviation * deviation
+            spread += (value - c) ** 2
             product += value * g
             norm += value * value
             seen_truth += g * g
             seen_expected += c * c
             for q in range(N_DIRECTIONS):
-                projection[q] += value * along[at, q]
+                projection[q] += value * along[p, q]
     if n_own < n:
         error += max(truth_squared - seen_truth, 0.0)
         spread += max(expected_squared[e] - seen_expected, 0.0)
@@ -155,6 +184,7 @@ class DeviceSums:
             upload(target.expected_squared), upload(target.along), upload(scale), upload(share),
             math.ldexp(1.0, -self._power),
         )  # fmt: skip
+        self._n_actions = scale.shape[1]
         self._sums = zeros((E, 2 + K, d, PIECES), np.int64)
         self._visits = zeros(scale.shape[0], np.int64)
         self._overflow = zeros(E, np.int64)
@@ -166,11 +196,14 @@ class DeviceSums:
         m = weighed.n_visited.size
         self._added += m
         scalars, projections = empty((E, N_SCALARS - 1, m)), empty((E, N_DIRECTIONS, m))
-        launch(
-            _add, E * m, *self._arrays, weighed.everywhere, weighed.visited, weighed.n_visited,
-            weighed.weights, first, self.offset, self.replicates, K,
-            self._sums, self._visits, scalars, projections, self._overflow,
+        rows = (
+            *self._arrays, weighed.everywhere, weighed.visited, weighed.n_visited, weighed.weights,
         )  # fmt: skip
+        launch(
+            _add, weighed.weights.size // self._n_actions, *rows, first, self.offset,
+            self.replicates, K, self._sums, self._visits, self._overflow,
+        )  # fmt: skip
+        launch(_compare, E * m, *rows, self.offset, scalars, projections)
         part = slice(first, first + m)
         found = scalars.copy_to_host().swapaxes(1, 2)
         self.running.scalars[:, part, :4] = found[..., :4]
