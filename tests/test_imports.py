@@ -72,9 +72,29 @@ def test_heavy_dependency_has_one_door(dependency):
 
 
 def test_kernels_need_nothing_of_the_package():
-    for path in (ROOT / "kernels").glob("*.py"):
+    for path in (ROOT / "kernels").rglob("*.py"):
         inside = {name for name in imports_of(path) if name.startswith((".", "pgbench"))}
         assert all(name.startswith("pgbench.kernels") for name in inside), path.name
+
+
+def asks_for_cuda(path):
+    """Whether a file imports ``numba.cuda`` or anything below it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import) and any(
+            a.name.startswith("numba.cuda") for a in node.names
+        ):
+            return True
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            if any(name.startswith("numba.cuda") for name in names):
+                return True
+    return False
+
+
+def test_cuda_has_one_door():
+    found = {p.relative_to(ROOT).as_posix() for p in ROOT.rglob("*.py") if asks_for_cuda(p)}
+    assert found
+    assert all(name.startswith("kernels/cuda/") for name in found)
 
 
 def test_reference_is_not_compiled():
