@@ -183,18 +183,20 @@ def bound(n_states, n_loads):
     return streamed * copy(n_loads) + 4 * loads(16 * n_states, n_loads)
 
 
-def crossover(workload, tables, counts):
+def crossover(workload, tables, counts, rounds):
     """The least number of steps from which the GPU is the quicker, and every pair of times."""
     rows = []
     for trajectories in counts:
         pair = [kind(workload, tables, trajectories) for kind in (Cpu, Weights)]
         laps = [[], []]
-        for i in range(7):
+        for runner in pair:
+            runner.lap(0)
+        for i in range(rounds):
             for own, runner in zip(laps, pair, strict=True):
                 begin = perf_counter()
                 runner.lap(i)
                 own.append(perf_counter() - begin)
-        rows.append((trajectories * workload.horizon, *(np.median(own[1:]) for own in laps)))
+        rows.append((trajectories * workload.horizon, *(np.median(own) for own in laps)))
     quicker = [steps for steps, cpu, gpu in rows if gpu < cpu]
     return (min(quicker) if quicker else None), rows
 
@@ -229,8 +231,8 @@ def main(arguments=None):
         share = 1e9 * bound(n_states, options.loads) / ns
         print(f"| {n_states:,} | {share:.2f} |")
     workload = make_workload(1000, *[options.horizon] * (options.horizon is not None))
-    counts = [16 * 4**k for k in range(8)] if options.trajectories >= 2**17 else [16, 32]
-    least, pairs = crossover(workload, reward_to_go(workload), counts)
+    counts = [16 * 4**k for k in range(8) if 16 * 4**k <= options.trajectories]
+    least, pairs = crossover(workload, reward_to_go(workload), counts, options.rounds)
     print("\n| steps | CPU, ms | GPU, ms |\n|--:|--:|--:|")
     for steps, cpu, gpu in pairs:
         print(f"| {steps:,} | {1e3 * cpu:.2f} | {1e3 * gpu:.2f} |")

@@ -111,10 +111,13 @@ class GpuBlock:
         found = self.weighed
         weights = found.weights.copy_to_host()
         E, _, m = weights.shape
-        every = np.arange(self.rows, dtype=np.int32)
+        if found.everywhere:
+            visited = np.tile(np.arange(self.rows, dtype=np.int32), (m, 1))
+        else:
+            visited = np.ascontiguousarray(found.visited.copy_to_host().T)
         return WeightBlock(
             first=self.first,
-            visited=np.tile(every, (m, 1)) if found.everywhere else found.visited.copy_to_host().T,
+            visited=visited,
             n_visited=found.n_visited.copy_to_host(),
             weights=_by_replicate(weights.reshape(E, self.rows, self.columns, m)),
             steps=found.steps.copy_to_host(),
@@ -140,27 +143,26 @@ class _Engine(ABC):
         """Memory that a replicate takes."""
         return bytes_per_replicate(self.process, draws, self.n_estimators)
 
+    def scratch(self, draws: Draws, m: int) -> tuple[Any, ...]:
+        """Arrays for blocks of up to m replicates, which one after the other uses."""
+        return ()
+
     @abstractmethod
-    def block(self, draws: Draws, first: int, m: int) -> WeightBlock | GpuBlock:
+    def block(
+        self, draws: Draws, first: int, m: int, scratch: tuple[Any, ...]
+    ) -> WeightBlock | GpuBlock:
         """Replicates ``first``, ..., ``first + m - 1``."""
 
 
 class _CpuEngine(_Engine):
-    """An engine that fills the same arrays again and again, made for the first block."""
-
-    _arrays: tuple[Any, ...] = ()
-
-    def _empty(self, draws: Draws, m: int) -> tuple[Any, ...]:
-        process = self.process
-        if not self._arrays or len(self._arrays[0]) < m:
-            rows = process.visited_rows(draws.horizon, draws.batch_size)
-            self._arrays = (
-                np.empty((m, rows), np.int32),
-                np.empty(m, np.int64),
-                np.empty((m, self.n_estimators, rows, process.columns)),
-                np.empty(m, np.int64),
-            )
-        return tuple(array[:m] for array in self._arrays)
+    def scratch(self, draws: Draws, m: int) -> tuple[Any, ...]:
+        rows = self.process.visited_rows(draws.horizon, draws.batch_size)
+        return (
+            np.empty((m, rows), np.int32),
+            np.empty(m, np.int64),
+            np.empty((m, self.n_estimators, rows, self.process.columns)),
+            np.empty(m, np.int64),
+        )
 
 
 class _FiniteCpu(_CpuEngine):
@@ -170,10 +172,10 @@ class _FiniteCpu(_CpuEngine):
         super().__init__(process, tables)
         self._tables = compact(tables, process.mdp)
 
-    def block(self, draws: Draws, first: int, m: int) -> WeightBlock:
+    def block(self, draws: Draws, first: int, m: int, scratch: tuple[Any, ...]) -> WeightBlock:
         from pgbench.kernels.rollout import weight_rows
 
-        arrays, horizon = self._empty(draws, m), self.process.steps(draws.horizon)
+        arrays, horizon = [array[:m] for array in scratch], self.process.steps(draws.horizon)
         sampler = self.process.sampler
         weight_rows(sampler, self._tables, draws.streams, first, horizon, *arrays)
         return WeightBlock(first, *arrays)
@@ -186,10 +188,10 @@ class _QuadraticCpu(_CpuEngine):
         super().__init__(process, tables)
         self._arguments = make_world(process), make_plan(tables)
 
-    def block(self, draws: Draws, first: int, m: int) -> WeightBlock:
+    def block(self, draws: Draws, first: int, m: int, scratch: tuple[Any, ...]) -> WeightBlock:
         from pgbench.kernels.linear_quadratic import weights
 
-        visited, n_visited, out, steps = self._empty(draws, m)
+        visited, n_visited, out, steps = (array[:m] for array in scratch)
         weights(*self._arguments, draws.streams, first, draws.horizon, out)
         visited[:], n_visited[:] = np.arange(out.shape[2]), out.shape[2]
         steps[:] = draws.horizon * draws.batch_size
@@ -213,7 +215,7 @@ class _FiniteGpu(_Engine):
         horizon = self.process.steps(draws.horizon)
         return self._rollouts.bytes_per_replicate(horizon, draws.batch_size, rows)
 
-    def block(self, draws: Draws, first: int, m: int) -> GpuBlock:
+    def block(self, draws: Draws, first: int, m: int, scratch: tuple[Any, ...]) -> GpuBlock:
         process = self.process
         rows = process.visited_rows(draws.horizon, draws.batch_size)
         horizon = process.steps(draws.horizon)
@@ -235,7 +237,7 @@ class _QuadraticGpu(_Engine):
         rows = self.process.rows
         return self._rollouts.bytes_per_replicate(draws.horizon, draws.batch_size, rows)
 
-    def block(self, draws: Draws, first: int, m: int) -> WeightBlock:
+    def block(self, draws: Draws, first: int, m: int, scratch: tuple[Any, ...]) -> WeightBlock:
         # Tables are small beside the rollouts: they are fetched at once.
         rows, columns = self.process.rows, self.process.columns
         weights = self._rollouts.weigh(draws.streams, first, m, draws.horizon).copy_to_host()
@@ -318,8 +320,9 @@ class Rollouts:
         bound = engine.memory_bytes if memory_bytes is None else memory_bytes
         fitting = bound // engine.bytes_per_replicate(draws)
         chunk = min(max(BLOCK, fitting // BLOCK * BLOCK), -(-draws.replicates // BLOCK) * BLOCK)
+        scratch = engine.scratch(draws, chunk)
         for first in range(0, draws.replicates, chunk):
-            yield engine.block(draws, first, min(chunk, draws.replicates - first))
+            yield engine.block(draws, first, min(chunk, draws.replicates - first), scratch)
 
     def weights(self, draws: Draws, memory_bytes: int | None = None) -> Iterator[WeightBlock]:
         """The same blocks in main memory."""

@@ -13,7 +13,7 @@ from pgbench.kernels.rollout import use_threads
 from pgbench.parameters import ParameterError
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
-from pgbench.rollouts import MEMORY_BYTES, bytes_per_replicate
+from pgbench.rollouts import MEMORY_BYTES, Rollouts, bytes_per_replicate
 from pgbench.sampling import gradient_blocks, sample_gradients
 from pgbench.simulator import Draws
 
@@ -194,3 +194,14 @@ def test_wrong_parameters_are_parameter_errors():
     policy = make_policy("softmax", mdp)
     with pytest.raises(ParameterError, match=r"reinforce\.baseline: 'value' is unknown"):
         sample_gradients(mdp, policy, policy.initial(), "reinforce", horizon=3, baseline="value")
+
+
+def test_rollouts_may_be_used_again_for_other_draws(truth, on_policy):
+    rollouts = Rollouts(on_policy(truth)[:2])
+    few, many = (Draws(3, n, 20, seed=1, stream=2) for n in (1, 4))
+    blocks = [list(rollouts.weights(draws)) for draws in (few, many, few)]
+    for found, draws in zip(blocks, (few, many, few), strict=True):
+        (expected,) = Rollouts(on_policy(truth)[:2]).weights(draws)
+        np.testing.assert_array_equal(found[0].n_visited, expected.n_visited)
+        for r, n in enumerate(expected.n_visited):
+            np.testing.assert_array_equal(found[0].weights[r, :, :n], expected.weights[r, :, :n])

@@ -61,7 +61,7 @@ def test_states_and_actions_are_the_same_bits(some, sizes, weighed):
     z, e = np.zeros((m, n, H + 1, p)), np.zeros((m, n, H, some.mdp.m))
     ratios = np.ones((m, n, H))
     record(make_world(process), streams, FIRST, z, e, ratios)
-    rollouts = QuadraticRollouts(make_world(process))
+    rollouts = QuadraticRollouts(make_world(process), make_plan(every_table(some)[:1]))
     found = [x.copy_to_host() for x in rollouts.simulate(streams, FIRST, m, H)]
     np.testing.assert_array_equal(by_trajectory(found[0], n), z)
     np.testing.assert_array_equal(by_trajectory(found[1], n), e)

@@ -13,10 +13,10 @@ device: cuda
 horizon: 3
 replicates: 4
 problems:
-  - {problem: garnet, n_states: [3, 40], n_actions: 2, branching: 2, gamma: 0.9}
+  - {problem: garnet, n_states: [3, 40], n_actions: 2, branching: 2, gamma: 0.5}
   - {problem: lqg}
 policies: [softmax, {policy: loglinear, n_features: 2}, gaussian]
-estimators: [reinforce, baseline_value, visitation_q, rloo]
+estimators: [reinforce, visitation_q, rloo]
 batch_sizes: [1, 2]
 """
 

@@ -57,6 +57,17 @@ def test_sums_are_those_of_the_cpu(n_states, kind, sizes):
         assert (np.abs(a - b) <= 1e-12 * scale).all(), name
 
 
+def test_sums_too_large_for_the_gpu_are_made_by_the_cpu(sizes, monkeypatch):
+    truth, tables = setting(20, "softmax")
+    draws = draws_of(sizes)
+    one = summed(truth, tables, draws, Device("cpu"))
+    monkeypatch.setattr("pgbench.sums.GPU_SUMS_BYTES", 0)
+    other = summed(truth, tables, draws, GPU)
+    assert other._on_gpu is None
+    for name, a, b in zip(one.running._fields, one.running, other.running, strict=True):
+        np.testing.assert_allclose(b, a, rtol=0, atol=1e-12 * np.abs(a).max(), err_msg=name)
+
+
 def test_no_order_changes_a_bit(sizes):
     truth, tables = setting(3, "softmax")
     draws = replace(draws_of(sizes), replicates=36)

@@ -71,12 +71,12 @@ def _simulate(
 
 
 @cuda.jit
-def _list(pair, lengths, n_actions, n_states, known, shift, where, visited, n_visited):
+def _list(pair, lengths, n_actions, known, shift, where, visited, n_visited):
     """List the states of a replicate, and where (H, N) uint32 each of its steps adds.
 
-    known (m, 2^k) uint64: per replicate a hash table of zeros, by linear probing; an entry is the
-    state plus one in the high half and its row in the low one. A word of ``shift`` = 32 - k bits
-    less than 32 remains of a hash.
+    known (m, 2^k) uint64: per replicate a hash table by linear probing, of zeros at first; an entry
+    is the state plus one in the high half and its row in the low one. shift is 32 - k: so far a
+    hash of 32 bits is shifted to the right.
     """
     r = cuda.grid(1)
     m, size = known.shape
@@ -191,24 +191,22 @@ class FiniteRollouts:
     sampler and tables are those that ``rollout.weight_rows`` takes.
     """
 
-    def __init__(self, sampler, tables: EstimatorTables | None = None) -> None:
+    def __init__(self, sampler, tables: EstimatorTables) -> None:
         self.n_states, self.n_actions = sampler.terminal.size, sampler.n_actions
-        self.n_estimators = 0 if tables is None else tables.total.size
+        self.n_estimators = tables.total.size
         step = np.ascontiguousarray(sampler.step).reshape(-1)
         self._shared = shared_bytes(step)
         self._sampler = (
             upload(sampler.start), upload(sampler.start_state), upload(step),
             sampler.step.shape[1], sampler.n_slots, np.uint64(sampler.bits), self._shared > 0,
         )  # fmt: skip
-        self._tables: tuple = ()
-        if tables is not None:
-            self._tables = tuple(
-                upload(getattr(tables, name))
-                for name in (
-                    "values", "sigma", "kappa", "beta", "delta",
-                    "sigma_by_slot", "constant_kappa", "constant_beta", "constant_delta", "total",
-                )
-            )  # fmt: skip
+        self._tables = tuple(
+            upload(getattr(tables, name))
+            for name in (
+                "values", "sigma", "kappa", "beta", "delta",
+                "sigma_by_slot", "constant_kappa", "constant_beta", "constant_delta", "total",
+            )
+        )  # fmt: skip
 
     def bytes_per_replicate(self, horizon: int, batch_size: int, rows: int) -> int:
         """Memory on the GPU that a replicate takes."""
@@ -245,8 +243,8 @@ class FiniteRollouts:
             where = empty(pair.shape, np.uint32)
             visited, n_visited = empty((rows, m), np.int32), empty(m, np.int64)
             launch(
-                _list, m, pair, lengths, self.n_actions, self.n_states, known,
-                33 - size.bit_length(), where, visited, n_visited,
+                _list, m, pair, lengths, self.n_actions, known, 33 - size.bit_length(), where,
+                visited, n_visited,
             )  # fmt: skip
         width = rows * self.n_actions
         parts = _parts(horizon, int(streams.batch_size), width)

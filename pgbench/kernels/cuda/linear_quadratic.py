@@ -176,26 +176,22 @@ class QuadraticRollouts:
     world and plan are those that ``linear_quadratic.weights`` takes, of one policy.
     """
 
-    def __init__(self, world: World, plan: Plan | None = None) -> None:
+    def __init__(self, world: World, plan: Plan) -> None:
         if len(world.gain) > 1:
             raise ValueError(f"{len(world.gain)} policies at once, must be one on a GPU")
         self.n_states, self.n_actions = world.B.shape
-        self.n_estimators = 0 if plan is None else plan.total.size
+        self.n_estimators, self._n_forms = plan.total.size, plan.forms.shape[1]
         self._weighed = bool(world.weighed)
         self._world = (
             *map(upload, (world.A, world.B, world.noise, world.start_mean, world.start)),
             *map(upload, (world.gain[0], world.factor[0], world.ratio[0])),
             float(world.log_ratio[0]), self._weighed, upload(world.normals),
         )  # fmt: skip
-        self._plan: tuple = ()
-        self._n_forms = 0
-        if plan is not None:
-            self._n_forms = plan.forms.shape[1]
-            self._forms = upload(plan.forms[0])
-            self._plan = tuple(
-                upload(getattr(plan, name))
-                for name in ("sigma", "after", "beta", "kappa", "delta", "total")
-            )
+        self._forms = upload(plan.forms[0])
+        self._plan = tuple(
+            upload(getattr(plan, name))
+            for name in ("sigma", "after", "beta", "kappa", "delta", "total")
+        )
 
     @property
     def _p(self) -> int:
