@@ -15,7 +15,7 @@ replicates: 4
 problems:
   - {problem: garnet, n_states: [3, 40], n_actions: 2, branching: 2, gamma: 0.5}
   - {problem: lqg}
-policies: [softmax, {policy: loglinear, n_features: 2}, gaussian]
+policies: [softmax, gaussian]
 estimators: [reinforce, visitation_q, rloo]
 batch_sizes: [1, 2]
 """
