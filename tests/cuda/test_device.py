@@ -81,8 +81,15 @@ def test_bindings_that_fail_are_named():
     assert found == "the CUDA driver cannot be used (no such symbol)"
 
 
-@pytest.mark.parametrize("version", [(12, 4), (13, 0)])
-def test_a_wrong_version_says_which_extra_to_install(version, monkeypatch):
+def test_a_driver_that_is_too_old_is_named():
+    from pgbench.kernels.cuda import diagnose
+
+    found = diagnose(fake(version=(11, 8)))
+    assert found == "the driver supports CUDA 11.8, 12 is needed (install a newer one)"
+
+
+@pytest.mark.parametrize(("version", "extra"), [((12, 4), 12), ((13, 0), 13), ((14, 1), 13)])
+def test_a_wrong_version_says_which_extra_to_install(version, extra, monkeypatch):
     from pgbench.kernels.cuda import diagnose, launch
 
     def fail():
@@ -91,7 +98,7 @@ def test_a_wrong_version_says_which_extra_to_install(version, monkeypatch):
     monkeypatch.setattr(launch, "probe", fail)
     found = diagnose(fake(version=version))
     assert "did not run (ERROR_UNSUPPORTED_PTX_VERSION)" in found
-    assert f"CUDA {version[0]}.{version[1]}: pip install 'pgbench[cuda{version[0]}]'" in found
+    assert f"CUDA {version[0]}.{version[1]}: pip install 'pgbench[cuda{extra}]'" in found
     assert "\n" not in found
 
 

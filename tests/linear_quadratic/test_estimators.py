@@ -141,7 +141,7 @@ SEVERAL = [
 @pytest.mark.parametrize("which", ["affine", "plane"])
 def test_simulation_agrees_in_standard_errors(make_setting, which, name, given, n):
     """Means within four standard errors, and variances where they are known."""
-    truth, R, H = make_setting(which).truth, 20_000, 4
+    truth, R, H = make_setting(which).truth, 6000, 4
     record = find_estimator(name)
     if isinstance(record, TableEstimator):
         from pgbench.exact.moments import table_moments
@@ -171,7 +171,7 @@ def truncated_gradient_undiscounted(truth, H):
 
 
 def test_rloo_without_leaving_out_fails_the_same_check(make_setting):
-    truth, R, H = make_setting("affine").truth, 20_000, 4
+    truth, R, H = make_setting("affine").truth, 6000, 4
     exact = find_estimator("rloo").exact(truth, H, 3)
     found, _ = estimates(truth, find_estimator("group_mean"), {}, Draws(H, 3, R, 3, 4))
     error = found.std(axis=0) / np.sqrt(R)

@@ -12,6 +12,9 @@ from importlib.util import find_spec
 INSTALL = "pip install 'pgbench[cuda12]' or 'pgbench[cuda13]', whichever the driver supports"
 """What helps where the package is missing."""
 
+OLDEST, NEWEST = 12, 13
+"""CUDA that there is an extra for."""
+
 
 def why_not() -> str:
     """Why no GPU can be used here, and what helps; nothing if one can."""
@@ -32,18 +35,20 @@ def diagnose(cuda) -> str:
             return f"no CUDA driver can be used ({_line(error)}; install NVIDIA's driver)"
         if not list(cuda.gpus):
             return "the CUDA driver finds no GPU"
-        version = cuda.cudadrv.driver.driver.get_version()
+        major, minor = cuda.cudadrv.driver.driver.get_version()
     except Exception as error:  # whatever the driver's bindings raise
         return f"the CUDA driver cannot be used ({_line(error)})"
+    if major < OLDEST:
+        return f"the driver supports CUDA {major}.{minor}, {OLDEST} is needed (install a newer one)"
     try:
         from pgbench.kernels.cuda.launch import probe
 
         probe()
     except Exception as error:  # whatever compiler, linker or driver raise
         return (
-            f"a first kernel did not run ({_line(error)}); the driver supports CUDA"
-            f" {version[0]}.{version[1]}: pip install 'pgbench[cuda{version[0]}]' in an environment"
-            " without the other extra"
+            f"a first kernel did not run ({_line(error)}); the driver supports CUDA {major}.{minor}:"
+            f" pip install 'pgbench[cuda{min(major, NEWEST)}]' in an environment without the other"
+            " extra"
         )
     return ""
 
