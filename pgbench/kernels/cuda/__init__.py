@@ -46,9 +46,9 @@ def diagnose(cuda) -> str:
         probe()
     except Exception as error:  # whatever compiler, linker or driver raise
         return (
-            f"a first kernel did not run ({_line(error)}); the driver supports CUDA {major}.{minor}:"
-            f" pip install 'pgbench[cuda{min(major, NEWEST)}]' in an environment without the other"
-            " extra"
+            f"a first kernel did not run ({_line(error)}); the driver supports CUDA"
+            f" {major}.{minor}: pip install 'pgbench[cuda{min(major, NEWEST)}]' in an environment"
+            " without the other extra"
         )
     return ""
 
