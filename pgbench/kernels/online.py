@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit, prange, uint64
 
 from pgbench.kernels.driven import outcome
-from pgbench.kernels.streams import philox4x64
+from pgbench.kernels.streams import next_word, seed_state
 
 SARSA, TD, MONTE_CARLO = 0, 1, 2
 
@@ -39,23 +39,9 @@ class Linear(NamedTuple):
 
 
 @njit(cache=True)
-def _rotated(x, k):
-    return (x << uint64(k)) | (x >> uint64(64 - k))
-
-
-@njit(cache=True)
 def _uniform(state):
     """The next number in [0, 1) of a generator's state (4,) uint64."""
-    s0, s1, s2, s3 = state[0], state[1], state[2], state[3]
-    word = _rotated(s0 + s3, 23) + s0
-    t = s1 << uint64(17)
-    s2 ^= s0
-    s3 ^= s1
-    s1 ^= s2
-    s0 ^= s3
-    s2 ^= t
-    state[0], state[1], state[2], state[3] = s0, s1, s2, _rotated(s3, 45)
-    return float(word >> uint64(11)) * 2.0**-53
+    return float(next_word(state) >> uint64(11)) * 2.0**-53
 
 
 @njit(cache=True)
@@ -159,9 +145,7 @@ def actor_critic(
                 break
             kept, kept_value = own.copy(), value.copy()
             alpha, beta = actor_steps[i], critic_steps[i]
-            state[0], state[1], state[2], state[3] = philox4x64(
-                uint64(first + i), uint64(r), uint64(1), uint64(0), seed, stream
-            )
+            seed_state(state, seed, stream, r, first + i, 1)
             s = outcome(world.start, _uniform(state))
             _probabilities(actor, own, s, p)
             a = _act(p, _uniform(state))

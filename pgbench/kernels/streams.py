@@ -60,9 +60,9 @@ def xoshiro(s0, s1, s2, s3):
 
 
 @njit(cache=True)
-def seed_state(state, seed, stream, replicate, trajectory, batch_size):
-    """Set the generator ``state`` (4,) uint64 of one trajectory."""
-    state[0], state[1], state[2], state[3] = philox4x64(
+def seeds(seed, stream, replicate, trajectory, batch_size):
+    """The first state of a trajectory's generator: four uint64."""
+    return philox4x64(
         uint64(trajectory),
         uint64(replicate),
         uint64(batch_size),
@@ -70,6 +70,12 @@ def seed_state(state, seed, stream, replicate, trajectory, batch_size):
         uint64(seed),
         uint64(stream),
     )
+
+
+@njit(cache=True)
+def seed_state(state, seed, stream, replicate, trajectory, batch_size):
+    """Set the generator ``state`` (4,) uint64 of one trajectory."""
+    state[0], state[1], state[2], state[3] = seeds(seed, stream, replicate, trajectory, batch_size)
 
 
 @njit(cache=True)
@@ -82,14 +88,7 @@ def next_word(state):
 @njit(cache=True)
 def seed_lane(lanes, lane, seed, stream, replicate, trajectory, batch_size):
     """Set the generator of one lane for one trajectory; for lanes see ``next_words``."""
-    w0, w1, w2, w3 = philox4x64(
-        uint64(trajectory),
-        uint64(replicate),
-        uint64(batch_size),
-        uint64(0),
-        uint64(seed),
-        uint64(stream),
-    )
+    w0, w1, w2, w3 = seeds(seed, stream, replicate, trajectory, batch_size)
     lanes[lane], lanes[LANES + lane], lanes[2 * LANES + lane], lanes[3 * LANES + lane] = (
         w0, w1, w2, w3,
     )  # fmt: skip
