@@ -32,6 +32,16 @@ SIZES = {
 }
 
 
+def pytest_sessionstart() -> None:
+    """End at once where a GPU is asked for and there is none."""
+    if BACK_END != "hardware":
+        return
+    from pgbench.kernels.cuda import why_not
+
+    if reason := why_not():
+        pytest.exit(f"no GPU: {reason}", returncode=2)
+
+
 @pytest.fixture
 def sizes() -> Sizes:
     """Tiny sizes for the simulator, larger ones where kernels are compiled."""

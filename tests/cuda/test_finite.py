@@ -117,7 +117,7 @@ def test_neither_cuts_nor_blocks_of_threads_change_a_bit(sizes, monkeypatch):
     tables = every_table(truth, sizes.horizon)[:3]
     whole = on_gpu(truth.process, tables, sizes)
     monkeypatch.setattr(launch, "THREADS", launch.THREADS // 2)
-    visited, n_visited, weights, steps = on_gpu(truth.process, tables, sizes, cut=2)
+    visited, n_visited, weights, steps = on_gpu(truth.process, tables, sizes, sizes.replicates // 2)
     np.testing.assert_array_equal(n_visited, whole[1])
     np.testing.assert_array_equal(steps, whole[3])
     for r, n in enumerate(n_visited):
