@@ -15,6 +15,7 @@ from pgbench.exact.horizon import finite_objective, truncated_gradient
 from pgbench.exact.linear import SolveError
 from pgbench.exact.linear_quadratic import QuadraticTruth, landscape, optimal_regulator
 from pgbench.exact.optimum import optimal_value
+from pgbench.exact.truth import Truth
 from pgbench.exact.values import evaluate
 from pgbench.plan import Prepared
 from pgbench.problems import FiniteMDP, LinearQuadratic, Problem
@@ -24,6 +25,7 @@ from pgbench.simulator import Draws, Simulator
 from pgbench.statistics import fixed_directions, mean_test, mean_z, summarise, variance_test
 from pgbench.subjects import BatchSubject, Subject, TableSubject, make_subject
 from pgbench.sums import SUMS_BYTES, Sums, sums_bytes
+from pgbench.tables import Tables
 
 FloatArray = NDArray[np.float64]
 
@@ -81,7 +83,6 @@ def _measure_tables(
 ) -> list[Measurement]:
     """Simulate by the compiled kernels, sums on the way."""
     truth = prepared.truth
-    fixed = fixed_directions(truth.gradient.size)
     fitting = max(1, SUMS_BYTES // sums_bytes(truth.gradient.size, draws.replicates))
     results: dict[int, Measurement] = {}
     for _, together in by_process([subject.tables for subject in subjects]):
@@ -90,14 +91,38 @@ def _measure_tables(
             group = [subjects[place] for place in places]
             # The mean of a table estimator is always known.
             expected = [s.one.mean for s in group if s.one.mean is not None]
-            sums = Sums(truth.gradient, expected, draws.replicates, fixed)
-            rollouts = Rollouts([s.tables for s in group], device)
-            for block in rollouts.blocks(draws, memory_bytes):
-                sums.add(truth, rollouts.process, block)
+            tables = [s.tables for s in group]
+            sums, where = _summed(truth, expected, tables, draws, memory_bytes, device)
             for e, place in enumerate(places):
                 found = _statistics(group[e], sums, e, draws.batch_size)
-                results[place] = replace(found, device=rollouts.runs_on(draws))
+                results[place] = replace(found, device=where)
     return [results[place] for place in range(len(subjects))]
+
+
+def _summed(
+    truth: Truth,
+    expected: Sequence[FloatArray],
+    tables: Sequence[Tables],
+    draws: Draws,
+    memory_bytes: int | None,
+    device: Device,
+) -> tuple[Sums, str]:
+    """Sums of estimators on the same trajectories, and where those were simulated.
+
+    What a GPU cannot add without losing digits is simulated again on the CPU.
+    """
+    sums = Sums(truth.gradient, expected, draws.replicates, fixed_directions(truth.gradient.size))
+    rollouts = Rollouts(tables, device)
+    where = rollouts.runs_on(draws)
+    try:
+        for block in rollouts.blocks(draws, memory_bytes):
+            sums.add(truth, rollouts.process, block)
+        sums.finish()
+    except OverflowError:
+        if where == "cpu":
+            raise
+        return _summed(truth, expected, tables, draws, memory_bytes, CPU)
+    return sums, where
 
 
 def _measure_batches(

@@ -1,7 +1,7 @@
 """Running sums over replicate gradients: all that the statistics need of them."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,9 +9,6 @@ from numpy.typing import NDArray
 from pgbench.exact.truth import Truth
 from pgbench.rollouts import AnyProcess, GpuBlock, WeightBlock
 from pgbench.statistics import Sample, n_blocks
-
-if TYPE_CHECKING:
-    from pgbench.kernels.running import RunningSums
 
 FloatArray = NDArray[np.float64]
 
@@ -53,8 +50,8 @@ class Sums:
 
     Attributes
     ----------
-    target
-        What gradients are compared with, as ``kernels.running`` takes it.
+    target, running
+        The arrays of ``kernels.running``; what a GPU adds is in them after ``finish``.
     """
 
     def __init__(
@@ -78,15 +75,8 @@ class Sums:
             along=along,
         )
         self._local: tuple[Truth, tuple[FloatArray, FloatArray] | None] | None = None
-        self._running = empty_sums(self.target, replicates, blocks or n_blocks(replicates))
+        self.running = empty_sums(self.target, replicates, blocks or n_blocks(replicates))
         self._on_gpu: Any = None
-
-    @property
-    def running(self) -> "RunningSums":
-        """The sums so far."""
-        if self._on_gpu is not None:
-            self._on_gpu.collect()
-        return self._running
 
     @property
     def _norm(self) -> float:
@@ -118,7 +108,7 @@ class Sums:
                 return
             block = block.on_host()
             arrays = block.visited, block.n_visited, block.weights, block.steps
-            add_rows(self._running, self.target, *local, *arrays, block.first, offset)
+            add_rows(self.running, self.target, *local, *arrays, block.first, offset)
             return
         block = block.on_host()
         first = block.first
@@ -141,7 +131,7 @@ class Sums:
     def _fits_gpu(self) -> bool:
         from pgbench.kernels.cuda.running import sums_bytes
 
-        E, K, d = self._running.blocks.shape
+        E, K, d = self.running.blocks.shape
         return sums_bytes(E, K, d) <= GPU_SUMS_BYTES
 
     def _add_on_gpu(
@@ -151,7 +141,7 @@ class Sums:
 
         if self._on_gpu is None:
             self._on_gpu = DeviceSums(
-                self._running, self.target, *local, offset, magnitude=block.magnitude
+                self.running, self.target, *local, offset, magnitude=block.magnitude
             )
         self._on_gpu.add(block.weighed, block.first)
 
@@ -161,7 +151,7 @@ class Sums:
 
         m, _, d = gradients.shape
         add_rows(
-            self._running,
+            self.running,
             self.target,
             np.ones((d, 1)),
             np.zeros((d, 1)),
@@ -172,6 +162,17 @@ class Sums:
             first,
             0,
         )
+
+    def finish(self) -> None:
+        """Fetch the sums that were made on a GPU.
+
+        Raises
+        ------
+        OverflowError
+            If they do not hold what was added to the last digits; those of the CPU do.
+        """
+        if self._on_gpu is not None:
+            self._on_gpu.collect()
 
     def moments(self, e: int) -> tuple[FloatArray, FloatArray]:
         """Mean and sum of squared deviations from it of estimator e, each (d,)."""

@@ -60,6 +60,16 @@ def test_cells_say_where_they_ran(both):
     assert both["cpu"].attrs["gpu"] == "none"
 
 
+def test_what_a_gpu_cannot_add_the_cpu_measures(both, tmp_path, monkeypatch):
+    monkeypatch.setattr("pgbench.kernels.cuda.running._AGREEMENT", -1.0)
+    text = GRID.replace("[3, 40]", "3").replace("- {problem: lqg}", "")
+    found = run(parse_grid(text), tmp_path)
+    assert set(np.unique(found["device"].values)) == {"", "cpu"}
+    assert not (found["status"] == 2).any()
+    one = both["cpu"]["variance"].sel(problem=found.problem, policy="softmax")
+    np.testing.assert_array_equal(found["variance"].sel(policy="softmax"), one)
+
+
 def test_a_run_is_resumed_on_another_device(tmp_path):
     grid = parse_grid(GRID.replace("[3, 40]", "3").replace("- {problem: lqg}", ""))
     execute(grid, tmp_path, device="cpu")

@@ -188,7 +188,7 @@ class DeviceSums:
         self._sums = zeros((E, 2 + K, d, PIECES), np.int64)
         self._visits = zeros(scale.shape[0], np.int64)
         self._overflow = zeros(E, np.int64)
-        self._added = self._collected = 0
+        self._added = 0
 
     def add(self, weighed, first: int) -> None:
         """Add the replicates of ``finite.Weighed``, the first of which is ``first``."""
@@ -212,16 +212,13 @@ class DeviceSums:
         self.running.projections[:, part] = projections.copy_to_host().swapaxes(1, 2)
 
     def collect(self) -> None:
-        """Write the sums so far to ``running``, once.
+        """Write the sums so far to ``running``.
 
         Raises
         ------
         OverflowError
             If gradients are not finite, or too large or small for the sums to be exact.
         """
-        if self._collected == self._added:
-            return
-        self._collected = self._added
         bad = self._overflow.copy_to_host() > 0
         totals = totals_of(self._sums.copy_to_host())
         running, power = self.running, self._power
@@ -234,7 +231,7 @@ class DeviceSums:
         if bad.any():
             raise OverflowError(
                 "gradients of an estimator are not finite, or differ too much in size to be added"
-                " on a GPU; device cpu can"
+                " on a GPU"
             )
 
     def _agrees(self) -> np.ndarray:
