@@ -25,14 +25,13 @@ SCREEN = 4.0
 class Cpu:
     """pgbench on all cores: weights of replicates of 16 trajectories."""
 
-    title = "pgbench, CPU"
+    title, place = "pgbench, CPU", "cpu"
 
     def __init__(self, workload, tables, trajectories):
-        from pgbench.device import CPU
         from pgbench.rollouts import Rollouts
 
         self.workload, self.replicates = workload, trajectories // BATCH_SIZE
-        self.rollouts = Rollouts([tables], self.device() if hasattr(self, "device") else CPU)
+        self.rollouts = Rollouts([tables], self.place)
 
     def lap(self, seed):
         """Take the steps."""
@@ -59,12 +58,7 @@ class Cpu:
 class Weights(Cpu):
     """pgbench on the GPU: the same."""
 
-    title = "pgbench, GPU, weights"
-
-    def device(self):
-        from pgbench.device import find_device
-
-        return find_device("cuda")
+    title, place = "pgbench, GPU, weights", "cuda"
 
     def lap(self, seed):
         from pgbench.kernels.cuda.launch import wait

@@ -19,7 +19,7 @@ from pgbench.exact.truth import Truth
 from pgbench.exact.values import evaluate
 from pgbench.plan import Prepared
 from pgbench.problems import FiniteMDP, LinearQuadratic, Problem
-from pgbench.rollouts import Rollouts, by_process
+from pgbench.rollouts import Rollouts, by_process, choose_place
 from pgbench.sampling import BatchBlock, batch_gradients
 from pgbench.simulator import Draws, Simulator
 from pgbench.statistics import fixed_directions, mean_test, mean_z, summarise, variance_test
@@ -83,6 +83,7 @@ def _measure_tables(
 ) -> list[Measurement]:
     """Simulate by the compiled kernels, sums on the way."""
     truth = prepared.truth
+    fixed = fixed_directions(truth.gradient.size)
     fitting = max(1, SUMS_BYTES // sums_bytes(truth.gradient.size, draws.replicates))
     results: dict[int, Measurement] = {}
     for _, together in by_process([subject.tables for subject in subjects]):
@@ -92,7 +93,7 @@ def _measure_tables(
             # The mean of a table estimator is always known.
             expected = [s.one.mean for s in group if s.one.mean is not None]
             tables = [s.tables for s in group]
-            sums, where = _summed(truth, expected, tables, draws, memory_bytes, device)
+            sums, where = _summed(truth, expected, fixed, tables, draws, memory_bytes, device)
             for e, place in enumerate(places):
                 found = _statistics(group[e], sums, e, draws.batch_size)
                 results[place] = replace(found, device=where)
@@ -102,6 +103,7 @@ def _measure_tables(
 def _summed(
     truth: Truth,
     expected: Sequence[FloatArray],
+    fixed: FloatArray,
     tables: Sequence[Tables],
     draws: Draws,
     memory_bytes: int | None,
@@ -111,9 +113,9 @@ def _summed(
 
     What a GPU cannot add without losing digits is simulated again on the CPU.
     """
-    sums = Sums(truth.gradient, expected, draws.replicates, fixed_directions(truth.gradient.size))
-    rollouts = Rollouts(tables, device)
-    where = rollouts.runs_on(draws)
+    sums = Sums(truth.gradient, expected, draws.replicates, fixed)
+    where = choose_place(device, tables[0].process, draws)
+    rollouts = Rollouts(tables, where)
     try:
         for block in rollouts.blocks(draws, memory_bytes):
             sums.add(truth, rollouts.process, block)
@@ -121,7 +123,7 @@ def _summed(
     except OverflowError:
         if where == "cpu":
             raise
-        return _summed(truth, expected, tables, draws, memory_bytes, CPU)
+        return _summed(truth, expected, fixed, tables, draws, memory_bytes, CPU)
     return sums, where
 
 

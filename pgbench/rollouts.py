@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.device import CPU, Device
+from pgbench.device import Device
 from pgbench.process import GaussianProcess, Process
 from pgbench.simulator import BLOCK, Draws
 from pgbench.tables import Forms, Tables
@@ -170,14 +170,13 @@ class _FiniteCpu(_CpuEngine):
         from pgbench.kernels.rollout import compact
 
         super().__init__(process, tables)
-        self._tables = compact(tables, process.mdp)
+        self._arguments = process.sampler, compact(tables, process.mdp)
 
     def block(self, draws: Draws, first: int, m: int, scratch: tuple[Any, ...]) -> WeightBlock:
         from pgbench.kernels.rollout import weight_rows
 
         arrays, horizon = [array[:m] for array in scratch], self.process.steps(draws.horizon)
-        sampler = self.process.sampler
-        weight_rows(sampler, self._tables, draws.streams, first, horizon, *arrays)
+        weight_rows(*self._arguments, draws.streams, first, horizon, *arrays)
         return WeightBlock(first, *arrays)
 
 
@@ -274,6 +273,11 @@ def by_process(tables: Sequence[Tables | Forms]) -> list[tuple[AnyProcess, list[
     return groups
 
 
+def choose_place(device: Device, process: AnyProcess, draws: Draws) -> str:
+    """Where these trajectories of a process are simulated: cpu or cuda."""
+    return device.choice(process.steps(draws.horizon) * draws.batch_size * draws.replicates)
+
+
 class Rollouts:
     """Estimators ready to be simulated: every one of them on the same trajectories.
 
@@ -281,21 +285,20 @@ class Rollouts:
     ----------
     tables
         One entry per estimator, all of the same process.
-    device
-        Where they are simulated.
+    place
+        Where they are simulated: cpu or cuda. Everything they need is made there at once.
     """
 
-    def __init__(self, tables: Sequence[Tables | Forms], device: Device = CPU) -> None:
+    def __init__(self, tables: Sequence[Tables | Forms], place: str = "cpu") -> None:
         self.process: AnyProcess = tables[0].process
-        self.n_estimators = len(tables)
-        self.device = device
-        self._tables = tables
-        self._engines: dict[str, _Engine] = {}
-
-    def runs_on(self, draws: Draws) -> str:
-        """Where so many trajectories are simulated: cpu or cuda."""
-        steps = self.process.steps(draws.horizon) * draws.batch_size * draws.replicates
-        return self.device.choice(steps)
+        kinds: dict[tuple[type, str], type[_Engine]] = {
+            (Process, "cpu"): _FiniteCpu,
+            (Process, "cuda"): _FiniteGpu,
+            (GaussianProcess, "cpu"): _QuadraticCpu,
+            (GaussianProcess, "cuda"): _QuadraticGpu,
+        }
+        kind = kinds[type(self.process), place]
+        self._engine = kind(cast(Any, self.process), tables)
 
     def blocks(
         self, draws: Draws, memory_bytes: int | None = None
@@ -316,7 +319,7 @@ class Rollouts:
         WeightBlock or GpuBlock
             Its arrays may be used again for the next one.
         """
-        engine = self._engine(self.runs_on(draws))
+        engine = self._engine
         bound = engine.memory_bytes if memory_bytes is None else memory_bytes
         fitting = bound // engine.bytes_per_replicate(draws)
         chunk = min(max(BLOCK, fitting // BLOCK * BLOCK), -(-draws.replicates // BLOCK) * BLOCK)
@@ -328,15 +331,3 @@ class Rollouts:
         """The same blocks in main memory."""
         for block in self.blocks(draws, memory_bytes):
             yield block.on_host()
-
-    def _engine(self, place: str) -> _Engine:
-        if place not in self._engines:
-            kinds: dict[tuple[type, str], type[_Engine]] = {
-                (Process, "cpu"): _FiniteCpu,
-                (Process, "cuda"): _FiniteGpu,
-                (GaussianProcess, "cpu"): _QuadraticCpu,
-                (GaussianProcess, "cuda"): _QuadraticGpu,
-            }
-            kind = kinds[type(self.process), place]
-            self._engines[place] = kind(cast(Any, self.process), self._tables)
-        return self._engines[place]

@@ -19,7 +19,7 @@ from pgbench.exact.values import evaluate
 from pgbench.parameters import ParameterError, check_counts
 from pgbench.policies import NotApplicable, Parameterised
 from pgbench.problems import Problem
-from pgbench.rollouts import Rollouts
+from pgbench.rollouts import Rollouts, choose_place
 from pgbench.simulator import Draws, Simulator, blocks
 from pgbench.tables import Forms, Tables
 
@@ -62,7 +62,7 @@ def gradient_blocks(
 
     truth is problem, policy and θ; for the rest see ``Rollouts``.
     """
-    rollouts = Rollouts(tables, device)
+    rollouts = Rollouts(tables, choose_place(device, tables[0].process, draws))
     for whole in rollouts.weights(draws, memory_bytes):
         for block in whole.parts(rollouts.process):
             states, weights = block.scored(rollouts.process)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from pgbench.device import Device
 from pgbench.estimators import TableEstimator, estimators
 from pgbench.exact import evaluate
 from pgbench.kernels import normal
@@ -84,7 +83,7 @@ def test_weights_of_every_estimator_are_the_cpus(some, sizes):
     for process, places in by_process(tables):
         own = [tables[place] for place in places]
         (one,) = Rollouts(own).weights(draws)
-        (other,) = Rollouts(own, Device("cuda", "a GPU")).weights(draws)
+        (other,) = Rollouts(own, "cuda").weights(draws)
         assert process.weighed or len(own) > 4
         np.testing.assert_array_equal(other.steps, one.steps)
         np.testing.assert_array_equal(other.visited, one.visited)
@@ -95,7 +94,7 @@ def test_weights_of_every_estimator_are_the_cpus(some, sizes):
 def test_cuts_do_not_change_a_bit(sizes):
     own = every_table(truth_of("lqg"))[:2]
     draws = Draws(sizes.horizon, sizes.batch_size, 33, SEED, STREAM)
-    rollouts = Rollouts(own, Device("cuda", "a GPU"))
+    rollouts = Rollouts(own, "cuda")
     (whole,) = rollouts.weights(draws)
     parts = list(rollouts.weights(draws, memory_bytes=1))
     assert [part.first for part in parts] == [0, 16, 32]

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pgbench.device import Device
 from pgbench.estimators import make_tables
 from pgbench.exact import evaluate
 from pgbench.policies import make_policy
@@ -16,7 +15,7 @@ from pgbench.statistics import fixed_directions
 from pgbench.sums import Sums
 
 NAMES = "reinforce", "reward_to_go", "advantage_oracle"
-GPU = Device("cuda", "a GPU")
+GPU = "cuda"
 
 
 def setting(n_states, kind):
@@ -36,8 +35,8 @@ def empty(truth, draws, n_estimators=3):
     return Sums(truth.gradient, expected, draws.replicates, directions)
 
 
-def summed(truth, tables, draws, device, memory_bytes=None):
-    sums, rollouts = empty(truth, draws, len(tables)), Rollouts(tables, device)
+def summed(truth, tables, draws, place, memory_bytes=None):
+    sums, rollouts = empty(truth, draws, len(tables)), Rollouts(tables, place)
     for block in rollouts.blocks(draws, memory_bytes):
         sums.add(truth, rollouts.process, block)
     sums.finish()
@@ -50,7 +49,7 @@ def summed(truth, tables, draws, device, memory_bytes=None):
 def test_sums_are_those_of_the_cpu(n_states, kind, sizes):
     truth, tables = setting(n_states, kind)
     draws = draws_of(sizes)
-    one = summed(truth, tables, draws, Device("cpu"))
+    one = summed(truth, tables, draws, "cpu")
     other = summed(truth, tables, draws, GPU)
     # A policy whose parameters belong to states is summed where the weights are.
     assert (other._on_gpu is None) == (kind == "loglinear")
@@ -62,7 +61,7 @@ def test_sums_are_those_of_the_cpu(n_states, kind, sizes):
 def test_sums_too_large_for_the_gpu_are_made_by_the_cpu(sizes, monkeypatch):
     truth, tables = setting(20, "softmax")
     draws = draws_of(sizes)
-    one = summed(truth, tables, draws, Device("cpu"))
+    one = summed(truth, tables, draws, "cpu")
     monkeypatch.setattr("pgbench.sums.GPU_SUMS_BYTES", 0)
     other = summed(truth, tables, draws, GPU)
     assert other._on_gpu is None
@@ -152,7 +151,7 @@ def test_a_gradient_of_zero_is_no_obstacle(sizes):
     truth = evaluate(mdp, policy, policy.initial(seed=0))
     assert np.abs(truth.gradient).max() < 1e-13
     tables, draws = [make_tables(truth, "reinforce")], draws_of(sizes)
-    one, other = (summed(truth, tables, draws, d).running for d in (Device("cpu"), GPU))
+    one, other = (summed(truth, tables, draws, d).running for d in ("cpu", GPU))
     np.testing.assert_allclose(other.squares, one.squares, rtol=1e-12)
     assert other.squares.min() > 0.01
 
