@@ -89,24 +89,13 @@ def _zeros(shape, dtype=np.float64):
 
 def _launch_everything():
     from benchmarks import gpu
-    from pgbench import exact
-    from pgbench.estimators import find_estimator
     from pgbench.kernels.cuda import launch
-    from pgbench.kernels.cuda.linear_quadratic import QuadraticRollouts
-    from pgbench.kernels.linear_quadratic import make_plan, make_world
-    from pgbench.policies import make_policy
-    from pgbench.problems import make_problem
 
     with patch.multiple(gpu, HORIZON=4, BATCH_SIZE=2, REPLICATES=16):
         gpu.summing(400)(16)
     launch.launch(launch._add_one, 1, _zeros(1))
     launch.launch(launch._clear, 1, _zeros(1))
-    mdp = make_problem("lqg_random", n=3, m=2, seed=0)
-    policy = make_policy("gaussian", mdp)
-    truth = exact.evaluate(mdp, policy, policy.initial(init="zeros"))
-    tables = [find_estimator("baseline_value").make(truth)]
-    rollouts = QuadraticRollouts(make_world(truth.process), make_plan(tables))
-    rollouts.weigh(gpu.streams(), 0, 4, 3)
+    gpu.make_quadratic().weigh(gpu.streams(), 0, 4, 3)
 
 
 def assembled(compiled, capability=(9, 0)):

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import singledispatch
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,15 +61,15 @@ def measure(
     in ``SUMS_BYTES`` together are simulated in groups, which changes the time but not one bit of
     the result.
     """
-    places: dict[type[Subject], list[int]] = {TableSubject: [], BatchSubject: []}
-    for place, subject in enumerate(subjects):
-        places[type(subject)].append(place)
+    tables = {i: s for i, s in enumerate(subjects) if isinstance(s, TableSubject)}
+    batches = {i: s for i, s in enumerate(subjects) if isinstance(s, BatchSubject)}
     results: dict[int, Measurement] = {}
-    measures: list[Any] = [(TableSubject, _measure_tables), (BatchSubject, _measure_batches)]
-    for kind, measured in measures:
-        own = [subjects[place] for place in places[kind]]
-        found = measured(prepared, own, draws, memory_bytes, device) if own else []
-        results |= dict(zip(places[kind], found, strict=True))
+    if tables:
+        found = _measure_tables(prepared, list(tables.values()), draws, memory_bytes, device)
+        results |= zip(tables, found, strict=True)
+    if batches:
+        found = _measure_batches(prepared, list(batches.values()), draws)
+        results |= zip(batches, found, strict=True)
     return [results[place] for place in range(len(subjects))]
 
 
@@ -128,11 +127,7 @@ def _summed(
 
 
 def _measure_batches(
-    prepared: Prepared,
-    subjects: Sequence[BatchSubject],
-    draws: Draws,
-    memory_bytes: int | None,
-    device: Device,
+    prepared: Prepared, subjects: Sequence[BatchSubject], draws: Draws
 ) -> list[Measurement]:
     """Simulate by functions of batches, on the CPU, sums on the way.
 

@@ -5,7 +5,7 @@ numbers depend neither on threads nor on memory.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -117,25 +117,26 @@ class Simulator:
     def _simulate(self, purpose: str, n: int, process: Any) -> Any:
         if isinstance(process, GaussianProcess):
             return self._gaussian(purpose, n, process)
-        from pgbench.kernels.rollout import Streams, trajectories
+        from pgbench.kernels.rollout import trajectories
 
         horizon, m = process.steps(self.horizon), self.m
         pair, slot = np.empty((2, m, n, horizon), np.int32)
         steps = np.empty((m, n), np.int64)
-        streams = Streams(np.uint64(self.draws.seed), np.uint64(self.stream(purpose)), n)
+        streams = self._streams(purpose, n)
         trajectories(process.sampler, streams, self.first, pair, slot, steps)
         return recorded(process, pair, slot, steps)
 
     def _gaussian(self, purpose: str, n: int, process: GaussianProcess) -> QuadraticBatch:
         from pgbench.kernels.linear_quadratic import make_world, record
-        from pgbench.kernels.rollout import Streams
 
         mdp, shape = process.mdp, (self.m, n, self.horizon)
         z = np.empty((self.m, n, self.horizon + 1, mdp.n + 1 + mdp.m))
         noise, ratios = np.empty((*shape, mdp.m)), np.empty(shape)
-        streams = Streams(np.uint64(self.draws.seed), np.uint64(self.stream(purpose)), n)
-        record(make_world(process), streams, self.first, z, noise, ratios)
+        record(make_world(process), self._streams(purpose, n), self.first, z, noise, ratios)
         return QuadraticBatch.of(process, z, noise, ratios)
+
+    def _streams(self, purpose: str, n: int) -> Any:
+        return replace(self.draws, batch_size=n, stream=self.stream(purpose)).streams
 
     def driven(self, uniforms: FloatArray, pi: FloatArray | None = None) -> Batch:
         """Rollouts of several policies driven by given numbers, through inverse distributions.

@@ -70,12 +70,12 @@ class Numbers:
     ) -> Drawn:
         """n rollouts of each of the policies π (m, S, A)."""
         from pgbench.kernels.alias import make_samplers
-        from pgbench.kernels.rollout import Streams, trajectories
+        from pgbench.kernels.rollout import trajectories
 
         m, horizon = len(pi), horizon or self.horizon
         pair, slot = np.empty((2, m, n, horizon), np.int32)
         steps = np.empty((m, n), np.int64)
-        streams = Streams(np.uint64(self.seed), np.uint64(stream), n)
+        streams = Draws(horizon, n, m, self.seed, stream).streams
         trajectories(make_samplers(mdp, pi), streams, 0, pair, slot, steps)
         return Drawn(pair, slot, steps, mdp, pi)
 

@@ -56,9 +56,8 @@ def _total(scale, weights, e, s, j, i):
 
 @cuda.jit
 def _add(
-    truth, expected, truth_squared, expected_squared, along, scale, share, unit,
-    everywhere, visited, n_visited, weights, first, offset, replicates, n_blocks,
-    sums, visits, overflow,
+    expected, scale, share, offset, everywhere, visited, n_visited, weights,
+    unit, first, replicates, n_blocks, sums, visits, overflow,
 ):  # fmt: skip
     """Add one row of one replicate's gradient; see ``DeviceSums`` for the arrays."""
     n, k = scale.shape
@@ -84,8 +83,8 @@ def _add(
 
 @cuda.jit
 def _compare(
-    truth, expected, truth_squared, expected_squared, along, scale, share, unit,
-    everywhere, visited, n_visited, weights, offset, scalars, projections,
+    expected, scale, share, offset, everywhere, visited, n_visited, weights,
+    truth, truth_squared, expected_squared, along, scalars, projections,
 ):  # fmt: skip
     """Compare one replicate's gradient with the truth, its mean and the directions."""
     e, i = divmod(cuda.grid(1), n_visited.size)
@@ -171,7 +170,7 @@ class DeviceSums:
         self, running: RunningSums, target: Target, scale, share, offset: int, magnitude: float
     ) -> None:
         E, K, d = running.blocks.shape
-        self.replicates, self.offset = running.scalars.shape[1], offset
+        self.replicates = running.scalars.shape[1]
         if self.replicates > MOST:
             raise OverflowError(f"replicates is {self.replicates}, must be at most {MOST} on a GPU")
         self.running, self.target = running, target
@@ -179,10 +178,11 @@ class DeviceSums:
             np.abs(target.truth).max(), np.abs(target.expected).max(), magnitude * 2.0**-32
         )
         self._power = math.frexp(largest)[1]
-        self._arrays = (
-            upload(target.truth), upload(target.expected), float(target.truth_squared),
-            upload(target.expected_squared), upload(target.along), upload(scale), upload(share),
-            math.ldexp(1.0, -self._power),
+        self._unit = math.ldexp(1.0, -self._power)
+        self._local = upload(target.expected), upload(scale), upload(share), offset
+        self._exact = (
+            upload(target.truth), float(target.truth_squared), upload(target.expected_squared),
+            upload(target.along),
         )  # fmt: skip
         self._n_actions = scale.shape[1]
         self._sums = zeros((E, 2 + K, d, PIECES), np.int64)
@@ -197,13 +197,13 @@ class DeviceSums:
         self._added += m
         scalars, projections = empty((E, N_SCALARS - 1, m)), empty((E, N_DIRECTIONS, m))
         rows = (
-            *self._arrays, weighed.everywhere, weighed.visited, weighed.n_visited, weighed.weights,
+            *self._local, weighed.everywhere, weighed.visited, weighed.n_visited, weighed.weights,
         )  # fmt: skip
         launch(
-            _add, weighed.weights.size // self._n_actions, *rows, first, self.offset,
+            _add, weighed.weights.size // self._n_actions, *rows, self._unit, first,
             self.replicates, K, self._sums, self._visits, self._overflow,
         )  # fmt: skip
-        launch(_compare, E * m, *rows, self.offset, scalars, projections)
+        launch(_compare, E * m, *rows, *self._exact, scalars, projections)
         part = slice(first, first + m)
         found = scalars.copy_to_host().swapaxes(1, 2)
         self.running.scalars[:, part, :4] = found[..., :4]
