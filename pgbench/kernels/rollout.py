@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import config, get_num_threads, njit, prange, set_num_threads, uint32, uint64
 
-from pgbench.kernels.alias import Sampler
+from pgbench.kernels.alias import Sampler, pick_start
 from pgbench.kernels.compact import EstimatorTables, compact
 from pgbench.kernels.prefetch import prefetch
 from pgbench.kernels.streams import LANES, WORD, next_words, seed_lane
@@ -81,7 +81,6 @@ def _empty_record(horizon):
 @njit(cache=True)
 def _start(sampler, streams, replicate, trajectory, n_lanes, lanes):
     """Seed the generators and draw the first states."""
-    n_starts = uint64(sampler.start_state.size)
     for lane in range(LANES):
         # Idle lanes repeat the last one and never count as alive.
         index = trajectory + min(lane, n_lanes - 1)
@@ -91,11 +90,7 @@ def _start(sampler, streams, replicate, trajectory, n_lanes, lanes):
         )  # fmt: skip
     next_words(lanes)
     for lane in range(LANES):
-        word = lanes[WORD + lane]
-        k = (word >> _HALF) * n_starts >> _HALF
-        entry = sampler.start[k]
-        if word & _LOW >= entry >> _HALF:
-            k = entry & _LOW
+        k = pick_start(sampler.start, lanes[WORD + lane])
         index = trajectory + min(lane, n_lanes - 1)
         own = (replicate + index // streams.batch_size) * sampler.stride
         lanes[_STATE + lane] = uint64(sampler.start_state[k] + own)

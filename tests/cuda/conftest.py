@@ -7,9 +7,10 @@ By default in numba's simulator; with ``compiled`` as code for the CPU, thread a
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,21 @@ def pytest_sessionstart() -> None:
 def sizes() -> Sizes:
     """Tiny sizes for the simulator, larger ones where kernels are compiled."""
     return SIZES[BACK_END]
+
+
+@pytest.fixture(scope="session")
+def every_table() -> Callable[[Any, int], list[Any]]:
+    """``every_table(truth, horizon)``: tables of every estimator, λ = 0.7 where one is needed."""
+    from pgbench.estimators import TableEstimator, estimators
+
+    def make(truth: Any, horizon: int) -> list[Any]:
+        return [
+            e.make(truth, horizon, **{k: 0.7 for k, p in e.parameters.items() if p.required})
+            for e in estimators().values()
+            if isinstance(e, TableEstimator) and isinstance(truth.mdp, e.on)
+        ]
+
+    return make
 
 
 @pytest.fixture(scope="session", autouse=True)

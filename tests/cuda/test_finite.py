@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pgbench.estimators import TableEstimator, estimators
 from pgbench.exact import evaluate
 from pgbench.kernels.compact import compact
 from pgbench.kernels.rollout import Streams, trajectories, weight_rows
@@ -32,16 +31,6 @@ def some(request, tiny_truth):
 
 def streams(batch_size):
     return Streams(np.uint64(SEED), np.uint64(STREAM), batch_size)
-
-
-def every_table(truth, horizon):
-    """Tables of every estimator that can do with λ = 0.7 and defaults."""
-    made = []
-    for estimator in estimators().values():
-        if isinstance(estimator, TableEstimator) and isinstance(truth.mdp, estimator.on):
-            given = {k: 0.7 for k, p in estimator.parameters.items() if p.required}
-            made.append(estimator.make(truth, horizon, **given))
-    return made
 
 
 def on_cpu(process, tables, sizes):
@@ -77,7 +66,7 @@ def make_rollouts(process, tables):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_trajectories_are_the_same_bits(some, sizes, batch_size):
+def test_trajectories_are_the_same_bits(some, sizes, every_table, batch_size):
     H, m, B = sizes.horizon, sizes.replicates, some.mdp.branching
     pair, slot = np.zeros((2, m, batch_size, H), np.int32)
     lengths = np.zeros((m, batch_size), np.int64)
@@ -95,7 +84,7 @@ def test_trajectories_are_the_same_bits(some, sizes, batch_size):
             np.testing.assert_array_equal(pairs[:n, i], slot[r, b, :n] // B)
 
 
-def test_weights_of_every_estimator_are_the_cpus(some, sizes):
+def test_weights_of_every_estimator_are_the_cpus(some, sizes, every_table):
     tables = every_table(some, sizes.horizon)
     assert len(tables) > 15
     for process, places in by_process(tables):
@@ -110,7 +99,7 @@ def test_weights_of_every_estimator_are_the_cpus(some, sizes):
             assert (np.abs(found[r, :, :n] - weights[r, :, :n]) <= 1e-12 * scale).all()
 
 
-def test_neither_cuts_nor_blocks_of_threads_change_a_bit(sizes, monkeypatch):
+def test_neither_cuts_nor_blocks_of_threads_change_a_bit(sizes, every_table, monkeypatch):
     from pgbench.kernels.cuda import launch
 
     truth = wide_truth()
@@ -126,7 +115,7 @@ def test_neither_cuts_nor_blocks_of_threads_change_a_bit(sizes, monkeypatch):
 
 
 @pytest.mark.parametrize("parts", [1, 2, 5])
-def test_batches_may_be_summed_in_parts(parts, sizes, tiny_truth, monkeypatch):
+def test_batches_may_be_summed_in_parts(parts, sizes, every_table, tiny_truth, monkeypatch):
     from pgbench.kernels.cuda import finite
 
     truth, sizes = tiny_truth("ending", "softmax"), replace(sizes, batch_size=5)
@@ -146,7 +135,7 @@ def test_parts_take_no_more_room_than_steps(width, parts):
 
 
 @pytest.mark.parametrize("name", ["wide", "dense"])
-def test_memory_is_what_a_replicate_takes(name, sizes, tiny_truth, monkeypatch):
+def test_memory_is_what_a_replicate_takes(name, sizes, every_table, tiny_truth, monkeypatch):
     """The bound on a block counts every array that grows with replicates."""
     from pgbench.kernels.cuda import finite, launch
 

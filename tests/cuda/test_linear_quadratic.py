@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from pgbench.estimators import TableEstimator, estimators
 from pgbench.exact import evaluate
 from pgbench.kernels import normal
 from pgbench.kernels.linear_quadratic import make_plan, make_world, record
 from pgbench.kernels.rollout import Streams
 from pgbench.policies import make_policy
-from pgbench.problems import LinearQuadratic, make_problem
+from pgbench.problems import make_problem
 from pgbench.rollouts import Rollouts, by_process
 from pgbench.simulator import Draws
 
@@ -34,33 +33,25 @@ def some(request):
     return truth_of(request.param)
 
 
-def every_table(truth):
-    return [
-        e.make(truth, 6, **{k: 0.7 for k, p in e.parameters.items() if p.required})
-        for e in estimators().values()
-        if isinstance(e, TableEstimator) and LinearQuadratic in e.on
-    ]
-
-
-def weighed_process(truth):
+def weighed_process(tables):
     """A process whose actions come from another law than is scored."""
-    found = [process for process, _ in by_process(every_table(truth)) if process.weighed]
+    found = [process for process, _ in by_process(tables) if process.weighed]
     assert found
     return found[0]
 
 
 @pytest.mark.parametrize("weighed", [False, True])
-def test_states_and_actions_are_the_same_bits(some, sizes, weighed):
+def test_states_and_actions_are_the_same_bits(some, sizes, every_table, weighed):
     from pgbench.kernels.cuda.linear_quadratic import QuadraticRollouts
 
-    process = weighed_process(some) if weighed else some.process
+    process = weighed_process(every_table(some, 6)) if weighed else some.process
     n, m, H = sizes.batch_size, sizes.replicates, sizes.horizon
     p = some.mdp.n + 1 + some.mdp.m
     streams = Streams(np.uint64(SEED), np.uint64(STREAM), n)
     z, e = np.zeros((m, n, H + 1, p)), np.zeros((m, n, H, some.mdp.m))
     ratios = np.ones((m, n, H))
     record(make_world(process), streams, FIRST, z, e, ratios)
-    rollouts = QuadraticRollouts(make_world(process), make_plan(every_table(some)[:1]))
+    rollouts = QuadraticRollouts(make_world(process), make_plan(every_table(some, 6)[:1]))
     found = [x.copy_to_host() for x in rollouts.simulate(streams, FIRST, m, H)]
     np.testing.assert_array_equal(by_trajectory(found[0], n), z)
     np.testing.assert_array_equal(by_trajectory(found[1], n), e)
@@ -76,8 +67,8 @@ def by_trajectory(array, n):
     return array.reshape(T, k, n, total // n).transpose(3, 2, 0, 1)
 
 
-def test_weights_of_every_estimator_are_the_cpus(some, sizes):
-    tables = every_table(some)
+def test_weights_of_every_estimator_are_the_cpus(some, sizes, every_table):
+    tables = every_table(some, 6)
     assert len(tables) >= 8
     draws = Draws(sizes.horizon, sizes.batch_size, sizes.replicates, SEED, STREAM)
     for process, places in by_process(tables):
@@ -91,8 +82,8 @@ def test_weights_of_every_estimator_are_the_cpus(some, sizes):
         assert (np.abs(other.weights - one.weights) <= 1e-12 * scale).all()
 
 
-def test_cuts_do_not_change_a_bit(sizes):
-    own = every_table(truth_of("lqg"))[:2]
+def test_cuts_do_not_change_a_bit(sizes, every_table):
+    own = every_table(truth_of("lqg"), 6)[:2]
     draws = Draws(sizes.horizon, sizes.batch_size, 33, SEED, STREAM)
     rollouts = Rollouts(own, "cuda")
     (whole,) = rollouts.weights(draws)
@@ -119,21 +110,21 @@ def test_normal_numbers_need_no_bits():
         assert expected == (-z if int(word) & 1 else z)
 
 
-def test_several_policies_are_refused():
+def test_several_policies_are_refused(every_table):
     from pgbench.kernels.cuda.linear_quadratic import QuadraticRollouts
 
     truth = truth_of("lqg")
     world = make_world(truth.process)
     two = world._replace(gain=np.repeat(world.gain, 2, axis=0))
     with pytest.raises(ValueError, match="2 policies at once, must be one on a GPU"):
-        QuadraticRollouts(two, make_plan(every_table(truth)[:1]))
+        QuadraticRollouts(two, make_plan(every_table(truth, 6)[:1]))
 
 
-def test_memory_is_what_a_replicate_takes(sizes):
+def test_memory_is_what_a_replicate_takes(sizes, every_table):
     """The bound on a block counts every array that grows with replicates."""
     from pgbench.kernels.cuda import linear_quadratic
 
-    own = every_table(truth_of("random"))[:3]
+    own = every_table(truth_of("random"), 6)[:3]
     draws = Draws(sizes.horizon, sizes.batch_size, 16, SEED, STREAM)
     rollouts = linear_quadratic.QuadraticRollouts(make_world(own[0].process), make_plan(own))
     taken = []
