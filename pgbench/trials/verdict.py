@@ -30,8 +30,11 @@ FloatArray = NDArray[np.float64]
 SHOWN = 3
 """So many accounts of a biased mean are told."""
 
-COARSE = 0.5
-"""Where a bias of this share of the gradient would be missed, nothing was tested."""
+SHARP = 0.5
+"""An account is told only if a difference of this share of its length would be seen."""
+
+ZERO = 1.0
+"""Where a bias of the gradient's own length would be missed, as of a mean of zero, no test was."""
 
 HANDFUL = float(-np.log(LEVEL))
 """What happens to so many estimates on one problem happens on another with a chance of 99 %.
@@ -141,9 +144,9 @@ class Verdict:
 
     @property
     def coarse(self) -> list[str]:
-        """Problems on which the noise hides even a bias of half the gradient."""
+        """Problems on which the noise would hide even a mean of zero."""
         pairs = zip(self.results, self.detectable, strict=True)
-        return list(dict.fromkeys(r.estimates.case.name for r, x in pairs if x > COARSE))
+        return list(dict.fromkeys(r.estimates.case.name for r, x in pairs if x > ZERO))
 
     @property
     def fleeting(self) -> bool:
@@ -204,7 +207,7 @@ def _sharp(account: Account, results: Sequence[Measured]) -> bool:
     """Whether half of what an account says would be missed, if it were missing, on most cases."""
     pairs = zip(results, _targets(results, account), strict=True)
     seen = np.array([result.detectable(mean, len(results)) for result, mean in pairs])
-    return bool(np.median(np.where(np.isfinite(seen), seen, np.inf)) < COARSE)
+    return bool(np.median(np.where(np.isfinite(seen), seen, np.inf)) < SHARP)
 
 
 def _others(results: Sequence[Measured], every: Sequence[Known]) -> list[Tested]:
@@ -237,7 +240,7 @@ def _quickly(account: Account, results: Sequence[Measured]) -> Tested | None:
     if np.isfinite(p).sum() < len(results) / 2:
         return None
     found = Tested(account, holm(p))
-    return found if found.holds and found.resolution(results) < COARSE else None
+    return found if found.holds and found.resolution(results) < SHARP else None
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def undecided(verdict: Verdict) -> str:
         reasons.append(f"its estimates hang on too few rare events on {_untested(verdict)}")
     if verdict.coarse:
         names = ", ".join(verdict.coarse)
-        reasons.append(f"its noise hides even a bias of half the gradient on {names}")
+        reasons.append(f"its noise would hide even a mean of zero on {names}")
     return "; ".join(reasons) or "nothing was tested"
 
 
@@ -51,7 +51,7 @@ def _untested(verdict: Verdict) -> str:
     words = []
     for finding in verdict.untested:
         sizes = ", ".join(map(str, finding.untested))
-        some = "" if finding.state is State.NOTHING else f" (N = {sizes})"
+        some = "" if finding.state is State.NOTHING else f" (with N = {sizes})"
         words.append(f"{finding.case.name}{some}")
     return ", ".join(words)
 
@@ -186,8 +186,8 @@ def _resolution(found: Examination) -> Iterator[str]:
             f" {chance} (95 %)."
         )
     yield (
-        f"{tests} {'test' if tests == 1 else 'tests'} from {found.replicates} estimates each, Holm-corrected: a right estimator"
-        f" fails with a chance of at most {100 * LEVEL:g} %."
+        f"{tests} test{'s' * (tests > 1)} from {found.replicates} estimates each, Holm-corrected: a"
+        f" right estimator fails with a chance of at most {100 * LEVEL:g} %."
     )
     worst = visible(verdict)
     if verdict.outcome is Outcome.UNBIASED and worst > 0:

@@ -1,6 +1,7 @@
 """The verdict in one line."""
 
 from pgbench.trials.examination import Examination
+from pgbench.trials.findings import State
 from pgbench.trials.measured import unseen
 from pgbench.trials.verdict import Declared, Outcome
 from pgbench.trials.wording.bias import account, undecided, visible
@@ -45,7 +46,8 @@ def _unbiased(what: str, found: Examination) -> str:
         how += f" problem (it differs with a chance below {chance}) and"
     elif seen > 0:
         how = f", tested down to a bias of {percent(seen)} along the gradient,"
-    silent = ", ".join(finding.case.name for finding in verdict.untested)
+    nothing = [finding for finding in verdict.findings if finding.state is State.NOTHING]
+    silent = ", ".join(finding.case.name for finding in nothing)
     some = f" Nothing can be said on: {silent}." if silent else ""
     return f"{what}{how} is unbiased for {verdict.reference.account.words}.{some}"
 
