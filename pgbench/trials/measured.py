@@ -110,9 +110,9 @@ class Measured:
         """Of the test that this is the mean; 0 or 1 where no noise is left, NaN if untestable."""
         if self.sharp:
             return float(np.abs(self.mean - mean).max() <= self.tolerance)
-        if self._stuck(mean):
-            return 0.0
-        return np.nan if self.analysis is None else self.analysis.test(mean).p_value
+        if self.analysis is None:
+            return np.nan
+        return 0.0 if self._stuck(mean) else self.analysis.test(mean).p_value
 
     def _stuck(self, mean: FloatArray) -> bool:
         """Whether the estimates never vary along some direction and are off along it.

@@ -109,7 +109,13 @@ class Verdict:
 
     @property
     def outcome(self) -> Outcome:
-        """The outcome for something that declares nothing."""
+        """The outcome for something that declares nothing.
+
+        Nothing is concluded where fleeting events were seen, for they may put right elsewhere what
+        looks wrong there, and the other way round.
+        """
+        if self.fleeting:
+            return Outcome.UNDECIDED
         if not self.reference.holds and any(t.rejected.any() for t in self.right):
             return Outcome.BIASED
         return Outcome.UNBIASED if self.judged else Outcome.UNDECIDED
@@ -156,12 +162,9 @@ class Verdict:
 
     @property
     def judged(self) -> bool:
-        """Whether so much was tested that no bias seen means something.
-
-        Most problems, at every batch size, and no event seen that others may hide.
-        """
+        """Whether so much was tested that no bias seen means something: most problems."""
         silent = {finding.case.name for finding in self.untested} | set(self.coarse)
-        return 2 * len(silent) < len(self.findings) and not self.fleeting
+        return 2 * len(silent) < len(self.findings)
 
     @property
     def biased_cases(self) -> list[Case]:

@@ -51,15 +51,25 @@ def where(found: Sequence[Finding]) -> str:
     listed = ", ".join(case.name for case in seen)
     if not free and not left:
         return "on every problem"
+    rest = _elsewhere(found, free)
     exact = {frozenset(_named(left, t)): t for t in reversed(TRAITS) if _fits(t, seen, free)}
     if free and len(exact) == 1:
-        (trait,) = exact.values()
-        return f"exactly {TRAITS[trait]}: on {listed}"
+        (words,) = (TRAITS[trait] for trait in exact.values())
+        if left:
+            return f"{words}, as far as can be told: on {listed}{rest}"
+        return f"exactly {words}: on {listed}{rest}"
     for trait, words in TRAITS.items():
         missing = _named(free, trait)
         if not left and len(seen) > 1 and _covers(trait, seen) and len(missing) == 1 < len(free):
-            return f"only {words}: on {listed}, not on {', '.join(missing)}"
+            return f"only {words}: on {listed}, not on {', '.join(missing)}{rest}"
     return f"on {listed}"
+
+
+def _elsewhere(found: Sequence[Finding], free: Sequence[Case]) -> str:
+    """The size above which a bias is excluded where none was seen, if that is not 0."""
+    names = {case.name for case in free}
+    size = max((finding.size for finding in found if finding.case.name in names), default=0.0)
+    return f" (elsewhere at most {100 * size:.2g} %)" if size > 1e-6 else ""
 
 
 def _named(some: Sequence[Case], trait: str) -> list[str]:

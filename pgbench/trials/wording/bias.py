@@ -40,6 +40,8 @@ def undecided(verdict: Verdict) -> str:
     reasons = []
     if verdict.untested:
         reasons.append(f"its estimates hang on too few rare events on {_untested(verdict)}")
+    if verdict.fleeting:
+        reasons.append("events so rare may be unseen elsewhere")
     if verdict.coarse:
         names = ", ".join(verdict.coarse)
         reasons.append(f"its noise would hide even a mean of zero on {names}")
