@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from xarray import DataTree
 
 OK, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-BIASED = 1
+NOT_RIGHT = 1
 
 _EPILOG = (
-    """exit codes: 0 fine, 1 some cells or checks failed (of test: biased), 2 bad input,"""
-    """ 130 interrupted"""
+    """exit codes: 0 fine, 1 some cells or checks failed (of test: biased, or could not be judged),"""
+    """ 2 bad input, 130 interrupted"""
 )
 
 
@@ -331,7 +331,7 @@ def _test(options: argparse.Namespace) -> int:
 
     found = examine(options.file, options.function, options.replicates, options.seed)
     print_examination(found)
-    return OK if found.passed else BIASED
+    return OK if found.passed else NOT_RIGHT
 
 
 def _schema(options: argparse.Namespace) -> int:

@@ -93,7 +93,7 @@ def _biased(verdict: Verdict, recognised: bool) -> Iterator[str]:
     yield from _trends(verdict.shares)
     for i, other in enumerate(verdict.others):
         begin = f"On {_spoken(other, verdict)} its mean" if i == 0 else "As well it"
-        remark = f" ({other.account.remark})" if other.account.remark else ""
+        remark = f": {other.account.remark}" if other.account.remark else ""
         yield f"{begin} {account(other, verdict)}{remark}."
     if not verdict.others:
         none = "" if recognised else "Its mean is none of those that known mistakes have. "
@@ -118,9 +118,11 @@ def _worst(verdict: Verdict) -> str:
 def _elsewhere(findings: Sequence[Finding]) -> Iterator[str]:
     """Where it was not seen, and what is excluded there."""
     free = [finding for finding in findings if finding.state is State.EXCLUDED]
+    none = ", ".join(f.case.name for f in free if f.size <= 1e-6)
+    some = ", ".join(f"{percent(f.size)} on {f.case.name}" for f in free if not f.size <= 1e-6)
+    listed = [f"a bias above {some}"] * bool(some) + [f"any on {none}"] * bool(none)
     if free:
-        listed = ", ".join(f"{percent(f.size)} on {f.case.name}" for f in free)
-        yield f"It was not seen elsewhere; excluded is a bias above {listed}."
+        yield f"It was not seen elsewhere; excluded is {' and '.join(listed)}."
 
 
 def _trends(shares: Sequence[Share]) -> Iterator[str]:
