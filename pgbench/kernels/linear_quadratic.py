@@ -15,8 +15,9 @@ than is scored, σ, κ and δ of a step are multiplied by the ratio of the densi
 from typing import NamedTuple
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, prange
 
+from pgbench.kernels.jit import kernel, parallel_kernel
 from pgbench.kernels.normal import normals, table
 from pgbench.kernels.rollout import Streams
 from pgbench.kernels.streams import LANES, next_words, seed_lane
@@ -133,7 +134,7 @@ def make_plan(tables) -> Plan:
     )
 
 
-@njit(cache=True)
+@kernel
 def _tape(world, n_forms, horizon):
     n, m = world.B.shape
     p = n + 1 + m
@@ -153,20 +154,20 @@ def _tape(world, n_forms, horizon):
     )
 
 
-@njit(cache=True)
+@kernel
 def _draw(world, tape):
     """The next standard normal number of every lane, in ``tape.number``."""
     next_words(tape.lanes)
     normals(tape.lanes, tape.scratch, tape.bits, world.normals, tape.number)
 
 
-@njit(cache=True)
+@kernel
 def _add(out, factor, x):
     for lane in range(LANES):
         out[lane] += factor * x[lane]
 
 
-@njit(cache=True)
+@kernel
 def _simulate(world, policy, streams, replicate, trajectory, n_lanes, tape):
     """Simulate consecutive trajectories of a policy into ``tape.z`` and ``tape.e``."""
     horizon = tape.e.shape[0]
@@ -233,7 +234,7 @@ def _simulate(world, policy, streams, replicate, trajectory, n_lanes, tape):
                 ratio[lane] = np.exp(ratio[lane])
 
 
-@njit(cache=True)
+@kernel
 def _evaluate(forms, tape):
     """Values of every form at every step."""
     p = forms.shape[1]
@@ -257,7 +258,7 @@ def _evaluate(forms, tape):
                         out[lane] += z[i, lane] * row[lane]
 
 
-@njit(cache=True)
+@kernel
 def _accumulate(tape, t, weight):
     """Add weight (LANES,) times (e, 1)(x̃, e)ᵀ of step t to the sums."""
     z, e, sums, left = tape.z[t], tape.e[t], tape.sums, tape.spare[1]
@@ -272,7 +273,7 @@ def _accumulate(tape, t, weight):
                 total[lane] += left[lane] * right[lane]
 
 
-@njit(cache=True)
+@kernel
 def _weigh(world, plan, e, tape):
     """Weights of estimator e of the recorded lanes, in ``tape.sums``."""
     horizon = tape.e.shape[0]
@@ -323,7 +324,7 @@ def weights(
     _weights(world, plan, streams, first, horizon, out, 4 * get_num_threads())
 
 
-@njit(parallel=True, cache=True)
+@parallel_kernel
 def _weights(world, plan, streams, first, horizon, out, spans):
     n_replicates = out.shape[0]
     # Lanes of a block share a policy.
@@ -339,7 +340,7 @@ def _weights(world, plan, streams, first, horizon, out, spans):
         )  # fmt: skip
 
 
-@njit(cache=True)
+@kernel
 def _run_span(world, plan, streams, first, horizon, out, begin, end, unit):
     """Replicates from ``begin`` to ``end``, a unit of them at a time."""
     tape = _tape(world, plan.forms.shape[1], horizon)
@@ -376,7 +377,7 @@ def record(
     _record(world, streams, first, z, e, ratio, 4 * get_num_threads())
 
 
-@njit(parallel=True, cache=True)
+@parallel_kernel
 def _record(world, streams, first, z, e, ratio, spans):
     n_replicates, batch_size, horizon, _ = e.shape
     per_unit = max(1, LANES // batch_size)

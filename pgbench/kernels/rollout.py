@@ -16,10 +16,11 @@ units do not depend on threads or chunks.
 from typing import NamedTuple
 
 import numpy as np
-from numba import config, get_num_threads, njit, prange, set_num_threads, uint32, uint64
+from numba import config, get_num_threads, prange, set_num_threads, uint32, uint64
 
 from pgbench.kernels.alias import Sampler, pick_start
 from pgbench.kernels.compact import EstimatorTables, compact
+from pgbench.kernels.jit import kernel, parallel_kernel
 from pgbench.kernels.prefetch import prefetch
 from pgbench.kernels.streams import LANES, WORD, next_words, seed_lane
 
@@ -66,7 +67,7 @@ def use_threads(n: int | None) -> int:
     return int(get_num_threads())
 
 
-@njit(cache=True)
+@kernel
 def _empty_record(horizon):
     return Record(
         np.zeros(8 * LANES, np.uint64),
@@ -78,7 +79,7 @@ def _empty_record(horizon):
     )
 
 
-@njit(cache=True)
+@kernel
 def _start(sampler, streams, replicate, trajectory, n_lanes, lanes):
     """Seed the generators and draw the first states."""
     for lane in range(LANES):
@@ -96,7 +97,7 @@ def _start(sampler, streams, replicate, trajectory, n_lanes, lanes):
         lanes[_STATE + lane] = uint64(sampler.start_state[k] + own)
 
 
-@njit(cache=True)
+@kernel
 def _simulate(sampler, streams, replicate, trajectory, n_lanes, record):
     """Simulate consecutive trajectories into ``record.path`` and ``record.alive``.
 
@@ -149,7 +150,7 @@ def _simulate(sampler, streams, replicate, trajectory, n_lanes, record):
     return horizon
 
 
-@njit(cache=True)
+@kernel
 def _divisor(n):
     """m and k with ⌊i/n⌋ = i·m >> k for all i < 2³¹ (Granlund & Montgomery 1994, Theorem 4.2)."""
     k = 31
@@ -158,7 +159,7 @@ def _divisor(n):
     return uint64(((1 << k) + n - 1) // n), uint64(k)
 
 
-@njit(cache=True)
+@kernel
 def _weigh(tables, e, length, record, weights):
     """Add estimator e's weights of the recorded lanes to flat ``weights``."""
     x, alive = record.x, record.alive
@@ -220,7 +221,7 @@ def _weigh(tables, e, length, record, weights):
                     carry[lane] *= delta[p]
 
 
-@njit(cache=True)
+@kernel
 def _list_visits(record, lane, n_actions, listed, n_listed, where):
     """Append a lane's new states to ``listed`` and note where each step adds; the new number.
 
@@ -275,7 +276,7 @@ def weight_rows(
     )
 
 
-@njit(parallel=True, cache=True)
+@parallel_kernel
 def _weight_rows(
     sampler, tables, streams, first, horizon, visited, n_visited, weights, steps, spans
 ):
@@ -292,7 +293,7 @@ def _weight_rows(
         )  # fmt: skip
 
 
-@njit(cache=True)
+@kernel
 def _run_span(
     sampler, tables, streams, first, horizon, visited, n_visited, weights, steps, begin, end, unit
 ):
@@ -341,7 +342,7 @@ def _run_span(
                         flat[((r - low) * n_estimators + e) * stride + i] *= share
 
 
-@njit(cache=True)
+@kernel
 def _clear(weights, r, begin, end):
     """Zero a replicate's rows from ``begin`` to ``end``."""
     n_actions = weights.shape[3]
@@ -361,7 +362,7 @@ def trajectories(sampler, streams, first, pair, slot, steps) -> None:
     _trajectories(sampler, streams, first, pair, slot, steps, 4 * get_num_threads())
 
 
-@njit(parallel=True, cache=True)
+@parallel_kernel
 def _trajectories(sampler, streams, first, pair, slot, steps, spans):
     n_replicates, batch_size, horizon = pair.shape
     per_unit = max(1, LANES // batch_size)
