@@ -146,4 +146,5 @@ def action_values(mdp: FiniteMDP, v: FloatArray) -> FloatArray:
 def state_values(mdp: FiniteMDP, pi: FloatArray) -> tuple[FloatArray, float]:
     """V_π (S,) over the infinite horizon and a bound on its largest error."""
     walk = Walk.of(mdp, pi)
-    return walk.solve(mdp.gamma, walk.mean(mdp.expected_reward))
+    reward = mdp.expected_reward
+    return walk.solve(mdp.gamma, walk.mean(reward), magnitude=walk.mean(np.abs(reward)))
