@@ -23,10 +23,9 @@ from scipy import sparse
 from scipy.linalg import blas, lu_solve
 from scipy.sparse.linalg import spilu
 
-FloatArray = NDArray[np.float64]
+from pgbench.rounding import UNIT
 
-UNIT = float(np.finfo(np.float64).eps) / 2
-"""Largest relative error of one rounding."""
+FloatArray = NDArray[np.float64]
 
 BLOCK = 32
 """States that are eliminated together; what lies outside a block is brought up to date at once."""

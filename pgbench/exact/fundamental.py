@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from pgbench.exact.elimination import UNIT, DenseFactors, Factors, Singular, SparseFactors
+from pgbench.exact.elimination import DenseFactors, Factors, Singular, SparseFactors
 from pgbench.exact.linear import (
     DENSE_LIMIT,
     DIVERGES,
@@ -26,7 +26,9 @@ from pgbench.exact.linear import (
     Diverges,
     Resolvent,
     SolveError,
+    frontiers,
 )
+from pgbench.rounding import UNIT
 
 FloatArray = NDArray[np.float64]
 
@@ -100,7 +102,8 @@ class Fundamental:
         if found is None and self._size <= DENSE_LIMIT:
             return self._by_factors(b, transposed, magnitude)
         x, bound = self.system.solve(b, transposed, found)
-        x = self._plausible(b, x, transposed)
+        if x is not found:
+            x = self._plausible(b, x, transposed)
         largest = float(np.abs(x).sum() if transposed else np.abs(x).max(initial=0.0))
         return x, bound + self.defect * largest * self.system.inverse_norm
 
@@ -255,7 +258,13 @@ class Fundamental:
         return (long + 8) * UNIT, (long + high + 8) * UNIT
 
     def _plausible(self, b: FloatArray, x: FloatArray, transposed: bool) -> FloatArray:
-        """x without what cannot be: another sign than b's."""
+        """x without what cannot be: another sign than b's, or anything where b does not reach."""
+        M = self.system.powers
+        reached = frontiers(M if transposed else M.T.tocsr(), np.flatnonzero(b))
+        possible = np.zeros(x.size, bool)
+        possible[np.concatenate(list(reached))] = True
         if b.min(initial=0.0) >= 0:
-            return np.maximum(x, 0.0)
-        return np.minimum(x, 0.0) if b.max(initial=0.0) <= 0 else x
+            x = np.maximum(x, 0.0)
+        elif b.max(initial=0.0) <= 0:
+            x = np.minimum(x, 0.0)
+        return np.where(possible, x, 0.0)

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from pgbench.exact.elimination import UNIT
 from pgbench.exact.fundamental import Fundamental
 from pgbench.exact.linear import Resolvent, frontiers
 from pgbench.problems import FiniteMDP
+from pgbench.rounding import UNIT
 
 FloatArray = NDArray[np.float64]
 Factor = FloatArray | float
@@ -42,7 +42,8 @@ class Powers:
     """z_t = Mᵗ b for t = 0, 1, ..., or with Mᵀ, and from where on z_{t+1} = c z_t.
 
     The closed form is used once its error, however M passes it on, is below the rounding errors
-    that the products themselves would add.
+    that the products themselves would add: in every entry of the sum where nothing is negative,
+    or nothing positive, in M and b, and beside the largest entry else.
     """
 
     def __init__(self, M: sparse.csr_array, b: FloatArray, transposed: bool) -> None:
@@ -54,6 +55,8 @@ class Powers:
         self._rounding = (entries + 10) * np.finfo(float).eps
         self._kept = [b]
         self._ratio, self._defect = 0.0, np.inf
+        one_sign = b.min(initial=0.0) >= 0 or b.max(initial=0.0) <= 0
+        self._total = b.copy() if one_sign and M.data.min(initial=0.0) >= 0 else None
 
     def settled(self, n: int) -> tuple[int, float]:
         """m < n and c such that z_{m+k} = cᵏ z_m for m + k < n; m = n - 1 where there is none."""
@@ -61,16 +64,28 @@ class Powers:
         while not self._holds(n) and len(self._kept) < min(n, limit):
             z = self._matrix @ self._kept[-1]
             self._defect = np.inf
+            if self._total is not None:
+                self._total += z
             if len(self._kept) % _CHECK_EVERY == 1:
                 self._compare(self._kept[-1], z)
             self._kept.append(z)
         return (len(self._kept) - 1, self._ratio) if self._holds(n) else (n - 1, 0.0)
 
     def _compare(self, z: FloatArray, following: FloatArray) -> None:
-        """Note c and ‖z' - c z‖/‖z'‖ of two successive terms."""
-        square, size = float(np.sum(z * z)), self._norm(following)
+        """Note c, and how far two successive terms are from z' = c z.
+
+        That is ‖z' - c z‖/‖z'‖ or, where all terms have one sign, the largest |z' - c z| of an
+        entry over the sum of its terms so far.
+        """
+        square = float(np.sum(z * z))
         self._ratio = float(np.sum(z * following)) / square if square > 0 else 0.0
-        self._defect = self._norm(following - self._ratio * z) / size if size > 0 else 0.0
+        away = following - self._ratio * z
+        if self._total is None:
+            size = self._norm(following)
+            self._defect = self._norm(away) / size if size > 0 else 0.0
+        else:
+            met = self._total != 0
+            self._defect = float(np.abs(away[met] / self._total[met]).max(initial=0.0))
 
     def _holds(self, n: int) -> bool:
         """Whether the last term kept stands for all up to z_{n-1}."""
@@ -79,6 +94,11 @@ class Powers:
             return False
         if self._defect == 0 or self._ratio == 0:
             return self._defect == 0
+        if self._total is not None:
+            # Mᵏ |z' - c z| is at most the defect times the whole sum, since Mᵏ only moves the
+            # terms that it is made of up to later places.
+            passed_on = min(max(k, 1), 1 / (1 - self._ratio) if self._ratio < 1 else np.inf)
+            return bool(self._defect * passed_on <= self._rounding)
         with np.errstate(over="ignore"):
             spread = geometric_sum(self._growth / abs(self._ratio), max(k, 1))
         return bool(self._defect * spread <= self._rounding * max(k, 1))
