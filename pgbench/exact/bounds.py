@@ -1,9 +1,10 @@
 """How far the gradient of a finite problem can be from the true one: proven, from V's and d's.
 
-    W = d π A,   |δW| ≤ π ((|d| + |δd|) |δA| + |δd| |A|) + rounding,   |δA| ≤ |δV| + γP|δV| + rounding
+    W = d π A        |δW| ≤ π ((|d| + |δd|) |δA| + |δd| |A|)        |δA| ≤ |δV| + γP |δV|
 
-entry by entry; the policy says how long that makes the error of the pull-back. Data count as exact
-to rounding: rows of P and π that do not sum to 1 may be off by as much as that.
+entry by entry, and what rounding adds to each; the policy says how long that makes the error of the
+pull-back. Data count as exact to rounding: rows of P and π that do not sum to 1 may be off by as
+much as that.
 """
 
 from typing import TYPE_CHECKING
@@ -19,17 +20,20 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
+_TINY = float(np.finfo(np.float64).tiny)
 _STEP = 24 * UNIT
 """Rounding of a few products and sums, and differences that ``horizon.advantages`` sets to zero."""
 
 
 def gradient_error(truth: "FiniteTruth") -> float:
     """Bound on the length of the error of ∇J, or of ∇J_H, reward per unit of θ."""
-    relative = truth.policy.table_error(truth.theta)
-    size = truth.mdp.mean(np.abs(truth.mdp.reward))
     bound = _error if truth.horizon is None else _finite_error
-    error = bound(truth, size, relative)
-    return truth.policy.pull_back_error(truth.theta, truth.weights, error)
+    with np.errstate(over="ignore", invalid="ignore"):
+        relative = truth.policy.table_error(truth.theta)
+        error = bound(truth, truth.mdp.mean(np.abs(truth.mdp.reward)), relative)
+        length = truth.policy.pull_back_error(truth.theta, truth.weights, error)
+    # Products may underflow on the way.
+    return length + _TINY if np.isfinite(length) else np.inf
 
 
 def _error(truth: "FiniteTruth", size: FloatArray, relative: float) -> FloatArray:

@@ -159,7 +159,7 @@ def _symmetric_pattern(M: sparse.csr_array, order: NDArray[np.intp]) -> sparse.c
 
 
 def _minimum_degree(M: sparse.csr_array) -> NDArray[np.intp]:
-    """An order of the states by minimum degree on the pattern of M + Mᵀ. (Liu 1985)
+    """An order of the states by minimum degree on the pattern of M + Mᵀ. (Liu 1985).
 
     SuperLU has one; asked for factors of which it drops nearly everything it does little else.
     """

@@ -1,9 +1,10 @@
-"""The fundamental matrix (I - M)⁻¹ of an absorbing chain, entry by entry. (Kemeny & Snell 1960)
+"""The fundamental matrix (I - M)⁻¹ of an absorbing chain, entry by entry.
 
-M = γP_π is not negative, and what a row lacks to 1, its slack, is known without subtraction: it is
-1 - γ and γ times the probability that the episode ends. Small and narrow systems are eliminated
-(``pgbench.exact.elimination``), so that solutions with b ≥ 0 have all their digits in every entry;
-large systems that mix are iterated, with errors that are small beside the largest entry.
+(Kemeny & Snell 1960, Chapter 3.) M = γP_π is not negative, and what a row lacks to 1, its slack,
+is known without subtraction: it is 1 - γ and γ times the probability that the episode ends. Small
+and narrow systems are eliminated (``pgbench.exact.elimination``), so that solutions with b ≥ 0 have
+all their digits in every entry; large systems that mix are iterated, with errors that are small
+beside the largest entry.
 
 Every solution has a bound on its error that is proven, whatever it came from: where y ≥ 0 and
 (I - M) y ≥ |b - (I - M) x| and what rounding adds to that, the error of x is at most y in every
@@ -138,10 +139,11 @@ class Fundamental:
             return x, 0.0
         bound = float(norm(self._expected(whole, self.defect)))
         bound = min(bound, self._normwise(b, x, transposed, size, self.defect))
-        largest = max(float(norm(whole)), _TINY)
-        if not bound <= RELATIVE_TOLERANCE * largest:
+        largest = float(norm(whole))
+        allowed = max(RELATIVE_TOLERANCE * largest, _TINY / UNIT)
+        if not bound <= allowed:
             bound = float(norm(self._compared(b, x, transposed, size, self.defect)))
-        if not bound <= RELATIVE_TOLERANCE * largest:
+        if not bound <= allowed:
             raise SolveError(
                 f"the solution of {x.size} linear equations has relative error up to"
                 f" {bound / largest:.1e}, more than {RELATIVE_TOLERANCE:g};"
@@ -226,15 +228,17 @@ class Fundamental:
     def _product(self, x: FloatArray, transposed: bool) -> tuple[FloatArray, FloatArray]:
         """(I - M) x (n,), or with Mᵀ, and the same with every term's absolute value."""
         rows, columns, data = self._entries
-        n = self._size
         if transposed:
-            own, came = self._leaving * x, np.bincount(columns, data * x[rows], n)
-            size = np.bincount(columns, data * np.abs(x)[rows], n)
-            return own - came, 2 * np.abs(own) + size
-        fallen = data * (x[rows] - x[columns])
-        kept = self.slack * x
-        sizes = np.abs(kept) + np.bincount(rows, np.abs(fallen), n)
-        return kept + np.bincount(rows, fallen, n), sizes
+            own, came = self._leaving * x, data * x[rows]
+            size = 2 * np.abs(own) + self._summed(columns, np.abs(came))
+            return own - self._summed(columns, came), size
+        kept, fallen = self.slack * x, data * (x[rows] - x[columns])
+        size = np.abs(kept) + self._summed(rows, np.abs(fallen))
+        return kept + self._summed(rows, fallen), size
+
+    def _summed(self, places: NDArray[np.intp], terms: FloatArray) -> FloatArray:
+        """Terms added up at their places (n,)."""
+        return np.asarray(np.bincount(places, terms, self._size), np.float64)
 
     @cached_property
     def _entries(self) -> tuple[NDArray[np.intp], NDArray[np.intp], FloatArray]:
@@ -248,7 +252,7 @@ class Fundamental:
     def _leaving(self) -> FloatArray:
         """The diagonal of I - M (n,): the slack and all that lies off the diagonal of M."""
         rows, _, data = self._entries
-        return self.slack + np.bincount(rows, data, self._size)
+        return self.slack + self._summed(rows, data)
 
     @cached_property
     def _units(self) -> tuple[float, float]:

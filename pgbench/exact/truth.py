@@ -78,11 +78,11 @@ class Truth(ABC):
         if self.resolved:
             return ""
         norm, bound = float(np.linalg.norm(self.gradient)), self.gradient_bound
-        if norm == 0 and not bound > 0:
+        if norm == 0 and np.isnan(bound):
             return "the gradient is zero"
         return (
-            f"the gradient's length is computed as {norm:.2g}, its error may be {bound:.2g}:"
-            " it is zero but for rounding, and has no direction"
+            f"the gradient's length is computed as {norm:.2g} and its error may be {bound:.2g},"
+            " so it cannot be told from zero and has no direction"
         )
 
     @property

@@ -70,9 +70,7 @@ class LogLinear(Policy):
         error = (self.n_parameters + 2) * UNIT * (np.abs(self.features) @ np.abs(theta))
         return softmax_error(self.features @ theta, error)
 
-    def pull_back_error(
-        self, theta: FloatArray, weights: FloatArray, error: FloatArray
-    ) -> float:
+    def pull_back_error(self, theta: FloatArray, weights: FloatArray, error: FloatArray) -> float:
         """Bound on the length of the error of ``pull_back`` of weights (S, A)."""
         pi = self.probabilities(theta)
         wrong = centre_error(pi, weights, error, self.table_error(theta))

@@ -139,9 +139,7 @@ class Neural(Policy):
         *_, (logits, _, wrong) = self._sums(theta)
         return softmax_error(logits.reshape(self.shape), wrong)
 
-    def pull_back_error(
-        self, theta: FloatArray, weights: FloatArray, error: FloatArray
-    ) -> float:
+    def pull_back_error(self, theta: FloatArray, weights: FloatArray, error: FloatArray) -> float:
         """Bound on the length of the error of ``pull_back`` of weights (S, A).
 
         Errors pass backward as the derivatives do, with absolute values of everything.
@@ -151,9 +149,7 @@ class Neural(Policy):
         delta = centre(pi, weights).reshape(logits.shape)
         wrong = centre_error(pi, weights, error, self.table_error(theta)).reshape(logits.shape)
         squares = 0.0
-        for (W, _), (z, h, h_wrong) in zip(
-            [*self._layers(theta)][:0:-1], inner[::-1], strict=True
-        ):
+        for (W, _), (z, h, h_wrong) in zip([*self._layers(theta)][:0:-1], inner[::-1], strict=True):
             squares += _squares(np.abs(h), h_wrong, delta, wrong)
             slope = self._slope(h)
             slope_wrong = self._slope_error(z, h, h_wrong)
@@ -251,23 +247,22 @@ class Neural(Policy):
 
         The last layer has no f.
         """
-        rows, layers = self._rows(), [*self._layers(theta)]
-        for place, (W, b) in enumerate(layers):
-            if place > 0:
-                size = np.abs(h) @ np.abs(W) + np.abs(b)
-                wrong = wrong @ np.abs(W) + (len(W) + 2) * UNIT * size
-                z = h @ W + b
-            elif rows is None:
-                z, wrong = W + b, UNIT * (np.abs(W) + np.abs(b))
-            else:
-                z = rows @ W + b
-                wrong = (len(W) + 2) * UNIT * (np.abs(rows) @ np.abs(W) + np.abs(b))
-            h = z
-            if place < len(layers) - 1:
-                h = self._activate(z)
-                # |f'| ≤ 1
-                wrong = wrong + FUNCTION * np.abs(h)
+        rows, layers = self._rows(), self._layers(theta)
+        W, b = next(layers)
+        if rows is None:
+            z, wrong = W + b, UNIT * (np.abs(W) + np.abs(b))
+        else:
+            z = rows @ W + b
+            wrong = (len(W) + 2) * UNIT * (np.abs(rows) @ np.abs(W) + np.abs(b))
+        for W, b in layers:
+            h = self._activate(z)
+            # |f'| ≤ 1
+            wrong = wrong + FUNCTION * np.abs(h)
             yield z, h, wrong
+            wrong = wrong @ np.abs(W)
+            wrong += (len(W) + 2) * UNIT * (np.abs(h) @ np.abs(W) + np.abs(b))
+            z = h @ W + b
+        yield z, z, wrong
 
     def _activate(self, z: FloatArray) -> FloatArray:
         return np.tanh(z) if self.activation == "tanh" else np.maximum(z, 0.0)
@@ -299,9 +294,7 @@ class Neural(Policy):
         return (h > 0).astype(np.float64)
 
 
-def _squares(
-    h: FloatArray, h_wrong: FloatArray, delta: FloatArray, wrong: FloatArray
-) -> float:
+def _squares(h: FloatArray, h_wrong: FloatArray, delta: FloatArray, wrong: FloatArray) -> float:
     """Squared length of a bound on the error of hᵀδ and Σδ, h ≥ 0 and δ being right to theirs."""
     size = np.abs(delta)
     wrong = wrong + (len(h) + 2) * UNIT * (size + wrong)

@@ -125,9 +125,7 @@ class Policy(Parameterised):
         """Bound on the relative rounding error of π(s, a), where that is 2.3e-308 at least."""
 
     @abstractmethod
-    def pull_back_error(
-        self, theta: FloatArray, weights: FloatArray, error: FloatArray
-    ) -> float:
+    def pull_back_error(self, theta: FloatArray, weights: FloatArray, error: FloatArray) -> float:
         """Bound on the length of the error of ``pull_back`` of weights (S, A).
 
         ``error`` (S, A) bounds that of the weights; what the pull-back itself rounds comes to it.
@@ -228,9 +226,7 @@ class Tabular(Policy):
             scaled = every
         return scaled.reshape(*weights.shape[:-2], self.n_parameters)
 
-    def pull_back_error(
-        self, theta: FloatArray, weights: FloatArray, error: FloatArray
-    ) -> float:
+    def pull_back_error(self, theta: FloatArray, weights: FloatArray, error: FloatArray) -> float:
         """Bound on the length of the error of ``pull_back`` of weights (S, A)."""
         scale, share = self.local_pull_back(theta)
         relative = self.table_error(theta) + (self.n_actions + 8) * UNIT
