@@ -256,8 +256,9 @@ class Neural(Policy):
             wrong = (len(W) + 2) * UNIT * (np.abs(rows) @ np.abs(W) + np.abs(b))
         for W, b in layers:
             h = self._activate(z)
-            # |f'| ≤ 1
-            wrong = wrong + FUNCTION * np.abs(h)
+            # |f'| ≤ 1, and 0 where a rectifier is off for certain.
+            off = (self.activation == "relu") & (z < -wrong)
+            wrong = np.where(off, 0.0, wrong + FUNCTION * np.abs(h))
             yield z, h, wrong
             wrong = wrong @ np.abs(W)
             wrong += (len(W) + 2) * UNIT * (np.abs(h) @ np.abs(W) + np.abs(b))
@@ -271,7 +272,7 @@ class Neural(Policy):
         """Bound on the error of ``_slope``, h being right to ``wrong``."""
         if self.activation == "tanh":
             return 2 * (np.abs(h) + wrong) * wrong + 4 * UNIT
-        return (np.abs(z) <= wrong).astype(np.float64)
+        return ((np.abs(z) <= wrong) & (wrong > 0)).astype(np.float64)
 
     def _backward(
         self,
