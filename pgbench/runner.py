@@ -250,6 +250,7 @@ class _Execution:
                     "problem": {**mdp.facts, "digest": mdp.digest},
                     "values": dict(exact.values),
                     "maps": dict(exact.maps),
+                    "gradient_note": prepared.truth.unresolved_note,
                 }
             ]
         )

@@ -68,6 +68,11 @@ class Subject(ABC):
         """Why there is no exact variance, or nothing."""
         return ""
 
+    @property
+    def resolved(self) -> bool:
+        """Whether the target has a direction: it is not zero, nor is the gradient but for error."""
+        return bool(self.target.any()) and self.prepared.truth.resolved
+
     def refuses(self, batch_size: int) -> str:
         """Why the estimator makes no sense at a batch size, or nothing."""
         return self.estimator.refuses(batch_size)
@@ -275,7 +280,8 @@ def make_subject(
     if not np.isfinite(mean if variance is None else variance.sum()).all():
         raise OverflowError("the estimator's exact moments overflow; is theta too extreme?")
     norm = float(np.linalg.norm(target))
-    along = target[None] / norm if norm else fixed_directions(target.size)[-1:]
+    directed = norm > 0 and truth.resolved
+    along = target[None] / norm if directed else fixed_directions(target.size)[-1:]
     try:
         signal_variance = float(directional_variance(truth, tables, horizon, along)[0])
     except TooLarge:

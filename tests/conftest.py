@@ -394,6 +394,16 @@ def rational_solve_fixture() -> Callable[..., list[Fraction]]:
     return rational_solve
 
 
+@pytest.fixture
+def as_if_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small systems are solved by what is meant for large ones."""
+    from pgbench.exact import fundamental, linear
+
+    monkeypatch.setattr(fundamental, "SMALL", 0)
+    for module in (fundamental, linear):
+        monkeypatch.setattr(module, "DENSE_LIMIT", 0)
+
+
 @pytest.fixture(scope="session")
 def close() -> Callable[..., None]:
     """``close(actual, expected, rtol)``: relative to the largest expected entry, which may be 0."""

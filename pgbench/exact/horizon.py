@@ -38,24 +38,8 @@ def finite_weights(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> tuple[FloatA
     returns = occupied[:, None] * reward + mdp.gamma * later
     visitation, weights = np.zeros(mdp.n_states), np.zeros(pi.shape)
     visitation[walk.states] = occupied
-    weights[walk.states] = gradient_weights(walk.pi, returns, walk.mean(returns))
+    weights[walk.states] = walk.pi * advantages(returns, walk.mean(returns))
     return visitation, weights
-
-
-def gradient_weights(
-    pi: FloatArray, q: FloatArray, v: FloatArray, visits: FloatArray | None = None
-) -> FloatArray:
-    """visits(s) π(s,a) (q - v) (S, A); zero if all of it is no more than what rounding hides.
-
-    In a gridworld whose goal is out of reach all actions of the states on the way are worth the
-    same to the last digits. What these hide is then more than what the rest adds up to.
-    """
-    difference = advantages(q, v)
-    share = pi if visits is None else visits[:, None] * pi
-    weights = share * difference
-    size = np.abs(q).max(axis=1) * (q != q[:, :1]).any(axis=1) * ~difference.any(axis=1)
-    hidden = _ROUNDING * float((share.sum(axis=1) * size).sum())
-    return weights if float(np.abs(weights).sum()) > hidden else np.zeros_like(weights)
 
 
 def advantages(q: FloatArray, v: FloatArray) -> FloatArray:
@@ -106,15 +90,15 @@ def shortest_horizon(truth: Truth, tolerance: float = 0.01, cap: int = 1000) -> 
     """Smallest H ≤ cap with ‖∇J_H - ∇J‖ ≤ tolerance·‖∇J‖, or the cap if there is none.
 
     The search assumes that the truncation bias falls once it is small; it returns an H that meets
-    the tolerance while H - 1 does not. Where ∇J is zero no H is better than another, and H is that
-    of γ^H ≤ tolerance.
+    the tolerance while H - 1 does not. Where ∇J is zero, or cannot be told from it, no H is better
+    than another, and H is that of γ^H ≤ tolerance.
     """
     gamma = truth.mdp.gamma
     guess = {0.0: 1, 1.0: 16}.get(gamma) or int(np.ceil(np.log(tolerance) / np.log(gamma)))
     guess = min(max(guess, 1), cap)
-    size = float(np.linalg.norm(truth.gradient))
-    if size == 0:
+    if not truth.resolved:
         return guess
+    size = float(np.linalg.norm(truth.gradient))
 
     def excess(horizon: int) -> float:
         """log of the gap over what is allowed."""

@@ -37,6 +37,8 @@ class Truth(ABC):
         (d,) float64, ∇J or ∇J_H, reward per unit of θ.
     error_bound
         Bound on the largest error of V, unit reward.
+    gradient_bound
+        Bound on the length of the error of the gradient, reward per unit of θ.
     process
         The problem under the policy itself, what estimators mostly simulate.
     """
@@ -58,6 +60,30 @@ class Truth(ABC):
     def copies(self) -> int:
         """Number of policies that values belong to: this one; see ``pgbench.ascent.sources``."""
         return 1
+
+    @property
+    def gradient_bound(self) -> float:
+        """Proven bound on ‖δ∇J‖ of the gradient's error δ∇J; NaN where none is known."""
+        return np.nan
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the gradient has a direction: it is longer than its error may be."""
+        norm = float(np.linalg.norm(self.gradient))
+        return norm > 0 and not norm <= self.gradient_bound
+
+    @property
+    def unresolved_note(self) -> str:
+        """Why nothing is relative to the gradient's length, or nothing."""
+        if self.resolved:
+            return ""
+        norm, bound = float(np.linalg.norm(self.gradient)), self.gradient_bound
+        if norm == 0 and np.isnan(bound):
+            return "the gradient is zero"
+        return (
+            f"the gradient's length is computed as {norm:.2g} and its error may be {bound:.2g},"
+            " so it cannot be told from zero and has no direction"
+        )
 
     @property
     @abstractmethod

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.exact import divergence, fisher
-from pgbench.exact.horizon import advantages, finite_values, finite_weights, gradient_weights
+from pgbench.exact import bounds, divergence, fisher
+from pgbench.exact.horizon import advantages, finite_values, finite_weights
 from pgbench.exact.truth import Truth
 from pgbench.exact.walk import Walk
 from pgbench.parameters import check_counts
@@ -57,6 +57,11 @@ class FiniteTruth(Truth):
     def advantage(self) -> FloatArray:
         """A = Q - V, shape (S, A), unit reward; zero on terminal states."""
         return advantages(self.q, self.v)
+
+    @cached_property
+    def gradient_bound(self) -> float:
+        """Proven bound on the length of the gradient's error; see ``pgbench.exact.bounds``."""
+        return bounds.gradient_error(self)
 
     @cached_property
     def process(self) -> Process:
@@ -116,7 +121,7 @@ def _(mdp: FiniteMDP, policy: Any, theta: Any, horizon: int | None = None) -> Fi
         v, bound = state_values(mdp, pi)
         visitation, _ = Walk.of(mdp, pi).solve(mdp.gamma, mdp.mu0, transposed=True)
         q = action_values(mdp, v)
-        weights = gradient_weights(pi, q, v, visitation)
+        weights = visitation[:, None] * pi * advantages(q, v)
     else:
         check_counts(horizon=horizon)
         v, q = finite_values(mdp, pi, horizon)
@@ -146,4 +151,5 @@ def action_values(mdp: FiniteMDP, v: FloatArray) -> FloatArray:
 def state_values(mdp: FiniteMDP, pi: FloatArray) -> tuple[FloatArray, float]:
     """V_π (S,) over the infinite horizon and a bound on its largest error."""
     walk = Walk.of(mdp, pi)
-    return walk.solve(mdp.gamma, walk.mean(mdp.expected_reward))
+    reward = mdp.expected_reward
+    return walk.solve(mdp.gamma, walk.mean(reward), magnitude=walk.mean(np.abs(reward)))

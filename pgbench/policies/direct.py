@@ -27,6 +27,10 @@ class Direct(Tabular):
         """π(s, a), shape (S, A)."""
         return self.table(theta)
 
+    def table_error(self, theta: FloatArray) -> float:
+        """0: the parameters are the probabilities."""
+        return 0.0
+
     def local_pull_back(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """1/π and 1/A: the gradient is W/π less its mean over actions."""
         inverse = self._inverse(theta)

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SettingTable:
-    """One setting: facts that are exact, and a row of texts per estimator."""
+    """One setting: facts that are exact, a row of texts per estimator, and why some are empty."""
 
     title: str
+    note: str
     facts: list[tuple[str, str]]
     rows: list[dict[str, Any]]
 
@@ -64,6 +65,7 @@ def setting_tables(summary: "Dataset", batch_size: int) -> Iterator[SettingTable
             if done:
                 yield SettingTable(
                     title=f"{problem} × {policy}",
+                    note=str(own["gradient_note"][place]),
                     facts=list(_facts(own, summary, place)),
                     rows=[_row(own, (*place, e), labels[e]) for e in done],
                 )
@@ -85,6 +87,7 @@ def _facts(
     yield "J(θ)", number(own["objective"][place], 5)
     yield "J*", number(own["optimal_objective"][place], 5)
     yield "‖∇J‖", number(own["gradient_norm"][place])
+    yield "its error, at most", number(own["gradient_error_bound"][place], 2)
     yield "truncation bias", number(own["truncation_bias"][place], 2)
 
 
