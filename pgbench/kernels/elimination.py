@@ -7,10 +7,11 @@ U (k, i), at the same place. (Davis 2006, Chapter 4, for the symbolic part.)
 """
 
 import numpy as np
-from numba import njit
+
+from pgbench.kernels.jit import kernel
 
 
-@njit(cache=True)
+@kernel
 def tree(indptr, indices):
     """The elimination tree of a symmetric pattern: parents (n,), -1 for roots."""
     n = indptr.size - 1
@@ -27,7 +28,7 @@ def tree(indptr, indices):
     return parent
 
 
-@njit(cache=True)
+@kernel
 def reach(i, indptr, indices, parent, mark, stack):
     """Where row i of L is not zero: ``stack[top:]``, every state after those it depends on."""
     n = stack.size
@@ -50,7 +51,7 @@ def reach(i, indptr, indices, parent, mark, stack):
     return top
 
 
-@njit(cache=True)
+@kernel
 def pattern(indptr, indices, parent):
     """Rows of each column of L, one column after another: offsets (n + 1,) and rows."""
     n = parent.size
@@ -71,7 +72,7 @@ def pattern(indptr, indices, parent):
     return begin, rows
 
 
-@njit(cache=True)
+@kernel
 def eliminate(indptr, indices, data, slack, parent, begin, rows):
     """L, U (as in ``rows``) and pivots (n,) of I - M, from what lies off the diagonal of M.
 
@@ -109,7 +110,7 @@ def eliminate(indptr, indices, data, slack, parent, begin, rows):
     return lower, upper, pivot
 
 
-@njit(cache=True)
+@kernel
 def solve(begin, rows, lower, upper, pivot, x):
     """Overwrite b (n, c) with (I - M)⁻¹ b."""
     n = pivot.size
@@ -125,7 +126,7 @@ def solve(begin, rows, lower, upper, pivot, x):
             x[k, c] /= pivot[k]
 
 
-@njit(cache=True)
+@kernel
 def solve_transposed(begin, rows, lower, upper, pivot, x):
     """Overwrite b (n, c) with (I - Mᵀ)⁻¹ b."""
     n = pivot.size
