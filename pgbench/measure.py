@@ -249,6 +249,7 @@ def exact_values(prepared: Prepared) -> Measurement:
         "gradient_error_bound": truth.gradient_bound,
         "truncation_bias": float(np.linalg.norm(gradient - truth.gradient)) / scale,
         "tail_bias": float(np.linalg.norm(truncated_gradient(truth, H) - truth.gradient)) / scale,
+        "support_bias": float(np.linalg.norm(truth.seen_gradient - truth.gradient)) / scale,
         "horizon": float(H),
         "expected_steps": prepared.expected_steps,
         "n_parameters": float(truth.gradient.size),

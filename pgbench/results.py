@@ -52,6 +52,7 @@ _BIAS_PARTS = {
     "smoothing": "that is due to perturbations of θ of finite size",
     "damping": "that is due to damping the Fisher matrix",
     "exploration": "that is due to leaving the policy's variance alone",
+    "support": "that is due to actions of probability 0, which no rollout sees",
     "horizon": "that is left: what the horizon cuts off",
 }
 _PARTS = {
@@ -126,6 +127,9 @@ VARIABLES: Mapping[str, Variable] = {
     ),
     "truncation_bias": Variable(SETTING, "1", "exact relative distance of the H-step gradient"),
     "tail_bias": Variable(SETTING, "1", "exact relative norm of the score terms beyond step H"),
+    "support_bias": Variable(
+        SETTING, "1", "exact relative norm of what actions of probability 0 add to the gradient"
+    ),
     "horizon": Variable(SETTING, "environment steps", "largest number of steps of a rollout"),
     "expected_steps": Variable(SETTING, "environment steps", "exact mean length of a rollout"),
     "n_parameters": Variable(SETTING, "1", "number of policy parameters d"),

@@ -18,6 +18,7 @@ from pgbench.estimators import (
     Exact,
     TableEstimator,
 )
+from pgbench.estimators.estimator import declared_mean
 from pgbench.exact.expectation import expectation
 from pgbench.exact.moments import TooLarge, directional_variance, table_moments
 from pgbench.plan import Prepared
@@ -121,9 +122,12 @@ class Subject(ABC):
         """The bias split into its causes, (d,) each; empty where the mean is not known.
 
         One declared cause after another is removed, in the order in which they are declared; what a
-        removal changes in the mean is that cause's part. What is left at last is due to the
-        horizon. Where a mean on the way is not known the rest is not split.
+        removal changes in the mean is that cause's part. On the boundary of the simplex actions
+        that are never taken are the last cause: without it the mean is what the horizon leaves of
+        the target. That is what is left at last. Where a mean on the way is not known the rest is
+        not split.
         """
+        truth = self.prepared.truth
         n: float = batch_size
         values = dict(self.values)
         current = self.mean(values, n)
@@ -140,6 +144,10 @@ class Subject(ABC):
             if current is None or without is None:
                 return parts
             parts[cause], current = current - without, without
+        if current is not None and truth.unseen:
+            causes = set(self.estimator.causes(**values))
+            seen = self.estimator.aimed(truth, declared_mean(truth, self.prepared.horizon, causes))
+            parts["support"], current = current - seen, seen
         if current is not None:
             parts["horizon"] = current - self.target
         return parts

@@ -205,8 +205,7 @@ class FiniteCrowd(Crowd):
         bring: projected ascent needs it to leave a face of the simplex.
         """
         if isinstance(self.policy, Direct):
-            table = self.visitation[:, :, None] * self.advantage
-            return self.policy.tangent(table.reshape(self.m, -1))
+            return self.policy.derivative(self.theta, self.advantage, self.visitation)
         weights = self.visitation[:, :, None] * self.pi * self.advantage
         return self.policy.each_pull_back(self.theta, weights)
 
@@ -252,7 +251,6 @@ class FiniteCrowd(Crowd):
 
     def truth(self, r: int) -> Truth:
         """The exact quantities of replicate r alone; where entropy counts, with its rewards."""
-        weights = self.visitation[r][:, None] * self.pi[r] * self.advantage[r]
         return FiniteTruth(
             mdp=self._rewarded(r),
             policy=self.policy,
@@ -263,7 +261,7 @@ class FiniteCrowd(Crowd):
             q=self.q[r],
             visitation=self.visitation[r],
             objective=float(self.objective[r]),
-            weights=weights,
+            worth=self.visitation[r][:, None] * self.advantage[r],
             gradient=self.gradient[r],
             error_bound=0.0,
         )

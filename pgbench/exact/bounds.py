@@ -1,9 +1,9 @@
 """How far the gradient of a finite problem can be from the true one: proven, from V's and d's.
 
-    W = d π A        |δW| ≤ π ((|d| + |δd|) |δA| + |δd| |A|)        |δA| ≤ |δV| + γP |δV|
+    C = d A        |δC| ≤ (|d| + |δd|) |δA| + |δd| |A|        |δA| ≤ |δV| + γP |δV|
 
-entry by entry, and what rounding adds to each; the policy says how long that makes the error of the
-pull-back. Data count as exact to rounding: rows of P and π that do not sum to 1 may be off by as
+entry by entry, and what rounding adds to each; the policy says how long that makes the error of
+Σ C ∇π. Data count as exact to rounding: rows of P and π that do not sum to 1 may be off by as
 much as that.
 """
 
@@ -31,15 +31,15 @@ def gradient_error(truth: "FiniteTruth") -> float:
     with np.errstate(over="ignore", invalid="ignore"):
         relative = truth.policy.table_error(truth.theta)
         error = bound(truth, truth.mdp.mean(np.abs(truth.mdp.reward)), relative)
-        length = truth.policy.pull_back_error(truth.theta, truth.weights, error)
+        length = truth.policy.derivative_error(truth.theta, truth.worth, error)
     # Products may underflow on the way.
     return length + _TINY if np.isfinite(length) else np.inf
 
 
 def _error(truth: "FiniteTruth", size: FloatArray, relative: float) -> FloatArray:
-    """Bound on the error of every weight (S, A); π is right to ``relative``, Σ P|r| is ``size``."""
-    mdp, pi = truth.mdp, truth.pi
-    walk = Walk.of(mdp, pi)
+    """Bound on the error of the worth (S, A); π is right to ``relative``, Σ P|r| is ``size``."""
+    mdp = truth.mdp
+    walk = Walk.of(mdp, truth.pi)
     chain = walk.fundamental(mdp.gamma)
     defect = chain.defect + relative
     reward, rewards = walk.mean(mdp.expected_reward), walk.mean(size)
@@ -51,7 +51,7 @@ def _error(truth: "FiniteTruth", size: FloatArray, relative: float) -> FloatArra
     a_wrong += _STEP * (np.abs(truth.q) + np.abs(truth.v)[:, None])
     wrong = (truth.visitation + d_wrong)[:, None] * a_wrong
     wrong += d_wrong[:, None] * np.abs(truth.advantage)
-    return pi * wrong * (1 + relative) + (relative + _STEP) * np.abs(truth.weights)
+    return wrong + _STEP * np.abs(truth.worth)
 
 
 def _finite_error(truth: "FiniteTruth", size: FloatArray, relative: float) -> FloatArray:
@@ -71,5 +71,5 @@ def _finite_error(truth: "FiniteTruth", size: FloatArray, relative: float) -> Fl
     wrong = 2 * H * step * returns
     wrong += (relative + _STEP) * returns
     error = np.zeros(truth.pi.shape)
-    error[walk.states] = walk.pi * (wrong + walk.mean(wrong)[:, None])
+    error[walk.states] = wrong + walk.mean(wrong)[:, None]
     return error

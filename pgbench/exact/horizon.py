@@ -30,16 +30,16 @@ def finite_values(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> tuple[FloatAr
     return walk.mean(q), q
 
 
-def finite_weights(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> tuple[FloatArray, FloatArray]:
-    """d_H (S,), and the (S, A) weights whose pull-back is ∇J_H."""
+def finite_worth(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> tuple[FloatArray, FloatArray]:
+    """d_H (S,), and C = Σ_{t<H} γ^t Pr(s_t = s) A_{H-t}(s,a), (S, A), of ∇J_H = Σ C ∇π."""
     walk = Walk.of(mdp, pi).within(horizon)
     reward = mdp.expected_reward[walk.states]
     occupied, later = walk.swept(mdp.gamma, mdp.gamma, walk.mean(reward), horizon)
     returns = occupied[:, None] * reward + mdp.gamma * later
-    visitation, weights = np.zeros(mdp.n_states), np.zeros(pi.shape)
+    visitation, worth = np.zeros(mdp.n_states), np.zeros(pi.shape)
     visitation[walk.states] = occupied
-    weights[walk.states] = walk.pi * advantages(returns, walk.mean(returns))
-    return visitation, weights
+    worth[walk.states] = advantages(returns, walk.mean(returns))
+    return visitation, worth
 
 
 def advantages(q: FloatArray, v: FloatArray) -> FloatArray:
@@ -68,9 +68,9 @@ def expected_steps(mdp: Any, pi: Any, horizon: int) -> float:
 @singledispatch
 def finite_objective(truth: Truth, horizon: int) -> tuple[float, FloatArray]:
     """J_H, unit reward, and ∇J_H (d,)."""
-    visitation, weights = finite_weights(truth.mdp, truth.pi, horizon)
+    visitation, worth = finite_worth(truth.mdp, truth.pi, horizon)
     rewards = (truth.pi * truth.mdp.expected_reward).sum(axis=1)
-    return float((visitation * rewards).sum()), truth.policy.pull_back(truth.theta, weights)
+    return float((visitation * rewards).sum()), truth.policy.derivative(truth.theta, worth)
 
 
 def finite_gradient(truth: Truth, horizon: int) -> FloatArray:
@@ -82,8 +82,7 @@ def finite_gradient(truth: Truth, horizon: int) -> FloatArray:
 def truncated_gradient(truth: Truth, horizon: int) -> FloatArray:
     """Σ_{t<H} γ^t E[A(s_t,a_t) ψ_t], shape (d,): ∇J less the tail beyond step H."""
     d = truncated_visitation(truth.mdp, truth.pi, horizon)
-    weights = d[:, None] * truth.pi * truth.advantage
-    return np.asarray(truth.policy.pull_back(truth.theta, weights), np.float64)
+    return np.asarray(truth.policy.derivative(truth.theta, truth.advantage, d), np.float64)
 
 
 def shortest_horizon(truth: Truth, tolerance: float = 0.01, cap: int = 1000) -> int:

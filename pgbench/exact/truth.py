@@ -31,8 +31,6 @@ class Truth(ABC):
         V, Q and A = Q - V, unit reward; with a horizon the values with H steps to go.
     objective
         J(θ), or J_H(θ), unit reward.
-    weights
-        The table whose pull-back is the gradient.
     gradient
         (d,) float64, ∇J or ∇J_H, reward per unit of θ.
     error_bound
@@ -52,7 +50,6 @@ class Truth(ABC):
     q: Any
     visitation: FloatArray
     objective: float
-    weights: FloatArray
     gradient: FloatArray
     error_bound: float
 
@@ -60,6 +57,16 @@ class Truth(ABC):
     def copies(self) -> int:
         """Number of policies that values belong to: this one; see ``pgbench.ascent.sources``."""
         return 1
+
+    @property
+    def unseen(self) -> bool:
+        """Whether actions that are never taken have a say in ∇J, which no estimator can see."""
+        return False
+
+    @property
+    def seen_gradient(self) -> FloatArray:
+        """∇J (d,) less what actions that are never taken have to say."""
+        return self.gradient
 
     @property
     def gradient_bound(self) -> float:

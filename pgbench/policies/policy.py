@@ -131,6 +131,33 @@ class Policy(Parameterised):
         ``error`` (S, A) bounds that of the weights; what the pull-back itself rounds comes to it.
         """
 
+    def derivative(
+        self, theta: FloatArray, worth: FloatArray, visits: FloatArray | None = None
+    ) -> FloatArray:
+        """Σ_s d(s) Σ_a C(s,a) ∇_θ π(s,a) (d,), from the worth C (S, A) of pairs and visits d (S,).
+
+        With C = Q, or A, that is ∇J (Sutton et al. 2000, Theorem 1). It is the pull-back of d π C,
+        unless actions that are never taken have a say in it: see ``unseen``. Visits that are not
+        given count as 1.
+        """
+        pi = self.probabilities(theta)
+        return self.pull_back(theta, (pi if visits is None else visits[:, None] * pi) * worth)
+
+    def derivative_error(self, theta: FloatArray, worth: FloatArray, error: FloatArray) -> float:
+        """Bound on the length of the error of ``derivative``, ``error`` (S, A) being that of C."""
+        pi, relative = self.probabilities(theta), self.table_error(theta) + 4 * UNIT
+        weights = pi * worth
+        return self.pull_back_error(
+            theta, weights, pi * error * (1 + relative) + relative * np.abs(weights)
+        )
+
+    def unseen(self, theta: FloatArray) -> NDArray[np.bool_] | None:
+        """Pairs (S, A) that are never taken and have a say in ∇J all the same, or None.
+
+        There are none where θ moves freely: what has probability zero then has no derivative.
+        """
+        return None
+
     def each_probabilities(self, thetas: FloatArray) -> FloatArray:
         """π(s, a) of m policies θ (m, d), shape (m, S, A)."""
         return np.stack([self.probabilities(theta) for theta in thetas])

@@ -134,6 +134,7 @@ def estimator_rows(summary: "Dataset") -> list[dict[str, Any]]:
     known = estimators()
     rows = []
     causes = declared_causes(summary)
+    support = ("support",) * bool((summary["support_bias"].values > 0).any())
     for label, name in zip(
         summary["estimator"].values, summary["estimator_name"].values, strict=True
     ):
@@ -144,18 +145,18 @@ def estimator_rows(summary: "Dataset") -> list[dict[str, Any]]:
                 "summary": record.summary if record else "",
                 "formula": record.formula if record else "",
                 "image": formula_image(record.formula) if record else "",
-                "bias": declared_bias(causes[str(label)]),
+                "bias": declared_bias(causes[str(label)], support),
                 "reference": record.reference if record else "",
             }
         )
     return rows
 
 
-def declared_bias(causes: tuple[str, ...] | None) -> str:
-    """Declared causes of bias in words."""
+def declared_bias(causes: tuple[str, ...] | None, more: tuple[str, ...] = ()) -> str:
+    """Declared causes of bias in words, those of the run's θ among them."""
     if causes is None:
         return "not declared"
-    return "; ".join(CAUSES.get(cause, cause) for cause in causes) or UNBIASED
+    return "; ".join(CAUSES.get(cause, cause) for cause in (*causes, *more)) or UNBIASED
 
 
 def formula_image(formula: str) -> str:
