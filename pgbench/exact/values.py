@@ -43,8 +43,7 @@ class FiniteTruth(Truth):
     weights
         (S, A) float64, the table whose pull-back is the gradient.
     error_bound
-        Bound on the largest error of V from the residual, unit reward; 0 with a horizon, where no
-        system is solved.
+        Bound on the largest error of V for π as it is, unit reward.
     """
 
     mdp: FiniteMDP
@@ -126,7 +125,8 @@ def _(mdp: FiniteMDP, policy: Any, theta: Any, horizon: int | None = None) -> Fi
         check_counts(horizon=horizon)
         v, q = finite_values(mdp, pi, horizon)
         visitation, weights = finite_weights(mdp, pi, horizon)
-        bound = 0.0
+        sizes = np.abs(mdp.expected_reward)
+        bound = bounds.finite_value_error(Walk.of(mdp, pi), sizes, mdp.gamma, horizon)
     return FiniteTruth(
         mdp=mdp,
         policy=policy,
