@@ -84,6 +84,11 @@ class Crowd(ABC):
     def squared_lengths(self, delta: FloatArray) -> FloatArray:
         """δᵀFδ (m,) of δ (m, d): twice the divergence of a small step."""
 
+    @property
+    def unseen(self) -> FloatArray:
+        """Number of visited states where actions of probability 0 have a say in ∇J, (m,)."""
+        return np.zeros(self.m)
+
     @abstractmethod
     def truth(self, r: int) -> Truth:
         """The exact quantities of replicate r alone."""
@@ -208,6 +213,14 @@ class FiniteCrowd(Crowd):
             return self.policy.derivative(self.theta, self.advantage, self.visitation)
         weights = self.visitation[:, :, None] * self.pi * self.advantage
         return self.policy.each_pull_back(self.theta, weights)
+
+    @property
+    def unseen(self) -> FloatArray:
+        """Number of visited states where actions of probability 0 have a say in ∇J, (m,)."""
+        pairs = self.policy.unseen(self.theta)
+        if pairs is None:
+            return super().unseen
+        return np.sum(pairs.any(axis=2) & (self.visitation > 0), axis=1, dtype=np.float64)
 
     @cached_property
     def state_weights(self) -> FloatArray:

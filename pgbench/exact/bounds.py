@@ -59,17 +59,26 @@ def _finite_error(truth: "FiniteTruth", size: FloatArray, relative: float) -> Fl
     mdp, H = truth.mdp, truth.horizon
     assert H is not None
     walk = Walk.of(mdp, truth.pi).within(H)
-    M = walk.matrix
-    most = int(max(np.diff(M.indptr).max(), np.bincount(M.indices, minlength=1).max()))
     own = size[walk.states]
     occupied, later = walk.swept(mdp.gamma, mdp.gamma, walk.mean(own), H)
     returns = occupied[:, None] * own + mdp.gamma * later
     if mdp.reward.min() < 0 < mdp.reward.max():
         # Closed forms of terms of both signs are right beside the largest entry only.
         returns += occupied[:, None] * own.max() * geometric_sum(mdp.gamma, H)
-    step = walk.defect + relative + (4 * most + 4 * mdp.n_actions + 80) * UNIT
-    wrong = 2 * H * step * returns
-    wrong += (relative + _STEP) * returns
+    wrong = (2 * H * (_of_a_step(walk) + relative) + relative + _STEP) * returns
     error = np.zeros(truth.pi.shape)
     error[walk.states] = wrong + walk.mean(wrong)[:, None]
     return error
+
+
+def finite_value_error(walk: Walk, reward: FloatArray, gamma: float, horizon: int) -> float:
+    """Bound on the largest error of V_H of rewards whose terms' sizes add up to ``reward``."""
+    size = float(reward.max(initial=0.0)) * float(geometric_sum(gamma, horizon))
+    return horizon * _of_a_step(walk) * size
+
+
+def _of_a_step(walk: Walk) -> float:
+    """Relative error of one more product with M, or Mᵀ, and of what is added up of them."""
+    M = walk.matrix
+    most = int(max(np.diff(M.indptr).max(), np.bincount(M.indices, minlength=1).max()))
+    return walk.defect + (4 * most + 4 * walk.pi.shape[1] + 80) * UNIT

@@ -44,8 +44,7 @@ class FiniteTruth(Truth):
         (S, A) float64, d(s) A(s,a), with a horizon Σ_{t<H} γ^t Pr(s_t = s) A_{H-t}(s,a): the
         gradient is Σ_{s,a} of it times ∇π(s,a).
     error_bound
-        Bound on the largest error of V from the residual, unit reward; 0 with a horizon, where no
-        system is solved.
+        Bound on the largest error of V for π as it is, unit reward.
     """
 
     mdp: FiniteMDP
@@ -145,7 +144,8 @@ def _(mdp: FiniteMDP, policy: Any, theta: Any, horizon: int | None = None) -> Fi
         v, q = finite_values(mdp, pi, horizon)
         visitation, worth = finite_worth(mdp, pi, horizon)
         gradient = policy.derivative(theta, worth)
-        bound = 0.0
+        sizes = np.abs(mdp.expected_reward)
+        bound = bounds.finite_value_error(Walk.of(mdp, pi), sizes, mdp.gamma, horizon)
     return FiniteTruth(
         mdp=mdp,
         policy=policy,

@@ -93,12 +93,21 @@ def _tanh(x):
 def objective(mdp, pi, horizon=None):
     """J, or J_H, of decimal probabilities of actions."""
     M, reward, mu0 = system(mdp, pi)
-    if horizon is None:
-        return mu0 @ solve(M, reward)
+    return mu0 @ (solve(M, reward) if horizon is None else _summed(M, reward, horizon))
+
+
+def finite_values(mdp, pi, horizon):
+    """V_H (S,) of a table of floats, rows divided by their sums."""
+    with localcontext(prec=DIGITS):
+        M, reward, _ = system(mdp, normalised(decimals(pi)))
+        return _summed(M, reward, horizon)
+
+
+def _summed(M, reward, horizon):
     v = reward
     for _ in range(horizon - 1):
         v = reward + M @ v
-    return mu0 @ v
+    return v
 
 
 def derivative(mdp, policy, theta, horizon=None):

@@ -10,7 +10,7 @@ from pgbench.exact.horizon import shortest_horizon
 from pgbench.policies import make_policy
 from pgbench.policies.neural import Neural
 from pgbench.problems import FiniteMDP, make_problem
-from tests.exact.precise import derivative, distance
+from tests.exact.precise import decimals, derivative, distance, finite_values
 
 KINDS = ["direct", "softmax", "loglinear", "tanh", "relu"]
 NEARLY_ONE = 1 - 1e-6
@@ -68,6 +68,8 @@ def test_the_error_with_a_horizon_is_within_its_bound(kind, horizon):
     truth = evaluated(problem(horizon, 0.9), kind, horizon, horizon)
     error, size = error_of(truth)
     assert error <= truth.gradient_bound <= 1e-8 * size
+    exact = finite_values(truth.mdp, truth.pi, horizon)
+    assert np.abs(decimals(truth.v) - exact).max() <= truth.error_bound
 
 
 @pytest.mark.parametrize("kind", KINDS)
