@@ -4,7 +4,6 @@ from itertools import product
 
 import numpy as np
 import pytest
-from quantecon.markov import DiscreteDP
 
 from pgbench.exact import SolveError, optimal_value
 from pgbench.problems import FiniteMDP, make_problem
@@ -12,10 +11,10 @@ from pgbench.problems import FiniteMDP, make_problem
 
 @pytest.mark.parametrize("gamma", [0.5, 0.95, 0.999])
 @pytest.mark.parametrize("seed", range(3))
-def test_garnet_optimum_is_that_of_quantecon(seed, gamma):
+def test_garnet_optimum_is_that_of_quantecon(discrete_dp, seed, gamma):
     mdp = make_problem("garnet", n_states=40, gamma=gamma, seed=seed)
     Q = mdp.transitions.toarray().reshape(40, 4, 40)
-    solution = DiscreteDP(np.array(mdp.expected_reward), Q, gamma).solve(method="policy_iteration")
+    solution = discrete_dp(np.array(mdp.expected_reward), Q, gamma).solve(method="policy_iteration")
     optimum = optimal_value(mdp)
     np.testing.assert_allclose(optimum.v, solution.v, rtol=1e-11)
     np.testing.assert_array_equal(optimum.action, solution.sigma)
