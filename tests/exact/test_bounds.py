@@ -98,9 +98,9 @@ def test_values_that_came_from_elsewhere_have_a_bound_too():
     truth = evaluated(problem(1, 0.9), "softmax", 1)
     rough = replace(truth, v=truth.v * (1 + 1e-6), visitation=truth.visitation * (1 - 1e-6))
     q = truth.mdp.expected_reward + 0.9 * (truth.mdp.transitions @ rough.v).reshape(rough.q.shape)
-    weights = rough.visitation[:, None] * rough.pi * (q - rough.v[:, None])
-    gradient = rough.policy.pull_back(rough.theta, weights)
-    rough = replace(rough, q=q, weights=weights, gradient=gradient)
+    worth = rough.visitation[:, None] * (q - rough.v[:, None])
+    gradient = rough.policy.derivative(rough.theta, worth)
+    rough = replace(rough, q=q, worth=worth, gradient=gradient)
     error, size = error_of(rough)
     assert 1e-8 * size < error <= rough.gradient_bound < 1e-2 * size
 
