@@ -10,7 +10,7 @@ neighbours, as in a gridworld, only the states that H steps can reach take part.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import isqrt
+from math import fsum, isqrt
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -402,7 +402,8 @@ def _moves(mdp: FiniteMDP) -> tuple[sparse.csr_array, FloatArray, float]:
             pairs = pairs.copy()
             pairs.data *= ~mdp.terminal[pairs.indices]
             pairs.eliminate_zeros()
-        defect = float(np.abs(pairs.sum(axis=1) + leaving - 1).max()) + 2 * mdp.branching * UNIT
+        rows = float(np.abs(pairs.sum(axis=1) + leaving - 1).max()) + 2 * mdp.branching * UNIT
+        defect = max(rows, abs(fsum(mdp.mu0) - 1) + 2 * UNIT)
         _MOVES[mdp] = pairs, leaving.reshape(mdp.n_states, mdp.n_actions), defect
     return _MOVES[mdp]
 

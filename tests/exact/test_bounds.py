@@ -72,6 +72,17 @@ def test_the_error_with_a_horizon_is_within_its_bound(kind, horizon):
     assert np.abs(decimals(truth.v) - exact).max() <= truth.error_bound
 
 
+@pytest.mark.parametrize("gamma", [0.5, 0.99, NEARLY_ONE])
+def test_the_error_at_a_corner_of_the_simplex_is_within_its_bound(gamma):
+    mdp = problem(2, gamma)
+    policy = make_policy("direct", mdp)
+    theta = policy.initial(seed=2).reshape(policy.shape)
+    theta[0] = np.eye(mdp.n_actions)[0]
+    truth = evaluate(mdp, policy, theta.ravel())
+    error, size = error_of(truth)
+    assert error <= truth.gradient_bound <= 1e-10 / (1 - gamma) * size
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_gradient_that_is_a_little_wrong_is_beyond_its_bound(kind):
     """The same check sees an error in the eighth digit."""
@@ -98,9 +109,9 @@ def test_values_that_came_from_elsewhere_have_a_bound_too():
     truth = evaluated(problem(1, 0.9), "softmax", 1)
     rough = replace(truth, v=truth.v * (1 + 1e-6), visitation=truth.visitation * (1 - 1e-6))
     q = truth.mdp.expected_reward + 0.9 * (truth.mdp.transitions @ rough.v).reshape(rough.q.shape)
-    weights = rough.visitation[:, None] * rough.pi * (q - rough.v[:, None])
-    gradient = rough.policy.pull_back(rough.theta, weights)
-    rough = replace(rough, q=q, weights=weights, gradient=gradient)
+    worth = rough.visitation[:, None] * (q - rough.v[:, None])
+    gradient = rough.policy.derivative(rough.theta, worth)
+    rough = replace(rough, q=q, worth=worth, gradient=gradient)
     error, size = error_of(rough)
     assert 1e-8 * size < error <= rough.gradient_bound < 1e-2 * size
 
