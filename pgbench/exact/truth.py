@@ -37,6 +37,8 @@ class Truth(ABC):
         (d,) float64, ∇J or ∇J_H, reward per unit of θ.
     error_bound
         Bound on the largest error of V, unit reward.
+    gradient_bound
+        Bound on the length of the error of the gradient, reward per unit of θ.
     process
         The problem under the policy itself, what estimators mostly simulate.
     """
@@ -58,6 +60,11 @@ class Truth(ABC):
     def copies(self) -> int:
         """Number of policies that values belong to: this one; see ``pgbench.ascent.sources``."""
         return 1
+
+    @property
+    def gradient_bound(self) -> float:
+        """Proven bound on ‖δ∇J‖ of the gradient's error δ∇J; NaN where none is known."""
+        return np.nan
 
     @property
     @abstractmethod

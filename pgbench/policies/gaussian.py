@@ -105,7 +105,7 @@ class Gaussian(Parameterised):
         return self.n_means + (m * (m + 1) // 2 if self.full else m)
 
     @cached_property
-    def _rows(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    def rows(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Rows and columns of Σ, or of L, in the order of θ."""
         m = self.problem.m
         if self.full:
@@ -143,7 +143,7 @@ class Gaussian(Parameterised):
 
     def _covariance(self, theta: FloatArray) -> FloatArray:
         m = self.problem.m
-        rows, columns = self._rows
+        rows, columns = self.rows
         values = theta[..., self.n_means :]
         square = np.zeros((*theta.shape[:-1], m, m))
         if self.log_std:
@@ -187,7 +187,7 @@ class Gaussian(Parameterised):
     ) -> FloatArray:
         """Derivatives along θ (..., d) from those along K̃ (..., m, n+1) and Σ (..., m, m)."""
         slope = (covariance + np.swapaxes(covariance, -1, -2)) / 2
-        rows, columns = self._rows
+        rows, columns = self.rows
         if self.log_std:
             own = self._by_factor(theta, 2 * slope)
         else:
@@ -196,7 +196,7 @@ class Gaussian(Parameterised):
 
     def _by_factor(self, theta: FloatArray, slope: FloatArray) -> FloatArray:
         """Derivatives along logarithmic parameters from S (..., m, m); that along L is S L."""
-        rows, columns = self._rows
+        rows, columns = self.rows
         L = self.law(theta).factor
         values = (slope @ L)[..., rows, columns]
         logarithmic = values * L[..., rows, columns]
@@ -237,7 +237,7 @@ class Gaussian(Parameterised):
 
     def _covariance_block(self, law: Law, second: FloatArray) -> FloatArray:
         """E[ψ_i ψ_j] = ½ tr(Σ⁻¹ ∂_iΣ Σ⁻¹ ∂_jΣ) of the parameters of Σ, (..., k, k)."""
-        rows, columns = self._rows
+        rows, columns = self.rows
         k, m = rows.size, self.problem.m
         moves = np.zeros((*law.covariance.shape[:-2], k, m, m))
         if self.log_std:
@@ -277,7 +277,7 @@ class Gaussian(Parameterised):
         if not self.full:
             out[:, self.n_means :] = np.maximum(out[:, self.n_means :], self.floor)
             return out
-        rows, columns = self._rows
+        rows, columns = self.rows
         for theta in out:
             S = self._covariance(theta)
             values, vectors = np.linalg.eigh(S)
@@ -317,7 +317,7 @@ class Gaussian(Parameterised):
         if not self.stable(theta) and self.start_gain == 0:
             theta[: m * n] = optimal_gain(self.problem).ravel()
         self.require_stable(theta)
-        rows, columns = self._rows
+        rows, columns = self.rows
         own = 0.5 * np.log(self.start_variance) if self.log_std else self.start_variance
         theta[self.n_means :] = np.where(rows == columns, own, 0.0)
         if init == "zeros":
