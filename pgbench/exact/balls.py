@@ -97,7 +97,7 @@ class Ball:
         """One over every entry; infinite where that may be zero."""
         least = np.abs(self.mid) - self.rad
         with np.errstate(divide="ignore", invalid="ignore"):
-            spread = np.where(least > 0, self.rad / (np.abs(self.mid) * least), np.inf)
+            spread = np.where(least > 0, self.rad / np.abs(self.mid) / least, np.inf)
             return _rounded(1 / self.mid, spread, 1)
 
     def largest(self) -> FloatArray:
