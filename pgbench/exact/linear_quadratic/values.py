@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.exact.linear import SolveError
-from pgbench.exact.linear_quadratic.bounds import Ending, Enclosed, Endless
+from pgbench.exact.linear_quadratic.bounds import Enclosed, Ending, Endless
 from pgbench.exact.linear_quadratic.lyapunov import lyapunov
 from pgbench.exact.truth import Truth
 from pgbench.exact.values import evaluate
