@@ -21,6 +21,10 @@ GPU_SUMS_BYTES = 2**33
 """Bound on the sums that are made on a GPU; where they would be larger the CPU makes them."""
 
 
+SQUARES = 1e75
+"""Largest sum of squares of estimates: their fourth powers must be numbers."""
+
+
 HELD = 2**20
 """Arrays of weights and of gradients are cut to about so many numbers."""
 
@@ -188,10 +192,20 @@ class Sums:
         return np.column_stack([fixed, self.running.scalars[e][:, 5] / self._norm])
 
     def sample(self, e: int, exact_variance: float = np.nan) -> Sample:
-        """What the summary of estimator e needs; uses up its sums."""
+        """What the summary of estimator e needs; uses up its sums.
+
+        OverflowError where squares of estimates are too large for a number.
+        """
+        squares = self.moments(e)[1]
+        largest = max(float(np.abs(x).max(initial=0.0)) for x in (squares, self.running.scalars[e]))
+        if not largest <= SQUARES:
+            raise OverflowError(
+                f"a sum of squares of estimates is {largest:g}, must be at most {SQUARES:g}, or"
+                " its powers are lost; is theta too extreme?"
+            )
         return Sample.from_running(
             self.running.scalars[e],
-            self.moments(e)[1],
+            squares,
             self.running.blocks[e],
             self.target.truth,
             self.target.expected[e],

@@ -16,6 +16,10 @@ from pgbench.problems import LinearQuadratic
 FloatArray = NDArray[np.float64]
 
 
+LEAST, MOST = 1e-100, 1e100
+"""Least and largest variance: its square and inverse square are numbers with room to spare."""
+
+
 class Unstable(ValueError):
     """A gain for which J is not finite; the message holds the spectral radius."""
 
@@ -118,7 +122,9 @@ class Gaussian(Parameterised):
         if not self._positive(covariance).all():
             where = f"theta[{self.n_means}:]" if self.problem.m > 1 else f"theta[{self.n_means}]"
             shown = ", ".join(f"{x:g}" for x in np.ravel(theta[..., self.n_means :])[:4])
-            raise ValueError(f"{where} is {shown}: the variance must be positive and finite")
+            raise ValueError(
+                f"{where} is {shown}: the variance must be positive, from {LEAST:g} to {MOST:g}"
+            )
         return Law(self._unpacked(theta), covariance)
 
     def _unpacked(self, theta: FloatArray) -> FloatArray:
@@ -156,10 +162,11 @@ class Gaussian(Parameterised):
 
     @staticmethod
     def _positive(covariance: FloatArray) -> NDArray[np.bool_]:
-        """Which matrices (..., m, m) are finite and positive definite."""
+        """Which matrices (..., m, m) have eigenvalues from ``LEAST`` to ``MOST``."""
         finite = np.asarray(np.isfinite(covariance).all(axis=(-2, -1)))
         safe = np.where(finite[..., None, None], covariance, np.eye(covariance.shape[-1]))
-        return np.asarray(finite & (np.linalg.eigvalsh(safe).min(axis=-1) > 0), bool)
+        values = np.linalg.eigvalsh(safe)
+        return np.asarray(finite & (values >= LEAST).all(-1) & (values <= MOST).all(-1), bool)
 
     def stable(self, thetas: FloatArray) -> NDArray[np.bool_]:
         """Which θ (..., d) have gains with which J is finite over the infinite horizon, (...)."""
@@ -342,8 +349,8 @@ def gaussian(
         str, Choice(("variance", "log_std")), "θ holds variances, or log standard deviations"
     ] = "variance",
     gain: Annotated[float, "K of θ_0, on the diagonal; 0 is the optimum if 0 is not stable"] = 0.0,
-    variance: Annotated[float, Range(1e-300), "of θ_0, of every action"] = 1.0,
-    floor: Annotated[float, Range(1e-300), "least variance in ascent on variances"] = 1e-6,
+    variance: Annotated[float, Range(LEAST, MOST), "of θ_0, of every action"] = 1.0,
+    floor: Annotated[float, Range(LEAST, MOST), "least variance in ascent on variances"] = 1e-6,
 ) -> Gaussian:
     """Gaussian with a linear or affine mean: u ~ N(Kx + b, Σ), for linear-quadratic problems.
 

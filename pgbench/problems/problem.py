@@ -5,6 +5,17 @@ from collections.abc import Mapping
 from copy import copy
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
+
+REWARDS = 1e30
+"""Rewards are this large at most, and the largest is at least one over it, or zero.
+
+The kurtosis of squared deviations is made of eighth powers of estimates, which are rewards times
+powers of 1/(1-γ).
+"""
+
 
 class ProblemError(ValueError):
     """The arrays do not describe a Markov decision process."""
@@ -12,6 +23,19 @@ class ProblemError(ValueError):
 
 class NotApplicable(ValueError):
     """A policy, an estimator or an algorithm makes no sense on a problem; the message says why."""
+
+
+def require_size(name: str, values: NDArray[np.float64], limit: float = REWARDS) -> None:
+    """ProblemError where numbers are so large, or all so small, that powers of them are lost."""
+    size = max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))
+    if size == 0 or 1 / limit <= size <= limit:
+        return
+    place = tuple(int(i) for i in np.unravel_index(np.abs(values).argmax(), values.shape))
+    raise ProblemError(
+        f"{name}{list(place)} is {values[place]:g}; the largest must be zero or between"
+        f" {1 / limit:g} and {limit:g} in size, or squares of estimates are lost: choose another"
+        " unit"
+    )
 
 
 class Problem(ABC):

@@ -133,11 +133,13 @@ def _(mdp: LinearQuadratic, policy: Any, theta: Any, horizon: int | None = None)
         if mdp.gamma == 1:
             raise SolveError("gamma is 1: J is infinite over an infinite horizon; give a horizon")
         policy.require_stable(theta)
-        truth = unending(mdp, policy, theta, lyapunov)
+        with np.errstate(over="ignore", invalid="ignore"):
+            truth = unending(mdp, policy, theta, lyapunov)
         truth = replace(truth, objective=float(truth.objective))
     else:
-        truth = ending(mdp, policy, theta, horizon)
-    return replace(truth, error_bound=truth.enclosed.value_error())
+        with np.errstate(over="ignore", invalid="ignore"):
+            truth = ending(mdp, policy, theta, horizon)
+    return replace(truth.finite(), error_bound=truth.enclosed.value_error())
 
 
 def ending(
