@@ -25,6 +25,10 @@ SQUARES = 1e75
 """Largest sum of squares of estimates: their fourth powers must be numbers."""
 
 
+LOST = 1e-290
+"""Least sum of squares that is not zero: smaller numbers have lost digits."""
+
+
 HELD = 2**20
 """Arrays of weights and of gradients are cut to about so many numbers."""
 
@@ -194,10 +198,16 @@ class Sums:
     def sample(self, e: int, exact_variance: float = np.nan) -> Sample:
         """What the summary of estimator e needs; uses up its sums.
 
-        OverflowError where squares of estimates are too large for a number.
+        OverflowError where squares of estimates are too large, or too small, for a number.
         """
         squares = self.moments(e)[1]
         largest = max(float(np.abs(x).max(initial=0.0)) for x in (squares, self.running.scalars[e]))
+        least = float(squares.max(initial=0.0))
+        if 0 < least < LOST:
+            raise OverflowError(
+                f"the largest sum of squared deviations is {least:g}, must be 0 or at least"
+                f" {LOST:g}: squares of estimates are lost; choose another unit of reward"
+            )
         if not largest <= SQUARES:
             raise OverflowError(
                 f"a sum of squares of estimates is {largest:g}, must be at most {SQUARES:g}, or"

@@ -271,7 +271,7 @@ def test_what_cannot_be_held_is_refused(few, name):
     mdp = make_problem("random", n_states=3, gamma=0.9)
     policy = make_policy("softmax", mdp)
     theta = policy.initial(seed=0)
-    with pytest.raises(ValueError, match="horizon is 300: .* at most 200 are"):
+    with pytest.raises(ValueError, match=r"horizon is 300: .* at most 200 are"):
         sample_gradients(mdp, policy, theta, name, horizon=300, batch_size=2, replicates=1)
 
 
@@ -279,7 +279,7 @@ def test_what_cannot_be_held_is_refused_on_linear_quadratic_problems(few):
     mdp = make_problem("lqg")
     policy = make_policy("gaussian", mdp)
     theta = policy.initial(seed=0)
-    with pytest.raises(ValueError, match="horizon is 90: .* of 3 numbers"):
+    with pytest.raises(ValueError, match=r"horizon is 90: .* of 3 numbers"):
         sample_gradients(mdp, policy, theta, "rloo", horizon=90, batch_size=2, replicates=1)
 
 

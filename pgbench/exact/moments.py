@@ -154,9 +154,10 @@ def moments(
 
 def require_finite(estimator: str, mean: FloatArray, variance: FloatArray | None) -> None:
     """OverflowError where exact moments are not numbers."""
-    for name, values in {"mean": mean, "variance": variance}.items():
-        bad = () if values is None else np.flatnonzero(~np.isfinite(values))
-        if len(bad):
+    known = {"mean": mean} if variance is None else {"mean": mean, "variance": variance}
+    for name, values in known.items():
+        bad = np.flatnonzero(~np.isfinite(values))
+        if bad.size:
             raise OverflowError(
                 f"{estimator}: coordinate {bad[0]} of the exact {name} is {values[bad[0]]}, must be"
                 " finite; is theta too extreme?"

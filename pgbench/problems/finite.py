@@ -39,8 +39,7 @@ class FiniteMDP(Problem):
     probability
         (S, A, B) float64, its probability; each (s, a) sums to 1.
     reward
-        (S, A, B) float64, r(s, a, s') of the slot, in units of reward; the largest is 0 or in
-        [1e-30, 1e30] in size.
+        (S, A, B) float64, r(s, a, s') of the slot, in units of reward, at most 1e30 in size.
     mu0
         (S,) float64, start distribution; no mass on terminal states.
     gamma

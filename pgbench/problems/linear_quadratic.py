@@ -22,7 +22,7 @@ _SYMMETRY = 1e-9
 _EIGENVALUE = 1e-12
 """Relative size below which asymmetry, and negative eigenvalues, are rounding."""
 
-_LARGEST = 1e25
+LARGEST = 1e25
 """As ``REWARDS``, for every array: rewards are costs times squares of states."""
 
 
@@ -46,8 +46,8 @@ class LinearQuadratic(Problem):
     name
         Label in messages and results.
 
-    Scalars stand for 1×1 matrices. The largest entry of each array is 0 or in [1e-25, 1e25] in
-    size: beyond, squares of estimates would be lost.
+    Scalars stand for 1×1 matrices. No entry is larger than 1e25: powers of estimates would not be
+    finite.
 
     Raises
     ------
@@ -83,7 +83,7 @@ class LinearQuadratic(Problem):
             _require(name, own, (size, size))
             values[name] = _definite(name, own, positive=name == "R")
         for name, array in values.items():
-            require_size(name, array, _LARGEST)
+            require_size(name, array, LARGEST)
         number = isinstance(self.gamma, Real) and not isinstance(self.gamma, bool)
         if not (number and 0 <= self.gamma <= 1):
             raise ProblemError(f"gamma is {self.gamma!r}, must be a number in [0, 1]")

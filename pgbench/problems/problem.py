@@ -8,9 +8,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-
 REWARDS = 1e30
-"""Rewards are this large at most, and the largest is at least one over it, or zero.
+"""Rewards are this large at most.
 
 The kurtosis of squared deviations is made of eighth powers of estimates, which are rewards times
 powers of 1/(1-γ).
@@ -26,15 +25,13 @@ class NotApplicable(ValueError):
 
 
 def require_size(name: str, values: NDArray[np.float64], limit: float = REWARDS) -> None:
-    """ProblemError where numbers are so large, or all so small, that powers of them are lost."""
-    size = max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))
-    if size == 0 or 1 / limit <= size <= limit:
+    """ProblemError where a number is so large that powers of estimates are lost."""
+    if max(float(values.max(initial=0.0)), -float(values.min(initial=0.0))) <= limit:
         return
     place = tuple(int(i) for i in np.unravel_index(np.abs(values).argmax(), values.shape))
     raise ProblemError(
-        f"{name}{list(place)} is {values[place]:g}; the largest must be zero or between"
-        f" {1 / limit:g} and {limit:g} in size, or squares of estimates are lost: choose another"
-        " unit"
+        f"{name}{list(place)} is {values[place]:g}, must be at most {limit:g} in size, or powers of"
+        " estimates are not finite; choose another unit"
     )
 
 

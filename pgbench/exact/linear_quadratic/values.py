@@ -30,6 +30,13 @@ from pgbench.quadratic import Quadratic
 FloatArray = NDArray[np.float64]
 
 
+FORMS_BYTES = 2**32
+"""Most that the exact values of every step of a finite horizon may take."""
+
+_OBJECT = 1000
+"""Bytes that two forms take beside their numbers."""
+
+
 @dataclass(frozen=True, eq=False)
 class QuadraticTruth(Truth):
     """Exact quantities of one Gaussian policy on one linear-quadratic problem.
@@ -273,7 +280,14 @@ def score_weights(q: Quadratic, law: Law, M: FloatArray) -> FloatArray:
 
 
 def finite_forms(mdp: LinearQuadratic, law: Law, horizon: int) -> list[tuple[Quadratic, Quadratic]]:
-    """V_h and Q_h for h = 1, ..., H steps to go."""
+    """V_h and Q_h for h = 1, ..., H steps to go; ValueError where they are too many to hold."""
+    needed = horizon * (_OBJECT + 16 * (mdp.n + 1 + mdp.m) ** 2)
+    if needed > FORMS_BYTES:
+        raise ValueError(
+            f"horizon is {horizon}: the values of every step take {needed / 2**30:.3g} GiB, at most"
+            f" {FORMS_BYTES / 2**30:g} GiB are allowed, {FORMS_BYTES * horizon // needed} steps"
+            f" with {mdp.n} states and {mdp.m} actions"
+        )
     v = Quadratic.of_state(np.zeros((mdp.n + 1, mdp.n + 1)), mdp.n, mdp.m)
     found = []
     for _ in range(horizon):
