@@ -1,5 +1,6 @@
 """Tables for the terminal: what there is, what a grid will do, what a run found."""
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -328,6 +329,9 @@ def print_results(
                 table.add_row(str(p), str(q), str(e), *_cell(cell))
         table.add_section()
     console.print(table)
+    for p, q in itertools.product(selected["problem"].values, selected["policy"].values):
+        if note := str(selected["gradient_note"].sel(problem=p, policy=q).values):
+            console.print(f"{p} × {q}: nothing is relative to ‖∇J‖: {note}.", markup=False)
 
 
 def _cell(cell: Any) -> list[str]:

@@ -51,10 +51,12 @@ class Sums:
         Number R.
     fixed
         (m, d) directions on which replicates are projected, m ≤ 8; the direction of g is another,
-        unless g is zero.
+        unless g has none.
     blocks
         Number of contiguous blocks of replicates with sums of their own; by default that of
         ``statistics``.
+    directed
+        Whether g has a direction and is not zero but for its own error.
 
     Attributes
     ----------
@@ -69,12 +71,14 @@ class Sums:
         replicates: int,
         fixed: FloatArray,
         blocks: int | None = None,
+        directed: bool = True,
     ) -> None:
         from pgbench.kernels.running import N_DIRECTIONS, Target, empty_sums
 
         along = np.zeros((truth.size, N_DIRECTIONS))
         along[:, : len(fixed)] = fixed.T
         self.fixed = fixed
+        self._directed = directed
         self.target = Target(
             truth=truth,
             expected=np.stack(expected),
@@ -88,7 +92,7 @@ class Sums:
 
     @property
     def _norm(self) -> float:
-        return float(np.linalg.norm(self.target.truth))
+        return float(np.linalg.norm(self.target.truth)) if self._directed else 0.0
 
     @property
     def along(self) -> FloatArray:

@@ -57,7 +57,7 @@ def exact_baseline(truth: Truth, horizon: int) -> FloatArray:
 
 def moments(truth: Truth, horizon: int, batch_size: float, *, fit: str) -> Exact:
     """With exact baselines ∇J_H, and E[(R - b)² Z²] less its square; else the declared mean."""
-    if fit != "exact":
+    if fit != "exact" or truth.unseen:
         return Exact(None)
     exact_baseline(truth, horizon)  # refuses what is too large
     mixed = mixed_moments(truth, horizon)

@@ -74,7 +74,8 @@ def in_sample_mean(truth: Truth, horizon: int, batch_size: float) -> FloatArray:
 
 def moments(truth: Truth, horizon: int, batch_size: float, *, fit: str) -> Exact:
     """The mean with means over the batch; else the declared one."""
-    return Exact(in_sample_mean(truth, horizon, batch_size) if fit == "in_sample" else None)
+    known = fit == "in_sample" and not truth.unseen
+    return Exact(in_sample_mean(truth, horizon, batch_size) if known else None)
 
 
 estimator = BatchEstimator(

@@ -46,8 +46,12 @@ CAUSES = {
     "smoothing": "biased: the gradient of an objective smoothed over perturbations of θ",
     "damping": "biased: the Fisher matrix is damped",
     "exploration": "biased: nothing moves the policy's variance",
+    "support": "biased on the boundary of the simplex: no rollout sees an action of probability 0",
 }
-"""Causes of bias. The first two are of the horizon; an estimator has one of them or neither."""
+"""Causes of bias. The first two are of the horizon; an estimator has one of them or neither.
+
+The last one hangs on θ alone and is every estimator's: see ``Estimator.causes_at``.
+"""
 
 HORIZON = frozenset({"truncation", "tail"})
 """Causes of bias that vanish as the horizon grows."""
@@ -129,6 +133,10 @@ class Estimator(ABC):
         """The formula with these parameters, by default their defaults; LaTeX mathematics."""
         return write_formula(self.formula, self.parameters, given)
 
+    def causes_at(self, truth: Truth, **given: Any) -> tuple[str, ...]:
+        """The same at this θ: where actions that are never taken have a say in ∇J, that as well."""
+        return self.causes(**given) + (("support",) if truth.unseen else ())
+
     def refuses(self, batch_size: int) -> str:
         """Why the estimator makes no sense at a batch size, or nothing."""
         return ""
@@ -147,7 +155,11 @@ class Estimator(ABC):
 
     def truth(self, truth: Truth) -> FloatArray:
         """What is estimated (d,), exactly."""
-        return truth.gradient if self.target == "gradient" else truth.natural_gradient()
+        return self.aimed(truth, truth.gradient)
+
+    def aimed(self, truth: Truth, gradient: FloatArray) -> FloatArray:
+        """A gradient (d,) as it is, or the natural one of it, as the target is."""
+        return gradient if self.target == "gradient" else truth.natural(gradient)
 
 
 def positional(function: Callable[..., Any]) -> int:
@@ -205,12 +217,16 @@ class BatchEstimator(Estimator):
         The batch size may be infinite. Where it gives no mean and no bias but that of the horizon
         is declared, the mean is what is declared. NotApplicable, raised here as in ``estimate``,
         says that the estimator makes no sense or is too large on this problem.
+    like
+        ``like(truth, horizon, **values)`` are the tables of an estimator with the same mean, which
+        is then known on the boundary of the simplex too, where it is not what is declared.
     fewest
         Smallest batch size that makes sense.
     """
 
     estimate: Callable[..., FloatArray] = field(kw_only=True)
     moments: Callable[..., Exact] | None = field(default=None, kw_only=True)
+    like: Callable[..., Tables] | None = field(default=None, kw_only=True)
     fewest: int = field(default=1, kw_only=True)
 
     @property
@@ -241,11 +257,13 @@ class BatchEstimator(Estimator):
                 exact = self.moments(truth, horizon, batch_size, **values)
         if exact.mean is not None:
             return exact
+        if truth.unseen:
+            tables = self.like(truth, horizon, **values) if self.like else None
+            return Exact(None if tables is None else expectation(truth, tables, horizon))
         causes = set(self.bias(**values))
-        mean = declared_mean(truth, horizon, causes) if causes <= HORIZON else None
-        if mean is not None and self.target != "gradient":
-            mean = truth.natural(mean)
-        return Exact(mean, exact.variance)
+        if not causes <= HORIZON:
+            return Exact(None, exact.variance)
+        return Exact(self.aimed(truth, declared_mean(truth, horizon, causes)), exact.variance)
 
 
 def declared_mean(truth: Truth, horizon: int, causes: set[str]) -> FloatArray:

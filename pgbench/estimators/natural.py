@@ -13,6 +13,7 @@ from pgbench.estimators.fisher_blocks import (
     sampled_fisher,
     solved,
 )
+from pgbench.exact.expectation import expectation
 from pgbench.exact.fisher import pseudo_inverse
 from pgbench.exact.horizon import finite_gradient
 from pgbench.exact.linear_quadratic import QuadraticTruth
@@ -75,7 +76,10 @@ def moments(truth: Truth, horizon: int, batch_size: float, *, fisher: str, dampi
     require_small(truth)
     if fisher != "exact":
         return Exact(None)
-    mean = applied(exact_inverse(truth, damping), finite_gradient(truth, horizon))
+    g = finite_gradient(truth, horizon)
+    if truth.unseen:
+        g = expectation(truth, baseline_value.tables(truth), horizon)
+    mean = applied(exact_inverse(truth, damping), g)
     try:
         return Exact(mean, one_trajectory(truth, horizon, damping) / batch_size)
     except TooLarge:

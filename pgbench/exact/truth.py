@@ -33,8 +33,6 @@ class Truth(ABC):
         V, Q and A = Q - V, unit reward; with a horizon the values with H steps to go.
     objective
         J(θ), or J_H(θ), unit reward.
-    weights
-        The table whose pull-back is the gradient.
     gradient
         (d,) float64, ∇J or ∇J_H, reward per unit of θ.
     error_bound
@@ -54,7 +52,6 @@ class Truth(ABC):
     q: Any
     visitation: FloatArray
     objective: float
-    weights: FloatArray
     gradient: FloatArray
     error_bound: float
 
@@ -62,6 +59,16 @@ class Truth(ABC):
     def copies(self) -> int:
         """Number of policies that values belong to: this one; see ``pgbench.ascent.sources``."""
         return 1
+
+    @property
+    def unseen(self) -> bool:
+        """Whether actions that are never taken have a say in ∇J, which no estimator can see."""
+        return False
+
+    @property
+    def seen_gradient(self) -> FloatArray:
+        """∇J (d,) less what actions that are never taken have to say."""
+        return self.gradient
 
     @property
     def gradient_bound(self) -> float:
@@ -80,6 +87,25 @@ class Truth(ABC):
                     f" largest entry of theta is {largest:g} in size, is it too extreme?"
                 )
         return self
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the gradient has a direction: it is longer than its error may be."""
+        norm = float(np.linalg.norm(self.gradient))
+        return norm > 0 and not norm <= self.gradient_bound
+
+    @property
+    def unresolved_note(self) -> str:
+        """Why nothing is relative to the gradient's length, or nothing."""
+        if self.resolved:
+            return ""
+        norm, bound = float(np.linalg.norm(self.gradient)), self.gradient_bound
+        if norm == 0 and np.isnan(bound):
+            return "the gradient is zero"
+        return (
+            f"the gradient's length is computed as {norm:.2g} and its error may be {bound:.2g},"
+            " so it cannot be told from zero and has no direction"
+        )
 
     @property
     @abstractmethod

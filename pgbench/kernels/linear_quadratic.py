@@ -16,8 +16,9 @@ are longer than a tape are cut into segments and simulated again, as in ``rollou
 from typing import NamedTuple
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, prange
 
+from pgbench.kernels.jit import kernel, parallel_kernel
 from pgbench.kernels.normal import normals, table
 from pgbench.kernels.rollout import Streams
 from pgbench.kernels.streams import LANES, next_words, seed_lane
@@ -147,7 +148,7 @@ def make_plan(tables) -> Plan:
     )
 
 
-@njit(cache=True)
+@kernel
 def _tape(world, n_forms, horizon, segment):
     n, m = world.B.shape
     p, steps = n + 1 + m, min(segment, horizon)
@@ -180,20 +181,20 @@ def _segment(world, n_forms):
     return max(SHORTEST, TAPE_BYTES // per_step)
 
 
-@njit(cache=True)
+@kernel
 def _draw(world, tape):
     """The next standard normal number of every lane, in ``tape.number``."""
     next_words(tape.lanes)
     normals(tape.lanes, tape.scratch, tape.bits, world.normals, tape.number)
 
 
-@njit(cache=True)
+@kernel
 def _add(out, factor, x):
     for lane in range(LANES):
         out[lane] += factor * x[lane]
 
 
-@njit(cache=True)
+@kernel
 def _start(world, streams, replicate, trajectory, n_lanes, tape):
     """Seed the generators and draw the first states of consecutive trajectories."""
     n = world.B.shape[0]
@@ -215,7 +216,7 @@ def _start(world, streams, replicate, trajectory, n_lanes, tape):
                 _add(z[i], world.start[i, j], tape.number)
 
 
-@njit(cache=True)
+@kernel
 def _simulate(world, policy, streams, replicate, trajectory, n_lanes, tape):
     """Simulate consecutive trajectories of a policy, segment by segment.
 
@@ -226,7 +227,7 @@ def _simulate(world, policy, streams, replicate, trajectory, n_lanes, tape):
         _walk(world, policy, k, tape)
 
 
-@njit(cache=True)
+@kernel
 def _replay(world, policy, k, tape):
     """Simulate segment k again; the number of its steps."""
     tape.lanes[:] = tape.marks[k]
@@ -234,7 +235,7 @@ def _replay(world, policy, k, tape):
     return _record_steps(world, policy, k, tape)
 
 
-@njit(cache=True)
+@kernel
 def _walk(world, policy, k, tape):
     """Simulate segment k from where the tape has come to; the number of its steps."""
     n, longest = world.B.shape[0], tape.e.shape[0]
@@ -245,7 +246,7 @@ def _walk(world, policy, k, tape):
     return _record_steps(world, policy, k, tape)
 
 
-@njit(cache=True)
+@kernel
 def _record_steps(world, policy, k, tape):
     """Simulate segment k from the state in ``tape.z[0]``; the number of its steps."""
     n, m = world.B.shape
@@ -297,7 +298,7 @@ def _record_steps(world, policy, k, tape):
     return steps
 
 
-@njit(cache=True)
+@kernel
 def _evaluate(forms, steps, tape):
     """Values of every form at every step and after the last."""
     p = forms.shape[1]
@@ -321,7 +322,7 @@ def _evaluate(forms, steps, tape):
                         out[lane] += z[i, lane] * row[lane]
 
 
-@njit(cache=True)
+@kernel
 def _accumulate(tape, t, weight):
     """Add weight (LANES,) times (e, 1)(x̃, e)ᵀ of step t to the sums."""
     z, e, sums, left = tape.z[t], tape.e[t], tape.sums, tape.spare[1]
@@ -336,7 +337,7 @@ def _accumulate(tape, t, weight):
                 total[lane] += left[lane] * right[lane]
 
 
-@njit(cache=True)
+@kernel
 def _weigh(world, policy, plan, forms, e, tape):
     """Weights of estimator e of the simulated lanes, in ``tape.sums``."""
     n_segments = tape.marks.shape[0]
@@ -357,7 +358,7 @@ def _weigh(world, policy, plan, forms, e, tape):
         _collect(plan, e, k, steps, tape)
 
 
-@njit(cache=True)
+@kernel
 def _signal(world, plan, e, k, steps, tape):
     """y_t of the steps of segment k, from the one after them."""
     x, values, kappa = tape.x, tape.values, plan.kappa[e]
@@ -376,7 +377,7 @@ def _signal(world, plan, e, k, steps, tape):
                 here[lane] *= ratio[lane]
 
 
-@njit(cache=True)
+@kernel
 def _collect(plan, e, k, steps, tape):
     """Add the steps of segment k to the sums."""
     x, values, weight, carry = tape.x, tape.values, tape.spare[0], tape.carry
@@ -414,7 +415,7 @@ def weights(
     _weights(world, plan, streams, first, horizon, segment, out, 4 * get_num_threads())
 
 
-@njit(parallel=True, cache=True)
+@parallel_kernel
 def _weights(world, plan, streams, first, horizon, segment, out, spans):
     n_replicates = out.shape[0]
     # Lanes of a block share a policy.
@@ -430,7 +431,7 @@ def _weights(world, plan, streams, first, horizon, segment, out, spans):
         )  # fmt: skip
 
 
-@njit(cache=True)
+@kernel
 def _run_span(world, plan, streams, first, horizon, segment, out, begin, end, unit):
     """Replicates from ``begin`` to ``end``, a unit of them at a time."""
     tape = _tape(world, plan.forms.shape[1], horizon, segment)
@@ -469,7 +470,7 @@ def record(
     _record(world, streams, first, _segment(world, 0), z, e, ratio, 4 * get_num_threads())
 
 
-@njit(parallel=True, cache=True)
+@parallel_kernel
 def _record(world, streams, first, segment, z, e, ratio, spans):
     n_replicates, batch_size, horizon, _ = e.shape
     per_unit = max(1, LANES // batch_size)

@@ -20,10 +20,11 @@ units do not depend on threads or chunks.
 from typing import NamedTuple
 
 import numpy as np
-from numba import config, get_num_threads, njit, prange, set_num_threads, uint32, uint64
+from numba import config, get_num_threads, prange, set_num_threads, uint32, uint64
 
 from pgbench.kernels.alias import Sampler, pick_start
 from pgbench.kernels.compact import EstimatorTables, compact
+from pgbench.kernels.jit import kernel, parallel_kernel
 from pgbench.kernels.prefetch import prefetch
 from pgbench.kernels.streams import LANES, WORD, next_words, seed_lane
 
@@ -79,7 +80,7 @@ def use_threads(n: int | None) -> int:
     return int(get_num_threads())
 
 
-@njit(cache=True)
+@kernel
 def _empty_record(horizon, segment):
     segment = min(segment, horizon)
     n_segments = (horizon + segment - 1) // segment
@@ -96,7 +97,7 @@ def _empty_record(horizon, segment):
     )
 
 
-@njit(cache=True)
+@kernel
 def _start(sampler, streams, replicate, trajectory, n_lanes, record):
     """Seed the generators and draw the first states and what the first steps read.
 
@@ -124,7 +125,7 @@ def _start(sampler, streams, replicate, trajectory, n_lanes, record):
         )
 
 
-@njit(cache=True)
+@kernel
 def _simulate(sampler, streams, replicate, trajectory, n_lanes, record):
     """Simulate consecutive trajectories, segment by segment; the most steps of a lane.
 
@@ -140,7 +141,7 @@ def _simulate(sampler, streams, replicate, trajectory, n_lanes, record):
     return length
 
 
-@njit(cache=True)
+@kernel
 def _replay(sampler, k, length, record):
     """Simulate segment k of ``length`` steps again; the number of its steps."""
     record.lanes[:] = record.marks[k]
@@ -148,7 +149,7 @@ def _replay(sampler, k, length, record):
     return min(steps, length - k * record.path.shape[0])
 
 
-@njit(cache=True)
+@kernel
 def _walk(sampler, k, record):
     """Simulate segment k into ``record.path`` and ``record.alive``; the number of its steps.
 
@@ -194,7 +195,7 @@ def _walk(sampler, k, record):
     return steps
 
 
-@njit(cache=True)
+@kernel
 def _divisor(n):
     """m and k with ⌊i/n⌋ = i·m >> k for all i < 2³¹ (Granlund & Montgomery 1994, Theorem 4.2)."""
     k = 31
@@ -203,7 +204,7 @@ def _divisor(n):
     return uint64(((1 << k) + n - 1) // n), uint64(k)
 
 
-@njit(cache=True)
+@kernel
 def _weigh(sampler, tables, e, length, record, weights):
     """Add estimator e's weights of the recorded lanes to flat ``weights``."""
     if length <= record.path.shape[0]:
@@ -235,7 +236,7 @@ def _weigh(sampler, tables, e, length, record, weights):
         _add(tables, e, k, steps, record, weights)
 
 
-@njit(cache=True)
+@kernel
 def _load(sampler, tables, e, k, length, record):
     """Path and x of segment k, of which the x at its end is known; the number of its steps."""
     steps = _replay(sampler, k, length, record)
@@ -244,7 +245,7 @@ def _load(sampler, tables, e, k, length, record):
     return steps
 
 
-@njit(cache=True)
+@kernel
 def _signal(tables, e, length, record):
     """x_t of the recorded steps, from the one after them."""
     x, values = record.x, tables.values
@@ -263,7 +264,7 @@ def _signal(tables, e, length, record):
                 )
 
 
-@njit(cache=True)
+@kernel
 def _begin(tables, e, record):
     """Set ``record.carry`` before the first step: D_0 = 1, or what every step adds, x_0 - β_0.
 
@@ -279,7 +280,7 @@ def _begin(tables, e, record):
             )
 
 
-@njit(cache=True)
+@kernel
 def _add_total(lane, k, record, weights):
     """Add x_0 - β_0 at every step of a lane in segment k."""
     value = record.carry[lane]
@@ -287,7 +288,7 @@ def _add_total(lane, k, record, weights):
         weights[uint64(record.path[t, _PLACE + lane])] += value
 
 
-@njit(cache=True)
+@kernel
 def _add(tables, e, k, length, record, weights):
     """Add D_t (x_t - β_t) of segment k, and leave D after it in ``record.carry``."""
     x, alive, carry, values = record.x, record.alive, record.carry, tables.values
@@ -326,7 +327,7 @@ def _add(tables, e, k, length, record, weights):
                     carry[lane] *= delta[p]
 
 
-@njit(cache=True)
+@kernel
 def _list_visits(record, lane, n_actions, listed, n_listed, where):
     """Append a lane's new states to ``listed`` and note where each step adds; the new number.
 
@@ -384,7 +385,7 @@ def weight_rows(
     )
 
 
-@njit(parallel=True, cache=True)
+@parallel_kernel
 def _weight_rows(
     sampler, tables, streams, first, horizon, segment, visited, n_visited, weights, steps, spans
 ):
@@ -401,7 +402,7 @@ def _weight_rows(
         )  # fmt: skip
 
 
-@njit(cache=True)
+@kernel
 def _run_span(
     sampler, tables, streams, first, horizon, segment, visited, n_visited, weights, steps,
     begin, end, unit,
@@ -451,7 +452,7 @@ def _run_span(
                         flat[((r - low) * n_estimators + e) * stride + i] *= share
 
 
-@njit(cache=True)
+@kernel
 def _clear(weights, r, begin, end):
     """Zero a replicate's rows from ``begin`` to ``end``."""
     n_actions = weights.shape[3]
@@ -482,7 +483,7 @@ def _record(sampler, streams, first, horizon, pair, slot, steps) -> None:
     _trajectories(sampler, streams, first, horizon, SEGMENT, pair, slot, steps, spans)
 
 
-@njit(parallel=True, cache=True)
+@parallel_kernel
 def _trajectories(sampler, streams, first, horizon, segment, pair, slot, steps, spans):
     n_replicates, batch_size = steps.shape
     per_unit = max(1, LANES // batch_size)
@@ -508,7 +509,7 @@ def _trajectories(sampler, streams, first, horizon, segment, pair, slot, steps, 
                         break
 
 
-@njit(cache=True)
+@kernel
 def _copy(record, k, lane, n_slots, pair, slot):
     """The steps of a lane in segment k into pair and slot (T,), as far as these go."""
     begin = k * record.path.shape[0]

@@ -63,6 +63,7 @@ class QuadraticTruth(Truth):
     pi: Law
     v: Quadratic
     q: Quadratic
+    weights: FloatArray
 
     @cached_property
     def advantage(self) -> Quadratic:
