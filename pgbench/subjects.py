@@ -20,7 +20,7 @@ from pgbench.estimators import (
 )
 from pgbench.estimators.estimator import declared_mean
 from pgbench.exact.expectation import expectation
-from pgbench.exact.moments import TooLarge, directional_variance, table_moments
+from pgbench.exact.moments import TooLarge, directional_variance, require_finite, table_moments
 from pgbench.plan import Prepared
 from pgbench.rollouts import Rollouts
 from pgbench.sampling import batch_gradients
@@ -285,8 +285,7 @@ def make_subject(
             mean, variance = exact.mean, exact.variance
         except TooLarge as error:
             reason, mean = str(error), expectation(truth, tables, horizon)
-    if not np.isfinite(mean if variance is None else variance.sum()).all():
-        raise OverflowError("the estimator's exact moments overflow; is theta too extreme?")
+    require_finite(estimator.name, mean, variance)
     norm = float(np.linalg.norm(target))
     directed = norm > 0 and truth.resolved
     along = target[None] / norm if directed else fixed_directions(target.size)[-1:]

@@ -21,6 +21,14 @@ GPU_SUMS_BYTES = 2**33
 """Bound on the sums that are made on a GPU; where they would be larger the CPU makes them."""
 
 
+SQUARES = 1e75
+"""Largest sum of squares of estimates: their fourth powers must be numbers."""
+
+
+LOST = 1e-290
+"""Least sum of squares that is not zero: smaller numbers have lost digits."""
+
+
 HELD = 2**20
 """Arrays of weights and of gradients are cut to about so many numbers."""
 
@@ -192,10 +200,26 @@ class Sums:
         return np.column_stack([fixed, self.running.scalars[e][:, 5] / self._norm])
 
     def sample(self, e: int, exact_variance: float = np.nan) -> Sample:
-        """What the summary of estimator e needs; uses up its sums."""
+        """What the summary of estimator e needs; uses up its sums.
+
+        OverflowError where squares of estimates are too large, or too small, for a number.
+        """
+        squares = self.moments(e)[1]
+        largest = max(float(np.abs(x).max(initial=0.0)) for x in (squares, self.running.scalars[e]))
+        least = float(squares.max(initial=0.0))
+        if 0 < least < LOST:
+            raise OverflowError(
+                f"the largest sum of squared deviations is {least:g}, must be 0 or at least"
+                f" {LOST:g}: squares of estimates are lost; choose another unit of reward"
+            )
+        if not largest <= SQUARES:
+            raise OverflowError(
+                f"a sum of squares of estimates is {largest:g}, must be at most {SQUARES:g}, or"
+                " its powers are lost; is theta too extreme?"
+            )
         return Sample.from_running(
             self.running.scalars[e],
-            self.moments(e)[1],
+            squares,
             self.running.blocks[e],
             self.target.truth,
             self.target.expected[e],

@@ -43,6 +43,10 @@ estimator = BatchEstimator(
     like=like,
     fewest=2,
     bias=lambda value: ("truncation",),
-    formula=r"\frac{1}{2}(\hat g(u) + \hat g(1 - u))",
+    formula=lambda value: (
+        r"\frac{1}{2}(\hat g(u) + \hat g(1 - u)),\,\hat g = \sum_t \gamma^t "
+        + (r"(\hat Q_t - V(s_t))" if value else r"\hat Q_t")
+        + r"\,\psi_t"
+    ),
     reference="Hammersley & Morton 1956",
 )

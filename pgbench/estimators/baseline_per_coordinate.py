@@ -71,6 +71,13 @@ estimator = BatchEstimator(
     moments=moments,
     fewest=2,
     bias=lambda fit: ("batch", "truncation") if fit == "in_sample" else ("truncation",),
-    formula=r"\frac{1}{n}\sum_i (R_i - b_k)\sum_t \psi_{i,t,k},\,b_k = E[R Z_k^2]\,/\,E[Z_k^2]",
+    formula=lambda fit: (
+        r"\frac{1}{n}\sum_i (R_i - b_k)\sum_t \psi_{i,t,k},\,b_k = "
+        + {
+            "exact": r"E[R Z_k^2]\,/\,E[Z_k^2]",
+            "in_sample": r"\sum_j R_j Z_{j,k}^2\,/\,\sum_j Z_{j,k}^2",
+            "leave_one_out": r"\sum_{j\neq i} R_j Z_{j,k}^2\,/\,\sum_{j\neq i} Z_{j,k}^2",
+        }[fit]
+    ),
     reference="Peters & Schaal 2008 (Neural Networks); Lawrence, Cowan & Russell 2003",
 )

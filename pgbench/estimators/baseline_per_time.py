@@ -84,7 +84,13 @@ estimator = BatchEstimator(
     moments=moments,
     fewest=2,
     bias=lambda fit: ("batch", "truncation") if fit == "in_sample" else ("truncation",),
-    formula=r"\frac{1}{n}\sum_i\sum_t \gamma^t (\hat Q_{i,t} - b_t)\,\psi_{i,t},"
-    r"\,b_t = E[\hat Q_t]",
+    formula=lambda fit: (
+        r"\frac{1}{n}\sum_i\sum_t \gamma^t (\hat Q_{i,t} - b_t)\,\psi_{i,t},\,b_t = "
+        + {
+            "exact": r"E[\hat Q_t]",
+            "in_sample": r"mean_j\,\hat Q_{j,t}",
+            "leave_one_out": r"mean_{j\neq i}\,\hat Q_{j,t}",
+        }[fit]
+    ),
     reference="Peters & Schaal 2008 (Neural Networks), the baseline of each time step",
 )

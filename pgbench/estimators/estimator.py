@@ -21,7 +21,7 @@ from pgbench.exact.linear import Diverges
 from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.moments import TooLarge
 from pgbench.exact.truth import Truth
-from pgbench.parameters import Parameter, Range, bind, parameters_of
+from pgbench.parameters import Formula, Parameter, Range, bind, parameters_of, write_formula
 from pgbench.problems import FiniteMDP, LinearQuadratic, NotApplicable, Problem
 from pgbench.process import random_horizon
 from pgbench.quadratic import Quadratic, Transition
@@ -85,7 +85,8 @@ class Estimator(ABC):
     bias
         ``bias(**values)`` gives the causes of bias, keys of ``CAUSES``, for given parameters.
     formula
-        ĝ of one trajectory or batch, as LaTeX mathematics.
+        ĝ of one trajectory or batch, as LaTeX mathematics; where it depends on parameters a
+        function of them, for ``written``.
     reference
         Author, year and equation.
     cures
@@ -99,7 +100,7 @@ class Estimator(ABC):
 
     name: str
     bias: Callable[..., tuple[str, ...]]
-    formula: str
+    formula: Formula
     reference: str
     cures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, kw_only=True)
     target: Target = field(default="gradient", kw_only=True)
@@ -127,6 +128,10 @@ class Estimator(ABC):
     def causes(self, **given: Any) -> tuple[str, ...]:
         """Why the mean differs from the target with these parameters: keys of ``CAUSES``."""
         return self.bias(**self.bound(**given))
+
+    def written(self, **given: Any) -> str:
+        """The formula with these parameters, by default their defaults; LaTeX mathematics."""
+        return write_formula(self.formula, self.parameters, given)
 
     def causes_at(self, truth: Truth, **given: Any) -> tuple[str, ...]:
         """The same at this θ: where actions that are never taken have a say in ∇J, that as well."""
@@ -266,6 +271,11 @@ def declared_mean(truth: Truth, horizon: int, causes: set[str]) -> FloatArray:
     if "truncation" in causes:
         return finite_gradient(truth, horizon)
     return truncated_gradient(truth, horizon) if "tail" in causes else truth.gradient
+
+
+def step_power(discounted: bool) -> str:
+    """γ^t in a formula where step t carries it, else nothing."""
+    return r"\gamma^t " if discounted else ""
 
 
 def step_discount(truth: Truth, discounted: bool) -> float:

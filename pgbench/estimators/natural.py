@@ -96,13 +96,21 @@ def one_trajectory(truth: Truth, horizon: int, damping: float) -> FloatArray:
     return directional_variance(truth, baseline_value.tables(truth), horizon, rows)
 
 
+def _written_inverse(fisher: str, damping: float) -> str:
+    """What multiplies ĝ, in the formula."""
+    F = {"exact": "F", "same_batch": r"\hat F", "independent_batch": r"\hat F_{2}"}[fisher]
+    return rf"({F} + \lambda I)^{{-1}}" if damping > 0 else rf"{F}^\dagger"
+
+
 estimator = BatchEstimator(
     name="natural",
     estimate=estimate,
     moments=moments,
     bias=bias,
-    formula=r"(\hat F + \lambda I)^{-1}\,\frac{1}{n}\sum_i\sum_t"
-    r" \gamma^t (\hat Q_{i,t} - V(s_{i,t}))\,\psi_{i,t}",
+    formula=lambda fisher, damping: (
+        _written_inverse(fisher, damping)
+        + r"\,\frac{1}{n}\sum_i\sum_t \gamma^t (\hat Q_{i,t} - V(s_{i,t}))\,\psi_{i,t}"
+    ),
     reference="Kakade 2001; Bagnell & Schneider 2003; Peters & Schaal 2008 (Neurocomputing)",
     cures={"damping": {"damping": 0.0}},
     target="natural gradient",

@@ -46,6 +46,10 @@ estimator = BatchEstimator(
     estimate=estimate,
     like=like,
     bias=lambda value: ("truncation",),
-    formula=r"\frac{1}{n}\sum_i \hat g(x_i \oplus \Delta)",
+    formula=lambda value: (
+        r"\frac{1}{n}\sum_i \hat g(x_i \oplus \Delta),\,\hat g = \sum_t \gamma^t "
+        + (r"(\hat Q_t - V(s_t))" if value else r"\hat Q_t")
+        + r"\,\psi_t"
+    ),
     reference="Sobol' 1967; L'Ecuyer & Lemieux 2002 (digital shifts)",
 )

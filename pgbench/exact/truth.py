@@ -2,10 +2,12 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pgbench.exact.linear import SolveError
 
 FloatArray = NDArray[np.float64]
 
@@ -72,6 +74,19 @@ class Truth(ABC):
     def gradient_bound(self) -> float:
         """Proven bound on ‖δ∇J‖ of the gradient's error δ∇J; NaN where none is known."""
         return np.nan
+
+    def finite(self) -> Self:
+        """Itself; SolveError where J or ∇J have overflowed."""
+        numbers = {"J": np.array([self.objective]), "∇J": self.gradient}
+        for name, values in numbers.items():
+            bad = np.flatnonzero(~np.isfinite(values))
+            if bad.size:
+                largest = float(np.abs(self.theta).max(initial=0.0))
+                raise SolveError(
+                    f"{self.mdp.name}: {name}[{bad[0]}] is {values[bad[0]]}, must be finite; the"
+                    f" largest entry of theta is {largest:g} in size, is it too extreme?"
+                )
+        return self
 
     @property
     def resolved(self) -> bool:

@@ -131,7 +131,14 @@ def _(mdp: FiniteMDP, policy: Any, theta: Any, horizon: int | None = None) -> Fi
         raise ValueError(
             f"the policy has (S, A) = {policy.shape}, the problem {(mdp.n_states, mdp.n_actions)}"
         )
-    pi = policy.probabilities(theta)
+    with np.errstate(over="ignore", invalid="ignore"):
+        pi = policy.probabilities(theta)
+    if not np.isfinite(pi).all():
+        largest = float(np.abs(theta).max(initial=0.0))
+        raise ValueError(
+            "the policy's probabilities are not numbers: theta has entries of"
+            f" {largest:g} in size, too extreme for it"
+        )
     if horizon is None:
         v, bound = state_values(mdp, pi)
         visitation, _ = Walk.of(mdp, pi).solve(mdp.gamma, mdp.mu0, transposed=True)
@@ -159,7 +166,7 @@ def _(mdp: FiniteMDP, policy: Any, theta: Any, horizon: int | None = None) -> Fi
         worth=worth,
         gradient=gradient,
         error_bound=bound,
-    )
+    ).finite()
 
 
 def action_values(mdp: FiniteMDP, v: FloatArray) -> FloatArray:

@@ -88,6 +88,19 @@ def declared_causes(summary: "Dataset") -> dict[str, tuple[str, ...] | None]:
     return causes
 
 
+def written_formulas(summary: "Dataset") -> dict[str, str]:
+    """Formulas of estimators with the parameters that they have in the run, by label.
+
+    Nothing for estimators that are not known.
+    """
+    written = dict.fromkeys(map(str, summary["estimator"].values), "")
+    grid, known = read_back(summary), estimators()
+    for choice in grid.estimators if grid else ():
+        if choice.label in written and choice.name in known:
+            written[choice.label] = known[choice.name].written(**choice.values)
+    return written
+
+
 def declared_biased(summary: "Dataset") -> dict[str, bool]:
     """Whether an estimator declares a bias that a longer horizon does not remove, by label."""
     return {

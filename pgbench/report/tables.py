@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pgbench.estimators import CAUSES, UNBIASED, estimators
-from pgbench.report.declared import LEVEL, declared_causes
+from pgbench.report.declared import LEVEL, declared_causes, written_formulas
 from pgbench.report.style import INK, theme
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def estimator_rows(summary: "Dataset") -> list[dict[str, Any]]:
     """Every estimator of the run with its formula as an image, declared bias and reference."""
     known = estimators()
     rows = []
-    causes = declared_causes(summary)
+    causes, written = declared_causes(summary), written_formulas(summary)
     support = ("support",) * bool((summary["support_bias"].values > 0).any())
     for label, name in zip(
         summary["estimator"].values, summary["estimator_name"].values, strict=True
@@ -143,8 +143,8 @@ def estimator_rows(summary: "Dataset") -> list[dict[str, Any]]:
             {
                 "label": str(label),
                 "summary": record.summary if record else "",
-                "formula": record.formula if record else "",
-                "image": formula_image(record.formula) if record else "",
+                "formula": written[str(label)],
+                "image": formula_image(written[str(label)]) if written[str(label)] else "",
                 "bias": declared_bias(causes[str(label)], support),
                 "reference": record.reference if record else "",
             }

@@ -24,7 +24,7 @@ from pgbench.report.page import FIGURES
 from pgbench.report.panels import Drawing, NothingToDraw, save
 from pgbench.report.selection import of_the_best
 from pgbench.report.style import problem_titles, shortened, styles, theme
-from pgbench.report.tables import number, p_value
+from pgbench.report.tables import estimator_rows, number, p_value
 from pgbench.runner import execute
 from pgbench.statistics import holm
 
@@ -62,6 +62,12 @@ def test_every_figure_is_there_as_png_and_svg(page):
     for name in FIGURES:
         assert (page.parent / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert b"<svg" in (page.parent / "figures" / f"{name}.svg").read_bytes()
+
+
+def test_formulas_are_those_of_the_parameters_of_the_run(tree):
+    rows = {row["label"]: row["formula"] for row in estimator_rows(tree.to_dataset())}
+    assert rows["reward_to_go"] == r"\sum_t \gamma^t \hat Q_t\,\psi_t"
+    assert rows["reward_to_go[discounted=false]"] == r"\sum_t \hat Q_t\,\psi_t"
 
 
 def test_the_page_holds_everything_it_shows(page):
