@@ -7,6 +7,7 @@ from functools import cache, cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from pgbench.estimators.estimator import noisy_critic
 from pgbench.exact.horizon import finite_gradient, truncated_gradient
 from pgbench.exact.truth import Truth
 from pgbench.exact.values import evaluate
@@ -15,6 +16,9 @@ from pgbench.problems import FiniteMDP, make_problem
 from pgbench.simulator import Draws
 
 FloatArray = NDArray[np.float64]
+
+CRITIC_NOISE = 0.5
+"""Error of the critic that users are given, in units of rms(V)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +46,17 @@ class Case:
     horizon: int
     batch_size: int
     stream: int
+
+    @cached_property
+    def critic(self) -> FloatArray:
+        """A critic that errs (S,), as learned ones do.
+
+        It is V + 0.5 rms(V) ξ(s) with fixed standard normal ξ, the critic of ``gae`` and ``td`` at
+        ``critic_noise=0.5``. In terminal states it is the mean of the others, for nothing has told
+        it that they are worth nothing.
+        """
+        v, ends = noisy_critic(self.truth, CRITIC_NOISE), self.truth.mdp.terminal
+        return np.where(ends, v[~ends].mean(), v)
 
     @cached_property
     def finite(self) -> FloatArray:
