@@ -105,6 +105,26 @@ def _ending() -> FiniteMDP:
     return FiniteMDP.from_arrays(P / P.sum(axis=2, keepdims=True), r, mu0, 0.9, terminal=ends)
 
 
+def _walk() -> FiniteMDP:
+    """A walk of five states, left and right, of which the last one pays; it never ends."""
+    states = np.arange(5)
+    successor = np.stack([np.maximum(states - 1, 0), np.minimum(states + 1, 4)], axis=1)
+    r = np.repeat((states == 4).astype(float), 2).reshape(5, 2)
+    return FiniteMDP.from_arrays(np.eye(5)[successor], r, np.eye(5)[2], 0.95)
+
+
+def _limited() -> FiniteMDP:
+    """A walk of three states that ends on the left, where half of the rollouts do so in time.
+
+    Its rewards and its discount were chosen so that mistakes show: see ``pgbench.zoo.slips``.
+    """
+    successor = np.array([[3, 1], [0, 2], [1, 2], [3, 3]])
+    r = np.array([[-1.5, -2.0], [-1.0, -0.5], [2.0, -1.5], [0.0, 0.0]])
+    return FiniteMDP.from_arrays(
+        np.eye(4)[successor], r, np.eye(4)[1], 0.9, terminal=np.arange(4) == 3
+    )
+
+
 PLANS = {
     "continuing": _Plan(
         "it never ends, and rollouts are long enough for its discount",
@@ -134,6 +154,14 @@ PLANS = {
         "the episodic problem with two trajectories per estimate, where statistics of the batch"
         " bias most",
         _ending, horizon=30, batch_size=2,
+    ),
+    "walk": _Plan(
+        "rollouts are cut where the value that is left hangs on the last actions",
+        _walk, horizon=6, batch_size=2,
+    ),
+    "time limit": _Plan(
+        "half of the rollouts end, the others are cut",
+        _limited, horizon=5, batch_size=2,
     ),
 }  # fmt: skip
 

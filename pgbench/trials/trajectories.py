@@ -161,7 +161,9 @@ def _scores(case: Case) -> FloatArray:
 def drawn(case: Case, replicates: int, seed: int, batch_size: int) -> Drawn:
     """The first batches of a case, padded to its horizon."""
     draws = case.draws(replicates, seed, batch_size)
-    batches = (Simulator(case.truth, draws, first, m).batch() for first, m in blocks(case.truth, draws))
+    batches = (
+        Simulator(case.truth, draws, first, m).batch() for first, m in blocks(case.truth, draws)
+    )
     parts = [_padded(batch, case.horizon) for batch in batches]
     arrays = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Drawn(case, batch_size, seed, *arrays)

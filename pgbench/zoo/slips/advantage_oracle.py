@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pgbench.zoo.slips.slip import DISCOUNTED, SUMMED, Slip, Written
+from pgbench.zoo.slips.slip import DISCOUNTED, OTHERS, SUMMED, Slip, Written
 
 
 def estimate(batch: Any) -> Any:
@@ -23,15 +23,27 @@ written = Written(
     (
         *DISCOUNTED,
         *SUMMED,
-        Slip("batch.states, batch.actions]", "batch.next_states, batch.actions]",
-             "Q of the next state"),
-        Slip("batch.states, batch.actions]", "batch.states, batch.actions[..., ::-1]]",
-             "actions in reverse order"),
-        Slip("batch.q[batch.states, batch.actions]", "batch.q[batch.states].max(axis=-1)",
-             "the largest Q"),
+        Slip(
+            "batch.states, batch.actions]",
+            "batch.next_states, batch.actions]",
+            "Q of the next state",
+        ),
+        Slip(
+            "batch.states, batch.actions]",
+            "batch.states, batch.actions[..., ::-1]]",
+            "actions in reverse order",
+        ),
+        Slip(
+            "batch.q[batch.states, batch.actions]",
+            "batch.q[batch.states].max(axis=-1)",
+            "the largest Q",
+        ),
         Slip("batch.v[batch.states]", "batch.v[batch.next_states]", "V of the next state"),
-        Slip("batch.v[batch.states]", "np.roll(batch.v[batch.states], -1, axis=-1)",
-             "V one step early"),
+        Slip(
+            "batch.v[batch.states]",
+            "np.roll(batch.v[batch.states], -1, axis=-1)",
+            "V one step early",
+        ),
         Slip("(q - v)", "(v - q)", "sign of the advantage"),
         Slip("(q - v)", "v", "V alone"),
         Slip("(q - v)", "np.maximum(q - v, 0)", "good actions alone"),
@@ -40,8 +52,16 @@ written = Written(
         Slip("(q - v)", "(q - v) * (steps > 0)", "the first step lost"),
         Slip("* batch.mask", "* np.roll(batch.mask, -1, axis=-1)", "mask one step early"),
         Slip("* batch.mask", "* ~batch.ended[..., None]", "trajectories that are cut alone"),
-        Slip("(q - v)", "(q + v)", "sign of V", _NOISE),
-        Slip("(q - v)", "q", "Q alone", _NOISE),
-        Slip("* batch.mask", "", "no mask", "where no step was taken scores are zero"),
+        Slip("(q - v)", "(q + v)", "sign of V"),
+        Slip("(q - v)", "q", "Q alone"),
+        Slip("* batch.mask", "", "no mask"),
     ),
-)  # fmt: skip
+    harmless={
+        "every weight meets the scores of all trajectories": OTHERS,
+        "sign of V": _NOISE,
+        "Q alone": _NOISE,
+        "no mask": "where no step was taken scores are zero",
+        "gradient of the logit for that of log π": "advantages have mean zero in every state, and so has the term that is missing",
+        "every step's weight meets every step's score": "advantages have mean zero given what was, and scores too",
+    },
+)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pgbench.zoo.slips.slip import DISCOUNTED, SUMMED, Slip, Written
+from pgbench.zoo.slips.slip import DISCOUNTED, OTHERS, SUMMED, Slip, Written
 
 
 def estimate(batch: Any) -> Any:
@@ -41,7 +41,7 @@ written = Written(
             "V one step late; the first step has that of the last",
         ),
         Slip("batch.v[batch.states]", "batch.q[batch.states, batch.actions]", "Q for V"),
-        Slip("batch.v[batch.states]", "batch.q[batch.states, 0]", "Q of action 0", _NOISE),
+        Slip("batch.v[batch.states]", "batch.q[batch.states, 0]", "Q of action 0"),
         Slip(
             "batch.v[batch.states]",
             "batch.q[batch.next_states, batch.actions]",
@@ -53,12 +53,21 @@ written = Written(
         Slip("batch.v[batch.states]", "to_go[..., :1]", "the whole return"),
         Slip("batch.v[batch.states]", "batch.v[batch.states][..., ::-1]", "order of states"),
         Slip("to_go - baseline", "baseline", "the baseline alone"),
-        Slip("to_go - baseline", "to_go + baseline", "sign of the baseline", _NOISE),
-        Slip("gamma**steps * (to_go - baseline)", "gamma**steps * to_go - baseline",
-             "the baseline not discounted", _NOISE),
-        Slip("batch.v[batch.states]", "batch.v[batch.states[..., :1]]",
-             "V of the start state", _NOISE),
-        Slip("batch.v[batch.states]", "batch.critic[batch.states]",
-             "a critic that errs", _NOISE),
+        Slip("to_go - baseline", "to_go + baseline", "sign of the baseline"),
+        Slip(
+            "gamma**steps * (to_go - baseline)",
+            "gamma**steps * to_go - baseline",
+            "the baseline not discounted",
+        ),
+        Slip("batch.v[batch.states]", "batch.v[batch.states[..., :1]]", "V of the start state"),
+        Slip("batch.v[batch.states]", "batch.critic[batch.states]", "a critic that errs"),
     ),
-)  # fmt: skip
+    harmless={
+        "every weight meets the scores of all trajectories": OTHERS,
+        "Q of action 0": _NOISE,
+        "sign of the baseline": _NOISE,
+        "the baseline not discounted": _NOISE,
+        "V of the start state": _NOISE,
+        "a critic that errs": _NOISE,
+    },
+)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pgbench.zoo.slips.slip import DISCOUNTED, SUMMED, Slip, Written
+from pgbench.zoo.slips.slip import DISCOUNTED, OTHERS, SUMMED, Slip, Written
 
 
 def estimate(batch: Any) -> Any:
@@ -32,9 +32,9 @@ written = Written(
     (
         *DISCOUNTED,
         *SUMMED,
-        Slip("lam * live", "live", "no λ", _EXACT),
+        Slip("lam * live", "live", "no λ"),
         Slip("gamma * lam * live", "lam * live", "decay λ for γλ"),
-        Slip("+ gamma * lam * live * later", "", "δ alone", _EXACT),
+        Slip("+ gamma * lam * live * later", "", "δ alone"),
         Slip("gamma * lam * live * later", "later", "δ summed without decay"),
         Slip("gamma * after", "after", "γ missing before V(s')"),
         Slip("gamma * after", "gamma * lam * after", "λ before V(s')"),
@@ -42,29 +42,56 @@ written = Written(
         Slip("live - v[..., t]", "live", "no V(s)"),
         Slip("delta = r[..., t] +", "delta =", "no reward"),
         Slip("delta = r[..., t]", "delta = r[..., t - 1]", "rewards one step late"),
-        Slip("~done[..., t]", "True", "no (1 - done)", _ZERO),
+        Slip("~done[..., t]", "True", "no (1 - done)"),
         Slip("~done[..., t]", "done[..., t]", "done for (1 - done)"),
         Slip("~done[..., t]", "~np.roll(done, -1, axis=-1)[..., t]", "done of the next step"),
-        Slip("~done[..., t]", "~np.roll(last, -1, axis=-1)[..., t]",
-             "end of the next step, a time limit as the end"),
+        Slip(
+            "~done[..., t]",
+            "~np.roll(last, -1, axis=-1)[..., t]",
+            "end of the next step, a time limit as the end",
+        ),
         Slip("last & batch.ended[..., None]", "last", "a time limit as the end"),
         Slip("np.zeros(r.shape[:-1])", "after[..., -1]", "bootstrapped twice at the cut"),
-        Slip("gamma * after[..., t]", "gamma * np.where(last & ~done, v, after)[..., t]",
-             "V of the state before, at the cut"),
+        Slip(
+            "gamma * after[..., t]",
+            "gamma * np.where(last & ~done, v, after)[..., t]",
+            "V of the state before, at the cut",
+        ),
         Slip("batch.v[batch.next_states]", "batch.v[batch.states]", "V of the state before"),
-        Slip("batch.v[batch.next_states]", "np.roll(batch.v[batch.states], -1, axis=-1)",
-             "V of the reset state at the cut"),
-        Slip("batch.v[batch.next_states]",
-             "np.where(last, batch.v[batch.states[..., :1]], batch.v[batch.next_states])",
-             "V of the reset state at every end"),
+        Slip(
+            "batch.v[batch.next_states]",
+            "np.roll(batch.v[batch.states], -1, axis=-1)",
+            "V of the reset state at the cut",
+        ),
+        Slip(
+            "batch.v[batch.next_states]",
+            "np.where(last, batch.v[batch.states[..., :1]], batch.v[batch.next_states])",
+            "V of the reset state at every end",
+        ),
         Slip("reversed(range(batch.horizon))", "range(batch.horizon)", "summed forward"),
         Slip("range(batch.horizon))", "range(batch.horizon - 1))", "the last step dropped"),
-        Slip("* batch.mask[..., t]", "", "no mask", "(1 - done) ends the sum"),
-        Slip("= later\n", "= later + v[..., t]\n", "V(s) not taken off",
-             "V(s_t) is a baseline that no action has a say in; noise alone"),
-        Slip("* advantage", "* (advantage - advantage.mean(axis=-1, keepdims=True))",
-             "centred over time"),
-        Slip("* advantage", "* advantage / advantage.std(axis=(-2, -1), keepdims=True).clip(1e-6)",
-             "divided by the deviation"),
+        Slip("* batch.mask[..., t]", "", "no mask"),
+        Slip("= later\n", "= later + v[..., t]\n", "V(s) not taken off"),
+        Slip(
+            "* advantage",
+            "* (advantage - advantage.mean(axis=-1, keepdims=True))",
+            "centred over time",
+        ),
+        Slip(
+            "* advantage",
+            "* advantage / advantage.std(axis=(-2, -1), keepdims=True).clip(1e-6)",
+            "divided by the deviation",
+        ),
     ),
-)  # fmt: skip
+    harmless={
+        "every weight meets the scores of all trajectories": OTHERS,
+        "no λ": _EXACT,
+        "δ alone": _EXACT,
+        "no (1 - done)": _ZERO,
+        "no mask": "(1 - done) ends the sum",
+        "V(s) not taken off": "V(s_t) is a baseline that no action has a say in; noise alone",
+        "gradient of the logit for that of log π": "advantages have mean zero in every state, and so has the term that is missing",
+        "decay λ for γλ": _EXACT,
+        "δ summed without decay": _EXACT,
+    },
+)

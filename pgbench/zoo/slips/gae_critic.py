@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pgbench.zoo.slips.slip import DISCOUNTED, SUMMED, Slip, Written
+from pgbench.zoo.slips.slip import DISCOUNTED, OTHERS, SUMMED, Slip, Written
 
 
 def estimate(batch: Any) -> Any:
@@ -32,26 +32,44 @@ written = Written(
         Slip("gamma * after * ~done", "gamma * after * done", "done for (1 - done)"),
         Slip("gamma * after * ~done", "after * ~done", "γ missing before v(s')"),
         Slip("last & batch.ended[..., None]", "last", "a time limit as the end"),
-        Slip("last & batch.ended[..., None]", "np.roll(last & batch.ended[..., None], -1, axis=-1)",
-             "done of the next step"),
-        Slip("last & batch.ended[..., None]", "np.roll(last, -1, axis=-1)",
-             "end of the next step, a time limit as the end"),
+        Slip(
+            "last & batch.ended[..., None]",
+            "np.roll(last & batch.ended[..., None], -1, axis=-1)",
+            "done of the next step",
+        ),
+        Slip(
+            "last & batch.ended[..., None]",
+            "np.roll(last, -1, axis=-1)",
+            "end of the next step, a time limit as the end",
+        ),
         Slip("last & batch.ended[..., None]", "batch.ended[..., None]", "done at all steps"),
         Slip("keepdims=True) - 1", "keepdims=True)", "the end one step late"),
         Slip("), 0.0", "), after[..., -1] * batch.mask[..., -1]", "bootstrapped twice"),
-        Slip("after * ~done", "np.where(last, v, after) * ~done",
-             "v of the state before, at the cut"),
-        Slip("batch.critic[batch.next_states]", "batch.critic[batch.states]",
-             "v of the state before"),
-        Slip("batch.critic[batch.next_states]",
-             "np.roll(batch.critic[batch.states], -1, axis=-1)", "v of the reset state at the cut"),
+        Slip(
+            "after * ~done",
+            "np.where(last, v, after) * ~done",
+            "v of the state before, at the cut",
+        ),
+        Slip(
+            "batch.critic[batch.next_states]",
+            "batch.critic[batch.states]",
+            "v of the state before",
+        ),
+        Slip(
+            "batch.critic[batch.next_states]",
+            "np.roll(batch.critic[batch.states], -1, axis=-1)",
+            "v of the reset state at the cut",
+        ),
         Slip("- v) * batch.mask", "- v)", "no mask: δ of what never happened"),
         Slip("- v) * batch.mask", "+ v) * batch.mask", "sign of v(s)"),
         Slip("gamma * lam * later", "lam * later", "decay λ for γλ"),
         Slip("+ gamma * lam * later", "", "δ alone"),
         Slip("(batch.rewards + gamma", "(gamma", "no reward"),
         Slip("range(batch.horizon))", "range(batch.horizon - 1))", "the last step dropped"),
-        Slip("= later\n", "= later + v[..., t]\n", "v(s) not taken off",
-             "v(s_t) is a baseline that no action has a say in; noise alone"),
+        Slip("= later\n", "= later + v[..., t]\n", "v(s) not taken off"),
     ),
-)  # fmt: skip
+    harmless={
+        "every weight meets the scores of all trajectories": OTHERS,
+        "v(s) not taken off": "v(s_t) is a baseline that no action has a say in; noise alone",
+    },
+)

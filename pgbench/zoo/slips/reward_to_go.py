@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pgbench.zoo.slips.slip import DISCOUNTED, SUMMED, Slip, Written
+from pgbench.zoo.slips.slip import DISCOUNTED, OTHERS, SUMMED, Slip, Written
 
 
 def estimate(batch: Any) -> Any:
@@ -41,7 +41,10 @@ written = Written(
         Slip("* to_go", "* (to_go - to_go.mean(axis=-2, keepdims=True))", "in-sample baseline"),
         Slip("* to_go", "* (to_go - to_go.mean(axis=-1, keepdims=True))", "centred over time"),
         Slip("* to_go", "* to_go[..., ::-1, :]", "returns of another trajectory"),
-        Slip("* to_go", "* np.cumsum(to_go, axis=-2)", "summed over trajectories",
-             harmless="what other trajectories add has mean zero; noise alone"),
+        Slip("* to_go", "* np.cumsum(to_go, axis=-2)", "summed over trajectories"),
     ),
-)  # fmt: skip
+    harmless={
+        "every weight meets the scores of all trajectories": OTHERS,
+        "summed over trajectories": "what other trajectories add has mean zero; noise alone",
+    },
+)

@@ -1,7 +1,7 @@
 """A slip is one line of a right estimator written wrongly."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from textwrap import dedent
 from typing import Any
@@ -22,14 +22,11 @@ class Slip:
         Text of the right function, found in it once, and what stands in its place.
     mistake
         What is wrong, in a few words.
-    harmless
-        Why the mean is right all the same, where it is; else empty.
     """
 
     old: str
     new: str
     mistake: str
-    harmless: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,10 +40,13 @@ class Written:
         estimated from at once; on a single batch it is what ``pgbench test`` is given.
     slips
         At least twenty.
+    harmless
+        Mistakes that leave the mean right, and why.
     """
 
     estimate: Function
     slips: tuple[Slip, ...]
+    harmless: Mapping[str, str]
 
     @property
     def name(self) -> str:
@@ -107,7 +107,6 @@ SUMMED = (
         _SUM,
         '"...nt,...mtd->...d"',
         "every weight meets the scores of all trajectories",
-        harmless="weights times scores of another trajectory have mean zero; noise alone",
     ),
     Slip(_SCORES, "np.roll(batch.scores, 1, axis=-2))", "scores one step late"),
     Slip(_SCORES, "np.roll(batch.scores, -1, axis=-2))", "scores one step early"),
@@ -126,3 +125,6 @@ SUMMED = (
     ),
 )
 """Of ``return np.einsum("...nt,...ntd->...d", weights, batch.scores) / N``."""
+
+OTHERS = "weights times scores of another trajectory have mean zero: noise alone"
+"""Why mixing trajectories is harmless where each weight hangs on its own alone."""

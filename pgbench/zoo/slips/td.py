@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pgbench.zoo.slips.slip import DISCOUNTED, SUMMED, Slip, Written
+from pgbench.zoo.slips.slip import DISCOUNTED, OTHERS, SUMMED, Slip, Written
 
 
 def estimate(batch: Any) -> Any:
@@ -34,20 +34,43 @@ written = Written(
         Slip("batch.rewards + gamma", "gamma", "no reward"),
         Slip("batch.rewards + gamma", "2 * batch.rewards + gamma", "the reward twice"),
         Slip("last & batch.ended[..., None]", "last", "a time limit as the end"),
-        Slip("last & batch.ended[..., None]", "np.roll(last & batch.ended[..., None], -1, axis=-1)",
-             "done of the next step"),
-        Slip("last & batch.ended[..., None]", "np.roll(last & batch.ended[..., None], 1, axis=-1)",
-             "done of the step before"),
-        Slip("last & batch.ended[..., None]", "np.broadcast_to(batch.ended[..., None], last.shape)",
-             "done at all steps"),
+        Slip(
+            "last & batch.ended[..., None]",
+            "np.roll(last & batch.ended[..., None], -1, axis=-1)",
+            "done of the next step",
+        ),
+        Slip(
+            "last & batch.ended[..., None]",
+            "np.roll(last & batch.ended[..., None], 1, axis=-1)",
+            "done of the step before",
+        ),
+        Slip(
+            "last & batch.ended[..., None]",
+            "np.broadcast_to(batch.ended[..., None], last.shape)",
+            "done at all steps",
+        ),
         Slip("keepdims=True) - 1", "keepdims=True)", "the end one step late"),
-        Slip("batch.critic[batch.next_states]", "batch.critic[batch.states]",
-             "V of the state before"),
-        Slip("after * ~done", "np.where(last, v, after) * ~done",
-             "V of the state before, at the cut"),
-        Slip("batch.critic[batch.next_states]",
-             "np.roll(batch.critic[batch.states], -1, axis=-1)", "V of the reset state at the cut"),
-        Slip("~done - v", "~done + v", "sign of V(s)", _NOISE),
-        Slip("~done - v", "~done", "no V(s)", _NOISE),
+        Slip(
+            "batch.critic[batch.next_states]",
+            "batch.critic[batch.states]",
+            "V of the state before",
+        ),
+        Slip(
+            "after * ~done",
+            "np.where(last, v, after) * ~done",
+            "V of the state before, at the cut",
+        ),
+        Slip(
+            "batch.critic[batch.next_states]",
+            "np.roll(batch.critic[batch.states], -1, axis=-1)",
+            "V of the reset state at the cut",
+        ),
+        Slip("~done - v", "~done + v", "sign of V(s)"),
+        Slip("~done - v", "~done", "no V(s)"),
     ),
-)  # fmt: skip
+    harmless={
+        "every weight meets the scores of all trajectories": OTHERS,
+        "sign of V(s)": _NOISE,
+        "no V(s)": _NOISE,
+    },
+)
