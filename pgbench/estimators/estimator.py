@@ -304,6 +304,15 @@ def _(truth: QuadraticTruth, noise: float) -> Quadratic:
     return truth.v + noise * Quadratic.of_state(error, truth.mdp.n, truth.mdp.m)
 
 
+def unmasked_critic(truth: Truth, noise: float) -> FloatArray:
+    """The same (S,), but in terminal states the mean of the others, as a network may have it.
+
+    Nothing tells a network that such states are worth nothing, so (1 - done) must.
+    """
+    v, ends = noisy_critic(truth, noise), truth.mdp.terminal
+    return np.where(ends, v[~ends].mean(), v)
+
+
 @singledispatch
 def td_error(truth: Truth, v: Any) -> Any:
     """r(s,a,s') + γ v(s') - v(s) per slot, shape (S, A, B), or as a function of a transition."""

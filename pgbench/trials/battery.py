@@ -7,7 +7,7 @@ from functools import cache, cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.estimators.estimator import noisy_critic
+from pgbench.estimators.estimator import unmasked_critic
 from pgbench.exact.horizon import finite_gradient, truncated_gradient
 from pgbench.exact.truth import Truth
 from pgbench.exact.values import evaluate
@@ -49,14 +49,11 @@ class Case:
 
     @cached_property
     def critic(self) -> FloatArray:
-        """A critic that errs (S,), as learned ones do.
+        """A critic that errs (S,), in terminal states too, as learned ones do.
 
-        It is V + 0.5 rms(V) ξ(s) with fixed standard normal ξ, the critic of ``gae`` and ``td`` at
-        ``critic_noise=0.5``. In terminal states it is the mean of the others, for nothing has told
-        it that they are worth nothing.
+        Elsewhere it is that of ``gae`` and ``td`` at ``critic_noise=0.5``.
         """
-        v, ends = noisy_critic(self.truth, CRITIC_NOISE), self.truth.mdp.terminal
-        return np.where(ends, v[~ends].mean(), v)
+        return unmasked_critic(self.truth, CRITIC_NOISE)
 
     @cached_property
     def finite(self) -> FloatArray:
@@ -105,14 +102,6 @@ def _ending() -> FiniteMDP:
     return FiniteMDP.from_arrays(P / P.sum(axis=2, keepdims=True), r, mu0, 0.9, terminal=ends)
 
 
-def _walk() -> FiniteMDP:
-    """A walk of five states, left and right, of which the last one pays; it never ends."""
-    states = np.arange(5)
-    successor = np.stack([np.maximum(states - 1, 0), np.minimum(states + 1, 4)], axis=1)
-    r = np.repeat((states == 4).astype(float), 2).reshape(5, 2)
-    return FiniteMDP.from_arrays(np.eye(5)[successor], r, np.eye(5)[2], 0.95)
-
-
 def _limited() -> FiniteMDP:
     """A walk of three states that ends on the left, where half of the rollouts do so in time.
 
@@ -155,9 +144,9 @@ PLANS = {
         " bias most",
         _ending, horizon=30, batch_size=2,
     ),
-    "walk": _Plan(
+    "chain": _Plan(
         "rollouts are cut where the value that is left hangs on the last actions",
-        _walk, horizon=6, batch_size=2,
+        lambda: make_problem("chain", length=3, n_actions=2, gamma=0.95), horizon=6, batch_size=2,
     ),
     "time limit": _Plan(
         "half of the rollouts end, the others are cut",

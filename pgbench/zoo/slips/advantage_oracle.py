@@ -64,4 +64,5 @@ written = Written(
         "gradient of the logit for that of log π": "advantages have mean zero in every state, and so has the term that is missing",
         "every step's weight meets every step's score": "advantages have mean zero given what was, and scores too",
     },
+    claims="advantage_oracle",
 )

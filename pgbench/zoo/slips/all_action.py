@@ -72,4 +72,5 @@ written = Written(
     harmless={
         "no mask": _PI,
     },
+    claims="all_action",
 )

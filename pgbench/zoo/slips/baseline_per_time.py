@@ -60,4 +60,6 @@ written = Written(
         "sign of the baseline": _NOISE,
         "the baseline not discounted": _NOISE,
     },
+    claims="baseline_per_time",
+    given={"fit": "leave_one_out"},
 )

@@ -70,4 +70,5 @@ written = Written(
         "V of the start state": _NOISE,
         "a critic that errs": _NOISE,
     },
+    claims="baseline_value",
 )

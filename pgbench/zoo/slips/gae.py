@@ -94,4 +94,6 @@ written = Written(
         "decay λ for γλ": _EXACT,
         "δ summed without decay": _EXACT,
     },
+    claims="gae",
+    given={"lam": 0.95},
 )

@@ -72,4 +72,6 @@ written = Written(
         "every weight meets the scores of all trajectories": OTHERS,
         "v(s) not taken off": "v(s_t) is a baseline that no action has a say in; noise alone",
     },
+    claims="gae",
+    given={"lam": 0.95, "critic_noise": 0.5},
 )

@@ -45,4 +45,5 @@ written = Written(
         "every weight meets the scores of all trajectories": OTHERS,
         "no mask": "where no step was taken scores are zero",
     },
+    claims="reinforce",
 )

@@ -47,4 +47,5 @@ written = Written(
         "every weight meets the scores of all trajectories": OTHERS,
         "summed over trajectories": "what other trajectories add has mean zero; noise alone",
     },
+    claims="reward_to_go",
 )

@@ -60,4 +60,5 @@ written = Written(
         "divided by N": _NOISE,
         "sign of the baseline": _NOISE,
     },
+    claims="rloo",
 )

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from textwrap import dedent
 from typing import Any
 
@@ -42,11 +42,15 @@ class Written:
         At least twenty.
     harmless
         Mistakes that leave the mean right, and why.
+    claims, given
+        Name and parameters of the estimator of the suite that it is.
     """
 
     estimate: Function
     slips: tuple[Slip, ...]
     harmless: Mapping[str, str]
+    claims: str
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

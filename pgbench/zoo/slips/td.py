@@ -73,4 +73,6 @@ written = Written(
         "sign of V(s)": _NOISE,
         "no V(s)": _NOISE,
     },
+    claims="td",
+    given={"critic_noise": 0.5},
 )
