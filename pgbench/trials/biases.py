@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.estimators import TableEstimator
+from pgbench.estimators import TableEstimator, find_estimator
 from pgbench.exact.enumeration import Enumerator, count_trajectories
+from pgbench.parameters import label
 from pgbench.policies import NotApplicable
 from pgbench.trials.battery import Case, cases
 from pgbench.trials.examine import claimed, sampled
@@ -85,6 +86,12 @@ class Mistake:
     harmless: str = ""
     change: tuple[str, str] | None = None
 
+    @property
+    def claimed(self) -> str:
+        """Label of the right estimator, such as ``gae[lam=0.95]``."""
+        estimator = find_estimator(self.claims)
+        return label(self.claims, estimator.parameters, estimator.bound(**self.given))
+
     def right(self, case: Case) -> FloatArray | None:
         """The mean it should have (d,), or None where that is not known."""
         return known(case, self.claims, tuple(self.given.items())).mean
@@ -117,9 +124,9 @@ def _bias(mean: Mean, right: FloatArray) -> Bias:
     return Bias(float(np.sqrt(max(squared, 0.0))) / size, float(np.sqrt(mean.squared_error)) / size)
 
 
-def shows_on(biases: Mapping[str, Bias | None]) -> list[str]:
-    """Problems where a bias is large."""
-    return [name for name, b in biases.items() if b and b.is_large]
+def shows_on(biases: Mapping[str, Bias | None], exact: bool = False) -> list[str]:
+    """Problems where a bias is large; on request, only where it is exact too."""
+    return [name for name, b in biases.items() if b and b.is_large and not (exact and b.error)]
 
 
 def is_listed(case: Case) -> bool:

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.catalogue import others
-from pgbench.estimators import Estimator, estimators
+from pgbench.estimators import CAUSES, HORIZON, Estimator, estimators
 from pgbench.parameters import Parameter, label
 from pgbench.problems import FiniteMDP
-from pgbench.trials.battery import Case
+from pgbench.trials.battery import CRITIC_NOISE, Case
 from pgbench.trials.candidate import known
 from pgbench.trials.examine import sampled
 from pgbench.zoo import bugs
@@ -47,6 +47,12 @@ class Known:
         default_factory=dict, repr=False
     )
     _exact: dict[tuple[str, int], FloatArray | None] = field(default_factory=dict, repr=False)
+
+    @property
+    def causes(self) -> str:
+        """Why its mean is not ∇J, beside the horizon, in words."""
+        causes = self.estimator.causes(**self.values)
+        return "; ".join(CAUSES[cause] for cause in causes if cause not in HORIZON)
 
     def sample(
         self, case: Case, batch_size: int, replicates: int, seed: int
@@ -86,11 +92,15 @@ def every_known() -> tuple[Known, ...]:
 
 
 def _variants(estimator: Estimator) -> Iterator[Known]:
-    """Defaults, one switch thrown, one word chosen; several values where one must be given."""
+    """Defaults, one switch thrown, one word chosen, the critic that users are given.
+
+    Several values where one must be given.
+    """
     declared = estimator.parameters
     needed = [p for p in declared.values() if p.required]
     changes: list[dict[str, Any]] = [{}]
     changes += [{p.name: v} for p in declared.values() if not p.required for v in others(p)]
+    changes += [{"critic_noise": CRITIC_NOISE}] * ("critic_noise" in declared)
     for values in product(*map(_tried, needed)):
         given = dict(zip((p.name for p in needed), values, strict=True))
         for change in changes:
