@@ -102,6 +102,14 @@ def _ending() -> FiniteMDP:
     return FiniteMDP.from_arrays(P / P.sum(axis=2, keepdims=True), r, mu0, 0.9, terminal=ends)
 
 
+def _costly_chain() -> FiniteMDP:
+    """The chain of five states whose top pays 1 per step, where each step up to it costs 2."""
+    mdp = make_problem("chain", length=3, n_actions=2, gamma=0.9)
+    reward = mdp.reward.copy()
+    reward[:-1, 0] = -2.0
+    return replace(mdp, reward=reward)
+
+
 def _limited() -> FiniteMDP:
     """A walk of three states that ends on the left, where half of the rollouts do so in time.
 
@@ -146,7 +154,7 @@ PLANS = {
     ),
     "chain": _Plan(
         "rollouts are cut where the value that is left hangs on the last actions",
-        lambda: make_problem("chain", length=3, n_actions=2, gamma=0.95), horizon=6, batch_size=2,
+        _costly_chain, horizon=6, batch_size=2,
     ),
     "time limit": _Plan(
         "half of the rollouts end, the others are cut",

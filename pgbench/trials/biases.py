@@ -35,7 +35,7 @@ LARGE = 0.05
 LISTED = 1e5
 """So many batches of a problem are listed at most."""
 
-REPLICATES = 4000
+REPLICATES = 2000
 """So many batches are drawn where they cannot be listed."""
 
 
