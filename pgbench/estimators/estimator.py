@@ -66,6 +66,9 @@ EVERYWHERE: tuple[type[Problem], ...] = (FiniteMDP, LinearQuadratic)
 
 _CRITIC_SEED = 20000521
 
+CRITIC_NOISE = 0.1
+"""Noise of the critic that users' own estimators are given."""
+
 
 class Exact(NamedTuple):
     """Exact moments of an estimate, (d,) each; None where they are not known."""
@@ -304,12 +307,12 @@ def _(truth: QuadraticTruth, noise: float) -> Quadratic:
     return truth.v + noise * Quadratic.of_state(error, truth.mdp.n, truth.mdp.m)
 
 
-def unmasked_critic(truth: Truth, noise: float) -> FloatArray:
-    """The same (S,), but in terminal states the mean of the others, as a network may have it.
+def unmasked_critic(truth: Truth) -> FloatArray:
+    """A noisy critic (S,) that has the mean of the others for terminal states, as networks may.
 
     Nothing tells a network that such states are worth nothing, so (1 - done) must.
     """
-    v, ends = noisy_critic(truth, noise), truth.mdp.terminal
+    v, ends = noisy_critic(truth, CRITIC_NOISE), truth.mdp.terminal
     return np.where(ends, v[~ends].mean(), v)
 
 

@@ -17,9 +17,6 @@ from pgbench.simulator import Draws
 
 FloatArray = NDArray[np.float64]
 
-CRITIC_NOISE = 0.5
-"""Error of the critic that users are given, in units of rms(V)."""
-
 
 @dataclass(frozen=True, eq=False)
 class Case:
@@ -51,9 +48,9 @@ class Case:
     def critic(self) -> FloatArray:
         """A critic that errs (S,), in terminal states too, as learned ones do.
 
-        Elsewhere it is that of ``gae`` and ``td`` at ``critic_noise=0.5``.
+        Elsewhere it is that of ``gae`` and ``td`` with the noise ``CRITIC_NOISE``.
         """
-        return unmasked_critic(self.truth, CRITIC_NOISE)
+        return unmasked_critic(self.truth)
 
     @cached_property
     def finite(self) -> FloatArray:

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from pgbench.parameters import label
 from pgbench.trials.battery import Case
-from pgbench.trials.biases import LARGE, LISTED, REPLICATES, Bias, Mistake, is_listed, shows_on
+from pgbench.trials.biases import LARGE, REPLICATES, Bias, Mistake, is_listed, shows_on
 
 Biases = Mapping[str, Bias | None]
 
@@ -13,11 +12,12 @@ _PART = """
 ## Where a mistake shows
 
 How far the mean is from what it should be, in percent of that, on each problem of the battery with
-its own batch size; above {large:.0%} in bold. On {listed} all batches are listed (up to {limit:.0e}), and
-what has tables needs no list: those numbers are exact. Those with a ± are measured on {replicates}
-batches, as the mean difference to the right estimator on the same batches, ± two standard errors.
-A mean counts as right too if it is ∇J_H, ∇J, or ∇J less the score terms beyond step H, the same one
-on all problems. A dash: the estimator makes no sense there, or its right mean is not known.
+its own batch size; in bold what is above {large:.0%} beyond doubt. On {listed}
+all batches are listed, and what has tables needs no list: those numbers are exact. Those with a ±
+are measured on {replicates} batches, as the mean difference to the right estimator on the same
+batches, ± two standard errors. A mean counts as right too if it is ∇J_H, ∇J, or ∇J less the score
+terms beyond step H, the same one on all problems. A dash: the estimator makes no sense there, or
+its right mean is not known.
 
 {sentence}
 
@@ -31,9 +31,7 @@ on all problems. A dash: the estimator makes no sense there, or its right mean i
 """
 
 
-def part(
-    bugs: Sequence[Mistake], slips: Sequence[Mistake], places: Sequence[Case]
-) -> str:
+def part(bugs: Sequence[Mistake], slips: Sequence[Mistake], places: Sequence[Case]) -> str:
     """Tables of the biases of bugs, and of slips by estimator."""
     shown = {id(m): m.biases(places) for m in (*bugs, *slips)}
     sections = []
@@ -44,7 +42,6 @@ def part(
     return _PART.format(
         large=LARGE,
         listed=" and ".join(f"'{case.name}'" for case in places if is_listed(case)),
-        limit=LISTED,
         replicates=REPLICATES,
         sentence=sentence(slips, [shown[id(m)] for m in slips]),
         bugs=_table(bugs, [shown[id(m)] for m in bugs], places),
@@ -92,7 +89,14 @@ def _number(bias: Bias | None) -> str:
     """Percent, with two standard errors where it is measured."""
     if bias is None:
         return "-"
-    shown = f"{100 * bias.value:.3g}" if bias.value > 1e-9 else "0"
+    shown = _digits(100 * bias.value)
     if bias.error:
-        shown += f" ± {200 * bias.error:.1g}"
+        shown += f" ± {_digits(200 * bias.error)}"
     return f"**{shown}**" if bias.is_large else shown
+
+
+def _digits(x: float) -> str:
+    """Two digits or whole numbers; what is below a billionth is rounding."""
+    if x < 1e-7:
+        return "0"
+    return f"{x:.2g}" if x < 99.5 else f"{x:.0f}" if x < 1e4 else f"{x:.1e}"

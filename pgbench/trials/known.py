@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from pgbench.catalogue import others
 from pgbench.estimators import CAUSES, HORIZON, Estimator, estimators
+from pgbench.estimators.estimator import CRITIC_NOISE
 from pgbench.parameters import Parameter, label
 from pgbench.problems import FiniteMDP
-from pgbench.trials.battery import CRITIC_NOISE, Case
+from pgbench.trials.battery import Case
 from pgbench.trials.candidate import known
 from pgbench.trials.examine import sampled
 from pgbench.zoo import bugs
@@ -53,6 +54,12 @@ class Known:
         """Why its mean is not ∇J, beside the horizon, in words."""
         causes = self.estimator.causes(**self.values)
         return "; ".join(CAUSES[cause] for cause in causes if cause not in HORIZON)
+
+    @property
+    def critic_errs(self) -> bool:
+        """Whether it is right but for its critic's error."""
+        causes = set(self.estimator.causes(**self.values))
+        return not self.mistake and causes - HORIZON == {"critic"}
 
     def sample(
         self, case: Case, batch_size: int, replicates: int, seed: int

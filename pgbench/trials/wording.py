@@ -73,6 +73,12 @@ def _bias(found: Examination) -> Iterator[str]:
         yield f"Too heavy-tailed to be tested on: {', '.join(verdict.untested)}."
     for name, reason in found.refused.items():
         yield f"It refuses the problem '{name}': {reason}."
+    if found.reads_ends:
+        yield (
+            "It uses batch.v or batch.q in terminal states, where they are zero and a learned"
+            " critic is not: (1 - done) is missing. Put batch.critic in their place to see what"
+            " that does."
+        )
     yield _level(found)
 
 
@@ -338,11 +344,14 @@ def conclusion(found: Examination) -> str:
     if verdict.outcome is Outcome.UNBIASED:
         mean = verdict.reference.account.words
         some = f" Not tested on: {', '.join(verdict.untested)}." if verdict.untested else ""
-        return f"{what} is unbiased for {mean}.{some}"
+        ends = " (1 - done) is missing: exact values hide it." if found.reads_ends else ""
+        return f"{what} is unbiased for {mean}.{some}{ends}"
     same = _same(found)
     why = ""
     if verdict.others:
         why = f": its mean is {verdict.others[0].account.words}"
+    if same and same[0].known.critic_errs:
+        return f"{what} is biased by the error of its critic alone: it is {_name(same[0])}."
     if same:
         why += f"; it is {_name(same[0])}"
     return f"{what} is biased {verdict.where}{why}."

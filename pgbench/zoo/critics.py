@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from pgbench.batch import Batch
 from pgbench.estimators import Tables
 from pgbench.estimators.estimator import (
+    CRITIC_NOISE,
     FloatArray,
     noisy_critic,
     td_error,
@@ -173,7 +174,7 @@ done_of_next_step = weight_bug(
 
 def _no_done(batch: Batch, truth: Truth) -> FloatArray:
     """GAE with a critic that has a value for terminal states."""
-    error = batch.td_errors(unmasked_critic(truth, _NOISE))
+    error = batch.td_errors(unmasked_critic(truth))
     return batch.discounts() * batch.backward(error, truth.mdp.gamma * _LAMBDA)
 
 
@@ -181,7 +182,7 @@ done_missing = weight_bug(
     "done_missing",
     _no_done,
     claims="gae",
-    given={"lam": _LAMBDA, "critic_noise": _NOISE},
+    given={"lam": _LAMBDA, "critic_noise": CRITIC_NOISE},
     mistake="TD errors lack (1 - done): what a critic says of terminal states is bootstrapped",
     source="thu-ml/tianshou, issue 869",
 )

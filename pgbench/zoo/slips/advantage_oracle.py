@@ -17,6 +17,8 @@ def estimate(batch: Any) -> Any:
 
 
 _NOISE = "V(s_t) is a baseline that no action has a say in; noise alone"
+_EARLIER = "advantages and scores have mean zero given all earlier steps"
+_CENTRED = "advantages have mean zero, so the term -π counts nothing"
 
 written = Written(
     estimate,
@@ -61,8 +63,8 @@ written = Written(
         "sign of V": _NOISE,
         "Q alone": _NOISE,
         "no mask": "where no step was taken scores are zero",
-        "gradient of the logit for that of log π": "advantages have mean zero in every state, and so has the term that is missing",
-        "every step's weight meets every step's score": "advantages have mean zero given what was, and scores too",
+        "gradient of the logit for that of log π": _CENTRED,
+        "every step's weight meets every step's score": _EARLIER,
     },
     claims="advantage_oracle",
 )

@@ -51,8 +51,8 @@ written = Written(
         Slip("* pi * centred", "* centred", "π missing"),
         Slip("* pi * centred", "* pi**2 * centred", "π twice"),
         Slip(
-            "* pi * centred",
-            "* pi * (q * (1 + np.log(np.where(batch.mask[..., None], pi, 1))) - (pi * q * (1 + np.log(np.where(batch.mask[..., None], pi, 1)))).sum(axis=-1, keepdims=True))",
+            "batch.q[batch.states]",
+            "batch.q[batch.states] * (1 + np.log(np.where(batch.mask[..., None], pi, 1)))",
             "no stop-gradient: through the probabilities too",
         ),
         Slip("* pi * centred", "* pi * np.maximum(centred, 0)", "good actions alone"),

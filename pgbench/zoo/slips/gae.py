@@ -26,6 +26,7 @@ def estimate(batch: Any) -> Any:
 
 _EXACT = "with exact values every λ has the same mean"
 _ZERO = "exact values are zero in terminal states, and the mask ends the sum; see gae_critic"
+_CENTRED = "advantages have mean zero, so the term -π counts nothing"
 
 written = Written(
     estimate,
@@ -90,7 +91,7 @@ written = Written(
         "no (1 - done)": _ZERO,
         "no mask": "(1 - done) ends the sum",
         "V(s) not taken off": "V(s_t) is a baseline that no action has a say in; noise alone",
-        "gradient of the logit for that of log π": "advantages have mean zero in every state, and so has the term that is missing",
+        "gradient of the logit for that of log π": _CENTRED,
         "decay λ for γλ": _EXACT,
         "δ summed without decay": _EXACT,
     },

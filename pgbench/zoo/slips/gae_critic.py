@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from pgbench.estimators.estimator import CRITIC_NOISE
 from pgbench.zoo.slips.slip import DISCOUNTED, OTHERS, SUMMED, Slip, Written
 
 
@@ -73,5 +74,5 @@ written = Written(
         "v(s) not taken off": "v(s_t) is a baseline that no action has a say in; noise alone",
     },
     claims="gae",
-    given={"lam": 0.95, "critic_noise": 0.5},
+    given={"lam": 0.95, "critic_noise": CRITIC_NOISE},
 )

@@ -74,7 +74,7 @@ class Written:
     def wrong(self, slip: Slip) -> Function:
         """The wrong function."""
         names = dict(vars(inspect.getmodule(self.estimate)))
-        exec(compile(self.source(slip), f"{self.name} with a slip", "exec"), names)  # noqa: S102
+        exec(compile(self.source(slip), f"{self.name} with a slip", "exec"), names)
         function: Function = names[self.estimate.__name__]
         return function
 

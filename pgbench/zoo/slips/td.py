@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from pgbench.estimators.estimator import CRITIC_NOISE
 from pgbench.zoo.slips.slip import DISCOUNTED, OTHERS, SUMMED, Slip, Written
 
 
@@ -74,5 +75,5 @@ written = Written(
         "no V(s)": _NOISE,
     },
     claims="td",
-    given={"critic_noise": 0.5},
+    given={"critic_noise": CRITIC_NOISE},
 )
