@@ -35,7 +35,7 @@ LARGE = 0.05
 LISTED = 1e5
 """So many batches of a problem are listed at most."""
 
-REPLICATES = 2000
+REPLICATES = 4000
 """So many batches are drawn where they cannot be listed."""
 
 
@@ -100,9 +100,9 @@ class Mistake:
         """By name of the case; None where it makes no sense or what is right is not known."""
         places = cases() if places is None else places
         rows = {case.name: self._against_all(case) for case in places}
-        found = [row for row in rows.values() if row is not None]
-        accounts = range(len(found[0]))
-        best = min(accounts, key=lambda i: max(row[i].value for row in found))
+        columns = zip(*(row for row in rows.values() if row is not None), strict=True)
+        worst = [max(bias.value for bias in column) for column in columns]
+        best = int(np.argmin(worst)) if worst else 0
         return {name: None if row is None else row[best] for name, row in rows.items()}
 
     def _against_all(self, case: Case) -> list[Bias] | None:
