@@ -15,6 +15,15 @@ from pgbench.trials.trajectories import Trajectories, drawn
 
 FloatArray = NDArray[np.float64]
 
+SENTENCE = (
+    "It uses batch.v or batch.q in terminal states, where they are zero and a learned critic is"
+    " not: (1 - done) is missing. Put batch.critic in their place to see what that does."
+)
+"""What is said of a function whose estimates hang on them."""
+
+SHORT = "(1 - done) is missing: exact values hide it."
+"""The same for the verdict of one that is unbiased."""
+
 BATCHES = 8
 """So many batches of a case are tried."""
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pgbench.statistics import Estimate
+from pgbench.trials import terminal
 from pgbench.trials.accounts import FINITE
 from pgbench.trials.comparison import Compared
 from pgbench.trials.examination import LARGER, Examination
@@ -74,11 +75,7 @@ def _bias(found: Examination) -> Iterator[str]:
     for name, reason in found.refused.items():
         yield f"It refuses the problem '{name}': {reason}."
     if found.reads_ends:
-        yield (
-            "It uses batch.v or batch.q in terminal states, where they are zero and a learned"
-            " critic is not: (1 - done) is missing. Put batch.critic in their place to see what"
-            " that does."
-        )
+        yield terminal.SENTENCE
     yield _level(found)
 
 
@@ -344,7 +341,7 @@ def conclusion(found: Examination) -> str:
     if verdict.outcome is Outcome.UNBIASED:
         mean = verdict.reference.account.words
         some = f" Not tested on: {', '.join(verdict.untested)}." if verdict.untested else ""
-        ends = " (1 - done) is missing: exact values hide it." if found.reads_ends else ""
+        ends = f" {terminal.SHORT}" if found.reads_ends else ""
         return f"{what} is unbiased for {mean}.{some}{ends}"
     same = _same(found)
     why = ""
