@@ -4,8 +4,8 @@ Where all batches of a problem can be listed the mean is exact, as it is of what
 Elsewhere it is measured: what is wrong and what is right see the same trajectories, and the exact
 mean of the right one is added to the mean of their differences.
 
-An estimator is biased only if no account of a right mean fits: its own, ∇J_H, ∇J, or ∇J less the
-score terms beyond step H, the same account on all problems.
+A mean is right if one account of it fits on all problems: its own, ∇J_H, ∇J, or ∇J less the score
+terms beyond step H. If none does, its bias is the distance to its own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -97,13 +97,16 @@ class Mistake:
         return known(case, self.claims, tuple(self.given.items())).mean
 
     def biases(self, places: Sequence[Case] | None = None) -> dict[str, Bias | None]:
-        """By name of the case; None where it makes no sense or what is right is not known."""
+        """By name of the case; None where it makes no sense or what is right is not known.
+
+        Against the first account of a right mean that fits everywhere, or its own if none does.
+        """
         places = cases() if places is None else places
         rows = {case.name: self._against_all(case) for case in places}
-        columns = zip(*(row for row in rows.values() if row is not None), strict=True)
-        worst = [max(bias.value for bias in column) for column in columns]
-        best = int(np.argmin(worst)) if worst else 0
-        return {name: None if row is None else row[best] for name, row in rows.items()}
+        accounts = list(zip(*(row for row in rows.values() if row is not None), strict=True))
+        fitting = [i for i, column in enumerate(accounts) if not any(b.is_large for b in column)]
+        chosen = fitting[0] if fitting else 0
+        return {name: None if row is None else row[chosen] for name, row in rows.items()}
 
     def _against_all(self, case: Case) -> list[Bias] | None:
         """Against every account of a right mean."""

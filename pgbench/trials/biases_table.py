@@ -15,9 +15,9 @@ How far the mean is from what it should be, in percent of that, on each problem 
 its own batch size; in bold what is above {large:.0%} beyond doubt. On {listed}
 all batches are listed, and what has tables needs no list: those numbers are exact. Those with a ±
 are measured on {replicates} batches, as the mean difference to the right estimator on the same
-batches, ± two standard errors. A mean counts as right too if it is ∇J_H, ∇J, or ∇J less the score
-terms beyond step H, the same one on all problems. A dash: the estimator makes no sense there, or
-its right mean is not known.
+batches, ± two standard errors, as are bugs that draw numbers of their own. A mean counts as right
+too if it is ∇J_H, ∇J, or ∇J less the score terms beyond step H, the same one on all problems. A
+dash: the estimator makes no sense there, or its right mean is not known.
 
 {sentence}
 
@@ -41,7 +41,7 @@ def part(bugs: Sequence[Mistake], slips: Sequence[Mistake], places: Sequence[Cas
         sections.append(f"#### `{name}` ({rows[0].claimed})\n\n{table}")
     return _PART.format(
         large=LARGE,
-        listed=" and ".join(f"'{case.name}'" for case in places if is_listed(case)),
+        listed=", ".join(f"'{case.name}'" for case in places if is_listed(case)),
         replicates=REPLICATES,
         sentence=sentence(slips, [shown[id(m)] for m in slips]),
         bugs=_table(bugs, [shown[id(m)] for m in bugs], places),
@@ -96,7 +96,7 @@ def _number(bias: Bias | None) -> str:
 
 
 def _digits(x: float) -> str:
-    """Two digits or whole numbers; what is below a billionth is rounding."""
-    if x < 1e-7:
+    """Two digits or whole numbers; what is below a hundred-thousandth is none."""
+    if x < 1e-3:
         return "0"
     return f"{x:.2g}" if x < 99.5 else f"{x:.0f}" if x < 1e4 else f"{x:.1e}"
