@@ -66,6 +66,9 @@ EVERYWHERE: tuple[type[Problem], ...] = (FiniteMDP, LinearQuadratic)
 
 _CRITIC_SEED = 20000521
 
+CRITIC_NOISE = 0.1
+"""Noise of the critic that users' own estimators are given."""
+
 
 class Exact(NamedTuple):
     """Exact moments of an estimate, (d,) each; None where they are not known."""
@@ -312,6 +315,15 @@ def _(truth: QuadraticTruth, noise: float) -> Quadratic:
     typical = np.sqrt(np.sum(own**2, axis=(-2, -1), keepdims=True))
     error = (xi + xi.T) / 2 / size * typical / sizes
     return truth.v + noise * Quadratic.of_state(error, truth.mdp.n, truth.mdp.m)
+
+
+def unmasked_critic(truth: Truth) -> FloatArray:
+    """A noisy critic (S,) that has the mean of the others for terminal states, as networks may.
+
+    Nothing tells a network that such states are worth nothing, so (1 - done) must.
+    """
+    v, ends = noisy_critic(truth, CRITIC_NOISE), truth.mdp.terminal
+    return np.where(ends, v[~ends].mean(), v)
 
 
 @singledispatch

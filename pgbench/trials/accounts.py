@@ -124,7 +124,7 @@ def of_known(known: Known) -> Account:
     return Account(
         f"that of {what}",
         lambda case, n: known.exact(case, n),
-        known.mistake,
+        known.mistake or known.causes,
     )
 
 

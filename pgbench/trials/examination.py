@@ -60,6 +60,8 @@ class Examination:
         Known unbiased estimators by variance times steps.
     refused
         Why a record is not examined on some problems, by their names.
+    reads_ends
+        Whether a function uses the exact values of terminal states.
     """
 
     own: Own
@@ -71,6 +73,7 @@ class Examination:
     left: Sequence[str]
     ranking: Sequence[Compared]
     refused: dict[str, str]
+    reads_ends: bool = False
 
     @property
     def passed(self) -> bool:
@@ -151,6 +154,7 @@ def _judged(
         left=left,
         ranking=compared(every, smaller, examined.seed, few),
         refused=refused,
+        reads_ends=examined.reads_ends(places),
     )
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.catalogue import others
-from pgbench.estimators import Estimator, estimators
+from pgbench.estimators import CAUSES, HORIZON, Estimator, estimators
+from pgbench.estimators.estimator import CRITIC_NOISE
 from pgbench.parameters import Parameter, label
 from pgbench.problems import FiniteMDP
 from pgbench.trials.battery import Case
@@ -47,6 +48,18 @@ class Known:
         default_factory=dict, repr=False
     )
     _exact: dict[tuple[str, int], FloatArray | None] = field(default_factory=dict, repr=False)
+
+    @property
+    def causes(self) -> str:
+        """Why its mean is not ∇J, beside the horizon, in words."""
+        causes = self.estimator.causes(**self.values)
+        return "; ".join(CAUSES[cause] for cause in causes if cause not in HORIZON)
+
+    @property
+    def critic_errs(self) -> bool:
+        """Whether it is right but for its critic's error."""
+        causes = set(self.estimator.causes(**self.values))
+        return not self.mistake and causes - HORIZON == {"critic"}
 
     def sample(
         self, case: Case, batch_size: int, replicates: int, seed: int
@@ -86,11 +99,15 @@ def every_known() -> tuple[Known, ...]:
 
 
 def _variants(estimator: Estimator) -> Iterator[Known]:
-    """Defaults, one switch thrown, one word chosen; several values where one must be given."""
+    """Defaults, one switch thrown, one word chosen, the critic that users are given.
+
+    Several values where one must be given.
+    """
     declared = estimator.parameters
     needed = [p for p in declared.values() if p.required]
     changes: list[dict[str, Any]] = [{}]
     changes += [{p.name: v} for p in declared.values() if not p.required for v in others(p)]
+    changes += [{"critic_noise": CRITIC_NOISE}] * ("critic_noise" in declared)
     for values in product(*map(_tried, needed)):
         given = dict(zip((p.name for p in needed), values, strict=True))
         for change in changes:

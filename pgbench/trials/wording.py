@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pgbench.statistics import Estimate
+from pgbench.trials import terminal
 from pgbench.trials.accounts import FINITE
 from pgbench.trials.comparison import Compared
 from pgbench.trials.examination import LARGER, Examination
@@ -73,6 +74,8 @@ def _bias(found: Examination) -> Iterator[str]:
         yield f"Too heavy-tailed to be tested on: {', '.join(verdict.untested)}."
     for name, reason in found.refused.items():
         yield f"It refuses the problem '{name}': {reason}."
+    if found.reads_ends:
+        yield terminal.SENTENCE
     yield _level(found)
 
 
@@ -338,11 +341,14 @@ def conclusion(found: Examination) -> str:
     if verdict.outcome is Outcome.UNBIASED:
         mean = verdict.reference.account.words
         some = f" Not tested on: {', '.join(verdict.untested)}." if verdict.untested else ""
-        return f"{what} is unbiased for {mean}.{some}"
+        ends = f" {terminal.SHORT}" if found.reads_ends else ""
+        return f"{what} is unbiased for {mean}.{some}{ends}"
     same = _same(found)
     why = ""
     if verdict.others:
         why = f": its mean is {verdict.others[0].account.words}"
+    if same and same[0].known.critic_errs:
+        return f"{what} is biased by the error of its critic alone: it is {_name(same[0])}."
     if same:
         why += f"; it is {_name(same[0])}"
     return f"{what} is biased {verdict.where}{why}."
