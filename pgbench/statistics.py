@@ -2,9 +2,8 @@
 
 R independent replicates ĝ_1..ĝ_R ∈ R^d against the exact gradient g. Most statistics are means of
 one number per replicate, or monotone functions of such a mean; their 95 % intervals invert the t
-statistic corrected for skewness (Hall 1992), and those of squares allow for heavy tails. The
-interval of the squared bias inverts a noncentral χ² with fitted scale and degrees of freedom.
-``docs/statistics.md`` says how often intervals cover.
+statistic corrected for skewness (Hall 1992). The interval of the squared bias inverts a noncentral
+χ² with fitted scale and degrees of freedom. ``docs/statistics.md`` says how often intervals cover.
 """
 
 from collections.abc import Callable
@@ -13,8 +12,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special, stats
-
-from pgbench.tails import unseen_mean
 
 FloatArray = NDArray[np.float64]
 
@@ -29,9 +26,6 @@ MIN_EFFECTIVE_Z, MIN_EFFECTIVE_VARIANCE = 10, 20
 
 MIN_SHARED = 2.0
 """An interval is given where at least so many effective replicates R/κ carry the spread."""
-
-MIN_SHARED_BLIND = 6.0
-"""The same for squares whose exact variance is not known, so that nothing says what was missed."""
 
 _NORMAL = float(stats.norm.ppf(0.5 + CONFIDENCE / 2))
 
@@ -161,8 +155,10 @@ def summarise(sample: Sample) -> dict[str, Estimate]:
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         norm = np.sqrt(sample.truth_squared or np.float64(np.nan))
         half = np.float64(0.5)
-        mse = _spread_mean(sample, sample.squared_error)
-        variance = _spread_mean(sample, sample.squared_deviation, sample.variance)
+        mse = _positive_mean(sample.squared_error, known=not sample.missed)
+        variance = _positive_mean(
+            sample.squared_deviation, sample.variance, known=not sample.missed
+        )
         steps = mean_interval(sample.steps)
         if np.ptp(sample.steps) == 0:
             steps = Estimate(steps.value, 0.0, steps.value, steps.value)
@@ -183,7 +179,9 @@ def summarise(sample: Sample) -> dict[str, Estimate]:
             "cosine": mean_interval(sample.cosine, bounds=(-1.0, 1.0)),
             "ascent_probability": _proportion(sample.ascent),
             "steps": steps,
-            "work_normalised_variance": _spread_mean(sample, work, variance.value * steps.value),
+            "work_normalised_variance": _positive_mean(
+                work, variance.value * steps.value, known=not sample.missed
+            ),
         }
     if sample.truth_squared == 0:
         names = ("cosine", "ascent_probability", "relative_variance", "relative_rmse", "snr")
@@ -213,46 +211,16 @@ def mean_interval(
     deviation, sd, effective = _spread(x)
     if not effective >= MIN_SHARED:
         return Estimate(value, np.nan, np.nan, np.nan)
-    low, high = _hall(deviation, sd, float(stats.t.ppf(0.5 + CONFIDENCE / 2, R - 1)))
-    se = sd / float(np.sqrt(R))
-    return Estimate(value, se, max(value + low, bounds[0]), min(value + high, bounds[1]))
-
-
-def square_interval(
-    x: FloatArray, value: float | None = None, fewest: float = MIN_SHARED
-) -> Estimate:
-    """The mean of R squares x (R,) ≥ 0, with an interval that allows for heavy tails.
-
-    That of ``mean_interval`` with two changes. The t quantile is that of the degrees of freedom
-    which the spread of x itself has, 2R/(κ - 1), κ the kurtosis of x (Satterthwaite 1946). And the
-    upper end is raised by what is expected beyond the largest x; see ``pgbench.tails``. It is NaN
-    where fewer than ``fewest`` effective replicates R/κ carry the spread.
-    """
-    R = x.size
-    value = float(x.mean()) if value is None else value
-    deviation, sd, effective = _spread(x)
-    if not effective >= fewest:
-        return Estimate(value, np.nan, np.nan, np.nan)
-    freedom = min(2 * R / max(R / effective - 1, 1e-3), R - 1)
-    low, high = _hall(deviation, sd, float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom)))
-    return Estimate(
-        value, sd / float(np.sqrt(R)), max(value + low, 0.0), value + high + unseen_mean(x)
-    )
-
-
-def _spread_mean(sample: Sample, x: FloatArray, value: float | None = None) -> Estimate:
-    """The mean of x, which hangs on the spread: without an interval where that was ``missed``."""
-    blind = not np.isfinite(sample.exact_variance)
-    estimate = square_interval(x, value, MIN_SHARED_BLIND if blind else MIN_SHARED)
-    return Estimate(estimate.value, np.nan, np.nan, np.nan) if sample.missed else estimate
-
-
-def _hall(deviation: FloatArray, sd: float, quantile: float) -> tuple[float, float]:
-    """Ends of Hall's interval about the mean, by deviations (R,) from it and a quantile of t."""
-    R = deviation.size
     a = float((deviation * deviation * deviation).mean()) / sd**3 / np.sqrt(R)
     se = sd / float(np.sqrt(R))
-    return -se * _inverse_corrected(quantile, a), -se * _inverse_corrected(-quantile, a)
+    quantile = float(stats.t.ppf(0.5 + CONFIDENCE / 2, R - 1))
+    low, high = (value - se * _inverse_corrected(z, a) for z in (quantile, -quantile))
+    return Estimate(value, se, max(low, bounds[0]), min(high, bounds[1]))
+
+
+def _positive_mean(x: FloatArray, value: float | None = None, known: bool = True) -> Estimate:
+    estimate = mean_interval(x, value, bounds=(0.0, np.inf))
+    return estimate if known else Estimate(estimate.value, np.nan, np.nan, np.nan)
 
 
 def _spread(x: FloatArray) -> tuple[FloatArray, float, float]:
