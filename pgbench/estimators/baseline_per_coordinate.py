@@ -56,13 +56,14 @@ def exact_baseline(truth: Truth, horizon: int) -> FloatArray:
 
 
 def moments(truth: Truth, horizon: int, batch_size: float, *, fit: str) -> Exact:
-    """With exact baselines ∇J_H, and E[(R - b)² Z²] less its square; else the declared mean."""
-    if fit != "exact" or truth.unseen:
+    """With exact baselines E[(R - b) Z], and E[(R - b)² Z²] less its square; else as declared."""
+    if fit != "exact":
         return Exact(None)
     exact_baseline(truth, horizon)  # refuses what is too large
     mixed = mixed_moments(truth, horizon)
+    mean = mixed.rz - ratio(mixed.rz2, mixed.z2) * mixed.z if truth.unseen else mixed.rz
     second = mixed.r2z2 - ratio(mixed.rz2**2, mixed.z2)
-    return Exact(mixed.rz, np.maximum(second - mixed.rz**2, 0.0) / batch_size)
+    return Exact(mean, np.maximum(second - mean**2, 0.0) / batch_size)
 
 
 estimator = BatchEstimator(

@@ -115,7 +115,7 @@ def test_table_estimators_have_the_moments_of_what_they_see(truth, variant):
 
 
 UNKNOWN = {
-    "advantage_normalised", "baseline_learned", "baseline_per_coordinate", "baseline_per_time",
+    "advantage_normalised", "baseline_learned", "baseline_per_coordinate",
     "compatible_critic", "episodic_natural_actor_critic", "gae_learned", "grpo", "natural",
     "sampled_actor_critic", "weighted_importance_sampling",
 }  # fmt: skip
