@@ -406,7 +406,7 @@ def mean_test(projections: FloatArray, expected: FloatArray) -> MeanTest:
     deviation = x - mean
     scatter = (deviation**2).sum(axis=0)
     varies = np.sqrt(scatter / (R - 1)) > rounding
-    good = varies & (_effective(deviation) >= MIN_EFFECTIVE)
+    good = varies & (effective_replicates(deviation) >= MIN_EFFECTIVE)
     if 2 * good.sum() < max(varies.sum(), 1):
         return MeanTest(np.nan, np.nan, 0)
     basis: list[tuple[FloatArray, float]] = []
@@ -419,7 +419,7 @@ def mean_test(projections: FloatArray, expected: FloatArray) -> MeanTest:
             c = float((residual * unit).sum())
             residual, residual_mean = residual - c * unit, residual_mean - c * unit_mean
         left = float((residual**2).sum())
-        if left <= 1e-12 * scatter[j] or _effective(residual[:, None])[0] < MIN_EFFECTIVE:
+        if left <= 1e-12 * scatter[j] or effective_replicates(residual[:, None])[0] < MIN_EFFECTIVE:
             continue
         freedom = R - 1 - len(basis)
         t = residual_mean * np.sqrt(R * freedom / left / (1 + hotelling))
@@ -432,7 +432,7 @@ def mean_test(projections: FloatArray, expected: FloatArray) -> MeanTest:
     return MeanTest(max(z), float(-np.expm1(len(p) * np.log1p(-smallest))), len(p))
 
 
-def _effective(deviation: FloatArray) -> FloatArray:
+def effective_replicates(deviation: FloatArray) -> FloatArray:
     """Effective replicates R/κ of each column of deviations from the mean (R, m)."""
     square = deviation * deviation
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -460,7 +460,7 @@ def mean_z(projections: FloatArray, expected: FloatArray, variance: FloatArray) 
     measured = (deviation**2).sum(axis=0) / (R - 1)
     rounding = 1e-10 * max(np.abs(projections).max(), np.abs(expected).max())
     testable = (np.sqrt(measured) > rounding) & (measured >= variance / 2)
-    testable &= _effective(deviation) >= MIN_EFFECTIVE_Z
+    testable &= effective_replicates(deviation) >= MIN_EFFECTIVE_Z
     with np.errstate(divide="ignore", invalid="ignore"):
         a = (deviation**3).mean(axis=0) / measured**1.5 / np.sqrt(R)
         z = np.sqrt(R) * (mean - expected) / np.sqrt(variance)

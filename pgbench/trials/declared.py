@@ -10,9 +10,10 @@ from pgbench.estimators.estimator import declared_mean
 from pgbench.parameters import label
 from pgbench.statistics import holm
 from pgbench.trials.accounts import Account
+from pgbench.trials.analysis import LEVEL
 from pgbench.trials.battery import Case
 from pgbench.trials.candidate import RecordCandidate
-from pgbench.trials.measured import LEVEL, Measured
+from pgbench.trials.measured import Measured
 from pgbench.trials.verdict import Declared, tested
 
 FloatArray = NDArray[np.float64]

@@ -14,11 +14,13 @@ from pgbench.trials.battery import Case, cases
 from pgbench.trials.candidate import Candidate, Estimates, RecordCandidate, candidate
 from pgbench.trials.comparison import Compared, compared
 from pgbench.trials.declared import declared
+from pgbench.trials.equality import Equality, equalities
 from pgbench.trials.guard import UserError
 from pgbench.trials.known import Known, affordable, every_known
 from pgbench.trials.measured import Measured, measured
 from pgbench.trials.own import Own, load
 from pgbench.trials.resemblance import COMPARED, Likeness, closest, likeness
+from pgbench.trials.scaling import LARGER
 from pgbench.trials.verdict import Declared, Outcome, Verdict, verdict
 
 FloatArray = NDArray[np.float64]
@@ -34,9 +36,6 @@ LONGEST = 35.0
 
 WITNESS = "reward_to_go"
 """What it never responds to, this does: then the estimate is stuck there."""
-
-LARGER = 4
-"""The second batch size is so many times the first."""
 
 CONTROLS_SECONDS = 2e-4
 """So long an estimate may take of an estimator that sharpens the measured mean."""
@@ -56,6 +55,8 @@ class Examination:
         The conclusion, and for records what becomes of the declaration.
     likenesses, left
         Every known estimator next to it, the most alike first, and names of those left out.
+    equalities
+        Those that equal it on most problems, held against every estimate.
     ranking
         Known unbiased estimators by variance times steps.
     refused
@@ -70,6 +71,7 @@ class Examination:
     verdict: Verdict
     declared: Declared | None
     likenesses: Sequence[Likeness]
+    equalities: Sequence[Equality]
     left: Sequence[str]
     ranking: Sequence[Compared]
     refused: dict[str, str]
@@ -77,9 +79,9 @@ class Examination:
 
     @property
     def passed(self) -> bool:
-        """Whether it was examined and has no bias that is not declared."""
+        """Whether it could be judged and has no bias that is not declared."""
         if self.declared is not None:
-            return not self.declared.undeclared
+            return not (self.declared.undeclared or self.declared.untested)
         return self.verdict.outcome is Outcome.UNBIASED
 
 
@@ -151,6 +153,7 @@ def _judged(
         verdict=conclusion,
         declared=declared(examined, results) if isinstance(examined, RecordCandidate) else None,
         likenesses=likenesses,
+        equalities=equalities(likenesses, made, examined.seed),
         left=left,
         ranking=compared(every, smaller, examined.seed, few),
         refused=refused,

@@ -7,32 +7,35 @@ and used on the other, so that means stay what they are.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from pgbench.statistics import (
-    CONFIDENCE,
-    MIN_EFFECTIVE,
-    Estimate,
-    Sample,
-    directions,
-    mean_interval,
-    mean_test,
-    summarise,
-)
-from pgbench.sums import Sums
+from pgbench.statistics import CONFIDENCE, MIN_EFFECTIVE, NOTHING, Estimate, effective_replicates
+from pgbench.trials.analysis import Analysis, complete, dense
 from pgbench.trials.candidate import Estimates
 
 FloatArray = NDArray[np.float64]
 
-LEVEL = 0.01
-"""Chance that a right account of the means is rejected at all, over all problems and sizes."""
 
-SURE = 0.9
-"""A bias that can be detected is one that is found with this probability."""
+class Basis(Enum):
+    """What is known of a mean, and whence."""
+
+    TABLES = "it follows from tables, nothing is left to chance"
+    EQUAL = "every estimate was one of known ones, or a combination of them with a known mean"
+    SAMPLES = "samples say it, as sharply as their noise allows"
+    NOTHING = "the estimates hang on too few rare ones"
+
+
+def unseen(replicates: int) -> float:
+    """Bound of the chance of what happened in none of so many estimates, at 95 %.
+
+    1 - .05^(1/n), about 3/n: the rule of three (Hanley & Lippman-Hand 1983).
+    """
+    return float(-np.expm1(np.log1p(-CONFIDENCE) / replicates))
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,44 +56,63 @@ class Measured:
     witness: FloatArray | None = None
 
     @cached_property
-    def known(self) -> FloatArray | None:
-        """The mean (d,) where nothing of it is left to chance, else None.
-
-        It is exact, or the estimates never differ from known ones by more than rounding.
-        """
+    def basis(self) -> Basis:
+        """What is known of the mean, and whence."""
         if self.claimed is not None:
-            return self.claimed
-        mean = self.adjusted.mean(axis=0)
-        spread = float(np.abs(self.adjusted - mean).max())
-        return mean if spread <= 10 * self.estimates.rounding else None
+            return Basis.TABLES
+        spread = float(np.abs(self.adjusted - self.adjusted.mean(axis=0)).max())
+        if spread <= 10 * self.estimates.rounding:
+            return Basis.EQUAL
+        return Basis.NOTHING if self.analysis is None else Basis.SAMPLES
 
     @property
+    def sharp(self) -> bool:
+        """Whether no noise is left: the mean is exact, or was the same in every estimate."""
+        return self.basis in (Basis.TABLES, Basis.EQUAL)
+
+    @cached_property
+    def analysis(self) -> Analysis | None:
+        """The one that gives test, intervals and resolution; None where tails are too heavy.
+
+        What hangs on rare events is looked at along fewer directions, or with all its noise.
+        """
+        few, whole = dense(self.estimates.case.finite), complete(self.estimates.case.finite)
+        raw, steps = self.estimates.gradients, self.estimates.steps
+        for sample, along in ((self.adjusted, whole), (self.adjusted, few), (raw, few)):
+            found = Analysis(sample, along, steps)
+            if found.directions:
+                return found
+        return None
+
+    @cached_property
     def mean(self) -> FloatArray:
         """The mean (d,) as far as it is known."""
-        return self.adjusted.mean(axis=0) if self.known is None else self.known
+        if self.claimed is not None:
+            return self.claimed
+        if self.basis is Basis.SAMPLES and self.analysis is not None:
+            return self.analysis.mean
+        return np.asarray(self.adjusted.mean(axis=0))
 
     @property
     def tolerance(self) -> float:
         """Known means that differ by so much in a coordinate are the same."""
         return self.estimates.rounding
 
+    @cached_property
+    def events(self) -> float:
+        """So many estimates carry the spread along a typical direction: R/κ, κ the kurtosis."""
+        raw = self.estimates.gradients
+        along = (raw - raw.mean(axis=0)) @ dense(self.estimates.case.finite).T
+        found = effective_replicates(along)
+        return float(np.nanmedian(found)) if np.isfinite(found).any() else 0.0
+
     def p_value(self, mean: FloatArray) -> float:
-        """Of the test that this is the mean; 0 or 1 where the mean is known, NaN if untestable."""
-        if self.known is not None:
-            return float(np.abs(self.known - mean).max() <= self.tolerance)
-        if self._stuck(mean):
-            return 0.0
-        d = mean.size
-        few = directions(d, self.estimates.case.finite)
-        whole = np.vstack([few, np.eye(d)])
-        # What hangs on rare events is tested along fewer directions, or with all its noise.
-        for sample, along in (
-            (self.adjusted, whole), (self.adjusted, few), (self.estimates.gradients, few)
-        ):  # fmt: skip
-            p = mean_test(sample @ along.T, along @ mean).p_value
-            if np.isfinite(p):
-                return p
-        return np.nan
+        """Of the test that this is the mean; 0 or 1 where no noise is left, NaN if untestable."""
+        if self.sharp:
+            return float(np.abs(self.mean - mean).max() <= self.tolerance)
+        if self.analysis is None:
+            return np.nan
+        return 0.0 if self._stuck(mean) else self.analysis.test(mean).p_value
 
     def _stuck(self, mean: FloatArray) -> bool:
         """Whether the estimates never vary along some direction and are off along it.
@@ -106,40 +128,36 @@ class Measured:
         off = np.abs(quiet @ (U.mean(axis=0) - mean)) > self.tolerance
         seen = self.witness @ quiet.T
         seen = seen - seen.mean(axis=0)
-        square = np.where(np.abs(seen) > 10 * self.estimates.rounding, seen, 0.0) ** 2
-        heavy = (square**2).sum(axis=0)
-        effective = np.divide(square.sum(axis=0) ** 2, heavy, where=heavy > 0, out=heavy * 0)
-        return bool((off & (effective >= MIN_EFFECTIVE)).any())
+        seen = np.where(np.abs(seen) > 10 * self.estimates.rounding, seen, 0.0)
+        return bool((off & (np.nan_to_num(effective_replicates(seen)) >= MIN_EFFECTIVE)).any())
+
+    def distance(self, mean: FloatArray) -> Estimate:
+        """‖E ĝ - mean‖ with its 95 % interval; NaN where nothing can be said."""
+        if self.sharp:
+            value = float(np.linalg.norm(self.mean - mean))
+            return Estimate(value, 0.0, value, value)
+        return NOTHING if self.analysis is None else self.analysis.distance(mean)
 
     def relative_bias(self, target: FloatArray) -> Estimate:
-        """‖E ĝ - target‖/‖target‖ with its 95 % interval."""
-        if self.known is not None:
-            value = float(np.linalg.norm(self.known - target) / np.linalg.norm(target))
-            return Estimate(value, 0.0, value, value)
-        return summarise(self._sample(target))["relative_bias"]
-
-    def _sample(self, target: FloatArray) -> Sample:
-        x = self.adjusted
-        sums = Sums(target, [x.mean(axis=0)], len(x), np.zeros((0, target.size)))
-        sums.add_gradients(0, x[:, None], self.estimates.steps)
-        return sums.sample(0).about_its_mean()
+        """‖E ĝ - target‖/‖target‖ with its 95 % interval; NaN where nothing can be said."""
+        norm = float(np.linalg.norm(target))
+        return self.distance(target).map(lambda x: x / norm, 1 / norm)
 
     def factor(self, target: FloatArray) -> Estimate:
-        """c with E ĝ·target = c ‖target‖²."""
-        norm = float(np.sum(target**2))
-        if self.known is not None:
-            value = float(self.known @ target) / norm
+        """c with E ĝ·target = c ‖target‖²; NaN where nothing can be said."""
+        if self.sharp:
+            value = float(self.mean @ target) / float(np.sum(target**2))
             return Estimate(value, 0.0, value, value)
-        return mean_interval(self.adjusted @ target / norm)
+        return NOTHING if self.analysis is None else self.analysis.share(target)
 
     def detectable(self, target: FloatArray, tests: int) -> float:
-        """The bias along the target, over ‖target‖, that so many tests would find with 90 %."""
-        if self.known is not None:
+        """The bias along the target, over ‖target‖, that so many tests would find with 90 %.
+
+        0 where no noise is left, NaN where nothing can be said.
+        """
+        if self.sharp:
             return 0.0
-        along = self.adjusted @ target / float(np.sum(target**2))
-        se = float(along.std(ddof=1)) / np.sqrt(len(along))
-        level = LEVEL / tests / (target.size + 1)
-        return se * float(stats.norm.isf(level / 2) + stats.norm.ppf(SURE))
+        return np.nan if self.analysis is None else self.analysis.detectable(target, tests)
 
     def remains(self, target: FloatArray, other: "Measured") -> Estimate:
         """Share of this bias that is left at another batch size, along this bias."""
@@ -153,10 +171,9 @@ class Measured:
 
     def _variance_along(self, direction: FloatArray) -> float:
         """Variance of the mean along a direction, times the squared length of that."""
-        if self.known is not None:
+        if self.sharp:
             return 0.0
-        along = self.adjusted @ direction
-        return float(along.var(ddof=1)) / len(along)
+        return np.nan if self.analysis is None else self.analysis.variance_along(direction)
 
 
 def measured(

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.statistics import Estimate, holm
+from pgbench.statistics import holm
 from pgbench.trials.accounts import (
     NATURALS,
     RIGHT,
@@ -16,14 +17,30 @@ from pgbench.trials.accounts import (
     scaled,
     wrong_accounts,
 )
+from pgbench.trials.analysis import LEVEL
 from pgbench.trials.battery import Case
+from pgbench.trials.findings import Finding, State, findings
 from pgbench.trials.known import Known
-from pgbench.trials.measured import LEVEL, Measured
+from pgbench.trials.measured import Basis, Measured
+from pgbench.trials.scaling import Share, shares
+from pgbench.trials.where import where
 
 FloatArray = NDArray[np.float64]
 
 SHOWN = 3
 """So many accounts of a biased mean are told."""
+
+SHARP = 0.5
+"""An account is told only if a difference of this share of its length would be seen."""
+
+ZERO = 1.0
+"""Where a bias of the gradient's own length would be missed, as of a mean of zero, no test was."""
+
+HANDFUL = float(-np.log(LEVEL))
+"""What happens to so many estimates on one problem happens on another with a chance of 99 %.
+
+If it were as likely there, that is. What happens to fewer may be unseen elsewhere by chance.
+"""
 
 
 class Outcome(Enum):
@@ -51,13 +68,20 @@ class Tested:
         """Whether it was tested and nowhere ruled out."""
         return bool(np.isfinite(self.p).any() and not self.rejected.any())
 
+    def resolution(self, results: Sequence[Measured]) -> float:
+        """The mean is no farther from the account than this share of the account's length.
 
-@dataclass(frozen=True, eq=False)
-class Scaling:
-    """What is left of a bias with four times as many trajectories, by case, and pooled."""
-
-    shares: dict[str, Estimate]
-    pooled: Estimate
+        The largest upper end of the 95 % intervals where it was tested; 0 where the mean equals it
+        with no noise left. An account of zero is compared with the gradient's length.
+        """
+        ends = []
+        for result, p in zip(results, self.p, strict=True):
+            mean = self.account.mean(result.estimates.case, result.estimates.batch_size)
+            if mean is None or not np.isfinite(p):
+                continue
+            norm = float(np.linalg.norm(mean if mean.any() else result.estimates.case.finite))
+            ends.append(0.0 if result.sharp else result.distance(mean).high / norm)
+        return max(ends)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,45 +96,86 @@ class Verdict:
         That one of them which holds, or the natural gradient if that does, or else that which is
         ruled out on the fewest problems.
     others
-        Accounts that hold of a mean that is not right.
-    where
-        Where a bias shows, in words.
-    scaling
-        How a bias depends on the batch size, if it was measured at two.
+        Accounts from which a mean that is not right cannot be told.
+    shares
+        How a bias depends on the batch size, where it was measured at two.
     """
 
     results: Sequence[Measured]
     right: Sequence[Tested]
     reference: Tested
     others: Sequence[Tested] = ()
-    where: str = ""
-    scaling: Scaling | None = None
+    shares: Sequence[Share] = ()
 
     @property
     def outcome(self) -> Outcome:
-        """The outcome for something that declares nothing."""
-        if self.reference.holds:
-            return Outcome.UNBIASED
-        rejected = any(tested.rejected.any() for tested in self.right)
-        return Outcome.BIASED if rejected else Outcome.UNDECIDED
+        """The outcome for something that declares nothing.
+
+        Nothing is concluded where fleeting events were seen, for they may put right elsewhere what
+        looks wrong there, and the other way round.
+        """
+        if self.fleeting:
+            return Outcome.UNDECIDED
+        if not self.reference.holds and any(t.rejected.any() for t in self.right):
+            return Outcome.BIASED
+        return Outcome.UNBIASED if self.judged else Outcome.UNDECIDED
 
     @property
-    def untested(self) -> list[str]:
-        """Cases on which no test was possible."""
-        names: dict[str, bool] = {}
-        for result, p in zip(self.results, self.reference.p, strict=True):
-            name = result.estimates.case.name
-            names[name] = names.get(name, True) and not np.isfinite(p)
-        return [name for name, missing in names.items() if missing]
+    def targets(self) -> list[FloatArray]:
+        """What the mean is held against, (d,) for every result."""
+        return _targets(self.results, self.reference.account)
+
+    @property
+    def detectable(self) -> list[float]:
+        """The bias along the target that would be seen, for every result; NaN where untested."""
+        tests = len(self.results)
+        pairs = zip(self.results, self.targets, strict=True)
+        return [result.detectable(target, tests) for result, target in pairs]
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """What can be said on every problem."""
+        return findings(self.results, self.reference.p, self.targets, LEVEL)
+
+    @property
+    def where(self) -> str:
+        """Where a bias shows, in words; nothing where none was seen."""
+        seen = any(finding.state is State.SEEN for finding in self.findings)
+        return where(self.findings) if seen else ""
+
+    @property
+    def untested(self) -> list[Finding]:
+        """Problems on which nothing can be said at some batch size, for tails are too heavy."""
+        return [finding for finding in self.findings if finding.untested]
+
+    @property
+    def coarse(self) -> list[str]:
+        """Problems on which the noise would hide even a mean of zero."""
+        pairs = zip(self.results, self.detectable, strict=True)
+        return list(dict.fromkeys(r.estimates.case.name for r, x in pairs if x > ZERO))
+
+    @property
+    def fleeting(self) -> bool:
+        """Whether some untestable estimates hang on events that may be unseen elsewhere."""
+        pairs = zip(self.results, self.reference.p, strict=True)
+        return any(result.events < HANDFUL for result, p in pairs if not np.isfinite(p))
+
+    @property
+    def judged(self) -> bool:
+        """Whether so much was tested that no bias seen means something: most problems."""
+        silent = {finding.case.name for finding in self.untested} | set(self.coarse)
+        return 2 * len(silent) < len(self.findings)
 
     @property
     def biased_cases(self) -> list[Case]:
         """Cases on which the reference is ruled out, at either batch size."""
-        found: dict[str, Case] = {}
-        for result, off in zip(self.results, self.reference.rejected, strict=True):
-            if off:
-                found[result.estimates.case.name] = result.estimates.case
-        return list(found.values())
+        return [finding.case for finding in self.findings if finding.state is State.SEEN]
+
+    @property
+    def equal(self) -> bool:
+        """Whether no noise is left anywhere, but some means are known from estimates alone."""
+        kinds = {result.basis for result in self.results}
+        return Basis.EQUAL in kinds and kinds <= {Basis.EQUAL, Basis.TABLES}
 
 
 def tested(account: Account, results: Sequence[Measured]) -> Tested:
@@ -128,24 +193,28 @@ def verdict(results: Sequence[Measured], every: Sequence[Known]) -> Verdict:
         natural = tested(account, results)
         if natural.holds and _sharp(account, results):
             return Verdict(results, right, natural)
-    found = Verdict(results, right, reference, _others(results, every))
-    return Verdict(
-        results, right, reference, found.others, _where(found), _scaling(results, reference)
-    )
+    found = shares(results, reference.rejected, _targets(results, reference.account))
+    return Verdict(results, right, reference, _others(results, every), found)
+
+
+def _targets(results: Sequence[Measured], account: Account) -> list[FloatArray]:
+    """The account's mean (d,) for every result, ∇J_H where it says nothing."""
+    found = []
+    for result in results:
+        mean = account.mean(result.estimates.case, result.estimates.batch_size)
+        found.append(result.estimates.case.finite if mean is None else mean)
+    return found
 
 
 def _sharp(account: Account, results: Sequence[Measured]) -> bool:
     """Whether half of what an account says would be missed, if it were missing, on most cases."""
-    seen = []
-    for result in results:
-        mean = account.mean(result.estimates.case, result.estimates.batch_size)
-        assert mean is not None
-        seen.append(result.detectable(mean, len(results)))
-    return bool(np.median(seen) < 0.5)
+    pairs = zip(results, _targets(results, account), strict=True)
+    seen = np.array([result.detectable(mean, len(results)) for result, mean in pairs])
+    return bool(np.median(np.where(np.isfinite(seen), seen, np.inf)) < SHARP)
 
 
 def _others(results: Sequence[Measured], every: Sequence[Known]) -> list[Tested]:
-    """Accounts of a wrong mean that hold, the plainest first; a few at most."""
+    """Accounts from which a wrong mean cannot be told, the plainest first; a few at most."""
     mistakes = [of_known(one) for one in every if one.mistake]
     others = [of_known(one) for one in every if not one.mistake]
     multiples = [a for of in RIGHT if (a := scaled(results, of)) is not None]
@@ -174,82 +243,7 @@ def _quickly(account: Account, results: Sequence[Measured]) -> Tested | None:
     if np.isfinite(p).sum() < len(results) / 2:
         return None
     found = Tested(account, holm(p))
-    return found if found.holds else None
-
-
-TRAITS: dict[str, str] = {
-    "ends": "where episodes end in a terminal state",
-    "goes on": "where episodes never end",
-    "cut": "where rollouts are cut before the discount has worn off",
-    "shared": "where states share parameters",
-    "tabular": "where no parameters are shared",
-    "undiscounted": "where γ = 1",
-    "discounted": "where γ < 1",
-    "steps": "where there is more than one step",
-    "discounted steps": "where there is more than one step and γ < 1",
-    "one step": "where there is only one step",
-}
-"""Conditions by name, in words."""
-
-
-def traits(case: Case) -> set[str]:
-    """The conditions that a case is an example of."""
-    mdp, steps = case.truth.mdp, case.horizon > 1
-    gap = np.linalg.norm(case.finite - case.truth.gradient)
-    found = {
-        "ends": bool(mdp.terminal.any()) and steps,
-        "goes on": not mdp.terminal.any(),
-        "cut": float(gap) > 0.02 * float(np.linalg.norm(case.truth.gradient)),
-        "shared": case.features.shape[2] < mdp.n_states * mdp.n_actions,
-        "undiscounted": mdp.gamma == 1 and steps,
-        "discounted": mdp.gamma < 1,
-        "steps": steps,
-        "discounted steps": mdp.gamma < 1 and steps,
-        "one step": not steps,
-    }
-    found["tabular"] = not found["shared"]
-    return {name for name, holds in found.items() if holds}
-
-
-def _where(found: Verdict) -> str:
-    """Where a bias shows: the condition that just covers the cases, if there is one."""
-    biased = {case.name for case in found.biased_cases}
-    every = {r.estimates.case.name: r.estimates.case for r in found.results}
-    if biased == set(every):
-        return "on every problem"
-    listed = ", ".join(name for name in every if name in biased)
-    for trait, words in TRAITS.items():
-        covered = {name for name, case in every.items() if trait in traits(case)}
-        if biased == covered:
-            return f"exactly {words}: on {listed}"
-    for trait, words in TRAITS.items():
-        covered = {name for name, case in every.items() if trait in traits(case)}
-        if biased < covered and len(covered) <= len(biased) + 1 < len(every):
-            return f"only {words}: on {listed}, not seen on {', '.join(covered - biased)}"
-    return f"on {listed}"
-
-
-def _scaling(results: Sequence[Measured], reference: Tested) -> Scaling | None:
-    """The share of the bias at the smaller batch size that is left at the larger."""
-    by_case: dict[str, list[Measured]] = {}
-    for result, off in zip(results, reference.rejected, strict=True):
-        own = by_case.setdefault(result.estimates.case.name, [])
-        if off or own:
-            own.append(result)
-    shares = {}
-    for name, pair in by_case.items():
-        if len(pair) < 2:
-            continue
-        case = pair[0].estimates.case
-        target = reference.account.mean(case, pair[0].estimates.batch_size)
-        assert target is not None
-        shares[name] = pair[0].remains(target, pair[1])
-    if not shares:
-        return None
-    weights = np.array([1 / (s.se**2 + 1e-12) for s in shares.values()])
-    value = float(weights @ [s.value for s in shares.values()] / weights.sum())
-    se = 1 / float(np.sqrt(weights.sum()))
-    return Scaling(shares, Estimate(value, se, value - 1.96 * se, value + 1.96 * se))
+    return found if found.holds and found.resolution(results) < SHARP else None
 
 
 @dataclass(frozen=True)
@@ -264,9 +258,12 @@ class Declared:
         Whether something is wrong that it does not declare.
     open
         Whether a bias beyond the declared one could not be looked for.
+    untested
+        Whether its mean could not be tested.
     """
 
     causes: tuple[str, ...]
     lines: list[str] = field(default_factory=list)
     undeclared: bool = False
     open: bool = False
+    untested: bool = False

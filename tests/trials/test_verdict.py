@@ -14,6 +14,7 @@ from pgbench.trials.accounts import ENDLESS, FINITE, NO_TAIL, RIGHT
 from pgbench.trials.battery import cases
 from pgbench.trials.candidate import Estimates
 from pgbench.trials.examination import examine
+from pgbench.trials.findings import State
 from pgbench.trials.measured import measured
 from pgbench.trials.verdict import Outcome, verdict
 from pgbench.trials.verdict import tested as held_against
@@ -277,7 +278,7 @@ def test_a_forgotten_parameter_is_found_though_nothing_varies_along_it():
     forgetful[:, k] = 0.0
     wrong = replace(estimates, gradients=forgetful)
     result = measured(wrong, [shared], witness=estimates.gradients)
-    assert result.known is None
+    assert not result.sharp
     assert result.p_value(case.finite) == 0.0
     assert measured(wrong, [shared], witness=forgetful).p_value(case.finite) > 0
     assert result.p_value(np.where(np.arange(case.finite.size) == k, 0.0, case.finite)) > 0.01
@@ -290,7 +291,7 @@ def test_what_cannot_be_tested_is_not_called_unbiased():
     estimates = Estimates(case, 4, gradients, np.full(400, 10), None, 1e-9)
     found = verdict([measured(estimates)], ())
     assert found.outcome is Outcome.UNDECIDED
-    assert found.untested == ["continuing"]
+    assert [finding.state for finding in found.findings] == [State.NOTHING]
 
 
 def test_the_right_accounts_differ_where_the_horizon_cuts():

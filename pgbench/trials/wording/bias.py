@@ -1,0 +1,207 @@
+"""Whether it is biased, by how much and where, and at which resolution that was tested."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from pgbench.trials import terminal
+from pgbench.trials.accounts import FINITE
+from pgbench.trials.analysis import LEVEL, SURE
+from pgbench.trials.examination import Examination
+from pgbench.trials.findings import Finding, State
+from pgbench.trials.measured import Basis, unseen
+from pgbench.trials.scaling import LARGER, Share, Trend
+from pgbench.trials.verdict import Outcome, Tested, Verdict
+from pgbench.trials.wording.numbers import percent, percent_of
+
+
+def bias(found: Examination, recognised: bool) -> Iterator[str]:
+    """Sentences; ``recognised`` if it is something known."""
+    verdict = found.verdict
+    if verdict.outcome is Outcome.UNBIASED:
+        yield f"No bias was seen. Its mean {_right(verdict)}."
+    elif verdict.outcome is Outcome.UNDECIDED:
+        yield f"It could not be judged: {undecided(verdict)}."
+    else:
+        yield from _biased(verdict, recognised)
+    if verdict.outcome is Outcome.UNBIASED:
+        for tested in verdict.right:
+            if tested.rejected.any():
+                names = _names(verdict, tested.rejected)
+                yield f"Its mean is not {tested.account.words}; that is ruled out on {names}."
+    if verdict.outcome is not Outcome.UNDECIDED and verdict.untested:
+        yield f"Nothing can be said on {_untested(verdict)}: its estimates hang on rare events."
+    for name, reason in found.refused.items():
+        yield f"It refuses the problem '{name}': {reason}."
+    if found.reads_ends:
+        yield terminal.SENTENCE
+    yield from _resolution(found)
+
+
+def undecided(verdict: Verdict) -> str:
+    """Why nothing is concluded, with the names of problems."""
+    reasons = []
+    if verdict.untested:
+        reasons.append(f"its estimates hang on too few rare events on {_untested(verdict)}")
+    if verdict.fleeting:
+        reasons.append("events so rare may be unseen elsewhere")
+    if verdict.coarse:
+        names = ", ".join(verdict.coarse)
+        reasons.append(f"its noise would hide even a mean of zero on {names}")
+    return "; ".join(reasons) or "nothing was tested"
+
+
+def _untested(verdict: Verdict) -> str:
+    """``cut short (N = 4), pairs``: the batch sizes where not all are meant."""
+    words = []
+    for finding in verdict.untested:
+        sizes = ", ".join(map(str, finding.untested))
+        some = "" if finding.state is State.NOTHING else f" (with N = {sizes})"
+        words.append(f"{finding.case.name}{some}")
+    return ", ".join(words)
+
+
+def _right(verdict: Verdict) -> str:
+    """The accounts that hold, as one says them of a mean."""
+    held = [t.account.words for t in verdict.right if t.holds] or [verdict.reference.account.words]
+    first = f"{_is(verdict)} {held[0]}"
+    if len(held) == 1:
+        return first
+    return f"{first}; {' and '.join(held[1:])} cannot be told from it here"
+
+
+def _is(verdict: Verdict) -> str:
+    """``is`` of a mean that is known, else what samples can say."""
+    if all(result.basis is Basis.TABLES for result in verdict.results):
+        return "is"
+    return "cannot be told from"
+
+
+def account(tested: Tested, verdict: Verdict) -> str:
+    """``is zero``, or ``cannot be told from ∇J_H (to 3.1 % of its length)``."""
+    resolution = tested.resolution(verdict.results)
+    if resolution == 0:
+        return f"is {tested.account.words}"
+    return f"cannot be told from {tested.account.words} (to {percent(resolution)} of its length)"
+
+
+def _biased(verdict: Verdict, recognised: bool) -> Iterator[str]:
+    reference = verdict.reference.account
+    yield f"Yes. Its mean is not {reference.words}. The bias shows {verdict.where}." + _worst(
+        verdict
+    )
+    yield from _elsewhere(verdict.findings)
+    if reference is FINITE:
+        yield "Nor is its mean ∇J itself, with or without the score terms beyond step H."
+    yield from _trends(verdict.shares)
+    for i, other in enumerate(verdict.others):
+        begin = f"On {_spoken(other, verdict)} its mean" if i == 0 else "As well it"
+        remark = f" ({other.account.remark})" if other.account.remark else ""
+        yield f"{begin} {account(other, verdict)}{remark}."
+    if not verdict.others:
+        none = "" if recognised else "Its mean is none of those that known mistakes have. "
+        yield f"{none}{_shape(verdict)}"
+    if "every problem" not in verdict.where:
+        for case in verdict.biased_cases:
+            yield f"'{case.name}': {case.reason}."
+
+
+def _worst(verdict: Verdict) -> str:
+    """Where the largest bias was seen, and its size."""
+    rows = zip(verdict.results, verdict.targets, verdict.reference.rejected, strict=True)
+    seen = [(m, m.relative_bias(target)) for m, target, off in rows if off]
+    seen = [(m, size) for m, size in seen if np.isfinite(size.value)]
+    if not seen:
+        return ""
+    worst, size = max(seen, key=lambda pair: pair[1].value)
+    name, n = worst.estimates.case.name, worst.estimates.batch_size
+    return f" It is largest on '{name}' with N = {n}: {percent_of(size)} of the gradient's norm."
+
+
+def _elsewhere(findings: Sequence[Finding]) -> Iterator[str]:
+    """Where it was not seen, and what is excluded there."""
+    free = [finding for finding in findings if finding.state is State.EXCLUDED]
+    if free:
+        listed = ", ".join(f"{percent(f.size)} on {f.case.name}" for f in free)
+        yield f"It was not seen elsewhere; excluded is a bias above {listed}."
+
+
+def _trends(shares: Sequence[Share]) -> Iterator[str]:
+    """How it depends on the batch size, problems of a kind together."""
+    for trend in Trend:
+        own = [share for share in shares if share.trend is trend]
+        if not own:
+            continue
+        names = "It" if len(own) == len(shares) else f"On {', '.join(s.case for s in own)} it"
+        yield f"{names} {trend.value}: with {LARGER} times as many trajectories {_left(own)}."
+
+
+def _left(shares: Sequence[Share]) -> str:
+    """What is left of the bias, from the least to the most, with intervals."""
+    values = [share.left.value for share in shares]
+    low, high = min(s.left.low for s in shares), max(s.left.high for s in shares)
+    few = f"{min(values):.2f}"
+    text = few if few == f"{max(values):.2f}" else f"{few} to {max(values):.2f}"
+    if high - low > max(values) - min(values) + 1e-4:
+        return (
+            f"{text} of it is left (95 % interval{'s' * (len(shares) > 1)} {low:.2f} to {high:.2f})"
+        )
+    return f"{text} of it is left"
+
+
+def _spoken(other: Tested, verdict: Verdict) -> str:
+    """On what the account was tested."""
+    names = _names(verdict, np.isfinite(other.p))
+    every = {result.estimates.case.name for result in verdict.results}
+    return "every problem" if len(names.split(", ")) == len(every) else names
+
+
+def _shape(verdict: Verdict) -> str:
+    """Direction and length of the mean, next to what it should be."""
+    cosines, lengths = [], []
+    for result, target in zip(verdict.results, verdict.targets, strict=True):
+        if result.basis is Basis.NOTHING:
+            continue
+        norms = float(np.linalg.norm(target)) * float(np.linalg.norm(result.mean))
+        cosines.append(float(result.mean @ target) / norms if norms else 0.0)
+        lengths.append(result.factor(target).value)
+    return (
+        f"Its cosine with the gradient is {min(cosines):.2f} to {max(cosines):.2f}, its length"
+        f" along the gradient {min(lengths):.2g} to {max(lengths):.2g} times what it should be."
+    )
+
+
+def _names(verdict: Verdict, chosen: np.ndarray) -> str:
+    names = [m.estimates.case.name for m, yes in zip(verdict.results, chosen, strict=True) if yes]
+    return ", ".join(dict.fromkeys(names))
+
+
+def _resolution(found: Examination) -> Iterator[str]:
+    """How many tests there were, what they would have seen, and what no sample sees."""
+    verdict, chance = found.verdict, percent(unseen(found.replicates))
+    kinds = [result.basis for result in verdict.results]
+    tests = int(np.isfinite(verdict.reference.p).sum())
+    if set(kinds) == {Basis.TABLES}:
+        yield f"{tests} comparisons, and none is left to chance: its mean follows from tables."
+        return
+    if Basis.EQUAL in kinds:
+        yield (
+            f"Where the table says 'all {found.replicates}' each estimate was a combination of"
+            " known ones, whose mean is known: it differs from that with a chance below"
+            f" {chance} (95 %)."
+        )
+    yield (
+        f"{tests} test{'s' * (tests > 1)} from {found.replicates} estimates each, Holm-corrected: a"
+        f" right estimator fails with a chance of at most {100 * LEVEL:g} %."
+    )
+    worst = visible(verdict)
+    if verdict.outcome is Outcome.UNBIASED and worst > 0:
+        yield (
+            f"A bias of {percent(worst)} along the gradient would have been seen on any problem"
+            f" that was tested, with a probability of {100 * SURE:g} %."
+        )
+
+
+def visible(verdict: Verdict) -> float:
+    """The bias along the gradient that would have been seen on every problem tested."""
+    return max((x for x in verdict.detectable if np.isfinite(x)), default=np.nan)

@@ -1,0 +1,66 @@
+"""The verdict in one line."""
+
+from pgbench.trials import terminal
+from pgbench.trials.examination import Examination
+from pgbench.trials.findings import State
+from pgbench.trials.measured import unseen
+from pgbench.trials.verdict import Declared, Outcome
+from pgbench.trials.wording.bias import account, undecided, visible
+from pgbench.trials.wording.numbers import percent
+from pgbench.trials.wording.resemblance import equal, in_all, name
+
+
+def conclusion(found: Examination) -> str:
+    """The last line."""
+    what = found.own.words
+    if found.declared is not None:
+        return _declared(what, found.declared)
+    if found.verdict.outcome is Outcome.UNDECIDED:
+        return f"{what} could not be judged: {undecided(found.verdict)}."
+    if found.verdict.outcome is Outcome.UNBIASED:
+        return _unbiased(what, found)
+    return _biased(what, found)
+
+
+def _declared(what: str, declared: Declared) -> str:
+    if declared.undeclared:
+        return f"{what} has a bias that it does not declare."
+    words = ", ".join(declared.causes) or "no bias"
+    if declared.untested:
+        return f"{what} declares {words}; it could not be judged, for its mean could not be tested."
+    if declared.open:
+        return f"{what} declares {words}; what else may bias it is not known."
+    return f"{what} is what it declares ({words})."
+
+
+def _unbiased(what: str, found: Examination) -> str:
+    """With the resolution at which that was tested."""
+    verdict = found.verdict
+    same, chance = equal(found), percent(unseen(found.replicates))
+    seen = visible(verdict)
+    how = ""
+    if same:
+        how = f" equals {name(same[0].known)} {in_all(same[0])} (it differs with a chance below"
+        how += f" {chance}) and"
+    elif verdict.equal:
+        how = f" is a combination of known estimators in all {found.replicates} estimates on each"
+        how += f" problem (it differs with a chance below {chance}) and"
+    elif seen > 0:
+        how = f", tested down to a bias of {percent(seen)} along the gradient,"
+    nothing = [finding for finding in verdict.findings if finding.state is State.NOTHING]
+    silent = ", ".join(finding.case.name for finding in nothing)
+    some = f" Nothing can be said on: {silent}." if silent else ""
+    ends = f" {terminal.SHORT}" if found.reads_ends else ""
+    return f"{what}{how} is unbiased for {verdict.reference.account.words}.{some}{ends}"
+
+
+def _biased(what: str, found: Examination) -> str:
+    verdict, same = found.verdict, equal(found)
+    if same and same[0].known.critic_errs:
+        return f"{what} is biased by the error of its critic alone: it is {name(same[0].known)}."
+    why = ""
+    if verdict.others:
+        why = f": its mean {account(verdict.others[0], verdict)}"
+    if same:
+        why += f"; it is {name(same[0].known)}"
+    return f"{what} is biased {verdict.where}{why}."

@@ -1,0 +1,45 @@
+"""An examination printed, section by section."""
+
+import textwrap
+from collections.abc import Iterator
+
+from rich.console import Console
+
+from pgbench.trials.examination import Examination
+from pgbench.trials.wording.bias import bias
+from pgbench.trials.wording.conclusion import conclusion
+from pgbench.trials.wording.cost import cost
+from pgbench.trials.wording.resemblance import equal, resemblance
+from pgbench.trials.wording.table import KEY, table
+
+WIDTH = 96
+
+
+def print_examination(found: Examination) -> None:
+    """Print everything that was found; the last line is the verdict."""
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, width=WIDTH + 4)
+
+    def say(heading: str, lines: Iterator[str]) -> None:
+        console.print(f"\n{heading}")
+        for line in lines:
+            console.print(_wrapped(line), soft_wrap=True)
+
+    say("Is it biased?", bias(found, recognised=bool(equal(found))))
+    console.print()
+    console.print(table(found.verdict))
+    console.print(_wrapped(KEY), soft_wrap=True)
+    if found.declared is not None:
+        say("What does it declare?", iter(found.declared.lines))
+    say("What does it resemble?", resemblance(found))
+    say("What are its variance and cost?", cost(found))
+    console.print()
+    console.print(f"Verdict: {conclusion(found)}", soft_wrap=True)
+
+
+def _wrapped(line: str) -> str:
+    """The line indented and broken, but not between a number and its percent sign."""
+    held = line.replace(" %", "\u00a0%")
+    filled = textwrap.fill(held, WIDTH, initial_indent="  ", subsequent_indent="  ")
+    return filled.replace("\u00a0%", " %")
