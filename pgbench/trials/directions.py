@@ -1,0 +1,183 @@
+"""Which way a biased mean points: along the gradient, a natural one, a damped one, or none of these.
+
+An update that is scaled by a step size, normalised, or divided by whatever needs the direction alone
+to be right. A direction is told by the angle between the mean and a target t: with E ĝ = c t + b and
+b orthogonal to t, its cosine is c‖t‖/√(c²‖t‖² + ‖b‖²). That b is zero is tested on what of the
+estimates is orthogonal to t, whose mean is linear in them; c may differ from problem to problem.
+
+Trust-region code damps the Fisher information, (F + λI)⁻¹∇J (Schulman et al. 2015, Appendix C), with
+a λ of its own that is the same everywhere. It is fitted on one half of the replicates, and judged on
+the other.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize
+
+from pgbench.exact.fisher import matrix
+from pgbench.exact.horizon import truncated_visits
+from pgbench.statistics import Estimate, holm
+from pgbench.trials.accounts import FINITE, NO_TAIL, RIGHT, WITHOUT_DISCOUNT, Account
+from pgbench.trials.battery import Case
+from pgbench.trials.measured import LEVEL, Measured
+
+FloatArray = NDArray[np.float64]
+Fisher = Callable[[Case], FloatArray]
+
+NEAR = 0.9
+"""A direction is known where its cosine is at least so much with 95 % confidence, 26°."""
+
+PATH = np.logspace(-4, 2, 25)
+"""Values of λ that are tried before the best is refined."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pointing:
+    """The mean on a case at a batch size, next to a target.
+
+    length
+        c with E ĝ·t = c‖t‖².
+    cosine
+        Of the angle between E ĝ and t.
+    p
+        Of the test that E ĝ is a multiple of t; NaN where there is nothing to test, as with a
+        single parameter.
+    """
+
+    result: Measured
+    length: Estimate
+    cosine: Estimate
+    p: float
+
+
+@dataclass(frozen=True, eq=False)
+class Direction:
+    """The means on all cases and sizes next to the targets of one account.
+
+    account
+        What they are held against, but for the length.
+    pointings
+        One per case and batch size.
+    p
+        Their p-values, adjusted by Holm's method.
+    damping
+        λ as fitted on either half of the replicates, where it is one of the targets.
+    """
+
+    account: Account
+    pointings: Sequence[Pointing]
+    p: FloatArray
+    damping: tuple[float, float] | None = None
+
+    @property
+    def cosine(self) -> float:
+        """Mean of the cosines, each case and batch size alike; NaN if none is known."""
+        known = [p.cosine.value for p in self.pointings if np.isfinite(p.cosine.value)]
+        return float(np.mean(known)) if known else np.nan
+
+    @property
+    def resolution(self) -> float:
+        """The largest angle that is not excluded where the direction is known, in degrees."""
+        lows = [p.cosine.low for p in self.pointings if p.cosine.low >= NEAR]
+        return float(np.degrees(np.arccos(min(min(lows), 1.0)))) if lows else np.nan
+
+    @property
+    def known(self) -> bool:
+        """Whether the direction is known within 26° on most problems."""
+        near: dict[str, bool] = {}
+        for one in self.pointings:
+            name = one.result.estimates.case.name
+            near[name] = near.get(name, False) or one.cosine.low >= NEAR
+        return 2 * sum(near.values()) > len(near)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the means cannot be told from positive multiples of the targets."""
+        ahead = all(not one.length.high <= 0 for one in self.pointings)
+        return ahead and self.known and not (self.p < LEVEL).any()
+
+
+def directions(results: Sequence[Measured]) -> list[Direction]:
+    """The means next to every direction that an update may follow, the plainest first."""
+    plain = [_direction(account, results) for account in (*RIGHT, *_naturals(), *WITHOUT_DISCOUNT)]
+    return [*plain, *(_damped(base, fisher, results) for base, fisher in _dampable())]
+
+
+def right_direction(every: Sequence[Direction]) -> Direction | None:
+    """The first that holds and whose targets ascend J; None if there is none."""
+    known = (one for one in every if one.holds and one.account not in WITHOUT_DISCOUNT)
+    return next(known, None)
+
+
+def nearest(every: Sequence[Direction]) -> Direction:
+    """That with the largest cosine on the whole; one that holds comes first."""
+    return max(every, key=lambda one: (one.holds, np.nan_to_num(one.cosine, nan=-1.0)))
+
+
+def _direction(account: Account, results: Sequence[Measured]) -> Direction:
+    pointings = []
+    for result in results:
+        target = account.mean(result.estimates.case, result.estimates.batch_size)
+        assert target is not None
+        pointings.append(pointing(result, target))
+    return Direction(account, pointings, holm([one.p for one in pointings]))
+
+
+def pointing(result: Measured, target: FloatArray) -> Pointing:
+    """Length and cosine of a mean next to a target (d,), and the test that it is a multiple."""
+    length = result.factor(target)
+    if target.size == 1:
+        sign = float(np.sign(length.value))
+        return Pointing(result, length, Estimate(sign, 0.0, sign, sign), np.nan)
+    shifted = _across(result, target)
+    return Pointing(
+        result, length, cosine(length, shifted.relative_bias(target)), shifted.p_value(target)
+    )
+
+
+def _across(result: Measured, target: FloatArray) -> Measured:
+    """The estimates with what they have along the target replaced by the target itself."""
+    unit = target / np.linalg.norm(target)
+
+    def turned(x: FloatArray) -> FloatArray:
+        return np.asarray(x - (x @ unit)[..., None] * unit + target)
+
+    gradients = turned(result.estimates.gradients)
+    return replace(
+        result,
+        estimates=replace(result.estimates, gradients=gradients),
+        adjusted=turned(result.adjusted),
+        claimed=None if result.claimed is None else turned(result.claimed),
+    )
+
+
+def cosine(length: Estimate, across: Estimate) -> Estimate:
+    """c/√(c² + b²) with its interval, from c and b ≥ 0 in units of the target's norm.
+
+    It grows with c, so its ends are at those of c and b that are the least and most favourable. For
+    what is nearly linear in both such an interval covers no less than theirs, however they are
+    correlated, since √Var(x + y) ≤ √Var(x) + √Var(y).
+    """
+
+    def of(c: float, b: float) -> float:
+        return c / float(np.hypot(c, b)) if c or b else 0.0
+
+    value = of(length.value, max(across.value, 0.0))
+    exact = length.se == 0 and across.se == 0
+    low, high = (length.value, length.value) if length.se == 0 else (length.low, length.high)
+    least, most = (across.value, across.value) if across.se == 0 else (across.low, across.high)
+    lowest = of(low, most if low > 0 else least)
+    highest = of(high, least if high > 0 else most)
+    return Estimate(value, 0.0 if exact else (highest - lowest) / 4, lowest, highest)
+
+
+def _naturals() -> Iterator[Account]:
+    for base in RIGHT:
+        yield Account(
+            f"F†{base.words.split(',')[0]}, a natural gradient",
+            lambda case, n, base=base: case.truth.natural(base.mean(case, n)),  # type: ignore[misc]
+        )
