@@ -10,23 +10,29 @@ a λ of its own that is the same everywhere. It is fitted on one half of the rep
 the other.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
 from pgbench.exact.fisher import matrix
-from pgbench.exact.horizon import truncated_visits
+from pgbench.exact.walk import Walk
 from pgbench.statistics import Estimate, holm
-from pgbench.trials.accounts import FINITE, NO_TAIL, RIGHT, WITHOUT_DISCOUNT, Account
+from pgbench.trials.accounts import (
+    FINITE,
+    NATURALS,
+    NO_TAIL,
+    RIGHT,
+    WITHOUT_DISCOUNT,
+    Account,
+)
 from pgbench.trials.battery import Case
 from pgbench.trials.measured import LEVEL, Measured
 
 FloatArray = NDArray[np.float64]
-Fisher = Callable[[Case], FloatArray]
 
 NEAR = 0.9
 """A direction is known where its cosine is at least so much with 95 % confidence, 26°."""
@@ -103,14 +109,30 @@ class Direction:
 
 def directions(results: Sequence[Measured]) -> list[Direction]:
     """The means next to every direction that an update may follow, the plainest first."""
-    plain = [_direction(account, results) for account in (*RIGHT, *_naturals(), *WITHOUT_DISCOUNT)]
-    return [*plain, *(_damped(base, fisher, results) for base, fisher in _dampable())]
+    plain = [_direction(account, results) for account in (*RIGHT, *NATURALS, *WITHOUT_DISCOUNT)]
+    if all(result.mean.size == 1 for result in results):
+        return plain
+    damped = (_damped(family, results) for family in DAMPED)
+    return [*plain, *(one for one in damped if one is not None)]
 
 
 def right_direction(every: Sequence[Direction]) -> Direction | None:
-    """The first that holds and whose targets ascend J; None if there is none."""
-    known = (one for one in every if one.holds and one.account not in WITHOUT_DISCOUNT)
-    return next(known, None)
+    """The first that holds and whose targets ascend J; None if there is none.
+
+    A damped one was fitted and is judged on half of the replicates, so that it must be nearer than
+    all others as well.
+    """
+    best = nearest(every) if every else None
+    for one in every:
+        if one.holds and not _lacks_discount(one.account):
+            if one.damping is None or one is best:
+                return one
+    return None
+
+
+def _lacks_discount(account: Account) -> bool:
+    """Whether it is the sum without γ^t, or that damped."""
+    return any(one.words.split(",")[0] in account.words for one in WITHOUT_DISCOUNT)
 
 
 def nearest(every: Sequence[Direction]) -> Direction:
@@ -175,9 +197,109 @@ def cosine(length: Estimate, across: Estimate) -> Estimate:
     return Estimate(value, 0.0 if exact else (highest - lowest) / 4, lowest, highest)
 
 
-def _naturals() -> Iterator[Account]:
-    for base in RIGHT:
-        yield Account(
-            f"F†{base.words.split(',')[0]}, a natural gradient",
-            lambda case, n, base=base: case.truth.natural(base.mean(case, n)),  # type: ignore[misc]
+@dataclass(frozen=True)
+class _Damped:
+    """Targets (F + λI)⁻¹ t of a base t, for every λ.
+
+    steps
+        Whether F is the mean over the steps that are taken, as a mean over a batch estimates it,
+        and not that over ρ.
+    """
+
+    base: Account
+    steps: bool
+
+    def at(self, damping: float) -> Account:
+        """The account of one λ."""
+        over = "the steps taken" if self.steps else "ρ"
+        return Account(
+            f"(F + {damping:.3g} I)⁻¹ {self.base.words.split(', the')[0]}, the damped natural"
+            f" gradient with F over {over}",
+            lambda case, n: self.target(case, n, damping),
         )
+
+    def target(self, case: Case, n: int, damping: float) -> FloatArray:
+        """(F + λI)⁻¹ t (d,)."""
+        base = self.base.mean(case, n)
+        assert base is not None
+        values, vectors = _spectrum(case, self.steps)
+        return np.asarray(vectors @ ((vectors.T @ base) / (values + damping)))
+
+    def fitted(self, results: Sequence[Measured]) -> float:
+        """λ of the largest mean cosine."""
+
+        def apart(exponent: float) -> float:
+            return -sum(
+                _alike(r.mean, self.target(r.estimates.case, r.estimates.batch_size, 10**exponent))
+                for r in results
+            )
+
+        path = np.log10(PATH)
+        i = int(np.argmin([apart(x) for x in path]))
+        around = (path[max(i - 1, 0)], path[min(i + 1, len(path) - 1)])
+        found = optimize.minimize_scalar(apart, bounds=around, method="bounded")
+        return float(10**found.x)
+
+
+DAMPED = (
+    _Damped(FINITE, False),
+    _Damped(FINITE, True),
+    _Damped(NO_TAIL, False),
+    _Damped(NO_TAIL, True),
+    *(_Damped(account, True) for account in WITHOUT_DISCOUNT),
+)
+
+
+@lru_cache(maxsize=64)
+def _spectrum(case: Case, steps: bool) -> tuple[FloatArray, FloatArray]:
+    """Eigenvalues (d,) and eigenvectors (d, d) of F."""
+    truth = case.truth
+    weights = truth.state_weights
+    if steps:
+        walk = Walk.of(truth.mdp, truth.pi).within(case.horizon)
+        weights = np.zeros(truth.mdp.n_states)
+        weights[walk.states] = walk.forward(1.0).sum(case.horizon)
+        weights = np.where(truth.mdp.terminal, 0.0, weights)
+        weights = weights / weights.sum()
+    values, vectors = np.linalg.eigh(matrix(truth.policy, truth.theta, weights))
+    return np.maximum(values, 0.0), vectors
+
+
+def _alike(x: FloatArray, y: FloatArray) -> float:
+    norms = float(np.linalg.norm(x) * np.linalg.norm(y))
+    return float(x @ y) / norms if norms else 0.0
+
+
+def _damped(family: _Damped, results: Sequence[Measured]) -> Direction | None:
+    """The family at the λ fitted on one half of the replicates, judged on the other half.
+
+    λ is fitted at the larger batch sizes, where a Fisher information that is estimated from the
+    batch errs the least. None where it is fitted best by an end of the path: that is the natural
+    gradient, λ = 0, or the gradient itself, which λI outweighs.
+    """
+    largest: dict[str, int] = {}
+    for r in results:
+        name = r.estimates.case.name
+        largest[name] = max(largest.get(name, 0), r.estimates.batch_size)
+    telling = [
+        r
+        for r in results
+        if r.mean.size > 1 and r.estimates.batch_size == largest[r.estimates.case.name]
+    ]
+    own, other = (family.fitted([_half(r, part) for r in telling]) for part in (0, 1))
+    if not all(PATH[1] < damping < PATH[-2] for damping in (own, other)):
+        return None
+    judged = _direction(family.at(own), [_half(r, 1) for r in results])
+    return replace(judged, damping=(own, other))
+
+
+def _half(result: Measured, part: int) -> Measured:
+    """Every other replicate."""
+    of = slice(part, None, 2)
+    made = result.estimates
+    return replace(
+        result,
+        estimates=replace(made, gradients=made.gradients[of], steps=made.steps[of]),
+        adjusted=result.adjusted[of],
+        witness=None if result.witness is None else result.witness[of],
+    )

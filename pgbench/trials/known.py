@@ -1,7 +1,7 @@
 """All that the suite knows on the same trajectories: its estimators in a few variants, its bugs.
 
-What carries the factor γ^t of step t is known without it as well, wrong ones too: code that leaves it
-out may make a second mistake.
+What carries the factor γ^t of step t is known without it as well, wrong ones too: code that leaves
+it out may make a second mistake.
 """
 
 import time

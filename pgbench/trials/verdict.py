@@ -1,7 +1,7 @@
 """What is concluded of an estimator that was put to the test."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import numpy as np
@@ -11,14 +11,18 @@ from pgbench.statistics import Estimate, holm
 from pgbench.trials.accounts import (
     NATURALS,
     RIGHT,
+    WITHOUT_DISCOUNT,
     Account,
+    divided,
     of_known,
     scaled,
     wrong_accounts,
 )
 from pgbench.trials.battery import Case
+from pgbench.trials.directions import Direction, directions, right_direction
 from pgbench.trials.known import Known
 from pgbench.trials.measured import LEVEL, Measured
+from pgbench.trials.normalisers import NORMALISERS, Normaliser
 
 FloatArray = NDArray[np.float64]
 
@@ -30,6 +34,7 @@ class Outcome(Enum):
     """How a function came out."""
 
     UNBIASED = "unbiased"
+    DIRECTION = "right direction, other length"
     BIASED = "biased"
     UNDECIDED = "undecided"
 
@@ -77,6 +82,11 @@ class Verdict:
         Where a bias shows, in words.
     scaling
         How a bias depends on the batch size, if it was measured at two.
+    directions
+        Where a biased mean points.
+    behind
+        The verdict against the sum without γ^t, where that is all that is wrong on some problems
+        and not on others: a second mistake.
     """
 
     results: Sequence[Measured]
@@ -85,12 +95,21 @@ class Verdict:
     others: Sequence[Tested] = ()
     where: str = ""
     scaling: Scaling | None = None
+    directions: Sequence[Direction] = ()
+    behind: "Verdict | None" = None
+
+    @property
+    def direction(self) -> Direction | None:
+        """What ascends J and its mean cannot be told from but for the length, if anything."""
+        return right_direction(self.directions)
 
     @property
     def outcome(self) -> Outcome:
         """The outcome for something that declares nothing."""
         if self.reference.holds:
             return Outcome.UNBIASED
+        if self.direction is not None:
+            return Outcome.DIRECTION
         rejected = any(tested.rejected.any() for tested in self.right)
         return Outcome.BIASED if rejected else Outcome.UNDECIDED
 
@@ -118,8 +137,15 @@ def tested(account: Account, results: Sequence[Measured]) -> Tested:
     return Tested(account, holm(account.p_values(results)))
 
 
-def verdict(results: Sequence[Measured], every: Sequence[Known]) -> Verdict:
-    """The conclusion from the results on all cases and sizes."""
+def verdict(
+    results: Sequence[Measured],
+    every: Sequence[Known],
+    undone: Callable[[Normaliser], Sequence[Measured]] | None = None,
+) -> Verdict:
+    """The conclusion from the results on all cases and sizes.
+
+    ``undone(normaliser)`` gives the results of the estimates times what they may be divided by.
+    """
     right = [tested(account, results) for account in RIGHT]
     reference = min(right, key=lambda t: (not t.holds, int(t.rejected.sum())))
     if reference.holds or not any(t.rejected.any() for t in right):
@@ -128,10 +154,52 @@ def verdict(results: Sequence[Measured], every: Sequence[Known]) -> Verdict:
         natural = tested(account, results)
         if natural.holds and _sharp(account, results):
             return Verdict(results, right, natural)
-    found = Verdict(results, right, reference, _others(results, every))
-    return Verdict(
-        results, right, reference, found.others, _where(found), _scaling(results, reference)
+    others = _others(results, every) or (_divided(undone) if undone else [])
+    found = Verdict(results, right, reference, others, directions=directions(results))
+    return replace(
+        found,
+        where=_where(found),
+        scaling=_scaling(results, reference),
+        behind=None if others else _behind(found),
     )
+
+
+def _divided(undone: Callable[[Normaliser], Sequence[Measured]]) -> list[Tested]:
+    """Accounts that hold once what every batch's estimate is divided by is undone."""
+    for normaliser in NORMALISERS:
+        results = undone(normaliser)
+        every = (_quickly(a, results) for a in divided(normaliser) if _sharp(a, results))
+        if held := [found for found in every if found is not None]:
+            return held[:SHOWN]
+    return []
+
+
+def _behind(found: Verdict) -> Verdict | None:
+    """Against the sum without γ^t, if it holds on some problems where no right account does."""
+    wrong = {case.name for case in found.biased_cases}
+    second = []
+    for account in WITHOUT_DISCOUNT:
+        one = replace(found, reference=tested(account, found.results), others=(), directions=())
+        left = {case.name for case in one.biased_cases}
+        if left and left < wrong and _told_apart(one, found, wrong - left):
+            second.append(one)
+    if not second:
+        return None
+    best = min(second, key=lambda one: len(one.biased_cases))
+    return replace(best, where=_where(best))
+
+
+def _told_apart(one: Verdict, found: Verdict, names: set[str]) -> bool:
+    """Whether on one of these problems the mean is seen to be nearer to the first's reference."""
+    for result in one.results:
+        case, n = result.estimates.case, result.estimates.batch_size
+        own, other = (v.reference.account.mean(case, n) for v in (one, found))
+        if case.name not in names or own is None or other is None:
+            continue
+        apart = float(np.linalg.norm(own - other) / np.linalg.norm(own))
+        if result.relative_bias(own).high < apart / 2:
+            return True
+    return False
 
 
 def _sharp(account: Account, results: Sequence[Measured]) -> bool:
@@ -148,7 +216,7 @@ def _others(results: Sequence[Measured], every: Sequence[Known]) -> list[Tested]
     """Accounts of a wrong mean that hold, the plainest first; a few at most."""
     mistakes = [of_known(one) for one in every if one.mistake]
     others = [of_known(one) for one in every if not one.mistake]
-    multiples = [a for of in RIGHT if (a := scaled(results, of)) is not None]
+    multiples = [a for of in (*RIGHT, *WITHOUT_DISCOUNT) if (a := scaled(results, of)) is not None]
     held: list[Tested] = []
     for group in (wrong_accounts(), multiples, mistakes, others):
         if group is multiples and held:

@@ -14,8 +14,16 @@ from pgbench.trials.accounts import FINITE
 from pgbench.trials.comparison import Compared
 from pgbench.trials.examination import LARGER, Examination
 from pgbench.trials.measured import LEVEL, SURE, Measured
-from pgbench.trials.resemblance import Likeness
+from pgbench.trials.resemblance import Likeness, exact
 from pgbench.trials.verdict import Outcome, Scaling, Verdict
+from pgbench.trials.wording_directions import (
+    causes,
+    direction_words,
+    match,
+    pointing_lines,
+    pointing_table,
+    second_mistake,
+)
 
 WIDTH = 96
 
@@ -41,6 +49,9 @@ def print_examination(found: Examination) -> None:
     console.print()
     console.print(_table(found.verdict))
     console.print(_wrapped(_KEY), soft_wrap=True)
+    if (pointing := pointing_table(found.verdict)) is not None:
+        say("Where does its mean point?", pointing_lines(found.verdict))
+        console.print(pointing)
     if found.declared is not None:
         say("What does it declare?", iter(found.declared.lines))
     say("What does it resemble?", _resemblance(found))
@@ -63,7 +74,7 @@ def _bias(found: Examination) -> Iterator[str]:
     elif verdict.outcome is Outcome.UNDECIDED:
         yield "It could not be tested: its estimates hang on too few rare events."
     else:
-        yield from _biased(verdict, bool(_same(found)))
+        yield from _biased(verdict, bool(match(found.likenesses)))
     for tested in verdict.right:
         if verdict.reference.holds and not tested.holds:
             names = _names(verdict, tested.rejected)
@@ -101,7 +112,8 @@ def _biased(verdict: Verdict, recognised: bool) -> Iterator[str]:
         begin = "On every problem its mean is" if i == 0 else "As well it may be"
         remark = f" ({other.account.remark})" if other.account.remark else ""
         yield f"{begin} {other.account.words}{remark}."
-    if not verdict.others:
+    yield from second_mistake(verdict)
+    if not verdict.others and verdict.behind is None:
         none = "" if recognised else "Its mean is none of those that known mistakes have. "
         yield f"{none}{_shape(verdict)}"
     if "every problem" not in verdict.where:
@@ -238,44 +250,28 @@ def _p_value(p: float, result: Measured) -> str:
 
 def _resemblance(found: Examination) -> Iterator[str]:
     likes = found.likenesses
-    same = _same(found)
-    multiples = [like for like in likes if like.proportional and not like.same]
+    matches = exact(likes)
     if not likes:
         yield "There is nothing to compare: all its estimates are zero, or no other estimator ran."
-    elif same:
-        names = " and ".join(_name(like) for like in same[:3])
-        yield f"It equals {names} to rounding, estimate by estimate{_on(same[0])}."
-    elif multiples:
-        for like in multiples[:2]:
-            yield f"It is {like.pattern} {_name(like)}, estimate by estimate{_on(like)}."
+    elif matches and matches[0].same:
+        names = " and ".join(like.words for like in matches[:3])
+        yield f"It equals {names} to rounding, estimate by estimate{_on(matches[0])}."
+    elif matches:
+        for like in matches[:2]:
+            yield f"It is {like.words}, estimate by estimate{_on(like)}."
     else:
         parts = [like for like in likes if len(like.equal) > 1][:1]
         for like in parts:
-            yield f"It equals {_name(like)} on {', '.join(like.equal)}, and not elsewhere."
+            yield f"It equals {like.words} on {', '.join(like.equal)}, and not elsewhere."
         less = " on all problems" if parts else ""
         yield f"It equals none of the known estimators and mistakes{less}. Closest are:"
         for like in likes[:3]:
             yield (
-                f"- {_name(like)}: correlation {like.correlation:.3f}, distance"
+                f"- {like.words}: correlation {like.correlation:.3f}, distance"
                 f" {like.distance:.2g} of its standard deviation"
             )
     if found.left:
         yield f"Not compared, for they take too long: {', '.join(found.left)}."
-
-
-def _same(found: Examination) -> list[Likeness]:
-    """What it equals; mistakes only where no estimator is the same.
-
-    A mistake may lie in what is claimed: a baseline silently read as zero leaves a right estimator.
-    """
-    same = [like for like in found.likenesses if like.same]
-    return [like for like in same if not like.known.mistake] or same
-
-
-def _name(like: Likeness) -> str:
-    if like.known.mistake:
-        return f"the known mistake {like.known.name} ({like.known.mistake})"
-    return like.known.name
 
 
 def _on(like: Likeness) -> str:
@@ -297,7 +293,7 @@ def _cost(found: Examination) -> Iterator[str]:
     )
     for other in _shown(ranking):
         yield f"- {_ratio(other)} that of {other.name}"
-    if found.verdict.outcome is Outcome.BIASED:
+    if found.verdict.outcome in (Outcome.BIASED, Outcome.DIRECTION):
         yield "A small variance is no merit of a biased estimator: zero has none."
 
 
@@ -333,16 +329,18 @@ def conclusion(found: Examination) -> str:
         if found.declared.open:
             return f"{what} declares {declared}; what else may bias it is not known."
         return f"{what} is what it declares ({declared})."
+    same = match(found.likenesses)
     if verdict.outcome is Outcome.UNDECIDED:
-        return f"{what} could not be judged; its estimates are too heavy-tailed."
+        known = f" It is {same}, estimate by estimate." if same else ""
+        return f"{what} could not be judged; its estimates are too heavy-tailed.{known}"
     if verdict.outcome is Outcome.UNBIASED:
         mean = verdict.reference.account.words
         some = f" Not tested on: {', '.join(verdict.untested)}." if verdict.untested else ""
-        return f"{what} is unbiased for {mean}.{some}"
-    same = _same(found)
-    why = ""
-    if verdict.others:
-        why = f": its mean is {verdict.others[0].account.words}"
+        known = f", which is {same} estimate by estimate," if same else ""
+        return f"{what}{known} is unbiased for {mean}.{some}"
+    why = f": its mean is {verdict.others[0].account.words}" if verdict.others else causes(verdict)
     if same:
-        why += f"; it is {_name(same[0])}"
+        why += f"; it is {same}"
+    if verdict.direction is not None:
+        return f"{what} has {direction_words(verdict.direction)}, {verdict.where}{why}."
     return f"{what} is biased {verdict.where}{why}."
