@@ -1,13 +1,14 @@
-"""Which way a biased mean points: along the gradient, a natural one, a damped one, or none of these.
+"""Which way a biased mean points: along the gradient, a natural one, a damped one, or none of them.
 
-An update that is scaled by a step size, normalised, or divided by whatever needs the direction alone
-to be right. A direction is told by the angle between the mean and a target t: with E ĝ = c t + b and
-b orthogonal to t, its cosine is c‖t‖/√(c²‖t‖² + ‖b‖²). That b is zero is tested on what of the
-estimates is orthogonal to t, whose mean is linear in them; c may differ from problem to problem.
+An update that is scaled by a step size, normalised, or divided by whatever needs the direction
+alone to be right. A direction is told by the angle between the mean and a target t: with
+E ĝ = c t + b and b orthogonal to t, its cosine is c‖t‖/√(c²‖t‖² + ‖b‖²). That b is zero is tested
+on what of the estimates is orthogonal to t, whose mean is linear in them; c may differ from problem
+to problem.
 
-Trust-region code damps the Fisher information, (F + λI)⁻¹∇J (Schulman et al. 2015, Appendix C), with
-a λ of its own that is the same everywhere. It is fitted on one half of the replicates, and judged on
-the other.
+Trust-region code damps the Fisher information, (F + λI)⁻¹∇J (Schulman et al. 2015, Appendix C),
+with a λ of its own that is the same everywhere. It is fitted on one half of the replicates, and
+judged on the other.
 """
 
 from collections.abc import Sequence
@@ -81,8 +82,10 @@ class Direction:
 
     @property
     def cosine(self) -> float:
-        """Mean of the cosines, each case and batch size alike; NaN if none is known."""
-        known = [p.cosine.value for p in self.pointings if np.isfinite(p.cosine.value)]
+        """Mean of the cosines at every problem's larger batch size; NaN if none is known."""
+        largest = _largest([one.result for one in self.pointings])
+        cosines = [one.cosine.value for one in self.pointings if one.result in largest]
+        known = [x for x in cosines if np.isfinite(x)]
         return float(np.mean(known)) if known else np.nan
 
     @property
@@ -123,11 +126,8 @@ def right_direction(every: Sequence[Direction]) -> Direction | None:
     all others as well.
     """
     best = nearest(every) if every else None
-    for one in every:
-        if one.holds and not _lacks_discount(one.account):
-            if one.damping is None or one is best:
-                return one
-    return None
+    ascending = (one for one in every if one.holds and not _lacks_discount(one.account))
+    return next((one for one in ascending if one.damping is None or one is best), None)
 
 
 def _lacks_discount(account: Account) -> bool:
@@ -277,20 +277,20 @@ def _damped(family: _Damped, results: Sequence[Measured]) -> Direction | None:
     batch errs the least. None where it is fitted best by an end of the path: that is the natural
     gradient, λ = 0, or the gradient itself, which λI outweighs.
     """
-    largest: dict[str, int] = {}
-    for r in results:
-        name = r.estimates.case.name
-        largest[name] = max(largest.get(name, 0), r.estimates.batch_size)
-    telling = [
-        r
-        for r in results
-        if r.mean.size > 1 and r.estimates.batch_size == largest[r.estimates.case.name]
-    ]
+    telling = [r for r in _largest(results) if r.mean.size > 1]
     own, other = (family.fitted([_half(r, part) for r in telling]) for part in (0, 1))
     if not all(PATH[1] < damping < PATH[-2] for damping in (own, other)):
         return None
     judged = _direction(family.at(own), [_half(r, 1) for r in results])
     return replace(judged, damping=(own, other))
+
+
+def _largest(results: Sequence[Measured]) -> list[Measured]:
+    """Of every problem the result at the larger batch size."""
+    found: dict[str, Measured] = {}
+    for r in sorted(results, key=lambda r: r.estimates.batch_size):
+        found[r.estimates.case.name] = r
+    return [*found.values()]
 
 
 def _half(result: Measured, part: int) -> Measured:

@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 
 from pgbench.statistics import Estimate
-from pgbench.trials.directions import Direction, nearest
+from pgbench.trials.directions import NEAR, Direction, nearest
 from pgbench.trials.resemblance import Likeness, exact
 from pgbench.trials.verdict import Verdict
 
@@ -17,7 +17,7 @@ FAMILIES = (("∇J", "∇J"), ("F†", "the natural gradient"), ("(F", "the damp
 
 
 def pointing_lines(verdict: Verdict) -> Iterator[str]:
-    """What direction a biased mean has, over all problems."""
+    """What direction a biased mean has, over all problems and with every gradient."""
     if not verdict.directions:
         return
     held = verdict.direction
@@ -57,7 +57,10 @@ def _which(direction: Direction) -> str:
 def _cosines(direction: Direction) -> str:
     values = [one.cosine.value for one in direction.pointings]
     low, high = np.nanmin(values), np.nanmax(values)
-    return f"{direction.cosine:.3f} on the whole, {low:.3f} to {high:.3f}"
+    return (
+        f"{direction.cosine:.4f} with the larger batches, on all problems and sizes {low:.3f} to"
+        f" {high:.3f}"
+    )
 
 
 def _span(direction: Direction) -> str:
@@ -103,9 +106,18 @@ def second_mistake(verdict: Verdict) -> Iterator[str]:
 
 
 def causes(verdict: Verdict) -> str:
-    """The same for the last line, or nothing."""
-    behind = verdict.behind
-    return f": γ^t is missing, and there is a second bias {behind.where}" if behind else ""
+    """What is known of a mean that is not known, for the last line, or nothing."""
+    if verdict.behind is not None:
+        return f": γ^t is missing, and there is a second bias {verdict.behind.where}"
+    if not verdict.directions or verdict.direction is not None:
+        return ""
+    best = nearest(verdict.directions)
+    if not best.cosine >= NEAR:
+        return ": its direction is that of no gradient that is known here"
+    return (
+        f": its direction is nearest to that of {best.account.words}, with a cosine of"
+        f" {best.cosine:.2g} where batches are larger"
+    )
 
 
 def direction_words(direction: Direction) -> str:
