@@ -35,6 +35,12 @@ def pointing_lines(verdict: Verdict) -> Iterator[str]:
         if members:
             best = nearest(members)
             yield f"- cosine with {name}: {_cosines(best)}{_which(best)}"
+    yield f"Problem by problem, next to {_shown(verdict).account.words}:"
+
+
+def _shown(verdict: Verdict) -> Direction:
+    """The direction that the table is about."""
+    return verdict.direction or nearest(verdict.directions)
 
 
 def _angle(direction: Direction) -> str:
@@ -57,6 +63,8 @@ def _which(direction: Direction) -> str:
 def _cosines(direction: Direction) -> str:
     values = [one.cosine.value for one in direction.pointings]
     low, high = np.nanmin(values), np.nanmax(values)
+    if low > 1 - 1e-9:
+        return "1"
     return (
         f"{direction.cosine:.4f} with the larger batches, on all problems and sizes {low:.3f} to"
         f" {high:.3f}"
@@ -73,11 +81,8 @@ def pointing_table(verdict: Verdict) -> Table | None:
     """Problem by problem: cosine and length next to the direction that is nearest."""
     if not verdict.directions:
         return None
-    shown = verdict.direction or nearest(verdict.directions)
-    table = Table(
-        title=f"Next to {shown.account.words}:", box=box.SIMPLE_HEAD, title_justify="left",
-        pad_edge=False,
-    )  # fmt: skip
+    shown = _shown(verdict)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("problem", "N", "cosine", "length", "p"):
         table.add_column(column, justify="left" if column == "problem" else "right")
     for one, p in zip(shown.pointings, shown.p, strict=True):

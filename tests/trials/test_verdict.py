@@ -180,7 +180,8 @@ BIASED = {
         "    f = batch.features - np.einsum('sa,sad->sd', p, batch.features)[:, None]\n"
         "    F = np.einsum('sa,sad,sae->sde', p, f, f)[batch.states[batch.mask]].mean(axis=0)\n"
         "    return np.linalg.solve(F + 0.1 * np.eye(len(g)), g)",
-        ["Its mean is none of those that known mistakes have", "its direction is nearest to that of (F + 0.",
+        ["Its mean is none of those that known mistakes have",
+         "its direction is nearest to that of (F + 0.",
          "the damped natural gradient with F over the steps taken, with a cosine of 0.99"],
     ),
     "a value of terminal states that is not zero, and no γ^t": (
