@@ -1,4 +1,8 @@
-"""All that the suite knows on the same trajectories: its estimators in a few variants, its bugs."""
+"""All that the suite knows on the same trajectories: its estimators in a few variants, its bugs.
+
+What carries the factor γ^t of step t is known without it as well, wrong ones too: code that leaves
+it out may make a second mistake.
+"""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,16 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.catalogue import others
-from pgbench.estimators import CAUSES, HORIZON, Estimator, estimators
+from pgbench.estimators import CAUSES, HORIZON, Estimator, TableEstimator, estimators
 from pgbench.estimators.estimator import CRITIC_NOISE
 from pgbench.parameters import Parameter, label
 from pgbench.problems import FiniteMDP
-from pgbench.trials.battery import Case
+from pgbench.trials.battery import Case, cases
 from pgbench.trials.candidate import known
 from pgbench.trials.examine import sampled
+from pgbench.trials.undiscounted import undiscounted
 from pgbench.zoo import bugs
 
 FloatArray = NDArray[np.float64]
+
+WITHOUT_DISCOUNT = "the factor γ^t of step t is left out"
 
 SECONDS = 15.0
 """So long are estimators compared; the slowest are last and may be left out."""
@@ -95,7 +102,41 @@ def every_known() -> tuple[Known, ...]:
     found = [one for estimator in finite for one in _variants(estimator)]
     for bug in bugs().values():
         found.append(Known(bug.name, bug.estimator, bug.estimator.bound(), mistake=bug.mistake))
-    return tuple(found)
+    without = (_without_discount(one) for one in found)
+    return (*found, *(one for one in without if one is not None))
+
+
+def _without_discount(one: Known) -> Known | None:
+    """The same without γ^t; None where that is no other estimator, or one that is known by name."""
+    estimator = one.estimator
+    if "discounted" in estimator.parameters or estimator.target != "gradient":
+        return None
+    discounted = [case for case in cases() if case.truth.mdp.gamma < 1 and case.horizon > 1]
+    if one.mistake and all(_right(one, case) for case in discounted):
+        return None  # what is wrong with it is not its mean
+    mistake = f"γ^t is left out, and {one.mistake}" if one.mistake else WITHOUT_DISCOUNT
+    name = f"{one.name} without γ^t"
+    found = Known(name, undiscounted(estimator), one.values, mistake)
+    case = discounted[0]
+    samples = [k.sample(case, case.batch_size, 16, 0) for k in (one, found)]
+    if samples[0] is None or samples[1] is None:
+        return None
+    differs = not np.allclose(samples[0][0], samples[1][0], rtol=1e-9, atol=0)
+    return found if differs and not _carries_none(one, case) else None
+
+
+def _right(one: Known, case: Case) -> bool:
+    """Whether its mean is known to be ∇J_H."""
+    mean = one.exact(case, case.batch_size)
+    return mean is not None and np.allclose(mean, case.finite, rtol=1e-9, atol=0)
+
+
+def _carries_none(one: Known, case: Case) -> bool:
+    """Whether its tables carry no γ^t, so that there is none to leave out."""
+    if not isinstance(one.estimator, TableEstimator):
+        return False
+    tables = one.estimator.make(case.truth, case.horizon, **one.values)
+    return tables.total or bool((tables.delta[~tables.process.mdp.terminal] == 1).all())
 
 
 def _variants(estimator: Estimator) -> Iterator[Known]:

@@ -12,6 +12,7 @@ from pgbench.trials.findings import Finding, State
 from pgbench.trials.measured import Basis, unseen
 from pgbench.trials.scaling import LARGER, Share, Trend
 from pgbench.trials.verdict import Outcome, Tested, Verdict
+from pgbench.trials.wording.directions import second_mistake
 from pgbench.trials.wording.numbers import percent, percent_of
 
 
@@ -98,7 +99,8 @@ def _biased(verdict: Verdict, recognised: bool) -> Iterator[str]:
         begin = f"On {_spoken(other, verdict)} its mean" if i == 0 else "As well it"
         remark = f" ({other.account.remark})" if other.account.remark else ""
         yield f"{begin} {account(other, verdict)}{remark}."
-    if not verdict.others:
+    yield from second_mistake(verdict)
+    if not verdict.others and verdict.behind is None:
         none = "" if recognised else "Its mean is none of those that known mistakes have. "
         yield f"{none}{_shape(verdict)}"
     if "every problem" not in verdict.where:
