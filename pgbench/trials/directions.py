@@ -112,7 +112,12 @@ class Direction:
 
 
 def directions(results: Sequence[Measured]) -> list[Direction]:
-    """The means next to every direction that an update may follow, the plainest first."""
+    """The means next to every direction that an update may follow, the plainest first.
+
+    A mean of zero has none.
+    """
+    if not any(result.mean.any() for result in results):
+        return []
     plain = [_direction(account, results) for account in (*RIGHT, *NATURALS, *WITHOUT_DISCOUNT)]
     if all(result.mean.size == 1 for result in results):
         return plain

@@ -58,9 +58,10 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Tested:
-    """An account against the results: p-values adjusted over cases and sizes, or NaN."""
+    """An account against results: p-values adjusted over cases and sizes, or NaN."""
 
     account: Account
+    results: Sequence[Measured]
     p: FloatArray
 
     @property
@@ -73,14 +74,15 @@ class Tested:
         """Whether it was tested and nowhere ruled out."""
         return bool(np.isfinite(self.p).any() and not self.rejected.any())
 
-    def resolution(self, results: Sequence[Measured]) -> float:
+    @property
+    def resolution(self) -> float:
         """The mean is no farther from the account than this share of the account's length.
 
         The largest upper end of the 95 % intervals where it was tested; 0 where the mean equals it
         with no noise left. An account of zero is compared with the gradient's length.
         """
         ends = []
-        for result, p in zip(results, self.p, strict=True):
+        for result, p in zip(self.results, self.p, strict=True):
             mean = self.account.mean(result.estimates.case, result.estimates.batch_size)
             if mean is None or not np.isfinite(p):
                 continue
@@ -197,7 +199,7 @@ class Verdict:
 
 def tested(account: Account, results: Sequence[Measured]) -> Tested:
     """An account with p-values adjusted by Holm's method over everything it says."""
-    return Tested(account, holm(account.p_values(results)))
+    return Tested(account, results, holm(account.p_values(results)))
 
 
 def verdict(
@@ -303,8 +305,8 @@ def _quickly(account: Account, results: Sequence[Measured]) -> Tested | None:
     # An account that is silent on some cases must still speak on most.
     if np.isfinite(p).sum() < len(results) / 2:
         return None
-    found = Tested(account, holm(p))
-    return found if found.holds and found.resolution(results) < SHARP else None
+    found = Tested(account, results, holm(p))
+    return found if found.holds and found.resolution < SHARP else None
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,6 @@ def test_a_wrong_state_at_the_cut_did_not_show_before(monkeypatch):
     monkeypatch.setattr("pgbench.trials.biases.REPLICATES", 400)
     biases = named("gae", "V of the state before, at the cut").biases(OLDER)
     assert shows_on(biases) == []
-    assert max(b.value for b in biases.values()) < LARGE
 
 
 def test_a_missing_done_shows_with_the_critic_alone():

@@ -160,8 +160,9 @@ BIASED = {
     "the same with a baseline of its own, and without γ^t": (
         "    w = to_go - 0.3 * np.where(batch.mask, batch.v[batch.states], 0.0)\n"
         "    return np.einsum('nt,ntd->d', w, batch.scores) / batch.mask.sum()",
-        ["its mean is that of estimates of Σ_t E[Q̂_t ψ_t], the sum without the factor γ^t, each"
-         " divided by the steps per trajectory of its batch."],
+        ["its mean cannot be told from that of estimates of Σ_t E[Q̂_t ψ_t], the sum without the"
+         " factor γ^t, each"
+         " divided by the steps per trajectory of its batch "],
     ),
     "a sum over N T": (
         "    return summed(batch, to_go) / batch.horizon",

@@ -78,9 +78,9 @@ def _is(verdict: Verdict) -> str:
     return "cannot be told from"
 
 
-def account(tested: Tested, verdict: Verdict) -> str:
+def account(tested: Tested) -> str:
     """``is zero``, or ``cannot be told from ∇J_H (to 3.1 % of its length)``."""
-    resolution = tested.resolution(verdict.results)
+    resolution = tested.resolution
     if resolution == 0:
         return f"is {tested.account.words}"
     return f"cannot be told from {tested.account.words} (to {percent(resolution)} of its length)"
@@ -98,7 +98,7 @@ def _biased(verdict: Verdict, recognised: bool) -> Iterator[str]:
     for i, other in enumerate(verdict.others):
         begin = f"On {_spoken(other, verdict)} its mean" if i == 0 else "As well it"
         remark = f" ({other.account.remark})" if other.account.remark else ""
-        yield f"{begin} {account(other, verdict)}{remark}."
+        yield f"{begin} {account(other)}{remark}."
     yield from second_mistake(verdict)
     if not verdict.others and verdict.behind is None:
         none = "" if recognised else "Its mean is none of those that known mistakes have. "

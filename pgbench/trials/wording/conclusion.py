@@ -62,7 +62,7 @@ def _biased(what: str, found: Examination) -> str:
     if same and same[0].known.critic_errs:
         return f"{what} is biased by the error of its critic alone: it is {name(same[0].known)}."
     others = verdict.others
-    why = f": its mean {account(others[0], verdict)}" if others else causes(verdict)
+    why = f": its mean {account(others[0])}" if others else causes(verdict)
     if known := known_as(found):
         why += f"; it is {known}"
     if verdict.direction is not None:
