@@ -279,6 +279,8 @@ def _zoo(options: argparse.Namespace) -> int:
     from pgbench.parameters import check_counts
     from pgbench.sampling import single_threaded_blas
     from pgbench.trials.battery import cases
+    from pgbench.trials.biases import of_zoo, slips
+    from pgbench.trials.biases_table import part
     from pgbench.trials.power import SIZES, study
     from pgbench.trials.power_table import page, print_study
 
@@ -293,7 +295,8 @@ def _zoo(options: argparse.Namespace) -> int:
         words = f" --replicates {' '.join(map(str, sizes))}" if options.replicates else ""
         words += f" --repeats {options.repeats}" if options.repeats != 5 else ""
         words += f" --seed {options.seed}" if options.seed else ""
-        write_file(options.output, page(found, words, len(cases())).encode())
+        text = page(found, words, len(cases())) + part(of_zoo(), slips(), cases())
+        write_file(options.output, text.encode())
     return OK
 
 

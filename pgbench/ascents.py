@@ -68,6 +68,9 @@ ASCENT: Mapping[str, Variable] = {
         "nat",
         "mean entropy of π over visited states; of a Gaussian differential",
     ),
+    "unseen": Variable(
+        PATH, "1", "visited states where actions of probability 0 have a say in the gradient"
+    ),
     "distance": Variable(PATH, "1", "probability of an action that is not optimal, or ‖K - K*‖"),
     "environment_steps": Variable(PATH, "environment steps", "taken up to the iterate"),
     **_interval(
@@ -206,6 +209,7 @@ def _summarised(
         "suboptimality": gap,
         "gradient_norm": trace.gradient_norm,
         "entropy": trace.entropy,
+        "unseen": trace.unseen,
         "distance": trace.distance,
         "environment_steps": trace.environment_steps,
         # Beyond that the error is rounding, of an exact mean without bias.

@@ -1,7 +1,7 @@
 """What estimators declare about themselves, in words: for the terminal, for docs and reports."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pgbench.estimators import (
@@ -14,7 +14,7 @@ from pgbench.estimators import (
     estimators,
 )
 from pgbench.exact import evaluate
-from pgbench.parameters import Parameter
+from pgbench.parameters import Formula, Parameter, write_formula
 from pgbench.policies import NotApplicable, make_policy
 from pgbench.problems import FiniteMDP, make_problem
 
@@ -166,6 +166,27 @@ tests. H is the horizon of a rollout, n the batch size.
 """
 
 
+def formulas(formula: Formula, parameters: Mapping[str, Parameter]) -> dict[str, str]:
+    """The formula with default parameters, by "", and those that single words and switches make.
+
+    By what is changed, such as ``discounted=false``; those that change nothing are left out.
+    """
+    found = {"": write_formula(formula, parameters, {})}
+    for name, p in parameters.items():
+        for value in alternatives(p):
+            text = write_formula(formula, parameters, {name: value})
+            if text not in found.values():
+                found[f"{name}={str(value).lower()}"] = text
+    return found
+
+
+def alternatives(parameter: Parameter) -> list[Any]:
+    """Words and switches that a parameter may take in place of its default."""
+    values: list[Any] = list(parameter.choice.options) if parameter.choice else []
+    values += [False, True] if bool in parameter.types else []
+    return [value for value in values if value != parameter.default]
+
+
 def markdown() -> str:
     """Every estimator as a section of a Markdown page."""
     return "\n".join([_PAGE, *(_section(estimator) for estimator in estimators().values())])
@@ -179,12 +200,16 @@ def _section(estimator: Estimator) -> str:
         for p in estimator.parameters.values()
     ]
     goal = "the natural gradient F†∇J" if estimator.target == "natural gradient" else "∇J"
+    plain, *others = formulas(estimator.formula, estimator.parameters).items()
+    formulas_of = [f"$${plain[1]}$$"]
+    for changed, text in others:
+        formulas_of += ["", f"with `{changed}`:", "", f"$${text}$$"]
     lines = [
         f"## `{estimator.name}`",
         "",
         estimator.summary,
         "",
-        f"$${estimator.formula}$$",
+        *formulas_of,
         "",
         f"- estimates: {goal}, of {applies_to(estimator)} problems",
         "- bias:",

@@ -177,17 +177,17 @@ def _curves(
         return "done", f"nothing beyond H = {horizons[known - 1]}: {reason}"
     except (ValueError, MemoryError) as error:
         return "failed", f"{type(error).__name__}: {error}"
-    return "done", ""
+    return "done", prepared.truth.unresolved_note
 
 
 def point(truth: Truth, tables: Tables, horizon: int) -> dict[str, float]:
-    """The values of ``CURVES`` of an estimator at one horizon; NaN where ∇J is zero.
+    """The values of ``CURVES`` of an estimator at one horizon; NaN where ∇J may be zero.
 
     Raises TooLarge where the exact moments are.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         exact = table_moments(truth, tables, horizon)
-    norm = float(np.linalg.norm(truth.gradient)) or np.nan
+    norm = float(np.linalg.norm(truth.gradient)) if truth.resolved else np.nan
     process = tables.process
     return {
         "relative_truncation_bias": float(np.linalg.norm(exact.truncation_bias)) / norm,

@@ -1,6 +1,8 @@
 """Tables for the terminal: what there is, what a grid will do, what a run found."""
 
+import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +11,20 @@ from rich.table import Table
 
 from pgbench.ascent import algorithms, step_sizes
 from pgbench.ascent.climb import HELD
-from pgbench.catalogue import applies_to, bias_classes, described, exactness, plain_formula
+from pgbench.catalogue import (
+    applies_to,
+    bias_classes,
+    described,
+    exactness,
+    formulas,
+    plain_formula,
+)
 from pgbench.estimators import TableEstimator, estimators
 from pgbench.exact import Size
 from pgbench.exact.horizon import expected_steps
 from pgbench.exact.moments import fits, moments_size
 from pgbench.grid import Grid
+from pgbench.parameters import Formula, Parameter
 from pgbench.plan import Prepared, Setting, settings
 from pgbench.policies import NotApplicable, kinds
 from pgbench.problems import families
@@ -66,7 +76,7 @@ def print_list(what: str | None) -> None:
         for estimator in estimators().values():
             table.add_row(
                 estimator.name,
-                f"{estimator.summary}\n{plain_formula(estimator.formula)}\n"
+                f"{estimator.summary}\n{_formulas(estimator.formula, estimator.parameters)}\n"
                 f"for {applies_to(estimator)} problems",
                 "\n".join(bias_classes(estimator)),
                 exactness(estimator),
@@ -80,7 +90,7 @@ def print_list(what: str | None) -> None:
             for record in records.values():
                 table.add_row(
                     record.name,
-                    f"{record.summary}\n{plain_formula(record.formula)}",
+                    f"{record.summary}\n{_formulas(record.formula, record.parameters)}",
                     described(record.parameters),
                     record.reference,
                 )
@@ -92,6 +102,14 @@ def print_list(what: str | None) -> None:
         for bug in bugs().values():
             table.add_row(bug.name, bug.claims, bug.mistake, bug.source)
         console.print(table)
+
+
+def _formulas(formula: Formula, parameters: Mapping[str, Parameter]) -> str:
+    """The formula, and on lines of their own those that words and switches make of it."""
+    return "\n".join(
+        f"with {changed}: {plain_formula(text)}" if changed else plain_formula(text)
+        for changed, text in formulas(formula, parameters).items()
+    )
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -311,6 +329,9 @@ def print_results(
                 table.add_row(str(p), str(q), str(e), *_cell(cell))
         table.add_section()
     console.print(table)
+    for p, q in itertools.product(selected["problem"].values, selected["policy"].values):
+        if note := str(selected["gradient_note"].sel(problem=p, policy=q).values):
+            console.print(f"{p} × {q}: nothing is relative to ‖∇J‖: {note}.", markup=False)
 
 
 def _cell(cell: Any) -> list[str]:

@@ -112,7 +112,7 @@ def _summed(
 
     What a GPU cannot add without losing digits is simulated again on the CPU.
     """
-    sums = Sums(truth.gradient, expected, draws.replicates, fixed)
+    sums = Sums(truth.gradient, expected, draws.replicates, fixed, directed=truth.resolved)
     where = choose_place(device, tables[0].process, draws)
     rollouts = Rollouts(tables, where)
     try:
@@ -142,7 +142,7 @@ def _measure_batches(
         group = subjects[begin : begin + fitting]
         centres = _centres(prepared, group, draws)
         sums = [
-            Sums(subject.target, [centre], draws.replicates, fixed)
+            Sums(subject.target, [centre], draws.replicates, fixed, directed=subject.resolved)
             for subject, centre in zip(group, centres, strict=True)
         ]
         for block in _batches(prepared, group, draws):
@@ -183,6 +183,8 @@ def _statistics(subject: Subject, sums: Sums, e: int, batch_size: int) -> Measur
     values = _exact(subject, exact, batch_size)
     mean, squares = sums.moments(e)
     sample = sums.sample(e, values["exact_variance"])
+    if not subject.resolved:
+        sample = sample.without_direction()
     if exact.mean is None:
         sample = sample.about_its_mean()
     projections = sums.projections(e)
@@ -217,14 +219,15 @@ def _statistics(subject: Subject, sums: Sums, e: int, batch_size: int) -> Measur
 def _exact(subject: Subject, exact: Exact, batch_size: int) -> dict[str, float]:
     """Exact quantities of an estimator, by the names of ``results.VARIABLES``; NaN if not known."""
     norm = float(np.linalg.norm(subject.target))
+    scale = norm if subject.resolved else np.nan
     bias = np.nan if exact.mean is None else float(np.linalg.norm(exact.mean - subject.target))
     variance = np.nan if exact.variance is None else float(exact.variance.sum())
     values = {
         "target_norm": norm,
         "exact_bias": bias,
-        "exact_relative_bias": bias / norm if norm > 0 else np.nan,
+        "exact_relative_bias": bias / scale,
         "exact_variance": variance,
-        "exact_relative_variance": variance / norm**2 if norm > 0 else np.nan,
+        "exact_relative_variance": variance / scale**2,
         "exact_rmse": float(np.sqrt(bias**2 + variance)),
     }
     for part, vector in subject.parts(batch_size).items():
@@ -237,14 +240,16 @@ def exact_values(prepared: Prepared) -> Measurement:
     truth, H = prepared.truth, prepared.horizon
     objective, gradient = finite_objective(truth, H)
     norm = float(np.linalg.norm(truth.gradient))
-    scale = norm if norm > 0 else np.nan
+    scale = norm if truth.resolved else np.nan
     values = {
         "objective": truth.objective,
         "finite_objective": objective,
         "optimal_objective": _optimal_objective(truth.mdp),
         "gradient_norm": norm,
+        "gradient_error_bound": truth.gradient_bound,
         "truncation_bias": float(np.linalg.norm(gradient - truth.gradient)) / scale,
         "tail_bias": float(np.linalg.norm(truncated_gradient(truth, H) - truth.gradient)) / scale,
+        "support_bias": float(np.linalg.norm(truth.seen_gradient - truth.gradient)) / scale,
         "horizon": float(H),
         "expected_steps": prepared.expected_steps,
         "n_parameters": float(truth.gradient.size),

@@ -230,6 +230,20 @@ def check_counts(**counts: Any) -> None:
             raise ParameterError(f"{name} is {value!r}, must be an integer ≥ 1")
 
 
+Formula = str | Callable[..., str]
+"""LaTeX mathematics, or a function of parameters to it where it depends on them."""
+
+
+def write_formula(
+    formula: Formula, parameters: Mapping[str, Parameter], given: Mapping[str, Any]
+) -> str:
+    """The formula with given parameters, defaults for the others; LaTeX mathematics."""
+    if isinstance(formula, str):
+        return formula
+    defaults = {name: p.default for name, p in parameters.items() if not p.required}
+    return formula(**defaults | dict(given))
+
+
 def label(name: str, parameters: Mapping[str, Parameter], values: Mapping[str, Any]) -> str:
     """A short stable name such as ``gae[lam=0.95]``: every value that is not the default."""
     shown = [

@@ -52,6 +52,7 @@ _BIAS_PARTS = {
     "smoothing": "that is due to perturbations of θ of finite size",
     "damping": "that is due to damping the Fisher matrix",
     "exploration": "that is due to leaving the policy's variance alone",
+    "support": "that is due to actions of probability 0, which no rollout sees",
     "horizon": "that is left: what the horizon cuts off",
 }
 _PARTS = {
@@ -118,8 +119,17 @@ VARIABLES: Mapping[str, Variable] = {
         SETTING, "reward", "exact optimum over all policies; NaN unknown"
     ),
     "gradient_norm": Variable(SETTING, "reward/theta", "norm of the exact gradient"),
+    "gradient_error_bound": Variable(
+        SETTING, "reward/theta", "proven bound on the norm of that gradient's error; NaN unknown"
+    ),
+    "gradient_note": Variable(
+        SETTING, "", "why nothing is relative to the gradient's norm: it may be zero"
+    ),
     "truncation_bias": Variable(SETTING, "1", "exact relative distance of the H-step gradient"),
     "tail_bias": Variable(SETTING, "1", "exact relative norm of the score terms beyond step H"),
+    "support_bias": Variable(
+        SETTING, "1", "exact relative norm of what actions of probability 0 add to the gradient"
+    ),
     "horizon": Variable(SETTING, "environment steps", "largest number of steps of a rollout"),
     "expected_steps": Variable(SETTING, "environment steps", "exact mean length of a rollout"),
     "n_parameters": Variable(SETTING, "1", "number of policy parameters d"),
@@ -224,9 +234,12 @@ def _summary(grid: Grid, plan: list[Setting], records: Mapping[str, Any]) -> xr.
     arrays["status"] = np.zeros([sizes[d] for d in CELL], np.int8)
     for text in ("message", "exact_note", "device"):
         arrays[text] = np.full([sizes[d] for d in CELL], "", dtype=object)
+    arrays["gradient_note"] = np.full([sizes[d] for d in SETTING], "", dtype=object)
     for number, setting in enumerate(plan):
         place = divmod(number, sizes["policy"])
-        for name, value in records.get(setting.key, {}).get("values", {}).items():
+        own = records.get(setting.key, {})
+        arrays["gradient_note"][place] = own.get("gradient_note", "")
+        for name, value in own.get("values", {}).items():
             arrays[name][place] = value
         for i, cell in enumerate(setting.cells):
             record = records.get(cell.key)

@@ -24,7 +24,13 @@ MEMORY_BYTES = 256 * 2**20
 """Bound on the weights held at a time by the CPU."""
 
 GPU_BYTES = 2**31
-"""Bound on what a block takes in a GPU's memory."""
+"""Bound on what a block takes in a GPU's memory, if it is larger than the least block."""
+
+GPU_MOST = 2**33
+"""Bound on what the steps of the least block of one estimator may take."""
+
+_GPU_STEP = 16
+"""Bytes of a step: which slot and pair was drawn, and what an estimator adds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,8 +280,15 @@ def by_process(tables: Sequence[Tables | Forms]) -> list[tuple[AnyProcess, list[
 
 
 def choose_place(device: Device, process: AnyProcess, draws: Draws) -> str:
-    """Where these trajectories of a process are simulated: cpu or cuda."""
-    return device.choice(process.steps(draws.horizon) * draws.batch_size * draws.replicates)
+    """Where these trajectories of a process are simulated: cpu or cuda.
+
+    A GPU holds every step of a block. Where the least block would not fit, the CPU, which holds a
+    segment at a time, takes its place.
+    """
+    steps = process.steps(draws.horizon) * draws.batch_size
+    if BLOCK * steps * _GPU_STEP > GPU_MOST:
+        return "cpu"
+    return device.choice(steps * draws.replicates)
 
 
 class Rollouts:

@@ -191,10 +191,16 @@ class _Execution:
 
     def _loop(self, threads: int | None) -> None:
         from pgbench.ascents import warm_up as warm_up_ascents
+        from pgbench.kernels.jit import CACHE_DIRECTORY
         from pgbench.kernels.rollout import use_threads
         from pgbench.measure import warm_up
 
         self.threads = use_threads(threads)
+        if CACHE_DIRECTORY is None:
+            self.progress.note(
+                "compiled kernels are not kept: neither NUMBA_CACHE_DIR nor the user's cache nor"
+                " the temporary directory can be written to"
+            )
         self.progress.phase("compiling kernels")
         begin = time.perf_counter()
         classes = {kinds()[policy.name].on for policy in self.grid.policies}
@@ -244,6 +250,7 @@ class _Execution:
                     "problem": {**mdp.facts, "digest": mdp.digest},
                     "values": dict(exact.values),
                     "maps": dict(exact.maps),
+                    "gradient_note": prepared.truth.unresolved_note,
                 }
             ]
         )

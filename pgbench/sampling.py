@@ -145,10 +145,9 @@ def estimates(
     assert isinstance(estimator, TableEstimator)
     tables = estimator.make(truth, draws.horizon, **values)
     every = list(gradient_blocks(truth, [tables], draws, device=device))
-    return (
-        np.concatenate([block.gradients[0] for block in every]),
-        np.concatenate([block.steps for block in every]),
-    )
+    sampled = np.concatenate([block.gradients[0] for block in every])
+    _check(estimator.name, sampled, (draws.replicates, truth.gradient.size))
+    return sampled, np.concatenate([block.steps for block in every])
 
 
 def sample_gradients(

@@ -7,6 +7,7 @@ numbers depend neither on threads nor on memory.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from math import prod
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,6 +26,9 @@ BLOCK = 16
 
 HELD = 2**20
 """A block has so many replicates that its largest array has about this many numbers, or 16."""
+
+RECORDED = 2**26
+"""Most steps, or state and action entries of steps, that are held at a time: some 6 GiB."""
 
 
 @dataclass(frozen=True)
@@ -117,19 +121,35 @@ class Simulator:
     def _simulate(self, purpose: str, n: int, process: Any) -> Any:
         if isinstance(process, GaussianProcess):
             return self._gaussian(purpose, n, process)
-        from pgbench.kernels.rollout import trajectories
+        from pgbench.kernels.rollout import count_steps, trajectories
 
         horizon, m = process.steps(self.horizon), self.m
-        pair, slot = np.empty((2, m, n, horizon), np.int32)
         steps = np.empty((m, n), np.int64)
         streams = self._streams(purpose, n)
+        if m * n * horizon > RECORDED:
+            count_steps(process.sampler, streams, self.first, horizon, steps)
+            horizon = max(int(steps.max()), 1)
+            self._require_held(n, horizon)
+        pair, slot = np.empty((2, m, n, horizon), np.int32)
         trajectories(process.sampler, streams, self.first, pair, slot, steps)
         return recorded(process, pair, slot, steps)
+
+    def _require_held(self, n: int, length: int, entries: int = 1) -> None:
+        """ValueError where n trajectories of so many steps of each replicate are too many."""
+        needed = self.m * n * length * entries
+        if needed > RECORDED:
+            each = f" of {entries} numbers" if entries > 1 else ""
+            raise ValueError(
+                f"horizon is {self.horizon}: {n} trajectories of up to {length} steps{each}, for"
+                f" {self.m} replicates at a time, are {needed} to hold, at most {RECORDED} are;"
+                " take a shorter horizon, fewer trajectories or a table estimator"
+            )
 
     def _gaussian(self, purpose: str, n: int, process: GaussianProcess) -> QuadraticBatch:
         from pgbench.kernels.linear_quadratic import make_world, record
 
         mdp, shape = process.mdp, (self.m, n, self.horizon)
+        self._require_held(n, self.horizon, mdp.n + 1 + mdp.m)
         z = np.empty((self.m, n, self.horizon + 1, mdp.n + 1 + mdp.m))
         noise, ratios = np.empty((*shape, mdp.m)), np.empty(shape)
         record(make_world(process), self._streams(purpose, n), self.first, z, noise, ratios)
@@ -159,6 +179,7 @@ class Simulator:
         mdp = self.truth.mdp
         pi = self.truth.pi[None, None] if pi is None else pi
         k, n = pi.shape[1], uniforms.shape[2]
+        self._require_held(k * n, self.horizon)
         replicate, number, rollout = np.indices((self.m, k, n)).reshape(3, -1)
         policy = (replicate * k + number) if len(pi) > 1 else number
         rows = uniforms.shape[1]
@@ -192,6 +213,7 @@ class Simulator:
 
     def uniforms(self, purpose: str, *shape: int) -> FloatArray:
         """Numbers (m, ..., 2H + 1) that drive rollouts."""
+        self._require_held(prod(shape), self.horizon)
         return self.generator(purpose).random((self.m, *shape, 2 * self.horizon + 1))
 
     def stream(self, purpose: str) -> int:
@@ -246,8 +268,12 @@ def recorded(
 
 def blocks(truth: Truth, draws: Draws) -> Iterator[tuple[int, int]]:
     """First replicate and number of replicates of every block."""
-    per_step = truth.mdp.n + 1 + truth.mdp.m if isinstance(truth, QuadraticTruth) else 1
+    quadratic = isinstance(truth, QuadraticTruth)
+    per_step = truth.mdp.n + 1 + truth.mdp.m if quadratic else 1
     largest = max(truth.pi.size, draws.batch_size * min(draws.horizon, 1000) * per_step)
     size = BLOCK * max(1, HELD // (BLOCK * largest))
+    if quadratic or not truth.mdp.terminal.any():
+        # Every trajectory is as long as the horizon.
+        size = min(size, max(1, RECORDED // (draws.batch_size * draws.horizon * per_step)))
     for first in range(0, draws.replicates, size):
         yield first, min(size, draws.replicates - first)

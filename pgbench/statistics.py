@@ -134,6 +134,10 @@ class Sample:
         larger = self.squared_deviation * (R / (R - 1))
         return replace(self, squared_deviation=larger, exact_bias_squared=np.nan)
 
+    def without_direction(self) -> "Sample":
+        """The same where g may be zero, so that nothing is relative to it."""
+        return replace(self, truth_squared=0.0)
+
     @property
     def missed(self) -> bool:
         """Whether the measured variance is below half the exact one: rare events were not seen."""

@@ -18,8 +18,9 @@ from pgbench.estimators import (
     Exact,
     TableEstimator,
 )
+from pgbench.estimators.estimator import declared_mean
 from pgbench.exact.expectation import expectation
-from pgbench.exact.moments import TooLarge, directional_variance, table_moments
+from pgbench.exact.moments import TooLarge, directional_variance, require_finite, table_moments
 from pgbench.plan import Prepared
 from pgbench.rollouts import Rollouts
 from pgbench.sampling import batch_gradients
@@ -67,6 +68,11 @@ class Subject(ABC):
     def note(self) -> str:
         """Why there is no exact variance, or nothing."""
         return ""
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the target has a direction: it is not zero, nor is the gradient but for error."""
+        return bool(self.target.any()) and self.prepared.truth.resolved
 
     def refuses(self, batch_size: int) -> str:
         """Why the estimator makes no sense at a batch size, or nothing."""
@@ -116,9 +122,12 @@ class Subject(ABC):
         """The bias split into its causes, (d,) each; empty where the mean is not known.
 
         One declared cause after another is removed, in the order in which they are declared; what a
-        removal changes in the mean is that cause's part. What is left at last is due to the
-        horizon. Where a mean on the way is not known the rest is not split.
+        removal changes in the mean is that cause's part. On the boundary of the simplex actions
+        that are never taken are the last cause: without it the mean is what the horizon leaves of
+        the target. That is what is left at last. Where a mean on the way is not known the rest is
+        not split.
         """
+        truth = self.prepared.truth
         n: float = batch_size
         values = dict(self.values)
         current = self.mean(values, n)
@@ -135,6 +144,10 @@ class Subject(ABC):
             if current is None or without is None:
                 return parts
             parts[cause], current = current - without, without
+        if current is not None and truth.unseen:
+            causes = set(self.estimator.causes(**values))
+            seen = self.estimator.aimed(truth, declared_mean(truth, self.prepared.horizon, causes))
+            parts["support"], current = current - seen, seen
         if current is not None:
             parts["horizon"] = current - self.target
         return parts
@@ -272,10 +285,10 @@ def make_subject(
             mean, variance = exact.mean, exact.variance
         except TooLarge as error:
             reason, mean = str(error), expectation(truth, tables, horizon)
-    if not np.isfinite(mean if variance is None else variance.sum()).all():
-        raise OverflowError("the estimator's exact moments overflow; is theta too extreme?")
+    require_finite(estimator.name, mean, variance)
     norm = float(np.linalg.norm(target))
-    along = target[None] / norm if norm else fixed_directions(target.size)[-1:]
+    directed = norm > 0 and truth.resolved
+    along = target[None] / norm if directed else fixed_directions(target.size)[-1:]
     try:
         signal_variance = float(directional_variance(truth, tables, horizon, along)[0])
     except TooLarge:

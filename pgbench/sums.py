@@ -21,6 +21,14 @@ GPU_SUMS_BYTES = 2**33
 """Bound on the sums that are made on a GPU; where they would be larger the CPU makes them."""
 
 
+SQUARES = 1e75
+"""Largest sum of squares of estimates: their fourth powers must be numbers."""
+
+
+LOST = 1e-290
+"""Least sum of squares that is not zero: smaller numbers have lost digits."""
+
+
 HELD = 2**20
 """Arrays of weights and of gradients are cut to about so many numbers."""
 
@@ -43,10 +51,12 @@ class Sums:
         Number R.
     fixed
         (m, d) directions on which replicates are projected, m ≤ 8; the direction of g is another,
-        unless g is zero.
+        unless g has none.
     blocks
         Number of contiguous blocks of replicates with sums of their own; by default that of
         ``statistics``.
+    directed
+        Whether g has a direction and is not zero but for its own error.
 
     Attributes
     ----------
@@ -61,12 +71,14 @@ class Sums:
         replicates: int,
         fixed: FloatArray,
         blocks: int | None = None,
+        directed: bool = True,
     ) -> None:
         from pgbench.kernels.running import N_DIRECTIONS, Target, empty_sums
 
         along = np.zeros((truth.size, N_DIRECTIONS))
         along[:, : len(fixed)] = fixed.T
         self.fixed = fixed
+        self._directed = directed
         self.target = Target(
             truth=truth,
             expected=np.stack(expected),
@@ -80,7 +92,7 @@ class Sums:
 
     @property
     def _norm(self) -> float:
-        return float(np.linalg.norm(self.target.truth))
+        return float(np.linalg.norm(self.target.truth)) if self._directed else 0.0
 
     @property
     def along(self) -> FloatArray:
@@ -188,10 +200,26 @@ class Sums:
         return np.column_stack([fixed, self.running.scalars[e][:, 5] / self._norm])
 
     def sample(self, e: int, exact_variance: float = np.nan) -> Sample:
-        """What the summary of estimator e needs; uses up its sums."""
+        """What the summary of estimator e needs; uses up its sums.
+
+        OverflowError where squares of estimates are too large, or too small, for a number.
+        """
+        squares = self.moments(e)[1]
+        largest = max(float(np.abs(x).max(initial=0.0)) for x in (squares, self.running.scalars[e]))
+        least = float(squares.max(initial=0.0))
+        if 0 < least < LOST:
+            raise OverflowError(
+                f"the largest sum of squared deviations is {least:g}, must be 0 or at least"
+                f" {LOST:g}: squares of estimates are lost; choose another unit of reward"
+            )
+        if not largest <= SQUARES:
+            raise OverflowError(
+                f"a sum of squares of estimates is {largest:g}, must be at most {SQUARES:g}, or"
+                " its powers are lost; is theta too extreme?"
+            )
         return Sample.from_running(
             self.running.scalars[e],
-            self.moments(e)[1],
+            squares,
             self.running.blocks[e],
             self.target.truth,
             self.target.expected[e],

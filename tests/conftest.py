@@ -1,5 +1,7 @@
 """Shared fixtures: tiny problems, every kind of policy, every estimator in every variant."""
 
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from pgbench.estimators import (
@@ -175,6 +178,18 @@ class StopAfter(Silent):
 def stop_after() -> Callable[[int], Silent]:
     """Progress that interrupts a run after some batches of cells."""
     return StopAfter
+
+
+@pytest.fixture(scope="session")
+def discrete_dp() -> Any:
+    """``DiscreteDP`` of quantecon, imported by one process after another.
+
+    It compiles as it is imported; two processes that do so at once leave code behind that aborts
+    the next one.
+    """
+    with FileLock(Path(tempfile.gettempdir()) / f"quantecon-{os.getuid()}.lock"):
+        from quantecon.markov import DiscreteDP
+    return DiscreteDP
 
 
 @pytest.fixture(name="on_policy", scope="session")
@@ -392,6 +407,16 @@ def rational_solve(matrix: Any, b: Any) -> list[Fraction]:
 def rational_solve_fixture() -> Callable[..., list[Fraction]]:
     """Exact solution of linear equations."""
     return rational_solve
+
+
+@pytest.fixture
+def as_if_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small systems are solved by what is meant for large ones."""
+    from pgbench.exact import fundamental, linear
+
+    monkeypatch.setattr(fundamental, "SMALL", 0)
+    for module in (fundamental, linear):
+        monkeypatch.setattr(module, "DENSE_LIMIT", 0)
 
 
 @pytest.fixture(scope="session")

@@ -127,6 +127,7 @@ def test_a_gradient_of_zero_leaves_no_relative_numbers():
     found = horizons.study(parse_grid(text))
     assert (found["status"] == 1).all()
     assert np.isnan(found["relative_variance"]).all()
+    assert "cannot be told from zero" in str(found["message"].item())
 
 
 def test_a_problem_that_cannot_be_made_fails_alone():

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pgbench.ascent.crowd import Crowd
 from pgbench.ascent.sources import Numbers, Source, TableSource
-from pgbench.parameters import Range, bind
+from pgbench.parameters import Formula, Range, bind
 from pgbench.policies import NotApplicable
 from pgbench.problems import FiniteMDP, Problem
 from pgbench.registry import Made
@@ -91,7 +91,7 @@ class Algorithm(Made):
 
     name: str
     maker: Callable[..., "Method | Online"]
-    formula: str
+    formula: Formula
     reference: str
     estimates: bool = True
     on: tuple[type[Problem], ...] = (Problem,)

@@ -46,6 +46,9 @@ class Trace:
         (L,) of a single exact run: the least π(a*(s) | s) over all iterates so far; NaN otherwise.
     entropy
         (m, L) mean entropy of π(s, ·) over visited states, in nats.
+    unseen
+        (m, L) number of visited states in which actions of probability 0 have a say in ∇J. Exact
+        gradients hold it; sampled ones follow what the other actions bring, less its mean over all.
     distance
         (m, L) probability of an action that is not optimal, over visited states.
     environment_steps
@@ -72,6 +75,7 @@ class Trace:
     gradient_floor: FloatArray
     optimal_probability: FloatArray
     entropy: FloatArray
+    unseen: FloatArray
     distance: FloatArray
     environment_steps: FloatArray
     stopped: IntArray
@@ -92,6 +96,7 @@ SCORES = (
     "error_squared",
     "signal_squared",
     "entropy",
+    "unseen",
     "distance",
 )
 

@@ -84,6 +84,11 @@ class Crowd(ABC):
     def squared_lengths(self, delta: FloatArray) -> FloatArray:
         """δᵀFδ (m,) of δ (m, d): twice the divergence of a small step."""
 
+    @property
+    def unseen(self) -> FloatArray:
+        """Number of visited states where actions of probability 0 have a say in ∇J, (m,)."""
+        return np.zeros(self.m)
+
     @abstractmethod
     def truth(self, r: int) -> Truth:
         """The exact quantities of replicate r alone."""
@@ -205,10 +210,17 @@ class FiniteCrowd(Crowd):
         bring: projected ascent needs it to leave a face of the simplex.
         """
         if isinstance(self.policy, Direct):
-            table = self.visitation[:, :, None] * self.advantage
-            return self.policy.tangent(table.reshape(self.m, -1))
+            return self.policy.derivative(self.theta, self.advantage, self.visitation)
         weights = self.visitation[:, :, None] * self.pi * self.advantage
         return self.policy.each_pull_back(self.theta, weights)
+
+    @property
+    def unseen(self) -> FloatArray:
+        """Number of visited states where actions of probability 0 have a say in ∇J, (m,)."""
+        pairs = self.policy.unseen(self.theta)
+        if pairs is None:
+            return super().unseen
+        return np.sum(pairs.any(axis=2) & (self.visitation > 0), axis=1, dtype=np.float64)
 
     @cached_property
     def state_weights(self) -> FloatArray:
@@ -252,7 +264,6 @@ class FiniteCrowd(Crowd):
 
     def truth(self, r: int) -> Truth:
         """The exact quantities of replicate r alone; where entropy counts, with its rewards."""
-        weights = self.visitation[r][:, None] * self.pi[r] * self.advantage[r]
         return FiniteTruth(
             mdp=self._rewarded(r),
             policy=self.policy,
@@ -263,7 +274,7 @@ class FiniteCrowd(Crowd):
             q=self.q[r],
             visitation=self.visitation[r],
             objective=float(self.objective[r]),
-            weights=weights,
+            worth=self.visitation[r][:, None] * self.advantage[r],
             gradient=self.gradient[r],
             error_bound=0.0,
         )

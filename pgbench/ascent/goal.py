@@ -85,6 +85,7 @@ class QuadraticGoal(Goal):
             "gradient_norm": np.sqrt(np.sum(crowd.gradient**2, axis=1)),
             "gradient_floor": nothing,
             "entropy": crowd.differential_entropy,
+            "unseen": crowd.unseen,
             "distance": distance,
         }
 
@@ -143,7 +144,7 @@ class FiniteGoal(Goal):
         return np.asarray(least * gap / (np.sqrt(seen.size) * mismatch), np.float64)
 
     def scores(self, crowd: FiniteCrowd) -> dict[str, FloatArray]:
-        """Objective, gradient norm and its floor, entropy, distance: (m,) each."""
+        """Objective, gradient norm and its floor, entropy, unseen actions, distance: (m,) each."""
         share = crowd.visitation / crowd.visitation.sum(axis=1, keepdims=True)
         wrong = np.where(self.right, 0.0, crowd.pi).sum(axis=2)
         return {
@@ -151,6 +152,7 @@ class FiniteGoal(Goal):
             "gradient_norm": np.sqrt(np.sum(crowd.gradient**2, axis=1)),
             "gradient_floor": self.gradient_floor(crowd),
             "entropy": -np.einsum("ms,msa,msa->m", share, crowd.pi, crowd.log_pi),
+            "unseen": crowd.unseen,
             "distance": np.einsum("ms,ms->m", share, wrong)
             if self.optimum is not None
             else np.full(crowd.m, np.nan),

@@ -115,7 +115,7 @@ class QuadraticCrowd(Crowd):
         return self.spread_out(own + 0.5 * self.mdp.m * np.log(2 * np.pi * np.e))
 
 
-def doubling(a: FloatArray, c: FloatArray, decay: float) -> tuple[FloatArray, float]:
+def doubling(a: FloatArray, c: FloatArray, decay: float) -> FloatArray:
     """X = Σ_k decay^k (aᵀ)^k c a^k (m, n, n), to rounding; a ``Solver``."""
     X, step = np.broadcast_to(c, a.shape).copy(), np.sqrt(decay) * a
     for _ in range(DOUBLINGS if len(a) else 0):
@@ -124,7 +124,7 @@ def doubling(a: FloatArray, c: FloatArray, decay: float) -> tuple[FloatArray, fl
         if not (np.abs(added) > np.finfo(np.float64).eps * np.abs(X).max() / 4).any():
             break
         step = step @ step
-    return (X + np.swapaxes(X, 1, 2)) / 2, 0.0
+    return np.asarray((X + np.swapaxes(X, 1, 2)) / 2, np.float64)
 
 
 gather.register(LinearQuadratic)(QuadraticCrowd)

@@ -1,5 +1,6 @@
 """A baseline that depends on the action, and its expectation given back."""
 
+from pgbench.estimators import reward_to_go
 from pgbench.estimators.control_variate import QNoise, approximate_q, expected_scores
 from pgbench.estimators.estimator import BatchEstimator, FloatArray
 from pgbench.simulator import Simulator
@@ -16,6 +17,7 @@ def estimate(simulator: Simulator, *, q_noise: QNoise = 0.2) -> FloatArray:
 estimator = BatchEstimator(
     name="action_dependent_baseline",
     estimate=estimate,
+    like=lambda truth, horizon, **values: reward_to_go.tables(truth, horizon),
     bias=lambda q_noise: ("truncation",),
     formula=r"\sum_t \gamma^t [(\hat Q_t - \tilde q(s_t,a_t))\,\psi_t"
     r" + \sum_a \pi(s_t,a)\,\tilde q(s_t,a)\,\psi(s_t,a)]",

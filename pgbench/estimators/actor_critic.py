@@ -9,6 +9,7 @@ from pgbench.estimators.estimator import (
     FloatArray,
     TableEstimator,
     step_discount,
+    step_power,
 )
 from pgbench.exact import fisher
 from pgbench.exact.horizon import truncated_visitation
@@ -75,7 +76,7 @@ estimator = TableEstimator(
     name="actor_critic",
     tables=tables,
     bias=bias,
-    formula=r"\sum_t \gamma^t Q_w(s_t,a_t)\,\psi_t",
+    formula=lambda discounted, **_: rf"\sum_t {step_power(discounted)}Q_w(s_t,a_t)\,\psi_t",
     reference="Sutton, McAllester, Singh & Mansour 2000, Theorem 2; Konda & Tsitsiklis 2000",
     cures={"critic": {"critic": "compatible"}, "discount": {"discounted": True}},
 )

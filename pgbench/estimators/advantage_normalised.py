@@ -14,6 +14,7 @@ from pgbench.estimators.estimator import (
     Exact,
     FloatArray,
     step_discount,
+    step_power,
 )
 from pgbench.exact.moments import table_moments
 from pgbench.exact.remember import remembered
@@ -101,8 +102,16 @@ estimator = BatchEstimator(
     estimate=estimate,
     moments=moments,
     bias=bias,
-    formula=r"\frac{1}{n}\sum_i\sum_t \gamma^t\,\psi_{i,t}"
-    r"\,\frac{\hat A_{i,t} - mean(\hat A)}{std(\hat A) + \epsilon}",
+    formula=lambda normalised, discounted, **_: (
+        r"\frac{1}{n}\sum_i\sum_t "
+        + step_power(discounted)
+        + r"\psi_{i,t}\,"
+        + (
+            r"\frac{\hat A_{i,t} - mean(\hat A)}{std(\hat A) + \epsilon}"
+            if normalised
+            else r"\hat A_{i,t}"
+        )
+    ),
     reference="Schulman et al. 2017 (PPO), as implemented; Andrychowicz et al. 2021",
     cures={"normalisation": {"normalised": False}, "discount": {"discounted": True}},
     on=EVERYWHERE,

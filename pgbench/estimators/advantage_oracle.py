@@ -1,6 +1,12 @@
 """The exact advantage along the trajectory (form 4)."""
 
-from pgbench.estimators.estimator import EVERYWHERE, Discounted, TableEstimator, step_discount
+from pgbench.estimators.estimator import (
+    EVERYWHERE,
+    Discounted,
+    TableEstimator,
+    step_discount,
+    step_power,
+)
 from pgbench.exact.truth import Truth
 from pgbench.tables import Tables
 
@@ -15,7 +21,7 @@ estimator = TableEstimator(
     name="advantage_oracle",
     tables=tables,
     bias=lambda discounted: ("tail",) if discounted else ("discount", "tail"),
-    formula=r"\sum_t \gamma^t A(s_t,a_t)\,\psi_t",
+    formula=lambda discounted: rf"\sum_t {step_power(discounted)}A(s_t,a_t)\,\psi_t",
     reference="Sutton, McAllester, Singh & Mansour 2000; Baird 1993 (advantage)",
     cures={"discount": {"discounted": True}},
     on=EVERYWHERE,

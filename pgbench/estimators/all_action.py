@@ -10,6 +10,7 @@ from pgbench.estimators.estimator import (
     FloatArray,
     noisy_critic,
     step_discount,
+    step_power,
 )
 from pgbench.estimators.td import bias
 from pgbench.exact.moments import TooLarge
@@ -85,7 +86,11 @@ estimator = BatchEstimator(
     estimate=estimate,
     moments=moments,
     bias=bias,
-    formula=r"\frac{1}{n}\sum_i\sum_t \gamma^t \sum_a \pi(s_t,a)\,Q(s_t,a)\,\psi(s_t,a)",
+    formula=lambda discounted, **_: (
+        r"\frac{1}{n}\sum_i\sum_t "
+        + step_power(discounted)
+        + r"\sum_a \pi(s_t,a)\,Q(s_t,a)\,\psi(s_t,a)"
+    ),
     reference="Sutton, Singh & McAllester 2001; Asadi et al. 2017; Ciosek & Whiteson 2018",
     cures={"critic": {"critic_noise": 0.0}, "discount": {"discounted": True}},
 )

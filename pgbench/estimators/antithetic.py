@@ -4,8 +4,12 @@ from typing import Annotated
 
 import numpy as np
 
+from pgbench.estimators import baseline_value
 from pgbench.estimators.estimator import BatchEstimator, FloatArray
+from pgbench.estimators.reward_to_go import tables as reward_to_go_tables
+from pgbench.exact.truth import Truth
 from pgbench.simulator import Simulator
+from pgbench.tables import Tables
 
 Value = Annotated[bool, "whether the exact V(s_t) is subtracted from the reward-to-go"]
 
@@ -28,11 +32,21 @@ def reward_to_go(simulator: Simulator, uniforms: FloatArray, value: bool) -> Flo
     return simulator.pull_back(batch.tables(batch.discounts() * advantage))
 
 
+def like(truth: Truth, horizon: int, *, value: bool) -> Tables:
+    """Tables of the same mean: independent rollouts."""
+    return baseline_value.tables(truth) if value else reward_to_go_tables(truth, horizon)
+
+
 estimator = BatchEstimator(
     name="antithetic",
     estimate=estimate,
+    like=like,
     fewest=2,
     bias=lambda value: ("truncation",),
-    formula=r"\frac{1}{2}(\hat g(u) + \hat g(1 - u))",
+    formula=lambda value: (
+        r"\frac{1}{2}(\hat g(u) + \hat g(1 - u)),\,\hat g = \sum_t \gamma^t "
+        + (r"(\hat Q_t - V(s_t))" if value else r"\hat Q_t")
+        + r"\,\psi_t"
+    ),
     reference="Hammersley & Morton 1956",
 )

@@ -57,6 +57,10 @@ estimator = BatchEstimator(
     estimate=estimate,
     fewest=2,
     bias=lambda fit: ("batch", "truncation") if fit == "in_sample" else ("truncation",),
-    formula=r"\frac{1}{n}\sum_i\sum_t \gamma^t (\hat Q_{i,t} - \hat v(s_{i,t}))\,\psi_{i,t}",
+    formula=lambda fit: (
+        r"\frac{1}{n}\sum_i\sum_t \gamma^t (\hat Q_{i,t} - \hat v"
+        + (r"(s_{i,t}))" if fit == "in_sample" else r"_{-i}(s_{i,t}))")
+        + r"\,\psi_{i,t}"
+    ),
     reference="Sutton & Barto 2018, Section 13.4, with the Monte Carlo values of Section 5.1",
 )

@@ -56,13 +56,14 @@ def exact_baseline(truth: Truth, horizon: int) -> FloatArray:
 
 
 def moments(truth: Truth, horizon: int, batch_size: float, *, fit: str) -> Exact:
-    """With exact baselines ∇J_H, and E[(R - b)² Z²] less its square; else the declared mean."""
+    """With exact baselines E[(R - b) Z], and E[(R - b)² Z²] less its square; else as declared."""
     if fit != "exact":
         return Exact(None)
     exact_baseline(truth, horizon)  # refuses what is too large
     mixed = mixed_moments(truth, horizon)
+    mean = mixed.rz - ratio(mixed.rz2, mixed.z2) * mixed.z if truth.unseen else mixed.rz
     second = mixed.r2z2 - ratio(mixed.rz2**2, mixed.z2)
-    return Exact(mixed.rz, np.maximum(second - mixed.rz**2, 0.0) / batch_size)
+    return Exact(mean, np.maximum(second - mean**2, 0.0) / batch_size)
 
 
 estimator = BatchEstimator(
@@ -71,6 +72,13 @@ estimator = BatchEstimator(
     moments=moments,
     fewest=2,
     bias=lambda fit: ("batch", "truncation") if fit == "in_sample" else ("truncation",),
-    formula=r"\frac{1}{n}\sum_i (R_i - b_k)\sum_t \psi_{i,t,k},\,b_k = E[R Z_k^2]\,/\,E[Z_k^2]",
+    formula=lambda fit: (
+        r"\frac{1}{n}\sum_i (R_i - b_k)\sum_t \psi_{i,t,k},\,b_k = "
+        + {
+            "exact": r"E[R Z_k^2]\,/\,E[Z_k^2]",
+            "in_sample": r"\sum_j R_j Z_{j,k}^2\,/\,\sum_j Z_{j,k}^2",
+            "leave_one_out": r"\sum_{j\neq i} R_j Z_{j,k}^2\,/\,\sum_{j\neq i} Z_{j,k}^2",
+        }[fit]
+    ),
     reference="Peters & Schaal 2008 (Neural Networks); Lawrence, Cowan & Russell 2003",
 )

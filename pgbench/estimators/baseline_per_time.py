@@ -55,26 +55,42 @@ def time_values(truth: Truth, horizon: int) -> FloatArray:
 
 
 @remembered
-def in_sample_mean(truth: Truth, horizon: int, batch_size: float) -> FloatArray:
-    """Mean (d,) with means over the batch.
+def known_mean(truth: Truth, horizon: int, batch_size: float, fit: str) -> FloatArray:
+    """Mean (d,) from what a trajectory's own reward-to-go and the baseline have left of them.
 
-    A trajectory under way at step t meets its own reward-to-go there, with weight 1/N_t. The number
-    of others under way is binomial, so E[1/N_t] = (1 - (1-p_t)^n)/(n p_t).
+    Inside the simplex scores have no mean, and with them the baseline has none.
     """
-    weights = np.zeros(truth.pi.shape)
+    weights, b = np.zeros(truth.pi.shape), time_values(truth, horizon)
     for t, (u, q) in enumerate(steps(truth, horizon)):
         p = min(float(u.sum()), 1.0)
         if p == 0:
             break
-        none = (1 - p) ** batch_size if p < 1 else 0.0
-        own = (1 - none) / (batch_size * p)
-        weights += truth.mdp.gamma**t * (1 - own) * u[:, None] * truth.pi * q
+        own, baseline = shares(p, batch_size, fit)
+        weights += truth.mdp.gamma**t * own * u[:, None] * truth.pi * q
+        if truth.unseen:
+            weights -= truth.mdp.gamma**t * baseline * b[t] * u[:, None] * truth.pi
     return truth.policy.pull_back(truth.theta, weights)
 
 
+def shares(p: float, batch_size: float, fit: str) -> tuple[float, float]:
+    """What is left of the own reward-to-go, and of b_t, at a step that is taken with probability p.
+
+    With means over the batch a trajectory meets its own reward-to-go with weight 1/N_t. The number
+    of others under way is binomial, so E[1/N_t] = (1 - (1-p_t)^n)/(n p_t). Left out one at a time,
+    there is no baseline where none of the others is under way.
+    """
+    n = batch_size - 1 if fit == "leave_one_out" else batch_size
+    none = (1 - p) ** n if p < 1 else 0.0
+    if fit == "in_sample":
+        left = 1 - (1 - none) / (n * p)
+        return left, left
+    return 1.0, 1.0 if fit == "exact" else 1 - none
+
+
 def moments(truth: Truth, horizon: int, batch_size: float, *, fit: str) -> Exact:
-    """The mean with means over the batch; else the declared one."""
-    return Exact(in_sample_mean(truth, horizon, batch_size) if fit == "in_sample" else None)
+    """The mean where it is not the declared one: with means over the batch, or on the boundary."""
+    known = fit == "in_sample" or truth.unseen
+    return Exact(known_mean(truth, horizon, batch_size, fit) if known else None)
 
 
 estimator = BatchEstimator(
@@ -83,7 +99,13 @@ estimator = BatchEstimator(
     moments=moments,
     fewest=2,
     bias=lambda fit: ("batch", "truncation") if fit == "in_sample" else ("truncation",),
-    formula=r"\frac{1}{n}\sum_i\sum_t \gamma^t (\hat Q_{i,t} - b_t)\,\psi_{i,t},"
-    r"\,b_t = E[\hat Q_t]",
+    formula=lambda fit: (
+        r"\frac{1}{n}\sum_i\sum_t \gamma^t (\hat Q_{i,t} - b_t)\,\psi_{i,t},\,b_t = "
+        + {
+            "exact": r"E[\hat Q_t]",
+            "in_sample": r"mean_j\,\hat Q_{j,t}",
+            "leave_one_out": r"mean_{j\neq i}\,\hat Q_{j,t}",
+        }[fit]
+    ),
     reference="Peters & Schaal 2008 (Neural Networks), the baseline of each time step",
 )

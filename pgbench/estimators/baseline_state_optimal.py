@@ -2,7 +2,13 @@
 
 import numpy as np
 
-from pgbench.estimators.estimator import Discounted, FloatArray, TableEstimator, step_discount
+from pgbench.estimators.estimator import (
+    Discounted,
+    FloatArray,
+    TableEstimator,
+    step_discount,
+    step_power,
+)
 from pgbench.exact.remember import remembered
 from pgbench.exact.scores import squared_norms
 from pgbench.exact.truth import Truth
@@ -39,8 +45,10 @@ estimator = TableEstimator(
     name="baseline_state_optimal",
     tables=tables,
     bias=lambda discounted: ("truncation",) if discounted else ("discount",),
-    formula=r"\sum_t \gamma^t (\hat Q_t - b^*(s_t))\,\psi_t,"
-    r"\,b^* = E[Q\,|\psi|^2\,|\,s]\,/\,E[|\psi|^2\,|\,s]",
+    formula=lambda discounted: (
+        rf"\sum_t {step_power(discounted)}(\hat Q_t - b^*(s_t))\,\psi_t,"
+        r"\,b^* = E[Q\,|\psi|^2\,|\,s]\,/\,E[|\psi|^2\,|\,s]"
+    ),
     reference="Greensmith, Bartlett & Baxter 2004",
     cures={"discount": {"discounted": True}},
 )

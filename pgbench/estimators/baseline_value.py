@@ -6,6 +6,7 @@ from pgbench.estimators.estimator import (
     TableEstimator,
     by_state,
     step_discount,
+    step_power,
 )
 from pgbench.exact.truth import Truth
 from pgbench.tables import Tables
@@ -27,7 +28,7 @@ estimator = TableEstimator(
     name="baseline_value",
     tables=tables,
     bias=lambda discounted: ("truncation",) if discounted else ("discount",),
-    formula=r"\sum_t \gamma^t (\hat Q_t - V(s_t))\,\psi_t",
+    formula=lambda discounted: rf"\sum_t {step_power(discounted)}(\hat Q_t - V(s_t))\,\psi_t",
     reference="Williams 1992, Section 5; Sutton & Barto 2018, eq. 13.11",
     cures={"discount": {"discounted": True}},
     on=EVERYWHERE,

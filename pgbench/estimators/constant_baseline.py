@@ -19,6 +19,15 @@ ConstantBaseline = Annotated[
 ]
 
 
+def written_less(signal: str, baseline: float | str) -> tuple[str, str]:
+    """``signal`` less the baseline in a formula, and what is said of the baseline after it."""
+    if baseline == 0:
+        return signal, ""
+    b = {"objective": r"J(\theta)", "optimal": r"argmin\,tr\,Cov(\hat g)"}
+    said = b[baseline] if isinstance(baseline, str) else f"{baseline:g}"
+    return f"({signal} - b)", rf",\,b = {said}"
+
+
 def with_baseline(
     truth: Truth, horizon: int | None, baseline: float | str, delta: float | None
 ) -> Tables:

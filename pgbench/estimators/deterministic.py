@@ -10,6 +10,7 @@ from pgbench.estimators.estimator import (
     Exact,
     FloatArray,
     step_discount,
+    step_power,
 )
 from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.linear_quadratic.moments import Chain, variance_of
@@ -89,7 +90,14 @@ estimator = BatchEstimator(
     estimate=estimate,
     moments=moments,
     bias=bias,
-    formula=r"\sum_t \gamma^t (\partial_\theta \mu(x_t))^T\, \nabla_u Q(x_t, u)|_{u=\mu(x_t)}",
+    formula=lambda second_order, discounted: (
+        rf"\sum_t {step_power(discounted)}"
+        + r"[(\partial_\theta \mu(x_t))^T\, \nabla_u Q(x_t, u)|_{u=\mu(x_t)}"
+        r" + \frac{1}{2} tr(\partial_\theta \Sigma\,\nabla_u^2 Q)]"
+        if second_order
+        else rf"\sum_t {step_power(discounted)}"
+        + r"(\partial_\theta \mu(x_t))^T\, \nabla_u Q(x_t, u)|_{u=\mu(x_t)}"
+    ),
     reference="Silver, Lever, Heess, Degris, Wierstra & Riedmiller 2014, Theorem 1; Ciosek &"
     " Whiteson 2018 (second order)",
     cures={"exploration": {"second_order": True}, "discount": {"discounted": True}},

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pgbench.estimators import reward_to_go
 from pgbench.estimators.behaviour import Exploration, behaved
 from pgbench.estimators.control_variate import QNoise, approximate_q, expected_scores
 from pgbench.estimators.estimator import BatchEstimator, FloatArray
@@ -33,6 +34,7 @@ def estimate(
 estimator = BatchEstimator(
     name="doubly_robust",
     estimate=estimate,
+    like=lambda truth, horizon, **values: reward_to_go.tables(truth, horizon),
     bias=lambda exploration, q_noise: ("truncation",),
     formula=r"\sum_t \gamma^t W_t [w_t (r_t + \gamma \hat V_{t+1} - \tilde q_t)\,\psi_t"
     r" + \sum_a \pi \tilde q\,\psi]",

@@ -40,7 +40,10 @@ estimator = BatchEstimator(
     moments=moments,
     fewest=2,
     bias=lambda budget: ("normalisation",) * (budget == "horizon") + ("batch", "truncation"),
-    formula=r"\frac{1}{n H}\sum_i (R_i - \bar R)\sum_t \psi_{i,t}",
+    formula=lambda budget: (
+        (r"\frac{1}{n H}" if budget == "horizon" else r"\frac{1}{n}")
+        + r"\sum_i (R_i - \bar R)\sum_t \psi_{i,t}"
+    ),
     reference="Liu et al. 2025 (Understanding R1-Zero-like training), Section 3.2",
     cures={"normalisation": {"budget": "one"}},
 )

@@ -21,7 +21,7 @@ from pgbench.exact.linear import Diverges
 from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.moments import TooLarge
 from pgbench.exact.truth import Truth
-from pgbench.parameters import Parameter, Range, bind, parameters_of
+from pgbench.parameters import Formula, Parameter, Range, bind, parameters_of, write_formula
 from pgbench.problems import FiniteMDP, LinearQuadratic, NotApplicable, Problem
 from pgbench.process import random_horizon
 from pgbench.quadratic import Quadratic, Transition
@@ -46,8 +46,12 @@ CAUSES = {
     "smoothing": "biased: the gradient of an objective smoothed over perturbations of θ",
     "damping": "biased: the Fisher matrix is damped",
     "exploration": "biased: nothing moves the policy's variance",
+    "support": "biased on the boundary of the simplex: no rollout sees an action of probability 0",
 }
-"""Causes of bias. The first two are of the horizon; an estimator has one of them or neither."""
+"""Causes of bias. The first two are of the horizon; an estimator has one of them or neither.
+
+The last one hangs on θ alone and is every estimator's: see ``Estimator.causes_at``.
+"""
 
 HORIZON = frozenset({"truncation", "tail"})
 """Causes of bias that vanish as the horizon grows."""
@@ -61,6 +65,9 @@ EVERYWHERE: tuple[type[Problem], ...] = (FiniteMDP, LinearQuadratic)
 """For estimators of both classes of problems."""
 
 _CRITIC_SEED = 20000521
+
+CRITIC_NOISE = 0.1
+"""Noise of the critic that users' own estimators are given."""
 
 
 class Exact(NamedTuple):
@@ -81,7 +88,8 @@ class Estimator(ABC):
     bias
         ``bias(**values)`` gives the causes of bias, keys of ``CAUSES``, for given parameters.
     formula
-        ĝ of one trajectory or batch, as LaTeX mathematics.
+        ĝ of one trajectory or batch, as LaTeX mathematics; where it depends on parameters a
+        function of them, for ``written``.
     reference
         Author, year and equation.
     cures
@@ -95,7 +103,7 @@ class Estimator(ABC):
 
     name: str
     bias: Callable[..., tuple[str, ...]]
-    formula: str
+    formula: Formula
     reference: str
     cures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, kw_only=True)
     target: Target = field(default="gradient", kw_only=True)
@@ -124,6 +132,14 @@ class Estimator(ABC):
         """Why the mean differs from the target with these parameters: keys of ``CAUSES``."""
         return self.bias(**self.bound(**given))
 
+    def written(self, **given: Any) -> str:
+        """The formula with these parameters, by default their defaults; LaTeX mathematics."""
+        return write_formula(self.formula, self.parameters, given)
+
+    def causes_at(self, truth: Truth, **given: Any) -> tuple[str, ...]:
+        """The same at this θ: where actions that are never taken have a say in ∇J, that as well."""
+        return self.causes(**given) + (("support",) if truth.unseen else ())
+
     def refuses(self, batch_size: int) -> str:
         """Why the estimator makes no sense at a batch size, or nothing."""
         return ""
@@ -142,7 +158,11 @@ class Estimator(ABC):
 
     def truth(self, truth: Truth) -> FloatArray:
         """What is estimated (d,), exactly."""
-        return truth.gradient if self.target == "gradient" else truth.natural_gradient()
+        return self.aimed(truth, truth.gradient)
+
+    def aimed(self, truth: Truth, gradient: FloatArray) -> FloatArray:
+        """A gradient (d,) as it is, or the natural one of it, as the target is."""
+        return gradient if self.target == "gradient" else truth.natural(gradient)
 
 
 def positional(function: Callable[..., Any]) -> int:
@@ -200,12 +220,16 @@ class BatchEstimator(Estimator):
         The batch size may be infinite. Where it gives no mean and no bias but that of the horizon
         is declared, the mean is what is declared. NotApplicable, raised here as in ``estimate``,
         says that the estimator makes no sense or is too large on this problem.
+    like
+        ``like(truth, horizon, **values)`` are the tables of an estimator with the same mean, which
+        is then known on the boundary of the simplex too, where it is not what is declared.
     fewest
         Smallest batch size that makes sense.
     """
 
     estimate: Callable[..., FloatArray] = field(kw_only=True)
     moments: Callable[..., Exact] | None = field(default=None, kw_only=True)
+    like: Callable[..., Tables] | None = field(default=None, kw_only=True)
     fewest: int = field(default=1, kw_only=True)
 
     @property
@@ -236,11 +260,13 @@ class BatchEstimator(Estimator):
                 exact = self.moments(truth, horizon, batch_size, **values)
         if exact.mean is not None:
             return exact
+        if truth.unseen:
+            tables = self.like(truth, horizon, **values) if self.like else None
+            return Exact(None if tables is None else expectation(truth, tables, horizon))
         causes = set(self.bias(**values))
-        mean = declared_mean(truth, horizon, causes) if causes <= HORIZON else None
-        if mean is not None and self.target != "gradient":
-            mean = truth.natural(mean)
-        return Exact(mean, exact.variance)
+        if not causes <= HORIZON:
+            return Exact(None, exact.variance)
+        return Exact(self.aimed(truth, declared_mean(truth, horizon, causes)), exact.variance)
 
 
 def declared_mean(truth: Truth, horizon: int, causes: set[str]) -> FloatArray:
@@ -248,6 +274,11 @@ def declared_mean(truth: Truth, horizon: int, causes: set[str]) -> FloatArray:
     if "truncation" in causes:
         return finite_gradient(truth, horizon)
     return truncated_gradient(truth, horizon) if "tail" in causes else truth.gradient
+
+
+def step_power(discounted: bool) -> str:
+    """γ^t in a formula where step t carries it, else nothing."""
+    return r"\gamma^t " if discounted else ""
 
 
 def step_discount(truth: Truth, discounted: bool) -> float:
@@ -284,6 +315,15 @@ def _(truth: QuadraticTruth, noise: float) -> Quadratic:
     typical = np.sqrt(np.sum(own**2, axis=(-2, -1), keepdims=True))
     error = (xi + xi.T) / 2 / size * typical / sizes
     return truth.v + noise * Quadratic.of_state(error, truth.mdp.n, truth.mdp.m)
+
+
+def unmasked_critic(truth: Truth) -> FloatArray:
+    """A noisy critic (S,) that has the mean of the others for terminal states, as networks may.
+
+    Nothing tells a network that such states are worth nothing, so (1 - done) must.
+    """
+    v, ends = noisy_critic(truth, CRITIC_NOISE), truth.mdp.terminal
+    return np.where(ends, v[~ends].mean(), v)
 
 
 @singledispatch

@@ -105,7 +105,16 @@ estimator = BatchEstimator(
     moments=moments,
     fewest=2,
     bias=bias,
-    formula=r"\frac{1}{n\sigma}\sum_i R_i(\theta + \sigma\xi_i)\,\xi_i,\,\xi \sim N(0, I)",
+    formula=lambda antithetic, shaping, **_: (
+        r"\frac{1}{n\sigma}\sum_i "
+        + {
+            "none": r"R_i(\theta + \sigma\xi_i)",
+            "mean": r"(R_i(\theta + \sigma\xi_i) - \bar R)",
+            "rank": r"(\frac{rank\,R_i}{n - 1} - \frac{1}{2})",
+        }[shaping]
+        + r"\,\xi_i,\,\xi \sim N(0, I)"
+        + (r",\,\xi_{i+n/2} = -\xi_i" if antithetic else "")
+    ),
     reference="Salimans, Ho, Chen, Sidor & Sutskever 2017, Algorithm 1; Nesterov & Spokoiny 2017",
     cures={"smoothing": {"sigma": 0.0}, "normalisation": {"shaping": "none"}},
 )

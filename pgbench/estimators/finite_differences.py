@@ -61,8 +61,11 @@ estimator = BatchEstimator(
     estimate=estimate,
     moments=moments,
     bias=lambda step, common: ("smoothing",) * (step > 0) + ("truncation",),
-    formula=r"\frac{1}{2\epsilon n}\sum_i (R_i(\theta + \epsilon e_k)"
-    r" - R_i(\theta - \epsilon e_k))",
+    formula=lambda common, **_: (
+        r"\frac{1}{2\epsilon n}\sum_i (R_i(\theta + \epsilon e_k)"
+        + (r" - R_i" if common else r" - R_{n+i}")
+        + r"(\theta - \epsilon e_k))"
+    ),
     reference="Glynn 1989 (common random numbers); Peters & Schaal 2008, Section 3.1",
     cures={"smoothing": {"step": 0.0}},
 )

@@ -9,6 +9,7 @@ from pgbench.estimators.estimator import (
     TableEstimator,
     noisy_critic,
     step_discount,
+    step_power,
     td_error,
 )
 from pgbench.estimators.td import bias as td_bias
@@ -42,7 +43,9 @@ estimator = TableEstimator(
     name="gae",
     tables=tables,
     bias=lambda lam, critic_noise, discounted: td_bias(critic_noise, discounted),
-    formula=r"\sum_t \gamma^t \psi_t \sum_l (\gamma\lambda)^l \delta^v_{t+l}",
+    formula=lambda discounted, **_: (
+        rf"\sum_t {step_power(discounted)}\psi_t" + r" \sum_l (\gamma\lambda)^l \delta^v_{t+l}"
+    ),
     reference="Schulman, Moritz, Levine, Jordan & Abbeel 2016, eq. 16",
     cures={"critic": {"critic_noise": 0.0}, "discount": {"discounted": True}},
     on=EVERYWHERE,

@@ -16,10 +16,9 @@ def estimate(simulator: Simulator) -> FloatArray:
 def moments(truth: Truth, horizon: int, batch_size: float) -> Exact:
     """(1-1/n) times ``rloo``: a bias of exactly -∇J_H/n."""
     share = 1 - 1 / batch_size
-    unbiased = rloo.moments(truth, horizon, max(batch_size, 2))
-    assert unbiased.mean is not None
-    assert unbiased.variance is not None
-    return Exact(share * unbiased.mean, share**2 * unbiased.variance)
+    mean, variance = rloo.moments(truth, horizon, max(batch_size, 2))
+    assert mean is not None
+    return Exact(share * mean, None if variance is None else share**2 * variance)
 
 
 estimator = BatchEstimator(

@@ -70,8 +70,12 @@ estimator = BatchEstimator(
     moments=moments,
     fewest=2,
     bias=bias,
-    formula=r"\frac{1}{n}\sum_i \frac{R_i - \bar R}{std(R) + \epsilon}"
-    r"\,\frac{1}{|\tau_i|}\sum_t \psi_{i,t}",
+    formula=lambda std, length_normalised, **_: (
+        r"\frac{1}{n}\sum_i "
+        + (r"\frac{R_i - \bar R}{std(R) + \epsilon}" if std else r"(R_i - \bar R)")
+        + (r"\,\frac{1}{|\tau_i|}" if length_normalised else "")
+        + r"\sum_t \psi_{i,t}"
+    ),
     reference="Shao et al. 2024 (DeepSeekMath), Section 4.1",
     cures={"normalisation": {"std": False, "length_normalised": False}},
 )

@@ -13,6 +13,7 @@ from pgbench.estimators.estimator import (
     FloatArray,
     noisy_critic,
     step_discount,
+    step_power,
     td_error,
 )
 from pgbench.estimators.td import bias as td_bias
@@ -89,7 +90,10 @@ estimator = BatchEstimator(
     estimate=estimate,
     moments=moments,
     bias=lambda n, critic_noise, discounted: td_bias(critic_noise, discounted),
-    formula=r"\sum_t \gamma^t (\sum_{l<n} \gamma^l r_{t+l} + \gamma^n v(s_{t+n}) - v(s_t))\,\psi_t",
+    formula=lambda n, discounted, **_: (
+        rf"\sum_t {step_power(discounted)}(\sum_{{l<{n}}} \gamma^l r_{{t+l}}"
+        rf" + \gamma^{{{n}}} v(s_{{t+{n}}}) - v(s_t))\,\psi_t"
+    ),
     reference="Mnih et al. 2016, Algorithm S3; Sutton & Barto 2018, Section 7.1",
     cures={"critic": {"critic_noise": 0.0}, "discount": {"discounted": True}},
     on=EVERYWHERE,

@@ -13,6 +13,7 @@ from pgbench.estimators.fisher_blocks import (
     sampled_fisher,
     solved,
 )
+from pgbench.exact.expectation import expectation
 from pgbench.exact.fisher import pseudo_inverse
 from pgbench.exact.horizon import finite_gradient
 from pgbench.exact.linear_quadratic import QuadraticTruth
@@ -75,7 +76,10 @@ def moments(truth: Truth, horizon: int, batch_size: float, *, fisher: str, dampi
     require_small(truth)
     if fisher != "exact":
         return Exact(None)
-    mean = applied(exact_inverse(truth, damping), finite_gradient(truth, horizon))
+    g = finite_gradient(truth, horizon)
+    if truth.unseen:
+        g = expectation(truth, baseline_value.tables(truth), horizon)
+    mean = applied(exact_inverse(truth, damping), g)
     try:
         return Exact(mean, one_trajectory(truth, horizon, damping) / batch_size)
     except TooLarge:
@@ -92,13 +96,21 @@ def one_trajectory(truth: Truth, horizon: int, damping: float) -> FloatArray:
     return directional_variance(truth, baseline_value.tables(truth), horizon, rows)
 
 
+def _written_inverse(fisher: str, damping: float) -> str:
+    """What multiplies ĝ, in the formula."""
+    F = {"exact": "F", "same_batch": r"\hat F", "independent_batch": r"\hat F_{2}"}[fisher]
+    return rf"({F} + \lambda I)^{{-1}}" if damping > 0 else rf"{F}^\dagger"
+
+
 estimator = BatchEstimator(
     name="natural",
     estimate=estimate,
     moments=moments,
     bias=bias,
-    formula=r"(\hat F + \lambda I)^{-1}\,\frac{1}{n}\sum_i\sum_t"
-    r" \gamma^t (\hat Q_{i,t} - V(s_{i,t}))\,\psi_{i,t}",
+    formula=lambda fisher, damping: (
+        _written_inverse(fisher, damping)
+        + r"\,\frac{1}{n}\sum_i\sum_t \gamma^t (\hat Q_{i,t} - V(s_{i,t}))\,\psi_{i,t}"
+    ),
     reference="Kakade 2001; Bagnell & Schneider 2003; Peters & Schaal 2008 (Neurocomputing)",
     cures={"damping": {"damping": 0.0}},
     target="natural gradient",

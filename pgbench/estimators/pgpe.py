@@ -59,7 +59,14 @@ estimator = BatchEstimator(
     bias=lambda sigma, baseline: (
         ("batch",) * (baseline == "optimal") + ("smoothing",) * (sigma > 0) + ("truncation",)
     ),
-    formula=r"\frac{1}{n\sigma}\sum_i (R_i(\theta + \sigma\xi_i) - b_i)\,\xi_i",
+    formula=lambda baseline, **_: (
+        r"\frac{1}{n\sigma}\sum_i (R_i(\theta + \sigma\xi_i) - b_i)\,\xi_i,\,b_i = "
+        + (
+            r"\frac{1}{n-1}\sum_{j\neq i} R_j"
+            if baseline == "leave_one_out"
+            else r"\sum_j R_j |\xi_j|^2\,/\,\sum_j |\xi_j|^2"
+        )
+    ),
     reference="Sehnke et al. 2010; Zhao, Hachiya, Niu & Sugiyama 2012 (baseline)",
     cures={"smoothing": {"sigma": 0.0}},
 )

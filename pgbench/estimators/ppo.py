@@ -42,7 +42,10 @@ estimator = TableEstimator(
     name="ppo",
     tables=tables,
     bias=bias,
-    formula=r"\sum_t \gamma^t \nabla_\theta \min(w_t A_t, \mathrm{clip}(w_t) A_t)",
+    formula=lambda clip, **_: (
+        r"\sum_t \gamma^t \nabla_\theta \min(w_t A_t, \mathrm{clip}"
+        rf"(w_t, 1 - {clip:g}, 1 + {clip:g})\,A_t)"
+    ),
     reference="Schulman, Wolski, Dhariwal, Radford & Klimov 2017, eq. 7",
     cures={"clipping": {"clip": NEVER}, "states": {"drift": 0.0}},
 )

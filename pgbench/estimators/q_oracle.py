@@ -1,6 +1,12 @@
 """The exact action value along the trajectory (form 3)."""
 
-from pgbench.estimators.estimator import EVERYWHERE, Discounted, TableEstimator, step_discount
+from pgbench.estimators.estimator import (
+    EVERYWHERE,
+    Discounted,
+    TableEstimator,
+    step_discount,
+    step_power,
+)
 from pgbench.exact.truth import Truth
 from pgbench.tables import Tables
 
@@ -14,7 +20,7 @@ estimator = TableEstimator(
     name="q_oracle",
     tables=tables,
     bias=lambda discounted: ("tail",) if discounted else ("discount", "tail"),
-    formula=r"\sum_t \gamma^t Q(s_t,a_t)\,\psi_t",
+    formula=lambda discounted: rf"\sum_t {step_power(discounted)}Q(s_t,a_t)\,\psi_t",
     reference="Sutton, McAllester, Singh & Mansour 2000, Theorem 1",
     cures={"discount": {"discounted": True}},
     on=EVERYWHERE,

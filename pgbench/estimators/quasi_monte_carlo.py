@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.estimators.antithetic import Value, reward_to_go
+from pgbench.estimators.antithetic import Value, like, reward_to_go
 from pgbench.estimators.estimator import BatchEstimator, FloatArray
 from pgbench.policies import NotApplicable
 from pgbench.simulator import Simulator
@@ -44,7 +44,12 @@ def sobol(n: int, dimensions: int) -> NDArray[np.uint64]:
 estimator = BatchEstimator(
     name="quasi_monte_carlo",
     estimate=estimate,
+    like=like,
     bias=lambda value: ("truncation",),
-    formula=r"\frac{1}{n}\sum_i \hat g(x_i \oplus \Delta)",
+    formula=lambda value: (
+        r"\frac{1}{n}\sum_i \hat g(x_i \oplus \Delta),\,\hat g = \sum_t \gamma^t "
+        + (r"(\hat Q_t - V(s_t))" if value else r"\hat Q_t")
+        + r"\,\psi_t"
+    ),
     reference="Sobol' 1967; L'Ecuyer & Lemieux 2002 (digital shifts)",
 )

@@ -1,6 +1,6 @@
 """REINFORCE: the total return times the sum of scores (form 1)."""
 
-from pgbench.estimators.constant_baseline import ConstantBaseline, with_baseline
+from pgbench.estimators.constant_baseline import ConstantBaseline, with_baseline, written_less
 from pgbench.estimators.estimator import EVERYWHERE, TableEstimator
 from pgbench.exact.truth import Truth
 from pgbench.tables import Tables
@@ -15,7 +15,7 @@ estimator = TableEstimator(
     name="reinforce",
     tables=tables,
     bias=lambda baseline: ("truncation",),
-    formula=r"(R(\tau) - b)\sum_t \psi_t",
+    formula=lambda baseline: r"\sum_t \psi_t".join(written_less(r"R(\tau)", baseline)),
     reference="Williams 1992, eq. 11",
     on=EVERYWHERE,
 )

@@ -1,7 +1,13 @@
 """Reward-to-go: only rewards that follow an action weigh its score (form 3)."""
 
-from pgbench.estimators.constant_baseline import ConstantBaseline, with_baseline
-from pgbench.estimators.estimator import EVERYWHERE, Discounted, TableEstimator, step_discount
+from pgbench.estimators.constant_baseline import ConstantBaseline, with_baseline, written_less
+from pgbench.estimators.estimator import (
+    EVERYWHERE,
+    Discounted,
+    TableEstimator,
+    step_discount,
+    step_power,
+)
 from pgbench.exact.truth import Truth
 from pgbench.tables import Tables
 
@@ -21,7 +27,9 @@ estimator = TableEstimator(
     name="reward_to_go",
     tables=tables,
     bias=lambda baseline, discounted: ("truncation",) if discounted else ("discount",),
-    formula=r"\sum_t \gamma^t (\hat Q_t - b)\,\psi_t",
+    formula=lambda baseline, discounted: (
+        rf"\sum_t {step_power(discounted)}" + r"\,\psi_t".join(written_less(r"\hat Q_t", baseline))
+    ),
     reference="Baxter & Bartlett 2001; Sutton, McAllester, Singh & Mansour 2000",
     cures={"discount": {"discounted": True}},
     on=EVERYWHERE,

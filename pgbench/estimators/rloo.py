@@ -17,6 +17,8 @@ def estimate(simulator: Simulator) -> FloatArray:
 def moments(truth: Truth, horizon: int, batch_size: float) -> Exact:
     """The unbiased sample covariance of return and score sum: its mean and its variance."""
     mixed = mixed_moments(truth, horizon)
+    if truth.unseen:  # scores have a mean there, and moments are not about it
+        return Exact(mixed.rz)
     n = batch_size
     pairs = (mixed.r2 * mixed.z2 + mixed.rz**2) / (n - 1)
     variance = (mixed.r2z2 - mixed.rz**2 + pairs) / n

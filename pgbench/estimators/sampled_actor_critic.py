@@ -76,7 +76,14 @@ estimator = BatchEstimator(
     bias=lambda method, n_features, step, data, episodes: (
         ("critic",) + ("batch",) * (data == "same") + ("tail",)
     ),
-    formula=r"\sum_t \gamma^t Q_w(s_t,a_t)\,\psi_t,\,w \leftarrow w + \alpha\,\delta\,\phi",
+    formula=lambda method, **_: (
+        r"\sum_t \gamma^t Q_w(s_t,a_t)\,\psi_t,\,"
+        + (
+            r"w \leftarrow w + \alpha\,\delta\,\phi"
+            if method == "sarsa"
+            else r"\sum_t \delta_t(w)\,\phi_t = 0"
+        )
+    ),
     reference="Konda & Tsitsiklis 2000; Lagoudakis & Parr 2003 (LSTD-Q)",
     on=EVERYWHERE,
 )

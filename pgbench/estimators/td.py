@@ -7,6 +7,7 @@ from pgbench.estimators.estimator import (
     TableEstimator,
     noisy_critic,
     step_discount,
+    step_power,
     td_error,
 )
 from pgbench.exact.truth import Truth
@@ -30,7 +31,9 @@ estimator = TableEstimator(
     name="td",
     tables=tables,
     bias=bias,
-    formula=r"\sum_t \gamma^t (r_t + \gamma v(s_{t+1}) - v(s_t))\,\psi_t",
+    formula=lambda discounted, **_: (
+        rf"\sum_t {step_power(discounted)}" + r"(r_t + \gamma v(s_{t+1}) - v(s_t))\,\psi_t"
+    ),
     reference="Sutton & Barto 2018, Section 13.5; Bhatnagar et al. 2009",
     cures={"critic": {"critic_noise": 0.0}, "discount": {"discounted": True}},
     on=EVERYWHERE,

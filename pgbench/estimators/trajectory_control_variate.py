@@ -1,5 +1,6 @@
 """A control variate along the trajectory: the noise of later actions is taken off as well."""
 
+from pgbench.estimators import reward_to_go
 from pgbench.estimators.control_variate import QNoise, approximate_q, expected_scores
 from pgbench.estimators.estimator import BatchEstimator, FloatArray
 from pgbench.simulator import Simulator
@@ -22,6 +23,7 @@ def estimate(simulator: Simulator, *, q_noise: QNoise = 0.2) -> FloatArray:
 estimator = BatchEstimator(
     name="trajectory_control_variate",
     estimate=estimate,
+    like=lambda truth, horizon, **values: reward_to_go.tables(truth, horizon),
     bias=lambda q_noise: ("truncation",),
     formula=r"\sum_t \gamma^t [(\hat Q_t - \tilde q_t - \sum_{k>t} \gamma^{k-t}"
     r"(\tilde q_k - \tilde v_k))\,\psi_t + \sum_a \pi \tilde q\,\psi]",

@@ -1,5 +1,6 @@
 """Reward-to-go from another behaviour policy, weighed by the ratio of the whole trajectory."""
 
+from pgbench.estimators import reward_to_go
 from pgbench.estimators.behaviour import Exploration, behaved
 from pgbench.estimators.estimator import BatchEstimator, FloatArray
 from pgbench.simulator import Simulator
@@ -15,6 +16,7 @@ def estimate(simulator: Simulator, *, exploration: Exploration = 0.5) -> FloatAr
 estimator = BatchEstimator(
     name="trajectory_importance_sampling",
     estimate=estimate,
+    like=lambda truth, horizon, **values: reward_to_go.tables(truth, horizon),
     bias=lambda exploration: ("truncation",),
     formula=r"\prod_t w_t \sum_t \gamma^t \hat Q_t\,\psi_t,\,w=\pi/\mu",
     reference="Precup, Sutton & Singh 2000, Section 3; Jie & Abbeel 2010",

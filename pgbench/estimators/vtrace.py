@@ -54,8 +54,12 @@ estimator = TableEstimator(
     name="vtrace",
     tables=tables,
     bias=bias,
-    formula=r"\sum_t \gamma^t \psi_t \sum_l \gamma^l \delta^v_{t+l}"
-    r" \prod_{t\leq i\leq t+l} \min(c, w_i)",
+    formula=lambda clip, correct_states, **_: (
+        r"\sum_t \gamma^t "
+        + (r"\prod_{i<t} w_i\," if correct_states else "")
+        + r"\psi_t \sum_l \gamma^l \delta^v_{t+l}"
+        rf" \prod_{{t\leq i\leq t+l}} \min({clip:g}, w_i)"
+    ),
     reference="Espeholt et al. 2018, eq. 1 and Section 4.2",
     cures={
         "clipping": {"clip": NEVER},

@@ -11,6 +11,7 @@ from pgbench.estimators.estimator import (
     Exact,
     FloatArray,
     step_discount,
+    step_power,
 )
 from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.policies import Gaussian, NotApplicable
@@ -83,8 +84,11 @@ estimator = BatchEstimator(
     estimate=estimate,
     moments=moments,
     bias=bias,
-    formula=r"\sum_t \gamma^t \frac{Q(x_t, \mu + \sigma W) - Q(x_t, \mu - \sigma W)}"
-    r"{\sigma\sqrt{2\pi}}\, \partial_\theta\mu(x_t)",
+    formula=lambda discounted: (
+        rf"\sum_t {step_power(discounted)}"
+        + r"\frac{Q(x_t, \mu + \sigma W) - Q(x_t, \mu - \sigma W)}"
+        r"{\sigma\sqrt{2\pi}}\, \partial_\theta\mu(x_t)"
+    ),
     reference="Pflug 1989; Mohamed, Rosca, Figurnov & Mnih 2020, Section 6; Carvalho, Tateo,"
     " Muratore & Peters 2021",
     cures={"discount": {"discounted": True}},

@@ -54,6 +54,16 @@ def trajectories(process: Process, horizon: int) -> Iterator[tuple[float, list[i
         yield from extend(int(s), float(mdp.mu0[s]), [], [])
 
 
+def count_trajectories(process: Process, horizon: int) -> float:
+    """How many trajectories ``trajectories`` lists; a float, for there may be 10^100."""
+    mdp = process.mdp
+    number = np.ones(mdp.n_states)
+    for _ in range(horizon):
+        further = (number[mdp.successor] * (mdp.probability > 0)).sum(axis=(1, 2))
+        number = np.where(mdp.terminal, 1.0, further)
+    return float(number[mdp.mu0 > 0].sum())
+
+
 def enumerated_moments(truth: Truth, tables: Tables, horizon: int) -> Listed:
     """Exact mean and variance of a one-trajectory estimate, summed over all trajectories."""
     sigma, kappa, beta, delta = (
@@ -80,12 +90,20 @@ class Enumerator(Simulator):
     ----------
     probability
         (m,) float64 of each batch, once it was asked for.
+    random
+        Whether random numbers were asked for, so that moments are conditional on them.
     """
 
     def __init__(self, truth: Truth, horizon: int, n: int) -> None:
-        number = sum(1 for _ in trajectories(truth.process, horizon)) ** n
+        number = round(count_trajectories(truth.process, horizon)) ** n
         super().__init__(truth, Draws(horizon, n, number, 0, 0), 0, number)
         self.probability: FloatArray | None = None
+        self.random = False
+
+    def generator(self, purpose: str) -> np.random.Generator:
+        """Random numbers of this block; that they were asked for is noted."""
+        self.random = True
+        return super().generator(purpose)
 
     def _simulate(self, purpose: str, n: int, process: Process) -> Batch:
         if purpose or n != self.n:

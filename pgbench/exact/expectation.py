@@ -33,7 +33,7 @@ def expectation(truth: Truth, tables: Any, horizon: int | None = None) -> FloatA
 
 
 def expected_weights(truth: Truth, tables: Tables, horizon: int | None) -> FloatArray:
-    """E[W] (S', A), up to terms that every pull-back takes to zero."""
+    """E[W] (S', A), up to terms that the pull-back takes to zero."""
     mdp, pi = tables.process.mdp, tables.process.pi
     walk = Walk.of(mdp, pi)
     if horizon is not None:
@@ -46,8 +46,8 @@ def expected_weights(truth: Truth, tables: Tables, horizon: int | None) -> Float
     baseline = (walk.mu0 if tables.total else visits)[:, None] * beta
     weights = np.zeros(pi.shape)
     weights[walk.states] = walk.pi * (signals - baseline)
-    if tables.total and pi is not truth.pi:
-        # Under the policy itself what was collected before a step has no covariance with its score.
+    if tables.total and (pi is not truth.pi or truth.unseen):
+        # Elsewhere scores have no mean, and so nothing in common with what was collected before.
         weights += _past(tables, horizon)
     return weights
 

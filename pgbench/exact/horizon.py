@@ -30,32 +30,16 @@ def finite_values(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> tuple[FloatAr
     return walk.mean(q), q
 
 
-def finite_weights(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> tuple[FloatArray, FloatArray]:
-    """d_H (S,), and the (S, A) weights whose pull-back is ∇J_H."""
+def finite_worth(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> tuple[FloatArray, FloatArray]:
+    """d_H (S,), and C = Σ_{t<H} γ^t Pr(s_t = s) A_{H-t}(s,a), (S, A), of ∇J_H = Σ C ∇π."""
     walk = Walk.of(mdp, pi).within(horizon)
     reward = mdp.expected_reward[walk.states]
     occupied, later = walk.swept(mdp.gamma, mdp.gamma, walk.mean(reward), horizon)
     returns = occupied[:, None] * reward + mdp.gamma * later
-    visitation, weights = np.zeros(mdp.n_states), np.zeros(pi.shape)
+    visitation, worth = np.zeros(mdp.n_states), np.zeros(pi.shape)
     visitation[walk.states] = occupied
-    weights[walk.states] = gradient_weights(walk.pi, returns, walk.mean(returns))
-    return visitation, weights
-
-
-def gradient_weights(
-    pi: FloatArray, q: FloatArray, v: FloatArray, visits: FloatArray | None = None
-) -> FloatArray:
-    """visits(s) π(s,a) (q - v) (S, A); zero if all of it is no more than what rounding hides.
-
-    In a gridworld whose goal is out of reach all actions of the states on the way are worth the
-    same to the last digits. What these hide is then more than what the rest adds up to.
-    """
-    difference = advantages(q, v)
-    share = pi if visits is None else visits[:, None] * pi
-    weights = share * difference
-    size = np.abs(q).max(axis=1) * (q != q[:, :1]).any(axis=1) * ~difference.any(axis=1)
-    hidden = _ROUNDING * float((share.sum(axis=1) * size).sum())
-    return weights if float(np.abs(weights).sum()) > hidden else np.zeros_like(weights)
+    worth[walk.states] = advantages(returns, walk.mean(returns))
+    return visitation, worth
 
 
 def advantages(q: FloatArray, v: FloatArray) -> FloatArray:
@@ -84,9 +68,9 @@ def expected_steps(mdp: Any, pi: Any, horizon: int) -> float:
 @singledispatch
 def finite_objective(truth: Truth, horizon: int) -> tuple[float, FloatArray]:
     """J_H, unit reward, and ∇J_H (d,)."""
-    visitation, weights = finite_weights(truth.mdp, truth.pi, horizon)
+    visitation, worth = finite_worth(truth.mdp, truth.pi, horizon)
     rewards = (truth.pi * truth.mdp.expected_reward).sum(axis=1)
-    return float((visitation * rewards).sum()), truth.policy.pull_back(truth.theta, weights)
+    return float((visitation * rewards).sum()), truth.policy.derivative(truth.theta, worth)
 
 
 def finite_gradient(truth: Truth, horizon: int) -> FloatArray:
@@ -98,23 +82,22 @@ def finite_gradient(truth: Truth, horizon: int) -> FloatArray:
 def truncated_gradient(truth: Truth, horizon: int) -> FloatArray:
     """Σ_{t<H} γ^t E[A(s_t,a_t) ψ_t], shape (d,): ∇J less the tail beyond step H."""
     d = truncated_visitation(truth.mdp, truth.pi, horizon)
-    weights = d[:, None] * truth.pi * truth.advantage
-    return np.asarray(truth.policy.pull_back(truth.theta, weights), np.float64)
+    return np.asarray(truth.policy.derivative(truth.theta, truth.advantage, d), np.float64)
 
 
 def shortest_horizon(truth: Truth, tolerance: float = 0.01, cap: int = 1000) -> int:
     """Smallest H ≤ cap with ‖∇J_H - ∇J‖ ≤ tolerance·‖∇J‖, or the cap if there is none.
 
     The search assumes that the truncation bias falls once it is small; it returns an H that meets
-    the tolerance while H - 1 does not. Where ∇J is zero no H is better than another, and H is that
-    of γ^H ≤ tolerance.
+    the tolerance while H - 1 does not. Where ∇J is zero, or cannot be told from it, no H is better
+    than another, and H is that of γ^H ≤ tolerance.
     """
     gamma = truth.mdp.gamma
     guess = {0.0: 1, 1.0: 16}.get(gamma) or int(np.ceil(np.log(tolerance) / np.log(gamma)))
     guess = min(max(guess, 1), cap)
-    size = float(np.linalg.norm(truth.gradient))
-    if size == 0:
+    if not truth.resolved:
         return guess
+    size = float(np.linalg.norm(truth.gradient))
 
     def excess(horizon: int) -> float:
         """log of the gap over what is allowed."""

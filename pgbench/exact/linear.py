@@ -1,4 +1,7 @@
-"""Solutions of (I - M) x = b with a proven error bound, for M such as γP.
+"""Solutions of (I - M) x = b with a proven error bound, for M of any sign.
+
+Where M is not negative and its rows are known to lack something to 1, as those of γP, solutions
+are more accurate in ``pgbench.exact.fundamental``.
 
 Dense LU for small problems; beyond, BiCGSTAB, and a sparse LU where that does not converge. The
 residual of every solution is computed, with its own rounding error, and turned into a bound with
@@ -27,7 +30,7 @@ _NARROW = 4
 
 _SHORT = 0.97
 _REFINEMENTS = 8
-_DIVERGES = "the expected time to a terminal state is not finite under this policy"
+DIVERGES = "the expected time to a terminal state is not finite under this policy"
 
 
 class SolveError(ValueError):
@@ -131,14 +134,14 @@ class Resolvent:
         if largest < 1 - 1e-6:  # closer to 1 the difference may be rounding
             return 1 / (1 - largest)
         if self.row_sums.min() >= 1:
-            raise Diverges(_DIVERGES)
+            raise Diverges(DIVERGES)
         if self.signed:
             return Resolvent(abs(self.powers)).inverse_norm
         ones = np.ones(self.row_sums.size)
         time, residual, rounding = self._refine(ones, transposed=False)
         slack = 1 - float(self._norms(np.abs(residual) + rounding, transposed=False))
         if not (slack > 0.5 and time.min() > 0):
-            raise Diverges(_DIVERGES)
+            raise Diverges(DIVERGES)
         return float(time.max() / slack)
 
     def _rounding(self, b: FloatArray, x: FloatArray, transposed: bool) -> FloatArray:
@@ -216,7 +219,7 @@ class Resolvent:
                     self.matrix.toarray(), overwrite_a=True, check_finite=False
                 )
             except linalg.LinAlgWarning as error:
-                raise Diverges(_DIVERGES) from error
+                raise Diverges(DIVERGES) from error
         return factors
 
     def _apply_sparse(self, b: FloatArray, transposed: bool, correcting: bool) -> FloatArray:
@@ -258,4 +261,4 @@ class Resolvent:
         try:
             return splu(self.matrix.tocsc(), **options)
         except RuntimeError as error:
-            raise Diverges(_DIVERGES) from error
+            raise Diverges(DIVERGES) from error

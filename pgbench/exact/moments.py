@@ -134,6 +134,8 @@ def moments(
         For unknown names or parameters; TooLarge beyond the limit; NoFiniteVariance where the
         variance is infinite, as that of a total return over an infinite horizon of a task that
         never ends.
+    OverflowError
+        Where moments are too large for a number.
     """
     # Estimators are made from exact values and so lie above them; only here does a name lead back.
     from pgbench.estimators import make_tables
@@ -142,9 +144,24 @@ def moments(
         check_counts(horizon=horizon)
     truth = evaluate(mdp, policy, theta)
     tables = make_tables(truth, estimator, horizon, **parameters)
-    return table_moments(
-        truth, tables, tables.process.within(horizon), limit=limit, threads=threads
-    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = table_moments(
+            truth, tables, tables.process.within(horizon), limit=limit, threads=threads
+        )
+    require_finite(estimator, found.mean, found.variance)
+    return found
+
+
+def require_finite(estimator: str, mean: FloatArray, variance: FloatArray | None) -> None:
+    """OverflowError where exact moments are not numbers."""
+    known = {"mean": mean} if variance is None else {"mean": mean, "variance": variance}
+    for name, values in known.items():
+        bad = np.flatnonzero(~np.isfinite(values))
+        if bad.size:
+            raise OverflowError(
+                f"{estimator}: coordinate {bad[0]} of the exact {name} is {values[bad[0]]}, must be"
+                " finite; is theta too extreme?"
+            )
 
 
 @singledispatch

@@ -1,6 +1,7 @@
 """Exact moments of the return and of its products with the score sum.
 
-R = Σ_t γ^t r_t and Z = Σ_t ψ_t over one trajectory of at most H steps; E[Z] = 0.
+R = Σ_t γ^t r_t and Z = Σ_t ψ_t over one trajectory of at most H steps; E[Z] = 0 wherever every
+action is taken, if ever so rarely.
 """
 
 from functools import singledispatch
@@ -27,16 +28,18 @@ class Return(NamedTuple):
 
 
 class Mixed(NamedTuple):
-    """Central mixed moments of the return and of each coordinate of the score sum.
+    """Mixed moments of the return about its mean, and of each coordinate of the score sum.
 
     r, r2
         E[R] and Var R.
-    rz, z2, rz2, r2z2
-        (d,) each: E[R Z] = ∇J_H, E[Z²], E[(R - E R) Z²] and E[(R - E R)² Z²].
+    z, rz, z2, rz2, r2z2
+        (d,) each: E[Z] = 0, E[(R - E R) Z] = ∇J_H, E[Z²], E[(R - E R) Z²] and E[(R - E R)² Z²]. On
+        the boundary of the simplex the first is not 0, and the second not ∇J_H.
     """
 
     r: float
     r2: float
+    z: FloatArray
     rz: FloatArray
     z2: FloatArray
     rz2: FloatArray
@@ -73,7 +76,7 @@ def mixed_moments(truth: Truth, horizon: int) -> Mixed:
         return exact.mean, exact.variance + exact.mean**2
 
     rz, r2z2 = second(reward, mean)
-    _, z2 = second(0.0, -1.0)
+    z, z2 = second(0.0, -1.0)
     c = np.sqrt(variance) or 1.0
     rz2 = (second(reward, mean - c)[1] - second(reward, mean + c)[1]) / (4 * c)
-    return Mixed(mean, variance, rz, z2, rz2, r2z2)
+    return Mixed(mean, variance, z, rz, z2, rz2, r2z2)

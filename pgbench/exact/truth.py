@@ -2,10 +2,12 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pgbench.exact.linear import SolveError
 
 FloatArray = NDArray[np.float64]
 
@@ -31,12 +33,12 @@ class Truth(ABC):
         V, Q and A = Q - V, unit reward; with a horizon the values with H steps to go.
     objective
         J(θ), or J_H(θ), unit reward.
-    weights
-        The table whose pull-back is the gradient.
     gradient
         (d,) float64, ∇J or ∇J_H, reward per unit of θ.
     error_bound
         Bound on the largest error of V, unit reward.
+    gradient_bound
+        Bound on the length of the error of the gradient, reward per unit of θ.
     process
         The problem under the policy itself, what estimators mostly simulate.
     """
@@ -50,7 +52,6 @@ class Truth(ABC):
     q: Any
     visitation: FloatArray
     objective: float
-    weights: FloatArray
     gradient: FloatArray
     error_bound: float
 
@@ -58,6 +59,53 @@ class Truth(ABC):
     def copies(self) -> int:
         """Number of policies that values belong to: this one; see ``pgbench.ascent.sources``."""
         return 1
+
+    @property
+    def unseen(self) -> bool:
+        """Whether actions that are never taken have a say in ∇J, which no estimator can see."""
+        return False
+
+    @property
+    def seen_gradient(self) -> FloatArray:
+        """∇J (d,) less what actions that are never taken have to say."""
+        return self.gradient
+
+    @property
+    def gradient_bound(self) -> float:
+        """Proven bound on ‖δ∇J‖ of the gradient's error δ∇J; NaN where none is known."""
+        return np.nan
+
+    def finite(self) -> Self:
+        """Itself; SolveError where J or ∇J have overflowed."""
+        numbers = {"J": np.array([self.objective]), "∇J": self.gradient}
+        for name, values in numbers.items():
+            bad = np.flatnonzero(~np.isfinite(values))
+            if bad.size:
+                largest = float(np.abs(self.theta).max(initial=0.0))
+                raise SolveError(
+                    f"{self.mdp.name}: {name}[{bad[0]}] is {values[bad[0]]}, must be finite; the"
+                    f" largest entry of theta is {largest:g} in size, is it too extreme?"
+                )
+        return self
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the gradient has a direction: it is longer than its error may be."""
+        norm = float(np.linalg.norm(self.gradient))
+        return norm > 0 and not norm <= self.gradient_bound
+
+    @property
+    def unresolved_note(self) -> str:
+        """Why nothing is relative to the gradient's length, or nothing."""
+        if self.resolved:
+            return ""
+        norm, bound = float(np.linalg.norm(self.gradient)), self.gradient_bound
+        if norm == 0 and np.isnan(bound):
+            return "the gradient is zero"
+        return (
+            f"the gradient's length is computed as {norm:.2g} and its error may be {bound:.2g},"
+            " so it cannot be told from zero and has no direction"
+        )
 
     @property
     @abstractmethod

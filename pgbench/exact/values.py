@@ -1,7 +1,7 @@
 """Exact values, visitation, objective and gradient of a policy on a finite MDP.
 
     V = (I - γP_π)⁻¹ r_π        Q(s,a) = r(s,a) + γ Σ_s' P(s'|s,a) V(s')        A = Q - V
-    d = (I - γP_πᵀ)⁻¹ μ0        J = μ0·V        ∇J = Σ_{s,a} d(s) π(s,a) A(s,a) ∇log π(s,a)
+    d = (I - γP_πᵀ)⁻¹ μ0        J = μ0·V        ∇J = Σ_{s,a} d(s) A(s,a) ∇π(s,a)
 
 d is the unnormalised visitation Σ_t γ^t Pr(s_t = s); it is zero on terminal states, in which no
 step is taken. (Sutton, McAllester, Singh & Mansour 2000, Theorem 1)
@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.exact import divergence, fisher
-from pgbench.exact.horizon import advantages, finite_values, finite_weights, gradient_weights
+from pgbench.exact import bounds, divergence, fisher
+from pgbench.exact.horizon import advantages, finite_values, finite_worth
 from pgbench.exact.truth import Truth
 from pgbench.exact.walk import Walk
 from pgbench.parameters import check_counts
@@ -40,11 +40,11 @@ class FiniteTruth(Truth):
         (S,) and (S, A) float64, unit reward; with a horizon the values with H steps to go.
     visitation
         (S,) float64, unnormalised d(s) = Σ_{t<H} γ^t Pr(s_t = s); zero on terminal states.
-    weights
-        (S, A) float64, the table whose pull-back is the gradient.
+    worth
+        (S, A) float64, d(s) A(s,a), with a horizon Σ_{t<H} γ^t Pr(s_t = s) A_{H-t}(s,a): the
+        gradient is Σ_{s,a} of it times ∇π(s,a).
     error_bound
-        Bound on the largest error of V from the residual, unit reward; 0 with a horizon, where no
-        system is solved.
+        Bound on the largest error of V for π as it is, unit reward.
     """
 
     mdp: FiniteMDP
@@ -52,11 +52,31 @@ class FiniteTruth(Truth):
     pi: FloatArray
     v: FloatArray
     q: FloatArray
+    worth: FloatArray
 
     @cached_property
     def advantage(self) -> FloatArray:
         """A = Q - V, shape (S, A), unit reward; zero on terminal states."""
         return advantages(self.q, self.v)
+
+    @cached_property
+    def gradient_bound(self) -> float:
+        """Proven bound on the length of the gradient's error; see ``pgbench.exact.bounds``."""
+        return bounds.gradient_error(self)
+
+    @cached_property
+    def unseen(self) -> bool:
+        """Whether actions that are never taken have a say in ∇J, in states that are visited."""
+        pairs = self.policy.unseen(self.theta)
+        return pairs is not None and bool(pairs[self.visitation > 0].any())
+
+    @property
+    def seen_gradient(self) -> FloatArray:
+        """∇J (d,) less what actions that are never taken have to say: the pull-back of d π A."""
+        if not self.unseen:
+            return self.gradient
+        weights = self.visitation[:, None] * self.pi * self.advantage
+        return self.policy.pull_back(self.theta, weights)
 
     @cached_property
     def process(self) -> Process:
@@ -111,17 +131,28 @@ def _(mdp: FiniteMDP, policy: Any, theta: Any, horizon: int | None = None) -> Fi
         raise ValueError(
             f"the policy has (S, A) = {policy.shape}, the problem {(mdp.n_states, mdp.n_actions)}"
         )
-    pi = policy.probabilities(theta)
+    with np.errstate(over="ignore", invalid="ignore"):
+        pi = policy.probabilities(theta)
+    if not np.isfinite(pi).all():
+        largest = float(np.abs(theta).max(initial=0.0))
+        raise ValueError(
+            "the policy's probabilities are not numbers: theta has entries of"
+            f" {largest:g} in size, too extreme for it"
+        )
     if horizon is None:
         v, bound = state_values(mdp, pi)
         visitation, _ = Walk.of(mdp, pi).solve(mdp.gamma, mdp.mu0, transposed=True)
         q = action_values(mdp, v)
-        weights = gradient_weights(pi, q, v, visitation)
+        advantage = advantages(q, v)
+        worth = visitation[:, None] * advantage
+        gradient = policy.derivative(theta, advantage, visitation)
     else:
         check_counts(horizon=horizon)
         v, q = finite_values(mdp, pi, horizon)
-        visitation, weights = finite_weights(mdp, pi, horizon)
-        bound = 0.0
+        visitation, worth = finite_worth(mdp, pi, horizon)
+        gradient = policy.derivative(theta, worth)
+        sizes = np.abs(mdp.expected_reward)
+        bound = bounds.finite_value_error(Walk.of(mdp, pi), sizes, mdp.gamma, horizon)
     return FiniteTruth(
         mdp=mdp,
         policy=policy,
@@ -132,10 +163,10 @@ def _(mdp: FiniteMDP, policy: Any, theta: Any, horizon: int | None = None) -> Fi
         q=q,
         visitation=visitation,
         objective=float(mdp.mu0 @ v),
-        weights=weights,
-        gradient=policy.pull_back(theta, weights),
+        worth=worth,
+        gradient=gradient,
         error_bound=bound,
-    )
+    ).finite()
 
 
 def action_values(mdp: FiniteMDP, v: FloatArray) -> FloatArray:
@@ -146,4 +177,5 @@ def action_values(mdp: FiniteMDP, v: FloatArray) -> FloatArray:
 def state_values(mdp: FiniteMDP, pi: FloatArray) -> tuple[FloatArray, float]:
     """V_π (S,) over the infinite horizon and a bound on its largest error."""
     walk = Walk.of(mdp, pi)
-    return walk.solve(mdp.gamma, walk.mean(mdp.expected_reward))
+    reward = mdp.expected_reward
+    return walk.solve(mdp.gamma, walk.mean(reward), magnitude=walk.mean(np.abs(reward)))

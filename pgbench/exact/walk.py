@@ -10,7 +10,7 @@ neighbours, as in a gridworld, only the states that H steps can reach take part.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import isqrt
+from math import fsum, isqrt
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from pgbench.exact.fundamental import Fundamental
 from pgbench.exact.linear import Resolvent, frontiers
 from pgbench.problems import FiniteMDP
+from pgbench.rounding import UNIT
 
 FloatArray = NDArray[np.float64]
 Factor = FloatArray | float
@@ -40,7 +42,8 @@ class Powers:
     """z_t = Mᵗ b for t = 0, 1, ..., or with Mᵀ, and from where on z_{t+1} = c z_t.
 
     The closed form is used once its error, however M passes it on, is below the rounding errors
-    that the products themselves would add.
+    that the products themselves would add: in every entry of the sum where nothing is negative,
+    or nothing positive, in M and b, and beside the largest entry else.
     """
 
     def __init__(self, M: sparse.csr_array, b: FloatArray, transposed: bool) -> None:
@@ -52,6 +55,8 @@ class Powers:
         self._rounding = (entries + 10) * np.finfo(float).eps
         self._kept = [b]
         self._ratio, self._defect = 0.0, np.inf
+        one_sign = b.min(initial=0.0) >= 0 or b.max(initial=0.0) <= 0
+        self._total = b.copy() if one_sign and M.data.min(initial=0.0) >= 0 else None
 
     def settled(self, n: int) -> tuple[int, float]:
         """m < n and c such that z_{m+k} = cᵏ z_m for m + k < n; m = n - 1 where there is none."""
@@ -59,16 +64,28 @@ class Powers:
         while not self._holds(n) and len(self._kept) < min(n, limit):
             z = self._matrix @ self._kept[-1]
             self._defect = np.inf
+            if self._total is not None:
+                self._total += z
             if len(self._kept) % _CHECK_EVERY == 1:
                 self._compare(self._kept[-1], z)
             self._kept.append(z)
         return (len(self._kept) - 1, self._ratio) if self._holds(n) else (n - 1, 0.0)
 
     def _compare(self, z: FloatArray, following: FloatArray) -> None:
-        """Note c and ‖z' - c z‖/‖z'‖ of two successive terms."""
-        square, size = float(np.sum(z * z)), self._norm(following)
+        """Note c, and how far two successive terms are from z' = c z.
+
+        That is ‖z' - c z‖/‖z'‖ or, where all terms have one sign, the largest |z' - c z| of an
+        entry over the sum of its terms so far.
+        """
+        square = float(np.sum(z * z))
         self._ratio = float(np.sum(z * following)) / square if square > 0 else 0.0
-        self._defect = self._norm(following - self._ratio * z) / size if size > 0 else 0.0
+        away = following - self._ratio * z
+        if self._total is None:
+            size = self._norm(following)
+            self._defect = self._norm(away) / size if size > 0 else 0.0
+        else:
+            met = self._total != 0
+            self._defect = float(np.abs(away[met] / self._total[met]).max(initial=0.0))
 
     def _holds(self, n: int) -> bool:
         """Whether the last term kept stands for all up to z_{n-1}."""
@@ -77,6 +94,11 @@ class Powers:
             return False
         if self._defect == 0 or self._ratio == 0:
             return self._defect == 0
+        if self._total is not None:
+            # Mᵏ |z' - c z| is at most the defect times the whole sum, since Mᵏ only moves the
+            # terms that it is made of up to later places.
+            passed_on = min(max(k, 1), 1 / (1 - self._ratio) if self._ratio < 1 else np.inf)
+            return bool(self._defect * passed_on <= self._rounding)
         with np.errstate(over="ignore"):
             spread = geometric_sum(self._growth / abs(self._ratio), max(k, 1))
         return bool(self._defect * spread <= self._rounding * max(k, 1))
@@ -158,20 +180,27 @@ class Walk:
         The n states of the problem that take part, in their order.
     pairs
         Sparse (n·A, n), P(s' | s, a); rows and columns of terminal states are empty.
+    leaving
+        (n, A) float64, probability of a step out of these states: to a terminal state, or, of a
+        terminal state, 1.
     pi
         (n, A) float64, π(s, a).
     mu0
         (n,) float64, start distribution.
+    defect
+        Bound on the relative error of probabilities as data: how far rows are from 1.
     """
 
     states: NDArray[np.intp] | slice
     pairs: sparse.csr_array
+    leaving: FloatArray
     pi: FloatArray
     mu0: FloatArray
+    defect: float
     _sequences: list[tuple[bool, float, FloatArray, Powers]] = field(
         init=False, default_factory=list
     )
-    _solvers: list[tuple[float, Resolvent]] = field(init=False, default_factory=list)
+    _solvers: list[tuple[float, Fundamental]] = field(init=False, default_factory=list)
     _swept: list[tuple[tuple[float, float, int], FloatArray, tuple[FloatArray, FloatArray]]] = (
         field(init=False, default_factory=list)
     )
@@ -182,12 +211,9 @@ class Walk:
         """The walk over all states; the last one of every problem is remembered."""
         walk = _LAST.get(mdp)
         if walk is None or not np.array_equal(walk.pi, pi):
-            pairs = mdp.transitions
-            if mdp.terminal.any():
-                pairs = pairs.copy()
-                pairs.data *= ~mdp.terminal[pairs.indices]
-                pairs.eliminate_zeros()
-            walk = cls(slice(None), pairs, pi.copy(), mdp.mu0)
+            pairs, leaving, defect = _moves(mdp)
+            defect += float(np.abs(pi.sum(axis=1) - 1).max())
+            walk = cls(slice(None), pairs, leaving, pi.copy(), mdp.mu0, defect)
             _LAST[mdp] = walk
         return walk
 
@@ -205,8 +231,11 @@ class Walk:
     def _part(self, states: NDArray[np.intp]) -> "Walk":
         A = self.pi.shape[1]
         rows = (states[:, None] * A + np.arange(A)).ravel()
+        outside = np.ones(self.mu0.size)
+        outside[states] = 0.0
+        leaving = self.leaving[states] + self.following(outside)[states]
         pairs = self.pairs[rows][:, states].tocsr()
-        return Walk(states, pairs, self.pi[states], self.mu0[states])
+        return Walk(states, pairs, leaving, self.pi[states], self.mu0[states], self.defect)
 
     def _reached(self, steps: int) -> NDArray[np.intp]:
         """States at most so many steps from the start, or more than half of all."""
@@ -269,27 +298,37 @@ class Walk:
         del self._sequences[:-_REMEMBERED]
         return powers
 
-    def resolvent(self, factor: Factor) -> Resolvent:
-        """(I - M)⁻¹ of M = ``scaled(factor)``."""
-        if not isinstance(factor, float):
-            return Resolvent(self.scaled(factor))
+    def fundamental(self, factor: float) -> Fundamental:
+        """(I - M)⁻¹ of M = ``scaled(factor)``, 0 ≤ factor ≤ 1."""
         for own, solver in self._solvers:
             if own == factor:
                 return solver
-        solver = Resolvent(self.scaled(factor))
+        slack = (1 - factor) + factor * self.mean(self.leaving)
+        # Rounding of the sums over actions and of the products.
+        defect = self.defect + 2 * (self.pi.shape[1] + 6) * UNIT
+        solver = Fundamental(self.scaled(factor), slack, defect)
         self._solvers.append((factor, solver))
         del self._solvers[:-_REMEMBERED]
         return solver
 
     def solve(
-        self, factor: Factor, b: FloatArray, transposed: bool = False
+        self,
+        factor: Factor,
+        b: FloatArray,
+        transposed: bool = False,
+        magnitude: FloatArray | None = None,
     ) -> tuple[FloatArray, float]:
-        """Σ_t Mᵗ b, or with Mᵀ, and a proven bound on its error; see ``Resolvent.solve``."""
-        system = self.resolvent(factor)
-        guess = None
-        if not (system.dense or system.narrow):
-            guess = self._powers(factor, b, transposed).limit(_TRIED)
-        return system.solve(b, transposed, guess)
+        """Σ_t Mᵗ b, or with Mᵀ, and a proven bound on its error; see ``Fundamental.solve``.
+
+        Where M may grow or change signs, as with tables as factors, see ``Resolvent.solve``.
+        """
+        if not (isinstance(factor, float) and 0 <= factor <= 1):
+            return Resolvent(self.scaled(factor)).solve(b, transposed)
+
+        def summed() -> FloatArray | None:
+            return self._powers(factor, b, transposed).limit(_TRIED)
+
+        return self.fundamental(factor).solve(b, transposed, magnitude, summed)
 
     def swept(
         self, delta: Factor, kappa: Factor, b: FloatArray, horizon: int
@@ -351,5 +390,27 @@ class Walk:
             out += U[:, None] * self.following(plain) + u[:, None] * self.following(grown)
         return U + geometric_sum(c1, H - m1) * u, out
 
+
+def _moves(mdp: FiniteMDP) -> tuple[sparse.csr_array, FloatArray, float]:
+    """Steps between states that are not terminal, and out of them, and what rows lack to 1."""
+    if mdp not in _MOVES:
+        pairs = mdp.transitions
+        leaving = np.zeros(pairs.shape[0])
+        if mdp.terminal.any():
+            leaving = pairs @ mdp.terminal.astype(float)
+            leaving[np.repeat(mdp.terminal, mdp.n_actions)] = 1.0
+            pairs = pairs.copy()
+            pairs.data *= ~mdp.terminal[pairs.indices]
+            pairs.eliminate_zeros()
+        rows = float(np.abs(pairs.sum(axis=1) + leaving - 1).max()) + 2 * mdp.branching * UNIT
+        defect = max(rows, abs(fsum(mdp.mu0) - 1) + 2 * UNIT)
+        _MOVES[mdp] = pairs, leaving.reshape(mdp.n_states, mdp.n_actions), defect
+    return _MOVES[mdp]
+
+
+_MOVES: WeakKeyDictionary[FiniteMDP, tuple[sparse.csr_array, FloatArray, float]] = (
+    WeakKeyDictionary()
+)
+"""What ``_moves`` found."""
 
 _LAST: WeakKeyDictionary[FiniteMDP, Walk] = WeakKeyDictionary()

@@ -16,7 +16,9 @@ all that a step reads:
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange, uint64
+from numba import prange, uint64
+
+from pgbench.kernels.jit import kernel, parallel_kernel
 
 
 class Sampler(NamedTuple):
@@ -45,7 +47,7 @@ _LOW = uint64(0xFFFFFFFF)
 _ONE = uint64(1)
 
 
-@njit(cache=True)
+@kernel
 def pick_start(start, word):
     """Which of the K start states a word draws from ``Sampler.start``."""
     k = (word >> _HALF) * uint64(start.size) >> _HALF
@@ -53,7 +55,7 @@ def pick_start(start, word):
     return k if word & _LOW < entry >> _HALF else entry & _LOW
 
 
-@njit(cache=True)
+@kernel
 def pick_step(table, n, bits, state, word):
     """Slot drawn by a word in a state, its successor, and whether that is terminal; all uint64.
 
@@ -143,7 +145,7 @@ def alias_tables(probability, pi, shift=0):
     return packed
 
 
-@njit(cache=True)
+@kernel
 def _fill_alias_tables(probability, pi, shift, packed):
     """``alias_tables``."""
     S, A, B = probability.shape
@@ -153,7 +155,7 @@ def _fill_alias_tables(probability, pi, shift, packed):
         _fill_row(probability[s], pi[s], shift, packed[s], p, small, large)
 
 
-@njit(parallel=True, cache=True)
+@parallel_kernel
 def _fill_many(probability, pi, successor, terminal, bits, packed):
     """Tables (m, S, A·B) with successors, of replicate r from r·S on, under π (m, S, A)."""
     S, A, B = probability.shape
@@ -168,7 +170,7 @@ def _fill_many(probability, pi, successor, terminal, bits, packed):
                 packed[r, s, k] |= flag | uint64(r * S + after)
 
 
-@njit(cache=True)
+@kernel
 def _fill_row(probability, pi, shift, packed, p, small, large):
     """The table (A·B,) of one state by Vose's method; p, small, large (A·B,) are scratch."""
     A, B = probability.shape
@@ -204,7 +206,7 @@ def _fill_row(probability, pi, shift, packed, p, small, large):
     # What is left is 1 up to rounding, whichever list it is in, and its own alias.
 
 
-@njit(cache=True)
+@kernel
 def _add_successors(successor, terminal, bits, packed):
     """Add successor (S, n) and its terminal flag to every packed entry (S, n)."""
     for s in range(successor.shape[0]):

@@ -6,12 +6,14 @@
 bootstraps from: -1 from nothing, for an episode has ended; -2 leaves the step out.
 """
 
-from numba import njit, prange
+from numba import prange
+
+from pgbench.kernels.jit import parallel_kernel
 
 NOTHING, LEFT_OUT = -1, -2
 
 
-@njit(parallel=True, cache=True)
+@parallel_kernel
 def tabular(index, following, rewards, lengths, gamma, step, values):
     """Learn a table of values (m, entries) from (m, n, T) steps, one replicate after another."""
     m, n, _ = index.shape
@@ -28,7 +30,7 @@ def tabular(index, following, rewards, lengths, gamma, step, values):
                 values[r, entry] += step * (target - values[r, entry])
 
 
-@njit(parallel=True, cache=True)
+@parallel_kernel
 def linear(index, following, rewards, lengths, features, gamma, step, weights):
     """Learn weights (m, k) of features (entries, k)."""
     m, n, _ = index.shape

@@ -5,7 +5,9 @@ one thread, and its sums run in a fixed order.
 """
 
 import numpy as np
-from numba import int64, njit, prange
+from numba import int64, prange
+
+from pgbench.kernels.jit import kernel, parallel_kernel
 
 WORTH_THREADS = 2**18
 """Below so many operations, threads cost more than they gain."""
@@ -35,7 +37,7 @@ def evaluate(
     run(probability, successor, reward, terminal, mu0, gamma, pi, v, q, visitation, good)
 
 
-@njit(parallel=True, cache=True)
+@parallel_kernel
 def _evaluate_in_parallel(
     probability, successor, reward, terminal, mu0, gamma, pi, v, q, visitation, good
 ):
@@ -46,7 +48,7 @@ def _evaluate_in_parallel(
         )
 
 
-@njit(cache=True)
+@kernel
 def _evaluate_in_turn(
     probability, successor, reward, terminal, mu0, gamma, pi, v, q, visitation, good
 ):
@@ -57,7 +59,7 @@ def _evaluate_in_turn(
         )
 
 
-@njit(cache=True)
+@kernel
 def _evaluate(probability, successor, reward, terminal, mu0, gamma, pi, v, q, visitation):
     """``evaluate`` of one policy; whether it has finite values."""
     S = v.size
@@ -76,7 +78,7 @@ def _evaluate(probability, successor, reward, terminal, mu0, gamma, pi, v, q, vi
     return good
 
 
-@njit(cache=True)
+@kernel
 def _clear(terminal, v, visitation):
     """Nothing happens on terminal states, and no rounding makes visits negative."""
     for s in range(v.size):
@@ -85,7 +87,7 @@ def _clear(terminal, v, visitation):
             v[s] = visitation[s] = 0.0
 
 
-@njit(cache=True)
+@kernel
 def _system(probability, successor, reward, terminal, gamma, pi, M, mean):
     """M = I - γP_π (S, S) and r_π (S,); terminal states lead nowhere and nothing is paid there."""
     S, A, B = probability.shape
@@ -101,7 +103,7 @@ def _system(probability, successor, reward, terminal, gamma, pi, M, mean):
                     M[s, after] -= gamma * pi[s, a] * probability[s, a, b]
 
 
-@njit(cache=True)
+@kernel
 def _action_values(probability, successor, reward, terminal, gamma, v, q):
     S, A, B = probability.shape
     for s in range(S):
@@ -114,7 +116,7 @@ def _action_values(probability, successor, reward, terminal, gamma, v, q):
                 q[s, a] = reward[s, a] + gamma * following
 
 
-@njit(cache=True)
+@kernel
 def _factorise(M, pivots):
     """LU with partial pivoting in place; whether M is regular."""
     n = M.shape[0]
@@ -140,7 +142,7 @@ def _factorise(M, pivots):
     return True
 
 
-@njit(cache=True)
+@kernel
 def _solve(LU, pivots, x):
     """M x = b, in place of b."""
     n = x.size
@@ -158,7 +160,7 @@ def _solve(LU, pivots, x):
         x[i] = total / LU[i, i]
 
 
-@njit(cache=True)
+@kernel
 def _solve_transposed(LU, pivots, x):
     """Mᵀ x = b, in place of b."""
     n = x.size
@@ -173,7 +175,7 @@ def _solve_transposed(LU, pivots, x):
         x[k], x[pivots[k]] = x[pivots[k]], x[k]
 
 
-@njit(cache=True)
+@kernel
 def _residual(M, x, b):
     largest = 0.0
     for i in range(b.size):
@@ -184,7 +186,7 @@ def _residual(M, x, b):
     return largest
 
 
-@njit(parallel=True, cache=True)
+@parallel_kernel
 def iterate(probability, successor, reward, terminal, mu0, gamma, pi, v, q, visitation, good):
     """What ``evaluate`` computes, by iteration, for problems too large to eliminate and γ < 1.
 
@@ -204,7 +206,7 @@ _SWEEPS = 400
 _TOLERANCE = 1e-12
 
 
-@njit(cache=True)
+@kernel
 def _iterate(probability, successor, reward, terminal, mu0, gamma, pi, v, q, visitation):
     S, A, B = probability.shape
     mean, weights = np.zeros(S), np.zeros((S, A * B))
@@ -265,7 +267,7 @@ def _iterate(probability, successor, reward, terminal, mu0, gamma, pi, v, q, vis
     return found
 
 
-@njit(parallel=True, cache=True)
+@parallel_kernel
 def weigh(pair, slot, steps, sigma, kappa, beta, delta, total, factor, weights):
     """Weights (m, S, A) of recorded rollouts by the four tables, averaged over each batch.
 
@@ -311,7 +313,7 @@ def weigh(pair, slot, steps, sigma, kappa, beta, delta, total, factor, weights):
                     carry *= d[at]
 
 
-@njit(parallel=True, cache=True)
+@parallel_kernel
 def likelihood_ratios(pair, steps, pi, other, ratios):
     """Π_t π'(a_t | s_t)/π(a_t | s_t) of recorded rollouts, (m, n); π and π' are (m, S·A)."""
     m, n, _ = pair.shape

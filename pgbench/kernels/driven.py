@@ -5,7 +5,9 @@ rollout and its mirror image, driven by u and 1 - u. The rollouts of ``rollout``
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from pgbench.kernels.jit import kernel, parallel_kernel
 
 
 def cumulative(probability: np.ndarray) -> np.ndarray:
@@ -17,7 +19,7 @@ def cumulative(probability: np.ndarray) -> np.ndarray:
     return np.where(after == 0, np.inf, total)
 
 
-@njit(cache=True)
+@kernel
 def outcome(distribution, u):
     """The first outcome whose distribution function is above u."""
     k = 0
@@ -26,7 +28,7 @@ def outcome(distribution, u):
     return k
 
 
-@njit(parallel=True, cache=True)
+@parallel_kernel
 def driven(start, policies, moves, successor, terminal, policy, row, uniforms, pair, slot, steps):
     """Record rollouts as they are driven.
 

@@ -9,17 +9,25 @@ quadratic form is evaluated once per step; then, per estimator,
     W += D_t (y_t - β_t) (e_t, 1)(x̃_t, e_t)ᵀ
 
 or, in the "total" shape, W += (y_0 - β_0) (e_t, 1)(x̃_t, e_t)ᵀ. Where actions come from another law
-than is scored, σ, κ and δ of a step are multiplied by the ratio of the densities.
+than is scored, σ, κ and δ of a step are multiplied by the ratio of the densities. Trajectories that
+are longer than a tape are cut into segments and simulated again, as in ``rollout``.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, prange
 
+from pgbench.kernels.jit import kernel, parallel_kernel
 from pgbench.kernels.normal import normals, table
 from pgbench.kernels.rollout import Streams
 from pgbench.kernels.streams import LANES, next_words, seed_lane
+
+TAPE_BYTES = 2**25
+"""What a tape takes at most per thread, where that is enough for ``SHORTEST`` steps."""
+
+SHORTEST = 2**12
+"""Least number of steps that are recorded at a time."""
 
 
 class World(NamedTuple):
@@ -60,13 +68,16 @@ class Plan(NamedTuple):
 
 
 class Tape(NamedTuple):
-    """A block of lanes: generators, and what they drew.
+    """A block of lanes: generators, and what they drew in a segment of T steps.
 
     lanes, scratch, bits, number as ``normals`` takes them; z (T+1, p, LANES) with z = (x, 1, u), e
     (T, m, LANES), ratio (T, LANES), values (J, T+1, LANES) of the forms, x (T+1, LANES), sums
-    (m+1, p, LANES), and spare (p, LANES).
+    (m+1, p, LANES), spare (p, LANES), and carry (LANES,), D_t or y_0 - β_0. Where each of the K
+    segments begins: marks (K, 5·LANES) uint64, the generators; begins (K, n, LANES), the state; and
+    edges (K+1, LANES), y.
     """
 
+    horizon: int
     lanes: np.ndarray
     scratch: np.ndarray
     bits: np.ndarray
@@ -78,6 +89,10 @@ class Tape(NamedTuple):
     x: np.ndarray
     sums: np.ndarray
     spare: np.ndarray
+    carry: np.ndarray
+    marks: np.ndarray
+    begins: np.ndarray
+    edges: np.ndarray
 
 
 def make_world(process) -> World:
@@ -133,45 +148,56 @@ def make_plan(tables) -> Plan:
     )
 
 
-@njit(cache=True)
-def _tape(world, n_forms, horizon):
+@kernel
+def _tape(world, n_forms, horizon, segment):
     n, m = world.B.shape
-    p = n + 1 + m
+    p, steps = n + 1 + m, min(segment, horizon)
+    n_segments = (horizon + steps - 1) // steps
     scratch = np.empty(LANES)
     return Tape(
+        horizon,
         np.zeros(5 * LANES, np.uint64),
         scratch,
         scratch.view(np.uint64),
         np.empty(LANES),
-        np.zeros((horizon + 1, p, LANES)),
-        np.zeros((horizon, m, LANES)),
-        np.ones((horizon, LANES)),
-        np.zeros((n_forms, horizon + 1, LANES)),
-        np.zeros((horizon + 1, LANES)),
+        np.zeros((steps + 1, p, LANES)),
+        np.zeros((steps, m, LANES)),
+        np.ones((steps, LANES)),
+        np.zeros((n_forms, steps + 1, LANES)),
+        np.zeros((steps + 1, LANES)),
         np.zeros((m + 1, p, LANES)),
         np.zeros((p, LANES)),
+        np.zeros(LANES),
+        np.zeros((n_segments, 5 * LANES), np.uint64),
+        np.zeros((n_segments, n, LANES)),
+        np.zeros((n_segments + 1, LANES)),
     )
 
 
-@njit(cache=True)
+def _segment(world, n_forms):
+    """Steps that are recorded at a time."""
+    n, m = world.B.shape
+    per_step = 8 * LANES * (n + 1 + m + m + n_forms + 2)
+    return max(SHORTEST, TAPE_BYTES // per_step)
+
+
+@kernel
 def _draw(world, tape):
     """The next standard normal number of every lane, in ``tape.number``."""
     next_words(tape.lanes)
     normals(tape.lanes, tape.scratch, tape.bits, world.normals, tape.number)
 
 
-@njit(cache=True)
+@kernel
 def _add(out, factor, x):
     for lane in range(LANES):
         out[lane] += factor * x[lane]
 
 
-@njit(cache=True)
-def _simulate(world, policy, streams, replicate, trajectory, n_lanes, tape):
-    """Simulate consecutive trajectories of a policy into ``tape.z`` and ``tape.e``."""
-    horizon = tape.e.shape[0]
-    n, m = world.B.shape
-    gain, factor = world.gain[policy], world.factor[policy]
+@kernel
+def _start(world, streams, replicate, trajectory, n_lanes, tape):
+    """Seed the generators and draw the first states of consecutive trajectories."""
+    n = world.B.shape[0]
     for lane in range(LANES):
         # Idle lanes repeat the last one and are never read.
         index = trajectory + min(lane, n_lanes - 1)
@@ -188,7 +214,45 @@ def _simulate(world, policy, streams, replicate, trajectory, n_lanes, tape):
         for i in range(n):
             if world.start[i, j] != 0.0:
                 _add(z[i], world.start[i, j], tape.number)
-    for t in range(horizon):
+
+
+@kernel
+def _simulate(world, policy, streams, replicate, trajectory, n_lanes, tape):
+    """Simulate consecutive trajectories of a policy, segment by segment.
+
+    ``tape.z`` and ``tape.e`` hold the last segment then.
+    """
+    _start(world, streams, replicate, trajectory, n_lanes, tape)
+    for k in range(tape.marks.shape[0]):
+        _walk(world, policy, k, tape)
+
+
+@kernel
+def _replay(world, policy, k, tape):
+    """Simulate segment k again; the number of its steps."""
+    tape.lanes[:] = tape.marks[k]
+    tape.z[0, : world.B.shape[0]] = tape.begins[k]
+    return _record_steps(world, policy, k, tape)
+
+
+@kernel
+def _walk(world, policy, k, tape):
+    """Simulate segment k from where the tape has come to; the number of its steps."""
+    n, longest = world.B.shape[0], tape.e.shape[0]
+    if k > 0:
+        tape.z[0, :n] = tape.z[longest, :n]
+    tape.marks[k] = tape.lanes
+    tape.begins[k] = tape.z[0, :n]
+    return _record_steps(world, policy, k, tape)
+
+
+@kernel
+def _record_steps(world, policy, k, tape):
+    """Simulate segment k from the state in ``tape.z[0]``; the number of its steps."""
+    n, m = world.B.shape
+    gain, factor = world.gain[policy], world.factor[policy]
+    steps = min(tape.e.shape[0], tape.horizon - k * tape.e.shape[0])
+    for t in range(steps):
         z, after, e = tape.z[t], tape.z[t + 1], tape.e[t]
         z[n, :] = 1.0
         e[:, :] = 0.0
@@ -218,10 +282,10 @@ def _simulate(world, policy, streams, replicate, trajectory, n_lanes, tape):
             for i in range(n):
                 if world.noise[i, j] != 0.0:
                     _add(after[i], world.noise[i, j], tape.number)
-    tape.z[horizon, n, :] = 1.0
+    tape.z[steps, n, :] = 1.0
     if world.weighed:
         form = world.ratio[policy]
-        for t in range(horizon):
+        for t in range(steps):
             ratio, e = tape.ratio[t], tape.e[t]
             ratio[:] = world.log_ratio[policy]
             for i in range(m):
@@ -231,16 +295,17 @@ def _simulate(world, policy, streams, replicate, trajectory, n_lanes, tape):
                             ratio[lane] += form[i, j] * e[i, lane] * e[j, lane]
             for lane in range(LANES):
                 ratio[lane] = np.exp(ratio[lane])
+    return steps
 
 
-@njit(cache=True)
-def _evaluate(forms, tape):
-    """Values of every form at every step."""
+@kernel
+def _evaluate(forms, steps, tape):
+    """Values of every form at every step and after the last."""
     p = forms.shape[1]
     row = tape.spare[0]
     for f in range(forms.shape[0]):
         form = forms[f]
-        for t in range(tape.values.shape[1]):
+        for t in range(steps + 1):
             z, out = tape.z[t], tape.values[f, t]
             out[:] = 0.0
             for i in range(p):
@@ -257,7 +322,7 @@ def _evaluate(forms, tape):
                         out[lane] += z[i, lane] * row[lane]
 
 
-@njit(cache=True)
+@kernel
 def _accumulate(tape, t, weight):
     """Add weight (LANES,) times (e, 1)(x̃, e)ᵀ of step t to the sums."""
     z, e, sums, left = tape.z[t], tape.e[t], tape.sums, tape.spare[1]
@@ -272,15 +337,34 @@ def _accumulate(tape, t, weight):
                 total[lane] += left[lane] * right[lane]
 
 
-@njit(cache=True)
-def _weigh(world, plan, e, tape):
-    """Weights of estimator e of the recorded lanes, in ``tape.sums``."""
-    horizon = tape.e.shape[0]
-    x, values = tape.x, tape.values
-    kappa, delta = plan.kappa[e], plan.delta[e]
-    sigma, after, beta = plan.sigma[e], plan.after[e], plan.beta[e]
-    x[horizon, :] = 0.0
-    for t in range(horizon - 1, -1, -1):
+@kernel
+def _weigh(world, policy, plan, forms, e, tape):
+    """Weights of estimator e of the simulated lanes, in ``tape.sums``."""
+    n_segments = tape.marks.shape[0]
+    tape.sums[:, :, :] = 0.0
+    tape.edges[n_segments, :] = 0.0
+    if n_segments > 1:
+        for k in range(n_segments - 1, -1, -1):
+            steps = _replay(world, policy, k, tape)
+            _evaluate(forms, steps, tape)
+            _signal(world, plan, e, k, steps, tape)
+            tape.edges[k] = tape.x[0]
+    for k in range(n_segments):
+        steps = tape.horizon
+        if n_segments > 1:
+            steps = _replay(world, policy, k, tape)
+            _evaluate(forms, steps, tape)
+        _signal(world, plan, e, k, steps, tape)
+        _collect(plan, e, k, steps, tape)
+
+
+@kernel
+def _signal(world, plan, e, k, steps, tape):
+    """y_t of the steps of segment k, from the one after them."""
+    x, values, kappa = tape.x, tape.values, plan.kappa[e]
+    sigma, after = plan.sigma[e], plan.after[e]
+    x[steps] = tape.edges[k + 1]
+    for t in range(steps - 1, -1, -1):
         here, later, ratio = x[t], x[t + 1], tape.ratio[t]
         for lane in range(LANES):
             here[lane] = kappa * later[lane]
@@ -291,15 +375,22 @@ def _weigh(world, plan, e, tape):
         if world.weighed:
             for lane in range(LANES):
                 here[lane] *= ratio[lane]
-    weight, carry = tape.spare[0], tape.scratch
-    tape.sums[:, :, :] = 0.0
-    carry[:] = 1.0
-    for t in range(horizon):
-        if plan.total[e]:
-            if t == 0:
-                weight[:] = x[0]
-                if beta >= 0:
-                    _add(weight, -1.0, values[beta, 0])
+
+
+@kernel
+def _collect(plan, e, k, steps, tape):
+    """Add the steps of segment k to the sums."""
+    x, values, weight, carry = tape.x, tape.values, tape.spare[0], tape.carry
+    delta, beta, total = plan.delta[e], plan.beta[e], plan.total[e]
+    if k == 0:
+        carry[:] = 1.0
+        if total:
+            carry[:] = x[0]
+            if beta >= 0:
+                _add(carry, -1.0, values[beta, 0])
+    for t in range(steps):
+        if total:
+            weight[:] = carry
         else:
             for lane in range(LANES):
                 weight[lane] = carry[lane] * x[t, lane]
@@ -320,11 +411,12 @@ def weights(
     (replicates, E, m+1, p) float64 receives the weights.
     """
     # Spans of work share their scratch memory; how many there are does not enter the results.
-    _weights(world, plan, streams, first, horizon, out, 4 * get_num_threads())
+    segment = _segment(world, plan.forms.shape[1])
+    _weights(world, plan, streams, first, horizon, segment, out, 4 * get_num_threads())
 
 
-@njit(parallel=True, cache=True)
-def _weights(world, plan, streams, first, horizon, out, spans):
+@parallel_kernel
+def _weights(world, plan, streams, first, horizon, segment, out, spans):
     n_replicates = out.shape[0]
     # Lanes of a block share a policy.
     per_unit = max(1, LANES // streams.batch_size) if world.gain.shape[0] == 1 else 1
@@ -332,17 +424,17 @@ def _weights(world, plan, streams, first, horizon, out, spans):
     n_spans = min(n_units, spans)
     for span in prange(n_spans):
         _run_span(
-            world, plan, streams, first, horizon, out,
+            world, plan, streams, first, horizon, segment, out,
             span * n_units // n_spans * per_unit,
             min((span + 1) * n_units // n_spans * per_unit, n_replicates),
             per_unit,
         )  # fmt: skip
 
 
-@njit(cache=True)
-def _run_span(world, plan, streams, first, horizon, out, begin, end, unit):
+@kernel
+def _run_span(world, plan, streams, first, horizon, segment, out, begin, end, unit):
     """Replicates from ``begin`` to ``end``, a unit of them at a time."""
-    tape = _tape(world, plan.forms.shape[1], horizon)
+    tape = _tape(world, plan.forms.shape[1], horizon, segment)
     several, formed = world.gain.shape[0] > 1, plan.forms.shape[0] > 1
     n_estimators, rows, columns = out.shape[1:]
     for low in range(begin, end, unit):
@@ -353,9 +445,11 @@ def _run_span(world, plan, streams, first, horizon, out, begin, end, unit):
             n_lanes = min(LANES, n_trajectories - trajectory)
             policy = low if several else 0
             _simulate(world, policy, streams, first + low, trajectory, n_lanes, tape)
-            _evaluate(plan.forms[low if formed else 0], tape)
+            forms = plan.forms[low if formed else 0]
+            if tape.marks.shape[0] == 1:
+                _evaluate(forms, horizon, tape)
             for e in range(n_estimators):
-                _weigh(world, plan, e, tape)
+                _weigh(world, policy, plan, forms, e, tape)
                 for lane in range(n_lanes):
                     r = low + (trajectory + lane) // streams.batch_size
                     for i in range(rows):
@@ -373,27 +467,31 @@ def record(
     z (replicates, batch, T+1, p), e (replicates, batch, T, m) and ratio (replicates, batch, T)
     float64 receive (x, 1, u), the noise of the actions, and ratios of densities.
     """
-    _record(world, streams, first, z, e, ratio, 4 * get_num_threads())
+    _record(world, streams, first, _segment(world, 0), z, e, ratio, 4 * get_num_threads())
 
 
-@njit(parallel=True, cache=True)
-def _record(world, streams, first, z, e, ratio, spans):
+@parallel_kernel
+def _record(world, streams, first, segment, z, e, ratio, spans):
     n_replicates, batch_size, horizon, _ = e.shape
     per_unit = max(1, LANES // batch_size)
     n_units = (n_replicates + per_unit - 1) // per_unit
     n_spans = min(n_units, spans)
     for span in prange(n_spans):
-        tape = _tape(world, 0, horizon)
+        tape = _tape(world, 0, horizon, segment)
         begin = span * n_units // n_spans * per_unit
         end = min((span + 1) * n_units // n_spans * per_unit, n_replicates)
         for low in range(begin, end, per_unit):
             n_trajectories = (min(low + per_unit, end) - low) * batch_size
             for trajectory in range(0, n_trajectories, LANES):
                 n_lanes = min(LANES, n_trajectories - trajectory)
-                _simulate(world, 0, streams, first + low, trajectory, n_lanes, tape)
-                for lane in range(n_lanes):
-                    r = low + (trajectory + lane) // batch_size
-                    i = (trajectory + lane) % batch_size
-                    z[r, i] = tape.z[:, :, lane]
-                    e[r, i] = tape.e[:, :, lane]
-                    ratio[r, i] = tape.ratio[:, lane]
+                _start(world, streams, first + low, trajectory, n_lanes, tape)
+                for k in range(tape.marks.shape[0]):
+                    begin_k = k * tape.e.shape[0]
+                    end_k = begin_k + _walk(world, 0, k, tape)
+                    steps = end_k - begin_k
+                    for lane in range(n_lanes):
+                        r = low + (trajectory + lane) // batch_size
+                        i = (trajectory + lane) % batch_size
+                        z[r, i, begin_k : end_k + 1] = tape.z[: steps + 1, :, lane]
+                        e[r, i, begin_k:end_k] = tape.e[:steps, :, lane]
+                        ratio[r, i, begin_k:end_k] = tape.ratio[:steps, lane]

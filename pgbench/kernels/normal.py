@@ -13,9 +13,10 @@ segmentation"); of inversion by polynomials: Hörmann & Leydold 2003.
 import math
 
 import numpy as np
-from numba import int64, njit, uint64
+from numba import int64, uint64
 from scipy.special import ndtri
 
+from pgbench.kernels.jit import kernel
 from pgbench.kernels.streams import LANES, WORD
 
 DEGREE = 7
@@ -51,7 +52,7 @@ def _coefficients() -> np.ndarray:
 _TABLE = _coefficients()
 
 
-@njit(cache=True)
+@kernel
 def normals(lanes, scratch, bits, table, out):
     """Standard normal numbers of the words in ``lanes``.
 
@@ -70,7 +71,7 @@ def normals(lanes, scratch, bits, table, out):
         out[lane] = -z if lanes[WORD + lane] & _ONE else z
 
 
-@njit(cache=True)
+@kernel
 def segment(word):
     """The row of the table that a word's number comes from, and its t, without looking at bits."""
     mantissa, octave = math.frexp(np.float64(int64(uint64(word) >> _DROPPED)) + 0.5)
@@ -91,7 +92,7 @@ def from_words(words: np.ndarray) -> np.ndarray:
     return out
 
 
-@njit(cache=True)
+@kernel
 def _from_words(words, table, out):
     lanes = np.zeros(5 * LANES, np.uint64)
     scratch = np.empty(LANES)

@@ -8,9 +8,10 @@ the parameters of their own for every state, so that tables are the special case
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange, uint64
+from numba import prange, uint64
 
 from pgbench.kernels.driven import outcome
+from pgbench.kernels.jit import kernel, parallel_kernel
 from pgbench.kernels.streams import next_word, seed_state
 
 SARSA, TD, MONTE_CARLO = 0, 1, 2
@@ -38,13 +39,13 @@ class Linear(NamedTuple):
     begin: np.ndarray
 
 
-@njit(cache=True)
+@kernel
 def _uniform(state):
     """The next number in [0, 1) of a generator's state (4,) uint64."""
     return float(next_word(state) >> uint64(11)) * 2.0**-53
 
 
-@njit(cache=True)
+@kernel
 def _value(linear, weights, s, a):
     row = linear.features[0 if linear.features.shape[0] == 1 else s, a]
     begin, total = linear.begin[s], 0.0
@@ -53,7 +54,7 @@ def _value(linear, weights, s, a):
     return total
 
 
-@njit(cache=True)
+@kernel
 def _add_value_gradient(linear, weights, s, a, step):
     row = linear.features[0 if linear.features.shape[0] == 1 else s, a]
     begin = linear.begin[s]
@@ -61,7 +62,7 @@ def _add_value_gradient(linear, weights, s, a, step):
         weights[begin + j] += step * row[j]
 
 
-@njit(cache=True)
+@kernel
 def _probabilities(linear, theta, s, p):
     """π(s, ·) into p (A,)."""
     largest = -np.inf
@@ -76,7 +77,7 @@ def _probabilities(linear, theta, s, p):
         p[a] /= total
 
 
-@njit(cache=True)
+@kernel
 def _act(p, u):
     """An action from π(s, ·), never one of probability 0."""
     last, total = 0, 0.0
@@ -89,7 +90,7 @@ def _act(p, u):
     return last
 
 
-@njit(cache=True)
+@kernel
 def _add_score(linear, theta, s, a, p, step):
     """θ += step ∇ log π(a|s)."""
     if step == 0.0:
@@ -98,7 +99,7 @@ def _add_score(linear, theta, s, a, p, step):
         _add_value_gradient(linear, theta, s, b, step * ((1.0 if a == b else 0.0) - p[b]))
 
 
-@njit(cache=True)
+@kernel
 def _finite(x):
     """Whether all numbers are finite: 0·∞ and 0·NaN are NaN."""
     total = 0.0
@@ -107,7 +108,7 @@ def _finite(x):
     return total == 0.0
 
 
-@njit(parallel=True, cache=True)
+@parallel_kernel
 def actor_critic(
     world, actor, critic, kind, discounted, horizon, seed, stream, first, actor_steps,
     critic_steps, theta, w, stopped, taken,

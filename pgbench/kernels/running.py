@@ -13,7 +13,9 @@ number of replicates, no digits are lost.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange, uint64
+from numba import prange, uint64
+
+from pgbench.kernels.jit import kernel, parallel_kernel
 
 N_SCALARS = 6
 N_DIRECTIONS = 8
@@ -99,7 +101,7 @@ def add_rows(sums, target, scale, share, visited, n_visited, weights, steps, fir
     (_add_in_parallel if n_estimators > 1 and work > WORTH_THREADS else _add_in_turn)(*arrays)
 
 
-@njit(cache=True)
+@kernel
 def _add_in_turn(sums, target, scale, share, visited, n_visited, weights, steps, first, offset):
     for e in range(weights.shape[1]):
         _add(
@@ -107,7 +109,7 @@ def _add_in_turn(sums, target, scale, share, visited, n_visited, weights, steps,
         )  # fmt: skip
 
 
-@njit(parallel=True, cache=True)
+@parallel_kernel
 def _add_in_parallel(sums, target, scale, share, visited, n_visited, weights, steps, first, offset):
     for e in prange(weights.shape[1]):
         _add(
@@ -115,7 +117,7 @@ def _add_in_parallel(sums, target, scale, share, visited, n_visited, weights, st
         )  # fmt: skip
 
 
-@njit(cache=True)
+@kernel
 def _count_visits(visits, scale, visited, n_visited, offset):
     n, k = scale.shape
     for i in range(n_visited.size):
@@ -126,7 +128,7 @@ def _count_visits(visits, scale, visited, n_visited, offset):
                     visits[s * k + a] += 1
 
 
-@njit(cache=True)
+@kernel
 def _add(sums, target, scale, share, visited, n_visited, weights, steps, first, offset, e):
     """``add_rows`` for estimator e."""
     n_blocks, replicates = sums.blocks.shape[1], sums.scalars.shape[1]
@@ -179,7 +181,7 @@ def _add(sums, target, scale, share, visited, n_visited, weights, steps, first, 
             sums.projections[e, r, q] = projection[q]
 
 
-@njit(cache=True)
+@kernel
 def _add_multiple(x, value, y):
     """x + value·y for eight numbers that stay in registers."""
     return (

@@ -8,7 +8,9 @@ Sources: Salmon, Moraes, Dror & Shaw 2011 (Philox, Random123); Blackman & Vigna 
 """
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
+
+from pgbench.kernels.jit import kernel
 
 LANES = 16
 """Trajectories that advance in lock step: two registers of 512 bits hold a word of each."""
@@ -24,7 +26,7 @@ _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 
 
-@njit(cache=True)
+@kernel
 def _multiply(a, b):
     """High and low 64 bits of the 128-bit product a·b."""
     a0, a1, b0, b1 = a & _LOW, a >> _32, b & _LOW, b >> _32
@@ -33,7 +35,7 @@ def _multiply(a, b):
     return a1 * b1 + (cross >> _32) + (middle >> _32), a * b
 
 
-@njit(cache=True)
+@kernel
 def philox4x64(c0, c1, c2, c3, k0, k1):
     """The ten-round Philox4x64 block of a 256-bit counter under a 128-bit key: four uint64."""
     for _ in range(10):
@@ -45,7 +47,7 @@ def philox4x64(c0, c1, c2, c3, k0, k1):
     return c0, c1, c2, c3
 
 
-@njit(cache=True)
+@kernel
 def xoshiro(s0, s1, s2, s3):
     """One step of xoshiro256++: its output, then its next state; all uint64."""
     x = s0 + s3
@@ -59,7 +61,7 @@ def xoshiro(s0, s1, s2, s3):
     return word, s0, s1, s2, (s3 << uint64(45)) | (s3 >> uint64(19))
 
 
-@njit(cache=True)
+@kernel
 def seeds(seed, stream, replicate, trajectory, batch_size):
     """The first state of a trajectory's generator: four uint64."""
     return philox4x64(
@@ -72,20 +74,20 @@ def seeds(seed, stream, replicate, trajectory, batch_size):
     )
 
 
-@njit(cache=True)
+@kernel
 def seed_state(state, seed, stream, replicate, trajectory, batch_size):
     """Set the generator ``state`` (4,) uint64 of one trajectory."""
     state[0], state[1], state[2], state[3] = seeds(seed, stream, replicate, trajectory, batch_size)
 
 
-@njit(cache=True)
+@kernel
 def next_word(state):
     """Advance the generator ``state`` (4,) uint64 by one step; its output."""
     word, state[0], state[1], state[2], state[3] = xoshiro(state[0], state[1], state[2], state[3])
     return word
 
 
-@njit(cache=True)
+@kernel
 def seed_lane(lanes, lane, seed, stream, replicate, trajectory, batch_size):
     """Set the generator of one lane for one trajectory; for lanes see ``next_words``."""
     w0, w1, w2, w3 = seeds(seed, stream, replicate, trajectory, batch_size)
@@ -94,7 +96,7 @@ def seed_lane(lanes, lane, seed, stream, replicate, trajectory, batch_size):
     )  # fmt: skip
 
 
-@njit(cache=True)
+@kernel
 def next_words(lanes):
     """Advance each lane's xoshiro256++ by one step.
 

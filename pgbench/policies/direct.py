@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pgbench.policies.policy import FloatArray, Policy, PolicyKind, Tabular, softmax
+from pgbench.policies.policy import ROOM, FloatArray, Policy, PolicyKind, Tabular, softmax
 from pgbench.problems import FiniteMDP
+from pgbench.rounding import UNIT
 
 _TOLERANCE = 1e-9
 
@@ -19,13 +21,37 @@ class Direct(Tabular):
     ψ(s,a)_b = (1[a=b] - 1/A) / π(s,a). With θ free, Σ_a π ∇log π would be (1, ..., 1) and not 0:
     a baseline would move the coordinates of an estimate, and Q and A would give two gradients.
 
-    On the boundary of the simplex an action with π = 0 is never taken: its score counts as 0, and
-    gradients say nothing of what it would bring. (Agarwal et al. 2021, Section 4)
+    On the boundary of the simplex an action with π = 0 is never taken and has no score, so no
+    estimator sees it, and scores have a mean: Σ_a π ψ = Σ_{a: π > 0} (e_a - 1/A). The gradient
+    itself has no gap there: made of d(s) Q(s,a) of every action it is the limit from inside, and
+    says which way off the boundary J rises. (Agarwal et al. 2021, Section 4)
     """
 
     def probabilities(self, theta: FloatArray) -> FloatArray:
         """π(s, a), shape (S, A)."""
         return self.table(theta)
+
+    def table_error(self, theta: FloatArray) -> float:
+        """0: the parameters are the probabilities."""
+        return 0.0
+
+    def derivative(
+        self, theta: FloatArray, worth: FloatArray, visits: FloatArray | None = None
+    ) -> FloatArray:
+        """Σ_s d(s) Σ_a C(s,a) ∇π(s,a) along the simplex: d C less the mean of each row."""
+        table = worth if visits is None else visits[..., None] * worth
+        return self.tangent(table.reshape(theta.shape))
+
+    def derivative_error(self, theta: FloatArray, worth: FloatArray, error: FloatArray) -> float:
+        """Bound on the length of the error of ``derivative``, ``error`` (S, A) being that of C."""
+        own = error + (self.n_actions + 4) * UNIT * (np.abs(worth) + error)
+        own += own.mean(axis=1, keepdims=True)
+        own += (self.n_actions + 4) * UNIT * np.abs(worth).mean(axis=1, keepdims=True)
+        return float(np.linalg.norm(own)) * ROOM
+
+    def unseen(self, theta: FloatArray) -> NDArray[np.bool_]:
+        """Pairs (S, A) on the boundary of the simplex."""
+        return self._inverse(theta) == 0
 
     def local_pull_back(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """1/π and 1/A: the gradient is W/π less its mean over actions."""
@@ -49,11 +75,12 @@ class Direct(Tabular):
     def local_solve(self, theta: FloatArray, g: FloatArray) -> FloatArray:
         """π(g + c), shape (S, A), with c such that rows sum to zero.
 
-        F_s = T diag(1/π) T, where T takes off the mean. On the boundary c makes g + c zero at
-        actions with π = 0, where a gradient is constant, and these share what the sum lacks.
+        F_s = T diag(1/π) T, where T takes off the mean. On the boundary of the simplex vectors in
+        its range are the same at all actions with π = 0: g is averaged over these, c makes g + c
+        zero there, and they share what the sum lacks.
         """
         pi = self.probabilities(theta)
-        never = self._inverse(theta) == 0
+        never = self.unseen(theta)
         n_never = never.sum(axis=-1, keepdims=True)
         shares = np.where(n_never > 0, never / np.maximum(n_never, 1), pi)
         x = np.where(never, 0.0, pi * (g - (shares * g).sum(axis=-1, keepdims=True)))

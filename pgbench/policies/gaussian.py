@@ -16,6 +16,10 @@ from pgbench.problems import LinearQuadratic
 FloatArray = NDArray[np.float64]
 
 
+LEAST, MOST = 1e-100, 1e100
+"""Least and largest variance: its square and inverse square are numbers with room to spare."""
+
+
 class Unstable(ValueError):
     """A gain for which J is not finite; the message holds the spectral radius."""
 
@@ -105,7 +109,7 @@ class Gaussian(Parameterised):
         return self.n_means + (m * (m + 1) // 2 if self.full else m)
 
     @cached_property
-    def _rows(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    def rows(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Rows and columns of Σ, or of L, in the order of θ."""
         m = self.problem.m
         if self.full:
@@ -118,7 +122,9 @@ class Gaussian(Parameterised):
         if not self._positive(covariance).all():
             where = f"theta[{self.n_means}:]" if self.problem.m > 1 else f"theta[{self.n_means}]"
             shown = ", ".join(f"{x:g}" for x in np.ravel(theta[..., self.n_means :])[:4])
-            raise ValueError(f"{where} is {shown}: the variance must be positive and finite")
+            raise ValueError(
+                f"{where} is {shown}: the variance must be positive, from {LEAST:g} to {MOST:g}"
+            )
         return Law(self._unpacked(theta), covariance)
 
     def _unpacked(self, theta: FloatArray) -> FloatArray:
@@ -143,7 +149,7 @@ class Gaussian(Parameterised):
 
     def _covariance(self, theta: FloatArray) -> FloatArray:
         m = self.problem.m
-        rows, columns = self._rows
+        rows, columns = self.rows
         values = theta[..., self.n_means :]
         square = np.zeros((*theta.shape[:-1], m, m))
         if self.log_std:
@@ -156,10 +162,11 @@ class Gaussian(Parameterised):
 
     @staticmethod
     def _positive(covariance: FloatArray) -> NDArray[np.bool_]:
-        """Which matrices (..., m, m) are finite and positive definite."""
+        """Which matrices (..., m, m) have eigenvalues from ``LEAST`` to ``MOST``."""
         finite = np.asarray(np.isfinite(covariance).all(axis=(-2, -1)))
         safe = np.where(finite[..., None, None], covariance, np.eye(covariance.shape[-1]))
-        return np.asarray(finite & (np.linalg.eigvalsh(safe).min(axis=-1) > 0), bool)
+        values = np.linalg.eigvalsh(safe)
+        return np.asarray(finite & (values >= LEAST).all(-1) & (values <= MOST).all(-1), bool)
 
     def stable(self, thetas: FloatArray) -> NDArray[np.bool_]:
         """Which θ (..., d) have gains with which J is finite over the infinite horizon, (...)."""
@@ -187,7 +194,7 @@ class Gaussian(Parameterised):
     ) -> FloatArray:
         """Derivatives along θ (..., d) from those along K̃ (..., m, n+1) and Σ (..., m, m)."""
         slope = (covariance + np.swapaxes(covariance, -1, -2)) / 2
-        rows, columns = self._rows
+        rows, columns = self.rows
         if self.log_std:
             own = self._by_factor(theta, 2 * slope)
         else:
@@ -196,7 +203,7 @@ class Gaussian(Parameterised):
 
     def _by_factor(self, theta: FloatArray, slope: FloatArray) -> FloatArray:
         """Derivatives along logarithmic parameters from S (..., m, m); that along L is S L."""
-        rows, columns = self._rows
+        rows, columns = self.rows
         L = self.law(theta).factor
         values = (slope @ L)[..., rows, columns]
         logarithmic = values * L[..., rows, columns]
@@ -237,7 +244,7 @@ class Gaussian(Parameterised):
 
     def _covariance_block(self, law: Law, second: FloatArray) -> FloatArray:
         """E[ψ_i ψ_j] = ½ tr(Σ⁻¹ ∂_iΣ Σ⁻¹ ∂_jΣ) of the parameters of Σ, (..., k, k)."""
-        rows, columns = self._rows
+        rows, columns = self.rows
         k, m = rows.size, self.problem.m
         moves = np.zeros((*law.covariance.shape[:-2], k, m, m))
         if self.log_std:
@@ -277,7 +284,7 @@ class Gaussian(Parameterised):
         if not self.full:
             out[:, self.n_means :] = np.maximum(out[:, self.n_means :], self.floor)
             return out
-        rows, columns = self._rows
+        rows, columns = self.rows
         for theta in out:
             S = self._covariance(theta)
             values, vectors = np.linalg.eigh(S)
@@ -317,7 +324,7 @@ class Gaussian(Parameterised):
         if not self.stable(theta) and self.start_gain == 0:
             theta[: m * n] = optimal_gain(self.problem).ravel()
         self.require_stable(theta)
-        rows, columns = self._rows
+        rows, columns = self.rows
         own = 0.5 * np.log(self.start_variance) if self.log_std else self.start_variance
         theta[self.n_means :] = np.where(rows == columns, own, 0.0)
         if init == "zeros":
@@ -342,8 +349,8 @@ def gaussian(
         str, Choice(("variance", "log_std")), "θ holds variances, or log standard deviations"
     ] = "variance",
     gain: Annotated[float, "K of θ_0, on the diagonal; 0 is the optimum if 0 is not stable"] = 0.0,
-    variance: Annotated[float, Range(1e-300), "of θ_0, of every action"] = 1.0,
-    floor: Annotated[float, Range(1e-300), "least variance in ascent on variances"] = 1e-6,
+    variance: Annotated[float, Range(LEAST, MOST), "of θ_0, of every action"] = 1.0,
+    floor: Annotated[float, Range(LEAST, MOST), "least variance in ascent on variances"] = 1e-6,
 ) -> Gaussian:
     """Gaussian with a linear or affine mean: u ~ N(Kx + b, Σ), for linear-quadratic problems.
 

@@ -8,14 +8,18 @@ import numpy as np
 from pgbench.parameters import Choice, Later, Range
 from pgbench.policies.features import coordinates, crossed, polynomial, tiles
 from pgbench.policies.policy import (
+    ROOM,
     FloatArray,
     Policy,
     PolicyKind,
     States,
     centre,
+    centre_error,
     softmax,
+    softmax_error,
 )
 from pgbench.problems import FiniteMDP, NotApplicable
+from pgbench.rounding import UNIT
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +64,19 @@ class LogLinear(Policy):
         centred = centre(softmax(features @ theta), weights)
         flat = centred.reshape(*weights.shape[:-2], -1)
         return flat @ features.reshape(-1, self.n_parameters)
+
+    def table_error(self, theta: FloatArray) -> float:
+        """Bound on the relative rounding error of π(s, a)."""
+        error = (self.n_parameters + 2) * UNIT * (np.abs(self.features) @ np.abs(theta))
+        return softmax_error(self.features @ theta, error)
+
+    def pull_back_error(self, theta: FloatArray, weights: FloatArray, error: FloatArray) -> float:
+        """Bound on the length of the error of ``pull_back`` of weights (S, A)."""
+        pi = self.probabilities(theta)
+        wrong = centre_error(pi, weights, error, self.table_error(theta))
+        wrong += (pi.size + 2) * UNIT * (np.abs(centre(pi, weights)) + wrong)
+        own = wrong.ravel() @ np.abs(self.features).reshape(-1, self.n_parameters)
+        return float(np.linalg.norm(own)) * ROOM
 
     def each_probabilities(self, thetas: FloatArray) -> FloatArray:
         """π(s, a) of m policies θ (m, d), shape (m, S, A)."""

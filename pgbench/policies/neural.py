@@ -11,14 +11,18 @@ import numpy as np
 from pgbench.parameters import Choice, Pattern, Range
 from pgbench.policies.features import coordinates
 from pgbench.policies.policy import (
+    ROOM,
     FloatArray,
     Policy,
     PolicyKind,
     States,
     centre,
+    centre_error,
     softmax,
+    softmax_error,
 )
 from pgbench.problems import FiniteMDP, NotApplicable
+from pgbench.rounding import FUNCTION, UNIT
 
 MAX_PARAMETERS = 2**26
 """Most parameters of a network made by name: θ of half a GiB."""
@@ -130,6 +134,36 @@ class Neural(Policy):
             parts += [delta.sum(axis=-2), gradient.reshape(*batch, -1)]
         return np.concatenate(parts[::-1], axis=-1)
 
+    def table_error(self, theta: FloatArray) -> float:
+        """Bound on the relative rounding error of π(s, a)."""
+        *_, (logits, _, wrong) = self._sums(theta)
+        return softmax_error(logits.reshape(self.shape), wrong)
+
+    def pull_back_error(self, theta: FloatArray, weights: FloatArray, error: FloatArray) -> float:
+        """Bound on the length of the error of ``pull_back`` of weights (S, A).
+
+        Errors pass backward as the derivatives do, with absolute values of everything.
+        """
+        *inner, (logits, _, _) = self._sums(theta)
+        pi = softmax(logits.reshape(self.shape))
+        delta = centre(pi, weights).reshape(logits.shape)
+        wrong = centre_error(pi, weights, error, self.table_error(theta)).reshape(logits.shape)
+        squares = 0.0
+        for (W, _), (z, h, h_wrong) in zip([*self._layers(theta)][:0:-1], inner[::-1], strict=True):
+            squares += _squares(np.abs(h), h_wrong, delta, wrong)
+            slope = self._slope(h)
+            slope_wrong = self._slope_error(z, h, h_wrong)
+            back, size = delta @ W.T, np.abs(delta) @ np.abs(W.T)
+            wrong = wrong @ np.abs(W.T) + (W.shape[1] + 2) * UNIT * size
+            wrong = wrong * (slope + slope_wrong) + np.abs(back) * (slope_wrong + 4 * UNIT)
+            delta = back * slope
+        rows = self._rows()
+        if rows is None:
+            squares += float(np.sum(wrong**2))
+            rows = np.zeros((len(delta), 0))
+        squares += _squares(np.abs(rows), np.zeros_like(rows), delta, wrong)
+        return float(np.sqrt(squares)) * ROOM
+
     def push_forward(self, theta: FloatArray, direction: FloatArray) -> FloatArray:
         """Derivative of the logits along ``direction`` less its mean under π, shape (S, A)."""
         hidden, pi = self._forward(theta)
@@ -203,10 +237,42 @@ class Neural(Policy):
         z = (W + b if states is None else W[states] + b) if rows is None else rows @ W + b
         hidden = []
         for W, b in layers:
-            h = np.tanh(z) if self.activation == "tanh" else np.maximum(z, 0.0)
+            h = self._activate(z)
             hidden.append(h)
             z = h @ W + b
         return hidden, softmax(z.reshape(-1, self.shape[1]))
+
+    def _sums(self, theta: FloatArray) -> Iterator[tuple[FloatArray, FloatArray, FloatArray]]:
+        """Per layer the sums z, what the next layer gets of them, f(z), and a bound on its error.
+
+        The last layer has no f.
+        """
+        rows, layers = self._rows(), self._layers(theta)
+        W, b = next(layers)
+        if rows is None:
+            z, wrong = W + b, UNIT * (np.abs(W) + np.abs(b))
+        else:
+            z = rows @ W + b
+            wrong = (len(W) + 2) * UNIT * (np.abs(rows) @ np.abs(W) + np.abs(b))
+        for W, b in layers:
+            h = self._activate(z)
+            # |f'| ≤ 1, and 0 where a rectifier is off for certain.
+            off = (self.activation == "relu") & (z < -wrong)
+            wrong = np.where(off, 0.0, wrong + FUNCTION * np.abs(h))
+            yield z, h, wrong
+            wrong = wrong @ np.abs(W)
+            wrong += (len(W) + 2) * UNIT * (np.abs(h) @ np.abs(W) + np.abs(b))
+            z = h @ W + b
+        yield z, z, wrong
+
+    def _activate(self, z: FloatArray) -> FloatArray:
+        return np.tanh(z) if self.activation == "tanh" else np.maximum(z, 0.0)
+
+    def _slope_error(self, z: FloatArray, h: FloatArray, wrong: FloatArray) -> FloatArray:
+        """Bound on the error of ``_slope``, h being right to ``wrong``."""
+        if self.activation == "tanh":
+            return 2 * (np.abs(h) + wrong) * wrong + 4 * UNIT
+        return ((np.abs(z) <= wrong) & (wrong > 0)).astype(np.float64)
 
     def _backward(
         self,
@@ -227,6 +293,14 @@ class Neural(Policy):
         if self.activation == "tanh":
             return 1.0 - h**2
         return (h > 0).astype(np.float64)
+
+
+def _squares(h: FloatArray, h_wrong: FloatArray, delta: FloatArray, wrong: FloatArray) -> float:
+    """Squared length of a bound on the error of hᵀδ and Σδ, h ≥ 0 and δ being right to theirs."""
+    size = np.abs(delta)
+    wrong = wrong + (len(h) + 2) * UNIT * (size + wrong)
+    matrix = (h + h_wrong).T @ wrong + h_wrong.T @ size
+    return float(np.sum(matrix**2) + np.sum(wrong.sum(axis=0) ** 2))
 
 
 def _is_count(value: object) -> bool:

@@ -15,9 +15,13 @@ from numpy.typing import NDArray
 from pgbench.parameters import bind
 from pgbench.problems import FiniteMDP, NotApplicable, Problem
 from pgbench.registry import Made
+from pgbench.rounding import FUNCTION, UNIT
 
 FloatArray = NDArray[np.float64]
 States = NDArray[np.integer[Any]]
+
+ROOM = 1 + 1e-6
+"""For the rounding of the bounds themselves."""
 
 
 class Parameterised(ABC):
@@ -116,6 +120,44 @@ class Policy(Parameterised):
     def push_forward(self, theta: FloatArray, direction: FloatArray) -> FloatArray:
         """Derivative of log π along ``direction`` (d,), shape (S, A): pull_back's transpose."""
 
+    @abstractmethod
+    def table_error(self, theta: FloatArray) -> float:
+        """Bound on the relative rounding error of π(s, a), where that is 2.3e-308 at least."""
+
+    @abstractmethod
+    def pull_back_error(self, theta: FloatArray, weights: FloatArray, error: FloatArray) -> float:
+        """Bound on the length of the error of ``pull_back`` of weights (S, A).
+
+        ``error`` (S, A) bounds that of the weights; what the pull-back itself rounds comes to it.
+        """
+
+    def derivative(
+        self, theta: FloatArray, worth: FloatArray, visits: FloatArray | None = None
+    ) -> FloatArray:
+        """Σ_s d(s) Σ_a C(s,a) ∇_θ π(s,a) (d,), from the worth C (S, A) of pairs and visits d (S,).
+
+        With C = Q, or A, that is ∇J (Sutton et al. 2000, Theorem 1). It is the pull-back of d π C,
+        unless actions that are never taken have a say in it: see ``unseen``. Visits that are not
+        given count as 1.
+        """
+        pi = self.probabilities(theta)
+        return self.pull_back(theta, (pi if visits is None else visits[:, None] * pi) * worth)
+
+    def derivative_error(self, theta: FloatArray, worth: FloatArray, error: FloatArray) -> float:
+        """Bound on the length of the error of ``derivative``, ``error`` (S, A) being that of C."""
+        pi, relative = self.probabilities(theta), self.table_error(theta) + 4 * UNIT
+        weights = pi * worth
+        return self.pull_back_error(
+            theta, weights, pi * error * (1 + relative) + relative * np.abs(weights)
+        )
+
+    def unseen(self, theta: FloatArray) -> NDArray[np.bool_] | None:
+        """Pairs (S, A) that are never taken and have a say in ∇J all the same, or None.
+
+        There are none where θ moves freely: what has probability zero then has no derivative.
+        """
+        return None
+
     def each_probabilities(self, thetas: FloatArray) -> FloatArray:
         """π(s, a) of m policies θ (m, d), shape (m, S, A)."""
         return np.stack([self.probabilities(theta) for theta in thetas])
@@ -211,6 +253,15 @@ class Tabular(Policy):
             scaled = every
         return scaled.reshape(*weights.shape[:-2], self.n_parameters)
 
+    def pull_back_error(self, theta: FloatArray, weights: FloatArray, error: FloatArray) -> float:
+        """Bound on the length of the error of ``pull_back`` of weights (S, A)."""
+        scale, share = self.local_pull_back(theta)
+        relative = self.table_error(theta) + (self.n_actions + 8) * UNIT
+        size = scale * np.abs(weights)
+        own = scale * error + relative * size
+        own += share * sum_actions(own + relative * size)
+        return float(np.linalg.norm(own)) * ROOM
+
 
 @dataclass(frozen=True)
 class PolicyKind(Made):
@@ -252,6 +303,22 @@ def softmax(logits: FloatArray) -> FloatArray:
     """exp(x_a) / Σ_b exp(x_b) along the last axis, for any finite input."""
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return shifted / sum_actions(shifted)
+
+
+def softmax_error(logits: FloatArray, error: FloatArray | float = 0.0) -> float:
+    """Bound on the relative rounding error of ``softmax`` of logits whose own error is bounded."""
+    spread = float(np.ptp(logits, axis=-1).max())
+    wrong = float(np.max(error)) + spread * UNIT
+    return float(np.expm1(2 * wrong)) + 2 * FUNCTION + (logits.shape[-1] + 2) * UNIT
+
+
+def centre_error(
+    pi: FloatArray, weights: FloatArray, error: FloatArray, relative: float
+) -> FloatArray:
+    """Bound on the error of ``centre`` entry by entry, π being right to ``relative``."""
+    relative += (pi.shape[-1] + 8) * UNIT
+    own = error + relative * np.abs(weights)
+    return own + pi * sum_actions(own + relative * np.abs(weights))
 
 
 def centre(pi: FloatArray, weights: FloatArray) -> FloatArray:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pgbench.policies.policy import FloatArray, Policy, PolicyKind, Tabular, softmax
+from pgbench.policies.policy import FloatArray, Policy, PolicyKind, Tabular, softmax, softmax_error
 from pgbench.problems import FiniteMDP
 
 
@@ -18,6 +18,10 @@ class Softmax(Tabular):
     def probabilities(self, theta: FloatArray) -> FloatArray:
         """π(s, a), shape (S, A)."""
         return softmax(self.table(theta))
+
+    def table_error(self, theta: FloatArray) -> float:
+        """Bound on the relative rounding error of π(s, a)."""
+        return softmax_error(self.table(theta))
 
     def local_pull_back(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """1 and π: the gradient is W - π Σ_a W."""

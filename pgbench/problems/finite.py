@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from pgbench.problems.problem import Problem, ProblemError
+from pgbench.problems.problem import Problem, ProblemError, require_size
 
 FloatArray = NDArray[np.float64]
 
@@ -39,7 +39,7 @@ class FiniteMDP(Problem):
     probability
         (S, A, B) float64, its probability; each (s, a) sums to 1.
     reward
-        (S, A, B) float64, r(s, a, s') of the slot, in units of reward.
+        (S, A, B) float64, r(s, a, s') of the slot, in units of reward, at most 1e30 in size.
     mu0
         (S,) float64, start distribution; no mass on terminal states.
     gamma
@@ -90,6 +90,7 @@ class FiniteMDP(Problem):
             probability[terminal], reward[terminal] = 0.0, 0.0
             probability[terminal, :, 0] = 1.0
             successor[terminal] = np.flatnonzero(terminal)[:, None, None]
+        require_size("reward", reward)
         number = isinstance(self.gamma, Real) and not isinstance(self.gamma, bool)
         if not (number and 0 <= self.gamma <= 1):
             raise ProblemError(f"gamma is {self.gamma!r}, must be a number in [0, 1]")
@@ -179,6 +180,7 @@ class FiniteMDP(Problem):
         B = max(1, int(np.count_nonzero(dense, axis=2).max()))
         order = np.argsort(dense == 0, axis=2, kind="stable")[:, :, :B]
         probability = np.take_along_axis(dense, order, axis=2)
+        require_size("r", rewards)
         reward = (
             np.repeat(rewards[:, :, None], B, axis=2)
             if rewards.ndim == 2

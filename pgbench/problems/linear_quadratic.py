@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pgbench.problems.problem import Problem, ProblemError
+from pgbench.problems.problem import Problem, ProblemError, require_size
 from pgbench.quadratic import Quadratic
 
 FloatArray = NDArray[np.float64]
@@ -21,6 +21,9 @@ FloatArray = NDArray[np.float64]
 _SYMMETRY = 1e-9
 _EIGENVALUE = 1e-12
 """Relative size below which asymmetry, and negative eigenvalues, are rounding."""
+
+LARGEST = 1e25
+"""As ``REWARDS``, for every array: rewards are costs times squares of states."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,7 +46,8 @@ class LinearQuadratic(Problem):
     name
         Label in messages and results.
 
-    Scalars stand for 1×1 matrices.
+    Scalars stand for 1×1 matrices. No entry is larger than 1e25: powers of estimates would not be
+    finite.
 
     Raises
     ------
@@ -78,6 +82,8 @@ class LinearQuadratic(Problem):
             own = _matrix(name, getattr(self, name))
             _require(name, own, (size, size))
             values[name] = _definite(name, own, positive=name == "R")
+        for name, array in values.items():
+            require_size(name, array, LARGEST)
         number = isinstance(self.gamma, Real) and not isinstance(self.gamma, bool)
         if not (number and 0 <= self.gamma <= 1):
             raise ProblemError(f"gamma is {self.gamma!r}, must be a number in [0, 1]")

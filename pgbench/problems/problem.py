@@ -5,6 +5,16 @@ from collections.abc import Mapping
 from copy import copy
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
+REWARDS = 1e30
+"""Rewards are this large at most.
+
+The kurtosis of squared deviations is made of eighth powers of estimates, which are rewards times
+powers of 1/(1-γ).
+"""
+
 
 class ProblemError(ValueError):
     """The arrays do not describe a Markov decision process."""
@@ -12,6 +22,17 @@ class ProblemError(ValueError):
 
 class NotApplicable(ValueError):
     """A policy, an estimator or an algorithm makes no sense on a problem; the message says why."""
+
+
+def require_size(name: str, values: NDArray[np.float64], limit: float = REWARDS) -> None:
+    """ProblemError where a number is so large that powers of estimates are lost."""
+    if max(float(values.max(initial=0.0)), -float(values.min(initial=0.0))) <= limit:
+        return
+    place = tuple(int(i) for i in np.unravel_index(np.abs(values).argmax(), values.shape))
+    raise ProblemError(
+        f"{name}{list(place)} is {values[place]:g}, must be at most {limit:g} in size, or powers of"
+        " estimates are not finite; choose another unit"
+    )
 
 
 class Problem(ABC):

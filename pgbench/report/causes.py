@@ -26,6 +26,8 @@ PARTS = {
     "states": "states of another policy",
     "smoothing": "finite perturbations of θ",
     "damping": "damped Fisher matrix",
+    "exploration": "variance left alone",
+    "support": "actions never taken",
     "horizon": "horizon",
 }
 """Parts of a bias, as ``results`` names them after ``exact_bias_``, in words."""

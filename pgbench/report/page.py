@@ -29,18 +29,19 @@ from pgbench.report.tables import (
     setting_tables,
     unmeasured,
 )
+from pgbench.report.unresolved import noted
 
 if TYPE_CHECKING:
     from xarray import Dataset, DataTree
 
 FIGURES: dict[str, Entry] = {
-    "ranking": ("What precision costs", ranking.ranking),
-    "bias": ("Bias against truth", dots.bias),
-    "causes": ("Where bias comes from", causes.causes),
-    "scaling": ("Growth with size", scaling.scaling),
-    "rmse": ("Error against batch size", curves.rmse),
+    "ranking": ("What precision costs", noted(ranking.ranking)),
+    "bias": ("Bias against truth", noted(dots.bias)),
+    "causes": ("Where bias comes from", noted(causes.causes)),
+    "scaling": ("Growth with size", noted(scaling.scaling)),
+    "rmse": ("Error against batch size", noted(curves.rmse)),
     "rates": ("Rates", dots.rates),
-    "direction": ("Direction", curves.direction),
+    "direction": ("Direction", noted(curves.direction)),
     "calibration": ("Measured against exact", calibration.calibration),
     "p_values": ("Is the code right?", checks.p_values),
 }

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pgbench.estimators import CAUSES, UNBIASED, estimators
-from pgbench.report.declared import LEVEL, declared_causes
+from pgbench.report.declared import LEVEL, declared_causes, written_formulas
 from pgbench.report.style import INK, theme
 
 if TYPE_CHECKING:
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SettingTable:
-    """One setting: facts that are exact, and a row of texts per estimator."""
+    """One setting: facts that are exact, a row of texts per estimator, and why some are empty."""
 
     title: str
+    note: str
     facts: list[tuple[str, str]]
     rows: list[dict[str, Any]]
 
@@ -64,6 +65,7 @@ def setting_tables(summary: "Dataset", batch_size: int) -> Iterator[SettingTable
             if done:
                 yield SettingTable(
                     title=f"{problem} × {policy}",
+                    note=str(own["gradient_note"][place]),
                     facts=list(_facts(own, summary, place)),
                     rows=[_row(own, (*place, e), labels[e]) for e in done],
                 )
@@ -85,6 +87,7 @@ def _facts(
     yield "J(θ)", number(own["objective"][place], 5)
     yield "J*", number(own["optimal_objective"][place], 5)
     yield "‖∇J‖", number(own["gradient_norm"][place])
+    yield "its error, at most", number(own["gradient_error_bound"][place], 2)
     yield "truncation bias", number(own["truncation_bias"][place], 2)
 
 
@@ -130,7 +133,8 @@ def estimator_rows(summary: "Dataset") -> list[dict[str, Any]]:
     """Every estimator of the run with its formula as an image, declared bias and reference."""
     known = estimators()
     rows = []
-    causes = declared_causes(summary)
+    causes, written = declared_causes(summary), written_formulas(summary)
+    support = ("support",) * bool((summary["support_bias"].values > 0).any())
     for label, name in zip(
         summary["estimator"].values, summary["estimator_name"].values, strict=True
     ):
@@ -139,20 +143,20 @@ def estimator_rows(summary: "Dataset") -> list[dict[str, Any]]:
             {
                 "label": str(label),
                 "summary": record.summary if record else "",
-                "formula": record.formula if record else "",
-                "image": formula_image(record.formula) if record else "",
-                "bias": declared_bias(causes[str(label)]),
+                "formula": written[str(label)],
+                "image": formula_image(written[str(label)]) if written[str(label)] else "",
+                "bias": declared_bias(causes[str(label)], support),
                 "reference": record.reference if record else "",
             }
         )
     return rows
 
 
-def declared_bias(causes: tuple[str, ...] | None) -> str:
-    """Declared causes of bias in words."""
+def declared_bias(causes: tuple[str, ...] | None, more: tuple[str, ...] = ()) -> str:
+    """Declared causes of bias in words, those of the run's θ among them."""
     if causes is None:
         return "not declared"
-    return "; ".join(CAUSES.get(cause, cause) for cause in causes) or UNBIASED
+    return "; ".join(CAUSES.get(cause, cause) for cause in (*causes, *more)) or UNBIASED
 
 
 def formula_image(formula: str) -> str:

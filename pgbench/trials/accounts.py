@@ -1,7 +1,7 @@
 """Accounts of what an estimator's mean might be: the right ones, wrong ones, and multiples."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from pgbench.exact.expectation import expectation
 from pgbench.trials.battery import Case
 from pgbench.trials.known import Known
 from pgbench.trials.measured import Measured
+from pgbench.trials.normalisers import Normaliser
 
 FloatArray = NDArray[np.float64]
 Mean = Callable[[Case, int], FloatArray | None]
@@ -115,7 +116,34 @@ def wrong_accounts() -> list[Account]:
     """What the mean of a wrong estimator might be, the plainest first."""
     zero = Account("zero", lambda case, n: np.zeros_like(case.truth.gradient), "it knows nothing")
     multiples = [multiple(w, f, of, remark) for of in RIGHT for w, f, remark in FACTORS]
-    return [zero, *multiples, *WITHOUT_DISCOUNT]
+    without = [
+        multiple(w, f, of, f"{remark}; {of.remark}" if remark else of.remark)
+        for of in WITHOUT_DISCOUNT
+        for w, f, remark in FACTORS
+    ]
+    return [zero, *multiples, *WITHOUT_DISCOUNT, *without]
+
+
+def divided(normaliser: Normaliser) -> list[Account]:
+    """What the mean of estimates may be, once they are multiplied by what they are divided by."""
+    return [
+        replace(one, words=words, remark=f"{normaliser.remark}{_also(one.remark)}")
+        for one in (*RIGHT, *WITHOUT_DISCOUNT)
+        for words, one in _divided(normaliser, one)
+    ]
+
+
+def _also(remark: str) -> str:
+    return f"; {remark}" if remark else ""
+
+
+def _divided(normaliser: Normaliser, of: Account) -> Iterator[tuple[str, Account]]:
+    """As it is, and less what a baseline made of the batch takes."""
+    words = f"that of estimates of {{}}, each divided by {normaliser.words}"
+    yield words.format(of.words.split(", the gradient")[0]), of
+    name, factor, remark = FACTORS[1]
+    own = multiple(name, factor, of, f"{remark}{_also(of.remark)}")
+    yield words.format(own.words.split(", the gradient")[0]), own
 
 
 def of_known(known: Known) -> Account:
@@ -124,7 +152,7 @@ def of_known(known: Known) -> Account:
     return Account(
         f"that of {what}",
         lambda case, n: known.exact(case, n),
-        known.mistake,
+        known.mistake or known.causes,
     )
 
 

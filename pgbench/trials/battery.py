@@ -7,6 +7,7 @@ from functools import cache, cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from pgbench.estimators.estimator import unmasked_critic
 from pgbench.exact.horizon import finite_gradient, truncated_gradient
 from pgbench.exact.truth import Truth
 from pgbench.exact.values import evaluate
@@ -42,6 +43,14 @@ class Case:
     horizon: int
     batch_size: int
     stream: int
+
+    @cached_property
+    def critic(self) -> FloatArray:
+        """A critic that errs (S,), in terminal states too, as learned ones do.
+
+        Elsewhere it is that of ``gae`` and ``td`` with the noise ``CRITIC_NOISE``.
+        """
+        return unmasked_critic(self.truth)
 
     @cached_property
     def finite(self) -> FloatArray:
@@ -90,6 +99,26 @@ def _ending() -> FiniteMDP:
     return FiniteMDP.from_arrays(P / P.sum(axis=2, keepdims=True), r, mu0, 0.9, terminal=ends)
 
 
+def _costly_chain() -> FiniteMDP:
+    """The chain of five states whose top pays 1 per step, where each step up to it costs 2."""
+    mdp = make_problem("chain", length=3, n_actions=2, gamma=0.9)
+    reward = mdp.reward.copy()
+    reward[:-1, 0] = -2.0
+    return replace(mdp, reward=reward)
+
+
+def _limited() -> FiniteMDP:
+    """A walk of three states that ends on the left, where half of the rollouts do so in time.
+
+    Its rewards and its discount were chosen so that mistakes show: see ``pgbench.zoo.slips``.
+    """
+    successor = np.array([[3, 1], [0, 2], [1, 2], [3, 3]])
+    r = np.array([[-1.5, -2.0], [-1.0, -0.5], [2.0, -1.5], [0.0, 0.0]])
+    return FiniteMDP.from_arrays(
+        np.eye(4)[successor], r, np.eye(4)[1], 0.9, terminal=np.arange(4) == 3
+    )
+
+
 PLANS = {
     "continuing": _Plan(
         "it never ends, and rollouts are long enough for its discount",
@@ -119,6 +148,14 @@ PLANS = {
         "the episodic problem with two trajectories per estimate, where statistics of the batch"
         " bias most",
         _ending, horizon=30, batch_size=2,
+    ),
+    "chain": _Plan(
+        "rollouts are cut where the value that is left hangs on the last actions",
+        _costly_chain, horizon=6, batch_size=2,
+    ),
+    "time limit": _Plan(
+        "half of the rollouts end, the others are cut",
+        _limited, horizon=5, batch_size=2,
     ),
 }  # fmt: skip
 

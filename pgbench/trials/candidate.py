@@ -19,6 +19,7 @@ from pgbench.trials.examine import sampled
 from pgbench.trials.guard import UserError, guarded, numbers
 from pgbench.trials.own import Own
 from pgbench.trials.repeatable import check_forgetful, check_repeatable
+from pgbench.trials.terminal import reads_ends
 from pgbench.trials.trajectories import Trajectories, drawn
 
 FloatArray = NDArray[np.float64]
@@ -83,6 +84,10 @@ class Candidate(ABC):
     def finish(self) -> None:  # noqa: B027
         """What can only be checked at the end."""
 
+    def reads_ends(self, cases: Sequence[Case]) -> bool:
+        """Whether estimates hang on the exact values of terminal states; of functions alone."""
+        return False
+
 
 def where(own: Own, case: Case, batch_size: float) -> str:
     """``my.py: estimate on the problem 'episodic' with N = 4``, as messages begin."""
@@ -135,6 +140,10 @@ class FunctionCandidate(Candidate):
         what = where(self.own, case, n)
         batches = drawn(case, 16, self.seed, n)
         check_forgetful(partial(self.call, what=what), batches, first, what)
+
+    def reads_ends(self, cases: Sequence[Case]) -> bool:
+        """Whether estimates hang on the exact values of terminal states."""
+        return reads_ends(partial(self.call, what=self.own.words), cases)
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,9 @@ from pgbench.trials.equality import Equality, equalities
 from pgbench.trials.guard import UserError
 from pgbench.trials.known import Known, affordable, every_known
 from pgbench.trials.measured import Measured, measured
+from pgbench.trials.normalisers import Normaliser
 from pgbench.trials.own import Own, load
-from pgbench.trials.resemblance import COMPARED, Likeness, closest, likeness
+from pgbench.trials.resemblance import COMPARED, Likeness, batches_of, closest, likeness
 from pgbench.trials.scaling import LARGER
 from pgbench.trials.verdict import Declared, Outcome, Verdict, verdict
 
@@ -61,6 +62,8 @@ class Examination:
         Known unbiased estimators by variance times steps.
     refused
         Why a record is not examined on some problems, by their names.
+    reads_ends
+        Whether a function uses the exact values of terminal states.
     """
 
     own: Own
@@ -73,6 +76,7 @@ class Examination:
     left: Sequence[str]
     ranking: Sequence[Compared]
     refused: dict[str, str]
+    reads_ends: bool = False
 
     @property
     def passed(self) -> bool:
@@ -142,7 +146,9 @@ def _judged(
     found = [likeness(one, smaller, examined.seed, few) for one in every]
     likenesses = closest([one for one in found if one is not None], len(found))
     results = [_measured(examined, e, likenesses) for e in made]
-    conclusion = verdict(results, every)
+    conclusion = verdict(
+        results, every, lambda n: [_undone(examined, e, likenesses, n) for e in made]
+    )
     return Examination(
         own=examined.own,
         seconds=_seconds(examined, smaller),
@@ -154,6 +160,21 @@ def _judged(
         left=left,
         ranking=compared(every, smaller, examined.seed, few),
         refused=refused,
+        reads_ends=examined.reads_ends(places),
+    )
+
+
+def _undone(
+    examined: Candidate, made: Estimates, likenesses: Sequence[Likeness], normaliser: Normaliser
+) -> Measured:
+    """The mean of the estimates times what every batch's estimate may be divided by."""
+    batches = batches_of(made.case, len(made.gradients), examined.seed, made.batch_size)
+    whole = normaliser.undone(made.gradients, batches)
+    size = float(np.abs(whole).max())
+    larger = size / (float(np.abs(made.gradients).max()) or 1.0)
+    rounding = max(made.rounding * larger, normaliser.slack * size)
+    return _measured(
+        examined, replace(made, gradients=whole, exact=None, rounding=rounding), likenesses
     )
 
 

@@ -1,4 +1,8 @@
-"""All that the suite knows on the same trajectories: its estimators in a few variants, its bugs."""
+"""All that the suite knows on the same trajectories: its estimators in a few variants, its bugs.
+
+What carries the factor γ^t of step t is known without it as well, wrong ones too: code that leaves
+it out may make a second mistake.
+"""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,15 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.catalogue import others
-from pgbench.estimators import Estimator, estimators
+from pgbench.estimators import CAUSES, HORIZON, Estimator, TableEstimator, estimators
+from pgbench.estimators.estimator import CRITIC_NOISE
 from pgbench.parameters import Parameter, label
 from pgbench.problems import FiniteMDP
-from pgbench.trials.battery import Case
+from pgbench.trials.battery import Case, cases
 from pgbench.trials.candidate import known
 from pgbench.trials.examine import sampled
+from pgbench.trials.undiscounted import undiscounted
 from pgbench.zoo import bugs
 
 FloatArray = NDArray[np.float64]
+
+WITHOUT_DISCOUNT = "the factor γ^t of step t is left out"
 
 SECONDS = 15.0
 """So long are estimators compared; the slowest are last and may be left out."""
@@ -47,6 +55,18 @@ class Known:
         default_factory=dict, repr=False
     )
     _exact: dict[tuple[str, int], FloatArray | None] = field(default_factory=dict, repr=False)
+
+    @property
+    def causes(self) -> str:
+        """Why its mean is not ∇J, beside the horizon, in words."""
+        causes = self.estimator.causes(**self.values)
+        return "; ".join(CAUSES[cause] for cause in causes if cause not in HORIZON)
+
+    @property
+    def critic_errs(self) -> bool:
+        """Whether it is right but for its critic's error."""
+        causes = set(self.estimator.causes(**self.values))
+        return not self.mistake and causes - HORIZON == {"critic"}
 
     def sample(
         self, case: Case, batch_size: int, replicates: int, seed: int
@@ -82,15 +102,53 @@ def every_known() -> tuple[Known, ...]:
     found = [one for estimator in finite for one in _variants(estimator)]
     for bug in bugs().values():
         found.append(Known(bug.name, bug.estimator, bug.estimator.bound(), mistake=bug.mistake))
-    return tuple(found)
+    without = (_without_discount(one) for one in found)
+    return (*found, *(one for one in without if one is not None))
+
+
+def _without_discount(one: Known) -> Known | None:
+    """The same without γ^t; None where that is no other estimator, or one that is known by name."""
+    estimator = one.estimator
+    if "discounted" in estimator.parameters or estimator.target != "gradient":
+        return None
+    discounted = [case for case in cases() if case.truth.mdp.gamma < 1 and case.horizon > 1]
+    if one.mistake and all(_right(one, case) for case in discounted):
+        return None  # what is wrong with it is not its mean
+    mistake = f"γ^t is left out, and {one.mistake}" if one.mistake else WITHOUT_DISCOUNT
+    name = f"{one.name} without γ^t"
+    found = Known(name, undiscounted(estimator), one.values, mistake)
+    case = discounted[0]
+    samples = [k.sample(case, case.batch_size, 16, 0) for k in (one, found)]
+    if samples[0] is None or samples[1] is None:
+        return None
+    differs = not np.allclose(samples[0][0], samples[1][0], rtol=1e-9, atol=0)
+    return found if differs and not _carries_none(one, case) else None
+
+
+def _right(one: Known, case: Case) -> bool:
+    """Whether its mean is known to be ∇J_H."""
+    mean = one.exact(case, case.batch_size)
+    return mean is not None and np.allclose(mean, case.finite, rtol=1e-9, atol=0)
+
+
+def _carries_none(one: Known, case: Case) -> bool:
+    """Whether its tables carry no γ^t, so that there is none to leave out."""
+    if not isinstance(one.estimator, TableEstimator):
+        return False
+    tables = one.estimator.make(case.truth, case.horizon, **one.values)
+    return tables.total or bool((tables.delta[~tables.process.mdp.terminal] == 1).all())
 
 
 def _variants(estimator: Estimator) -> Iterator[Known]:
-    """Defaults, one switch thrown, one word chosen; several values where one must be given."""
+    """Defaults, one switch thrown, one word chosen, the critic that users are given.
+
+    Several values where one must be given.
+    """
     declared = estimator.parameters
     needed = [p for p in declared.values() if p.required]
     changes: list[dict[str, Any]] = [{}]
     changes += [{p.name: v} for p in declared.values() if not p.required for v in others(p)]
+    changes += [{"critic_noise": CRITIC_NOISE}] * ("critic_noise" in declared)
     for values in product(*map(_tried, needed)):
         given = dict(zip((p.name for p in needed), values, strict=True))
         for change in changes:

@@ -2,43 +2,52 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.trials.accounts import FACTORS
+from pgbench.trials.battery import Case
 from pgbench.trials.candidate import Estimates
 from pgbench.trials.known import Known
+from pgbench.trials.normalisers import NORMALISERS, Normaliser
+from pgbench.trials.trajectories import Drawn, drawn
 
 FloatArray = NDArray[np.float64]
 
 COMPARED = 256
 """Replicates that are compared."""
 
+Place = tuple[str, int]
+"""Name of a case, and batch size."""
+
 
 @dataclass(frozen=True, eq=False)
 class Likeness:
     """An estimator next to a known one, on the cases where both say something.
 
-    equal, multiple
-        Names of the cases on which it is the same, or a multiple, up to rounding.
-    factors
-        The multiple (case name, batch size) → c on the latter.
+    equal
+        Names of the cases on which it is the same up to rounding.
     compared
         Number of cases compared.
     correlation, distance
         Means over the cases: correlation of the deviations from their means, and
         √(E‖ĝ - ĥ‖²/E‖ĥ - E ĥ‖²).
+    pattern
+        Which multiple of the known one it is on every case, such as ``(1 - 1/N) times``, or
+        nothing.
+    normaliser
+        What every estimate of the known one is divided by before that.
     """
 
     known: Known
     equal: tuple[str, ...]
-    multiple: tuple[str, ...]
-    factors: Mapping[tuple[str, int], float]
     compared: int
     correlation: float
     distance: float
-    pattern: str
+    pattern: str = ""
+    normaliser: Normaliser | None = None
 
     @property
     def same(self) -> bool:
@@ -47,55 +56,131 @@ class Likeness:
 
     @property
     def proportional(self) -> bool:
-        """Whether it is a multiple of one pattern wherever it was compared."""
-        return len(self.multiple) == self.compared > 0 and bool(self.pattern)
+        """Whether every estimate is a multiple of the known one's, by a factor that has a name."""
+        return bool(self.pattern) or self.normaliser is not None
+
+    @property
+    def words(self) -> str:
+        """The known one with what makes it this one, as in "it is ..."."""
+        words = self.known.name
+        if self.known.mistake:
+            words = f"the known mistake {words} ({self.known.mistake})"
+        if self.same:
+            return words
+        words = f"{self.pattern} {words}".lstrip()
+        if self.normaliser is None:
+            return words
+        return f"{words}, each estimate divided by {self.normaliser.words}"
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """Estimates (R, d) on a case, own and a known one's."""
+
+    own: Estimates
+    seed: int
+    U: FloatArray
+    C: FloatArray
+
+    @property
+    def place(self) -> Place:
+        return self.own.case.name, self.own.batch_size
+
+    @cached_property
+    def batches(self) -> Drawn:
+        return batches_of(self.own.case, len(self.U), self.seed, self.own.batch_size)
+
+    @property
+    def tolerance(self) -> float:
+        return float(3 * self.own.rounding * np.sqrt(self.U.size))
+
+    @property
+    def equal(self) -> bool:
+        return bool(np.linalg.norm(self.U - self.C) <= self.tolerance)
+
+    def factor(self, normaliser: Normaliser | None) -> float | None:
+        """c where every estimate is c times the known one's, divided; None where there is none."""
+        C, tolerance = self.C, self.tolerance
+        if normaliser is not None:
+            C = normaliser.divided(C, self.batches)
+            tolerance = max(tolerance, normaliser.slack * float(np.linalg.norm(self.U)))
+        size = float(np.sum(C * C))
+        c = float(np.sum(self.U * C)) / size if size else 0.0
+        return c if np.linalg.norm(self.U - c * C) <= tolerance else None
+
+    @property
+    def correlation(self) -> float:
+        u, v = self.U - self.U.mean(axis=0), self.C - self.C.mean(axis=0)
+        size = float(np.linalg.norm(u) * np.linalg.norm(v))
+        return float(np.sum(u * v)) / size if size > 0 else 0.0
+
+    @property
+    def distance(self) -> float:
+        spread = float(np.linalg.norm(self.C - self.C.mean(axis=0)))
+        return float(np.linalg.norm(self.U - self.C) / (spread or np.inf))
 
 
 def likeness(known: Known, every: Sequence[Estimates], seed: int, compared: int) -> Likeness | None:
     """How an estimator resembles a known one; None where there is nothing to compare."""
-    equal, multiple, correlations, distances = [], [], [], []
-    factors: dict[tuple[str, int], float] = {}
-    cases = []
+    pairs = _pairs(known, every, seed, compared)
+    if not pairs:
+        return None
+    equal = tuple(pair.own.case.name for pair in pairs if pair.equal)
+    normaliser, pattern = _multiple(pairs) if len(equal) < len(pairs) else (None, "")
+    return Likeness(
+        known=known,
+        equal=equal,
+        compared=len(pairs),
+        correlation=float(np.mean([pair.correlation for pair in pairs])),
+        distance=float(np.mean([pair.distance for pair in pairs])),
+        pattern=pattern,
+        normaliser=normaliser,
+    )
+
+
+def _pairs(known: Known, every: Sequence[Estimates], seed: int, compared: int) -> list[_Pair]:
+    pairs = []
     for own in every:
         made = known.sample(own.case, own.batch_size, compared, seed)
         U = own.gradients[:compared]
-        if made is None or not np.any(made[0]) or not np.any(U):
+        if made is not None and np.any(made[0]) and np.any(U):
+            pairs.append(_Pair(own, seed, U, made[0]))
+    return pairs
+
+
+@lru_cache(maxsize=64)
+def batches_of(case: Case, replicates: int, seed: int, batch_size: int) -> Drawn:
+    """The trajectories that estimates are made of; the last ones are remembered."""
+    return drawn(case, replicates, seed, batch_size)
+
+
+def _multiple(pairs: Sequence[_Pair]) -> tuple[Normaliser | None, str]:
+    """Divisor and multiple, in words, that make every estimate of the known one; or nothing.
+
+    The multiple is left out where it is 1.
+    """
+    for normaliser in (None, *NORMALISERS):
+        factors = {pair.place: pair.factor(normaliser) for pair in pairs}
+        found = {place: c for place, c in factors.items() if c is not None}
+        if len(found) < len(pairs):
             continue
-        C = made[0]
-        cases.append(own.case)
-        tolerance = 3 * own.rounding * np.sqrt(U.size)
-        c = float(np.sum(U * C) / np.sum(C * C))
-        if np.linalg.norm(U - C) <= tolerance:
-            equal.append(own.case.name)
-        if np.linalg.norm(U - c * C) <= tolerance:
-            multiple.append(own.case.name)
-            factors[own.case.name, own.batch_size] = c
-        u, v = U - U.mean(axis=0), C - C.mean(axis=0)
-        size = float(np.linalg.norm(u) * np.linalg.norm(v))
-        correlations.append(float(np.sum(u * v)) / size if size > 0 else 0.0)
-        distances.append(float(np.linalg.norm(U - C) / (np.linalg.norm(v) or np.inf)))
-    if not cases:
-        return None
-    return Likeness(
-        known, tuple(equal), tuple(multiple), factors, len(cases),
-        float(np.mean(correlations)), float(np.mean(distances)),
-        _pattern(every, factors),
-    )  # fmt: skip
+        slack = 1e-4 if normaliser is None else max(1e-4, normaliser.slack)
+        if normaliser is not None and np.allclose([*found.values()], 1.0, rtol=slack, atol=0):
+            return normaliser, ""
+        if pattern := _pattern([pair.own for pair in pairs], found, slack):
+            return normaliser, pattern
+    return None, ""
 
 
-def _pattern(every: Sequence[Estimates], factors: Mapping[tuple[str, int], float]) -> str:
+def _pattern(every: Sequence[Estimates], factors: Mapping[Place, float], slack: float) -> str:
     """The factors in words such as ``(1 - 1/N) times``; empty where they have no pattern."""
-    places = [
-        (own.case, own.batch_size) for own in every if (own.case.name, own.batch_size) in factors
-    ]
+    places = [(own.case, own.batch_size) for own in every]
     values = np.array([factors[case.name, n] for case, n in places])
-    if not len(places):
-        return ""
     for words, factor, _ in FACTORS:
         expected = np.array([factor(case, n) or np.nan for case, n in places])
-        if np.allclose(values, expected, rtol=1e-4, atol=0):
+        if np.allclose(values, expected, rtol=slack, atol=0):
             return words
-    if np.allclose(values, values[0], rtol=1e-4, atol=0):
+    if np.allclose(values, values[0], rtol=slack, atol=0):
         return f"{values[0]:.5g} times"
     return ""
 
@@ -103,3 +188,21 @@ def _pattern(every: Sequence[Estimates], factors: Mapping[tuple[str, int], float
 def closest(every: Sequence[Likeness], number: int) -> list[Likeness]:
     """The most alike by correlation of their deviations, the largest first."""
     return sorted(every, key=lambda one: -abs(one.correlation))[:number]
+
+
+def exact(every: Sequence[Likeness]) -> list[Likeness]:
+    """What it is estimate by estimate, the plainest first.
+
+    What it equals comes before multiples, constant multiples before those by a factor of each
+    batch. Mistakes are told only where no estimator is the same, for a mistake may lie in what is
+    claimed: a baseline silently read as zero leaves a right estimator.
+    """
+    for rank in (
+        lambda one: one.same,
+        lambda one: bool(one.pattern) and one.normaliser is None,
+        lambda one: one.normaliser is not None,
+    ):
+        found = [one for one in every if rank(one)]
+        if found:
+            return [one for one in found if not one.known.mistake] or found
+    return []

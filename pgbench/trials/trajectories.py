@@ -4,7 +4,6 @@ def estimate(batch):
     return ...  # (d,): an estimate of ∇J at batch.theta
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.exact.truth import Truth
-from pgbench.simulator import Draws, Simulator, blocks
+from pgbench.batch import Batch
+from pgbench.exact.enumeration import Enumerator
+from pgbench.simulator import Simulator, blocks
 from pgbench.trials.battery import Case
 
 FloatArray = NDArray[np.float64]
@@ -54,6 +54,9 @@ class Trajectories:
     v, q
         (S,) and (S, A) float64, exact values of the policy over an endless horizon, zero in
         terminal states: for critics that are never wrong. No real problem tells them.
+    critic
+        (S,) float64, values that err as a learned critic's do, in terminal states as well: no
+        network knows where an episode ends. See ``Case.critic``.
     rng
         Random numbers of this batch alone; the same batch has the same ones.
     """
@@ -74,6 +77,7 @@ class Trajectories:
     horizon: int
     v: FloatArray
     q: FloatArray
+    critic: FloatArray
     rng: np.random.Generator
 
 
@@ -106,30 +110,38 @@ class Drawn:
 
     def __getitem__(self, r: int) -> Trajectories:
         """Batch r; made anew each time, with its random numbers set back."""
-        truth, mdp = self.case.truth, self.case.truth.mdp
-        s, a, mask = self.states[r], self.actions[r], self.mask[r]
-        last = mask.sum(axis=1) - 1
-        # A start state may be terminal; such a trajectory has no step.
-        final = np.where(last >= 0, self.next_states[r][np.arange(len(last)), last], 0)
         key = (self.seed, self.case.stream, self.batch_size, r)
+        return self._taken(r, np.random.default_rng(key))
+
+    def at_once(self, seed: int = 0) -> Trajectories:
+        """All batches in one whose arrays have one axis more in front, (R, N, ...)."""
+        return self._taken(slice(None), np.random.default_rng(seed))
+
+    def _taken(self, r: int | slice, rng: np.random.Generator) -> Trajectories:
+        case, mdp = self.case, self.case.truth.mdp
+        s, a, s2, mask = self.states[r], self.actions[r], self.next_states[r], self.mask[r]
+        last = mask.sum(axis=-1, keepdims=True) - 1
+        # A start state may be terminal; such a trajectory has no step.
+        final = np.where(last >= 0, np.take_along_axis(s2, np.maximum(last, 0), axis=-1), 0)
         return Trajectories(
             states=_copy(s),
             actions=_copy(a),
             rewards=_copy(self.rewards[r]),
             mask=_copy(mask),
-            next_states=_copy(self.next_states[r]),
-            ended=_copy(mdp.terminal[final] | (last < 0)),
-            probabilities=_copy(truth.pi[s] * mask[:, :, None]),
-            scores=_copy(_scores(self.case)[s, a] * mask[:, :, None]),
+            next_states=_copy(s2),
+            ended=_copy((mdp.terminal[final] | (last < 0))[..., 0]),
+            probabilities=_copy(case.truth.pi[s] * mask[..., None]),
+            scores=_copy(_scores(case)[s, a] * mask[..., None]),
             gamma=float(mdp.gamma),
-            theta=_copy(truth.theta),
-            features=_copy(self.case.features),
+            theta=_copy(case.truth.theta),
+            features=_copy(case.features),
             n_states=mdp.n_states,
             n_actions=mdp.n_actions,
-            horizon=self.case.horizon,
-            v=_copy(truth.v),
-            q=_copy(truth.q),
-            rng=np.random.default_rng(key),
+            horizon=case.horizon,
+            v=_copy(case.truth.v),
+            q=_copy(case.truth.q),
+            critic=_copy(case.critic),
+            rng=rng,
         )
 
 
@@ -149,14 +161,23 @@ def _scores(case: Case) -> FloatArray:
 def drawn(case: Case, replicates: int, seed: int, batch_size: int) -> Drawn:
     """The first batches of a case, padded to its horizon."""
     draws = case.draws(replicates, seed, batch_size)
-    parts = list(_padded(case.truth, draws))
+    batches = (
+        Simulator(case.truth, draws, first, m).batch() for first, m in blocks(case.truth, draws)
+    )
+    parts = [_padded(batch, case.horizon) for batch in batches]
     arrays = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Drawn(case, batch_size, seed, *arrays)
 
 
-def _padded(truth: Truth, draws: Draws) -> Iterator[list[Any]]:
-    for first, m in blocks(truth, draws):
-        batch = Simulator(truth, draws, first, m).batch()
-        arrays = batch.states, batch.actions, batch.successors, batch.rewards, batch.mask
-        missing = draws.horizon - batch.shape[2]
-        yield [np.pad(x, ((0, 0), (0, 0), (0, missing))) for x in arrays]
+def enumerated(case: Case, batch_size: int) -> tuple[Drawn, FloatArray]:
+    """Every batch that there is, and the probability of each (R,)."""
+    simulator = Enumerator(case.truth, case.horizon, batch_size)
+    arrays = _padded(simulator.batch(), case.horizon)
+    assert simulator.probability is not None
+    return Drawn(case, batch_size, 0, *arrays), simulator.probability
+
+
+def _padded(batch: Batch, horizon: int) -> list[Any]:
+    arrays = batch.states, batch.actions, batch.successors, batch.rewards, batch.mask
+    missing = horizon - batch.shape[2]
+    return [np.pad(x, ((0, 0), (0, 0), (0, missing))) for x in arrays]

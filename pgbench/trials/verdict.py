@@ -1,7 +1,7 @@
 """What is concluded of an estimator that was put to the test."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
 
@@ -12,16 +12,20 @@ from pgbench.statistics import holm
 from pgbench.trials.accounts import (
     NATURALS,
     RIGHT,
+    WITHOUT_DISCOUNT,
     Account,
+    divided,
     of_known,
     scaled,
     wrong_accounts,
 )
 from pgbench.trials.analysis import LEVEL
 from pgbench.trials.battery import Case
+from pgbench.trials.directions import Direction, directions, right_direction
 from pgbench.trials.findings import Finding, State, findings
 from pgbench.trials.known import Known
 from pgbench.trials.measured import Basis, Measured
+from pgbench.trials.normalisers import NORMALISERS, Normaliser
 from pgbench.trials.scaling import Share, shares
 from pgbench.trials.where import where
 
@@ -47,15 +51,17 @@ class Outcome(Enum):
     """How a function came out."""
 
     UNBIASED = "unbiased"
+    DIRECTION = "right direction, other length"
     BIASED = "biased"
     UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True, eq=False)
 class Tested:
-    """An account against the results: p-values adjusted over cases and sizes, or NaN."""
+    """An account against results: p-values adjusted over cases and sizes, or NaN."""
 
     account: Account
+    results: Sequence[Measured]
     p: FloatArray
 
     @property
@@ -68,14 +74,15 @@ class Tested:
         """Whether it was tested and nowhere ruled out."""
         return bool(np.isfinite(self.p).any() and not self.rejected.any())
 
-    def resolution(self, results: Sequence[Measured]) -> float:
+    @property
+    def resolution(self) -> float:
         """The mean is no farther from the account than this share of the account's length.
 
         The largest upper end of the 95 % intervals where it was tested; 0 where the mean equals it
         with no noise left. An account of zero is compared with the gradient's length.
         """
         ends = []
-        for result, p in zip(results, self.p, strict=True):
+        for result, p in zip(self.results, self.p, strict=True):
             mean = self.account.mean(result.estimates.case, result.estimates.batch_size)
             if mean is None or not np.isfinite(p):
                 continue
@@ -99,6 +106,11 @@ class Verdict:
         Accounts from which a mean that is not right cannot be told.
     shares
         How a bias depends on the batch size, where it was measured at two.
+    directions
+        Where a biased mean points.
+    behind
+        The verdict against the sum without γ^t, where that is all that is wrong on some problems
+        and not on others: a second mistake.
     """
 
     results: Sequence[Measured]
@@ -106,6 +118,13 @@ class Verdict:
     reference: Tested
     others: Sequence[Tested] = ()
     shares: Sequence[Share] = ()
+    directions: Sequence[Direction] = ()
+    behind: "Verdict | None" = None
+
+    @property
+    def direction(self) -> Direction | None:
+        """What ascends J and its mean cannot be told from but for the length, if anything."""
+        return right_direction(self.directions)
 
     @property
     def outcome(self) -> Outcome:
@@ -117,7 +136,7 @@ class Verdict:
         if self.fleeting:
             return Outcome.UNDECIDED
         if not self.reference.holds and any(t.rejected.any() for t in self.right):
-            return Outcome.BIASED
+            return Outcome.BIASED if self.direction is None else Outcome.DIRECTION
         return Outcome.UNBIASED if self.judged else Outcome.UNDECIDED
 
     @property
@@ -180,11 +199,18 @@ class Verdict:
 
 def tested(account: Account, results: Sequence[Measured]) -> Tested:
     """An account with p-values adjusted by Holm's method over everything it says."""
-    return Tested(account, holm(account.p_values(results)))
+    return Tested(account, results, holm(account.p_values(results)))
 
 
-def verdict(results: Sequence[Measured], every: Sequence[Known]) -> Verdict:
-    """The conclusion from the results on all cases and sizes."""
+def verdict(
+    results: Sequence[Measured],
+    every: Sequence[Known],
+    undone: Callable[[Normaliser], Sequence[Measured]] | None = None,
+) -> Verdict:
+    """The conclusion from the results on all cases and sizes.
+
+    ``undone(normaliser)`` gives the results of the estimates times what they may be divided by.
+    """
     right = [tested(account, results) for account in RIGHT]
     reference = min(right, key=lambda t: (not t.holds, int(t.rejected.sum())))
     if reference.holds or not any(t.rejected.any() for t in right):
@@ -193,8 +219,45 @@ def verdict(results: Sequence[Measured], every: Sequence[Known]) -> Verdict:
         natural = tested(account, results)
         if natural.holds and _sharp(account, results):
             return Verdict(results, right, natural)
-    found = shares(results, reference.rejected, _targets(results, reference.account))
-    return Verdict(results, right, reference, _others(results, every), found)
+    others = _others(results, every) or (_divided(undone) if undone else [])
+    trends = shares(results, reference.rejected, _targets(results, reference.account))
+    found = Verdict(results, right, reference, others, trends, directions(results))
+    return replace(found, behind=None if others else _behind(found))
+
+
+def _divided(undone: Callable[[Normaliser], Sequence[Measured]]) -> list[Tested]:
+    """Accounts that hold once what every batch's estimate is divided by is undone."""
+    for normaliser in NORMALISERS:
+        results = undone(normaliser)
+        every = (_quickly(account, results) for account in divided(normaliser))
+        if held := [one for one in every if one is not None and _sharp(one.account, results)]:
+            return held[:SHOWN]
+    return []
+
+
+def _behind(found: Verdict) -> Verdict | None:
+    """Against the sum without γ^t, if it holds on some problems where no right account does."""
+    wrong = {case.name for case in found.biased_cases}
+    second = []
+    for account in WITHOUT_DISCOUNT:
+        one = Verdict(found.results, found.right, tested(account, found.results))
+        left = {case.name for case in one.biased_cases}
+        if left and left < wrong and _told_apart(one, found, wrong - left):
+            second.append(one)
+    return min(second, key=lambda one: len(one.biased_cases)) if second else None
+
+
+def _told_apart(one: Verdict, found: Verdict, names: set[str]) -> bool:
+    """Whether on one of these problems the mean is seen to be nearer to the first's reference."""
+    for result in one.results:
+        case, n = result.estimates.case, result.estimates.batch_size
+        own, other = (v.reference.account.mean(case, n) for v in (one, found))
+        if case.name not in names or own is None or other is None:
+            continue
+        apart = float(np.linalg.norm(own - other) / np.linalg.norm(own))
+        if result.relative_bias(own).high < apart / 2:
+            return True
+    return False
 
 
 def _targets(results: Sequence[Measured], account: Account) -> list[FloatArray]:
@@ -217,7 +280,7 @@ def _others(results: Sequence[Measured], every: Sequence[Known]) -> list[Tested]
     """Accounts from which a wrong mean cannot be told, the plainest first; a few at most."""
     mistakes = [of_known(one) for one in every if one.mistake]
     others = [of_known(one) for one in every if not one.mistake]
-    multiples = [a for of in RIGHT if (a := scaled(results, of)) is not None]
+    multiples = [a for of in (*RIGHT, *WITHOUT_DISCOUNT) if (a := scaled(results, of)) is not None]
     held: list[Tested] = []
     for group in (wrong_accounts(), multiples, mistakes, others):
         if group is multiples and held:
@@ -242,8 +305,8 @@ def _quickly(account: Account, results: Sequence[Measured]) -> Tested | None:
     # An account that is silent on some cases must still speak on most.
     if np.isfinite(p).sum() < len(results) / 2:
         return None
-    found = Tested(account, holm(p))
-    return found if found.holds and found.resolution(results) < SHARP else None
+    found = Tested(account, results, holm(p))
+    return found if found.holds and found.resolution < SHARP else None
 
 
 @dataclass(frozen=True)

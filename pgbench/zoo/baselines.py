@@ -8,6 +8,8 @@ from pgbench.exact.truth import Truth
 from pgbench.simulator import Simulator
 from pgbench.zoo.bug import batch_bug, table_bug, weight_bug
 
+_NOISE = "a baseline that the action has no say in takes nothing from the mean: noise alone"
+
 
 def _as_score(batch: Batch, truth: Truth) -> FloatArray:
     """The mean return of the others in place of the trajectory's advantage over it."""
@@ -34,6 +36,7 @@ leave_one_out_over_n = weight_bug(
     _by_n,
     fewest=2,
     claims="rloo",
+    harmless=_NOISE,
     mistake="the sum of n-1 returns is divided by n: no bias, but not the variance claimed",
     source="an off-by-one of leave-one-out means",
 )
@@ -110,6 +113,7 @@ baseline_read_as_zero = table_bug(
     "baseline_read_as_zero",
     _zero,
     claims="baseline_value",
+    harmless=_NOISE,
     mistake="a baseline that is not recognised is zero: no bias, but not the variance claimed",
     source="options looked up with a silent default",
 )
@@ -124,6 +128,7 @@ baseline_not_discounted = weight_bug(
     "baseline_not_discounted",
     _not_discounted,
     claims="baseline_value",
+    harmless=_NOISE,
     mistake="returns are discounted from the start, the baseline from step t: no bias, but not the"
     " variance claimed",
     source="two conventions of discounted reward-to-go mixed",

@@ -32,6 +32,8 @@ class Bug:
         Where it was seen, or who warned of it.
     mean_only
         Whether it claims the mean alone: its variance would differ without any mistake too.
+    harmless
+        Why its mean is right all the same, where it is; else empty.
     """
 
     estimator: Estimator
@@ -40,6 +42,7 @@ class Bug:
     source: str
     given: Mapping[str, Any] = field(default_factory=dict)
     mean_only: bool = False
+    harmless: str = ""
 
     @property
     def name(self) -> str:

@@ -1,10 +1,17 @@
 """Values bootstrapped wrongly, and sums that do not stop where an episode does."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pgbench.batch import Batch
 from pgbench.estimators import Tables
-from pgbench.estimators.estimator import FloatArray, noisy_critic, td_error
+from pgbench.estimators.estimator import (
+    CRITIC_NOISE,
+    FloatArray,
+    noisy_critic,
+    td_error,
+    unmasked_critic,
+)
 from pgbench.exact.truth import Truth
 from pgbench.zoo.bug import table_bug, weight_bug
 
@@ -81,11 +88,20 @@ bootstraps_from_reset_state = table_bug(
 )
 
 
+def _last(batch: Batch) -> NDArray[np.bool_]:
+    """Whether a step is the last one of its trajectory, (m, n, T)."""
+    return np.asarray(np.arange(batch.shape[2]) == batch.lengths[:, :, None] - 1)
+
+
+def _cut(batch: Batch, truth: Truth) -> NDArray[np.bool_]:
+    """Whether a time limit came after a step, (m, n, T)."""
+    return _last(batch) & ~truth.mdp.terminal[batch.successors]
+
+
 def _limit_is_terminal(batch: Batch, truth: Truth) -> FloatArray:
     """GAE whose last TD error has no value of the state after it."""
     gamma, following = truth.mdp.gamma, batch.next_value(truth.v)
-    last = np.arange(batch.shape[2]) == batch.lengths[:, :, None] - 1
-    following[last] = 0.0
+    following[_last(batch)] = 0.0
     error = batch.rewards + gamma * following - batch.value(truth.v)
     return batch.discounts() * batch.backward(error, gamma * _LAMBDA)
 
@@ -98,6 +114,77 @@ time_limit_as_terminal = weight_bug(
     mistake="a rollout that is cut off counts as ended: nothing is bootstrapped after it",
     source="Pardo, Tavakoli, Levdik & Kormushev 2018; Toni-SM/skrl, issue 449; vwxyzjn/cleanrl,"
     " issue 198",
+)
+
+
+def _before_limit(batch: Batch, truth: Truth) -> FloatArray:
+    """GAE that bootstraps V(s_t) for V(s_{t+1}) where a rollout is cut off."""
+    gamma, v = truth.mdp.gamma, batch.value(truth.v)
+    following = np.where(_cut(batch, truth), v, batch.next_value(truth.v))
+    error = batch.rewards + gamma * following - v
+    return batch.discounts() * batch.backward(error, gamma * _LAMBDA)
+
+
+value_before_time_limit = weight_bug(
+    "value_before_time_limit",
+    _before_limit,
+    claims="gae",
+    given={"lam": _LAMBDA},
+    mistake="where a rollout is cut off the state before the last step is bootstrapped from, not"
+    " the one after it",
+    source="DexForce/EmbodiChain, issue 612",
+)
+
+
+def _twice(batch: Batch, truth: Truth) -> FloatArray:
+    """GAE whose sum begins at V of the state after the last step, which δ has already."""
+    decay = truth.mdp.gamma * _LAMBDA
+    error = batch.td_errors(truth.v)
+    error += decay * np.where(_last(batch), batch.next_value(truth.v), 0.0)
+    return batch.discounts() * batch.backward(error, decay)
+
+
+bootstrapped_twice = weight_bug(
+    "bootstrapped_twice",
+    _twice,
+    claims="gae",
+    given={"lam": _LAMBDA},
+    mistake="the value after a time limit is in the last TD error, and once more in the sum",
+    source="simonsays1980/rl-triton, issue 4",
+)
+
+
+def _next_flag(batch: Batch, truth: Truth) -> FloatArray:
+    """GAE that ends where the step after is the last one."""
+    gamma, live = truth.mdp.gamma, np.ones(batch.shape)
+    live[:, :, :-1] = ~_last(batch)[:, :, 1:]
+    error = batch.rewards + gamma * live * batch.next_value(truth.v) - batch.value(truth.v)
+    return batch.discounts() * batch.backward(error, gamma * _LAMBDA * live)
+
+
+done_of_next_step = weight_bug(
+    "done_of_next_step",
+    _next_flag,
+    claims="gae",
+    given={"lam": _LAMBDA},
+    mistake="the flag of step t + 1 ends the sum at step t, so the last step is left out of it",
+    source="rlevo, issue 342",
+)
+
+
+def _no_done(batch: Batch, truth: Truth) -> FloatArray:
+    """GAE with a critic that has a value for terminal states."""
+    error = batch.td_errors(unmasked_critic(truth))
+    return batch.discounts() * batch.backward(error, truth.mdp.gamma * _LAMBDA)
+
+
+done_missing = weight_bug(
+    "done_missing",
+    _no_done,
+    claims="gae",
+    given={"lam": _LAMBDA, "critic_noise": CRITIC_NOISE},
+    mistake="TD errors lack (1 - done): what a critic says of terminal states is bootstrapped",
+    source="thu-ml/tianshou, issue 869",
 )
 
 

@@ -19,6 +19,8 @@ seed_ignored = batch_bug(
     "seed_ignored",
     _first_again,
     claims="reward_to_go",
+    harmless="over all seeds the mean is right; with one seed all estimates are the same, and as"
+    " far off as is shown",
     mistake="every replicate draws from the same seed",
     source="ray-project/ray, issue 46986; google-deepmind/meltingpot, issue 5; TorchTrade/"
     "torchtrade, issue 273",

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 
 import pgbench as pg
 from pgbench.device import CPU, WORTH_A_GPU, Device, DeviceError, find_device
+from pgbench.process import random_horizon
+from pgbench.rollouts import choose_place
+from pgbench.simulator import Draws
 
 GRID = """\
 name: tiny
@@ -29,6 +33,17 @@ def test_the_cpu_is_there():
 def test_other_devices_are_refused(kind):
     with pytest.raises(DeviceError, match=f"device is '{kind}', must be one of cpu, cuda, auto"):
         find_device(kind)
+
+
+def test_what_no_gpu_can_hold_goes_to_the_cpu():
+    """A GPU holds every step of sixteen replicates: 40 million each at γ = .999999."""
+    mdp = pg.make_problem("random", n_states=3, gamma=0.999999)
+    process = random_horizon(mdp, np.full((3, mdp.n_actions), 1 / mdp.n_actions), collect=False)
+    draws = Draws(horizon=10, batch_size=1, replicates=16, seed=0, stream=0)
+    for kind in ("cuda", "auto"):
+        assert choose_place(Device(kind, "a GPU"), process, draws) == "cpu"
+    nearer = random_horizon(replace(mdp, gamma=0.99), process.pi[:3], collect=False)
+    assert choose_place(Device("cuda", "a GPU"), nearer, draws) == "cuda"
 
 
 def test_auto_goes_by_size():

@@ -130,7 +130,7 @@ def test_wrong_variance_fails_the_same_check(truth, horizon):
 def test_estimator_describes_itself(name):
     estimator = estimators()[name]
     assert estimator.name == name
-    for text in (estimator.formula, estimator.reference, estimator.summary):
+    for text in (estimator.written(), estimator.reference, estimator.summary):
         assert text.strip()
     assert all(p.meaning for p in estimator.parameters.values())
 

@@ -60,7 +60,7 @@ def test_values_with_steps_to_go_obey_the_recursion(truth, close):
         finite = evaluate(truth.mdp, truth.policy, truth.theta, steps)
         close(finite.q, q)
         close(finite.v, v)
-        assert finite.error_bound == 0
+        assert 0 < finite.error_bound < 1e-11 * np.abs(truth.mdp.reward).max() * steps
 
 
 def test_long_horizon_is_the_infinite_one(truth, close):

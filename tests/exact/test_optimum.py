@@ -4,18 +4,17 @@ from itertools import product
 
 import numpy as np
 import pytest
-from quantecon.markov import DiscreteDP
 
-from pgbench.exact import SolveError, linear, optimal_value
+from pgbench.exact import SolveError, optimal_value
 from pgbench.problems import FiniteMDP, make_problem
 
 
 @pytest.mark.parametrize("gamma", [0.5, 0.95, 0.999])
 @pytest.mark.parametrize("seed", range(3))
-def test_garnet_optimum_is_that_of_quantecon(seed, gamma):
+def test_garnet_optimum_is_that_of_quantecon(discrete_dp, seed, gamma):
     mdp = make_problem("garnet", n_states=40, gamma=gamma, seed=seed)
     Q = mdp.transitions.toarray().reshape(40, 4, 40)
-    solution = DiscreteDP(np.array(mdp.expected_reward), Q, gamma).solve(method="policy_iteration")
+    solution = discrete_dp(np.array(mdp.expected_reward), Q, gamma).solve(method="policy_iteration")
     optimum = optimal_value(mdp)
     np.testing.assert_allclose(optimum.v, solution.v, rtol=1e-11)
     np.testing.assert_array_equal(optimum.action, solution.sigma)
@@ -56,11 +55,11 @@ def test_chain_optimum_is_the_discounted_pay_of_the_last_state():
     assert optimum.objective == pytest.approx(gamma**7 / (1 - gamma), rel=1e-12)
 
 
-def test_sparse_path_is_the_dense_path(monkeypatch):
-    mdp = make_problem("gridworld", size=8)
-    dense = optimal_value(mdp)
-    monkeypatch.setattr(linear, "DENSE_LIMIT", 0)
-    np.testing.assert_allclose(optimal_value(mdp).v, dense.v, rtol=0, atol=1e-9)
+def test_sparse_path_is_the_dense_path(request):
+    dense = optimal_value(make_problem("gridworld", size=8))
+    request.getfixturevalue("as_if_large")
+    sparse = optimal_value(make_problem("gridworld", size=8))
+    np.testing.assert_allclose(sparse.v, dense.v, rtol=0, atol=1e-9)
 
 
 def test_ties_do_not_cycle():

@@ -7,12 +7,13 @@ import pytest
 
 from pgbench.exact import evaluate
 from pgbench.exact.horizon import truncated_visitation
-from pgbench.kernels import reference
+from pgbench.kernels import reference, rollout
 from pgbench.kernels.alias import make_sampler
 from pgbench.kernels.rollout import (
     LANES,
     Streams,
     compact,
+    count_steps,
     trajectories,
     use_threads,
     weight_rows,
@@ -143,6 +144,29 @@ def test_constant_tables_give_the_weights_of_tables(truth, on_policy):
             t, **{n: getattr(t, n) * (1 + 1e-3 * noise.random(t.kappa.shape)) for n in CONSTANTS}
         )
         agree(truth, [t, spread, t], 1, 7, 9)
+
+
+@pytest.mark.parametrize("segment", [1, 4])
+@pytest.mark.parametrize("batch_size", [3, 20])
+def test_segments_do_not_change_a_byte(truth, tables, batch_size, segment, on_policy, monkeypatch):
+    """Trajectories that are longer than what is recorded at a time, by one step or many."""
+    arguments = truth, [tables, *on_policy(truth)], batch_size, 19, 10
+    whole = weights_of(*arguments)
+    listed = record(sampler_of(truth), batch_size, 19, 10)
+    monkeypatch.setattr(rollout, "SEGMENT", segment)
+    for one, other in zip(whole, weights_of(*arguments), strict=True):
+        assert one.tobytes() == other.tobytes()
+    for one, other in zip(listed, record(sampler_of(truth), batch_size, 19, 10), strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+def test_steps_can_be_counted_without_being_recorded(truth, monkeypatch):
+    monkeypatch.setattr(rollout, "SEGMENT", 5)
+    _, _, steps = record(sampler_of(truth), 3, 10, 12)
+    counted = np.zeros_like(steps)
+    streams = Streams(np.uint64(SEED), np.uint64(STREAM), 3)
+    count_steps(sampler_of(truth), streams, 0, 12, counted)
+    np.testing.assert_array_equal(counted, steps)
 
 
 def z_of_visits(truth, sampled, horizon=25):

@@ -146,7 +146,7 @@ def test_variances_are_kept_above_the_floor(policy):
     if policy.log_std:
         np.testing.assert_array_equal(policy.retract(thetas - 5), thetas - 5)
         return
-    rows, columns = policy._rows
+    rows, columns = policy.rows
     thetas[1, policy.n_means :] = np.where(rows == columns, -2.0, 0.5)
     kept = policy.retract(thetas)
     np.testing.assert_array_equal(kept[[0, 2]], thetas[[0, 2]])

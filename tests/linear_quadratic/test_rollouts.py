@@ -7,7 +7,7 @@ from numba import get_num_threads, set_num_threads
 from pgbench.batch import QuadraticBatch
 from pgbench.estimators import make_tables
 from pgbench.exact import evaluate
-from pgbench.kernels import reference
+from pgbench.kernels import linear_quadratic, reference
 from pgbench.kernels.linear_quadratic import make_plan, make_world, record, weights
 from pgbench.kernels.normal import from_words
 from pgbench.kernels.rollout import Streams
@@ -112,6 +112,26 @@ def test_nothing_depends_on_threads_or_on_how_replicates_are_cut(truth, n):
     parts = [weighed(tables, n, 16, first=16 * i) for i in range(3)]
     np.testing.assert_array_equal(whole, np.concatenate(parts))
     np.testing.assert_array_equal(whole[:, 1:], weighed(tables[1:], n, 48))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+@pytest.mark.parametrize("n", [1, 5, 20])
+def test_segments_do_not_change_a_byte(truth, n, steps, monkeypatch):
+    """Trajectories that are longer than what is recorded at a time, with ratios and without."""
+    names = {"reinforce": {"baseline": -3.0}, "baseline_value": {}, "gae": {"lam": 0.7}}
+    together = [make_tables(truth, name, H, **given) for name, given in names.items()]
+    apart = [make_tables(truth, "importance_sampling", H, exploration=0.4)]
+    process = apart[0].process
+
+    def made():
+        batch = recorded(process, n, 18)
+        return weighed(together, n, 18), weighed(apart, n, 18), batch.z, batch.noise, batch.ratios
+
+    whole = made()
+    monkeypatch.setattr(linear_quadratic, "TAPE_BYTES", 0)
+    monkeypatch.setattr(linear_quadratic, "SHORTEST", steps)
+    for one, other in zip(whole, made(), strict=True):
+        assert one.tobytes() == other.tobytes()
 
 
 def test_streams_differ(truth):

@@ -5,7 +5,6 @@ from typing import ClassVar
 import gymnasium
 import numpy as np
 import pytest
-from quantecon.markov import DiscreteDP
 
 from pgbench.exact import evaluate, optimal_value
 from pgbench.policies import make_policy
@@ -63,19 +62,19 @@ def decision_problem(id, options, gamma):
 
 @pytest.mark.parametrize("gamma", [0.9, 0.99])
 @pytest.mark.parametrize(("id", "options"), [*CASES.values(), ("Lamp-v0", {})], ids=str)
-def test_values_are_those_of_quantecon(id, options, gamma):
+def test_values_are_those_of_quantecon(discrete_dp, id, options, gamma):
     mdp = make_problem("gymnasium", id=id, gamma=gamma, options=options)
     R, Q, start, reached = decision_problem(id, options, gamma)
 
     policy = make_policy("softmax", mdp)
     uniform = evaluate(mdp, policy, policy.initial(init="zeros"))
-    averaged = DiscreteDP(R.mean(axis=1)[:, None], Q.mean(axis=1)[:, None, :], gamma)
+    averaged = discrete_dp(R.mean(axis=1)[:, None], Q.mean(axis=1)[:, None, :], gamma)
     v = averaged.evaluate_policy(np.zeros(len(R), int))
     np.testing.assert_allclose(uniform.v[reached], v[reached], rtol=1e-10, atol=1e-12)
     assert uniform.objective == pytest.approx(start @ v[:-1], rel=1e-10)
 
     optimum = optimal_value(mdp)
-    v = DiscreteDP(R, Q, gamma).solve(method="policy_iteration").v
+    v = discrete_dp(R, Q, gamma).solve(method="policy_iteration").v
     np.testing.assert_allclose(optimum.v[reached], v[reached], rtol=1e-10, atol=1e-12)
     assert optimum.objective == pytest.approx(start @ v[:-1], rel=1e-10)
 

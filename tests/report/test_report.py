@@ -15,6 +15,7 @@ from pgbench import measure as _warm_up_keeps_its_own  # noqa: F401
 from pgbench import results, subjects
 from pgbench.grid import parse_grid
 from pgbench.journal import Journal
+from pgbench.listing import print_results
 from pgbench.report import calibration, dots, write_report
 from pgbench.report import page as page_module
 from pgbench.report.causes import causes
@@ -23,7 +24,7 @@ from pgbench.report.page import FIGURES
 from pgbench.report.panels import Drawing, NothingToDraw, save
 from pgbench.report.selection import of_the_best
 from pgbench.report.style import problem_titles, shortened, styles, theme
-from pgbench.report.tables import number, p_value
+from pgbench.report.tables import estimator_rows, number, p_value
 from pgbench.runner import execute
 from pgbench.statistics import holm
 
@@ -61,6 +62,12 @@ def test_every_figure_is_there_as_png_and_svg(page):
     for name in FIGURES:
         assert (page.parent / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert b"<svg" in (page.parent / "figures" / f"{name}.svg").read_bytes()
+
+
+def test_formulas_are_those_of_the_parameters_of_the_run(tree):
+    rows = {row["label"]: row["formula"] for row in estimator_rows(tree.to_dataset())}
+    assert rows["reward_to_go"] == r"\sum_t \gamma^t \hat Q_t\,\psi_t"
+    assert rows["reward_to_go[discounted=false]"] == r"\sum_t \hat Q_t\,\psi_t"
 
 
 def test_the_page_holds_everything_it_shows(page):
@@ -164,6 +171,50 @@ def test_a_gradient_of_zero_has_a_report(tmp_path):
     tree = execute(parse_grid(text), tmp_path).tree
     assert np.isnan(tree["relative_bias"]).all()
     write_report(tree, tmp_path / "r")
+
+
+UNRESOLVED = """
+name: t
+problems:
+  - {problem: gridworld, size: 12, gamma: 0.1}
+  - {problem: chain, length: 12}
+policies: loglinear
+estimators: [reinforce, rloo]
+batch_sizes: [2, 4]
+replicates: 60
+horizon: 20
+"""
+"""The goal of the gridworld is out of reach, and what its gradient is has no digit that is known;
+the chain's is small, too, but known."""
+
+RELATIVE = (
+    *("relative_bias", "exact_relative_bias", "relative_variance", "exact_relative_variance"),
+    *("relative_rmse", "snr", "cosine", "ascent_probability", "truncation_bias", "tail_bias"),
+)
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_nothing_is_relative_to_a_gradient_that_may_be_zero(tmp_path, capsys):
+    """Neither in the dataset nor on the page nor in the terminal, and each says why."""
+    found = execute(parse_grid(UNRESOLVED), tmp_path)
+    far, chain = (found.tree.to_dataset().isel(problem=i) for i in (0, 1))
+    assert 0 < float(far["gradient_norm"].item()) <= float(far["gradient_error_bound"].item())
+    assert 0 < float(chain["gradient_error_bound"].item()) < 1e-9 * chain["gradient_norm"].item()
+    for name in RELATIVE:
+        assert np.isnan(far[name]).all(), name
+        assert not np.isnan(chain[name]).all(), name
+    assert np.isfinite(far["exact_bias"]).all()
+    note = str(far["gradient_note"].item())
+    assert "cannot be told from zero" in note
+    assert str(chain["gradient_note"].item()) == ""
+    label = f"{far['problem'].item()} × loglinear"
+    text = written(found.tree.to_dataset(), tmp_path / "r")
+    assert f"∇J cannot be told from zero there: {label}." in text
+    assert text.count("Nothing is relative to ‖∇J‖ here:") == 1
+    shown = {"problem": None, "policy": None, "estimator": None, "batch_size": None}
+    print_results(found.tree.to_dataset(), **shown)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"{label}: nothing is relative to ‖∇J‖: {note}." in printed
 
 
 def test_gaps_anywhere_leave_a_report(tree, tmp_path):

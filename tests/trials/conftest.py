@@ -10,6 +10,8 @@ from pgbench.trials.known import Known, every_known
 NAMES = (
     "advantage_oracle",
     "baseline_value",
+    "done_missing",
+    "gae[lam=0.95, critic_noise=0.1]",
     "gae[lam=1]",
     "group_mean",
     "reinforce",

@@ -148,8 +148,53 @@ BIASED = {
     "divided by the deviation": (
         "    A = (returns - returns.mean()) / (returns.std() + 1e-8)\n"
         "    return np.einsum('n,ntd->d', A[:, 0], batch.scores) / len(A)",
-        ["is biased on every problem", "Its mean is none of those that known mistakes have",
-         "Its cosine with the gradient is"],
+        ["is biased on every problem", "each divided by the standard deviation",
+         "it is group_mean, each estimate divided by the standard deviation of its batch's returns",
+         "cosine with ∇J: 0.9"],
+    ),
+    "a mean over all steps of the batch": (
+        "    return len(to_go) * summed(batch, to_go) / batch.mask.sum()",
+        ["its mean is that of estimates of ∇J_H, each divided by the steps per trajectory of",
+         "it is reward_to_go, each estimate divided by the steps per trajectory of its batch."],
+    ),
+    "the same with a baseline of its own, and without γ^t": (
+        "    w = to_go - 0.3 * np.where(batch.mask, batch.v[batch.states], 0.0)\n"
+        "    return np.einsum('nt,ntd->d', w, batch.scores) / batch.mask.sum()",
+        ["its mean cannot be told from that of estimates of Σ_t E[Q̂_t ψ_t], the sum without the"
+         " factor γ^t, each"
+         " divided by the steps per trajectory of its batch "],
+    ),
+    "a sum over N T": (
+        "    return summed(batch, to_go) / batch.horizon",
+        ["has the direction of ∇J_H, the gradient of the H-step objective, and another length",
+         "its mean is 1/T times ∇J_H", "it is 1/T times reward_to_go."],
+    ),
+    "a trust region with a divergence of zero": (
+        "    g = summed(batch, to_go - np.where(batch.mask, batch.v[batch.states], 0.0))\n"
+        "    return np.linalg.solve(0.1 * np.eye(len(g)), g)",
+        ["has the direction of ∇J_H, the gradient of the H-step objective, and another length",
+         "its mean is 10 times ∇J_H", "it is 10 times baseline_value."],
+    ),
+    "a trust region": (
+        "    g = summed(batch, to_go - np.where(batch.mask, batch.v[batch.states], 0.0))\n"
+        "    p = np.exp(batch.features @ batch.theta)\n"
+        "    p /= p.sum(axis=1, keepdims=True)\n"
+        "    f = batch.features - np.einsum('sa,sad->sd', p, batch.features)[:, None]\n"
+        "    F = np.einsum('sa,sad,sae->sde', p, f, f)[batch.states[batch.mask]].mean(axis=0)\n"
+        "    return np.linalg.solve(F + 0.1 * np.eye(len(g)), g)",
+        ["Its mean is none of those that known mistakes have",
+         "its direction is nearest to that of (F + 0.",
+         "the damped natural gradient with F over the steps taken, with a cosine of 0.99"],
+    ),
+    "a value of terminal states that is not zero, and no γ^t": (
+        "    v = np.where(batch.v == 0, 5.0, batch.v)\n"
+        "    rest = np.where(batch.mask, v[batch.next_states], 0.0)\n"
+        "    now = np.where(batch.mask, v[batch.states], 0.0)\n"
+        "    A = batch.rewards + batch.gamma * rest - now\n"
+        "    return np.einsum('nt,ntd->d', A, batch.scores) / len(A)",
+        ["Two things are wrong. γ^t is left out: where nothing else is wrong its mean cannot be"
+         " told from Σ_t E[A ψ_t]", "γ^t is missing, and there is a second bias exactly where"
+         " episodes end in a terminal state: on episodic, "],
     ),
     "a value of terminal states that is not zero": (
         "    v = np.where(batch.v == 0, 5.0, batch.v)\n"

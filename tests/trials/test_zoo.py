@@ -10,6 +10,7 @@ from pgbench.trials.battery import cases
 from pgbench.trials.power import SIZES, Claim, PValue, correct, known, rejected, study
 from pgbench.trials.power_table import page, sentences
 from pgbench.zoo import bugs, find_bug
+from pgbench.zoo.slips import written
 
 SEED = 1000
 """Not one of those that the published study uses."""
@@ -77,7 +78,7 @@ def test_exact_moments_of_wrong_tables_differ(name):
 
 
 def test_there_are_many_and_they_are_kept_apart(capsys):
-    assert len(bugs()) >= 40
+    assert len(bugs()) >= 50
     assert not bugs().keys() & estimators().keys()
     assert main(["list", "zoo"]) == 0
     assert "wrong_sign" in capsys.readouterr().out
@@ -142,7 +143,13 @@ def test_an_accusation_of_a_correct_estimator_is_counted(monkeypatch):
 
 
 def test_the_command_prints_and_writes(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("pgbench.trials.power.bugs", lambda: {"wrong_sign": find_bug("wrong_sign")})
+    for study_of in ("power", "biases"):
+        monkeypatch.setattr(
+            f"pgbench.trials.{study_of}.bugs", lambda: {"wrong_sign": find_bug("wrong_sign")}
+        )
+    few = {"reward_to_go": written()["reward_to_go"]}
+    monkeypatch.setattr("pgbench.trials.biases.written", lambda: few)
+    monkeypatch.setattr("pgbench.trials.biases.REPLICATES", 10)
     monkeypatch.setattr("pgbench.trials.power.correct", lambda: correct()[:10])
     path = tmp_path / "zoo.md"
     arguments = ["zoo", "--replicates", "60", "--repeats", "1", "--output", str(path)]
@@ -150,6 +157,9 @@ def test_the_command_prints_and_writes(tmp_path, capsys, monkeypatch):
     printed = capsys.readouterr()
     assert "False alarms: 0 of 1 runs" in printed.out
     assert "60 replicates, 1 times" in printed.err
-    assert "| `wrong_sign` |" in path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
+    assert "| `wrong_sign` |" in text
+    assert "## Where a mistake shows" in text
+    assert "| begins after the own reward |" in text
     assert main(["zoo", "--repeats", "0"]) == 2
     assert "--repeats is 0, must be an integer ≥ 1" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from pgbench.ascent.algorithm import Algorithm, Context, FloatArray, Online
 from pgbench.ascent.crowd import gather
+from pgbench.estimators.estimator import step_power
 from pgbench.parameters import Choice, Range
 from pgbench.policies import LogLinear, NotApplicable, Policy, Softmax
 from pgbench.problems import FiniteMDP
@@ -142,7 +143,18 @@ def actor_critic(
 algorithm = Algorithm(
     "actor_critic",
     actor_critic,
-    formula=r"w + \alpha_w\,\delta_t \nabla Q_w,\,\theta + \alpha\,\gamma^t Q_w \psi_t",
+    formula=lambda critic, discounted, **_: (
+        r"w + \alpha_w\,"
+        + {
+            "sarsa": r"\delta_t \nabla Q_w",
+            "td": r"\delta_t \nabla V_w",
+            "monte_carlo": r"(\hat Q_t - V_w) \nabla V_w",
+        }[critic]
+        + r",\,\theta + \alpha\,"
+        + step_power(discounted)
+        + {"sarsa": "Q_w", "td": r"\delta_t", "monte_carlo": r"(\hat Q_t - V_w)"}[critic]
+        + r"\,\psi_t"
+    ),
     reference="Konda & Tsitsiklis 2000; Sutton & Barto 2018, Sections 13.4 and 13.5;"
     " Nota & Thomas 2020 (without γ^t)",
     estimates=False,

@@ -8,19 +8,19 @@ from numpy.typing import NDArray
 from pgbench.exact import horizon as horizons
 from pgbench.exact.expectation import expectation
 from pgbench.exact.linear import Diverges
+from pgbench.exact.linear_quadratic.lyapunov import lyapunov
 from pgbench.exact.linear_quadratic.values import (
     QuadraticTruth,
     closed_loop,
+    ending,
     finite_sums,
     finite_visits,
     following,
-    lyapunov,
     mean_over_actions,
     score_weights,
     spread,
     visits,
 )
-from pgbench.exact.values import evaluate
 from pgbench.problems import LinearQuadratic
 from pgbench.quadratic import Quadratic
 from pgbench.tables import Forms
@@ -60,7 +60,7 @@ def _limit(truth: QuadraticTruth, tables: Forms, signal: Quadratic) -> Quadratic
     """E[x_t - β_t | x, u] over the infinite horizon."""
     mdp, law, kappa = truth.mdp, truth.pi, tables.kappa
     mean = mean_over_actions(signal, law).state
-    X, _ = lyapunov(closed_loop(mdp, law), mean, kappa)
+    X = lyapunov(closed_loop(mdp, law), mean, kappa)
     if kappa:
         X[-1, -1] += kappa * float(np.sum(X * spread(mdp, law))) / (1 - kappa)
     x = Quadratic.of_state(X, mdp.n, mdp.m)
@@ -70,8 +70,8 @@ def _limit(truth: QuadraticTruth, tables: Forms, signal: Quadratic) -> Quadratic
 
 @horizons.finite_objective.register
 def _(truth: QuadraticTruth, horizon: int) -> tuple[float, FloatArray]:
-    ending = evaluate(truth.mdp, truth.policy, truth.theta, horizon)
-    return ending.objective, ending.gradient
+    cut = ending(truth.mdp, truth.policy, truth.theta, horizon)
+    return cut.objective, cut.gradient
 
 
 @horizons.truncated_gradient.register

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_discrete_lyapunov
 
 from pgbench.exact.linear import SolveError
+from pgbench.exact.linear_quadratic.bounds import Enclosed, Ending, Endless
+from pgbench.exact.linear_quadratic.lyapunov import lyapunov
 from pgbench.exact.truth import Truth
 from pgbench.exact.values import evaluate
 from pgbench.parameters import check_counts
@@ -27,6 +28,13 @@ from pgbench.process import GaussianProcess
 from pgbench.quadratic import Quadratic
 
 FloatArray = NDArray[np.float64]
+
+
+FORMS_BYTES = 2**32
+"""Most that the exact values of every step of a finite horizon may take."""
+
+_OBJECT = 1000
+"""Bytes that two forms take beside their numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +54,8 @@ class QuadraticTruth(Truth):
     weights
         (m+1, n+1+m) float64, the table whose pull-back is the gradient.
     error_bound
-        Bound on the entries of V's matrix; 0 with a horizon.
+        Bound on the errors of the entries of V's matrix; NaN where none could be proven, and for
+        truths that ``evaluate`` did not make.
     """
 
     mdp: LinearQuadratic
@@ -54,6 +63,7 @@ class QuadraticTruth(Truth):
     pi: Law
     v: Quadratic
     q: Quadratic
+    weights: FloatArray
 
     @cached_property
     def advantage(self) -> Quadratic:
@@ -64,6 +74,25 @@ class QuadraticTruth(Truth):
     def process(self) -> GaussianProcess:
         """The problem under the policy itself."""
         return GaussianProcess(self.mdp, self.pi, self.pi)
+
+    @cached_property
+    def enclosed(self) -> Enclosed:
+        """What is proven of the errors; see ``bounds``."""
+        if self.horizon is None:
+            return Endless(self)
+        forms = [v.state for v, _ in finite_forms(self.mdp, self.pi, self.horizon)]
+        P = np.concatenate([np.zeros((1, *forms[0].shape)), -np.stack(forms)])
+        return Ending(self, P, occupancy(self.mdp, self.pi, self.horizon))
+
+    @cached_property
+    def objective_bound(self) -> float:
+        """Proven bound on the error of J, unit reward; NaN where none could be proven."""
+        return self.enclosed.objective_error()
+
+    @cached_property
+    def gradient_bound(self) -> float:
+        """Proven bound on ‖δ∇J‖ of the gradient's error δ∇J; NaN where none could be proven."""
+        return self.enclosed.gradient_error()
 
     def fisher(self) -> FloatArray:
         """F (d, d): one block for the mean, one for the covariance."""
@@ -112,8 +141,19 @@ def _(mdp: LinearQuadratic, policy: Any, theta: Any, horizon: int | None = None)
         if mdp.gamma == 1:
             raise SolveError("gamma is 1: J is infinite over an infinite horizon; give a horizon")
         policy.require_stable(theta)
-        truth = unending(mdp, policy, theta, lyapunov)
-        return replace(truth, objective=float(truth.objective))
+        with np.errstate(over="ignore", invalid="ignore"):
+            truth = unending(mdp, policy, theta, lyapunov)
+        truth = replace(truth, objective=float(truth.objective))
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):
+            truth = ending(mdp, policy, theta, horizon)
+    return replace(truth.finite(), error_bound=truth.enclosed.value_error())
+
+
+def ending(
+    mdp: LinearQuadratic, policy: Gaussian, theta: FloatArray, horizon: int
+) -> QuadraticTruth:
+    """The truth with a horizon."""
     check_counts(horizon=horizon)
     law = policy.law(theta)
     forms = finite_forms(mdp, law, horizon)
@@ -131,12 +171,12 @@ def _(mdp: LinearQuadratic, policy: Any, theta: Any, horizon: int | None = None)
         objective=float((v.state * mdp.start).sum()),
         weights=weights,
         gradient=policy.pull_back(theta, weights),
-        error_bound=0.0,
+        error_bound=np.nan,
     )
 
 
-Solver = Callable[[FloatArray, FloatArray, float], tuple[FloatArray, float]]
-"""From a, c (..., n, n) and a decay to X = c + decay·aᵀXa, and the largest entry left over."""
+Solver = Callable[[FloatArray, FloatArray, float], FloatArray]
+"""From a, c (..., n, n) and a decay to X = c + decay·aᵀXa."""
 
 
 def unending(
@@ -147,7 +187,7 @@ def unending(
     θ must be stable. J is an array then, without axes of one θ.
     """
     law = policy.law(theta)
-    P, left = solve(closed_loop(mdp, law), stage_cost(mdp, law), mdp.gamma)
+    P = solve(closed_loop(mdp, law), stage_cost(mdp, law), mdp.gamma)
     v = Quadratic.of_state(-with_constant(mdp, law, P), mdp.n, mdp.m)
     q, M = action_values(mdp, v), visits(mdp, law, solve=solve)
     weights = score_weights(q, law, M)
@@ -163,7 +203,7 @@ def unending(
         objective=(v.state * mdp.start).sum(axis=(-2, -1)),
         weights=weights,
         gradient=policy.pull_back(theta, weights),
-        error_bound=left / (1 - mdp.gamma),
+        error_bound=np.nan,
     )
 
 
@@ -178,16 +218,6 @@ def spread(mdp: LinearQuadratic, law: Law) -> FloatArray:
     S = np.zeros((*law.covariance.shape[:-2], mdp.n + 1, mdp.n + 1))
     S[..., : mdp.n, : mdp.n] = mdp.noise + mdp.B @ law.covariance @ mdp.B.T
     return S
-
-
-def lyapunov(a: FloatArray, c: FloatArray, decay: float) -> tuple[FloatArray, float]:
-    """X = c + decay·aᵀXa, refined once, and the largest entry of what is then left over."""
-    scaled = np.sqrt(decay) * a.T
-    X = np.zeros_like(c)
-    for _ in range(2):
-        X = X + solve_discrete_lyapunov(scaled, c - X + scaled @ X @ scaled.T)
-    left = np.abs(c - X + scaled @ X @ scaled.T).max()
-    return (X + X.T) / 2, float(left)
 
 
 def stage_cost(mdp: LinearQuadratic, law: Law) -> FloatArray:
@@ -214,7 +244,7 @@ def visits(
     """M (n+1, n+1) = Σ_t δ^t E[x̃_t x̃_tᵀ] over the infinite horizon; δ is γ if not given."""
     delta = mdp.gamma if decay is None else decay
     constant = mdp.start + delta / (1 - delta) * spread(mdp, law)
-    return solve(np.swapaxes(closed_loop(mdp, law), -1, -2), constant, delta)[0]
+    return solve(np.swapaxes(closed_loop(mdp, law), -1, -2), constant, delta)
 
 
 def action_values(mdp: LinearQuadratic, v: Quadratic, decay: float | None = None) -> Quadratic:
@@ -251,7 +281,14 @@ def score_weights(q: Quadratic, law: Law, M: FloatArray) -> FloatArray:
 
 
 def finite_forms(mdp: LinearQuadratic, law: Law, horizon: int) -> list[tuple[Quadratic, Quadratic]]:
-    """V_h and Q_h for h = 1, ..., H steps to go."""
+    """V_h and Q_h for h = 1, ..., H steps to go; ValueError where they are too many to hold."""
+    needed = horizon * (_OBJECT + 16 * (mdp.n + 1 + mdp.m) ** 2)
+    if needed > FORMS_BYTES:
+        raise ValueError(
+            f"horizon is {horizon}: the values of every step take {needed / 2**30:.3g} GiB, at most"
+            f" {FORMS_BYTES / 2**30:g} GiB are allowed, {FORMS_BYTES * horizon // needed} steps"
+            f" with {mdp.n} states and {mdp.m} actions"
+        )
     v = Quadratic.of_state(np.zeros((mdp.n + 1, mdp.n + 1)), mdp.n, mdp.m)
     found = []
     for _ in range(horizon):

@@ -63,6 +63,7 @@ def _sentences(ascent: "Dataset") -> Iterator[str]:
     if any(n for n, _ in lost):
         told = " and ".join(f"{n} {word}" for n, word in lost if n)
         yield f"Of the replicates {told}."
+    yield from _on_the_boundary(ascent)
     found = violations(ascent)
     checked = sum(int(np.isfinite(ascent[f"violations_{check}"].values).sum()) for check in CHECKS)
     if found:
@@ -81,6 +82,24 @@ def _sentences(ascent: "Dataset") -> Iterator[str]:
         )
     if UNKNOWN in kinds:
         yield "For some problems no optimum is known: there is no suboptimality, only the return."
+
+
+def _on_the_boundary(ascent: "Dataset") -> Iterator[str]:
+    """What runs follow that have come to the boundary of the simplex."""
+    there = np.asarray((ascent["unseen"].values > 0).any(axis=-1))
+    sampled = np.asarray((ascent["environment_steps"].values > 0).any(axis=-1))
+    if (there & sampled).any():
+        yield (
+            f"{int((there & sampled).sum())} of {int(sampled.sum())} sampled replicates came to the"
+            " boundary of the simplex, where actions have probability 0. No rollout sees what these"
+            " would bring: there estimates follow what the other actions bring, less its mean over"
+            " all actions, and not ∇J."
+        )
+    if (there & ~sampled).any():
+        yield (
+            f"{int((there & ~sampled).sum())} replicates with exact gradients came to the boundary"
+            " of the simplex; their gradient holds what actions of probability 0 would bring."
+        )
 
 
 def tables(ascent: "Dataset") -> Iterator[dict[str, Any]]:

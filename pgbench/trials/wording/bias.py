@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from pgbench.trials import terminal
 from pgbench.trials.accounts import FINITE
 from pgbench.trials.analysis import LEVEL, SURE
 from pgbench.trials.examination import Examination
@@ -11,6 +12,7 @@ from pgbench.trials.findings import Finding, State
 from pgbench.trials.measured import Basis, unseen
 from pgbench.trials.scaling import LARGER, Share, Trend
 from pgbench.trials.verdict import Outcome, Tested, Verdict
+from pgbench.trials.wording.directions import second_mistake
 from pgbench.trials.wording.numbers import percent, percent_of
 
 
@@ -32,6 +34,8 @@ def bias(found: Examination, recognised: bool) -> Iterator[str]:
         yield f"Nothing can be said on {_untested(verdict)}: its estimates hang on rare events."
     for name, reason in found.refused.items():
         yield f"It refuses the problem '{name}': {reason}."
+    if found.reads_ends:
+        yield terminal.SENTENCE
     yield from _resolution(found)
 
 
@@ -74,9 +78,9 @@ def _is(verdict: Verdict) -> str:
     return "cannot be told from"
 
 
-def account(tested: Tested, verdict: Verdict) -> str:
+def account(tested: Tested) -> str:
     """``is zero``, or ``cannot be told from ∇J_H (to 3.1 % of its length)``."""
-    resolution = tested.resolution(verdict.results)
+    resolution = tested.resolution
     if resolution == 0:
         return f"is {tested.account.words}"
     return f"cannot be told from {tested.account.words} (to {percent(resolution)} of its length)"
@@ -94,8 +98,9 @@ def _biased(verdict: Verdict, recognised: bool) -> Iterator[str]:
     for i, other in enumerate(verdict.others):
         begin = f"On {_spoken(other, verdict)} its mean" if i == 0 else "As well it"
         remark = f": {other.account.remark}" if other.account.remark else ""
-        yield f"{begin} {account(other, verdict)}{remark}."
-    if not verdict.others:
+        yield f"{begin} {account(other)}{remark}."
+    yield from second_mistake(verdict)
+    if not verdict.others and verdict.behind is None:
         none = "" if recognised else "Its mean is none of those that known mistakes have. "
         yield f"{none}{_shape(verdict)}"
     if "every problem" not in verdict.where:

@@ -1,12 +1,14 @@
 """The verdict in one line."""
 
+from pgbench.trials import terminal
 from pgbench.trials.examination import Examination
 from pgbench.trials.findings import State
 from pgbench.trials.measured import unseen
 from pgbench.trials.verdict import Declared, Outcome
 from pgbench.trials.wording.bias import account, undecided, visible
+from pgbench.trials.wording.directions import causes, direction_words
 from pgbench.trials.wording.numbers import percent
-from pgbench.trials.wording.resemblance import equal, in_all, name
+from pgbench.trials.wording.resemblance import equal, in_all, known_as, name
 
 
 def conclusion(found: Examination) -> str:
@@ -15,7 +17,9 @@ def conclusion(found: Examination) -> str:
     if found.declared is not None:
         return _declared(what, found.declared)
     if found.verdict.outcome is Outcome.UNDECIDED:
-        return f"{what} could not be judged: {undecided(found.verdict)}."
+        same = known_as(found)
+        known = f" It is {same}, estimate by estimate." if same else ""
+        return f"{what} could not be judged: {undecided(found.verdict)}.{known}"
     if found.verdict.outcome is Outcome.UNBIASED:
         return _unbiased(what, found)
     return _biased(what, found)
@@ -49,14 +53,18 @@ def _unbiased(what: str, found: Examination) -> str:
     nothing = [finding for finding in verdict.findings if finding.state is State.NOTHING]
     silent = ", ".join(finding.case.name for finding in nothing)
     some = f" Nothing can be said on: {silent}." if silent else ""
-    return f"{what}{how} is unbiased for {verdict.reference.account.words}.{some}"
+    ends = f" {terminal.SHORT}" if found.reads_ends else ""
+    return f"{what}{how} is unbiased for {verdict.reference.account.words}.{some}{ends}"
 
 
 def _biased(what: str, found: Examination) -> str:
     verdict, same = found.verdict, equal(found)
-    why = ""
-    if verdict.others:
-        why = f": its mean {account(verdict.others[0], verdict)}"
-    if same:
-        why += f"; it is {name(same[0].known)}"
+    if same and same[0].known.critic_errs:
+        return f"{what} is biased by the error of its critic alone: it is {name(same[0].known)}."
+    others = verdict.others
+    why = f": its mean {account(others[0])}" if others else causes(verdict)
+    if known := known_as(found):
+        why += f"; it is {known}"
+    if verdict.direction is not None:
+        return f"{what} has {direction_words(verdict.direction)}, {verdict.where}{why}."
     return f"{what} is biased {verdict.where}{why}."

@@ -14,7 +14,7 @@ def cost(found: Examination) -> Iterator[str]:
     ranking = found.ranking
     if math.isfinite(found.seconds):
         yield f"One estimate takes {seconds(found.seconds)} of your code, as a median."
-    if found.verdict.outcome is Outcome.BIASED:
+    if found.verdict.outcome in (Outcome.BIASED, Outcome.DIRECTION):
         yield "A biased estimator has no rank by variance: zero has none."
         return
     if found.verdict.outcome is Outcome.UNDECIDED:

@@ -9,7 +9,8 @@ from pgbench.trials.examination import Examination
 from pgbench.trials.wording.bias import bias
 from pgbench.trials.wording.conclusion import conclusion
 from pgbench.trials.wording.cost import cost
-from pgbench.trials.wording.resemblance import equal, resemblance
+from pgbench.trials.wording.directions import pointing_lines, pointing_table
+from pgbench.trials.wording.resemblance import known_as, resemblance
 from pgbench.trials.wording.table import KEY, table
 
 WIDTH = 96
@@ -26,10 +27,13 @@ def print_examination(found: Examination) -> None:
         for line in lines:
             console.print(_wrapped(line), soft_wrap=True)
 
-    say("Is it biased?", bias(found, recognised=bool(equal(found))))
+    say("Is it biased?", bias(found, recognised=bool(known_as(found))))
     console.print()
     console.print(table(found.verdict))
     console.print(_wrapped(KEY), soft_wrap=True)
+    if (pointing := pointing_table(found.verdict)) is not None:
+        say("Where does its mean point?", pointing_lines(found.verdict))
+        console.print(pointing)
     if found.declared is not None:
         say("What does it declare?", iter(found.declared.lines))
     say("What does it resemble?", resemblance(found))

@@ -6,7 +6,7 @@ from pgbench.trials.equality import Equality
 from pgbench.trials.examination import Examination
 from pgbench.trials.known import Known
 from pgbench.trials.measured import unseen
-from pgbench.trials.resemblance import Likeness
+from pgbench.trials.resemblance import Likeness, exact
 from pgbench.trials.wording.numbers import percent
 
 
@@ -14,7 +14,7 @@ def resemblance(found: Examination) -> Iterator[str]:
     """Sentences, and the closest known estimators where it equals none."""
     likes = found.likenesses
     same = equal(found)
-    multiples = [like for like in likes if like.proportional and not like.same]
+    multiples = [like for like in exact(likes) if not like.same]
     if not likes:
         yield "There is nothing to compare: all its estimates are zero, or no other estimator ran."
     elif same:
@@ -23,7 +23,7 @@ def resemblance(found: Examination) -> Iterator[str]:
     elif multiples:
         for like in multiples[:2]:
             several = f", on all {like.compared} problems" if like.compared > 1 else ""
-            yield f"It is {like.pattern} {name(like.known)}, estimate by estimate{several}."
+            yield f"It is {like.words}, estimate by estimate{several}."
     else:
         yield from _nearly(found)
         yield from _closest(found)
@@ -38,6 +38,14 @@ def equal(found: Examination) -> list[Equality]:
     """
     same = [one for one in found.equalities if one.complete]
     return [one for one in same if not one.known.mistake] or same
+
+
+def known_as(found: Examination) -> str:
+    """What it is estimate by estimate: a known estimator, or one times or over something."""
+    if same := equal(found):
+        return name(same[0].known)
+    multiples = [like for like in exact(found.likenesses) if not like.same]
+    return multiples[0].words if multiples else ""
 
 
 def name(known: Known) -> str:

@@ -1,0 +1,120 @@
+"""How kernels are compiled, and where compiled code is kept.
+
+Compiled code is kept on disk, in a directory named by a hash of all kernel sources and of the
+versions that made code of them: numba's own key is the file that holds a kernel, which stays the
+same when a helper in another file changes. A locator of our own names the directory, because numba
+reads ``NUMBA_CACHE_DIR`` anew at every compilation and forgets what else it was told.
+
+No ``fastmath``, and no closures over values: every kernel is a function of its arguments.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+from numba import njit
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.dispatcher import Dispatcher
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """The function compiled on first use, or loaded as it was compiled before."""
+    return _kept(njit(function))
+
+
+def parallel_kernel(function: Callable[..., Any]) -> Any:
+    """The same with ``prange`` over threads."""
+    return _kept(njit(parallel=True)(function))
+
+
+def _kept(dispatcher: Any) -> Any:
+    # With NUMBA_DISABLE_JIT it is the function itself.
+    if CACHE_DIRECTORY is not None and isinstance(dispatcher, Dispatcher):
+        dispatcher._cache = _KernelCache(dispatcher.py_func)  # type: ignore[attr-defined]
+    return dispatcher
+
+
+def _stamp() -> str:
+    """Hash of the kernel sources and of the versions that make code of them."""
+    state = blake2b(digest_size=8)
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        state.update(source.read_bytes())
+    state.update(
+        f"{sys.version} {version('numba')} {version('llvmlite')} {version('numpy')}".encode()
+    )
+    return state.hexdigest()
+
+
+def _roots() -> Iterator[Path]:
+    """Where compiled code may be kept, the first choice first."""
+    if own := os.environ.get("NUMBA_CACHE_DIR"):
+        yield Path(own)
+    elif cache := os.environ.get("XDG_CACHE_HOME"):
+        yield Path(cache) / "pgbench"
+    elif (home := Path(os.path.expanduser("~"))).is_absolute():  # it may be unknown
+        yield home / ".cache" / "pgbench"
+    yield Path(tempfile.gettempdir()) / f"pgbench-{os.getuid()}"
+
+
+def _cache_directory() -> Path | None:
+    """The first place that can be written to; None if there is none, and nothing is kept."""
+    name = f"kernels-{_stamp()}"
+    try:
+        for root in _roots():
+            if _writable(root / name):
+                return root / name
+    except FileNotFoundError:  # there is no temporary directory either
+        pass
+    return None
+
+
+def _writable(directory: Path) -> bool:
+    """Whether files can be made in a directory, which is made if need be."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=directory).close()
+    except OSError:
+        return False
+    return True
+
+
+CACHE_DIRECTORY = _cache_directory()
+"""Where compiled code is kept, or None."""
+
+
+class _Locator(_CacheLocator):
+    """Tells numba the directory; its name says of which sources, so no file needs a stamp."""
+
+    def __init__(self, function: Any, file: str) -> None:
+        self._py_file = file
+        self._line = function.__code__.co_firstlineno
+
+    @classmethod
+    def from_function(cls, py_func: Any, py_file: str) -> Self:
+        """The locator of any kernel."""
+        return cls(py_func, py_file)
+
+    def get_cache_path(self) -> str:
+        """The directory."""
+        return str(CACHE_DIRECTORY)
+
+    def get_source_stamp(self) -> str:
+        """Nothing: other sources have another directory."""
+        return ""
+
+    def get_disambiguator(self) -> str:
+        """The line, for two kernels of one name."""
+        return str(self._line)
+
+
+class _CompiledKernel(CompileResultCacheImpl):
+    _locator_classes = [_Locator]  # noqa: RUF012  # as numba declares it
+
+
+class _KernelCache(FunctionCache):
+    _impl_class = _CompiledKernel

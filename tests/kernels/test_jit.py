@@ -1,0 +1,120 @@
+"""Where compiled code is kept: never stale, never in the way where nothing can be written."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pgbench.kernels import jit
+
+PROBE = """
+from pgbench.kernels.driven import outcome
+from pgbench.kernels.jit import kernel
+
+
+@kernel
+def probe(distribution, u):
+    return outcome(distribution, u)
+"""
+"""A kernel in another file than the helper that becomes part of it."""
+
+CALLED = """
+import numpy as np
+from pgbench.kernels.streams import _multiply
+from pgbench.kernels.probe import probe
+_multiply(np.uint64(3), np.uint64(5))  # numba reads its settings anew when it has compiled
+print(probe(np.array([0.5, np.inf]), 0.7))
+"""
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A copy of the kernels that can be edited."""
+    root = tmp_path / "copy" / "pgbench"
+    root.mkdir(parents=True)
+    (root / "__init__.py").touch()
+    source = Path(jit.__file__).parent
+    shutil.copytree(source, root / "kernels", ignore=shutil.ignore_patterns("__pycache__", "cuda"))
+    (root / "kernels" / "probe.py").write_text(PROBE)
+    return root
+
+
+def called(package, **changed):
+    """What the probe says in a process of its own; None removes a variable."""
+    environment = os.environ | {"PYTHONPATH": str(package.parent)} | changed
+    environment.pop("NUMBA_CACHE_DIR", None)
+    environment = {name: value for name, value in environment.items() if value is not None}
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", CALLED],
+        env=environment, cwd=package.parent, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    return int(run.stdout)
+
+
+def kept(place):
+    """Directories that hold compiled code."""
+    return {path.parent for path in place.rglob("*.nbi")}
+
+
+def test_an_edited_helper_changes_what_is_computed(package, tmp_path):
+    cache = tmp_path / "cache"
+    assert called(package, XDG_CACHE_HOME=str(cache)) == 1
+    assert called(package, XDG_CACHE_HOME=str(cache)) == 1
+    (before,) = kept(cache)
+    helper = package / "kernels" / "driven.py"
+    helper.write_text(helper.read_text().replace("    return k\n", "    return k + 10\n", 1))
+    assert called(package, XDG_CACHE_HOME=str(cache)) == 11
+    assert len(kept(cache) - {before}) == 1
+    assert not kept(package)
+
+
+@pytest.mark.parametrize("temporary", [True, False], ids=["temporary only", "nowhere"])
+def test_kernels_run_where_nothing_can_be_written(package, tmp_path, temporary):
+    """A file in place of a folder, and links to it, refuse everybody, root too."""
+    wall = tmp_path / "wall"
+    wall.touch()
+    (package / "kernels" / "__pycache__").touch()
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    place = str(folder if temporary else wall)
+    changed = {"HOME": str(wall), "XDG_CACHE_HOME": None, "TMPDIR": place}
+    if not temporary:
+        changed["NUMBA_CACHE_DIR"] = str(wall)
+    assert called(package, PYTHONDONTWRITEBYTECODE="1", **changed) == 1
+    if temporary:
+        assert len(kept(folder)) == 1
+
+
+def test_without_any_place_nothing_is_kept(monkeypatch):
+    def none():
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(jit.tempfile, "gettempdir", none)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", os.devnull)
+    assert jit._cache_directory() is None
+    monkeypatch.setattr(jit, "CACHE_DIRECTORY", None)
+
+    @jit.kernel
+    def doubled(x):
+        return 2 * x
+
+    assert doubled(3) == 6
+    assert doubled.stats.cache_path is None
+
+
+def test_an_unknown_home_is_no_place(monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setattr(jit.os.path, "expanduser", lambda path: path)
+    assert all(root.is_absolute() for root in jit._roots())
+
+
+def test_what_is_asked_for_comes_first(monkeypatch, tmp_path):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    directory = jit._cache_directory()
+    assert directory.parent == tmp_path
+    assert directory.name == jit.CACHE_DIRECTORY.name
