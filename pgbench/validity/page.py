@@ -50,8 +50,8 @@ the estimator declares of its ratios were known. Then the test of the mean again
 expectation: false alarms at the 5 % level, and the power against a mean four standard errors off
 along the gradient; the p-value of a Kolmogorov-Smirnov test that `mean_z` is N(0, 1); the test of
 the variance: false alarms, the power against a variance 10 % off, and the same p-value. Truths
-without a formula (cosine and ascent probability, and the moments of some functions of batches) are
-those of a run of 200 000 replicates, 50 000 of functions of batches, fewer where d is above 500."""
+without a formula (cosine and ascent probability, and the moments of some estimators) are those of a
+run of 200 000 replicates, 50 000 of functions of batches, fewer where d or n is large."""
 
 
 def columns(repeated: Repeated) -> dict[str, Share | float]:

@@ -18,7 +18,7 @@ from pgbench.statistics import (
 )
 from pgbench.sums import Sums
 from pgbench.validity.cases import RATE_BATCHES, Case
-from pgbench.validity.known import Known, study
+from pgbench.validity.known import Known, repetitions, study
 from pgbench.validity.shares import Share
 
 FloatArray = NDArray[np.float64]
@@ -65,16 +65,17 @@ class Repeated:
         )
 
 
-def repeat(case: Case, replicates: int, n: int) -> list[Repeated]:
+def repeat(known: Sequence[Known], replicates: int, n: int) -> list[Repeated]:
     """Every estimator of a case measured n times with fresh replicates."""
-    return [repeated(known, replicates, n) for known in study(case)]
-
-
-def repeated(known: Known, replicates: int, n: int) -> Repeated:
-    """An estimator measured n times with fresh replicates."""
-    records = [_measure(known, *found) for found in known.repetitions(replicates, n)]
-    summaries, unguarded, *numbers = zip(*records, strict=True)
-    return Repeated(known, summaries, unguarded, *map(np.array, numbers))
+    records: list[list[Any]] = [[] for _ in known]
+    for found in repetitions(known, replicates, n):
+        for own, record, (gradients, steps) in zip(known, records, found, strict=True):
+            record.append(_measure(own, gradients, steps))
+    repeated = []
+    for own, record in zip(known, records, strict=True):
+        summaries, unguarded, *numbers = zip(*record, strict=True)
+        repeated.append(Repeated(own, summaries, unguarded, *map(np.array, numbers)))
+    return repeated
 
 
 def sample_of(known: Known, gradients: FloatArray, steps: NDArray[np.int64]) -> Sample:
@@ -111,7 +112,7 @@ def rates(case: Case, replicates: int, n: int) -> list[tuple[str, Share]]:
 
     What it should cover is the fit through the true RMSE: -1/2 exactly where there is no bias.
     """
-    runs = [repeat(replace(case, batch_size=size), replicates, n) for size in RATE_BATCHES]
+    runs = [repeat(study(replace(case, batch_size=b)), replicates, n) for b in RATE_BATCHES]
     rows = []
     for own in zip(*runs, strict=True):
         true = np.array([r.known.values["rmse"] for r in own])

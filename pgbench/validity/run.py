@@ -4,13 +4,12 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
-from functools import partial
 
 from pgbench.sampling import single_threaded_blas
 from pgbench.validity.cases import Case
 from pgbench.validity.known import study
 from pgbench.validity.page import LEGEND, cells_table, rate_row, rates_table, row
-from pgbench.validity.repeat import rates, repeated
+from pgbench.validity.repeat import rates, repeat
 
 
 def cell_rows(case: Case, replicates: Sequence[int], repetitions: int) -> dict[int, list[str]]:
@@ -18,7 +17,7 @@ def cell_rows(case: Case, replicates: Sequence[int], repetitions: int) -> dict[i
     begin = time.perf_counter()
     with single_threaded_blas():
         known = study(case)
-        rows = {R: [row(repeated(own, R, repetitions)) for own in known] for R in replicates}
+        rows = {R: [row(own) for own in repeat(known, R, repetitions)] for R in replicates}
     _say(case, begin)
     return rows
 
@@ -48,10 +47,10 @@ def tables(
     executor: Executor,
 ) -> str:
     """The whole page; cases are handed to the executor, the rates, which take longest, first."""
-    given = {"replicates": tuple(replicates), "repetitions": repetitions}
-    fitted = [executor.submit(partial(fit_rows, case, **given)) for case in fits]
+    given = tuple(replicates), repetitions
+    fitted = [executor.submit(fit_rows, case, *given) for case in fits]
     found: dict[str, list[Future[dict[int, list[str]]]]] = {
-        title: [executor.submit(partial(cell_rows, case, **given)) for case in cases]
+        title: [executor.submit(cell_rows, case, *given) for case in cases]
         for title, cases in groups.items()
     }
     parts = [LEGEND]
