@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pgbench.statistics import MIN_SHARED, Sample, mean_interval, n_blocks, normality, summarise
+from pgbench.statistics import (
+    MIN_SHARE,
+    MIN_SHARED,
+    Sample,
+    mean_interval,
+    n_blocks,
+    normality,
+    summarise,
+)
+from pgbench.tails import least_share, tail_shape
 
 TRUTH = np.array([1.0, -0.5, 0.25])
 BIAS = np.array([0.2, 0.1, -0.3])
@@ -371,3 +380,65 @@ def test_a_sample_that_missed_the_rare_events_has_no_interval_of_its_spread():
             assert np.isfinite(summary[name].low) == known, name
             assert np.isfinite(summary[name].value)
         assert np.isfinite(summary["cosine"].low)
+
+
+SPREAD = ("variance", "mse", "rmse", "snr", "bias", "bias_squared", "work_normalised_variance")
+
+
+def heavy(seed, shape, R=300):
+    """Replicates whose squared deviations are lognormal."""
+    rng = np.random.default_rng(seed)
+    length = np.exp(shape / 2 * rng.standard_normal((R, 1)))
+    return TRUTH + BIAS + length * rng.choice([-1.0, 1.0], (R, 1)) * FACTOR[:1]
+
+
+def test_upper_end_is_where_the_least_share_of_a_heavy_tail_puts_it():
+    """Half at least where the exact variance confirms the measured one, and the value stays."""
+    seen = sample(heavy(2, 2.2), expected=TRUTH + BIAS)
+    share = least_share(tail_shape(seen.squared_deviation), 300)
+    assert share < 0.5
+    alone = summarise(seen)["variance"]
+    checked = summarise(replace(seen, exact_variance=seen.variance))["variance"]
+    hall = mean_interval(seen.squared_deviation, seen.variance)
+    mean = seen.squared_deviation.mean()
+    assert alone.high == pytest.approx(max(hall.high, seen.variance + mean * (1 / share - 1)))
+    assert checked.high == pytest.approx(max(hall.high, seen.variance + mean))
+    for estimate in (alone, checked):
+        assert (estimate.value, estimate.se, estimate.low) == (hall.value, hall.se, hall.low)
+
+
+def test_intervals_of_light_tails_are_halls():
+    seen = sample(gaussian(300, 3), expected=TRUTH + BIAS)
+    hall = mean_interval(seen.squared_deviation, seen.variance)
+    assert summarise(seen)["variance"] == hall
+
+
+def test_tails_too_heavy_for_the_sample_have_no_interval():
+    """Unless the exact variance says that the replicates saw what there is."""
+    seen = sample(heavy(8, 5.0), expected=TRUTH + BIAS)
+    assert least_share(tail_shape(seen.squared_deviation), 300) < MIN_SHARE
+    assert seen.unseen.startswith("the tail is too heavy:")
+    confirmed = replace(seen, exact_variance=seen.variance)
+    assert confirmed.unseen == ""
+    for name in SPREAD:
+        assert np.isnan(summarise(seen)[name].low), name
+        assert np.isfinite(summarise(confirmed)[name].low), name
+
+
+def test_products_of_ratios_have_an_interval_only_beside_an_exact_variance():
+    seen = replace(sample(gaussian(400, 3), expected=TRUTH + BIAS), unbounded=True)
+    assert seen.unseen.startswith("a product of ratios without bound")
+    confirmed = replace(seen, exact_variance=seen.variance)
+    for name in SPREAD:
+        assert np.isnan(summarise(seen)[name].low), name
+        assert np.isfinite(summarise(confirmed)[name].low), name
+    assert np.isfinite(summarise(seen)["cosine"].low)
+
+
+def test_reasons_for_no_interval():
+    """Numbers come after a colon, so that the same reasons can be counted."""
+    few = sample(np.vstack([np.zeros((99, 3)), np.ones((1, 3))]), expected=np.zeros(3))
+    assert few.unseen == "fewer than 2 effective replicates carry the spread"
+    missed = replace(sample(gaussian(400, 3)), exact_variance=100.0)
+    assert missed.unseen.split(":")[0] == "rare events were not seen"
+    assert sample(gaussian(400, 3)).unseen == ""
