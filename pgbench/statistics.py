@@ -238,19 +238,33 @@ def mean_interval(
 
     The t statistic is corrected for skewness by a monotone cubic, which is inverted here. The
     interval is shifted to ``value`` where x is linear in the replicates only to first order, and
-    cut to ``bounds``. It is NaN where fewer than ``MIN_SHARED`` effective replicates carry the
-    spread, or where x never varied: x may hang on an event that no replicate saw.
+    cut to ``bounds``. Where fewer than ``MIN_SHARED`` effective replicates carry the spread, or x
+    never varied, x may hang on an event that no replicate saw: the interval is then that of Maurer
+    & Pontil (2009), which holds for every law within the bounds, or NaN without bounds.
     """
     R = x.size
     value = float(x.mean()) if value is None else value
     deviation, sd, effective = _spread(x)
     if not effective >= MIN_SHARED:
-        return Estimate(value, np.nan, np.nan, np.nan)
+        half = _bernstein(sd, R, bounds[1] - bounds[0])
+        return Estimate(value, np.nan, max(value - half, bounds[0]), min(value + half, bounds[1]))
     a = float((deviation * deviation * deviation).mean()) / sd**3 / np.sqrt(R)
     se = sd / float(np.sqrt(R))
     quantile = float(stats.t.ppf(0.5 + CONFIDENCE / 2, R - 1))
     low, high = (value - se * _inverse_corrected(z, a) for z in (quantile, -quantile))
     return Estimate(value, se, max(low, bounds[0]), min(high, bounds[1]))
+
+
+def _bernstein(sd: float, replicates: int, width: float) -> float:
+    """Half the width of an interval of a mean of numbers within bounds, NaN without bounds.
+
+    Maurer & Pontil 2009, Theorem 4: √(2 V log(4/δ)/R) + 7 w log(4/δ)/(3 (R - 1)) for the width w of
+    the bounds, δ split between both sides.
+    """
+    if not np.isfinite(width):
+        return np.nan
+    log = np.log(4 / (1 - CONFIDENCE))
+    return float(sd * np.sqrt(2 * log / replicates) + 7 * width * log / (3 * (replicates - 1)))
 
 
 def _of_spread(sample: Sample, x: FloatArray, value: float | None = None) -> Estimate:

@@ -333,7 +333,9 @@ def test_overflow_fails_the_cell_with_a_reason(tmp_path):
 def test_what_has_no_interval_says_why(tmp_path):
     """Ratios without bound: the exact variance guards those of steps, nothing those of episodes."""
     grid = parse_grid("""
+name: t
 problems: [{problem: garnet, n_states: 4, gamma: 0.8}]
+policies: [softmax]
 estimators: [importance_sampling, trajectory_importance_sampling]
 batch_sizes: [2]
 replicates: 300

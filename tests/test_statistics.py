@@ -270,6 +270,25 @@ def test_no_interval_where_too_few_replicates_carry_the_spread():
     assert MIN_SHARED == 2
 
 
+def test_interval_within_bounds_where_events_are_rare_covers():
+    """One event in 2000, 1000 at a time: given always, and 95 of a hundred hold the mean.
+
+    Hall's alone, given where there were two events, holds it in far fewer. Bound: four standard
+    errors of 4000 repetitions.
+    """
+    rng, slack = np.random.default_rng(3), 4 * np.sqrt(0.95 * 0.05 / 4000)
+    x = (rng.random((4000, 1000)) < 1 / 2000).astype(float)
+    found = [mean_interval(row, bounds=(-1.0, 1.0)) for row in x]
+    hits = np.array([e.low <= 1 / 2000 <= e.high for e in found])
+    assert hits.mean() > 0.95 - slack
+    assert hits[x.sum(axis=1) > 1].mean() < 0.95 - slack
+    assert all(-1 <= e.low <= e.value <= e.high < 0.05 for e in found)
+    # Maurer & Pontil 2009, Theorem 4, for 1000 zeros: 7 · 2 log 80 / (3 · 999).
+    assert mean_interval(np.zeros(1000), bounds=(-1.0, 1.0)).high == pytest.approx(
+        14 * np.log(80) / 2997
+    )
+
+
 def test_steps_that_never_vary_are_known_exactly():
     steps = summarise(sample(gaussian(100, 3)))["steps"]
     assert (steps.value, steps.se, steps.low, steps.high) == (STEPS, 0, STEPS, STEPS)
