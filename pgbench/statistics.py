@@ -313,12 +313,17 @@ def _inverse_corrected(z: float, a: float) -> float:
 
 
 def _proportion(x: FloatArray) -> Estimate:
-    """Share of ones, with the interval of Wilson (1927), which does not collapse at 0 and 1."""
-    n, value, z2 = x.size, float(x.mean()), _NORMAL**2
-    middle = (value + z2 / (2 * n)) / (1 + z2 / n)
-    half = np.sqrt(z2 * (value * (1 - value) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    """Share of ones, with the interval of Clopper & Pearson (1934).
+
+    It covers at every share. That of Wilson (1927), which covers on the average, does not where
+    shares are near 0 or 1.
+    """
+    n, ones = x.size, float(x.sum())
+    value, tail = float(x.mean()), (1 - CONFIDENCE) / 2
     se = float(np.sqrt(value * (1 - value) / (n - 1)))
-    return Estimate(value, se, float(middle - half), float(middle + half))
+    low = float(special.betaincinv(ones, n - ones + 1, tail)) if ones > 0 else 0.0
+    high = float(special.betaincinv(ones + 1, n - ones, 1 - tail)) if ones < n else 1.0
+    return Estimate(value, se, low, high)
 
 
 def _bias_squared(sample: Sample) -> Estimate:

@@ -242,7 +242,8 @@ def test_the_study(case):
         if not unbounded:
             found |= {f"{n}, alone": repeated.coverage(n, guarded=False) for n in GUARDED}
         for name, share in found.items():
-            if share.known:
+            # Those few that pass without a guard where events are rare are no sample of all.
+            if share.known and not (name.endswith("alone") and share.known < share.total / 2):
                 assert share.share > 0.95 - slack(share.known), (name, str(share))
         p = repeated.p[np.isfinite(repeated.p)]
         if p.size > 250:
