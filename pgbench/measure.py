@@ -39,13 +39,14 @@ OPTIMUM_LIMIT = 20_000
 class Measurement:
     """What was found about a cell or a setting.
 
-    Numbers by the names of ``results.VARIABLES``, arrays by those of ``results.MAPS``, and where
-    rollouts ran.
+    Numbers by the names of ``results.VARIABLES``, arrays by those of ``results.MAPS``, where
+    rollouts ran, and why what hangs on the spread has no interval, or nothing.
     """
 
     values: Mapping[str, float]
     maps: Mapping[str, FloatArray]
     device: str = "cpu"
+    note: str = ""
 
 
 def measure(
@@ -183,6 +184,7 @@ def _statistics(subject: Subject, sums: Sums, e: int, batch_size: int) -> Measur
     values = _exact(subject, exact, batch_size)
     mean, squares = sums.moments(e)
     sample = sums.sample(e, values["exact_variance"])
+    sample = replace(sample, unbounded=subject.estimator.unbounded(**subject.values))
     if not subject.resolved:
         sample = sample.without_direction()
     if exact.mean is None:
@@ -213,7 +215,7 @@ def _statistics(subject: Subject, sums: Sums, e: int, batch_size: int) -> Measur
             maps["expected_gradient"] = exact.mean
         if exact.variance is not None:
             maps["expected_variance"] = exact.variance
-    return Measurement(values, maps)
+    return Measurement(values, maps, note=sample.unseen)
 
 
 def _exact(subject: Subject, exact: Exact, batch_size: int) -> dict[str, float]:

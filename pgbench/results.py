@@ -95,6 +95,7 @@ VARIABLES: Mapping[str, Variable] = {
     ),
     "exact_rmse": Variable(CELL, "reward/theta", "exact root mean squared error"),
     "exact_note": Variable(CELL, "", "why there is no exact variance"),
+    "interval_note": Variable(CELL, "", "why the variance and what hangs on it have no interval"),
     "mean_z": Variable(
         CELL, "1", "z of the mean along the gradient: exact expectation, exact variance"
     ),
@@ -232,7 +233,7 @@ def _summary(grid: Grid, plan: list[Setting], records: Mapping[str, Any]) -> xr.
         name: np.full([sizes[d] for d in v.dims], np.nan) for name, v in VARIABLES.items()
     }
     arrays["status"] = np.zeros([sizes[d] for d in CELL], np.int8)
-    for text in ("message", "exact_note", "device"):
+    for text in ("message", "exact_note", "interval_note", "device"):
         arrays[text] = np.full([sizes[d] for d in CELL], "", dtype=object)
     arrays["gradient_note"] = np.full([sizes[d] for d in SETTING], "", dtype=object)
     for number, setting in enumerate(plan):
@@ -249,6 +250,7 @@ def _summary(grid: Grid, plan: list[Setting], records: Mapping[str, Any]) -> xr.
             arrays["status"][where] = STATUS.index(record["status"])
             arrays["message"][where] = record.get("message", "")
             arrays["exact_note"][where] = record.get("exact_note", "")
+            arrays["interval_note"][where] = record.get("interval_note", "")
             arrays["device"][where] = record.get("device", "")
             for name, value in record.get("values", {}).items():
                 arrays[name][where] = value

@@ -298,6 +298,7 @@ class _Execution:
                     "values": dict(measurement.values),
                     "maps": dict(measurement.maps),
                     "exact_note": ready[cell.estimator.label].note,
+                    "interval_note": measurement.note,
                     "device": measurement.device,
                 }
                 for cell, measurement in zip(together, measurements, strict=True)

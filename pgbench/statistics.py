@@ -2,16 +2,20 @@
 
 R independent replicates ĝ_1..ĝ_R ∈ R^d against the exact gradient g. Most statistics are means of
 one number per replicate, or monotone functions of such a mean; their 95 % intervals invert the t
-statistic corrected for skewness (Hall 1992). The interval of the squared bias inverts a noncentral
-χ² with fitted scale and degrees of freedom. ``docs/statistics.md`` says how often intervals cover.
+statistic corrected for skewness (Hall 1992), and reach as far up as a heavy tail may have hidden
+(``tails``). The interval of the squared bias inverts a noncentral χ² with fitted scale and degrees
+of freedom. ``docs/statistics.md`` says how often intervals cover.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special, stats
+
+from pgbench.tails import least_share, tail_shape
 
 FloatArray = NDArray[np.float64]
 
@@ -26,6 +30,12 @@ MIN_EFFECTIVE_Z, MIN_EFFECTIVE_VARIANCE = 10, 20
 
 MIN_SHARED = 2.0
 """An interval is given where at least so many effective replicates R/κ carry the spread."""
+
+MIN_SHARE = 0.05
+"""Of a variance a sample must hold at least this share, by its tail, to have an interval."""
+
+MISSED = 0.5
+"""A measured variance below this share of the exact one says that rare events were not seen."""
 
 _NORMAL = float(stats.norm.ppf(0.5 + CONFIDENCE / 2))
 
@@ -70,6 +80,8 @@ class Sample:
         ‖g‖² and ‖E ĝ - g‖².
     exact_variance
         tr(Σ), NaN where it is not known.
+    unbounded
+        Whether an estimate is a product of ratios without bound.
     """
 
     squared_error: FloatArray
@@ -83,6 +95,7 @@ class Sample:
     truth_squared: float
     exact_bias_squared: float
     exact_variance: float = np.nan
+    unbounded: bool = False
 
     @classmethod
     def from_running(
@@ -141,29 +154,53 @@ class Sample:
     @property
     def missed(self) -> bool:
         """Whether the measured variance is below half the exact one: rare events were not seen."""
-        return self.variance < self.exact_variance / 2
+        return self.variance < MISSED * self.exact_variance
+
+    @property
+    def checked(self) -> bool:
+        """Whether an exact variance says what the replicates did not see."""
+        return bool(np.isfinite(self.exact_variance))
+
+    @cached_property
+    def unseen(self) -> str:
+        """Why nothing that hangs on the spread has an interval, or nothing if it has.
+
+        Numbers come after a colon.
+        """
+        effective = _spread(self.squared_deviation)[2]
+        if not effective >= MIN_SHARED:
+            return f"fewer than {MIN_SHARED:g} effective replicates carry the spread"
+        if self.missed:
+            share = self.variance / self.exact_variance
+            return f"rare events were not seen: {share:.2g} of the exact variance was measured"
+        if self.checked:
+            return ""
+        if self.unbounded:
+            return "a product of ratios without bound, and no exact variance to say what was missed"
+        share = _least_share(self.squared_deviation)
+        if share < MIN_SHARE:
+            return f"the tail is too heavy: the sample may hold {share:.1g} of the variance"
+        return ""
 
 
 def summarise(sample: Sample) -> dict[str, Estimate]:
     """Every statistic with standard error and interval, by the names of ``results.VARIABLES``.
 
     ``bias_squared`` is ‖ḡ - g‖² - tr(Σ̂)/R, unbiased for ‖E ĝ - g‖²; it may be negative, while its
-    interval, an interval of a squared norm, begins at 0 or above. Where rare events were ``missed``
-    nothing that hangs on the spread has an interval. Statistics relative to ‖g‖ are NaN where g is
-    zero; the direction statistics then are too.
+    interval, an interval of a squared norm, begins at 0 or above. Where rare events were or may be
+    ``unseen`` nothing that hangs on the spread has an interval. Statistics relative to ‖g‖ are NaN
+    where g is zero; the direction statistics then are too.
     """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         norm = np.sqrt(sample.truth_squared or np.float64(np.nan))
         half = np.float64(0.5)
-        mse = _positive_mean(sample.squared_error, known=not sample.missed)
-        variance = _positive_mean(
-            sample.squared_deviation, sample.variance, known=not sample.missed
-        )
+        mse = _of_spread(sample, sample.squared_error)
+        variance = _of_spread(sample, sample.squared_deviation, sample.variance)
         steps = mean_interval(sample.steps)
         if np.ptp(sample.steps) == 0:
             steps = Estimate(steps.value, 0.0, steps.value, steps.value)
         rmse = mse.map(_root, half / _root(mse.value))
-        bias_squared = _bias_squared(sample, known=np.isfinite(variance.low))
+        bias_squared = _bias_squared(sample)
         bias = bias_squared.map(_root, half / abs(_root(bias_squared.value)))
         work = sample.squared_deviation * steps.value + sample.steps * variance.value
         summary = {
@@ -179,9 +216,7 @@ def summarise(sample: Sample) -> dict[str, Estimate]:
             "cosine": mean_interval(sample.cosine, bounds=(-1.0, 1.0)),
             "ascent_probability": _proportion(sample.ascent),
             "steps": steps,
-            "work_normalised_variance": _positive_mean(
-                work, variance.value * steps.value, known=not sample.missed
-            ),
+            "work_normalised_variance": _of_spread(sample, work, variance.value * steps.value),
         }
     if sample.truth_squared == 0:
         names = ("cosine", "ascent_probability", "relative_variance", "relative_rmse", "snr")
@@ -203,14 +238,16 @@ def mean_interval(
 
     The t statistic is corrected for skewness by a monotone cubic, which is inverted here. The
     interval is shifted to ``value`` where x is linear in the replicates only to first order, and
-    cut to ``bounds``. It is NaN where fewer than ``MIN_SHARED`` effective replicates carry the
-    spread, or where x never varied: x may hang on an event that no replicate saw.
+    cut to ``bounds``. Where fewer than ``MIN_SHARED`` effective replicates carry the spread, or x
+    never varied, x may hang on an event that no replicate saw: the interval is then that of Maurer
+    & Pontil (2009), which holds for every law within the bounds, or NaN without bounds.
     """
     R = x.size
     value = float(x.mean()) if value is None else value
     deviation, sd, effective = _spread(x)
     if not effective >= MIN_SHARED:
-        return Estimate(value, np.nan, np.nan, np.nan)
+        half = _bernstein(sd, R, bounds[1] - bounds[0])
+        return Estimate(value, np.nan, max(value - half, bounds[0]), min(value + half, bounds[1]))
     a = float((deviation * deviation * deviation).mean()) / sd**3 / np.sqrt(R)
     se = sd / float(np.sqrt(R))
     quantile = float(stats.t.ppf(0.5 + CONFIDENCE / 2, R - 1))
@@ -218,9 +255,36 @@ def mean_interval(
     return Estimate(value, se, max(low, bounds[0]), min(high, bounds[1]))
 
 
-def _positive_mean(x: FloatArray, value: float | None = None, known: bool = True) -> Estimate:
+def _bernstein(sd: float, replicates: int, width: float) -> float:
+    """Half the width of an interval of a mean of numbers within bounds, NaN without bounds.
+
+    Maurer & Pontil 2009, Theorem 4: √(2 V log(4/δ)/R) + 7 w log(4/δ)/(3 (R - 1)) for the width w of
+    the bounds, δ split between both sides.
+    """
+    if not np.isfinite(width):
+        return np.nan
+    log = np.log(4 / (1 - CONFIDENCE))
+    return float(sd * np.sqrt(2 * log / replicates) + 7 * width * log / (3 * (replicates - 1)))
+
+
+def _of_spread(sample: Sample, x: FloatArray, value: float | None = None) -> Estimate:
+    """The mean of positive x (R,) with Hall's interval, its upper end raised for a heavy tail.
+
+    That is at least where the mean would be if the sample held the least share of it that its tail
+    allows. Where the measured variance was checked against the exact one it holds half.
+    """
     estimate = mean_interval(x, value, bounds=(0.0, np.inf))
-    return estimate if known else Estimate(estimate.value, np.nan, np.nan, np.nan)
+    if sample.unseen:
+        return Estimate(estimate.value, np.nan, np.nan, np.nan)
+    share = _least_share(x)
+    if sample.checked:
+        share = max(share, MISSED)
+    highest = estimate.value + float(x.mean()) * (1 / share - 1)
+    return replace(estimate, high=max(estimate.high, highest))
+
+
+def _least_share(x: FloatArray) -> float:
+    return least_share(tail_shape(x), x.size)
 
 
 def _spread(x: FloatArray) -> tuple[FloatArray, float, float]:
@@ -249,16 +313,21 @@ def _inverse_corrected(z: float, a: float) -> float:
 
 
 def _proportion(x: FloatArray) -> Estimate:
-    """Share of ones, with the interval of Wilson (1927), which does not collapse at 0 and 1."""
-    n, value, z2 = x.size, float(x.mean()), _NORMAL**2
-    middle = (value + z2 / (2 * n)) / (1 + z2 / n)
-    half = np.sqrt(z2 * (value * (1 - value) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    """Share of ones, with the interval of Clopper & Pearson (1934).
+
+    It covers at every share. That of Wilson (1927), which covers on the average, does not where
+    shares are near 0 or 1.
+    """
+    n, ones = x.size, float(x.sum())
+    value, tail = float(x.mean()), (1 - CONFIDENCE) / 2
     se = float(np.sqrt(value * (1 - value) / (n - 1)))
-    return Estimate(value, se, float(middle - half), float(middle + half))
+    low = float(special.betaincinv(ones, n - ones + 1, tail)) if ones > 0 else 0.0
+    high = float(special.betaincinv(ones + 1, n - ones, 1 - tail)) if ones < n else 1.0
+    return Estimate(value, se, low, high)
 
 
-def _bias_squared(sample: Sample, known: bool) -> Estimate:
-    """‖ḡ - g‖² - tr(Σ̂)/R with the interval of ‖E ĝ - g‖², NaN unless ``known``.
+def _bias_squared(sample: Sample) -> Estimate:
+    """‖ḡ - g‖² - tr(Σ̂)/R with the interval of ‖E ĝ - g‖².
 
     ‖ḡ - g‖² = ‖b + ε‖² has mean ‖b‖² + tr(Σ)/R and variance 2 tr(Σ²)/R² + 4 b'Σb/R. It is taken to
     be c χ'²_ν(λ) with that mean and variance and cλ = ‖b‖² (Satterthwaite 1946, for λ = 0), and
@@ -269,7 +338,7 @@ def _bias_squared(sample: Sample, known: bool) -> Estimate:
     total = float(sample.gram.sum()) / R**2
     noise = sample.variance / R
     value = total - noise
-    if not known or K < 4 or noise == 0:
+    if sample.unseen or K < 4 or noise == 0:
         return Estimate(value, np.nan, np.nan, np.nan)
     square = _trace_of_square(sample) / R**2
     square = min(max(square, noise**2 / sample.d), noise**2)

@@ -328,3 +328,21 @@ def test_overflow_fails_the_cell_with_a_reason(tmp_path):
     assert (outcome.measured, outcome.failed) == (0, 2)
     messages = outcome.tree["message"].values.ravel()
     assert all("exact moments overflow" in str(message) for message in messages)
+
+
+def test_what_has_no_interval_says_why(tmp_path):
+    """Ratios without bound: the exact variance guards those of steps, nothing those of episodes."""
+    grid = parse_grid("""
+name: t
+problems: [{problem: garnet, n_states: 4, gamma: 0.8}]
+policies: [softmax]
+estimators: [importance_sampling, trajectory_importance_sampling]
+batch_sizes: [2]
+replicates: 300
+""")
+    own = execute(grid, tmp_path).tree.to_dataset().isel(problem=0, policy=0, batch_size=0)
+    steps, whole = (str(note) for note in own["interval_note"].values)
+    assert whole.startswith("a product of ratios without bound")
+    given = np.isfinite(own["variance_low"].values)
+    assert given.tolist() == [not steps, False]
+    assert np.isfinite(own["variance"].values).all()

@@ -39,4 +39,5 @@ estimator = BatchEstimator(
     formula=r"\sum_t \gamma^t W_t [w_t (r_t + \gamma \hat V_{t+1} - \tilde q_t)\,\psi_t"
     r" + \sum_a \pi \tilde q\,\psi]",
     reference="Huang & Jiang 2020, eq. 4, less its gradient of q; Jiang & Li 2016",
+    unbounded=lambda exploration, q_noise: True,
 )

@@ -99,6 +99,10 @@ class Estimator(ABC):
         What is estimated, ∇J or the natural gradient F†∇J.
     on
         Classes of problems that it is for.
+    unbounded
+        ``unbounded(**values)`` says whether it multiplies ratios of probabilities along a
+        trajectory and nothing bounds the product: one estimate may then outweigh all others, and
+        what a sample lacks it cannot show.
     """
 
     name: str
@@ -108,6 +112,7 @@ class Estimator(ABC):
     cures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, kw_only=True)
     target: Target = field(default="gradient", kw_only=True)
     on: tuple[type[Problem], ...] = field(default=(FiniteMDP,), kw_only=True)
+    unbounded: Callable[..., bool] = field(default=lambda **values: False, kw_only=True)
 
     @property
     @abstractmethod

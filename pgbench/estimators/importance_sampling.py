@@ -37,4 +37,5 @@ estimator = TableEstimator(
     r"\,w=\pi/\mu",
     reference="Precup, Sutton & Singh 2000, Section 4; Jie & Abbeel 2010",
     on=EVERYWHERE,
+    unbounded=lambda exploration: True,
 )

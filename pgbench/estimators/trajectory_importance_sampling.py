@@ -20,4 +20,5 @@ estimator = BatchEstimator(
     bias=lambda exploration: ("truncation",),
     formula=r"\prod_t w_t \sum_t \gamma^t \hat Q_t\,\psi_t,\,w=\pi/\mu",
     reference="Precup, Sutton & Singh 2000, Section 3; Jie & Abbeel 2010",
+    unbounded=lambda exploration: True,
 )

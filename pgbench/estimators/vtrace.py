@@ -66,4 +66,5 @@ estimator = TableEstimator(
         "states": {"correct_states": True},
         "critic": {"critic_noise": 0.0},
     },
+    unbounded=lambda exploration, clip, correct_states, critic_noise: correct_states or clip > 1,
 )

@@ -215,6 +215,7 @@ def _caption(
                 "exact variance is wrong."
             )
     yield from _without(summary)
+    yield from _no_interval(summary)
 
 
 def _percent(share: float | NDArray[np.bool_]) -> str:
@@ -228,11 +229,25 @@ def _without(summary: "Dataset") -> Iterator[str]:
     if not missing.any():
         yield f"Every one of {int(done.sum())} measured cells has an exact variance."
         return
-    notes = summary["exact_note"].values[missing].astype(str)
-    reasons, counts = np.unique([_reason(note) for note in notes], return_counts=True)
-    listed = "; ".join(f"{why} ({count})" for why, count in zip(reasons, counts, strict=True))
+    listed = _listed(summary["exact_note"].values[missing])
     n, n_done = int(missing.sum()), int(done.sum())
     yield f"{n} of {n_done} measured cells have no exact variance: {listed}."
+
+
+def _no_interval(summary: "Dataset") -> Iterator[str]:
+    """How many cells have no interval of the variance, and why."""
+    done = summary["status"].values == 1
+    missing = done & np.isnan(summary["variance_low"].values)
+    if missing.any():
+        listed = _listed(summary["interval_note"].values[missing])
+        n, n_done = int(missing.sum()), int(done.sum())
+        yield f"{n} of {n_done} have no interval of the variance, RMSE or bias: {listed}."
+
+
+def _listed(notes: NDArray[np.object_]) -> str:
+    """Reasons, and how many cells each has."""
+    reasons, counts = np.unique([_reason(str(note)) for note in notes], return_counts=True)
+    return "; ".join(f"{why} ({count})" for why, count in zip(reasons, counts, strict=True))
 
 
 def _reason(note: str) -> str:

@@ -83,21 +83,30 @@ def fit_power_law(x: ArrayLike, y: ArrayLike) -> PowerLaw:
 def quantities(summary: "Dataset") -> dict[str, Measured]:
     """What is followed over sizes, at the first batch size: arrays (problem, policy, estimator)."""
     own = summary.isel(batch_size=0)
-    bias, seconds = Measured.of(own, "relative_bias"), own["seconds"].values
+    seconds = own["seconds"].values
     # A difference of two laps that noise swallowed is no measurement.
     seconds = np.where(seconds > _RESOLUTION, seconds, np.nan)
-    exact = own["exact_relative_bias"].values
-    known = np.isfinite(exact)
-    parts = (np.where(known, exact, part) for part in (bias.value, bias.low, bias.high))
-    parts = (np.where(part > _ROUNDING, part, np.nan) for part in parts)
+    variance = _exact_or_measured(own, "relative_variance")
+    # What the replicates cannot have seen all of has no interval, and is no measurement.
+    seen = np.isfinite(variance.low)
+    bias = _exact_or_measured(own, "relative_bias")
+    parts = (np.where(x > _ROUNDING, x, np.nan) for x in (bias.value, bias.low, bias.high))
     with np.errstate(divide="ignore", invalid="ignore"):
         each = seconds / own["steps"].values
     return {
-        "relative variance": Measured.of(own, "relative_variance").positive,
+        "relative variance": (variance * np.where(seen, 1.0, np.nan)).positive,
         "relative bias": Measured(*parts),
         "seconds per estimate": Measured(seconds, seconds, seconds).positive,
         "seconds per step": Measured(each, each, each).positive,
     }
+
+
+def _exact_or_measured(summary: "Dataset", name: str) -> Measured:
+    """The exact value of a statistic where it is known, its measured one elsewhere."""
+    exact, measured = summary[f"exact_{name}"].values, Measured.of(summary, name)
+    known = np.isfinite(exact)
+    parts = (measured.value, measured.low, measured.high)
+    return Measured(*(np.where(known, exact, part) for part in parts))
 
 
 @of_the_best
@@ -129,7 +138,7 @@ def scaling(summary: "Dataset") -> Drawing:
         figure,
         f"Estimates from {n} {'trajectory' if n == 1 else 'trajectories'} against the number S of "
         "states, or the dimension n of the state: variance over ‖∇J‖², bias over ‖∇J‖ (exact where "
-        "it is known, measured elsewhere),"
+        "they are known, measured elsewhere; a measured variance without an interval is left out),"
         " seconds of one estimate and of one of its steps. Marks are geometric means over the "
         "instances of a size, bars 95 % intervals of their sampling error, faint marks the single "
         "instances. Lines are least-squares power laws y ∝ S^p, or n^p, through all instances; p "

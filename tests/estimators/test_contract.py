@@ -10,6 +10,10 @@ from pgbench.exact.expectation import expectation
 from pgbench.exact.horizon import truncated_gradient
 from pgbench.exact.moments import table_moments
 from pgbench.parameters import ParameterError
+from pgbench.policies import make_policy
+from pgbench.problems import make_problem
+from pgbench.sampling import sample_gradients
+from pgbench.tails import tail_shape
 
 TOLERANCE = 1e-12
 
@@ -189,3 +193,37 @@ def test_unknown_baseline_is_refused(word):
 def test_tables_refuse_what_does_not_fit(truth):
     with pytest.raises(ValueError, match="broadcast"):
         Tables.build(truth.process, beta=np.zeros(truth.mdp.n_states + 1))
+
+
+OFF_POLICY = {
+    "importance_sampling": {},
+    "trajectory_importance_sampling": {},
+    "doubly_robust": {},
+    "weighted_importance_sampling": {},
+    "vtrace": {},
+    "vtrace, unclipped": {"clip": 3.0},
+    "vtrace, states corrected": {"correct_states": True},
+}
+
+
+def test_estimators_from_another_policy_are_all_tried_for_their_tails():
+    explored = {name for name, e in estimators().items() if "exploration" in e.parameters}
+    assert explored == {name.split(",")[0] for name in OFF_POLICY}
+
+
+@pytest.mark.parametrize("name", OFF_POLICY)
+def test_products_of_ratios_without_bound_are_declared(name):
+    """Squares of 2000 estimates over long episodes are lognormal with σ > 2 there, < 1.5 elsewhere.
+
+    An estimator from another policy that clips or normalises its ratios has no such tail.
+    """
+    mdp = make_problem("garnet", n_states=10, gamma=0.95)
+    policy = make_policy("softmax", mdp)
+    estimator, values = name.split(",")[0], OFF_POLICY[name]
+    found = sample_gradients(
+        mdp, policy, policy.initial(seed=0), estimator, horizon=90, replicates=2000, **values
+    )
+    shape = tail_shape((found**2).sum(axis=1))
+    record = estimators()[estimator]
+    assert record.unbounded(**record.bound(**values)) == (shape > 2)
+    assert not 1.5 < shape < 2

@@ -365,6 +365,18 @@ def test_cells_without_an_exact_variance_are_counted_with_their_reason(tree):
     )
 
 
+def test_cells_without_an_interval_are_counted_with_their_reason(tree):
+    summary = with_scores(tree)
+    summary["variance_low"].values[1, 0, 1] = np.nan
+    summary["interval_note"] = summary["interval_note"].astype(object)
+    summary["interval_note"].values[1, 0, 1] = "rare events were not seen: 0.2 of the exact"
+    count = int(np.isnan(summary["variance_low"].values).sum())
+    with theme():
+        caption = calibration.calibration(summary).caption
+    assert f"{count} of 36 have no interval of the variance, RMSE or bias: " in caption
+    assert "rare events were not seen (" in caption
+
+
 @pytest.mark.parametrize("kept", ["exact_variance", "mean_z", "variance_test_z"])
 def test_measured_against_exact_is_drawn_from_what_there_is(tree, tmp_path, kept):
     summary = with_scores(tree)

@@ -72,7 +72,7 @@ def test_quantities_are_those_of_the_dataset(summary):
     own = summary.isel(batch_size=0)
     found = quantities(summary)
     np.testing.assert_array_equal(
-        found["relative variance"].value[:6], own["relative_variance"].values[:6]
+        found["relative variance"].value[:6], own["exact_relative_variance"].values[:6]
     )
     np.testing.assert_array_equal(
         found["relative bias"].value[:6], own["exact_relative_bias"].values[:6]
@@ -90,13 +90,27 @@ def test_measured_bias_stands_in_for_an_unknown_exact_one(summary):
     np.testing.assert_array_equal(found[np.isfinite(found)], measured[measured > 1e-12])
 
 
+def test_measured_variance_without_an_interval_is_left_out(summary):
+    """Exponents do not rest on what the replicates cannot have seen; the exact one is no such."""
+    without = summary.copy(deep=True)
+    without["relative_variance_low"][0] = np.nan
+    without["exact_relative_variance"][:2] = np.nan
+    found = quantities(without)["relative variance"].value
+    assert np.isnan(found[0]).all()
+    measured = without["relative_variance"].values[..., 0]
+    np.testing.assert_array_equal(found[1], measured[1])
+    np.testing.assert_array_equal(
+        found[2:6], summary["exact_relative_variance"].values[2:6, :, :, 0]
+    )
+
+
 def test_figure_holds_marks_lines_and_exponents(summary):
     drawing = scaling.scaling(summary)
     axes = drawing.figure.axes
     assert len(axes) == 2 * 4
     assert [ax.get_ylabel() for ax in axes[:4]] == list(quantities(summary))
     law = fit_power_law(
-        summary["n_states"].values[:6], summary["relative_variance"].values[:6, 0, 0, 0]
+        summary["n_states"].values[:6], summary["exact_relative_variance"].values[:6, 0, 0, 0]
     )
     texts = [text.get_text() for text in axes[0].get_legend().get_texts()]
     assert f"p = {law.label}" in texts
@@ -118,7 +132,7 @@ def test_table_holds_the_same_exponents(summary, tmp_path):
         ("garnet, gamma=0.7 × softmax", "gae[lam=0.9]"),
     ]
     law = fit_power_law(
-        summary["n_states"].values[:6], summary["relative_variance"].values[:6, 0, 0, 0]
+        summary["n_states"].values[:6], summary["exact_relative_variance"].values[:6, 0, 0, 0]
     )
     assert rows[0]["laws"][0] == law.label
     assert rows[0]["sizes"] == "4 to 16"
