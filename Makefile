@@ -55,7 +55,7 @@ trend: $(READY)  ## draw reports/trend.png from the benchmarks of all revisions 
 peers: $(PEERS)/.ready  ## side by side with C, JAX, PyTorch, NumPy, Gymnasium; some GB to install
 	$(PEERS)/bin/python -m benchmarks.peers
 
-validity: $(READY)  ## how often intervals cover and tests raise false alarms; a quarter of an hour
+validity: $(READY)  ## how often intervals cover and tests raise false alarms; twenty minutes on two cores
 	$(BIN)/python -m pgbench.validity --output docs/validity.md
 
 zoo: $(READY)  ## how surely wrong estimators are found: docs/zoo.md; six minutes
