@@ -332,7 +332,8 @@ def _bias_squared(sample: Sample) -> Estimate:
     ‖ḡ - g‖² = ‖b + ε‖² has mean ‖b‖² + tr(Σ)/R and variance 2 tr(Σ²)/R² + 4 b'Σb/R. It is taken to
     be c χ'²_ν(λ) with that mean and variance and cλ = ‖b‖² (Satterthwaite 1946, for λ = 0), and
     ‖b‖² inverted. The upper end is that of a squared bias estimated as 0 where the estimate is
-    negative, so that it never claims more than the noise allows.
+    negative, so that it never claims more than the noise allows; the lower end is that of a
+    covariance as many times larger as the replicates may have missed (``_missing``).
     """
     K, R = sample.gram.shape[0], sample.squared_error.size
     total = float(sample.gram.sum()) / R**2
@@ -354,7 +355,8 @@ def _bias_squared(sample: Sample) -> Estimate:
         c = (square + 2 * beta * along) / (1 + 2 * beta)
         return _noncentral_z(observed / c, 1 / c, beta / c)
 
-    def solve(quantile: float, observed: float) -> float:
+    def solve(quantile: float, noise: float, floor: float = 0.0) -> float:
+        observed = max(total / noise, floor)
         if z(0.0, observed) <= quantile:
             return 0.0
         upper = observed
@@ -362,8 +364,15 @@ def _bias_squared(sample: Sample) -> Estimate:
             upper *= 2
         return noise * float(optimize.brentq(lambda x: z(x, observed) - quantile, 0.0, upper))
 
-    observed = total / noise
-    return Estimate(value, se, solve(_NORMAL, observed), solve(-_NORMAL, max(observed, 1.0)))
+    low = solve(_NORMAL, noise * _missing(sample))
+    return Estimate(value, se, low, solve(-_NORMAL, noise, floor=1.0))
+
+
+def _missing(sample: Sample) -> float:
+    """How many times larger than measured tr(Σ) may be, at least 1: exactly, or by its tail."""
+    if sample.checked:
+        return max(1.0, sample.exact_variance / sample.variance)
+    return 1 / _least_share(sample.squared_deviation)
 
 
 def _trace_of_square(sample: Sample) -> float:

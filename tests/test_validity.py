@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from pgbench import statistics
 from pgbench.sampling import estimates, single_threaded_blas
 from pgbench.simulator import Draws
 from pgbench.statistics import mean_interval, summarise
@@ -103,7 +104,7 @@ def heavy():
     with single_threaded_blas():
         (known,) = study(HEAVY)
         samples = [sample_of(known, *found) for (found,) in repetitions([known], 200, 1000)]
-    return known.values["variance"], samples
+    return known.values, samples
 
 
 def covered(estimates, value):
@@ -116,7 +117,8 @@ def covered(estimates, value):
 @pytest.mark.parametrize("exact", [True, False], ids=["guarded", "unguarded"])
 def test_intervals_cover_where_tails_are_heavy(heavy, exact):
     """Hall's interval alone fails the same bound, with the guard by the exact variance or not."""
-    value, samples = heavy
+    values, samples = heavy
+    value = values["variance"]
     if not exact:
         samples = [replace(sample, exact_variance=np.nan) for sample in samples]
     share, given = covered([summarise(sample)["variance"] for sample in samples], value)
@@ -125,6 +127,22 @@ def test_intervals_cover_where_tails_are_heavy(heavy, exact):
     plain = [mean_interval(sample.squared_deviation) for sample in samples if not sample.missed]
     share, given = covered(plain, value)
     assert share < 0.95 - slack(given)
+
+
+def test_intervals_of_a_bias_cover_where_tails_are_heavy(heavy, monkeypatch):
+    """From the sample alone; with the measured variance for the noise they fail the same bound."""
+    values, samples = heavy
+    alone = [replace(sample, exact_variance=np.nan) for sample in samples]
+
+    def share():
+        found = [summarise(sample)["bias_squared"] for sample in alone]
+        return covered(found, values["bias_squared"])
+
+    right, given = share()
+    assert given > 400
+    assert right > 0.95 - slack(given)
+    monkeypatch.setattr(statistics, "_missing", lambda sample: 1.0)
+    assert share()[0] < 0.95 - slack(given)
 
 
 def test_ratios_without_bound_have_no_interval_that_the_exact_variance_does_not_guard():
