@@ -120,16 +120,22 @@ class Measured:
         Tests leave such a direction out, for it may hang on events that were never seen. It counts
         where the witness varies along it often enough: then the events were there.
         """
-        if self.witness is None:
-            return False
+        quiet, responds = self._quiet
+        off = np.abs(quiet @ (self.estimates.gradients.mean(axis=0) - mean)) > self.tolerance
+        return bool((off & responds).any())
+
+    @cached_property
+    def _quiet(self) -> tuple[FloatArray, NDArray[np.bool_]]:
+        """Directions (k, d) along which the estimates never vary; whether the witness does."""
         U = self.estimates.gradients
+        if self.witness is None:
+            return np.zeros((0, U.shape[1])), np.zeros(0, bool)
         _, sizes, rows = np.linalg.svd(U - U.mean(axis=0), full_matrices=False)
         quiet = rows[sizes <= 10 * self.estimates.rounding]
-        off = np.abs(quiet @ (U.mean(axis=0) - mean)) > self.tolerance
         seen = self.witness @ quiet.T
         seen = seen - seen.mean(axis=0)
         seen = np.where(np.abs(seen) > 10 * self.estimates.rounding, seen, 0.0)
-        return bool((off & (np.nan_to_num(effective_replicates(seen)) >= MIN_EFFECTIVE)).any())
+        return quiet, np.nan_to_num(effective_replicates(seen)) >= MIN_EFFECTIVE
 
     def distance(self, mean: FloatArray) -> Estimate:
         """‖E ĝ - mean‖ with its 95 % interval; NaN where nothing can be said."""
