@@ -156,6 +156,11 @@ def applies_to(estimator: Estimator) -> str:
     return " and ".join(kind.kind for kind in estimator.on)
 
 
+SUPPORT = """One cause of bias hangs on θ and not on the estimator, and is every estimator's: where
+a direct policy gives an action of a visited state probability 0, on the boundary of the simplex,
+no rollout sees what that action would bring to ∇J (`exact_bias_support`)."""
+"""What no estimator says of itself, since all would say the same, at some θ alone."""
+
 _PAGE = """# Estimators
 
 Every estimator by name: what it returns, its formula, its declared bias, which exact moments are
@@ -163,6 +168,8 @@ known, its parameters and its source. On linear-quadratic problems variances are
 two states. Written by
 `python -m pgbench list estimators --markdown`; declarations and moments are checked by the contract
 tests. H is the horizon of a rollout, n the batch size.
+
+{support}
 """
 
 
@@ -189,7 +196,12 @@ def alternatives(parameter: Parameter) -> list[Any]:
 
 def markdown() -> str:
     """Every estimator as a section of a Markdown page."""
-    return "\n".join([_PAGE, *(_section(estimator) for estimator in estimators().values())])
+    return "\n".join(
+        [
+            _PAGE.format(support=SUPPORT),
+            *(_section(estimator) for estimator in estimators().values()),
+        ]
+    )
 
 
 def _section(estimator: Estimator) -> str:

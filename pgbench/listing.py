@@ -12,6 +12,7 @@ from rich.table import Table
 from pgbench.ascent import algorithms, step_sizes
 from pgbench.ascent.climb import HELD
 from pgbench.catalogue import (
+    SUPPORT,
     applies_to,
     bias_classes,
     described,
@@ -84,6 +85,7 @@ def print_list(what: str | None) -> None:
                 estimator.reference,
             )
         console.print(table)
+        console.print(SUPPORT.replace("\n", " "))
     for axis, records in (("algorithms", algorithms()), ("step_sizes", step_sizes())):
         if what in (None, axis):
             table = _table(axis.replace("_", " "), "name", "description", "parameters", "source")

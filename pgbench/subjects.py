@@ -127,30 +127,31 @@ class Subject(ABC):
         the target. That is what is left at last. Where a mean on the way is not known the rest is
         not split.
         """
-        truth = self.prepared.truth
         n: float = batch_size
         values = dict(self.values)
         current = self.mean(values, n)
         parts: dict[str, FloatArray] = {}
-        for cause in self.estimator.causes(**values):
+        for cause in self.estimator.causes_at(self.prepared.truth, **values):
             if cause in HORIZON:
                 continue
             if cause == "batch":
                 n = np.inf
-            elif cause not in self.estimator.cures:
+            elif cause != "support" and cause not in self.estimator.cures:
                 return parts
             values |= self.estimator.cures.get(cause, {})
-            without = self.mean(values, n)
+            without = self._declared(values) if cause == "support" else self.mean(values, n)
             if current is None or without is None:
                 return parts
             parts[cause], current = current - without, without
-        if current is not None and truth.unseen:
-            causes = set(self.estimator.causes(**values))
-            seen = self.estimator.aimed(truth, declared_mean(truth, self.prepared.horizon, causes))
-            parts["support"], current = current - seen, seen
         if current is not None:
             parts["horizon"] = current - self.target
         return parts
+
+    def _declared(self, values: Mapping[str, Any]) -> FloatArray:
+        """What the mean would be if nothing but the horizon took from the target."""
+        truth, causes = self.prepared.truth, set(self.estimator.causes(**values))
+        left = declared_mean(truth, self.prepared.horizon, causes)
+        return self.estimator.aimed(truth, left)
 
 
 @dataclass(frozen=True, eq=False)

@@ -107,7 +107,8 @@ def _rows(ax: Axes, parts: dict[str, FloatArray], total: FloatArray) -> None:
         visible = np.where(values > NOTHING, values, np.nan)
         look = _look(name)
         for one in visible:
-            ax.plot(one, rows, **look | {"markersize": 2.8, "alpha": 0.35, "markeredgewidth": 0})
+            edge = 0.5 if look["markerfacecolor"] == "white" else 0
+            ax.plot(one, rows, **look | {"markersize": 2.8, "alpha": 0.35, "markeredgewidth": edge})
         ax.plot(_geometric(visible), rows, **look)
 
 
@@ -121,11 +122,15 @@ def _geometric(values: FloatArray) -> FloatArray:
 
 def _look(name: str) -> dict[str, Any]:
     place = list(PARTS).index(name)
+    color = "#9a9a9a" if name == "horizon" else HUES[place % len(HUES)]
+    # Parts beyond the last hue are open marks.
+    opened = name != "horizon" and place >= len(HUES)
     return {
         "linestyle": "none",
         "marker": MARKERS[place % len(MARKERS)],
-        "color": "#9a9a9a" if name == "horizon" else HUES[place % len(HUES)],
+        "color": color,
         "markersize": 5,
-        "markeredgecolor": "white",
-        "markeredgewidth": 0.4,
+        "markerfacecolor": "white" if opened else color,
+        "markeredgecolor": color if opened else "white",
+        "markeredgewidth": 0.9 if opened else 0.4,
     }

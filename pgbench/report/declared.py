@@ -169,14 +169,17 @@ def _objection(values: Mapping[str, FloatArray], causes: tuple[str, ...] | None,
     if causes is None or set(causes) - HORIZON:
         return ""
     exact = values["exact_relative_bias"]
-    # On the boundary of the simplex every estimator is biased by what it cannot see.
-    unseen = values["support_bias"] > 0
-    allowed = np.where(unseen, np.inf, _ROUNDING)
+    allowed = np.full(exact.shape, _ROUNDING)
     for cause in causes:
-        allowed = allowed + values[f"{cause}_bias"]
+        allowed = allowed + values[f"{cause}_bias"][..., None]
+    # On the boundary of the simplex every estimator is biased by what it cannot see as well.
+    unseen = values["support_bias"] > 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        support = values["exact_bias_support"] / values["target_norm"]
+    allowed += np.where(unseen[..., None], support, 0.0)
     # What the horizon explains is known of ∇J, not of the natural gradient.
     known = estimators()[name].target == "gradient"
-    if known and (exact > allowed[..., None] * (1 + _ROUNDING)).any():
+    if known and (exact > allowed * (1 + _ROUNDING)).any():
         return "its exact bias is larger than the horizon explains"
     unexplained = ~np.isfinite(exact) & (values["bias_test_p_holm"] < LEVEL) & ~unseen[..., None]
     if not causes and unexplained.any():

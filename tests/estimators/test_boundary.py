@@ -12,7 +12,7 @@ import pytest
 from pgbench import ascend
 from pgbench.estimators import HORIZON, BatchEstimator, estimators
 from pgbench.estimators.estimator import declared_mean
-from pgbench.exact import evaluate
+from pgbench.exact import evaluate, optimal_value
 from pgbench.exact.enumeration import enumerated_batches, enumerated_moments
 from pgbench.exact.expectation import expectation
 from pgbench.exact.horizon import finite_objective, truncated_gradient
@@ -20,7 +20,7 @@ from pgbench.exact.moments import table_moments
 from pgbench.grid import parse_grid
 from pgbench.plan import Prepared
 from pgbench.policies import make_policy
-from pgbench.problems import FiniteMDP
+from pgbench.problems import FiniteMDP, make_problem
 from pgbench.report.ascents.section import sentences
 from pgbench.report.declared import verdicts
 from pgbench.report.tables import estimator_rows
@@ -91,6 +91,22 @@ def test_a_bandit_at_its_vertex_says_where_to_go():
                   steps=100)  # fmt: skip
     assert path.objective[0, [0, -1]].tolist() == [0.0, 1.0]
     assert path.gradient_norm[0, 0] == pytest.approx(np.sqrt(0.5), abs=1e-15)
+
+
+@pytest.mark.parametrize("seed", [1, 5])
+def test_exact_ascent_leaves_every_face_that_is_not_best(seed):
+    """Steps of 5 run into the boundary; what the seen actions bring alone ends elsewhere on it."""
+    mdp = make_problem("garnet", n_states=6, n_actions=3, branching=2, gamma=0.9, seed=seed)
+    policy = make_policy("direct", mdp)
+    start = policy.initial(init="zeros")
+    path = ascend(mdp, policy, start, estimator="exact", step_size=5.0, steps=3000, points=3)
+    assert path.unseen[0, -1] > 0
+    best = optimal_value(mdp).objective
+    assert path.objective[0, -1] == pytest.approx(best, rel=1e-12)
+    theta = start
+    for _ in range(300):
+        theta = policy.retract(theta + 5.0 * evaluate(mdp, policy, theta).seen_gradient)
+    assert evaluate(mdp, policy, theta).objective < best - 1e-2
 
 
 def vertex(first, second):
@@ -220,7 +236,7 @@ ascent:
   points: 3
   batch_sizes: 4
   step_sizes: 0.3
-  algorithms: {algorithm: gradient, estimators: [exact, rloo]}
+  algorithms: {algorithm: gradient, estimators: [exact, rloo, {estimator: rloo, expected: true}]}
 """
     tree = execute(parse_grid(text), tmp_path).tree
     own = tree.to_dataset().squeeze()
@@ -229,9 +245,12 @@ ascent:
     assert (own["bias_test_p_holm"] < 1e-6).all()
     assert (own["code_test_p_holm"] > 0.01).all()
     assert {verdict.answer for verdict in verdicts(tree.to_dataset())} == {"yes"}
+    wrong = tree.to_dataset().copy(deep=True)
+    wrong["exact_relative_bias"] += 0.1
+    assert [verdict.answer for verdict in verdicts(wrong)] == ["no", "no", "yes"]
     assert all("sees an action" in row["bias"] for row in estimator_rows(tree.to_dataset()))
     ascent = tree["ascent"].to_dataset()
     assert (ascent["unseen"].isel(step=0, replicate=0) == 4).all()
     told = " ".join(sentences(ascent))
-    assert "2 of 2 sampled replicates came to the boundary of the simplex" in told
-    assert "1 replicates with exact gradients" in told
+    assert "Of 3 replicates that follow an estimator 3 came to the boundary" in told
+    assert "Of 1 replicates that follow ∇J 1 came to the boundary" in told

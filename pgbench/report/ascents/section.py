@@ -9,6 +9,7 @@ from pgbench.ascent.goal import UNKNOWN, UPPER
 from pgbench.ascent.summary import COLLAPSED, DIVERGED, RATES, UNSTABLE, median_steps
 from pgbench.ascent.theory import CHECKS
 from pgbench.ascents import violations
+from pgbench.grid import EXACT
 from pgbench.report.ascents import comparisons, paths
 from pgbench.report.ascents.runs import algorithm_labels, rule_label
 from pgbench.report.panels import Entry
@@ -86,20 +87,30 @@ def _sentences(ascent: "Dataset") -> Iterator[str]:
 
 def _on_the_boundary(ascent: "Dataset") -> Iterator[str]:
     """What runs follow that have come to the boundary of the simplex."""
-    there = np.asarray((ascent["unseen"].values > 0).any(axis=-1))
-    sampled = np.asarray((ascent["environment_steps"].values > 0).any(axis=-1))
-    if (there & sampled).any():
-        yield (
-            f"{int((there & sampled).sum())} of {int(sampled.sum())} sampled replicates came to the"
-            " boundary of the simplex, where actions have probability 0. No rollout sees what these"
-            " would bring: there estimates follow what the other actions bring, less its mean over"
-            " all actions, and not ∇J."
-        )
-    if (there & ~sampled).any():
-        yield (
-            f"{int((there & ~sampled).sum())} replicates with exact gradients came to the boundary"
-            " of the simplex; their gradient holds what actions of probability 0 would bring."
-        )
+    there = (ascent["unseen"] > 0).any("step")
+    ran = ascent["outcome"] > 0
+    exact = ascent["follows"] == EXACT
+    for who, own, what in (
+        (
+            "follow an estimator",
+            ~exact,
+            "No rollout sees what actions of probability 0 would bring: there the mean of an"
+            " estimate is what the other actions bring, less its mean over all actions, and not ∇J,"
+            " whether it is sampled or followed itself.",
+        ),
+        (
+            "follow ∇J",
+            exact,
+            "There it holds what actions of probability 0 would bring, and leads off the boundary"
+            " where they are better.",
+        ),
+    ):
+        came, all_of_them = int((there & own).sum()), int((ran & own).sum())
+        if came:
+            yield (
+                f"Of {all_of_them} replicates that {who} {came} came to the boundary of the"
+                f" simplex. {what}"
+            )
 
 
 def tables(ascent: "Dataset") -> Iterator[dict[str, Any]]:
