@@ -32,8 +32,8 @@ def gradient_error(truth: "FiniteTruth") -> float:
         relative = truth.policy.table_error(truth.theta)
         error = bound(truth, truth.mdp.mean(np.abs(truth.mdp.reward)), relative)
         length = truth.policy.derivative_error(truth.theta, truth.worth, error)
-    # Products may underflow on the way.
-    return length + _TINY if np.isfinite(length) else np.inf
+    # Products may underflow on the way, and squares of what is below 1e-154 do.
+    return length + np.sqrt(_TINY * truth.gradient.size) if np.isfinite(length) else np.inf
 
 
 def _error(truth: "FiniteTruth", size: FloatArray, relative: float) -> FloatArray:

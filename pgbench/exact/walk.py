@@ -238,9 +238,14 @@ class Walk:
         return Walk(states, pairs, leaving, self.pi[states], self.mu0[states], self.defect)
 
     def _reached(self, steps: int) -> NDArray[np.intp]:
-        """States at most so many steps from the start, or more than half of all."""
+        """States at most so many steps from the start, by any action, or more than half of all.
+
+        Actions that are never taken count too: their worth hangs on where they lead.
+        """
+        never = (self.pi == 0).any()
+        moves = self._averaged(np.ones(self.pi.shape)) if never else self.matrix
         found: list[NDArray[np.intp]] = []
-        for states in frontiers(self.matrix, np.flatnonzero(self.mu0)):
+        for states in frontiers(moves, np.flatnonzero(self.mu0)):
             found.append(states)
             if len(found) > steps or 2 * sum(map(len, found)) > self.mu0.size:
                 break

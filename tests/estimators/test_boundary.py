@@ -254,3 +254,29 @@ ascent:
     told = " ".join(sentences(ascent))
     assert "Of 3 replicates that follow an estimator 3 came to the boundary" in told
     assert "Of 1 replicates that follow ∇J 1 came to the boundary" in told
+
+
+@pytest.mark.parametrize("horizon", [3, 60, 2000])
+def test_what_only_unseen_actions_lead_to_counts_over_a_finite_horizon(horizon):
+    """Always left in RiverSwim: two thirds of the states are never visited, but right leads there."""
+    mdp = make_problem("riverswim")
+    policy = make_policy("direct", mdp)
+    theta = np.tile([1.0, 0.0], mdp.n_states)
+    truth = evaluate(mdp, policy, theta, horizon)
+    v, expected = np.zeros(mdp.n_states), np.zeros((mdp.n_states, 2))
+    values = [v]
+    for _ in range(horizon):
+        q = mdp.expected_reward + mdp.gamma * (mdp.transitions @ v).reshape(-1, 2)
+        v = q[:, 0]
+        values.append(v)
+    u = mdp.mu0
+    for t in range(horizon):
+        q = mdp.expected_reward + mdp.gamma * (mdp.transitions @ values[horizon - 1 - t]).reshape(
+            -1, 2
+        )
+        expected += mdp.gamma**t * u[:, None] * q
+        u = mdp.transitions.toarray().reshape(-1, 2, mdp.n_states)[:, 0].T @ u
+    expected -= expected.mean(axis=1, keepdims=True)
+    error = np.linalg.norm(truth.gradient - expected.ravel())
+    assert error < 1e-12 * np.linalg.norm(expected)
+    assert error <= truth.gradient_bound

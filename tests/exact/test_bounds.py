@@ -131,3 +131,18 @@ def test_a_gradient_that_rounding_hides_has_no_direction_and_a_small_one_has():
     assert tiny.gradient_bound < 1e-9 * np.linalg.norm(tiny.gradient) < 1e-21
     assert tiny.resolved
     assert tiny.unresolved_note == ""
+
+
+def test_squares_that_underflow_break_no_bound():
+    """Rewards of 1e-200: the gradient's squares are zero, its error is not below the bound."""
+    P = np.array([[[0.5, 0.5], [0.3, 0.7]], [[0.1, 0.9], [1, 0]]])
+    r = np.array([[1 / 3, 0.7], [0.1, -0.2]])
+    theta = [0.1, 0.3, -0.2, 0.7]
+    large, small = (
+        evaluate(mdp, make_policy("softmax", mdp), theta)
+        for mdp in (FiniteMDP.from_arrays(P, r * c, [1.0, 0], 0.9) for c in (1.0, 1e-200))
+    )
+    error = np.abs(small.gradient / 1e-200 - large.gradient).max() * 1e-200
+    assert error < 1e-214
+    assert error <= small.gradient_bound
+    assert not small.resolved
