@@ -258,7 +258,7 @@ ascent:
 
 @pytest.mark.parametrize("horizon", [3, 60, 2000])
 def test_what_only_unseen_actions_lead_to_counts_over_a_finite_horizon(horizon):
-    """Always left in RiverSwim: two thirds of the states are never visited, but right leads there."""
+    """Always left in RiverSwim: two thirds of the states are never visited, right leads there."""
     mdp = make_problem("riverswim")
     policy = make_policy("direct", mdp)
     theta = np.tile([1.0, 0.0], mdp.n_states)
