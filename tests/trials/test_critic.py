@@ -77,7 +77,7 @@ def test_the_critic_errs_in_terminal_states_too():
 def test_a_right_estimator_is_biased_by_its_critic_alone(examined):
     code, text = examined("right")
     assert code == 1
-    assert "its mean is that of gae[lam=0.95, critic_noise=0.1] (biased by the error" in text
+    assert "its mean is that of gae[lam=0.95, critic_noise=0.1]: biased by the error" in text
     assert text.endswith(
         "is biased by the error of its critic alone: it is gae[lam=0.95, critic_noise=0.1]."
     )
