@@ -7,25 +7,24 @@ reward is written. A terminal state ends the episode: nothing is paid or scored 
 """
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from numbers import Real
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeGuard
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from pgbench.problems.distribution import normalise
 from pgbench.problems.problem import Problem, ProblemError, require_size
 
 FloatArray = NDArray[np.float64]
-
-_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -37,7 +36,8 @@ class FiniteMDP(Problem):
     successor
         (S, A, B) int32, successor state of each slot.
     probability
-        (S, A, B) float64, its probability; each (s, a) sums to 1.
+        (S, A, B) float64, its probability; each (s, a) sums to 1, or as nearly as single precision
+        or the decimals of a file allow, and is divided by its sum, with a warning.
     reward
         (S, A, B) float64, r(s, a, s') of the slot, in units of reward, at most 1e30 in size.
     mu0
@@ -94,8 +94,8 @@ class FiniteMDP(Problem):
         number = isinstance(self.gamma, Real) and not isinstance(self.gamma, bool)
         if not (number and 0 <= self.gamma <= 1):
             raise ProblemError(f"gamma is {self.gamma!r}, must be a number in [0, 1]")
-        _normalise("probability", probability)
-        _normalise("mu0", mu0)
+        normalise("probability", probability, self.probability)
+        normalise("mu0", mu0, self.mu0)
         starts = np.flatnonzero(terminal & (mu0 > 0))
         if starts.size:
             raise ProblemError(
@@ -128,8 +128,8 @@ class FiniteMDP(Problem):
     @classmethod
     def from_arrays(
         cls,
-        P: ArrayLike,
-        r: ArrayLike,
+        P: ArrayLike | Sequence[Any],
+        r: ArrayLike | Sequence[Any],
         mu0: ArrayLike,
         gamma: float,
         terminal: ArrayLike | None = None,
@@ -137,14 +137,16 @@ class FiniteMDP(Problem):
         coordinates: ArrayLike | None = None,
         name: str = "mdp",
     ) -> Self:
-        """An MDP from dense arrays.
+        """An MDP from dense arrays, or from a sparse matrix per action.
 
         Parameters
         ----------
         P
-            (S, A, S) float64, P(s' | s, a).
+            (S, A, S) float64, P(s' | s, a), or a list of A sparse matrices (S, S) of SciPy. Rows
+            sum to 1, or as nearly as single precision or the decimals of a file allow; they are
+            divided by their sums then, with the warning ``distribution.Renormalised``.
         r
-            (S, A) or (S, A, S) float64, reward.
+            (S, A) or (S, A, S) float64, reward, or a list of A sparse matrices (S, S).
         mu0
             (S,) float64, start distribution.
         gamma
@@ -163,15 +165,25 @@ class FiniteMDP(Problem):
         ProblemError
             If the shapes, values or sums are not those of an MDP.
         """
+        given: dict[str, Any] = {
+            "mu0": mu0,
+            "gamma": gamma,
+            "terminal": terminal,
+            "features": features,
+            "coordinates": coordinates,
+            "name": name,
+        }
+        if _is_sparse(P):
+            return cls._from_slots(*_sparse_slots(P, r, terminal), **given)
         dense = _floats("P", P, 3)
         S, A, S2 = dense.shape
         if S != S2 or 0 in dense.shape:
-            raise ProblemError(f"P has shape {dense.shape}, must be (S, A, S)")
+            raise ProblemError(f"P has shape {dense.shape}, must be (S, A, S){_turned(dense)}")
         if terminal is not None and np.shape(terminal) == (S,):
             # Rows of terminal states are replaced, so they may hold anything, zeros too.
             ends = np.asarray(terminal, bool)
             dense[ends] = np.eye(S)[ends][:, None, :]
-        _normalise("P", dense)
+        normalise("P", dense, P)
         rewards = _floats("r", r, None)
         if rewards.shape not in {(S, A), (S, A, S)}:
             raise ProblemError(
@@ -186,17 +198,19 @@ class FiniteMDP(Problem):
             if rewards.ndim == 2
             else np.take_along_axis(rewards, order, axis=2)
         )
-        return cls(
-            successor=order.astype(np.int32),
-            probability=probability,
-            reward=np.where(probability > 0, reward, 0.0),
-            mu0=np.asarray(mu0),
-            gamma=gamma,
-            terminal=None if terminal is None else np.asarray(terminal),  # type: ignore[arg-type]
-            features=None if features is None else np.asarray(features),
-            coordinates=None if coordinates is None else np.asarray(coordinates),
-            name=name,
-        )
+        reward = np.where(probability > 0, reward, 0.0)
+        return cls._from_slots(order.astype(np.int32), probability, reward, **given)
+
+    @classmethod
+    def _from_slots(
+        cls, successor: NDArray[np.int32], probability: FloatArray, reward: FloatArray, **given: Any
+    ) -> Self:
+        """An MDP whose other arrays are as users give them."""
+        arrays = {
+            key: None if given[key] is None else np.asarray(given[key])
+            for key in ("mu0", "terminal", "features", "coordinates")
+        }
+        return cls(successor, probability, reward, **given | arrays)
 
     @classmethod
     def from_npz(cls, path: str | Path, gamma: float | None = None) -> Self:
@@ -437,17 +451,52 @@ def _successors(values: ArrayLike, shape: tuple[int, int, int]) -> NDArray[np.in
     return array.astype(np.int32, order="C")
 
 
-def _normalise(name: str, table: FloatArray) -> None:
-    """Check that the last axis is a distribution and divide out its rounding error in place."""
-    if table.min() < 0:
-        place = tuple(int(i) for i in np.argwhere(table < 0)[0])
-        raise ProblemError(f"{name}{list(place)} is {table[place]:g}, must not be negative")
-    total = table.sum(axis=-1, keepdims=True)
-    off = np.argwhere(np.abs(total[..., 0] - 1) > _TOLERANCE)
-    if len(off):
-        place = tuple(int(i) for i in off[0])
-        where = f"{name}{list(place)}" if place else name
-        raise ProblemError(f"{where} sums to {float(total[..., 0][place]):.12g}, must sum to 1")
-    # Only where needed, so that a record written and read back is the same to the last bit.
-    inexact = np.abs(total[..., 0] - 1) > 1e-14
-    table[inexact] /= total[inexact]
+def _is_sparse(P: Any) -> TypeGuard[Sequence[Any]]:
+    """Whether it is a list of sparse matrices."""
+    return isinstance(P, list | tuple) and len(P) > 0 and all(map(sparse.issparse, P))
+
+
+def _turned(P: FloatArray) -> str:
+    """What to do with arrays whose actions come first."""
+    if P.shape[1] == P.shape[2] != P.shape[0]:
+        return "; if this is (A, S, S), with actions first, give np.transpose(P, (1, 0, 2))"
+    return ""
+
+
+def _sparse_slots(
+    P: Sequence[Any], r: Any, terminal: ArrayLike | None
+) -> tuple[NDArray[np.int32], FloatArray, FloatArray]:
+    """Slots (S, A, B) from A sparse matrices (S, S), and from rewards likewise or (S, A)."""
+    rows, S, A = _matrices("P", P), P[0].shape[0], len(P)
+    paid = _matrices("r", r, S, A) if _is_sparse(r) else None
+    table = _floats("r", r, 2, (S, A)) if paid is None else None
+    B = max(1, *(int(np.diff(matrix.indptr).max(initial=0)) for matrix in rows))
+    successor = np.zeros((S, A, B), np.int32)
+    probability, reward = np.zeros((2, S, A, B))
+    for a, matrix in enumerate(rows):
+        s = np.repeat(np.arange(S), np.diff(matrix.indptr))
+        slot = np.arange(s.size) - matrix.indptr[s]
+        successor[s, a, slot], probability[s, a, slot] = matrix.indices, matrix.data
+        reward[s, a, slot] = paid[a][s, matrix.indices] if paid else table[s, a]  # type: ignore[index]
+    if terminal is not None and np.shape(terminal) == (S,):
+        # Rows of terminal states are replaced, so they may hold anything, nothing too.
+        probability[np.asarray(terminal, bool)] = np.eye(B)[0]
+    normalise("P", probability, np.concatenate([matrix.data for matrix in P]))
+    return successor, probability, reward
+
+
+def _matrices(name: str, given: Sequence[Any], S: int = 0, A: int = 0) -> list[sparse.csr_array]:
+    """Sparse matrices of one square shape, one per action; ProblemError names one that is not."""
+    S, A = S or given[0].shape[0], A or len(given)
+    if len(given) != A:
+        raise ProblemError(f"{name} holds {len(given)} matrices, must hold {A}, one per action")
+    found = []
+    for a, matrix in enumerate(given):
+        if matrix.shape != (S, S):
+            raise ProblemError(f"{name}[{a}] has shape {matrix.shape}, must be ({S}, {S})")
+        own = sparse.csr_array(matrix, dtype=np.float64)
+        if not np.isfinite(own.data).all():
+            raise ProblemError(f"{name}[{a}] holds a number that is not finite")
+        own.sum_duplicates()
+        found.append(own)
+    return found
