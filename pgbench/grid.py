@@ -102,7 +102,8 @@ class Chosen:
 
     A parameter marked ``Later`` has a value here only if it is not the default.
     ``instance`` counts the draws of a random problem family; it is 0 for everything else.
-    ``content`` stands for what a problem depends on beside its values, such as a file's bytes.
+    ``content`` stands for what a problem depends on beside its values, such as a file's bytes, and
+    ``folder`` is where the grid's file lies, from which paths among the values begin.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Chosen:
     label: str
     instance: int = 0
     content: str = ""
+    folder: str = ""
 
     @property
     def canonical(self) -> dict[str, Any]:
@@ -270,7 +272,7 @@ class _Reader:
     """Turns YAML into a Grid and collects every error on the way."""
 
     def __init__(self, source: str) -> None:
-        self.source = source
+        self.source, self.folder = source, Path(source).parent
         self.errors: list[str] = []
         self.nodes = 0
 
@@ -631,8 +633,11 @@ class _Reader:
                     for key, value in bound.items()
                     if not (parameters[key].later and value == parameters[key].default)
                 }
-                content = record.content(bound) if isinstance(record, Family) else ""
-                choices.append(Chosen(record.name, bound, name, instance, content))
+                content = ""
+                if isinstance(record, Family):
+                    content = record.content(record.located(self.folder, bound))
+                folder = str(self.folder)
+                choices.append(Chosen(record.name, bound, name, instance, content, folder))
         return choices
 
     def instances(

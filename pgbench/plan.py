@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -189,7 +190,8 @@ class Setting:
 
 def make_problem(problem: Chosen) -> Problem:
     """The problem of a choice."""
-    made: Problem = families()[problem.name].make(**_given(problem))
+    family, folder = families()[problem.name], Path(problem.folder)
+    made: Problem = family.made_in(folder, _given(problem))
     return made
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from pgbench.parameters import Range, bind, label
@@ -31,6 +32,8 @@ class Family(Made):
     content
         What the problem depends on beside its parameters, such as a file's bytes; part of the
         identity of results.
+    paths
+        Parameters that name files; in a grid they are relative to the folder of the grid's file.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Family(Made):
     size: str | None
     reference: str
     content: Callable[[Mapping[str, Any]], str] = lambda values: ""
+    paths: tuple[str, ...] = ()
 
     @property
     def random(self) -> bool:
@@ -46,5 +50,14 @@ class Family(Made):
 
     def make(self, **given: Any) -> Any:
         """The problem with these parameters; ValueError lists all that is wrong with them."""
+        return self.made_in(Path(), given)
+
+    def made_in(self, folder: Path, given: Mapping[str, Any]) -> Any:
+        """The same with files relative to a folder."""
         values = bind(self.name, self.parameters, given)
-        return self.maker(**values).named(label(self.name, self.parameters, values))
+        made = self.maker(**self.located(folder, values))
+        return made.named(label(self.name, self.parameters, values))
+
+    def located(self, folder: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameter values in which paths begin at a folder, unless they are absolute."""
+        return dict(values) | {key: str(folder / values[key]) for key in self.paths}

@@ -11,7 +11,10 @@ from pgbench.problems.finite import FiniteMDP
 
 
 def file(
-    path: Annotated[str, "an .npz file with P, r, mu0 or with the arrays of FiniteMDP"],
+    path: Annotated[
+        str,
+        "an .npz file with P, r, mu0 or with the arrays of FiniteMDP, relative to the grid's file",
+    ],
     gamma: Annotated[float | None, Range(0, 1), "discount γ, default the file's own"] = None,
 ) -> FiniteMDP:
     """Problem from an ``.npz`` file as written by ``FiniteMDP.to_npz`` or with dense P, r, mu0."""
@@ -26,4 +29,4 @@ def content(values: Mapping[str, Any]) -> str:
         return ""
 
 
-family = Family("file", file, size=None, reference="your own", content=content)
+family = Family("file", file, size=None, reference="your own", content=content, paths=("path",))
