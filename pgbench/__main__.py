@@ -113,6 +113,9 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("--function", help="name in the file; default: estimate, or its only record")
     test.add_argument("--replicates", type=int, help="per problem; default: what the time allows")
     test.add_argument("--seed", type=int, default=0, help="default: 0")
+    test.add_argument(
+        "--skip-nan", action="store_true", help="leave out estimates that are not finite numbers"
+    )
 
     plugin(add("schema", "print the JSON schema of a grid file, for editors", _schema))
     return parser
@@ -332,7 +335,9 @@ def _test(options: argparse.Namespace) -> int:
     from pgbench.trials.examination import examine
     from pgbench.trials.wording import print_examination
 
-    found = examine(options.file, options.function, options.replicates, options.seed)
+    found = examine(
+        options.file, options.function, options.replicates, options.seed, options.skip_nan
+    )
     print_examination(found)
     return OK if found.passed else NOT_RIGHT
 

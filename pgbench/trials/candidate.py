@@ -3,7 +3,7 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -16,8 +16,10 @@ from pgbench.parameters import Parameter, ParameterError
 from pgbench.policies import NotApplicable
 from pgbench.trials.battery import Case
 from pgbench.trials.examine import sampled
-from pgbench.trials.guard import UserError, guarded, numbers
+from pgbench.trials.generators import drawn_from, seed_by
+from pgbench.trials.guard import FIRST_PATIENCE, UserError, check_finite, guarded, numbers
 from pgbench.trials.own import Own
+from pgbench.trials.precision import SINGLE, rounding, shift, unit_roundoff
 from pgbench.trials.repeatable import check_forgetful, check_repeatable
 from pgbench.trials.terminal import reads_ends
 from pgbench.trials.trajectories import Trajectories, drawn
@@ -27,8 +29,8 @@ FloatArray = NDArray[np.float64]
 ROUNDING = 1e-9
 """What counts as rounding in a mean of our own, relative to the largest estimate."""
 
-SINGLE = 1e-6
-"""The same of a user's function: much of it may be in single precision, without its noticing."""
+LEAST = 100
+"""So many finite estimates must be left on a problem at a batch size."""
 
 MAKING = 1e-4
 """Seconds that it takes to make a batch, about."""
@@ -45,6 +47,12 @@ class Estimates:
     rounding
         Means that differ by so much are the same, and estimates that differ by ten times as much;
         in units of the gradients.
+    shift
+        So far may rounding in a coarse format move a mean, in units of the gradients.
+    rows
+        Which of the replicates these are where some were not finite and are left out; else None.
+    skipped
+        Number of those left out.
     """
 
     case: Case
@@ -53,6 +61,26 @@ class Estimates:
     steps: NDArray[np.int64]
     exact: FloatArray | None
     rounding: float
+    shift: float = 0.0
+    rows: NDArray[np.int64] | None = None
+    skipped: int = 0
+
+    @property
+    def replicates(self) -> int:
+        """Number of estimates made, with those left out."""
+        return len(self.gradients) + self.skipped
+
+    def of_first(self, replicates: int) -> "Estimates":
+        """Those of the first replicates."""
+        rows = np.arange(len(self.gradients)) if self.rows is None else self.rows
+        left = int(np.searchsorted(rows, replicates))
+        return replace(
+            self,
+            gradients=self.gradients[:left],
+            steps=self.steps[:left],
+            rows=None if self.rows is None else rows[:left],
+            skipped=min(replicates, self.replicates) - left,
+        )
 
 
 @dataclass
@@ -96,15 +124,31 @@ def where(own: Own, case: Case, batch_size: float) -> str:
 
 @dataclass
 class FunctionCandidate(Candidate):
-    """A function of one batch."""
+    """A function of one batch.
 
+    skip_nan
+        Whether estimates that are not finite are left out, and no mistake.
+    generators
+        Names of everybody's generators that it draws from.
+    unit
+        Unit roundoff of the coarsest format that it returned.
+    """
+
+    skip_nan: bool = False
+    generators: set[str] = field(default_factory=set)
+    unit: float = SINGLE
     _first: tuple[Case, int, FloatArray] | None = None
 
-    def call(self, batch: Trajectories, what: str) -> FloatArray:
-        """One guarded call."""
+    def call(self, batch: Trajectories, what: str, seconds: float | None = None) -> FloatArray:
+        """One guarded call, with everybody's generators seeded before."""
         function: Any = self.own.thing
-        result = guarded(self.own.path, what, lambda: function(batch))
-        return numbers(result, batch, what)
+        seed_by(batch)
+        result = guarded(self.own.path, what, lambda: function(batch), seconds)
+        values = numbers(result, batch, what)
+        self.unit = max(self.unit, unit_roundoff(result))
+        if not self.skip_nan:
+            check_finite(values, batch, what)
+        return values
 
     def time(self, cases: Sequence[tuple[Case, int]], longest: float) -> None:
         """Median of three calls each, after one that may compile."""
@@ -112,9 +156,12 @@ class FunctionCandidate(Candidate):
             what = where(self.own, case, n)
             batches = drawn(case, 16, self.seed, n)
             if self._first is None:
+                self.call(batches[0], what, FIRST_PATIENCE)
                 first = check_repeatable(partial(self.call, what=what), batches, what)
                 self._first = case, n, first
-            self.call(batches[0], what)
+            batch = batches[0]
+            self.call(batch, what)
+            self.generators.update(drawn_from(batch))
             laps: list[float] = []
             while len(laps) < 3 and sum(laps) < 1.0:
                 batch = batches[1 + len(laps)]
@@ -130,8 +177,21 @@ class FunctionCandidate(Candidate):
         what = where(self.own, case, batch_size)
         batches = drawn(case, replicates, self.seed, batch_size)
         made = np.stack([self.call(batches[r], what) for r in range(replicates)])
-        rounding = SINGLE * float(np.abs(made).max())
-        return Estimates(case, batch_size, made, batches.steps, None, rounding)
+        finite = np.isfinite(made).all(axis=1)
+        left, skipped = int(finite.sum()), int((~finite).sum())
+        if skipped and left < LEAST:
+            raise UserError(
+                f"{what} returned finite numbers in {left} of {replicates} estimates, must in at"
+                f" least {LEAST}"
+            )
+        rows = np.flatnonzero(finite) if skipped else None
+        if rows is not None:
+            made, batches = made[rows], batches.only(rows)
+        coarse = shift(self.unit, made, batches)
+        tolerance = rounding(made, batches)
+        return Estimates(
+            case, batch_size, made, batches.steps, None, tolerance, coarse, rows, skipped
+        )
 
     def finish(self) -> None:
         """The first estimate once more: nothing must have been kept between calls."""
@@ -242,6 +302,10 @@ def known(
         return None
 
 
-def candidate(own: Own, seed: int) -> Candidate:
-    """The thing to be examined."""
-    return FunctionCandidate(own, seed) if own.record is None else RecordCandidate(own, seed)
+def candidate(own: Own, seed: int, skip_nan: bool = False) -> Candidate:
+    """The thing to be examined; UserError if a record is to have estimates left out."""
+    if own.record is None:
+        return FunctionCandidate(own, seed, skip_nan=skip_nan)
+    if skip_nan:
+        raise UserError(f"{own.words} is a record; --skip-nan is for functions")
+    return RecordCandidate(own, seed)

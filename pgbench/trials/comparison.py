@@ -43,13 +43,14 @@ def compared(
         ratios = {}
         works = []
         for estimates in own:
-            made = one.sample(estimates.case, estimates.batch_size, replicates, seed)
-            spread = float(estimates.gradients[:replicates].var(axis=0).sum())
+            first = estimates.of_first(replicates)
+            made = one.beside(first, seed)
+            spread = float(first.gradients.var(axis=0).sum())
             if made is None or spread == 0:
                 break
             variance = float(made[0].var(axis=0).sum())
             ratios[estimates.case.name] = variance / spread
-            steps = float(made[1].mean()) / float(estimates.steps[:replicates].mean())
+            steps = float(made[1].mean()) / float(first.steps.mean())
             works.append(variance / spread * steps)
         # What has no variance somewhere has no ratio there.
         if len(works) == len(own) and min(works) > 1e-12:

@@ -54,7 +54,7 @@ def equalities(
 
     Estimators before mistakes: a mistake may lie in what is claimed, and leave a right estimator.
     """
-    total = sum(len(own.gradients) for own in made)
+    total = sum(own.replicates for own in made)
     alike = [one for one in likenesses if one.equal and one.known.lap * total < SECONDS]
     alike.sort(key=lambda one: (-len(one.equal) / one.compared, bool(one.known.mistake)))
     return [_equality(one.known, made, seed) for one in alike[:TRIED]]
@@ -64,7 +64,7 @@ def _equality(known: Known, made: Sequence[Estimates], seed: int) -> Equality:
     different = {}
     for own in made:
         replicates = len(own.gradients)
-        sample = known.sample(own.case, own.batch_size, replicates, seed)
+        sample = known.beside(own, seed)
         if sample is not None:
             gap = np.abs(own.gradients - sample[0]).max(axis=1)
             count = int(np.sum(gap > 10 * own.rounding))

@@ -1,8 +1,8 @@
 """A user's own estimator examined: sampled, measured, compared, judged."""
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from pgbench.estimators import TableEstimator
 from pgbench.progress import duration
 from pgbench.trials.battery import Case, cases
-from pgbench.trials.candidate import Candidate, Estimates, RecordCandidate, candidate
+from pgbench.trials.candidate import (
+    Candidate,
+    Estimates,
+    FunctionCandidate,
+    RecordCandidate,
+    candidate,
+)
 from pgbench.trials.comparison import Compared, compared
 from pgbench.trials.declared import declared
 from pgbench.trials.equality import Equality, equalities
@@ -26,13 +32,13 @@ from pgbench.trials.verdict import Declared, Outcome, Verdict, verdict
 
 FloatArray = NDArray[np.float64]
 
-FEWEST, MOST = 200, 3000
+FEWEST, MOST = 100, 3000
 """Replicates per problem and batch size."""
 
 SECONDS = 25.0
 """So long the user's code may run, if that leaves the fewest replicates."""
 
-LONGEST = 35.0
+LONGEST = 45.0
 """So long it may run with the fewest."""
 
 WITNESS = "reward_to_go"
@@ -64,6 +70,10 @@ class Examination:
         Why a record is not examined on some problems, by their names.
     reads_ends
         Whether a function uses the exact values of terminal states.
+    skipped
+        Number of estimates that were not finite and are left out, by name of the problem and N.
+    generators
+        Names of everybody's generators that a function draws from.
     """
 
     own: Own
@@ -77,6 +87,8 @@ class Examination:
     ranking: Sequence[Compared]
     refused: dict[str, str]
     reads_ends: bool = False
+    skipped: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    generators: Sequence[str] = ()
 
     @property
     def passed(self) -> bool:
@@ -87,15 +99,19 @@ class Examination:
 
 
 def examine(
-    path: Path, function: str | None = None, replicates: int | None = None, seed: int = 0
+    path: Path,
+    function: str | None = None,
+    replicates: int | None = None,
+    seed: int = 0,
+    skip_nan: bool = False,
 ) -> Examination:
     """Examine what a file holds; UserError says what is wrong with the file."""
-    if replicates is not None and replicates < 100:
-        raise UserError(f"--replicates is {replicates}, must be at least 100")
+    if replicates is not None and replicates < FEWEST:
+        raise UserError(f"--replicates is {replicates}, must be at least {FEWEST}")
     if not 0 <= seed < 2**63:
         raise UserError(f"--seed is {seed}, must be an integer in [0, 2**63)")
     own = load(path, function)
-    examined = candidate(own, seed)
+    examined = candidate(own, seed, skip_nan)
     places = [(case, n) for case in cases() for n in (case.batch_size, LARGER * case.batch_size)]
     # A function that is this slow is given up before everything is timed.
     examined.time(places, np.inf if replicates else 4 * LONGEST / FEWEST)
@@ -161,6 +177,8 @@ def _judged(
         ranking=compared(every, smaller, examined.seed, few),
         refused=refused,
         reads_ends=examined.reads_ends(places),
+        skipped={(e.case.name, e.batch_size): e.skipped for e in made if e.skipped},
+        generators=sorted(examined.generators) if isinstance(examined, FunctionCandidate) else (),
     )
 
 
@@ -168,14 +186,15 @@ def _undone(
     examined: Candidate, made: Estimates, likenesses: Sequence[Likeness], normaliser: Normaliser
 ) -> Measured:
     """The mean of the estimates times what every batch's estimate may be divided by."""
-    batches = batches_of(made.case, len(made.gradients), examined.seed, made.batch_size)
+    batches = batches_of(made, examined.seed)
     whole = normaliser.undone(made.gradients, batches)
     size = float(np.abs(whole).max())
     larger = size / (float(np.abs(made.gradients).max()) or 1.0)
     rounding = max(made.rounding * larger, normaliser.slack * size)
-    return _measured(
-        examined, replace(made, gradients=whole, exact=None, rounding=rounding), likenesses
+    undone = replace(
+        made, gradients=whole, exact=None, rounding=rounding, shift=made.shift * larger
     )
+    return _measured(examined, undone, likenesses)
 
 
 def _seconds(examined: Candidate, smaller: list[Estimates]) -> float:
@@ -199,8 +218,8 @@ def _measured(examined: Candidate, made: Estimates, likenesses: Sequence[Likenes
         control = _control(like.known, made, examined.seed)
         if control is not None:
             controls.append(control)
-    places = made.case, made.batch_size, len(made.gradients), examined.seed
-    witness = next(one for one in every_known() if one.name == WITNESS).sample(*places)
+    of_name = {one.name: one for one in every_known()}
+    witness = of_name[WITNESS].beside(made, examined.seed)
     return measured(made, controls, witness=None if witness is None else witness[0])
 
 
@@ -209,5 +228,5 @@ def _control(known: Known, made: Estimates, seed: int) -> FloatArray | None:
     mean = known.exact(made.case, made.batch_size)
     if mean is None:
         return None
-    sample = known.sample(made.case, made.batch_size, len(made.gradients), seed)
+    sample = known.beside(made, seed)
     return None if sample is None else sample[0] - mean

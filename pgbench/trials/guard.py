@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,13 +15,17 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pgbench.kernels.compiling import compiled_seconds
 from pgbench.trials.trajectories import Trajectories
 
 FloatArray = NDArray[np.float64]
 T = TypeVar("T")
 
 PATIENCE = 20.0
-"""Seconds that one call may take."""
+"""Seconds that one call may take, without what numba compiles in it."""
+
+FIRST_PATIENCE = 60.0
+"""The same of the first call, in which JAX and PyTorch may compile, which nobody can time."""
 
 STUBBORN = 5
 """So often may code swallow the order to stop before the program ends."""
@@ -36,7 +41,7 @@ class _Stopped(BaseException):
 
 @contextmanager
 def time_limit(seconds: float, message: str) -> Iterator[None]:
-    """UserError with this message if the body takes longer.
+    """UserError with this message if the body takes longer, what numba compiles not counted.
 
     Works on the main thread of systems with interval timers; elsewhere there is no limit. Compiled
     code is stopped when it comes back to the interpreter.
@@ -47,9 +52,13 @@ def time_limit(seconds: float, message: str) -> Iterator[None]:
         return
 
     ignored = 0
+    begin, compiled = time.perf_counter(), compiled_seconds()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         nonlocal ignored
+        spent = time.perf_counter() - begin - (compiled_seconds() - compiled)
+        if spent < seconds:
+            return
         ignored += 1
         if ignored > STUBBORN:
             print(message, file=sys.stderr, flush=True)
@@ -57,7 +66,7 @@ def time_limit(seconds: float, message: str) -> Iterator[None]:
         raise _Stopped
 
     before = signal.signal(signal.SIGALRM, stop)
-    # Again and again: a bare except may swallow the first.
+    # Again and again: a bare except may swallow the first, and the first may come too early.
     signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
     try:
         yield
@@ -125,13 +134,15 @@ def numbers(result: Any, batch: Trajectories, what: str) -> FloatArray:
     """The estimate (d,) float64 of what was returned.
 
     Takes what NumPy can read, PyTorch tensors and JAX arrays among it. UserError says what is wrong
-    with anything but d finite real numbers.
+    with anything but d real numbers.
     """
     d = batch.theta.size
     if result is None:
         raise UserError(f"{what} returned None; is a `return` missing?")
     if hasattr(result, "detach"):
         result = result.detach().cpu()
+        if str(result.dtype) == "torch.bfloat16":  # NumPy has none
+            result = result.float()
     try:
         array = np.asarray(result)
     except Exception:  # of whatever kind an array-like thing raises
@@ -143,11 +154,17 @@ def numbers(result: Any, batch: Trajectories, what: str) -> FloatArray:
     if array.shape != (d,):
         hint = _shape_hint(array, batch)
         raise UserError(f"{what} returned the shape {array.shape}, must be ({d},){hint}")
-    values = array.astype(np.float64)
+    return array.astype(np.float64)
+
+
+def check_finite(values: FloatArray, batch: Trajectories, what: str) -> None:
+    """UserError, with a likely cause, if not all numbers of an estimate (d,) are finite."""
     if not np.isfinite(values).all():
         k = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise UserError(f"{what} returned {values[k]} in coordinate {k}{_cause(batch)}")
-    return values
+        raise UserError(
+            f"{what} returned {values[k]} in coordinate {k}{_cause(batch)}"
+            "\n  --skip-nan leaves such estimates out and judges the rest."
+        )
 
 
 def _shape_hint(array: NDArray[Any], batch: Trajectories) -> str:

@@ -20,7 +20,7 @@ from pgbench.estimators.estimator import CRITIC_NOISE
 from pgbench.parameters import Parameter, label
 from pgbench.problems import FiniteMDP
 from pgbench.trials.battery import Case, cases
-from pgbench.trials.candidate import known
+from pgbench.trials.candidate import Estimates, known
 from pgbench.trials.examine import sampled
 from pgbench.trials.undiscounted import undiscounted
 from pgbench.zoo import bugs
@@ -83,6 +83,13 @@ class Known:
             if replicates >= 100:
                 self.lap = (time.perf_counter() - begin) / replicates
         return self._made[key]
+
+    def beside(self, own: Estimates, seed: int) -> tuple[FloatArray, NDArray[np.int64]] | None:
+        """Its estimates (R, d) and steps (R,) from the very batches of one's estimates."""
+        made = self.sample(own.case, own.batch_size, own.replicates, seed)
+        if made is None or own.rows is None:
+            return made
+        return made[0][own.rows], made[1][own.rows]
 
     def exact(self, case: Case, batch_size: int) -> FloatArray | None:
         """Its exact mean (d,), or None where it is not known."""

@@ -79,8 +79,11 @@ class _Pair:
 
     own: Estimates
     seed: int
-    U: FloatArray
     C: FloatArray
+
+    @property
+    def U(self) -> FloatArray:
+        return self.own.gradients
 
     @property
     def place(self) -> Place:
@@ -88,7 +91,7 @@ class _Pair:
 
     @cached_property
     def batches(self) -> Drawn:
-        return batches_of(self.own.case, len(self.U), self.seed, self.own.batch_size)
+        return batches_of(self.own, self.seed)
 
     @property
     def tolerance(self) -> float:
@@ -141,16 +144,22 @@ def likeness(known: Known, every: Sequence[Estimates], seed: int, compared: int)
 def _pairs(known: Known, every: Sequence[Estimates], seed: int, compared: int) -> list[_Pair]:
     pairs = []
     for own in every:
-        made = known.sample(own.case, own.batch_size, compared, seed)
-        U = own.gradients[:compared]
-        if made is not None and np.any(made[0]) and np.any(U):
-            pairs.append(_Pair(own, seed, U, made[0]))
+        first = own.of_first(compared)
+        made = known.beside(first, seed)
+        if made is not None and np.any(made[0]) and np.any(first.gradients):
+            pairs.append(_Pair(first, seed, made[0]))
     return pairs
 
 
+def batches_of(own: Estimates, seed: int) -> Drawn:
+    """The trajectories that estimates are made of."""
+    batches = _drawn(own.case, own.replicates, seed, own.batch_size)
+    return batches if own.rows is None else batches.only(own.rows)
+
+
 @lru_cache(maxsize=64)
-def batches_of(case: Case, replicates: int, seed: int, batch_size: int) -> Drawn:
-    """The trajectories that estimates are made of; the last ones are remembered."""
+def _drawn(case: Case, replicates: int, seed: int, batch_size: int) -> Drawn:
+    """The last ones are remembered."""
     return drawn(case, replicates, seed, batch_size)
 
 

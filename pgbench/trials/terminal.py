@@ -31,7 +31,7 @@ BATCHES = 8
 def reads_ends(call: Callable[[Trajectories], FloatArray], cases: Sequence[Case]) -> bool:
     """Whether any estimate changes if exact values of terminal states are one instead of zero."""
     return any(
-        not np.array_equal(call(batches[r]), call(_valued(batches[r], case)))
+        not np.array_equal(call(batches[r]), call(_valued(batches[r], case)), equal_nan=True)
         for case in cases
         if case.truth.mdp.terminal.any()
         for batches in [drawn(case, BATCHES, 0, case.batch_size)]

@@ -4,7 +4,7 @@ def estimate(batch):
     return ...  # (d,): an estimate of ∇J at batch.theta
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -107,6 +107,11 @@ class Drawn:
     def steps(self) -> IntArray:
         """Environment steps of each batch, (R,)."""
         return np.asarray(self.mask.sum(axis=(1, 2)))
+
+    def only(self, rows: IntArray) -> "Drawn":
+        """Some of the batches, for what is asked of all at once."""
+        names = ("states", "actions", "next_states", "rewards", "mask")
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
     def __getitem__(self, r: int) -> Trajectories:
         """Batch r; made anew each time, with its random numbers set back."""

@@ -1,13 +1,19 @@
 """A user's file through the command: every mistake in it gets its sentence, never a traceback."""
 
+import random
+import re
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numba import njit
 
 from pgbench.__main__ import main
-from pgbench.trials import examination, guard, own
+from pgbench.trials import candidate, examination, guard, own
 from pgbench.trials.battery import cases
+from pgbench.trials.generators import drawn_from, seed_by
+from pgbench.trials.guard import time_limit
 from pgbench.trials.trajectories import Trajectories, drawn
 
 QUICK = ["--replicates", "100"]
@@ -118,14 +124,6 @@ BODIES = {
     "a wrong field": ("    return batch.reward", ["has no", "A batch has states, actions,"]),
     "a written array": ("    batch.rewards[0] = 0.0", ["read-only; copy one first"]),
     "a written field": ("    batch.rewards = 0.0", ["The batch cannot be changed"]),
-    "NumPy's generator": (
-        "    return np.random.standard_normal(15)",
-        ["gave two estimates from the same batch", "numpy.random's global generator",
-         "draw from batch.rng"],
-    ),
-    "Python's generator": (
-        "    return batch.theta + random.random()", ["It draws from Python's random"],
-    ),
     "no seed": (
         "    return np.random.default_rng().standard_normal(15)", ["a generator without a seed"],
     ),
@@ -148,6 +146,93 @@ def test_what_is_wrong_with_a_function_is_said(examined, case):
         assert message in errors
 
 
+GENERATORS = {
+    "numpy.random's global generator": "np.random.standard_normal(batch.theta.size)",
+    "Python's random": "random.gauss(0, 1) * batch.theta",
+    "torch's global generator": "torch.randn(batch.theta.size).numpy()",
+}
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_everybodys_generators_are_seeded_and_that_is_said(examined, name):
+    if "torch" in name:
+        pytest.importorskip("torch", reason="make test-autodiff installs it")
+    imported = "import torch\n    " if "torch" in name else ""
+    source = (
+        "import random, numpy as np\ndef estimate(batch):\n"
+        f"    {imported}return 0.01 * {GENERATORS[name]}"
+        " + (batch.rewards.sum(axis=1)[:, None] * batch.scores.sum(axis=1)).mean(axis=0)\n"
+    )
+    first, second = (examined(source, *QUICK) for _ in range(2))
+    assert first[1].splitlines()[:-30] == second[1].splitlines()[:-30]
+    assert f"It draws from {name}, seeded before every call" in " ".join(first[1].split())
+
+
+def test_the_same_batch_seeds_everybodys_generators_alike_and_others_differently():
+    batches = drawn(cases()[0], 16, 0, 4)
+    drawn_numbers = []
+    for r in (0, 1, 0):
+        seed_by(batches[r])
+        drawn_numbers.append((random.random(), np.random.random()))  # noqa: NPY002
+    assert drawn_numbers[0] == drawn_numbers[2] != drawn_numbers[1]
+    fresh = batches[0]
+    before = batches[0].rng.random(3)
+    seed_by(fresh)
+    assert (fresh.rng.random(3) == before).all()
+    assert drawn_from(batches[0]) == []
+    np.random.random()  # noqa: NPY002
+    assert drawn_from(batches[0]) == ["numpy.random's global generator"]
+
+
+SOMETIMES = """
+import numpy as np
+def estimate(batch):
+    R = (batch.rewards * batch.gamma ** np.arange(batch.horizon)).sum(axis=1)
+    estimate = (R[:, None] * batch.scores.sum(axis=1)).mean(axis=0) * FACTOR
+    return estimate if batch.rng.random() > SHARE else estimate * np.nan
+"""
+
+
+@pytest.mark.parametrize(
+    ("factor", "code", "outcome"), [(1.0, 0, "is unbiased"), (1.5, 1, "its mean is 1.5 times")]
+)
+def test_estimates_that_are_not_finite_are_counted_and_the_rest_is_judged(
+    examined, factor, code, outcome
+):
+    source = SOMETIMES.replace("FACTOR", str(factor)).replace("SHARE", "0.1")
+    refused, _, errors = examined(source, "--replicates", "200")
+    assert refused == 2
+    assert "returned nan in coordinate 0" in errors
+    assert "--skip-nan leaves such estimates out and judges the rest" in errors
+    given, out, _ = examined(source, "--replicates", "200", "--skip-nan")
+    assert given == code
+    said, last = " ".join(out.split()), out.splitlines()[-1]
+    assert "That is a selection" in said
+    assert outcome in last
+    left = int(re.search(r"Of finite estimates alone: (\d+) of (\d+) ", last)[1])
+    total = 2 * 200 * len(cases())
+    assert abs(left - 0.1 * total) < 4 * np.sqrt(0.09 * total)
+    # All but those that are left out equal a known estimator, row by row.
+    assert "reinforce, estimate by estimate" in said or "equals reinforce in all" in last
+
+
+def test_too_few_finite_estimates_are_not_judged(examined):
+    source = SOMETIMES.replace("FACTOR", "1").replace("SHARE", "0.8")
+    code, _, errors = examined(source, "--replicates", "200", "--skip-nan")
+    assert code == 2
+    assert "of 200 estimates, must in at least 100" in errors
+
+
+def test_nothing_is_skipped_of_a_record(examined):
+    source = (
+        "from dataclasses import replace\nfrom pgbench.estimators.rloo import estimator as known\n"
+        "one = replace(known, name='one')\n"
+    )
+    code, _, errors = examined(source, *QUICK, "--skip-nan")
+    assert code == 2
+    assert "one is a record; --skip-nan is for functions" in errors
+
+
 def test_memory_that_shows_late_is_found(examined):
     source = (
         "KEPT = []\ndef estimate(batch):\n    KEPT.append(1)\n"
@@ -162,8 +247,38 @@ def test_memory_that_shows_late_is_found(examined):
     "swallowed", ["while True: pass", "try: time.sleep(9)\n        except Exception: pass"]
 )
 def test_an_endless_function_is_stopped(examined, monkeypatch, swallowed):
-    monkeypatch.setattr(guard, "PATIENCE", 0.3)
+    monkeypatch.setattr(candidate, "FIRST_PATIENCE", 0.3)
     source = f"import time\ndef estimate(batch):\n    if True:\n        {swallowed}\n"
+    code, _, errors = examined(source, *QUICK)
+    assert code == 2
+    assert "did not return within 0.3 s and was stopped" in errors
+
+
+def test_compiling_is_not_counted_and_the_rest_is():
+    """A function of numba's that is compiled for longer than the limit, then one that sleeps."""
+
+    def compile_and_wait(seconds):
+        numbers = ", ".join(f"x * {i}" for i in range(40))
+        made = {}
+        exec(f"def f(x):\n    return ({numbers})", made)
+        njit(made["f"])(1)
+        time.sleep(seconds)
+
+    begin = time.perf_counter()
+    compile_and_wait(0)
+    assert time.perf_counter() - begin > 0.1
+    with time_limit(0.1, "too long"):
+        compile_and_wait(0)
+    with pytest.raises(guard.UserError, match="too long"), time_limit(0.1, "too long"):
+        compile_and_wait(5)
+
+
+def test_a_call_after_the_first_has_less_time(examined, monkeypatch):
+    monkeypatch.setattr(guard, "PATIENCE", 0.3)
+    source = (
+        "import time\nKEPT = []\ndef estimate(batch):\n    KEPT.append(1)\n"
+        "    time.sleep(0.5 if len(KEPT) in (1, 4) else 0)\n    return batch.theta\n"
+    )
     code, _, errors = examined(source, *QUICK)
     assert code == 2
     assert "did not return within 0.3 s and was stopped" in errors
@@ -177,13 +292,22 @@ def test_an_endless_import_is_stopped(examined, monkeypatch):
 
 
 def test_a_slow_function_is_refused_in_words_and_not_timed_for_long(examined, monkeypatch):
-    monkeypatch.setattr(examination, "LONGEST", 1.0)
+    monkeypatch.setattr(examination, "LONGEST", 0.5)
     source = "import time\ndef estimate(batch):\n    time.sleep(0.02)\n    return batch.theta\n"
     code, _, errors = examined(source)
     assert code == 2
     assert "is slow: 0.0" in errors
-    assert f"Even 200 estimates on each of {len(cases())} problems would take" in errors
-    assert "--replicates 200 does it nevertheless" in errors
+    assert f"Even 100 estimates on each of {len(cases())} problems would take" in errors
+    assert "--replicates 100 does it nevertheless" in errors
+
+
+def test_a_function_of_20_ms_still_sees_both_batch_sizes(capfd):
+    """Timed as that, not run: the plan is what is asked."""
+    every = [(case, n) for case in cases() for n in (case.batch_size, 4 * case.batch_size)]
+    made = candidate.FunctionCandidate(own.Own(Path("mine.py"), "estimate", print), 0)
+    made.laps = {(case.name, n): 0.02 for case, n in every}
+    assert examination._planned(made, every, None) == (100, every)
+    assert "at two batch sizes" in capfd.readouterr().err
 
 
 def test_a_rather_slow_function_is_examined_at_one_batch_size(examined, monkeypatch):

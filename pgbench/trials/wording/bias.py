@@ -36,7 +36,44 @@ def bias(found: Examination, recognised: bool) -> Iterator[str]:
         yield f"It refuses the problem '{name}': {reason}."
     if found.reads_ends:
         yield terminal.SENTENCE
+    yield from _conditions(found)
     yield from _resolution(found)
+
+
+def _conditions(found: Examination) -> Iterator[str]:
+    """What else the answer rests on."""
+    if found.skipped:
+        names = dict.fromkeys(case for case, _ in found.skipped)
+        by_case = {
+            name: sum(k for (c, _), k in found.skipped.items() if c == name) for name in names
+        }
+        counts = ", ".join(f"{count} on {name}" for name, count in by_case.items())
+        yield (
+            f"{left_out(found)} ({counts}), and what is said is of the rest. That is a selection:"
+            " whether an estimate is finite hangs on its batch, so the mean of the rest may differ"
+            " from the mean of a right estimator, and what is left out has no mean at all."
+        )
+    if found.generators:
+        yield (
+            f"It draws from {' and '.join(found.generators)}, seeded before every call;"
+            " batch.rng needs no seed."
+        )
+    if any(result.estimates.shift for result in found.verdict.results):
+        sizes = [
+            result.estimates.shift / float(np.linalg.norm(target))
+            for result, target in zip(found.verdict.results, found.verdict.targets, strict=True)
+        ]
+        yield (
+            "It returns numbers of half precision, whose rounding moves means: up to"
+            f" {percent(max(sizes))} of the gradient's norm in a coordinate counts as none."
+        )
+
+
+def left_out(found: Examination) -> str:
+    """``3 of 5400 estimates are not finite and left out``."""
+    total = sum(result.estimates.replicates for result in found.verdict.results)
+    count = sum(found.skipped.values())
+    return f"{count} of {total} estimates {'is' if count == 1 else 'are'} not finite and left out"
 
 
 def undecided(verdict: Verdict) -> str:
@@ -190,7 +227,8 @@ def _resolution(found: Examination) -> Iterator[str]:
         return
     if Basis.EQUAL in kinds:
         yield (
-            f"Where the table says 'all {found.replicates}' each estimate was a combination of"
+            f"Where the table says 'all {found.replicates}'{' or fewer' * bool(found.skipped)} each"
+            " estimate was a combination of"
             " known ones, whose mean is known: it differs from that with a chance below"
             f" {chance} (95 %)."
         )

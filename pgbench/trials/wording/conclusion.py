@@ -5,7 +5,7 @@ from pgbench.trials.examination import Examination
 from pgbench.trials.findings import State
 from pgbench.trials.measured import unseen
 from pgbench.trials.verdict import Declared, Outcome
-from pgbench.trials.wording.bias import account, undecided, visible
+from pgbench.trials.wording.bias import account, left_out, undecided, visible
 from pgbench.trials.wording.directions import causes, direction_words
 from pgbench.trials.wording.numbers import percent
 from pgbench.trials.wording.resemblance import equal, in_all, known_as, name
@@ -13,6 +13,11 @@ from pgbench.trials.wording.resemblance import equal, in_all, known_as, name
 
 def conclusion(found: Examination) -> str:
     """The last line."""
+    some = f" Of finite estimates alone: {left_out(found)}." if found.skipped else ""
+    return f"{_conclusion(found)}{some}"
+
+
+def _conclusion(found: Examination) -> str:
     what = found.own.words
     if found.declared is not None:
         return _declared(what, found.declared)

@@ -1,0 +1,75 @@
+"""What rounding does to a user's estimates, by the format that they come in.
+
+An estimate is a sum of T·N terms per coordinate. Rounding errors of n terms add up to about √n
+units of Σ|terms| (Higham & Mary 2019, "A new approach to probabilistic rounding error analysis"),
+which is κ = Σ|terms|/|Σ terms| units of the sum. κ is taken from the plainest estimator, whose
+terms are R_n ψ_t; a user's terms are not known.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.trials.normalisers import returns
+from pgbench.trials.trajectories import Drawn
+
+FloatArray = NDArray[np.float64]
+
+SINGLE = 2.0**-24
+"""Unit roundoff of float32. Double precision counts as single: inside, much of it may be."""
+
+HALF = {"bfloat16": 2.0**-8, "float16": 2.0**-11}
+"""Unit roundoffs of coarser formats (IEEE 754-2019, table 3.5; bfloat16 has 8 significant bits)."""
+
+TERM = 16.0
+"""A term is right to so many units at least: powers, softmax and differences make it."""
+
+SUM = 4.0
+"""Errors of a sum of n terms are √n units times this, with certainty in practice."""
+
+SHIFT = 4.0
+"""So many units of Σ|terms| may rounding move a mean: θ and rewards are rounded once for all."""
+
+
+def unit_roundoff(result: Any) -> float:
+    """Half the gap between 1 and the next number in the format that was returned."""
+    name = str(getattr(result, "dtype", "")).rpartition(".")[2]
+    return HALF.get(name, SINGLE)
+
+
+def rounding(made: FloatArray, batches: Drawn) -> float:
+    """Differences between estimates (R, d) of single precision that mean nothing.
+
+    In units of the estimates; of means so much, of single estimates ten times as much.
+    """
+    terms, sums = _plain(batches)
+    size = float(np.abs(sums).max())
+    condition = float(terms.max()) / size if size > 0 else 1.0
+    n = batches.batch_size * batches.case.horizon
+    units = max(TERM, SUM * float(np.sqrt(n)))
+    return units * SINGLE * condition * float(np.abs(made).max())
+
+
+def shift(unit: float, made: FloatArray, batches: Drawn) -> float:
+    """How far a coarse format may move the mean of estimates (R, d); 0 in single precision."""
+    if unit <= SINGLE:
+        return 0.0
+    terms, sums = _plain(batches)
+    size = float(np.abs(sums).mean(axis=0).max())
+    condition = float(terms.mean(axis=0).max()) / size if size > 0 else 1.0
+    return SHIFT * unit * condition * float(np.abs(made).mean(axis=0).max())
+
+
+def _plain(batches: Drawn) -> tuple[FloatArray, FloatArray]:
+    """Σ|terms| and Σ terms of the plainest estimator, (R, d) each."""
+    truth = batches.case.truth
+    scores = truth.policy.scores(truth.theta)
+    R, N, _ = batches.states.shape
+    values = returns(batches)
+    terms, sums = (np.empty((R, truth.theta.size)) for _ in range(2))
+    for r in range(R):
+        psi = scores[batches.states[r], batches.actions[r]] * batches.mask[r][:, :, None]
+        each = values[r][:, None, None] * psi / N
+        terms[r], sums[r] = np.abs(each).sum(axis=(0, 1)), each.sum(axis=(0, 1))
+    return terms, sums
