@@ -26,7 +26,7 @@ from pgbench.policies import kinds
 from pgbench.problems import Problem, families
 from pgbench.registry import source_digest
 
-FORMAT = 5
+FORMAT = 6
 """Version of what a cell's record means; raising it makes every cell run again."""
 
 
