@@ -248,7 +248,7 @@ print(peak() - before)
         ("visitation_q", 1, False),
         ("visitation_mc", 1, False),
         ("reward_to_go", 2_000_000, False),
-        ("reward_to_go", 300_000, True),
+        pytest.param("reward_to_go", 300_000, True, marks=pytest.mark.slow),
     ],
 )
 def test_memory_does_not_grow_with_the_horizon(name, horizon, quadratic):

@@ -266,10 +266,11 @@ def test_compiling_is_not_counted_and_the_rest_is():
 
     begin = time.perf_counter()
     compile_and_wait(0)
-    assert time.perf_counter() - begin > 0.1
-    with time_limit(0.1, "too long"):
+    limit = 0.7 * (time.perf_counter() - begin)
+    assert limit > 0.1
+    with time_limit(limit, "too long"):
         compile_and_wait(0)
-    with pytest.raises(guard.UserError, match="too long"), time_limit(0.1, "too long"):
+    with pytest.raises(guard.UserError, match="too long"), time_limit(limit, "too long"):
         compile_and_wait(5)
 
 
