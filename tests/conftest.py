@@ -59,6 +59,17 @@ def coins() -> FiniteMDP:
     )
 
 
+def fewer() -> FiniteMDP:
+    """States that do not have every action, and not the same; one has a single action."""
+    rng = np.random.default_rng(9)
+    P = np.zeros((3, 3, 3))
+    for s in range(3):
+        P[s, :, [s, (s + 1) % 3]] = rng.dirichlet(np.ones(2), size=3).T
+    allowed = np.array([[True, False, True], [False, True, True], [True, False, False]])
+    r = np.where(allowed, rng.standard_normal((3, 3)), np.nan)
+    return FiniteMDP.from_arrays(P, r, [0.6, 0.4, 0.0], 0.9, allowed=allowed)
+
+
 def corridor() -> FiniteMDP:
     """The short corridor, undiscounted."""
     return make_problem("corridor")
@@ -69,6 +80,7 @@ TINY: dict[str, tuple[Callable[[], FiniteMDP], int]] = {
     "ending": (ending, 4),
     "coins": (coins, 3),
     "corridor": (corridor, 7),
+    "fewer": (fewer, 3),
 }
 """Problems whose trajectories of that many steps can all be listed."""
 
@@ -357,7 +369,7 @@ def tangents(policy: Policy, theta: np.ndarray) -> tuple[np.ndarray, float]:
     """
     units = np.eye(policy.n_parameters)
     directions = policy.tangent(units)
-    return directions, 1.0 if np.array_equal(directions, units) else float(theta.min())
+    return directions, 1.0 if np.array_equal(directions, units) else float(theta[theta > 0].min())
 
 
 @pytest.fixture(name="tangents", scope="session")

@@ -238,7 +238,10 @@ class FiniteCrowd(Crowd):
             return self.natural(self.gradient)
         table = self.advantage / self.mdp.visit_weight
         table = np.where(self.mdp.reachable[:, None], table, 0.0)
-        return (table - table.mean(axis=2, keepdims=True)).reshape(self.theta.shape)
+        if (allowed := self.mdp.allowed) is None:
+            return (table - table.mean(axis=2, keepdims=True)).reshape(self.theta.shape)
+        means = (table * allowed).sum(axis=2, keepdims=True) / allowed.sum(axis=1, keepdims=True)
+        return np.where(allowed, table - means, 0.0).reshape(self.theta.shape)
 
     def natural(self, g: FloatArray) -> FloatArray:
         """F†g (m, d) of vectors g (m, d) in the range of F; NaN where that is not so."""

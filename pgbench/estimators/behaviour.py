@@ -27,8 +27,10 @@ NEVER = 1e300
 
 
 def behaviour_policy(truth: Truth, exploration: float) -> FloatArray:
-    """μ = (1-ε)π + ε/A, (S, A)."""
-    return (1 - exploration) * truth.pi + exploration / truth.mdp.n_actions
+    """μ = (1-ε)π + ε/A, (S, A), A being the number of actions that a state has."""
+    choices = truth.mdp.choices
+    uniform = choices * (exploration / choices.sum(axis=1, keepdims=True))
+    return np.asarray((1 - exploration) * truth.pi + uniform)
 
 
 def wider(truth: QuadraticTruth, exploration: float) -> GaussianProcess:

@@ -86,7 +86,7 @@ def pseudo_inverse(policy: Policy, theta: FloatArray, state_weights: FloatArray)
     columns = []
     for unit in np.eye(k):
         # Closed forms take rows that sum to zero; what is taken off is in the null space of F_s.
-        x = policy.local_solve(theta, np.tile(unit - 1 / k, (S, 1)))
+        x = policy.local_solve(theta, _summing_to_zero(policy, np.tile(unit, (S, 1))))
         if x is None:
             x = _solve_blocks(policy, theta, local, np.tile(unit, (S, 1)))
         columns.append(x)
@@ -94,6 +94,15 @@ def pseudo_inverse(policy: Policy, theta: FloatArray, state_weights: FloatArray)
     seen = (state_weights > 0)[:, None, None]
     weights = np.where(seen, state_weights[:, None, None], 1.0)
     return np.where(seen, blocks / weights, 0.0)
+
+
+def _summing_to_zero(policy: Policy, rows: FloatArray) -> FloatArray:
+    """Rows (S, A) less their means over the actions that a state has, and zero at others."""
+    if policy.allowed is None:
+        return rows - 1 / rows.shape[1] * rows.sum(axis=1, keepdims=True)
+    own = np.where(policy.allowed, rows, 0.0)
+    means = own.sum(axis=1, keepdims=True) / policy.allowed.sum(axis=1, keepdims=True)
+    return np.where(policy.allowed, own - means, 0.0)
 
 
 def _weighted_scores(policy: Policy, theta: FloatArray, state_weights: FloatArray) -> FloatArray:

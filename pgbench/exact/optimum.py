@@ -14,7 +14,10 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Optimum:
-    """The optimal value V* (S,), Q* (S, A), a greedy action per state (S,), and J* = μ0·V*."""
+    """The optimal value V* (S,), Q* (S, A), a greedy action per state (S,), and J* = μ0·V*.
+
+    Q* is -∞ at actions that a state does not have.
+    """
 
     v: FloatArray
     q: FloatArray
@@ -37,14 +40,14 @@ def optimal_value(mdp: FiniteMDP, max_iterations: int = 1000) -> Optimum:
         iteration limit is reached.
     """
     S, A = mdp.n_states, mdp.n_actions
-    pi = np.full((S, A), 1 / A)
+    pi = mdp.choices / mdp.choices.sum(axis=1, keepdims=True)
     action = np.full(S, -1)
     for iteration in range(1, max_iterations + 1):
         try:
             v, bound = state_values(mdp, pi)
         except SolveError as error:
             raise SolveError(f"{mdp.name} has no finite optimal value: {error}") from error
-        q = action_values(mdp, v)
+        q = np.where(mdp.choices, action_values(mdp, v), -np.inf)
         best = q.argmax(axis=1)
         slack = 1e-10 * (1 + np.abs(v)) + bound
         current = np.where(action < 0, -np.inf, np.take_along_axis(q, action[:, None], 1)[:, 0])

@@ -139,6 +139,13 @@ def _(mdp: FiniteMDP, policy: Any, theta: Any, horizon: int | None = None) -> Fi
             "the policy's probabilities are not numbers: theta has entries of"
             f" {largest:g} in size, too extreme for it"
         )
+    never = np.argwhere((pi > 0) & ~mdp.choices)
+    if never.size:
+        s, a = never[0]
+        raise ValueError(
+            f"the policy takes action {a} in state {s}, which does not have it; make it by"
+            " make_policy, or give it the problem's mask: allowed"
+        )
     if horizon is None:
         v, bound = state_values(mdp, pi)
         visitation, _ = Walk.of(mdp, pi).solve(mdp.gamma, mdp.mu0, transposed=True)

@@ -33,10 +33,14 @@ class World(NamedTuple):
 
 
 class Linear(NamedTuple):
-    """Features (S or 1, A, k) float64, and where the parameters of a state begin: (S,) int64."""
+    """Features (S or 1, A, k) float64, and where the parameters of a state begin: (S,) int64.
+
+    ``exists`` (S, A) bool says which actions a state has; of a critic it is not read.
+    """
 
     features: np.ndarray
     begin: np.ndarray
+    exists: np.ndarray
 
 
 @kernel
@@ -67,7 +71,7 @@ def _probabilities(linear, theta, s, p):
     """π(s, ·) into p (A,)."""
     largest = -np.inf
     for a in range(p.size):
-        p[a] = _value(linear, theta, s, a)
+        p[a] = _value(linear, theta, s, a) if linear.exists[s, a] else -np.inf
         largest = max(largest, p[a])
     total = 0.0
     for a in range(p.size):

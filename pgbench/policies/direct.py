@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.policies.policy import ROOM, FloatArray, Policy, PolicyKind, Tabular, softmax
+from pgbench.policies.policy import ROOM, FloatArray, Policy, PolicyKind, Tabular, existing, softmax
 from pgbench.problems import FiniteMDP
 from pgbench.rounding import UNIT
 
 _TOLERANCE = 1e-9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Direct(Tabular):
     """π(s, a) = θ_{s,a}, with θ (S·A,) read row by row and each row on the simplex.
 
@@ -45,18 +45,20 @@ class Direct(Tabular):
     def derivative_error(self, theta: FloatArray, worth: FloatArray, error: FloatArray) -> float:
         """Bound on the length of the error of ``derivative``, ``error`` (S, A) being that of C."""
         own = error + (self.n_actions + 4) * UNIT * (np.abs(worth) + error)
-        own += own.mean(axis=1, keepdims=True)
-        own += (self.n_actions + 4) * UNIT * np.abs(worth).mean(axis=1, keepdims=True)
+        own = existing(own, self.allowed)
+        own += self._mean(own)
+        own += (self.n_actions + 4) * UNIT * self._mean(np.abs(worth))
         return float(np.linalg.norm(own)) * ROOM
 
     def unseen(self, theta: FloatArray) -> NDArray[np.bool_]:
         """Pairs (S, A) on the boundary of the simplex."""
-        return self._inverse(theta) == 0
+        never = self._inverse(theta) == 0
+        return never if self.allowed is None else never & self.allowed
 
     def local_pull_back(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """1/π and 1/A: the gradient is W/π less its mean over actions."""
         inverse = self._inverse(theta)
-        return inverse, np.full(inverse.shape, 1 / self.n_actions)
+        return inverse, np.broadcast_to(self._share(), inverse.shape)
 
     def push_forward(self, theta: FloatArray, direction: FloatArray) -> FloatArray:
         """(v - mean_b v)/π, shape (S, A)."""
@@ -65,12 +67,12 @@ class Direct(Tabular):
     def tangent(self, direction: FloatArray) -> FloatArray:
         """Directions (..., S·A) less the mean of each row, so that rows keep their sums."""
         rows = direction.reshape(*direction.shape[:-1], *self.shape)
-        return (rows - rows.mean(axis=-1, keepdims=True)).reshape(direction.shape)
+        return existing(rows - self._mean(rows), self.allowed).reshape(direction.shape)
 
     def local_scores(self, theta: FloatArray) -> FloatArray:
         """(1[a=b] - 1/A)/π(s,a), shape (S, A, A); zero where π(s,a) = 0."""
-        A = self.n_actions
-        return self._inverse(theta)[:, :, None] * (np.eye(A) - 1 / A)
+        every = np.eye(self.n_actions) - self._share()[:, None, :]
+        return self._inverse(theta)[:, :, None] * every
 
     def local_solve(self, theta: FloatArray, g: FloatArray) -> FloatArray:
         """π(g + c), shape (S, A), with c such that rows sum to zero.
@@ -89,7 +91,8 @@ class Direct(Tabular):
 
     def initial(self, seed: int = 0, init: str = "normal", scale: float = 1.0) -> FloatArray:
         """A starting θ (d,): the softmax of ``scale`` times standard normals, or of zeros."""
-        return softmax(super().initial(seed, init, scale).reshape(self.shape)).ravel()
+        logits = super().initial(seed, init, scale).reshape(self.shape)
+        return softmax(logits, self.allowed).ravel()
 
     def retract(self, thetas: FloatArray) -> FloatArray:
         """Rows projected to the simplex: max(θ - c, 0), c such that they sum to 1.
@@ -99,6 +102,8 @@ class Direct(Tabular):
         rows = self.table(thetas)
         if not np.isfinite(rows).all():
             return thetas
+        if self.allowed is not None:
+            rows = np.where(self.allowed, rows, -np.inf)
         falling = -np.sort(-rows, axis=-1)
         excess = np.cumsum(falling, axis=-1) - 1
         counts = np.arange(1, self.n_actions + 1)
@@ -118,6 +123,13 @@ class Direct(Tabular):
                 f"theta of state {s}, action {a} is {rows[s, a]:g}, must not be negative:"
                 " a row is a distribution over actions"
             )
+        absent = np.argwhere(rows * (1 - self._exists()) != 0)
+        if absent.size:
+            s, a = absent[0]
+            raise ValueError(
+                f"theta of state {s}, action {a} is {rows[s, a]:g}, must be 0: state {s} does not"
+                " have that action"
+            )
         total = rows.sum(axis=1)
         off = np.flatnonzero(np.abs(total - 1) > _TOLERANCE)
         if off.size:
@@ -126,6 +138,22 @@ class Direct(Tabular):
                 f" {_TOLERANCE:g}: a row is a distribution over actions"
             )
         return array
+
+    def _exists(self) -> FloatArray:
+        """1 at the actions that a state has, (S, A)."""
+        return existing(np.ones(self.shape), self.allowed)
+
+    def _share(self) -> FloatArray:
+        """1 over the number of actions that a state has, at these, (S, A)."""
+        exists = self._exists()
+        return exists / exists.sum(axis=1, keepdims=True)
+
+    def _mean(self, rows: FloatArray) -> FloatArray:
+        """Mean of rows (..., S, A) over the actions that a state has, (..., S, 1)."""
+        if self.allowed is None:
+            return np.asarray(rows.mean(axis=-1, keepdims=True))
+        total = existing(rows, self.allowed).sum(axis=-1, keepdims=True)
+        return np.asarray(total / self.allowed.sum(axis=1, keepdims=True))
 
     def _inverse(self, theta: FloatArray) -> FloatArray:
         """1/π, and 0 where π is 0 or too small for 1/π to be finite."""
@@ -136,7 +164,7 @@ class Direct(Tabular):
 
 def direct(mdp: FiniteMDP) -> Policy:
     """Direct: the parameters are the probabilities, each row of θ on the simplex."""
-    return Direct(mdp.n_states, mdp.n_actions)
+    return Direct(mdp.n_states, mdp.n_actions, mdp.allowed)
 
 
 kind = PolicyKind(

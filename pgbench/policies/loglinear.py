@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pgbench.parameters import Choice, Later, Range
 from pgbench.policies.features import coordinates, crossed, polynomial, tiles
@@ -15,6 +16,8 @@ from pgbench.policies.policy import (
     States,
     centre,
     centre_error,
+    check_allowed,
+    existing,
     softmax,
     softmax_error,
 )
@@ -30,6 +33,7 @@ class LogLinear(Policy):
     """
 
     features: FloatArray
+    allowed: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         features = np.array(self.features, dtype=np.float64, order="C")
@@ -41,6 +45,7 @@ class LogLinear(Policy):
             raise ValueError("features holds values that are not finite")
         features.setflags(write=False)
         object.__setattr__(self, "features", features)
+        check_allowed(self.allowed, self.shape)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -54,25 +59,27 @@ class LogLinear(Policy):
 
     def probabilities(self, theta: FloatArray) -> FloatArray:
         """π(s, a), shape (S, A)."""
-        return softmax(self.features @ theta)
+        return softmax(self.features @ theta, self.allowed)
 
     def pull_back(
         self, theta: FloatArray, weights: FloatArray, states: States | None = None
     ) -> FloatArray:
         """φᵀ(W - π Σ_a W), shape (..., d)."""
         features = self.features if states is None else self.features[states]
-        centred = centre(softmax(features @ theta), weights)
+        allowed = self.allowed if self.allowed is None or states is None else self.allowed[states]
+        centred = centre(softmax(features @ theta, allowed), existing(weights, allowed))
         flat = centred.reshape(*weights.shape[:-2], -1)
         return flat @ features.reshape(-1, self.n_parameters)
 
     def table_error(self, theta: FloatArray) -> float:
         """Bound on the relative rounding error of π(s, a)."""
         error = (self.n_parameters + 2) * UNIT * (np.abs(self.features) @ np.abs(theta))
-        return softmax_error(self.features @ theta, error)
+        return softmax_error(self.features @ theta, error, self.allowed)
 
     def pull_back_error(self, theta: FloatArray, weights: FloatArray, error: FloatArray) -> float:
         """Bound on the length of the error of ``pull_back`` of weights (S, A)."""
         pi = self.probabilities(theta)
+        weights, error = existing(weights, self.allowed), existing(error, self.allowed)
         wrong = centre_error(pi, weights, error, self.table_error(theta))
         wrong += (pi.size + 2) * UNIT * (np.abs(centre(pi, weights)) + wrong)
         own = wrong.ravel() @ np.abs(self.features).reshape(-1, self.n_parameters)
@@ -80,17 +87,18 @@ class LogLinear(Policy):
 
     def each_probabilities(self, thetas: FloatArray) -> FloatArray:
         """π(s, a) of m policies θ (m, d), shape (m, S, A)."""
-        return softmax(self._each(thetas))
+        return softmax(self._each(thetas), self.allowed)
 
     def each_pull_back(self, thetas: FloatArray, weights: FloatArray) -> FloatArray:
         """The pull-backs (m, d) of weights (m, S, A), each at its own θ of (m, d)."""
-        centred = centre(self.each_probabilities(thetas), weights)
+        centred = centre(self.each_probabilities(thetas), existing(weights, self.allowed))
         return centred.reshape(len(thetas), -1) @ self.features.reshape(-1, self.n_parameters)
 
     def each_push_forward(self, thetas: FloatArray, directions: FloatArray) -> FloatArray:
         """Derivatives of log π (m, S, A) along directions (m, d), each at its own θ of (m, d)."""
         v = self._each(directions)
-        return v - (self.each_probabilities(thetas) * v).sum(axis=-1, keepdims=True)
+        slopes = v - (self.each_probabilities(thetas) * v).sum(axis=-1, keepdims=True)
+        return existing(slopes, self.allowed)
 
     def _each(self, vectors: FloatArray) -> FloatArray:
         """φ·v of vectors (m, d), shape (m, S, A)."""
@@ -100,12 +108,14 @@ class LogLinear(Policy):
     def scores(self, theta: FloatArray) -> FloatArray:
         """φ(s,a) - Σ_b π(s,b) φ(s,b), shape (S, A, d)."""
         mean = np.einsum("sa,sak->sk", self.probabilities(theta), self.features)
-        return self.features - mean[:, None]
+        scores = self.features - mean[:, None]
+        return scores if self.allowed is None else scores * self.allowed[:, :, None]
 
     def push_forward(self, theta: FloatArray, direction: FloatArray) -> FloatArray:
         """φ·v less its mean under π, shape (S, A)."""
         v = self.features @ direction
-        return v - (self.probabilities(theta) * v).sum(axis=1, keepdims=True)
+        slopes = v - (self.probabilities(theta) * v).sum(axis=1, keepdims=True)
+        return existing(slopes, self.allowed)
 
 
 def log_linear(
@@ -130,16 +140,18 @@ def log_linear(
     none, with a copy for each action.
     """
     if features == "tiles":
-        return LogLinear(crossed(tiles(coordinates(mdp), n_tiles, n_tilings), mdp.n_actions))
+        phi = crossed(tiles(coordinates(mdp), n_tiles, n_tilings), mdp.n_actions)
+        return LogLinear(phi, mdp.allowed)
     if features == "polynomial":
-        return LogLinear(crossed(polynomial(coordinates(mdp), degree), mdp.n_actions))
+        phi = crossed(polynomial(coordinates(mdp), degree), mdp.n_actions)
+        return LogLinear(phi, mdp.allowed)
     if features != "random" and mdp.features is not None:
-        return LogLinear(mdp.features)
+        return LogLinear(mdp.features, mdp.allowed)
     if features == "own":
         raise NotApplicable(f"{mdp.name} has no features of its own")
     rng = np.random.default_rng(seed)
     draws = rng.standard_normal((mdp.n_states, mdp.n_actions, n_features))
-    return LogLinear(draws / np.sqrt(n_features))
+    return LogLinear(draws / np.sqrt(n_features), mdp.allowed)
 
 
 kind = PolicyKind(

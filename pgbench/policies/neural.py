@@ -7,6 +7,7 @@ from numbers import Integral
 from typing import Annotated
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pgbench.parameters import Choice, Pattern, Range
 from pgbench.policies.features import coordinates
@@ -18,6 +19,8 @@ from pgbench.policies.policy import (
     States,
     centre,
     centre_error,
+    check_allowed,
+    existing,
     softmax,
     softmax_error,
 )
@@ -50,6 +53,8 @@ class Neural(Policy):
         f: ``tanh`` or ``relu``, whose derivative at 0 counts as 0.
     n_actions
         A; needed unless the inputs are features of pairs.
+    allowed
+        (S, A) bool, which actions a state has; by default all.
 
     Raises
     ------
@@ -61,6 +66,7 @@ class Neural(Policy):
     hidden: tuple[int, ...] = (32, 32)
     activation: str = "tanh"
     n_actions: int | None = None
+    allowed: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.inputs, np.ndarray | list | tuple):
@@ -90,6 +96,7 @@ class Neural(Policy):
             raise ValueError(f"hidden is {self.hidden!r}, must be integers ≥ 1")
         if self.activation not in ("tanh", "relu"):
             raise ValueError(f"activation is {self.activation!r}, must be tanh or relu")
+        check_allowed(self.allowed, self.shape)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -120,7 +127,8 @@ class Neural(Policy):
         """Back-propagation of W - π Σ_a W, shape (..., d)."""
         hidden, pi = self._forward(theta, states)
         batch = weights.shape[:-2]
-        centred = centre(pi, weights).reshape(*batch, -1, self.widths[-1])
+        own = existing(weights, self._allowed(states))
+        centred = centre(pi, own).reshape(*batch, -1, self.widths[-1])
         parts = []
         for h, delta in self._backward(theta, hidden, centred, states):
             if h is not None:
@@ -137,7 +145,7 @@ class Neural(Policy):
     def table_error(self, theta: FloatArray) -> float:
         """Bound on the relative rounding error of π(s, a)."""
         *_, (logits, _, wrong) = self._sums(theta)
-        return softmax_error(logits.reshape(self.shape), wrong)
+        return softmax_error(logits.reshape(self.shape), wrong, self.allowed)
 
     def pull_back_error(self, theta: FloatArray, weights: FloatArray, error: FloatArray) -> float:
         """Bound on the length of the error of ``pull_back`` of weights (S, A).
@@ -145,7 +153,8 @@ class Neural(Policy):
         Errors pass backward as the derivatives do, with absolute values of everything.
         """
         *inner, (logits, _, _) = self._sums(theta)
-        pi = softmax(logits.reshape(self.shape))
+        pi = softmax(logits.reshape(self.shape), self.allowed)
+        weights, error = existing(weights, self.allowed), existing(error, self.allowed)
         delta = centre(pi, weights).reshape(logits.shape)
         wrong = centre_error(pi, weights, error, self.table_error(theta)).reshape(logits.shape)
         squares = 0.0
@@ -174,7 +183,7 @@ class Neural(Policy):
         for ((W, _), (dW, db)), h in zip(layers, hidden, strict=True):
             moved = (moved * self._slope(h)) @ W + h @ dW + db
         v = moved.reshape(self.shape)
-        return v - (pi * v).sum(axis=1, keepdims=True)
+        return existing(v - (pi * v).sum(axis=1, keepdims=True), self.allowed)
 
     def scores(self, theta: FloatArray) -> FloatArray:
         """ψ(s, a), shape (S, A, d): the derivatives of the logits less their mean under π."""
@@ -192,7 +201,8 @@ class Neural(Policy):
             parts += [delta, gradient.reshape(m, n, -1)]
         jacobian = np.concatenate(parts[::-1], axis=-1).transpose(1, 0, 2)
         jacobian = jacobian.reshape(*pi.shape, self.n_parameters)
-        return jacobian - np.einsum("sa,sak->sk", pi, jacobian)[:, None]
+        scores = jacobian - np.einsum("sa,sak->sk", pi, jacobian)[:, None]
+        return scores if self.allowed is None else scores * self.allowed[:, :, None]
 
     def initial(self, seed: int = 0, init: str = "normal", scale: float = 1.0) -> FloatArray:
         """A starting θ (d,): ``scale`` times N(0, 1/E‖h‖²) weights and biases 0, or zeros.
@@ -240,7 +250,11 @@ class Neural(Policy):
             h = self._activate(z)
             hidden.append(h)
             z = h @ W + b
-        return hidden, softmax(z.reshape(-1, self.shape[1]))
+        return hidden, softmax(z.reshape(-1, self.shape[1]), self._allowed(states))
+
+    def _allowed(self, states: States | None = None) -> NDArray[np.bool_] | None:
+        """Which actions these states have, or None where they have all."""
+        return self.allowed if self.allowed is None or states is None else self.allowed[states]
 
     def _sums(self, theta: FloatArray) -> Iterator[tuple[FloatArray, FloatArray, FloatArray]]:
         """Per layer the sums z, what the next layer gets of them, f(z), and a bound on its error.
@@ -335,7 +349,7 @@ def neural(
         x = mdp.features
     elif inputs == "coordinates" or (inputs == "auto" and mdp.coordinates is not None):
         x = coordinates(mdp)
-    policy = Neural(x, widths, activation, n_actions=mdp.n_actions)
+    policy = Neural(x, widths, activation, n_actions=mdp.n_actions, allowed=mdp.allowed)
     if policy.n_parameters > MAX_PARAMETERS:
         raise ValueError(
             f"a network of widths {'x'.join(map(str, policy.widths))} has {policy.n_parameters}"

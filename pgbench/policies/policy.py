@@ -97,6 +97,12 @@ class Parameterised(ABC):
 class Policy(Parameterised):
     """A differentiable family of policies over finite states and actions."""
 
+    allowed: NDArray[np.bool_] | None
+    """Which actions a state has, (S, A), or None where every state has all.
+
+    What a state does not have has probability 0, and nothing of it a derivative: scores are zero.
+    """
+
     @property
     @abstractmethod
     def shape(self) -> tuple[int, int]:
@@ -193,12 +199,30 @@ class Policy(Parameterised):
         return table.reshape(S, A, self.n_parameters)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tabular(Policy):
-    """A policy with one parameter per state and action: θ (S·A,), read row by row."""
+    """A policy with one parameter per state and action: θ (S·A,), read row by row.
+
+    Parameters of actions that a state does not have change nothing.
+    """
 
     n_states: int
     n_actions: int
+    allowed: NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        check_allowed(self.allowed, self.shape)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both are of one kind, size and mask."""
+        if not isinstance(other, Tabular) or type(self) is not type(other):
+            return NotImplemented
+        own, others = (existing(np.ones(p.shape), p.allowed) for p in (self, other))
+        return np.array_equal(own, others)
+
+    def __hash__(self) -> int:
+        """Of kind and size."""
+        return hash((type(self), self.shape))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -299,14 +323,39 @@ def sum_actions(table: FloatArray) -> FloatArray:
     return total
 
 
-def softmax(logits: FloatArray) -> FloatArray:
-    """exp(x_a) / Σ_b exp(x_b) along the last axis, for any finite input."""
+def check_allowed(allowed: NDArray[np.bool_] | None, shape: tuple[int, int]) -> None:
+    """ValueError if a mask of actions does not fit, or leaves a state without any."""
+    if allowed is None:
+        return
+    if np.shape(allowed) != shape or np.asarray(allowed).dtype != bool:
+        raise ValueError(f"allowed has shape {np.shape(allowed)}, must be {shape} bool")
+    if not allowed.any(axis=1).all():
+        raise ValueError(f"allowed leaves state {int(np.argmin(allowed.any(axis=1)))} no action")
+
+
+def existing(table: FloatArray, allowed: NDArray[np.bool_] | None) -> FloatArray:
+    """The table (..., S, A), zero at actions that a state does not have."""
+    return table if allowed is None else np.where(allowed, table, 0.0)
+
+
+def softmax(logits: FloatArray, allowed: NDArray[np.bool_] | None = None) -> FloatArray:
+    """exp(x_a) / Σ_b exp(x_b) along the last axis, for any finite input; over what is allowed."""
+    if allowed is not None:
+        logits = np.where(allowed, logits, -np.inf)
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return shifted / sum_actions(shifted)
 
 
-def softmax_error(logits: FloatArray, error: FloatArray | float = 0.0) -> float:
+def softmax_error(
+    logits: FloatArray,
+    error: FloatArray | float = 0.0,
+    allowed: NDArray[np.bool_] | None = None,
+) -> float:
     """Bound on the relative rounding error of ``softmax`` of logits whose own error is bounded."""
+    if allowed is not None:
+        # The largest in place of what does not count: the spread is that of the others.
+        largest = np.where(allowed, logits, -np.inf).max(axis=-1, keepdims=True)
+        logits = np.where(allowed, logits, largest)
     spread = float(np.ptp(logits, axis=-1).max())
     wrong = float(np.max(error)) + spread * UNIT
     return float(np.expm1(2 * wrong)) + 2 * FUNCTION + (logits.shape[-1] + 2) * UNIT

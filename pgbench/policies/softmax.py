@@ -4,11 +4,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pgbench.policies.policy import FloatArray, Policy, PolicyKind, Tabular, softmax, softmax_error
+from pgbench.policies.policy import (
+    FloatArray,
+    Policy,
+    PolicyKind,
+    Tabular,
+    existing,
+    softmax,
+    softmax_error,
+)
 from pgbench.problems import FiniteMDP
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Softmax(Tabular):
     """π(s, a) = exp θ_{s,a} / Σ_b exp θ_{s,b}, with θ (S·A,) read row by row.
 
@@ -17,21 +25,22 @@ class Softmax(Tabular):
 
     def probabilities(self, theta: FloatArray) -> FloatArray:
         """π(s, a), shape (S, A)."""
-        return softmax(self.table(theta))
+        return softmax(self.table(theta), self.allowed)
 
     def table_error(self, theta: FloatArray) -> float:
         """Bound on the relative rounding error of π(s, a)."""
-        return softmax_error(self.table(theta))
+        return softmax_error(self.table(theta), allowed=self.allowed)
 
     def local_pull_back(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """1 and π: the gradient is W - π Σ_a W."""
         pi = self.probabilities(theta)
-        return np.ones_like(pi), pi
+        return existing(np.ones_like(pi), self.allowed), pi
 
     def push_forward(self, theta: FloatArray, direction: FloatArray) -> FloatArray:
         """v(s,a) - Σ_b π(s,b) v(s,b), shape (S, A)."""
         v = self.table(direction)
-        return v - (self.probabilities(theta) * v).sum(axis=-1, keepdims=True)
+        slopes = v - (self.probabilities(theta) * v).sum(axis=-1, keepdims=True)
+        return existing(slopes, self.allowed)
 
     def local_scores(self, theta: FloatArray) -> FloatArray:
         """1[a=b] - π(s,b), shape (S, A, A).
@@ -41,7 +50,8 @@ class Softmax(Tabular):
         pi = self.probabilities(theta)
         unequal = ~np.eye(self.n_actions, dtype=bool)
         others = np.where(unequal, pi[:, None, :], 0.0)
-        return np.where(unequal, -others, others.sum(axis=2, keepdims=True))
+        scores = np.where(unequal, -others, others.sum(axis=2, keepdims=True))
+        return scores if self.allowed is None else scores * self.allowed[:, :, None]
 
     def local_solve(self, theta: FloatArray, g: FloatArray) -> FloatArray:
         """g/π less its mean over actions, shape (S, A): no digits are lost where π is small.
@@ -61,7 +71,7 @@ class Softmax(Tabular):
 
 def tabular_softmax(mdp: FiniteMDP) -> Policy:
     """Tabular softmax: one logit per state and action."""
-    return Softmax(mdp.n_states, mdp.n_actions)
+    return Softmax(mdp.n_states, mdp.n_actions, mdp.allowed)
 
 
 kind = PolicyKind(

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from pgbench.problems.absent import blanked, existing_actions
 from pgbench.problems.distribution import normalise
 from pgbench.problems.problem import Problem, ProblemError, require_size
 
@@ -54,6 +55,11 @@ class FiniteMDP(Problem):
         that generalise over neighbours. Part of the digest where given, as features are.
     name
         Label in messages and results.
+    allowed
+        (S, A) bool, which actions a state has; None where every state has all, terminal ones
+        included. By default those that have a row: a row of zeros or NaN is no action, which the
+        warning ``AbsentActions`` counts. What does not exist holds a self-loop that pays 0, and
+        policies give it probability zero.
 
     Raises
     ------
@@ -70,15 +76,20 @@ class FiniteMDP(Problem):
     features: FloatArray | None = None
     coordinates: FloatArray | None = None
     name: str = "mdp"
+    allowed: NDArray[np.bool_] | None = None
     kind: ClassVar[str] = "finite"  # type: ignore[misc]
 
     def __post_init__(self) -> None:
-        probability = _floats("probability", self.probability, 3)
+        exists = existing_actions("probability", self.probability, self.terminal, self.allowed)
+        probability = _floats("probability", blanked(self.probability, exists), 3)
         S, A, B = probability.shape
         if min(S, A, B) < 1:
             raise ProblemError(f"probability has shape {(S, A, B)}, every size must be at least 1")
         successor = _successors(self.successor, (S, A, B))
-        reward = _floats("reward", self.reward, 3, (S, A, B))
+        reward = _floats("reward", blanked(self.reward, exists), 3, (S, A, B))
+        if exists is not None:
+            probability[~exists] = np.eye(B)[0]
+            successor[~exists] = np.nonzero(~exists)[0][:, None]
         mu0 = _floats("mu0", self.mu0, 1, (S,))
         terminal = np.zeros(S, bool) if self.terminal is None else np.array(self.terminal)
         if terminal.shape != (S,) or terminal.dtype != bool:
@@ -109,6 +120,7 @@ class FiniteMDP(Problem):
             "mu0": mu0,
             "terminal": terminal,
             "gamma": float(self.gamma),
+            "allowed": exists,
         }
         if self.features is not None:
             values["features"] = features = _floats("features", self.features, 3)
@@ -136,6 +148,7 @@ class FiniteMDP(Problem):
         features: ArrayLike | None = None,
         coordinates: ArrayLike | None = None,
         name: str = "mdp",
+        allowed: ArrayLike | None = None,
     ) -> Self:
         """An MDP from dense arrays, or from a sparse matrix per action.
 
@@ -159,6 +172,9 @@ class FiniteMDP(Problem):
             Optional (S, c) float64.
         name
             Label in messages and results.
+        allowed
+            (S, A) bool, which actions a state has; by default those whose rows of P hold anything
+            but zeros or NaN. Of the others P and r are not read.
 
         Raises
         ------
@@ -174,8 +190,11 @@ class FiniteMDP(Problem):
             "name": name,
         }
         if _is_sparse(P):
-            return cls._from_slots(*_sparse_slots(P, r, terminal), **given)
-        dense = _floats("P", P, 3)
+            exists = existing_actions("P", _row_sums(P), terminal, allowed)
+            slots = _sparse_slots(P, r, terminal, exists)
+            return cls._from_slots(*slots, **given, allowed=exists)
+        exists = existing_actions("P", P, terminal, allowed)
+        dense = _floats("P", blanked(P, exists), 3)
         S, A, S2 = dense.shape
         if S != S2 or 0 in dense.shape:
             raise ProblemError(f"P has shape {dense.shape}, must be (S, A, S){_turned(dense)}")
@@ -183,8 +202,10 @@ class FiniteMDP(Problem):
             # Rows of terminal states are replaced, so they may hold anything, zeros too.
             ends = np.asarray(terminal, bool)
             dense[ends] = np.eye(S)[ends][:, None, :]
-        normalise("P", dense, P)
-        rewards = _floats("r", r, None)
+        if exists is not None:
+            dense[~exists] = np.eye(S)[np.nonzero(~exists)[0]]
+        normalise("P", dense, blanked(P, exists))
+        rewards = _floats("r", blanked(r, exists), None, hint=_FORBIDDEN)
         if rewards.shape not in {(S, A), (S, A, S)}:
             raise ProblemError(
                 f"r has shape {rewards.shape}, must be ({S}, {A}) or ({S}, {A}, {S})"
@@ -199,7 +220,8 @@ class FiniteMDP(Problem):
             else np.take_along_axis(rewards, order, axis=2)
         )
         reward = np.where(probability > 0, reward, 0.0)
-        return cls._from_slots(order.astype(np.int32), probability, reward, **given)
+        successor = order.astype(np.int32)
+        return cls._from_slots(successor, probability, reward, **given, allowed=exists)
 
     @classmethod
     def _from_slots(
@@ -208,7 +230,7 @@ class FiniteMDP(Problem):
         """An MDP whose other arrays are as users give them."""
         arrays = {
             key: None if given[key] is None else np.asarray(given[key])
-            for key in ("mu0", "terminal", "features", "coordinates")
+            for key in ("mu0", "terminal", "features", "coordinates", "allowed")
         }
         return cls(successor, probability, reward, **given | arrays)
 
@@ -216,8 +238,8 @@ class FiniteMDP(Problem):
     def from_npz(cls, path: str | Path, gamma: float | None = None) -> Self:
         """An MDP from an ``.npz`` file with P, r, mu0 or successor, probability, reward, mu0.
 
-        The file may also hold ``gamma``, ``terminal``, ``features`` and ``coordinates``; ``gamma``
-        given here wins.
+        The file may also hold ``gamma``, ``terminal``, ``features``, ``coordinates`` and
+        ``allowed``; ``gamma`` given here wins.
         """
         try:
             # Opened here, because np.load leaves a file open if it cannot make sense of it.
@@ -270,6 +292,7 @@ class FiniteMDP(Problem):
             mu0=np.tile(self.mu0, m) / m,
             gamma=self.gamma,
             terminal=np.tile(self.terminal, m),
+            allowed=None if self.allowed is None else np.tile(self.allowed, (m, 1)),
             name=f"{m} copies of {self.name}",
         )
 
@@ -292,6 +315,12 @@ class FiniteMDP(Problem):
     def n_actions(self) -> int:
         """Number of actions A."""
         return self.probability.shape[1]
+
+    @property
+    def choices(self) -> NDArray[np.bool_]:
+        """Which actions a state has, (S, A)."""
+        everything = np.ones((self.n_states, self.n_actions), bool)
+        return everything if self.allowed is None else self.allowed
 
     @property
     def branching(self) -> int:
@@ -341,6 +370,8 @@ class FiniteMDP(Problem):
             state.update(np.ascontiguousarray(getattr(self, name)).tobytes())
         if self.features is not None:
             state.update(self.features.tobytes())
+        if self.allowed is not None:
+            state.update(b"allowed" + self.allowed.tobytes())
         if self.coordinates is not None:
             # The name tells coordinates from features of the same bytes.
             state.update(b"coordinates" + self.coordinates.tobytes())
@@ -381,7 +412,8 @@ class FiniteMDP(Problem):
 
 
 _ARRAYS = ("successor", "probability", "reward", "mu0", "terminal")
-_OPTIONAL = ("features", "coordinates")
+_OPTIONAL = ("features", "coordinates", "allowed")
+_FORBIDDEN = "; if that action does not exist there, say so with allowed (S, A)"
 
 
 def merge_slots(
@@ -414,7 +446,11 @@ def merge_slots(
 
 
 def _floats(
-    name: str, values: ArrayLike, ndim: int | None, shape: tuple[int, ...] | None = None
+    name: str,
+    values: ArrayLike,
+    ndim: int | None,
+    shape: tuple[int, ...] | None = None,
+    hint: str = "",
 ) -> FloatArray:
     if np.iscomplexobj(values):
         raise ProblemError(f"{name} holds complex numbers, must hold real ones")
@@ -432,7 +468,7 @@ def _floats(
     bad = np.empty(0) if finite else np.argwhere(~np.isfinite(array))
     if bad.size:
         place = tuple(int(i) for i in bad[0])
-        raise ProblemError(f"{name}{list(place)} is {array[place]}, must be finite")
+        raise ProblemError(f"{name}{list(place)} is {array[place]}, must be finite{hint}")
     return array
 
 
@@ -464,12 +500,15 @@ def _turned(P: FloatArray) -> str:
 
 
 def _sparse_slots(
-    P: Sequence[Any], r: Any, terminal: ArrayLike | None
+    P: Sequence[Any],
+    r: Any,
+    terminal: ArrayLike | None,
+    exists: NDArray[np.bool_] | None,
 ) -> tuple[NDArray[np.int32], FloatArray, FloatArray]:
     """Slots (S, A, B) from A sparse matrices (S, S), and from rewards likewise or (S, A)."""
     rows, S, A = _matrices("P", P), P[0].shape[0], len(P)
     paid = _matrices("r", r, S, A) if _is_sparse(r) else None
-    table = _floats("r", r, 2, (S, A)) if paid is None else None
+    table = _floats("r", blanked(r, exists), 2, (S, A), _FORBIDDEN) if paid is None else None
     B = max(1, *(int(np.diff(matrix.indptr).max(initial=0)) for matrix in rows))
     successor = np.zeros((S, A, B), np.int32)
     probability, reward = np.zeros((2, S, A, B))
@@ -481,8 +520,17 @@ def _sparse_slots(
     if terminal is not None and np.shape(terminal) == (S,):
         # Rows of terminal states are replaced, so they may hold anything, nothing too.
         probability[np.asarray(terminal, bool)] = np.eye(B)[0]
+    if exists is not None:
+        probability[~exists], reward[~exists] = np.eye(B)[0], 0.0
+        successor[~exists] = np.nonzero(~exists)[0][:, None]
     normalise("P", probability, np.concatenate([matrix.data for matrix in P]))
     return successor, probability, reward
+
+
+def _row_sums(P: Sequence[Any]) -> FloatArray:
+    """Σ_s' |P(s'|s,a)| (S, A, 1) of sparse matrices of one square shape."""
+    rows = _matrices("P", P)
+    return np.stack([abs(matrix).sum(axis=1) for matrix in rows], axis=1)[:, :, None]
 
 
 def _matrices(name: str, given: Sequence[Any], S: int = 0, A: int = 0) -> list[sparse.csr_array]:

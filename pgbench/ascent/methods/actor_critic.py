@@ -87,9 +87,9 @@ def _actor(mdp: FiniteMDP, policy: Policy) -> Any:
 
     S, A = mdp.n_states, mdp.n_actions
     if isinstance(policy, Softmax):
-        return Linear(np.eye(A)[None], A * np.arange(S))
+        return Linear(np.eye(A)[None], A * np.arange(S), mdp.choices)
     if isinstance(policy, LogLinear):
-        return Linear(np.array(policy.features), np.zeros(S, np.int64))
+        return Linear(np.array(policy.features), np.zeros(S, np.int64), mdp.choices)
     raise NotApplicable("the online actor-critic is compiled for softmax and log-linear policies")
 
 
@@ -103,12 +103,14 @@ def _critic(mdp: FiniteMDP, features: str, pairs: bool) -> tuple[Any, int]:
             raise NotApplicable(f"{mdp.name} has no features of its own")
         if not pairs:
             raise NotApplicable("own features are of pairs; a critic of states cannot use them")
-        return Linear(np.array(mdp.features), np.zeros(S, np.int64)), mdp.features.shape[2]
+        return Linear(
+            np.array(mdp.features), np.zeros(S, np.int64), mdp.choices
+        ), mdp.features.shape[2]
     if features == "constant":
-        return Linear(np.ones((1, A, 1)), np.zeros(S, np.int64)), 1
+        return Linear(np.ones((1, A, 1)), np.zeros(S, np.int64), mdp.choices), 1
     if pairs:
-        return Linear(np.eye(A)[None], A * np.arange(S)), S * A
-    return Linear(np.ones((1, A, 1)), np.arange(S)), S
+        return Linear(np.eye(A)[None], A * np.arange(S), mdp.choices), S * A
+    return Linear(np.ones((1, A, 1)), np.arange(S), mdp.choices), S
 
 
 def actor_critic(
