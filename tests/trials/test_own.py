@@ -262,7 +262,7 @@ def test_compiling_is_not_counted_and_the_rest_is():
     """A function of numba's that is compiled for longer than the limit, then one that sleeps."""
 
     def compile_and_wait(seconds):
-        numbers = ", ".join(f"x * {i}" for i in range(40))
+        numbers = ", ".join(f"x * {i}" for i in range(150))
         made = {}
         exec(f"def f(x):\n    return ({numbers})", made)
         njit(made["f"])(1)
@@ -271,7 +271,7 @@ def test_compiling_is_not_counted_and_the_rest_is():
     begin = time.perf_counter()
     compile_and_wait(0)
     limit = 0.7 * (time.perf_counter() - begin)
-    assert limit > 0.1
+    assert limit > 0.02
     with time_limit(limit, "too long"):
         compile_and_wait(0)
     with pytest.raises(guard.UserError, match="too long"), time_limit(limit, "too long"):
