@@ -1,6 +1,12 @@
 """Shared fixtures: tiny problems, every kind of policy, every estimator in every variant."""
 
 import os
+
+# Two workers on two cores: threads of their own only wait for each other, and burn the time. Before
+# NumPy and numba are loaded, which read these once.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
