@@ -2,10 +2,11 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from pgbench import __version__
 from pgbench.device import KINDS
@@ -125,8 +126,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        _plug_in(getattr(options, "plugin", []))
-        code: int = options.action(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _note
+            _plug_in(getattr(options, "plugin", []))
+            code: int = options.action(options)
     except ValueError as error:
         print(f"{error}", file=sys.stderr)
         return BAD_INPUT
@@ -143,6 +146,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
         return BAD_INPUT
     return code
+
+
+def _note(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning meant for users as one line, any other with its place in the code."""
+    if issubclass(category, UserWarning):
+        text = f"note: {message}\n"
+    else:
+        text = warnings.formatwarning(message, category, filename, lineno, line)
+    (file or sys.stderr).write(text)
 
 
 def _plug_in(files: Sequence[Path]) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -49,6 +50,18 @@ def test_failed_cells_give_exit_code_1(grid, capsys):
     assert "4 failed" in capsys.readouterr().out
     assert main(["check", "grid.yaml"]) == 2
     assert "cannot make 'No-v0'" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("default::pgbench.problems.distribution.Renormalised")
+def test_rows_in_single_precision_are_noted_in_one_line(grid, capsys):
+    P = np.random.default_rng(0).dirichlet(np.ones(5), size=(5, 2)).astype(np.float32)
+    np.savez(grid.parent / "mine.npz", P=P, r=P[..., 0], mu0=[1, 0, 0, 0, 0], gamma=0.9)
+    file = GRID.replace("corridor", "{problem: file, path: mine.npz}")
+    grid.write_text(file + "policies: [softmax, direct]\n", encoding="utf-8")
+    assert main(["run", "grid.yaml", "--no-report"]) == 0
+    notes = [line for line in capsys.readouterr().err.splitlines() if "rounded" in line]
+    assert len(notes) == 1
+    assert notes[0].startswith("note: P: rows sum to 1 within")
 
 
 @pytest.fixture
