@@ -20,6 +20,7 @@ from pgbench.trials.verdict import Outcome, verdict
 from pgbench.trials.verdict import tested as held_against
 from pgbench.trials.where import where
 from pgbench.trials.wording import conclusion
+from pgbench.trials.wording.bias import bias
 
 R = 1000
 
@@ -77,6 +78,18 @@ def test_rare_events_could_not_be_judged_through_the_command(tmp_path, capfd, so
     last = capfd.readouterr().out.splitlines()[-1]
     assert "could not be judged" in last
     assert "unbiased" not in last
+
+
+def test_where_noise_would_hide_a_mean_of_zero_nothing_is_said(tmp_path):
+    """Half of a right estimate on most problems, and one that drowns in noise on two."""
+    path = tmp_path / "mine.py"
+    drowned = "1 + 200 * batch.rng.standard_normal() if batch.horizon == 6 else 0.5"
+    source = f"def estimate(batch): return right(batch) * ({drowned})\n"
+    path.write_text(HEAD + source, encoding="utf-8")
+    found = examine(path, "estimate", replicates=1000)
+    said = " ".join(bias(found, recognised=False))
+    assert "Nothing can be said on cut short, chain: noise would hide even a mean of zero." in said
+    assert "excluded" not in said
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from pgbench.trials import terminal
 from pgbench.trials.accounts import FINITE
 from pgbench.trials.analysis import LEVEL, SURE
 from pgbench.trials.examination import Examination
-from pgbench.trials.findings import Finding, State
+from pgbench.trials.findings import State
 from pgbench.trials.measured import Basis, unseen
 from pgbench.trials.scaling import LARGER, Share, Trend
 from pgbench.trials.verdict import Outcome, Tested, Verdict
@@ -32,6 +32,8 @@ def bias(found: Examination, recognised: bool) -> Iterator[str]:
                 yield f"Its mean is not {tested.account.words}; that is ruled out on {names}."
     if verdict.outcome is not Outcome.UNDECIDED and verdict.untested:
         yield f"Nothing can be said on {_untested(verdict)}: its estimates hang on rare events."
+    if verdict.outcome is not Outcome.UNDECIDED and (hidden := _hidden(verdict)):
+        yield f"Nothing can be said on {', '.join(hidden)}: noise would hide even a mean of zero."
     for name, reason in found.refused.items():
         yield f"It refuses the problem '{name}': {reason}."
     if found.reads_ends:
@@ -128,7 +130,7 @@ def _biased(verdict: Verdict, recognised: bool) -> Iterator[str]:
     yield f"Yes. Its mean is not {reference.words}. The bias shows {verdict.where}." + _worst(
         verdict
     )
-    yield from _elsewhere(verdict.findings)
+    yield from _elsewhere(verdict)
     if reference is FINITE:
         yield "Nor is its mean ∇J itself, with or without the score terms beyond step H."
     yield from _trends(verdict.shares)
@@ -157,9 +159,19 @@ def _worst(verdict: Verdict) -> str:
     return f" It is largest on '{name}' with N = {n}: {percent_of(size)} of the gradient's norm."
 
 
-def _elsewhere(findings: Sequence[Finding]) -> Iterator[str]:
+def _hidden(verdict: Verdict) -> list[str]:
+    """Problems where no bias was seen, and none of the gradient's own length would have been."""
+    seen = {case.name for case in verdict.biased_cases}
+    return [name for name in verdict.coarse if name not in seen]
+
+
+def _elsewhere(verdict: Verdict) -> Iterator[str]:
     """Where it was not seen, and what is excluded there."""
-    free = [finding for finding in findings if finding.state is State.EXCLUDED]
+    free = [
+        finding
+        for finding in verdict.findings
+        if finding.state is State.EXCLUDED and finding.case.name not in verdict.coarse
+    ]
     none = ", ".join(f.case.name for f in free if f.size <= 1e-6)
     some = ", ".join(f"{percent(f.size)} on {f.case.name}" for f in free if not f.size <= 1e-6)
     listed = [f"a bias above {some}"] * bool(some) + [f"any on {none}"] * bool(none)
