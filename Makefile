@@ -58,7 +58,7 @@ peers: $(PEERS)/.ready  ## side by side with C, JAX, PyTorch, NumPy, Gymnasium; 
 validity: $(READY)  ## how often intervals cover and tests raise false alarms; twenty minutes on two cores
 	$(BIN)/python -m pgbench.validity --output docs/validity.md
 
-zoo: $(READY)  ## how surely wrong estimators are found: docs/zoo.md; six minutes
+zoo: $(READY)  ## how surely wrong estimators are found: docs/zoo.md; twelve minutes on two cores
 	$(BIN)/python -m pgbench zoo --repeats 10 --output docs/zoo.md
 
 constraints: $(READY)  ## write down the versions that are installed
