@@ -51,10 +51,14 @@ class Fundamental:
         (n,) float64, w_i = 1 - Σ_j M_ij ≥ 0 to full relative accuracy.
     defect
         Bound on the relative error of all entries of M and of the slack, as data.
+    dense
+        Whether there will be many right-hand sides; see ``Resolvent``.
     """
 
-    def __init__(self, M: sparse.csr_array, slack: FloatArray, defect: float) -> None:
-        self.system = Resolvent(M)
+    def __init__(
+        self, M: sparse.csr_array, slack: FloatArray, defect: float, dense: bool = False
+    ) -> None:
+        self.system = Resolvent(M, dense)
         self.slack = slack
         self.defect = defect
 
@@ -79,16 +83,16 @@ class Fundamental:
         Parameters
         ----------
         b
-            (n,) float64.
+            (n,) or (n, c) float64.
         magnitude
-            (n,) float64, the sum of the sizes of the terms that b was added up from, if not |b|.
+            Like b, the sum of the sizes of the terms that b was added up from, if not |b|.
         guess
-            Asked for a solution where none is made by factors at once.
+            Asked for a solution where none is made by factors at once; of one column only.
 
         Returns
         -------
         The solution, and a bound on max |x - x*| for the plain and on Σ |x - x*| for the transposed
-        system.
+        system, the largest over the columns.
 
         Raises
         ------
@@ -103,9 +107,10 @@ class Fundamental:
         if found is None and self._size <= DENSE_LIMIT:
             return self._by_factors(b, transposed, magnitude)
         x, bound = self.system.solve(b, transposed, found)
-        if x is not found:
+        if x is not found and b.ndim == 1:
             x = self._plausible(b, x, transposed)
-        largest = float(np.abs(x).sum() if transposed else np.abs(x).max(initial=0.0))
+        sizes = np.abs(x).sum(axis=0) if transposed else np.abs(x).max(axis=0, initial=0.0)
+        largest = float(np.max(sizes, initial=0.0))
         return x, bound + self.defect * largest * self.system.inverse_norm
 
     def error(
@@ -134,9 +139,22 @@ class Fundamental:
     ) -> tuple[FloatArray, float]:
         size = np.abs(b) if magnitude is None else magnitude
         x, whole = self._solutions(b, transposed, size)
-        norm = np.sum if transposed else np.max
         if not x.size:
             return x, 0.0
+        if b.ndim == 1:
+            return x, self._bound(b, x, size, whole, transposed)
+        norm = np.sum if transposed else np.max
+        bounds, largest = norm(self._expected(whole, self.defect), axis=0), norm(whole, axis=0)
+        for k in np.flatnonzero(bounds > RELATIVE_TOLERANCE * largest):
+            column = b[:, k], np.ascontiguousarray(x[:, k]), size[:, k], whole[:, k]
+            bounds[k] = self._bound(*column, transposed)
+        return x, float(bounds.max())
+
+    def _bound(
+        self, b: FloatArray, x: FloatArray, size: FloatArray, whole: FloatArray, transposed: bool
+    ) -> float:
+        """Bound on the error of the factors' x (n,) for b, from ``whole``, their x for ``size``."""
+        norm = np.sum if transposed else np.max
         bound = float(norm(self._expected(whole, self.defect)))
         bound = min(bound, self._normwise(b, x, transposed, size, self.defect))
         largest = float(norm(whole))
@@ -149,7 +167,7 @@ class Fundamental:
                 f" {bound / largest:.1e}, more than {RELATIVE_TOLERANCE:g};"
                 " is the discount too close to 1?"
             )
-        return x, bound
+        return bound
 
     @cached_property
     def _factors(self) -> Factors:
@@ -170,8 +188,9 @@ class Fundamental:
         if np.array_equal(magnitude, np.abs(b)) and (b.min(initial=0) >= 0 or b.max() <= 0):
             x = self._factors.solve(b, transposed)
             return x, np.abs(x)
-        both = self._factors.solve(np.stack([b, magnitude], axis=1), transposed)
-        return np.ascontiguousarray(both[:, 0]), both[:, 1]
+        both = self._factors.solve(np.column_stack([b, magnitude]), transposed)
+        first, second = np.hsplit(both, 2)
+        return np.ascontiguousarray(first).reshape(b.shape), second.reshape(b.shape)
 
     def _expected(self, whole: FloatArray, defect: float) -> FloatArray:
         """What the factors' own rounding and that of the data can do, from x for |b|."""

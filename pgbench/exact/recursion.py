@@ -28,7 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from pgbench.exact.fundamental import Fundamental
 from pgbench.exact.linear import Resolvent
+from pgbench.rounding import UNIT
 from pgbench.tables import Tables
 
 FloatArray = NDArray[np.float64]
@@ -64,9 +66,10 @@ class Recursion:
         self.mu0 = process.mdp.mu0
         self.live = np.repeat(~process.mdp.terminal, self.n_actions).astype(float)
         self.kappa, self.beta = tables.kappa.ravel(), tables.beta.ravel()
+        self.delta = tables.delta.ravel()
         self.slots = P, P1, P2 = slot_moments(tables)
         self.signal, self.signal2 = P1.sum(axis=1), P2.sum(axis=1)
-        k, d = self.kappa, tables.delta.ravel()
+        k, d = self.kappa, self.delta
         if self.total:
             lift = {
                 (0, 0): P,
@@ -286,14 +289,38 @@ class Recursion:
         return out
 
     @cached_property
-    def _resolvents(self) -> list[Resolvent]:
+    def _resolvents(self) -> list[Resolvent | Fundamental]:
         """(I - step_ii)⁻¹ for every moment of Y."""
-        empty = sparse.csr_array((self.n, self.n))
-        return [Resolvent(self.step.get((i, i), empty), self.dense) for i in range(self.order)]
+        first = [] if self.total else [self.delta]
+        return [self._inverse(*first, *i * [self.kappa]) for i in range(self.order)]
+
+    def _inverse(self, *factors: FloatArray) -> Resolvent | Fundamental:
+        """(I - M)⁻¹ of M = Σ_a π f_1 f_2 ⋯ P for factors f_i (N,).
+
+        Where these only take away, what each takes is added up instead of taken from 1, so that it
+        keeps its digits however small it is.
+        """
+        product, lost = self.live, np.zeros_like(self.live)
+        for f in factors:
+            product, lost = product * f, lost + product * (1 - f)
+        matrix = self._averaged(scaled_rows(product, self.slots[0]))
+        if any(((f < 0) | (f > 1))[self.live > 0].any() for f in factors):
+            return Resolvent(matrix, self.dense)
+        slack = np.where(self.to_states(self.live) > 0, self.to_states(lost), 1.0)
+        return Fundamental(matrix, slack, self._defect, self.dense)
+
+    @cached_property
+    def _defect(self) -> float:
+        """Relative error of probabilities as data, and of what is made of them here."""
+        P, A = self.slots[0], self.n_actions
+        rows = np.abs(P.sum(axis=1) - self.live).max(initial=0.0)
+        chosen = np.abs(self.pi.reshape(self.n, A).sum(axis=1) - 1).max(initial=0.0)
+        terms = A + int(np.diff(P.indptr).max(initial=0)) + 20
+        return float(rows + chosen + 2 * terms * UNIT)
 
     def _summed_adjoint(self) -> FloatArray:
         if not self.total:
-            u, _ = Resolvent(self.carry).solve(self.mu0, transposed=True)
+            u, _ = self._inverse(self.delta, self.delta).solve(self.mu0, transposed=True)
             return self._adjoint(0, u[None])
         first = self._start()
         right = self._lowered(first)
@@ -307,11 +334,11 @@ class Recursion:
 
     def _final_returns(self) -> tuple[FloatArray, FloatArray]:
         """E[X] and E[X²] of pairs (N,) with infinitely many steps to go."""
-        P, P1, _ = self.slots
+        _, P1, _ = self.slots
         k = self.kappa
-        x, _ = Resolvent(self._averaged(scaled_rows(k, P))).solve(self.to_states(self.signal))
+        x, _ = self._inverse(k).solve(self.to_states(self.signal))
         second = self.to_states(self.signal2 + 2 * k * (P1 @ x))
-        x2, _ = Resolvent(self._averaged(scaled_rows(k**2, P))).solve(second)
+        x2, _ = self._inverse(k, k).solve(second)
         return self._returns(x, x2)
 
 

@@ -172,6 +172,44 @@ def test_variance_of_a_total_return_grows_with_the_horizon_where_nothing_ends(ki
         moments(mdp, policy, theta, "reinforce")
 
 
+@pytest.mark.parametrize("kind", ["softmax", "loglinear"])
+@pytest.mark.parametrize("digits", [3, 6, 9])
+def test_moments_of_long_sums_by_hand(digits, kind):
+    """One state left by chance alone, so that the steps of an episode are draws of A ψ.
+
+    Over γ^t they have Σ γ^2t = 1/((1-γ)(1+γ)) times the variance of one; over an episode that ends
+    with probability q the mean length 1/q times it, and the variance (1-q)/q² of the length times
+    the squared mean of one.
+    """
+    small = 10.0**-digits
+    loop = FiniteMDP.from_arrays(np.ones((1, 2, 1)), [[1.0, -2.0]], [1.0], 1 - small)
+    P = np.zeros((2, 2, 2))
+    P[0] = 1 - small, small
+    ends = FiniteMDP.from_arrays(
+        P, [[1.0, -2.0], [0.0, 0.0]], [1.0, 0.0], 1.0, terminal=[False, True]
+    )
+    for mdp in (loop, ends):
+        policy = make_policy(kind, mdp, **({"n_features": 2} if kind == "loglinear" else {}))
+        theta = np.linspace(-0.4, 0.7, policy.n_parameters)
+        pi = policy.probabilities(theta)[0]
+        draws = (mdp.expected_reward[0] - pi @ mdp.expected_reward[0])[:, None] * np.stack(
+            [policy.push_forward(theta, unit)[0] for unit in np.eye(policy.n_parameters)], axis=1
+        )
+        mean, square = pi @ draws, pi @ draws**2
+        spread = square - mean**2
+        if mdp is loop:
+            off = 1 - mdp.gamma
+            variance = spread / (off * (1 + mdp.gamma))
+        else:
+            off = small
+            variance = spread / off + (1 - off) / off**2 * mean**2
+        found = moments(mdp, policy, theta, "advantage_oracle")
+        np.testing.assert_allclose(found.mean, mean / off, rtol=1e-12, atol=1e-12)
+        # As a difference of second moment and squared mean.
+        lost = 1e-14 * ((mean / off) ** 2 + variance)
+        np.testing.assert_array_less(np.abs(found.variance - variance), lost + 1e-12)
+
+
 def test_without_discount_a_continuing_task_has_no_finite_moments():
     mdp = make_problem("random", n_states=4, gamma=0.8)
     policy = make_policy("softmax", mdp)
