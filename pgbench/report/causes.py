@@ -52,7 +52,7 @@ def causes(summary: "Dataset") -> Drawing:
         for ax, n in zip(row, columns, strict=True):
             own = {name: values[:, j, shown, n] for name, values in parts.items()}
             _rows(ax, own, total[:, j, shown, n])
-            ax.set_title(wrapped(f"batch size {sizes[n]}{policy}", 60))
+            ax.set_title(wrapped(f"batch size {sizes[n]}{policy}", 44))
     ax.set_yticks(np.arange(shown.size), estimator_labels([labels[e] for e in shown], {}))
     ax.set_ylim(shown.size - 0.4, -0.6)
     for ax in grid[-1]:

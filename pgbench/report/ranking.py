@@ -54,9 +54,9 @@ def ranking(summary: "Dataset") -> Drawing:
         panes = {"steps": by_work, "seconds": _relative(time[:, j], reference)}
         for ax, (unit, relative) in zip(row[:2], panes.items(), strict=True):
             _ranked(ax, summary, relative, order)
-            ax.set_title(wrapped(f"variance × {unit}{policy}", 60))
+            ax.set_title(wrapped(f"variance × {unit}{policy}", 42))
         _ranked(row[2], summary, _bias(summary, int(j)), order)
-        row[2].set_title(wrapped(f"bias{policy}", 40))
+        row[2].set_title(wrapped(f"bias{policy}", 26))
         row[0].set_yticks(
             np.arange(len(labels)), estimator_labels([labels[e] for e in order], marked)
         )

@@ -262,6 +262,21 @@ def test_long_and_strange_labels_are_shortened(tree, tmp_path):
     assert len(set(short)) == len(short)
 
 
+@pytest.mark.parametrize("name", FIGURES)
+def test_titles_do_not_run_into_each_other(tree, name):
+    """Of policies with long names, side by side."""
+    summary = tree.to_dataset()
+    long = [f"gaussian[gain=-0.3, variance=0.0{j}, floor=0.001]" for j in range(2)]
+    with theme():
+        figure = FIGURES[name][1](summary.assign_coords(policy=long)).figure
+        figure.canvas.draw()
+        texts = [ax.title for ax in figure.axes if ax.title.get_text()]
+        boxes = [text.get_window_extent().padded(6) for text in texts]
+    for k, box in enumerate(boxes):
+        for text, other in zip(texts[:k], boxes[:k], strict=True):
+            assert not box.overlaps(other), (texts[k].get_text(), text.get_text())
+
+
 def test_titles_of_problems_leave_out_what_is_shared():
     labels = [
         "garnet[n_states=10, gamma=0.9]",
