@@ -459,7 +459,9 @@ class MeanTest:
     directions: int
 
 
-def mean_test(projections: FloatArray, expected: FloatArray) -> MeanTest:
+def mean_test(
+    projections: FloatArray, expected: FloatArray, uncertain: FloatArray | None = None
+) -> MeanTest:
     """Test that E ĝ is as expected, along each of m directions.
 
     Each direction is tested less its regression on the ones before it, which makes the tests
@@ -476,9 +478,12 @@ def mean_test(projections: FloatArray, expected: FloatArray) -> MeanTest:
         (R, m) float64, replicates projected on the directions, reward per unit of θ.
     expected
         (m,) float64, the mean under test, projected likewise.
+    uncertain
+        (m, k) float64, or None: that mean may be off by any combination of these columns with
+        factors from -1 to 1, and no more than what is left then counts.
     """
-    R = projections.shape[0]
-    rounding = 1e-10 * max(np.abs(projections).max(), np.abs(expected).max())
+    R, m = projections.shape
+    rounding = max(1e-10 * np.abs(projections).max(), 1e-14 * np.abs(expected).max())
     x = projections - expected
     mean = x.mean(axis=0)
     deviation = x - mean
@@ -487,24 +492,31 @@ def mean_test(projections: FloatArray, expected: FloatArray) -> MeanTest:
     good = varies & (effective_replicates(deviation) >= MIN_EFFECTIVE)
     if 2 * good.sum() < max(varies.sum(), 1):
         return MeanTest(np.nan, np.nan, 0)
-    basis: list[tuple[FloatArray, float]] = []
+    # A direction with unit scatter, the mean along it, and what is uncertain of that.
+    basis: list[tuple[FloatArray, float, FloatArray]] = []
+    doubts = np.zeros((m, 0)) if uncertain is None else uncertain
     z, p = [], []
     hotelling = 0.0
     for j in np.flatnonzero(good):
-        residual, residual_mean = deviation[:, j].copy(), float(mean[j])
-        for unit, unit_mean in basis * 2:
+        residual, residual_mean, doubt = deviation[:, j].copy(), float(mean[j]), doubts[j]
+        for unit, unit_mean, unit_doubt in basis * 2:
             # Twice, since once does not leave orthogonal what is nearly parallel.
             c = float((residual * unit).sum())
             residual, residual_mean = residual - c * unit, residual_mean - c * unit_mean
+            doubt = doubt - c * unit_doubt
         left = float((residual**2).sum())
         if left <= 1e-12 * scatter[j] or effective_replicates(residual[:, None])[0] < MIN_EFFECTIVE:
             continue
         freedom = R - 1 - len(basis)
-        t = residual_mean * np.sqrt(R * freedom / left / (1 + hotelling))
+        off = residual_mean
+        if doubt.size:
+            off = float(np.sign(off)) * max(abs(off) - float(np.abs(doubt).sum()), 0.0)
+        t = off * np.sqrt(R * freedom / left / (1 + hotelling))
         a = float((residual * residual * residual).mean()) / (left / freedom) ** 1.5 / np.sqrt(R)
         z.append(abs(float(_corrected(t, a))))
         p.append(2 * float(stats.t.sf(z[-1], freedom)))
-        basis.append((residual / np.sqrt(left), residual_mean / np.sqrt(left)))
+        root = np.sqrt(left)
+        basis.append((residual / root, residual_mean / root, doubt / root))
         hotelling += R * basis[-1][1] ** 2
     smallest = min(min(p), 1 - 1e-16)
     return MeanTest(max(z), float(-np.expm1(len(p) * np.log1p(-smallest))), len(p))

@@ -13,6 +13,7 @@ from pgbench.statistics import (
     MIN_SHARED,
     Sample,
     mean_interval,
+    mean_test,
     n_blocks,
     normality,
     summarise,
@@ -479,3 +480,21 @@ def test_reasons_for_no_interval():
     missed = replace(sample(gaussian(400, 3)), exact_variance=100.0)
     assert missed.unseen.split(":")[0] == "rare events were not seen"
     assert sample(gaussian(400, 3)).unseen == ""
+
+
+@pytest.mark.parametrize("size", [1e-3, 1e-11])
+def test_a_mean_that_is_tiny_beside_the_expected_one_is_rejected(size):
+    """Numbers vary or not beside themselves, and not beside what they should be."""
+    made = size * (1 + 0.2 * np.random.default_rng(0).standard_normal((500, 2)))
+    assert mean_test(made, np.ones(2)).p_value < 1e-6
+    assert np.isnan(mean_test(np.full((500, 2), size), np.ones(2)).p_value)
+
+
+def test_an_uncertain_mean_is_rejected_only_beyond_what_it_may_be():
+    """Along what nearly cancels, too: x + y varies by a thousandth of what x does."""
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal(500)
+    made = np.stack([x, 1e-3 * rng.standard_normal(500) - x + 2e-3], axis=1)
+    assert mean_test(made, np.zeros(2)).p_value < 1e-6
+    assert mean_test(made, np.zeros(2), 1e-3 * np.eye(2)).p_value > 0.05
+    assert mean_test(made, np.zeros(2), 5e-4 * np.eye(2)).p_value < 1e-6

@@ -3,8 +3,8 @@
     C = d A        |δC| ≤ (|d| + |δd|) |δA| + |δd| |A|        |δA| ≤ |δV| + γP |δV|
 
 entry by entry, and what rounding adds to each; the policy says how long that makes the error of
-Σ C ∇π. Data count as exact to rounding: rows of P and π that do not sum to 1 may be off by as
-much as that.
+Σ C ∇π. It is about rows of P and π divided by their sums, which differ from those stored by
+rounding alone.
 """
 
 from typing import TYPE_CHECKING

@@ -109,9 +109,11 @@ class Fundamental:
         x, bound = self.system.solve(b, transposed, found)
         if x is not found and b.ndim == 1:
             x = self._plausible(b, x, transposed)
-        sizes = np.abs(x).sum(axis=0) if transposed else np.abs(x).max(axis=0, initial=0.0)
-        largest = float(np.max(sizes, initial=0.0))
-        return x, bound + self.defect * largest * self.system.inverse_norm
+        # What the data's error makes of the equations, those of their right-hand sides included.
+        wrong = np.abs(x) + (np.abs(b) if magnitude is None else magnitude)
+        sizes = wrong.sum(axis=0) if transposed else wrong.max(axis=0, initial=0.0)
+        data = self.defect * float(np.max(sizes, initial=0.0)) * self.system.inverse_norm
+        return x, bound + data
 
     def error(
         self,

@@ -44,7 +44,7 @@ class FiniteTruth(Truth):
         (S, A) float64, d(s) A(s,a), with a horizon Σ_{t<H} γ^t Pr(s_t = s) A_{H-t}(s,a): the
         gradient is Σ_{s,a} of it times ∇π(s,a).
     error_bound
-        Bound on the largest error of V for π as it is, unit reward.
+        Bound on the largest error of V, unit reward; of rows of P and π divided by their sums.
     """
 
     mdp: FiniteMDP
@@ -72,11 +72,10 @@ class FiniteTruth(Truth):
 
     @property
     def seen_gradient(self) -> FloatArray:
-        """∇J (d,) less what actions that are never taken have to say: the pull-back of d π A."""
+        """∇J (d,) less what actions that are never taken have to say: the pull-back of π d A."""
         if not self.unseen:
             return self.gradient
-        weights = self.visitation[:, None] * self.pi * self.advantage
-        return self.policy.pull_back(self.theta, weights)
+        return self.policy.pull_back(self.theta, self.pi * self.worth)
 
     @cached_property
     def process(self) -> Process:
@@ -158,7 +157,7 @@ def _(mdp: FiniteMDP, policy: Any, theta: Any, horizon: int | None = None) -> Fi
         v, q = finite_values(mdp, pi, horizon)
         visitation, worth = finite_worth(mdp, pi, horizon)
         gradient = policy.derivative(theta, worth)
-        sizes = np.abs(mdp.expected_reward)
+        sizes = mdp.mean(np.abs(mdp.reward))
         bound = bounds.finite_value_error(Walk.of(mdp, pi), sizes, mdp.gamma, horizon)
     return FiniteTruth(
         mdp=mdp,
@@ -184,5 +183,5 @@ def action_values(mdp: FiniteMDP, v: FloatArray) -> FloatArray:
 def state_values(mdp: FiniteMDP, pi: FloatArray) -> tuple[FloatArray, float]:
     """V_π (S,) over the infinite horizon and a bound on its largest error."""
     walk = Walk.of(mdp, pi)
-    reward = mdp.expected_reward
-    return walk.solve(mdp.gamma, walk.mean(reward), magnitude=walk.mean(np.abs(reward)))
+    sizes = walk.mean(mdp.mean(np.abs(mdp.reward)))
+    return walk.solve(mdp.gamma, walk.mean(mdp.expected_reward), magnitude=sizes)

@@ -74,13 +74,14 @@ def _cache_directory() -> Path | None:
 
 
 def _writable(directory: Path) -> bool:
-    """Whether files can be made in a directory, which is made if need be."""
+    """Whether files can be made in a directory of the user's own, which is made if need be."""
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=directory).close()
     except OSError:
         return False
-    return True
+    # Compiled code is loaded from it: in a directory that all may write to it may be another's.
+    return directory.stat().st_uid == os.getuid()
 
 
 CACHE_DIRECTORY = _cache_directory()

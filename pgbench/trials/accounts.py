@@ -160,7 +160,7 @@ def scaled(results: Sequence[Measured], of: Account) -> Account | None:
     """The account that the mean is some constant multiple, the factor fitted; None if it is 1."""
     pairs = [(m, of.mean(m.estimates.case, m.estimates.batch_size)) for m in results]
     found = [m.factor(mean) for m, mean in pairs if mean is not None]
-    values, se = np.array([[c.value, c.se] for c in found]).T
+    values, se = np.array([[c.value, c.se] for c in found if np.isfinite(c.value)]).reshape(-1, 2).T
     if not np.isfinite(se).any():
         return None
     # Where a mean is known its factor is certain, but no more than to rounding.

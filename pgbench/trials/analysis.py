@@ -45,9 +45,13 @@ class Analysis:
     along: FloatArray
     steps: NDArray[np.int64]
 
-    def test(self, mean: FloatArray) -> MeanTest:
-        """Test that this is the mean (d,); its p-value is NaN where the tails are too heavy."""
-        return mean_test(self.sample @ self.along.T, self.along @ mean)
+    def test(self, mean: FloatArray, shift: float = 0.0) -> MeanTest:
+        """Test that this is the mean (d,), each coordinate of which may be off by ``shift``.
+
+        The p-value is NaN where the tails are too heavy.
+        """
+        uncertain = self.along * shift if shift else None
+        return mean_test(self.sample @ self.along.T, self.along @ mean, uncertain)
 
     @cached_property
     def mean(self) -> FloatArray:

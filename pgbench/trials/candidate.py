@@ -17,7 +17,7 @@ from pgbench.policies import NotApplicable
 from pgbench.trials.battery import Case
 from pgbench.trials.examine import sampled
 from pgbench.trials.generators import drawn_from, seed_by
-from pgbench.trials.guard import FIRST_PATIENCE, UserError, check_finite, guarded, numbers
+from pgbench.trials.guard import FIRST_PATIENCE, UserError, check_usable, guarded, numbers, usable
 from pgbench.trials.own import Own
 from pgbench.trials.precision import SINGLE, rounding, shift, unit_roundoff
 from pgbench.trials.repeatable import check_forgetful, check_repeatable
@@ -147,7 +147,7 @@ class FunctionCandidate(Candidate):
         values = numbers(result, batch, what)
         self.unit = max(self.unit, unit_roundoff(result))
         if not self.skip_nan:
-            check_finite(values, batch, what)
+            check_usable(values, batch, what)
         return values
 
     def time(self, cases: Sequence[tuple[Case, int]], longest: float) -> None:
@@ -177,7 +177,7 @@ class FunctionCandidate(Candidate):
         what = where(self.own, case, batch_size)
         batches = drawn(case, replicates, self.seed, batch_size)
         made = np.stack([self.call(batches[r], what) for r in range(replicates)])
-        finite = np.isfinite(made).all(axis=1)
+        finite = usable(made).all(axis=1)
         left, skipped = int(finite.sum()), int((~finite).sum())
         if skipped and left < LEAST:
             raise UserError(

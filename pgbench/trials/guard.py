@@ -157,12 +157,23 @@ def numbers(result: Any, batch: Trajectories, what: str) -> FloatArray:
     return array.astype(np.float64)
 
 
-def check_finite(values: FloatArray, batch: Trajectories, what: str) -> None:
-    """UserError, with a likely cause, if not all numbers of an estimate (d,) are finite."""
-    if not np.isfinite(values).all():
-        k = int(np.flatnonzero(~np.isfinite(values))[0])
+LARGEST = 1e30
+"""Estimates are at most of this size, as rewards are: statistics need their eighth powers."""
+
+
+def usable(values: FloatArray) -> NDArray[np.bool_]:
+    """Which numbers can be judged: those that are finite, and not larger than ``LARGEST``."""
+    return np.isfinite(values) & (np.abs(values) <= LARGEST)
+
+
+def check_usable(values: FloatArray, batch: Trajectories, what: str) -> None:
+    """UserError, with a likely cause, if not all numbers of an estimate (d,) can be judged."""
+    if not usable(values).all():
+        k = int(np.flatnonzero(~usable(values))[0])
+        why = f"; at most {LARGEST:g} in size can be judged"
+        why = why if np.isfinite(values[k]) else _cause(batch)
         raise UserError(
-            f"{what} returned {values[k]} in coordinate {k}{_cause(batch)}"
+            f"{what} returned {values[k]:g} in coordinate {k}{why}"
             "\n  --skip-nan leaves such estimates out and judges the rest."
         )
 

@@ -6,7 +6,7 @@ and used on the other, so that means stay what they are.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 
@@ -114,9 +114,7 @@ class Measured:
             return np.nan
         if self._stuck(mean):
             return 0.0
-        if slack := self.estimates.shift:  # rounding in a coarse format moves means by as much
-            mean = np.clip(self.mean, mean - slack, mean + slack)
-        return self.analysis.test(mean).p_value
+        return self.analysis.test(mean, self.estimates.shift).p_value
 
     def _stuck(self, mean: FloatArray) -> bool:
         """Whether the estimates never vary along some direction and are off along it.
@@ -125,7 +123,8 @@ class Measured:
         where the witness varies along it often enough: then the events were there.
         """
         quiet, responds = self._quiet
-        off = np.abs(quiet @ (self.estimates.gradients.mean(axis=0) - mean)) > self.tolerance
+        slack = self.tolerance + self.estimates.shift * np.abs(quiet).sum(axis=1)
+        off = np.abs(quiet @ (self.estimates.gradients.mean(axis=0) - mean)) > slack
         return bool((off & responds).any())
 
     @cached_property
@@ -146,7 +145,11 @@ class Measured:
         if self.sharp:
             value = float(np.linalg.norm(self.mean - mean))
             return Estimate(value, 0.0, value, value)
-        return NOTHING if self.analysis is None else self.analysis.distance(mean)
+        if self.analysis is None:
+            return NOTHING
+        slack = self.estimates.shift * float(np.sqrt(mean.size))
+        found = self.analysis.distance(mean)
+        return replace(found, low=max(found.low - slack, 0.0), high=found.high + slack)
 
     def relative_bias(self, target: FloatArray) -> Estimate:
         """‖E ĝ - target‖/‖target‖ with its 95 % interval; NaN where nothing can be said."""
@@ -158,7 +161,10 @@ class Measured:
         if self.sharp:
             value = float(self.mean @ target) / float(np.sum(target**2))
             return Estimate(value, 0.0, value, value)
-        return NOTHING if self.analysis is None else self.analysis.share(target)
+        if self.analysis is None:
+            return NOTHING
+        slack, found = self._slack(target), self.analysis.share(target)
+        return replace(found, low=found.low - slack, high=found.high + slack)
 
     def detectable(self, target: FloatArray, tests: int) -> float:
         """The bias along the target, over ‖target‖, that so many tests would find with 90 %.
@@ -167,7 +173,13 @@ class Measured:
         """
         if self.sharp:
             return 0.0
-        return np.nan if self.analysis is None else self.analysis.detectable(target, tests)
+        if self.analysis is None:
+            return np.nan
+        return self.analysis.detectable(target, tests) + self._slack(target)
+
+    def _slack(self, target: FloatArray) -> float:
+        """How far rounding in a coarse format may move the mean along a target, over ‖target‖."""
+        return self.estimates.shift * float(np.abs(target).sum() / np.sum(target**2))
 
     def remains(self, target: FloatArray, other: "Measured") -> Estimate:
         """Share of this bias that is left at another batch size, along this bias."""

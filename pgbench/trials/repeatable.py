@@ -23,7 +23,7 @@ def check_repeatable(call: Call, batches: Drawn, what: str) -> FloatArray:
     first = call(one)
     _check_untouched(one, batches[0], what)
     again = call(batches[0])
-    if not _same(first, again):
+    if not same(first, again):
         raise UserError(
             f"{what} gave two estimates from the same batch, {_apart(first, again)}. Does it keep"
             " something between calls, or make a generator without a seed? Random numbers are in"
@@ -37,7 +37,7 @@ def check_repeatable(call: Call, batches: Drawn, what: str) -> FloatArray:
 def check_forgetful(call: Call, batches: Drawn, first: FloatArray, what: str) -> None:
     """UserError if other batches in between have changed the estimate from the first one."""
     later = call(batches[0])
-    if not _same(first, later):
+    if not same(first, later):
         raise UserError(
             f"{what} gave another estimate from the same batch after it had seen others,"
             f" {_apart(first, later)}. It keeps something between calls; estimates must be"
@@ -45,7 +45,8 @@ def check_forgetful(call: Call, batches: Drawn, first: FloatArray, what: str) ->
         )
 
 
-def _same(a: FloatArray, b: FloatArray) -> bool:
+def same(a: FloatArray, b: FloatArray) -> bool:
+    """Whether two estimates (d,) are one, but for sums that were made in another order."""
     finite = np.isfinite(a)
     if not np.array_equal(finite, np.isfinite(b)):
         return False

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.trials.battery import Case
+from pgbench.trials.repeatable import same
 from pgbench.trials.trajectories import Trajectories, drawn
 
 FloatArray = NDArray[np.float64]
@@ -31,7 +32,7 @@ BATCHES = 8
 def reads_ends(call: Callable[[Trajectories], FloatArray], cases: Sequence[Case]) -> bool:
     """Whether any estimate changes if exact values of terminal states are one instead of zero."""
     return any(
-        not np.array_equal(call(batches[r]), call(_valued(batches[r], case)), equal_nan=True)
+        not same(call(batches[r]), call(_valued(batches[r], case)))
         for case in cases
         if case.truth.mdp.terminal.any()
         for batches in [drawn(case, BATCHES, 0, case.batch_size)]

@@ -204,6 +204,19 @@ def test_inside_the_simplex_nothing_is_unseen(tiny_truth, problem):
     assert "support" not in estimators()["reinforce"].causes_at(truth)
 
 
+@pytest.mark.parametrize("horizon", [None, 1, 6])
+def test_what_is_seen_is_the_pull_back_of_the_worth(horizon):
+    """Over a horizon too, where the worth is no product of visits and advantages: by hand."""
+    mdp = make_problem("garnet", n_states=6, n_actions=3, gamma=0.9, seed=2)
+    pi = np.random.default_rng(3).dirichlet(np.ones(3), size=6)
+    pi[0] = 0.0, 0.4, 0.6
+    truth = evaluate(mdp, make_policy("direct", mdp), pi.ravel(), horizon)
+    seen = np.where(pi > 0, truth.worth, 0.0)
+    by_hand = seen - seen.sum(axis=1, keepdims=True) / 3
+    np.testing.assert_allclose(truth.seen_gradient, by_hand.ravel(), rtol=1e-12, atol=1e-14)
+    assert np.abs(truth.seen_gradient - truth.gradient).max() > 1e-3
+
+
 def test_probabilities_too_small_to_divide_by_are_unseen():
     """1/π overflows below the smallest normal number; no rollout takes such an action either."""
     mdp, policy, _ = vertex(0.0, 1.0)

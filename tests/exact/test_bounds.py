@@ -1,6 +1,7 @@
 """The bound on the gradient's error, against derivatives of J in decimal arithmetic."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -146,3 +147,34 @@ def test_squares_that_underflow_break_no_bound():
     assert error < 1e-214
     assert error <= small.gradient_bound
     assert not small.resolved
+
+
+@pytest.mark.parametrize("S", [300, 3000])
+def test_the_bound_of_v_knows_what_cancels_between_actions(S):
+    """Every state pays the same sizes of 1e8 that nearly cancel, so V is their mean's sum."""
+    rng = np.random.default_rng(0)
+    pi, r = [0.1, 0.7, 0.2], [7e8 / 3, -1e8 / 3 + 1e-3, 0.0]
+    mdp = FiniteMDP(
+        successor=rng.integers(0, S, (S, 3, 4)),
+        probability=np.full((S, 3, 4), 0.25),
+        reward=np.tile(np.array(r)[:, None], (S, 1, 4)),
+        mu0=np.full(S, 1 / S),
+        gamma=0.5,
+    )
+    truth = evaluate(mdp, make_policy("direct", mdp), np.tile(pi, S))
+    paid = sum(Fraction(p) * Fraction(x) for p, x in zip(pi, r, strict=True))
+    exact = paid / sum(map(Fraction, pi)) / (1 - Fraction(0.5))
+    assert max(abs(Fraction(v) - exact) for v in truth.v) <= truth.error_bound < 1e-3
+
+
+@pytest.mark.parametrize("horizon", [None, 5])
+def test_the_bound_of_v_knows_what_cancels_between_successors(horizon):
+    """Rewards that hang on where a step leads, and have a mean of nearly zero."""
+    r = [2.0999999999999996, -0.7]
+    P, paid = [[[0.25, 0.75]]] * 2, [[r], [r]]
+    mdp = FiniteMDP.from_arrays(P, paid, [1.0, 0.0], 0.5)
+    truth = evaluate(mdp, make_policy("softmax", mdp), np.zeros(2), horizon)
+    mean = Fraction(r[0]) / 4 + 3 * Fraction(r[1]) / 4
+    exact = mean * (2 if horizon is None else 2 - Fraction(1, 2) ** (horizon - 1))
+    error = max(abs(Fraction(v) - exact) for v in truth.v)
+    assert 0 < error <= truth.error_bound < 1e-12

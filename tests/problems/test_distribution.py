@@ -106,3 +106,28 @@ def test_wrong_sparse_matrices_are_named():
 def test_actions_first_is_said_clearly():
     with pytest.raises(ProblemError, match=r"must be \(S, A, S\); if this is \(A, S, S\)"):
         FiniteMDP.from_arrays(np.transpose(P, (1, 0, 2)), R, MU0, 0.9)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        np.full(600, 0.5 / 600, np.float16),
+        np.full(20_000, 0.998 / 20_000, np.float32),
+        np.full(400, 0.002),
+    ],
+    ids=["half precision", "single precision", "three decimals"],
+)
+def test_many_entries_are_no_excuse(row):
+    """Their errors cancel, so the sum is off by far less than their number times one of them."""
+    table = row.astype(float)[None]
+    with pytest.raises(ProblemError, match=r"P\[0\] sums to"):
+        normalise("P", table, row[None])
+
+
+@pytest.mark.parametrize(("dtype", "n"), [(np.float16, 600), (np.float32, 50)])
+def test_many_entries_that_were_rounded_are_accepted(dtype, n):
+    row = np.random.default_rng(0).dirichlet(np.ones(n)).astype(dtype)[None]
+    table = row.astype(float)
+    with pytest.warns(Renormalised):
+        normalise("P", table, row)
+    np.testing.assert_allclose(table.sum(), 1.0, rtol=1e-12)

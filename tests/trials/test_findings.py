@@ -8,7 +8,7 @@ import pytest
 
 from pgbench.__main__ import main
 from pgbench.statistics import Estimate
-from pgbench.trials.accounts import FINITE, Account
+from pgbench.trials.accounts import FINITE, Account, scaled
 from pgbench.trials.battery import cases
 from pgbench.trials.candidate import Estimates
 from pgbench.trials.examination import examine
@@ -20,7 +20,7 @@ from pgbench.trials.verdict import Outcome, verdict
 from pgbench.trials.verdict import tested as held_against
 from pgbench.trials.where import where
 from pgbench.trials.wording import conclusion
-from pgbench.trials.wording.bias import bias
+from pgbench.trials.wording.bias import account, bias
 
 R = 1000
 
@@ -68,6 +68,44 @@ OUTCOMES = {
 def test_only_what_was_tested_is_called_right_or_wrong(case):
     weights, outcome = OUTCOMES[case]
     assert verdict(results(weights), ()).outcome is outcome
+
+
+def test_a_multiple_is_told_although_one_problem_cannot_be_tested():
+    """Its factor there is not known, and takes no part."""
+    made = results(lambda rng, n: 3.7 + 0.2 * rng.standard_normal(n))
+    rare = results(lambda rng, n: 3.7 * (rng.random(n) < 0.008) / 0.008)
+    mixed = [*made[:-2], *rare[-2:]]
+    assert not np.isfinite(mixed[-1].factor(np.ones_like(mixed[-1].mean)).value)
+    account = scaled(mixed, FINITE)
+    assert account is not None
+    assert account.words.startswith("3.7")
+
+
+def test_rounding_of_a_coarse_format_is_in_interval_and_resolution_too():
+    """3 % too long where rounding may move each coordinate by 5 % of the largest."""
+    known = next(one for one in every_known() if one.name == "baseline_value")
+    seen = 0
+    for result in results(lambda rng, n: 1.03 + 1e-3 * rng.standard_normal(n)):
+        target = known.exact(result.estimates.case, result.estimates.batch_size)
+        if not result.p_value(target) < 1e-6:
+            continue  # too few events for so small a bias
+        seen += 1
+        slack = 0.05 * float(np.abs(target).max())
+        own = replace(result, estimates=replace(result.estimates, shift=slack))
+        assert own.p_value(target) > 0.9
+        assert own.relative_bias(target).low == 0
+        assert own.factor(target).low <= 1
+        assert own.detectable(target, 1) > 0.03
+    assert seen >= 12
+
+
+def test_what_was_equal_in_all_estimates_is_said_so():
+    """That their means are equal is not known beyond what so many estimates tell."""
+    found = verdict(results(lambda rng, n: np.full(n, 0.5)), every_known())
+    assert {result.basis for result in found.results} == {Basis.EQUAL}
+    (words,) = {account(other) for other in found.others}
+    assert words.startswith("is half of ∇J_H")
+    assert words.endswith(f", as far as {R} estimates tell")
 
 
 @pytest.mark.parametrize("source", [BLOW_UP, ROULETTE, PARETO])

@@ -220,6 +220,12 @@ def test_estimates_that_are_not_finite_are_counted_and_the_rest_is_judged(
     assert "reinforce, estimate by estimate" in said or "equals reinforce in all" in last
 
 
+def test_what_is_too_large_to_be_judged_is_said(examined):
+    code, _, errors = examined("def estimate(batch): return 1e38 + 0 * batch.theta", *QUICK)
+    assert code == 2
+    assert "returned 1e+38 in coordinate 0; at most 1e+30 in size can be judged" in errors
+
+
 def test_too_few_finite_estimates_are_not_judged(examined):
     source = SOMETIMES.replace("FACTOR", "1").replace("SHARE", "0.8")
     code, _, errors = examined(source, "--replicates", "200", "--skip-nan")

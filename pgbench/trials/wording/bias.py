@@ -32,8 +32,8 @@ def bias(found: Examination, recognised: bool) -> Iterator[str]:
                 yield f"Its mean is not {tested.account.words}; that is ruled out on {names}."
     if verdict.outcome is not Outcome.UNDECIDED and verdict.untested:
         yield f"Nothing can be said on {_untested(verdict)}: its estimates hang on rare events."
-    if verdict.outcome is not Outcome.UNDECIDED and (hidden := _hidden(verdict)):
-        yield f"Nothing can be said on {', '.join(hidden)}: noise would hide even a mean of zero."
+    if verdict.outcome is not Outcome.UNDECIDED and (lost := hidden(verdict)):
+        yield f"Nothing can be said on {', '.join(lost)}: noise would hide even a mean of zero."
     for name, reason in found.refused.items():
         yield f"It refuses the problem '{name}': {reason}."
     if found.reads_ends:
@@ -121,7 +121,9 @@ def account(tested: Tested) -> str:
     """``is zero``, or ``cannot be told from ∇J_H (to 3.1 % of its length)``."""
     resolution = tested.resolution
     if resolution == 0:
-        return f"is {tested.account.words}"
+        known = all(result.basis is Basis.TABLES for result in tested.results)
+        n = min(result.estimates.replicates for result in tested.results)
+        return f"is {tested.account.words}{'' if known else f', as far as {n} estimates tell'}"
     return f"cannot be told from {tested.account.words} (to {percent(resolution)} of its length)"
 
 
@@ -159,7 +161,7 @@ def _worst(verdict: Verdict) -> str:
     return f" It is largest on '{name}' with N = {n}: {percent_of(size)} of the gradient's norm."
 
 
-def _hidden(verdict: Verdict) -> list[str]:
+def hidden(verdict: Verdict) -> list[str]:
     """Problems where no bias was seen, and none of the gradient's own length would have been."""
     seen = {case.name for case in verdict.biased_cases}
     return [name for name in verdict.coarse if name not in seen]
@@ -172,11 +174,15 @@ def _elsewhere(verdict: Verdict) -> Iterator[str]:
         for finding in verdict.findings
         if finding.state is State.EXCLUDED and finding.case.name not in verdict.coarse
     ]
-    none = ", ".join(f.case.name for f in free if f.size <= 1e-6)
+    equal = {m.estimates.case.name for m in verdict.results if m.basis is Basis.EQUAL}
+    none = ", ".join(f.case.name for f in free if f.size <= 1e-6 and f.case.name not in equal)
+    same = ", ".join(f.case.name for f in free if f.size <= 1e-6 and f.case.name in equal)
     some = ", ".join(f"{percent(f.size)} on {f.case.name}" for f in free if not f.size <= 1e-6)
     listed = [f"a bias above {some}"] * bool(some) + [f"any on {none}"] * bool(none)
+    sentence = [f"excluded is {' and '.join(listed)}"] * bool(listed)
+    sentence += [f"no estimate had any on {same}"] * bool(same)
     if free:
-        yield f"It was not seen elsewhere; excluded is {' and '.join(listed)}."
+        yield f"It was not seen elsewhere; {'; '.join(sentence)}."
 
 
 def _trends(shares: Sequence[Share]) -> Iterator[str]:
@@ -257,5 +263,7 @@ def _resolution(found: Examination) -> Iterator[str]:
 
 
 def visible(verdict: Verdict) -> float:
-    """The bias along the gradient that would have been seen on every problem tested."""
-    return max((x for x in verdict.detectable if np.isfinite(x)), default=np.nan)
+    """The bias along the gradient that would have been seen on every problem that says anything."""
+    pairs = zip(verdict.results, verdict.detectable, strict=True)
+    known = [x for m, x in pairs if m.estimates.case.name not in verdict.coarse]
+    return max((x for x in known if np.isfinite(x)), default=np.nan)

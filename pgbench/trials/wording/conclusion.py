@@ -5,7 +5,7 @@ from pgbench.trials.examination import Examination
 from pgbench.trials.findings import State
 from pgbench.trials.measured import unseen
 from pgbench.trials.verdict import Declared, Outcome
-from pgbench.trials.wording.bias import account, left_out, undecided, visible
+from pgbench.trials.wording.bias import account, hidden, left_out, undecided, visible
 from pgbench.trials.wording.directions import causes, direction_words
 from pgbench.trials.wording.numbers import percent
 from pgbench.trials.wording.resemblance import equal, in_all, known_as, name
@@ -55,8 +55,8 @@ def _unbiased(what: str, found: Examination) -> str:
         how += f" problem (it differs with a chance below {chance}) and"
     elif seen > 0:
         how = f", tested down to a bias of {percent(seen)} along the gradient,"
-    nothing = [finding for finding in verdict.findings if finding.state is State.NOTHING]
-    silent = ", ".join(finding.case.name for finding in nothing)
+    nothing = [f.case.name for f in verdict.findings if f.state is State.NOTHING]
+    silent = ", ".join([*nothing, *hidden(verdict)])
     some = f" Nothing can be said on: {silent}." if silent else ""
     ends = f" {terminal.SHORT}" if found.reads_ends else ""
     return f"{what}{how} is unbiased for {verdict.reference.account.words}.{some}{ends}"
