@@ -85,7 +85,7 @@ UNBIASED = {
 def test_a_right_estimator_is_called_unbiased(examined, case):
     body, likeness = UNBIASED[case]
     code, text = examined(body)
-    assert text.endswith(FOR_H_STEPS)
+    assert FOR_H_STEPS in text.partition("Verdict: ")[2]
     assert likeness in text
     assert code == 0
 
