@@ -34,9 +34,9 @@ class Measured:
 
     @property
     def positive(self) -> "Measured":
-        """NaN in place of what a logarithmic axis cannot show."""
+        """NaN in place of what a logarithmic axis cannot show; an end there is cut to the value."""
         value = np.where(self.value > 0, self.value, np.nan)
-        return Measured(value, *(np.where(x > 0, x, value) for x in (self.low, self.high)))
+        return Measured(value, *(np.where(x <= 0, value, x) for x in (self.low, self.high)))
 
     @property
     def log_half_width(self) -> FloatArray:
@@ -52,7 +52,10 @@ class Measured:
         return np.where(np.isfinite(ends), np.maximum(ends, 0.0), 0.0)
 
     def geometric_mean(self) -> "Measured":
-        """Mean over the first axis, NaN left out, with the interval of its sampling error."""
+        """Mean over the first axis, NaN left out, with the interval of its sampling error.
+
+        Where one of them has no interval the mean has none.
+        """
         good = np.isfinite(self.value)
         n = np.where(good.any(axis=0), good.sum(axis=0), np.nan)
         log = np.where(good, np.log(np.where(good, self.value, 1.0)), 0.0).sum(axis=0) / n

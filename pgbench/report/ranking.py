@@ -75,8 +75,9 @@ def ranking(summary: "Dataset") -> Drawing:
         "good. Right: the bias that comes with it, exact where it is known and else measured, not "
         f"drawn below {UNSEEN:g}. Natural gradients count by their own norm. Marks are geometric "
         "means over problems, sorted by the left panel, bars are 95 % "
-        "intervals of their sampling error (that of the clock is not in them), faint marks the "
-        f"single problems. Lower variance may be bought with bias: † declares one.{more}",
+        "intervals of their sampling error, where every problem has one (that of the clock is not "
+        "in them), faint marks the single problems. Lower variance may be bought with bias: † "
+        f"declares one.{more}",
         "Work-normalised and time-normalised variance, sorted, one row per estimator.",
     )
 

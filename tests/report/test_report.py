@@ -20,6 +20,7 @@ from pgbench.report import calibration, dots, write_report
 from pgbench.report import page as page_module
 from pgbench.report.causes import causes
 from pgbench.report.declared import verdicts
+from pgbench.report.measured import Measured
 from pgbench.report.page import FIGURES
 from pgbench.report.panels import Drawing, NothingToDraw, save
 from pgbench.report.selection import of_the_best
@@ -378,6 +379,29 @@ def test_cells_without_an_exact_variance_are_counted_with_their_reason(tree):
         "12 of 36 measured cells have no exact variance: too large for exact moments (12)."
         in caption
     )
+
+
+def test_what_has_no_interval_is_not_drawn_or_counted_with_one(tree):
+    """It would be one of no length."""
+    nan = np.nan
+    x = Measured(
+        np.array([[1.0, 4.0], [4.0, 1.0]]),
+        np.array([[-1.0, nan], [2.0, 0.5]]),
+        np.array([[2.0, nan], [8.0, 2.0]]),
+    )
+    np.testing.assert_array_equal(x.positive.low, [[1.0, nan], [2.0, 0.5]])
+    mean = x.geometric_mean()
+    np.testing.assert_allclose(mean.value, [2.0, 2.0])
+    assert np.isfinite(mean.low[0])
+    assert np.isnan([mean.low[1], mean.high[1]]).all()
+    summary = with_scores(tree)
+    summary["variance_high"].values[0, 0, 0] = 0.5 * summary["exact_variance"].values[0, 0, 0]
+    wrong = summary["variance_low"] > summary["exact_variance"]
+    wrong |= summary["variance_high"] < summary["exact_variance"]
+    for name in ("variance_low", "variance_high"):
+        summary[name].values[wrong.values] = np.nan
+    with theme():
+        assert "100 % of the intervals hold" in calibration.calibration(summary).caption
 
 
 def test_cells_without_an_interval_are_counted_with_their_reason(tree):
