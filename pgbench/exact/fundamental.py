@@ -147,7 +147,7 @@ class Fundamental:
             return x, self._bound(b, x, size, whole, transposed)
         norm = np.sum if transposed else np.max
         bounds, largest = norm(self._expected(whole, self.defect), axis=0), norm(whole, axis=0)
-        for k in np.flatnonzero(bounds > RELATIVE_TOLERANCE * largest):
+        for k in np.flatnonzero(~(bounds <= RELATIVE_TOLERANCE * largest)):
             column = b[:, k], np.ascontiguousarray(x[:, k]), size[:, k], whole[:, k]
             bounds[k] = self._bound(*column, transposed)
         return x, float(bounds.max())
