@@ -28,7 +28,7 @@ max_horizon: 200
 """
 
 KILLED = """
-import os, sys
+import os, signal, sys
 from pgbench.__main__ import main
 from pgbench.journal import Journal
 
@@ -41,6 +41,7 @@ def append_then_die(journal, records):
         os.kill(os.getpid(), int(sys.argv[1]))
 
 Journal.append = append_then_die
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may have had it ignored
 sys.exit(main(sys.argv[2:]))
 """
 """The command in a process that gets a signal after its second batch of cells is on disk."""

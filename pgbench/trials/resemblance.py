@@ -169,9 +169,8 @@ def _multiple(pairs: Sequence[_Pair]) -> tuple[Normaliser | None, str]:
     The multiple is left out where it is 1.
     """
     for normaliser in (None, *NORMALISERS):
-        factors = {pair.place: pair.factor(normaliser) for pair in pairs}
-        found = {place: c for place, c in factors.items() if c is not None}
-        if len(found) < len(pairs):
+        found = _factors(pairs, normaliser)
+        if not found:
             continue
         slack = 1e-4 if normaliser is None else max(1e-4, normaliser.slack)
         if normaliser is not None and np.allclose([*found.values()], 1.0, rtol=slack, atol=0):
@@ -179,6 +178,17 @@ def _multiple(pairs: Sequence[_Pair]) -> tuple[Normaliser | None, str]:
         if pattern := _pattern([pair.own for pair in pairs], found, slack):
             return normaliser, pattern
     return None, ""
+
+
+def _factors(pairs: Sequence[_Pair], normaliser: Normaliser | None) -> dict[Place, float]:
+    """The factor on every case and batch size; nothing where one of them has none."""
+    found = {}
+    for pair in pairs:
+        c = pair.factor(normaliser)
+        if c is None:
+            return {}
+        found[pair.place] = c
+    return found
 
 
 def _pattern(every: Sequence[Estimates], factors: Mapping[Place, float], slack: float) -> str:
