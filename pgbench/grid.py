@@ -612,6 +612,7 @@ class _Reader:
         keys = [*parameters, *(["instances"] if word == "problem" else [])]
         self.only({key: pair for key, pair in content.items() if key != word}, place, keys)
         axes: dict[str, list[Any]] = {}
+        wrong = len(self.errors)
         for name, parameter in parameters.items():
             if name in content:
                 axes[name] = self.axis(content[name][1], f"{place}.{name}", parameter)
@@ -620,6 +621,8 @@ class _Reader:
             else:
                 axes[name] = [parameter.default]
         instances = self.instances(content, place, parameters) if word == "problem" else 1
+        if len(self.errors) > wrong:
+            return []
         drawn = "seed" in parameters and "seed" not in content and word == "problem"
         choices = []
         for values in product(*axes.values()):
@@ -633,11 +636,11 @@ class _Reader:
                     for key, value in bound.items()
                     if not (parameters[key].later and value == parameters[key].default)
                 }
-                content = ""
+                digest = ""
                 if isinstance(record, Family):
-                    content = record.content(record.located(self.folder, bound))
+                    digest = record.content(record.located(self.folder, bound))
                 folder = str(self.folder)
-                choices.append(Chosen(record.name, bound, name, instance, content, folder))
+                choices.append(Chosen(record.name, bound, name, instance, digest, folder))
         return choices
 
     def instances(

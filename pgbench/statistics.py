@@ -483,7 +483,7 @@ def mean_test(
         factors from -1 to 1, and no more than what is left then counts.
     """
     R, m = projections.shape
-    rounding = max(1e-10 * np.abs(projections).max(), 1e-14 * np.abs(expected).max())
+    rounding = 1e-10 * max(np.abs(projections).max(), np.abs(expected).max())
     x = projections - expected
     mean = x.mean(axis=0)
     deviation = x - mean

@@ -100,6 +100,10 @@ def test_all_errors_are_reported_at_once_in_order():
     ("text", "message"),
     [
         ("", "1:1: the grid is empty"),
+        (
+            "name: t\nestimators: td\nproblems: [{problem: file, path: 3}]\n",
+            "problems.0.file.path: 3 is not allowed here, must be a string",
+        ),
         ("# only a comment\n", "the grid is empty"),
         ("- a\n", "a grid is a mapping"),
         ("just words", "a grid is a mapping"),

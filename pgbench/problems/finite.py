@@ -15,7 +15,7 @@ from hashlib import blake2b
 from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeGuard
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -241,13 +241,7 @@ class FiniteMDP(Problem):
         The file may also hold ``gamma``, ``terminal``, ``features``, ``coordinates`` and
         ``allowed``; ``gamma`` given here wins.
         """
-        try:
-            # Opened here, because np.load leaves a file open if it cannot make sense of it.
-            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as data:
-                arrays = {key: data[key] for key in data.files}
-        except (OSError, ValueError, EOFError, BadZipFile, zlib.error, TypeError) as error:
-            # TypeError: a plain .npy array is no context manager.
-            raise ProblemError(f"{path} is not a readable .npz file: {error}") from error
+        arrays = _arrays_in(Path(path))
         discount = arrays.pop("gamma", None) if gamma is None else gamma
         arrays.pop("gamma", None)
         if discount is None:
@@ -443,6 +437,23 @@ def merge_slots(
                 reward,
             )
     return successor_table, probability, reward_table
+
+
+def _arrays_in(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an ``.npz`` file."""
+    try:
+        # Opened here, because np.load leaves a file open if it cannot make sense of it.
+        with path.open("rb") as file:
+            archive = is_zipfile(file)
+            file.seek(0)
+            if archive:
+                with np.load(file, allow_pickle=False) as data:
+                    return {key: data[key] for key in data.files}
+    except OSError as error:
+        raise ProblemError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, EOFError, BadZipFile, zlib.error) as error:
+        raise ProblemError(f"{path} is not a readable .npz file: {error}") from error
+    raise ProblemError(f"{path} is no .npz file, as numpy.savez writes it")
 
 
 def _floats(

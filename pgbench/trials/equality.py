@@ -21,13 +21,16 @@ class Equality:
     """An estimator held against a known one, estimate by estimate.
 
     replicates
-        Estimates on a problem at a batch size.
+        Estimates on a problem at a batch size, the least.
+    even
+        Whether they are as many on all.
     different
         In how many of them it differs by more than rounding, by name of the case and batch size.
     """
 
     known: Known
     replicates: int
+    even: bool
     different: Mapping[tuple[str, int], int]
 
     @property
@@ -61,12 +64,12 @@ def equalities(
 
 
 def _equality(known: Known, made: Sequence[Estimates], seed: int) -> Equality:
-    different = {}
+    different, counts = {}, []
     for own in made:
-        replicates = len(own.gradients)
         sample = known.beside(own, seed)
         if sample is not None:
             gap = np.abs(own.gradients - sample[0]).max(axis=1)
             count = int(np.sum(gap > 10 * own.rounding))
             different[own.case.name, own.batch_size] = count
-    return Equality(known, replicates, different)
+            counts.append(len(own.gradients))
+    return Equality(known, min(counts, default=0), len(set(counts)) < 2, different)

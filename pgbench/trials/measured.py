@@ -38,6 +38,10 @@ def unseen(replicates: int) -> float:
     return float(-np.expm1(np.log1p(-CONFIDENCE) / replicates))
 
 
+TINY = 1e-9
+"""Estimates of at most so much of the gradient's length are beyond the digits of the tests."""
+
+
 @dataclass(frozen=True, eq=False)
 class Measured:
     """Estimates on a case at a batch size, and what they say about the mean.
@@ -98,6 +102,12 @@ class Measured:
         """Known means that differ by so much in a coordinate are the same."""
         return self.estimates.rounding
 
+    @property
+    def tiny(self) -> bool:
+        """Whether every estimate is too small beside the gradient to be told from zero."""
+        largest = float(np.abs(self.estimates.gradients).max())
+        return largest <= TINY * float(np.linalg.norm(self.estimates.case.finite))
+
     @cached_property
     def events(self) -> float:
         """So many estimates carry the spread along a typical direction: R/κ, κ the kurtosis."""
@@ -122,23 +132,40 @@ class Measured:
         Tests leave such a direction out, for it may hang on events that were never seen. It counts
         where the witness varies along it often enough: then the events were there.
         """
-        quiet, responds = self._quiet
-        slack = self.tolerance + self.estimates.shift * np.abs(quiet).sum(axis=1)
-        off = np.abs(quiet @ (self.estimates.gradients.mean(axis=0) - mean)) > slack
-        return bool((off & responds).any())
+        for quiet, value in self._quiet:
+            slack = self.tolerance + self.estimates.shift * np.abs(quiet).sum(axis=1)
+            if (np.abs(value - quiet @ mean) > slack).any():
+                return True
+        return False
 
     @cached_property
-    def _quiet(self) -> tuple[FloatArray, NDArray[np.bool_]]:
-        """Directions (k, d) along which the estimates never vary; whether the witness does."""
-        U = self.estimates.gradients
+    def _quiet(self) -> list[tuple[FloatArray, FloatArray]]:
+        """Directions (k, d) along which estimates never vary but the witness does, and values (k,).
+
+        Of estimates as they are, and less control variates: noise of one direction may hide that
+        nothing is left of it along another.
+        """
+        found = []
+        for U in (self.estimates.gradients, self.adjusted):
+            _, sizes, rows = np.linalg.svd(U - U.mean(axis=0), full_matrices=False)
+            quiet = rows[sizes <= 10 * self.estimates.rounding]
+            quiet = quiet[self._responds(quiet)]
+            found.append((quiet, quiet @ U.mean(axis=0)))
+        return found
+
+    def _responds(self, directions: FloatArray) -> NDArray[np.bool_]:
+        """Whether the witness varies along directions (k, d) often enough."""
         if self.witness is None:
-            return np.zeros((0, U.shape[1])), np.zeros(0, bool)
-        _, sizes, rows = np.linalg.svd(U - U.mean(axis=0), full_matrices=False)
-        quiet = rows[sizes <= 10 * self.estimates.rounding]
-        seen = self.witness @ quiet.T
+            return np.zeros(len(directions), bool)
+        seen = self.witness @ directions.T
         seen = seen - seen.mean(axis=0)
         seen = np.where(np.abs(seen) > 10 * self.estimates.rounding, seen, 0.0)
-        return quiet, np.nan_to_num(effective_replicates(seen)) >= MIN_EFFECTIVE
+        return np.asarray(np.nan_to_num(effective_replicates(seen)) >= MIN_EFFECTIVE)
+
+    def _constant(self, target: FloatArray) -> bool:
+        """Whether no noise is left along a target, though there may be across it."""
+        unit = target / np.linalg.norm(target)
+        return bool(np.ptp(self.adjusted @ unit) <= 10 * self.estimates.rounding)
 
     def distance(self, mean: FloatArray) -> Estimate:
         """‖E ĝ - mean‖ with its 95 % interval; NaN where nothing can be said."""
@@ -149,7 +176,12 @@ class Measured:
             return NOTHING
         slack = self.estimates.shift * float(np.sqrt(mean.size))
         found = self.analysis.distance(mean)
-        return replace(found, low=max(found.low - slack, 0.0), high=found.high + slack)
+        low, value = max(found.low - slack, 0.0), found.value
+        if mean.any() and self._constant(mean):
+            # Along it the distance is known, and the whole is no shorter.
+            along = float((self.adjusted.mean(axis=0) - mean) @ mean / np.linalg.norm(mean))
+            low, value = max(low, abs(along)), max(value, abs(along))
+        return replace(found, value=value, low=low, high=max(found.high + slack, low))
 
     def relative_bias(self, target: FloatArray) -> Estimate:
         """‖E ĝ - target‖/‖target‖ with its 95 % interval; NaN where nothing can be said."""
@@ -158,8 +190,9 @@ class Measured:
 
     def factor(self, target: FloatArray) -> Estimate:
         """c with E ĝ·target = c ‖target‖²; NaN where nothing can be said."""
-        if self.sharp:
-            value = float(self.mean @ target) / float(np.sum(target**2))
+        if self.sharp or (self.analysis is not None and self._constant(target)):
+            mean = self.mean if self.sharp else self.adjusted.mean(axis=0)
+            value = float(mean @ target) / float(np.sum(target**2))
             return Estimate(value, 0.0, value, value)
         if self.analysis is None:
             return NOTHING
@@ -175,6 +208,8 @@ class Measured:
             return 0.0
         if self.analysis is None:
             return np.nan
+        if self._constant(target):
+            return 0.0 if self._responds(target[None])[0] else np.nan
         return self.analysis.detectable(target, tests) + self._slack(target)
 
     def _slack(self, target: FloatArray) -> float:

@@ -168,6 +168,13 @@ class Verdict:
         return [finding for finding in self.findings if finding.untested]
 
     @property
+    def tiny(self) -> list[str]:
+        """Problems on which nothing can be said for estimates are all but zero."""
+        untested = {finding.case.name for finding in self.untested}
+        names = (result.estimates.case.name for result in self.results if result.tiny)
+        return [name for name in dict.fromkeys(names) if name in untested]
+
+    @property
     def coarse(self) -> list[str]:
         """Problems on which the noise would hide even a mean of zero."""
         pairs = zip(self.results, self.detectable, strict=True)
@@ -177,7 +184,8 @@ class Verdict:
     def fleeting(self) -> bool:
         """Whether some untestable estimates hang on events that may be unseen elsewhere."""
         pairs = zip(self.results, self.reference.p, strict=True)
-        return any(result.events < HANDFUL for result, p in pairs if not np.isfinite(p))
+        hanging = [result for result, p in pairs if not np.isfinite(p) and not result.tiny]
+        return any(result.events < HANDFUL for result in hanging)
 
     @property
     def judged(self) -> bool:

@@ -99,6 +99,28 @@ def test_rounding_of_a_coarse_format_is_in_interval_and_resolution_too():
     assert seen >= 12
 
 
+ACROSS = """def estimate(batch):
+    S, A = batch.n_states, batch.n_actions
+    tabular = batch.theta.size == S * A
+    noise = np.repeat(batch.rng.normal(size=S) * 30, A) if tabular else 0.0
+    return FACTOR * right(batch) + noise
+"""
+"""Noise that shifts all logits of a state, and so lies across the gradient of a softmax policy."""
+
+
+@pytest.mark.parametrize(("factor", "right"), [(0.5, False), (1.0, True)])
+def test_noise_across_the_gradient_hides_nothing_along_it(tmp_path, factor, right):
+    path = tmp_path / "mine.py"
+    path.write_text(HEAD + ACROSS.replace("FACTOR", f"{factor}"), encoding="utf-8")
+    found = examine(path, "estimate", replicates=500)
+    assert found.passed is right
+    for result, target in zip(found.verdict.results, found.verdict.targets, strict=True):
+        if result.estimates.case.name in ("one step", "chain", "time limit"):
+            assert result.factor(target).value == pytest.approx(factor, abs=1e-4)
+            assert (result.p_value(target) < 1e-9) is not right
+            assert result.relative_bias(target).low >= 1 - factor - 1e-4
+
+
 def test_what_was_equal_in_all_estimates_is_said_so():
     """That their means are equal is not known beyond what so many estimates tell."""
     found = verdict(results(lambda rng, n: np.full(n, 0.5)), every_known())
@@ -175,7 +197,7 @@ def test_heavy_controls_move_the_whole_row_to_the_raw_estimates():
     case, rng = cases()[0], np.random.default_rng(4)
     raw = case.finite * (1 + 0.5 * rng.standard_normal((R, 1))) + rng.standard_normal((R, 15))
     rare = np.zeros_like(raw)
-    rare[:4] = 20.0
+    rare[:4] = 20.0 * np.sign(case.finite)
     own = Estimates(case, 4, raw, np.full(R, 10), None, 1e-9)
     result = Measured(own, case.finite + rare, None)
     assert result.analysis is not None

@@ -226,6 +226,15 @@ def test_what_is_too_large_to_be_judged_is_said(examined):
     assert "returned 1e+38 in coordinate 0; at most 1e+30 in size can be judged" in errors
 
 
+def test_estimates_that_are_all_but_zero_are_called_that(examined):
+    code, out, _ = examined("def estimate(batch): return 1e-200 * batch.scores.sum((0, 1))", *QUICK)
+    assert code == 1
+    last = out.splitlines()[-1]
+    assert "could not be judged: its estimates are below 1e-09 of the gradient's length on" in last
+    assert "rare" not in last
+    assert " 0 test" not in out
+
+
 def test_too_few_finite_estimates_are_not_judged(examined):
     source = SOMETIMES.replace("FACTOR", "1").replace("SHARE", "0.8")
     code, _, errors = examined(source, "--replicates", "200", "--skip-nan")

@@ -9,9 +9,9 @@ from pgbench.trials.accounts import FINITE
 from pgbench.trials.analysis import LEVEL, SURE
 from pgbench.trials.examination import Examination
 from pgbench.trials.findings import State
-from pgbench.trials.measured import Basis, unseen
+from pgbench.trials.measured import TINY, Basis, unseen
 from pgbench.trials.scaling import LARGER, Share, Trend
-from pgbench.trials.verdict import Outcome, Tested, Verdict
+from pgbench.trials.verdict import ZERO, Outcome, Tested, Verdict
 from pgbench.trials.wording.directions import second_mistake
 from pgbench.trials.wording.numbers import percent, percent_of
 
@@ -30,8 +30,8 @@ def bias(found: Examination, recognised: bool) -> Iterator[str]:
             if tested.rejected.any():
                 names = _names(verdict, tested.rejected)
                 yield f"Its mean is not {tested.account.words}; that is ruled out on {names}."
-    if verdict.outcome is not Outcome.UNDECIDED and verdict.untested:
-        yield f"Nothing can be said on {_untested(verdict)}: its estimates hang on rare events."
+    if verdict.outcome is not Outcome.UNDECIDED and (rare := _untested(verdict)):
+        yield f"Nothing can be said on {rare}: its estimates hang on rare events."
     if verdict.outcome is not Outcome.UNDECIDED and (lost := hidden(verdict)):
         yield f"Nothing can be said on {', '.join(lost)}: noise would hide even a mean of zero."
     for name, reason in found.refused.items():
@@ -81,8 +81,11 @@ def left_out(found: Examination) -> str:
 def undecided(verdict: Verdict) -> str:
     """Why nothing is concluded, with the names of problems."""
     reasons = []
-    if verdict.untested:
-        reasons.append(f"its estimates hang on too few rare events on {_untested(verdict)}")
+    if rare := _untested(verdict):
+        reasons.append(f"its estimates hang on too few rare events on {rare}")
+    if verdict.tiny:
+        names = ", ".join(verdict.tiny)
+        reasons.append(f"its estimates are below {TINY:g} of the gradient's length on {names}")
     if verdict.fleeting:
         reasons.append("events so rare may be unseen elsewhere")
     if verdict.coarse:
@@ -94,7 +97,7 @@ def undecided(verdict: Verdict) -> str:
 def _untested(verdict: Verdict) -> str:
     """``cut short (N = 4), pairs``: the batch sizes where not all are meant."""
     words = []
-    for finding in verdict.untested:
+    for finding in (f for f in verdict.untested if f.case.name not in verdict.tiny):
         sizes = ", ".join(map(str, finding.untested))
         some = "" if finding.state is State.NOTHING else f" (with N = {sizes})"
         words.append(f"{finding.case.name}{some}")
@@ -174,6 +177,10 @@ def _elsewhere(verdict: Verdict) -> Iterator[str]:
         for finding in verdict.findings
         if finding.state is State.EXCLUDED and finding.case.name not in verdict.coarse
     ]
+    across = ", ".join(finding.case.name for finding in free if finding.size >= ZERO)
+    if across:
+        yield f"On {across} noise would hide a bias as long as the gradient, but for one along it."
+    free = [finding for finding in free if not finding.size >= ZERO]
     equal = {m.estimates.case.name for m in verdict.results if m.basis is Basis.EQUAL}
     none = ", ".join(f.case.name for f in free if f.size <= 1e-6 and f.case.name not in equal)
     same = ", ".join(f.case.name for f in free if f.size <= 1e-6 and f.case.name in equal)
@@ -242,6 +249,8 @@ def _resolution(found: Examination) -> Iterator[str]:
     tests = int(np.isfinite(verdict.reference.p).sum())
     if set(kinds) == {Basis.TABLES}:
         yield f"{tests} comparisons, and none is left to chance: its mean follows from tables."
+        return
+    if not tests:
         return
     if Basis.EQUAL in kinds:
         yield (

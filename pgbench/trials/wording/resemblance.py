@@ -9,6 +9,9 @@ from pgbench.trials.measured import unseen
 from pgbench.trials.resemblance import Likeness, exact
 from pgbench.trials.wording.numbers import percent
 
+SHOWN = 5
+"""Names of estimators that were not compared which are told."""
+
 
 def resemblance(found: Examination) -> Iterator[str]:
     """Sentences, and the closest known estimators where it equals none."""
@@ -28,7 +31,9 @@ def resemblance(found: Examination) -> Iterator[str]:
         yield from _nearly(found)
         yield from _closest(found)
     if found.left:
-        yield f"Not compared, for they take too long: {', '.join(found.left)}."
+        some = ", ".join(found.left[:SHOWN])
+        more = f" and {len(found.left) - SHOWN} more" if len(found.left) > SHOWN else ""
+        yield f"Not compared, for lack of time: {some}{more}."
 
 
 def equal(found: Examination) -> list[Equality]:
@@ -57,7 +62,8 @@ def in_all(one: Equality) -> str:
     """``in all 3000 estimates on each of 7 problems``."""
     number = len(one.problems)
     problems = f"each of {number} problems" if number > 1 else f"'{one.problems[0]}'"
-    return f"in all {one.replicates} estimates on {problems}"
+    some = "" if one.even else "or more finite "
+    return f"in all {one.replicates} {some}estimates on {problems}"
 
 
 def _on(one: Equality) -> str:
