@@ -130,7 +130,10 @@ def test_what_was_equal_in_all_estimates_is_said_so():
     assert words.endswith(f", as far as {R} estimates tell")
 
 
-@pytest.mark.parametrize("source", [BLOW_UP, ROULETTE, PARETO])
+@pytest.mark.parametrize(
+    "source",
+    [BLOW_UP, *(pytest.param(source, marks=pytest.mark.slow) for source in (ROULETTE, PARETO))],
+)
 def test_rare_events_could_not_be_judged_through_the_command(tmp_path, capfd, source):
     path = tmp_path / "mine.py"
     path.write_text(HEAD + source, encoding="utf-8")

@@ -206,7 +206,16 @@ BIASED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", BIASED)
+LONG = {
+    "a value of terminal states that is not zero",
+    "the same with a baseline of its own, and without γ^t",
+}
+"""What other tests find by other ways too."""
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(x, marks=pytest.mark.slow) if x in LONG else x for x in BIASED]
+)
 def test_a_wrong_estimator_is_found_and_named(examined, three_problems, case):
     body, messages = BIASED[case]
     if case in PLAIN:
