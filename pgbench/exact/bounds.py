@@ -30,15 +30,16 @@ def gradient_error(truth: "FiniteTruth") -> float:
     bound = _error if truth.horizon is None else _finite_error
     with np.errstate(over="ignore", invalid="ignore"):
         relative = truth.policy.table_error(truth.theta)
-        error = bound(truth, truth.mdp.mean(np.abs(truth.mdp.reward)), relative)
+        error = bound(truth, relative)
         length = truth.policy.derivative_error(truth.theta, truth.worth, error)
     # Products may underflow on the way, and squares of what is below 1e-154 do.
     return length + np.sqrt(_TINY * truth.gradient.size) if np.isfinite(length) else np.inf
 
 
-def _error(truth: "FiniteTruth", size: FloatArray, relative: float) -> FloatArray:
-    """Bound on the error of the worth (S, A); π is right to ``relative``, Σ P|r| is ``size``."""
+def _error(truth: "FiniteTruth", relative: float) -> FloatArray:
+    """Bound on the error of the worth (S, A); π is right to ``relative``."""
     mdp = truth.mdp
+    size = mdp.reward_size
     walk = Walk.of(mdp, truth.pi)
     chain = walk.fundamental(mdp.gamma)
     defect = chain.defect + relative
@@ -54,12 +55,12 @@ def _error(truth: "FiniteTruth", size: FloatArray, relative: float) -> FloatArra
     return wrong + _STEP * np.abs(truth.worth)
 
 
-def _finite_error(truth: "FiniteTruth", size: FloatArray, relative: float) -> FloatArray:
+def _finite_error(truth: "FiniteTruth", relative: float) -> FloatArray:
     """The same with a horizon: every number is a sum of products of at most H steps."""
     mdp, H = truth.mdp, truth.horizon
     assert H is not None
     walk = Walk.of(mdp, truth.pi).within(H)
-    own = size[walk.states]
+    own = mdp.reward_size[walk.states]
     occupied, later = walk.swept(mdp.gamma, mdp.gamma, walk.mean(own), H)
     returns = occupied[:, None] * own + mdp.gamma * later
     if mdp.reward.min() < 0 < mdp.reward.max():

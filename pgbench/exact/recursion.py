@@ -292,20 +292,23 @@ class Recursion:
     def _resolvents(self) -> list[Resolvent | Fundamental]:
         """(I - step_ii)⁻¹ for every moment of Y."""
         first = [] if self.total else [self.delta]
-        return [self._inverse(*first, *i * [self.kappa]) for i in range(self.order)]
+        empty = sparse.csr_array((self.n, self.n))
+        return [
+            self._inverse(self.step.get((i, i), empty), *first, *i * [self.kappa])
+            for i in range(self.order)
+        ]
 
-    def _inverse(self, *factors: FloatArray) -> Resolvent | Fundamental:
-        """(I - M)⁻¹ of M = Σ_a π f_1 f_2 ⋯ P for factors f_i (N,).
+    def _inverse(self, matrix: sparse.csr_array, *factors: FloatArray) -> Resolvent | Fundamental:
+        """(I - M)⁻¹ of M = Σ_a π f_1 f_2 ⋯ P, given with its factors f_i (N,).
 
         Where these only take away, what each takes is added up instead of taken from 1, so that it
         keeps its digits however small it is.
         """
+        if any(((f < 0) | (f > 1))[self.live > 0].any() for f in factors):
+            return Resolvent(matrix, self.dense)
         product, lost = self.live, np.zeros_like(self.live)
         for f in factors:
             product, lost = product * f, lost + product * (1 - f)
-        matrix = self._averaged(scaled_rows(product, self.slots[0]))
-        if any(((f < 0) | (f > 1))[self.live > 0].any() for f in factors):
-            return Resolvent(matrix, self.dense)
         slack = np.where(self.to_states(self.live) > 0, self.to_states(lost), 1.0)
         return Fundamental(matrix, slack, self._defect, self.dense)
 
@@ -320,7 +323,9 @@ class Recursion:
 
     def _summed_adjoint(self) -> FloatArray:
         if not self.total:
-            u, _ = self._inverse(self.delta, self.delta).solve(self.mu0, transposed=True)
+            u, _ = self._inverse(self.carry, self.delta, self.delta).solve(
+                self.mu0, transposed=True
+            )
             return self._adjoint(0, u[None])
         first = self._start()
         right = self._lowered(first)
@@ -334,11 +339,12 @@ class Recursion:
 
     def _final_returns(self) -> tuple[FloatArray, FloatArray]:
         """E[X] and E[X²] of pairs (N,) with infinitely many steps to go."""
-        _, P1, _ = self.slots
+        P, P1, _ = self.slots
         k = self.kappa
-        x, _ = self._inverse(k).solve(self.to_states(self.signal))
+        once, twice = (self._averaged(scaled_rows(factor, P)) for factor in (k, k**2))
+        x, _ = self._inverse(once, k).solve(self.to_states(self.signal))
         second = self.to_states(self.signal2 + 2 * k * (P1 @ x))
-        x2, _ = self._inverse(k, k).solve(second)
+        x2, _ = self._inverse(twice, k, k).solve(second)
         return self._returns(x, x2)
 
 

@@ -157,8 +157,7 @@ def _(mdp: FiniteMDP, policy: Any, theta: Any, horizon: int | None = None) -> Fi
         v, q = finite_values(mdp, pi, horizon)
         visitation, worth = finite_worth(mdp, pi, horizon)
         gradient = policy.derivative(theta, worth)
-        sizes = mdp.mean(np.abs(mdp.reward))
-        bound = bounds.finite_value_error(Walk.of(mdp, pi), sizes, mdp.gamma, horizon)
+        bound = bounds.finite_value_error(Walk.of(mdp, pi), mdp.reward_size, mdp.gamma, horizon)
     return FiniteTruth(
         mdp=mdp,
         policy=policy,
@@ -183,5 +182,5 @@ def action_values(mdp: FiniteMDP, v: FloatArray) -> FloatArray:
 def state_values(mdp: FiniteMDP, pi: FloatArray) -> tuple[FloatArray, float]:
     """V_π (S,) over the infinite horizon and a bound on its largest error."""
     walk = Walk.of(mdp, pi)
-    sizes = walk.mean(mdp.mean(np.abs(mdp.reward)))
-    return walk.solve(mdp.gamma, walk.mean(mdp.expected_reward), magnitude=sizes)
+    reward, size = walk.mean(mdp.expected_reward), walk.mean(mdp.reward_size)
+    return walk.solve(mdp.gamma, reward, magnitude=size)

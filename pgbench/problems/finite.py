@@ -269,7 +269,7 @@ class FiniteMDP(Problem):
     def paying(self, reward: FloatArray) -> Self:
         """The same problem with other rewards (S, A, B), 0 where it is terminal."""
         other = copy(self)
-        for name in ("expected_reward", "digest"):
+        for name in ("expected_reward", "reward_size", "digest"):
             other.__dict__.pop(name, None)
         own = np.where(self.terminal[:, None, None], 0.0, reward)
         own.setflags(write=False)
@@ -325,6 +325,13 @@ class FiniteMDP(Problem):
     def expected_reward(self) -> FloatArray:
         """r(s, a) = Σ_s' P(s'|s,a) r(s,a,s'), shape (S, A), unit reward."""
         table = self.mean(self.reward)
+        table.setflags(write=False)
+        return table
+
+    @cached_property
+    def reward_size(self) -> FloatArray:
+        """Σ_s' P(s'|s,a) |r(s,a,s')|, shape (S, A), unit reward: nothing cancels in it."""
+        table = self.mean(np.abs(self.reward))
         table.setflags(write=False)
         return table
 

@@ -168,8 +168,9 @@ def usable(values: FloatArray) -> NDArray[np.bool_]:
 
 def check_usable(values: FloatArray, batch: Trajectories, what: str) -> None:
     """UserError, with a likely cause, if not all numbers of an estimate (d,) can be judged."""
-    if not usable(values).all():
-        k = int(np.flatnonzero(~usable(values))[0])
+    bad = np.flatnonzero(~usable(values))
+    if bad.size:
+        k = int(bad[0])
         why = f"; at most {LARGEST:g} in size can be judged"
         why = why if np.isfinite(values[k]) else _cause(batch)
         raise UserError(

@@ -146,7 +146,8 @@ class Measured:
         nothing is left of it along another.
         """
         found = []
-        for U in (self.estimates.gradients, self.adjusted):
+        raw = self.estimates.gradients
+        for U in (raw,) if self.adjusted is raw else (raw, self.adjusted):
             _, sizes, rows = np.linalg.svd(U - U.mean(axis=0), full_matrices=False)
             quiet = rows[sizes <= 10 * self.estimates.rounding]
             quiet = quiet[self._responds(quiet)]

@@ -139,12 +139,12 @@ class Verdict:
             return Outcome.BIASED if self.direction is None else Outcome.DIRECTION
         return Outcome.UNBIASED if self.judged else Outcome.UNDECIDED
 
-    @property
+    @cached_property
     def targets(self) -> list[FloatArray]:
         """What the mean is held against, (d,) for every result."""
         return _targets(self.results, self.reference.account)
 
-    @property
+    @cached_property
     def detectable(self) -> list[float]:
         """The bias along the target that would be seen, for every result; NaN where untested."""
         tests = len(self.results)
@@ -167,14 +167,14 @@ class Verdict:
         """Problems on which nothing can be said at some batch size, for tails are too heavy."""
         return [finding for finding in self.findings if finding.untested]
 
-    @property
+    @cached_property
     def tiny(self) -> list[str]:
         """Problems on which nothing can be said for estimates are all but zero."""
         untested = {finding.case.name for finding in self.untested}
         names = (result.estimates.case.name for result in self.results if result.tiny)
         return [name for name in dict.fromkeys(names) if name in untested]
 
-    @property
+    @cached_property
     def coarse(self) -> list[str]:
         """Problems on which the noise would hide even a mean of zero."""
         pairs = zip(self.results, self.detectable, strict=True)

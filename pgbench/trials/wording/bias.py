@@ -172,15 +172,11 @@ def hidden(verdict: Verdict) -> list[str]:
 
 def _elsewhere(verdict: Verdict) -> Iterator[str]:
     """Where it was not seen, and what is excluded there."""
-    free = [
-        finding
-        for finding in verdict.findings
-        if finding.state is State.EXCLUDED and finding.case.name not in verdict.coarse
-    ]
-    across = ", ".join(finding.case.name for finding in free if finding.size >= ZERO)
-    if across:
+    open_ = [f for f in verdict.findings if f.state is State.EXCLUDED]
+    said = [f for f in open_ if f.case.name not in verdict.coarse]
+    if across := ", ".join(f.case.name for f in said if f.size >= ZERO):
         yield f"On {across} noise would hide a bias as long as the gradient, but for one along it."
-    free = [finding for finding in free if not finding.size >= ZERO]
+    free = [f for f in said if not f.size >= ZERO]
     equal = {m.estimates.case.name for m in verdict.results if m.basis is Basis.EQUAL}
     none = ", ".join(f.case.name for f in free if f.size <= 1e-6 and f.case.name not in equal)
     same = ", ".join(f.case.name for f in free if f.size <= 1e-6 and f.case.name in equal)
