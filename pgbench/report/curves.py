@@ -15,6 +15,7 @@ from pgbench.report.panels import (
     add_legend,
     chosen_facets,
     estimator_handles,
+    label_below,
     panels,
 )
 from pgbench.report.selection import of_the_best
@@ -113,6 +114,4 @@ def _label(axes: dict[Place, Axes], facets: Facets, label: str) -> None:
     """Label the first panel of each row and the lowest panel of each column."""
     for row in facets.rows:
         axes[row[0]].set_ylabel(label)
-    for place in facets.lowest:
-        axes[place].set_xlabel("batch size $n$")
-        axes[place].tick_params(labelbottom=True)
+    label_below(axes, facets, "batch size $n$")

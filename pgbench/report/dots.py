@@ -17,6 +17,7 @@ from pgbench.report.panels import (
     Place,
     add_legend,
     chosen_facets,
+    label_below,
     panels,
 )
 from pgbench.report.style import GUIDE, INK, estimator_labels, looks
@@ -114,8 +115,7 @@ def _rows_of_dots(
         ax.set_yticks(np.arange(len(labels)), ticks)
         ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(labels) - 0.4, -0.6)
-    for place in facets.lowest:
-        axes[place].set_xlabel(label)
+    label_below(axes, facets, label)
     return figure, axes
 
 

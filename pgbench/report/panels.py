@@ -1,7 +1,7 @@
 """Grids of panels: which settings are drawn, how they are laid out and saved."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,6 +140,13 @@ def panels(
     for ax in axes.values():
         sns.despine(ax=ax)
     return figure, axes
+
+
+def label_below(axes: Mapping[Place, Axes], facets: Facets, label: str) -> None:
+    """Label the lowest panel of each column, with its ticks, though others may stand below it."""
+    for place in facets.lowest:
+        axes[place].set_xlabel(label)
+        axes[place].tick_params(labelbottom=True)
 
 
 def estimator_handles(summary: "Dataset", shown: NDArray[np.bool_]) -> list[Line2D | Patch]:

@@ -278,6 +278,20 @@ def test_titles_do_not_run_into_each_other(tree, name):
             assert not box.overlaps(other), (texts[k].get_text(), text.get_text())
 
 
+@pytest.mark.parametrize("name", ["bias", "rates", "rmse", "direction"])
+def test_the_lowest_panel_of_every_column_has_numbers_on_its_axis(tree, name):
+    """Of seven panels in rows of four the fourth has none below it."""
+    summary = tree.to_dataset().isel(policy=[0], problem=[0, 1, 2, 0, 1, 2, 0])
+    summary = summary.assign_coords(problem=[f"p{i}" for i in range(7)]).fillna(0.5)
+    with theme():
+        figure = FIGURES[name][1](summary).figure
+        figure.canvas.draw()
+    named = [ax for ax in figure.axes if ax.get_xlabel()]
+    assert len(named) == 4
+    for ax in named:
+        assert any(label.get_visible() and label.get_text() for label in ax.get_xticklabels())
+
+
 def test_titles_of_problems_leave_out_what_is_shared():
     labels = [
         "garnet[n_states=10, gamma=0.9]",
