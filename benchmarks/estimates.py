@@ -50,7 +50,7 @@ class Batches(Estimates):
     def setup(self, estimator):
         from pgbench import exact
         from pgbench.estimators import find_estimator
-        from pgbench.sampling import Draws, estimates
+        from pgbench.measure.gradients import Draws, estimates
 
         use_threads(1)
         truth = exact.evaluate(*garnet(100, "softmax"))
@@ -119,7 +119,7 @@ def sampling(
     """A function of no arguments that samples the estimates."""
     from pgbench import exact
     from pgbench.estimators import find_estimator
-    from pgbench.sampling import Draws, gradient_blocks
+    from pgbench.measure.gradients import Draws, gradient_blocks
 
     features = {"n_features": 8} if policy == "loglinear" else {}
     # Reward-to-go needs rewards and γ only, so one step of exact values will do.

@@ -28,7 +28,7 @@ class Cpu:
     title, place = "pgbench, CPU", "cpu"
 
     def __init__(self, workload, tables, trajectories):
-        from pgbench.rollouts import Rollouts
+        from pgbench.rollout.engines import Rollouts
 
         self.workload, self.replicates = workload, trajectories // BATCH_SIZE
         self.rollouts = Rollouts([tables], self.place)
@@ -39,7 +39,7 @@ class Cpu:
             pass
 
     def draws(self, seed):
-        from pgbench.simulator import Draws
+        from pgbench.rollout.simulator import Draws
 
         return Draws(self.workload.horizon, BATCH_SIZE, self.replicates, seed, stream=0)
 
@@ -73,8 +73,8 @@ class Moments(Weights):
     title = "pgbench, GPU, moments"
 
     def __init__(self, workload, tables, trajectories):
-        from pgbench.statistics import fixed_directions
-        from pgbench.sums import Sums
+        from pgbench.measure.sums import Sums
+        from pgbench.statistics.intervals import fixed_directions
 
         super().__init__(workload, tables, trajectories)
         d = workload.theta.size
@@ -198,8 +198,8 @@ def crossover(workload, tables, counts, rounds):
 def main(arguments=None):
     """Print the tables."""
     from benchmarks.peers.workload import make_workload
+    from pgbench.harness.provenance import provenance
     from pgbench.kernels.cuda import device_name, why_not
-    from pgbench.provenance import provenance
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
@@ -230,7 +230,7 @@ def main(arguments=None):
     print("\n| steps | CPU, ms | GPU, ms |\n|--:|--:|--:|")
     for steps, cpu, gpu in pairs:
         print(f"| {steps:,} | {1e3 * cpu:.2f} | {1e3 * gpu:.2f} |")
-    print(f"\nthe GPU is quicker from {least} steps; auto goes by pgbench.device.WORTH_A_GPU")
+    print(f"\nthe GPU is quicker from {least} steps; auto goes by WORTH_A_GPU")
     return 0
 
 

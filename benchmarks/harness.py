@@ -23,8 +23,8 @@ class Plan:
 
     def time_plan(self):
         """Seconds from the text of the grid to the key of every cell."""
-        from pgbench.grid import parse_grid
-        from pgbench.plan import settings
+        from pgbench.grid.plan import settings
+        from pgbench.grid.reader import parse_grid
 
         keys = {cell.key for setting in settings(parse_grid(GRID)) for cell in setting.cells}
         if len(keys) != 1000:
@@ -39,7 +39,7 @@ class Journal:
     repeat = (3, 10, 5.0)
 
     def setup(self):
-        from pgbench.journal import Journal
+        from pgbench.results.journal import Journal
 
         self.open = Journal.open
         self.directory = Path(tempfile.mkdtemp())

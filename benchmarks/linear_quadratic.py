@@ -66,7 +66,7 @@ class ExactVariance:
 
     def time_moments(self):
         """Seconds of the mean and variance of every coordinate."""
-        from pgbench.exact.moments import table_moments
+        from pgbench.exact.table_moments import table_moments
 
         table_moments(self.truth, self.tables, HORIZON)
 

@@ -30,7 +30,7 @@ class Memory:
 
     def setup(self):
         import pgbench.kernels.rollout
-        import pgbench.sampling  # noqa: F401
+        import pgbench.measure.gradients  # noqa: F401
 
         self.before = _peak()
 
@@ -76,7 +76,7 @@ def _peak():
 
 
 def _sample():
-    from pgbench.sampling import sample_gradients
+    from pgbench.measure.gradients import sample_gradients
 
     sample_gradients(
         *garnet(1000), "reward_to_go", horizon=128, batch_size=16, replicates=100, seed=0

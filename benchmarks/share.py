@@ -65,7 +65,7 @@ class Watch:
 
 def main():
     """Run the grid and print the table."""
-    from pgbench.measure import warm_up
+    from pgbench.measure.cells import warm_up
     from pgbench.report import write_report
 
     grid = sys.argv[1] if len(sys.argv) > 1 else "grid.yaml"

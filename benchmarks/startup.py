@@ -24,8 +24,8 @@ class Imports:
         return "import pgbench"
 
     def timeraw_sampling(self):
-        """``import pgbench.sampling``, with numpy and scipy but without numba."""
-        return "import pgbench.sampling"
+        """``import pgbench.measure.gradients``, with numpy and scipy but without numba."""
+        return "import pgbench.measure.gradients"
 
     def timeraw_kernels(self):
         """``import pgbench.kernels.rollout``, with numba; nothing is compiled yet."""

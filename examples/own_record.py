@@ -8,9 +8,9 @@ grids know it by its name.
 
 from typing import Annotated
 
+from pgbench.declared.parameters import Range
 from pgbench.estimators import TableEstimator, Tables
 from pgbench.exact import Truth
-from pgbench.parameters import Range
 
 
 def tables(truth: Truth, *, share: Annotated[float, Range(0, 1), "share of V"] = 0.25) -> Tables:

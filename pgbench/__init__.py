@@ -17,11 +17,11 @@ _HOMES = {
     "Neural": "policies",
     "Softmax": "policies",
     "add_estimator": "estimators",
-    "ascend": "ascent.api",
+    "ascend": "api",
     "make_policy": "policies",
     "make_problem": "problems",
-    "run": "runner",
-    "sample_gradients": "sampling",
+    "run": "harness.runner",
+    "sample_gradients": "measure.gradients",
 }
 _MODULES = ("estimators", "exact", "kernels", "policies", "problems", "results", "statistics")
 

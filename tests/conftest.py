@@ -21,6 +21,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
+from pgbench.declared.parameters import Parameter, label
 from pgbench.estimators import (
     BatchEstimator,
     Estimator,
@@ -30,11 +31,10 @@ from pgbench.estimators import (
     make_tables,
 )
 from pgbench.exact import Truth, evaluate
-from pgbench.exact.enumeration import Listed, enumerated_moments
-from pgbench.parameters import Parameter, label
+from pgbench.harness.progress import Silent
 from pgbench.policies import Policy, kinds, make_policy
 from pgbench.problems import FiniteMDP, families, make_problem
-from pgbench.progress import Silent
+from pgbench.rollout.enumeration import Listed, enumerated_moments
 
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("suite")
@@ -430,7 +430,7 @@ def rational_solve_fixture() -> Callable[..., list[Fraction]]:
 @pytest.fixture
 def as_if_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small systems are solved by what is meant for large ones."""
-    from pgbench.exact import fundamental, linear
+    from pgbench.exact.finite import fundamental, linear
 
     monkeypatch.setattr(fundamental, "SMALL", 0)
     for module in (fundamental, linear):

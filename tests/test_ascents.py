@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import yaml
 
-from pgbench import results
 from pgbench.__main__ import main
 from pgbench.ascent import climb
-from pgbench.ascents import ASCENT, violations
-from pgbench.grid import GridError, parse_grid
-from pgbench.runner import Interrupted, execute
-from pgbench.schema import schema
+from pgbench.grid.json_schema import schema
+from pgbench.grid.reader import GridError, parse_grid
+from pgbench.harness.ascents import ASCENT, violations
+from pgbench.harness.runner import Interrupted, execute
+from pgbench.results import dataset as results
 
 GRID = """
 name: t

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.mathtext import MathTextParser
 
 from pgbench.ascent import algorithms
-from pgbench.catalogue import alternatives, formulas, plain_formula
+from pgbench.cli.catalogue import alternatives, formulas, plain_formula
 from pgbench.estimators import estimators
 
 GAMMA = r"\gamma^t "

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import yaml
 
-from pgbench.grid import MAX_BYTES, GridError, parse_grid, read_grid
+from pgbench.grid.json_schema import schema
+from pgbench.grid.reader import MAX_BYTES, GridError, parse_grid, read_grid
 from pgbench.problems import families
-from pgbench.schema import schema
 
 REPOSITORY = Path(__file__).parents[1]
 MINIMAL = "name: t\nproblems: corridor\nestimators: reinforce\n"
@@ -197,7 +197,7 @@ def test_schema_names_every_family():
 
 def test_choices_are_what_the_makers_take():
     """Every problem of the shipped grid builds from the values that the grid holds."""
-    from pgbench.plan import make_problem
+    from pgbench.grid.plan import make_problem
 
     grid = read_grid(REPOSITORY / "grid.yaml")
     for problem in grid.problems:

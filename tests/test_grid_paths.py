@@ -5,8 +5,8 @@ import re
 import pytest
 
 from pgbench.__main__ import main
-from pgbench.grid import read_grid
-from pgbench.plan import make_problem
+from pgbench.grid.plan import make_problem
+from pgbench.grid.reader import read_grid
 from pgbench.problems import ProblemError
 from pgbench.problems import make_problem as problem
 

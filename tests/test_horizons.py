@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pgbench import horizons
 from pgbench.exact import moments
-from pgbench.exact.moments import LIMIT, Size, table_moments
-from pgbench.grid import parse_grid
-from pgbench.plan import settings
+from pgbench.exact.table_moments import LIMIT, Size, table_moments
+from pgbench.grid.plan import settings
+from pgbench.grid.reader import parse_grid
+from pgbench.harness import horizon_study as horizons
 
 GRID = """
 name: t

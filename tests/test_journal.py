@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from pgbench.journal import NAME, Journal, OutputError
+from pgbench.results.journal import NAME, Journal, OutputError
 
 
 def record(key, **values):

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgbench.estimators import estimators
-from pgbench.parameters import (
+from pgbench.declared.parameters import (
     Choice,
     Later,
     ParameterError,
@@ -19,6 +18,7 @@ from pgbench.parameters import (
     label,
     parameters_of,
 )
+from pgbench.estimators import estimators
 from pgbench.policies import kinds
 from pgbench.problems import families
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pgbench.grid import parse_grid
-from pgbench.plan import settings
+from pgbench.grid.plan import settings
+from pgbench.grid.reader import parse_grid
 
 GRID = """
 name: t
@@ -85,7 +85,7 @@ def test_a_changed_file_is_another_problem(tmp_path):
 
 def test_changed_code_is_another_cell_on_the_same_trajectories(monkeypatch):
     """Numbers of older code are not reused, and streams stay what they were."""
-    from pgbench import plan
+    from pgbench.grid import plan
 
     before = settings(parse_grid(GRID))
     old = {cell.key for setting in before for cell in setting.cells}

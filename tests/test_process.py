@@ -5,7 +5,6 @@ import pytest
 
 from pgbench.estimators import Tables, estimators
 from pgbench.exact import evaluate
-from pgbench.exact.enumeration import trajectories
 from pgbench.exact.expectation import expected_weights
 from pgbench.exact.horizon import expected_steps
 from pgbench.kernels.alias import make_sampler
@@ -13,8 +12,9 @@ from pgbench.kernels.rollout import Streams
 from pgbench.kernels.rollout import trajectories as trajectories_of
 from pgbench.policies import NotApplicable, make_policy
 from pgbench.problems import make_problem
-from pgbench.process import Process, random_horizon
-from pgbench.rollouts import by_process
+from pgbench.process.process import Process, random_horizon
+from pgbench.rollout.engines import by_process
+from pgbench.rollout.enumeration import trajectories
 
 discounted = pytest.mark.parametrize("problem", ["dense", "ending", "coins"])
 

@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-from pgbench.catalogue import markdown
+from pgbench.cli.catalogue import markdown
 from pgbench.estimators import estimators
-from pgbench.grid import parse_grid
-from pgbench.results import schema_table
+from pgbench.grid.reader import parse_grid
+from pgbench.results.dataset import schema_table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

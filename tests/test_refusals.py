@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from pgbench.estimators import Exact, estimators
-from pgbench.exact.moments import TooLarge
+from pgbench.exact.table_moments import TooLarge
+from pgbench.measure.subject import make_subject
 from pgbench.policies import NotApplicable
-from pgbench.subjects import make_subject
 
 
 class Prepared:

@@ -9,13 +9,14 @@ import pytest
 import xarray as xr
 
 import pgbench as pg
-from pgbench import measure as _warm_up_keeps_its_own  # noqa: F401
-from pgbench import results, subjects
-from pgbench.grid import parse_grid
-from pgbench.journal import Journal, OutputError
+from pgbench.grid.reader import parse_grid
+from pgbench.harness.progress import Silent
+from pgbench.harness.runner import Interrupted, execute
 from pgbench.kernels.rollout import use_threads
-from pgbench.progress import Silent
-from pgbench.runner import Interrupted, execute
+from pgbench.measure import cells as _warm_up_keeps_its_own  # noqa: F401
+from pgbench.measure import subject as subjects
+from pgbench.results import dataset as results
+from pgbench.results.journal import Journal, OutputError
 
 GRID = """
 name: t
@@ -30,7 +31,7 @@ max_horizon: 200
 KILLED = """
 import os, signal, sys
 from pgbench.__main__ import main
-from pgbench.journal import Journal
+from pgbench.results.journal import Journal
 
 appended, append = [], Journal.append
 

@@ -8,17 +8,17 @@ import numba
 import numpy as np
 import pytest
 
-from pgbench import simulator
+from pgbench.declared.parameters import ParameterError
 from pgbench.estimators import Tables, estimators
 from pgbench.exact import evaluate
-from pgbench.exact.moments import table_moments
+from pgbench.exact.table_moments import table_moments
 from pgbench.kernels.rollout import use_threads
-from pgbench.parameters import ParameterError
+from pgbench.measure.gradients import gradient_blocks, sample_gradients
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
-from pgbench.rollouts import MEMORY_BYTES, Rollouts, bytes_per_replicate
-from pgbench.sampling import gradient_blocks, sample_gradients
-from pgbench.simulator import Draws
+from pgbench.rollout import simulator
+from pgbench.rollout.engines import MEMORY_BYTES, Rollouts, bytes_per_replicate
+from pgbench.rollout.simulator import Draws
 
 
 @pytest.fixture

@@ -5,16 +5,16 @@ import pytest
 
 from pgbench.estimators import find_estimator
 from pgbench.exact import evaluate, moments
-from pgbench.exact.linear import SolveError
-from pgbench.measure import measure
-from pgbench.plan import Prepared
+from pgbench.exact.finite.linear import SolveError
+from pgbench.grid.plan import Prepared
+from pgbench.measure.cells import measure
+from pgbench.measure.subject import make_subject
+from pgbench.measure.sums import Sums
 from pgbench.policies import make_policy
 from pgbench.problems import FiniteMDP, LinearQuadratic, make_problem
 from pgbench.problems.linear_quadratic import LARGEST
 from pgbench.problems.problem import REWARDS, ProblemError
-from pgbench.simulator import Draws
-from pgbench.subjects import make_subject
-from pgbench.sums import Sums
+from pgbench.rollout.simulator import Draws
 
 
 def paying(size, gamma=0.9):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pgbench.statistics import (
+from pgbench.statistics.intervals import (
     MIN_SHARE,
     MIN_SHARED,
     Sample,
@@ -18,7 +18,7 @@ from pgbench.statistics import (
     normality,
     summarise,
 )
-from pgbench.tails import least_share, tail_shape
+from pgbench.statistics.tails import least_share, tail_shape
 
 TRUTH = np.array([1.0, -0.5, 0.25])
 BIAS = np.array([0.2, 0.1, -0.3])

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from pgbench.estimators import find_estimator
-from pgbench.estimators.estimator import finite_gradient
+from pgbench.estimators.parts.estimator import finite_gradient
 from pgbench.exact import evaluate
 from pgbench.exact.expectation import expectation
-from pgbench.plan import Prepared
+from pgbench.grid.plan import Prepared
+from pgbench.measure.subject import make_subject
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
-from pgbench.subjects import make_subject
 
 H = 15
 

@@ -5,13 +5,13 @@ import pytest
 
 from pgbench.estimators import find_estimator
 from pgbench.exact import evaluate
+from pgbench.measure.gradients import gradient_blocks
+from pgbench.measure.sums import Sums
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
-from pgbench.rollouts import Rollouts
-from pgbench.sampling import gradient_blocks
-from pgbench.simulator import Draws
-from pgbench.statistics import n_blocks
-from pgbench.sums import Sums
+from pgbench.rollout.engines import Rollouts
+from pgbench.rollout.simulator import Draws
+from pgbench.statistics.intervals import n_blocks
 
 
 def accumulate(gradients, steps, truth, cuts=(), expected=None):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pgbench.tails import LEVEL, LIGHT, least_share, tail_shape
+from pgbench.statistics.tails import LEVEL, LIGHT, least_share, tail_shape
 
 
 def lognormal(shape, size, seed=0):

@@ -1,7 +1,7 @@
 """Intervals and tests on real cells: how often they cover and raise a false alarm.
 
-A short version of ``python -m pgbench.validity``; the slow tests are the study itself. Bounds are
-four binomial standard errors of the nominal rate.
+A short version of ``python -m pgbench.trials.validity``; the slow tests are the study itself.
+Bounds are four binomial standard errors of the nominal rate.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pgbench import statistics
-from pgbench.sampling import estimates, single_threaded_blas
-from pgbench.simulator import Draws
-from pgbench.statistics import mean_interval, summarise
-from pgbench.validity.__main__ import main
-from pgbench.validity.cases import (
+from pgbench.measure.gradients import estimates, single_threaded_blas
+from pgbench.rollout.simulator import Draws
+from pgbench.statistics import intervals as statistics
+from pgbench.statistics.intervals import mean_interval, summarise
+from pgbench.trials.validity.__main__ import main
+from pgbench.trials.validity.cases import (
     CASES,
     CORRIDOR,
     GARNET,
@@ -32,10 +32,10 @@ from pgbench.validity.cases import (
     TO_GO,
     Case,
 )
-from pgbench.validity.known import REFERENCE_OF_BATCHES, pieces, repetitions, study
-from pgbench.validity.page import COLUMNS, COVERED, GROUPS, GUARDED, LEGEND
-from pgbench.validity.repeat import IMAGES, rates, repeat, sample_of
-from pgbench.validity.run import tables
+from pgbench.trials.validity.known import REFERENCE_OF_BATCHES, pieces, repetitions, study
+from pgbench.trials.validity.page import COLUMNS, COVERED, GROUPS, GUARDED, LEGEND
+from pgbench.trials.validity.repeat import IMAGES, rates, repeat, sample_of
+from pgbench.trials.validity.run import tables
 
 HEAVY = replace(LINEAR_QUADRATIC[0], estimators=(("baseline_value", {}),))
 """Polynomials of normal numbers, with the heaviest tail among the estimators of the study."""

@@ -71,7 +71,7 @@ def _race(workers, n_states, starters, rounds, seconds, checks):
 
 
 def _machine():
-    from pgbench.provenance import provenance
+    from pgbench.harness.provenance import provenance
 
     made = provenance(available_cores(), 0, 0)
     machine = {key: made[key] for key in ("created", "revision", "cpu", "threads", "python")}

@@ -1,7 +1,7 @@
 """Ascent: what estimators do when they are followed, θ ← θ + α ĝ."""
 
 from pgbench.ascent.algorithm import Algorithm, StepSize
-from pgbench.registry import discover
+from pgbench.declared.registry import discover
 
 __all__ = ["Algorithm", "StepSize", "algorithms", "step_sizes"]
 

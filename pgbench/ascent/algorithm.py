@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from pgbench.ascent.crowd import Crowd
 from pgbench.ascent.sources import Numbers, Source, TableSource
-from pgbench.parameters import Formula, Range, bind
+from pgbench.declared.parameters import Formula, Range, bind
+from pgbench.declared.registry import Made
 from pgbench.policies import NotApplicable
 from pgbench.problems import FiniteMDP, Problem
-from pgbench.registry import Made
 
 FloatArray = NDArray[np.float64]
 

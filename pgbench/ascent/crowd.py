@@ -13,8 +13,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.exact import fisher
-from pgbench.exact.linear import SolveError
+from pgbench.exact.finite import fisher
+from pgbench.exact.finite.linear import SolveError
 from pgbench.exact.truth import Truth
 from pgbench.exact.values import FiniteTruth, evaluate
 from pgbench.policies import Direct, Policy, Softmax

@@ -12,7 +12,7 @@ from pgbench.exact.linear_quadratic.values import unending
 from pgbench.policies import Gaussian, NotApplicable
 from pgbench.policies.gaussian import Law
 from pgbench.problems import LinearQuadratic
-from pgbench.quadratic import Quadratic
+from pgbench.problems.quadratic import Quadratic
 
 FloatArray = NDArray[np.float64]
 

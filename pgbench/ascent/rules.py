@@ -7,7 +7,7 @@ import numpy as np
 from pgbench.ascent.algorithm import Context, FloatArray, StepSize
 from pgbench.ascent.crowd import Crowd
 from pgbench.ascent.smoothness import smoothness_constant
-from pgbench.parameters import Range
+from pgbench.declared.parameters import Range
 
 Step = Annotated[float, Range(0), "α"]
 

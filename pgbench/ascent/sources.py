@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 
 from pgbench.ascent.crowd import Crowd, FiniteCrowd
 from pgbench.ascent.quadratic_crowd import QuadraticCrowd
-from pgbench.batch import Batch
 from pgbench.estimators import BatchEstimator, Estimator, TableEstimator
 from pgbench.exact.truth import Truth
 from pgbench.policies import NotApplicable, Parameterised
 from pgbench.problems import FiniteMDP, Problem
-from pgbench.process import Process
-from pgbench.rollouts import Rollouts
-from pgbench.simulator import Draws, Simulator, recorded
-from pgbench.tables import Tables
+from pgbench.process.batch import Batch
+from pgbench.process.process import Process
+from pgbench.process.tables import Tables
+from pgbench.rollout.engines import Rollouts
+from pgbench.rollout.simulator import Draws, Simulator, recorded
 
 FloatArray = NDArray[np.float64]
 

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from pgbench.estimators.estimator import (
+from pgbench.declared.parameters import ParameterError
+from pgbench.declared.registry import discover, find, forget_sources, source
+from pgbench.estimators.parts.estimator import (
     CAUSES,
     HORIZON,
     UNBIASED,
@@ -12,10 +14,8 @@ from pgbench.estimators.estimator import (
     TableEstimator,
 )
 from pgbench.exact.truth import Truth
-from pgbench.parameters import ParameterError
-from pgbench.registry import discover, find, forget_sources, source
-from pgbench.simulator import Simulator
-from pgbench.tables import Tables
+from pgbench.process.tables import Tables
+from pgbench.rollout.simulator import Simulator
 
 __all__ = [
     "CAUSES",

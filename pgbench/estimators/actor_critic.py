@@ -4,18 +4,18 @@ from typing import Annotated
 
 import numpy as np
 
-from pgbench.estimators.estimator import (
+from pgbench.declared.parameters import Choice, Range
+from pgbench.estimators.parts.estimator import (
     Discounted,
     FloatArray,
     TableEstimator,
     step_discount,
     step_power,
 )
-from pgbench.exact import fisher
+from pgbench.exact.finite import fisher
 from pgbench.exact.horizon import truncated_visitation
 from pgbench.exact.truth import Truth
-from pgbench.parameters import Choice, Range
-from pgbench.tables import Tables
+from pgbench.process.tables import Tables
 
 Critic = Annotated[
     str,

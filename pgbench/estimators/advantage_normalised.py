@@ -4,10 +4,10 @@ from typing import Annotated
 
 import numpy as np
 
-from pgbench.batch import Batch
+from pgbench.declared.parameters import Range
 from pgbench.estimators import gae
-from pgbench.estimators.by_trajectory import ratio
-from pgbench.estimators.estimator import (
+from pgbench.estimators.parts.by_trajectory import ratio
+from pgbench.estimators.parts.estimator import (
     EVERYWHERE,
     BatchEstimator,
     Discounted,
@@ -16,11 +16,11 @@ from pgbench.estimators.estimator import (
     step_discount,
     step_power,
 )
-from pgbench.exact.moments import table_moments
 from pgbench.exact.remember import remembered
+from pgbench.exact.table_moments import table_moments
 from pgbench.exact.truth import Truth
-from pgbench.parameters import Range
-from pgbench.simulator import Simulator
+from pgbench.process.batch import Batch
+from pgbench.rollout.simulator import Simulator
 
 EPSILON = 1e-8
 """Added to the standard deviation."""

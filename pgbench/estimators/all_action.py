@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pgbench.estimators.estimator import (
+from pgbench.estimators.parts.estimator import (
     BatchEstimator,
     CriticNoise,
     Discounted,
@@ -13,14 +13,14 @@ from pgbench.estimators.estimator import (
     step_power,
 )
 from pgbench.estimators.td import bias
-from pgbench.exact.moments import TooLarge
+from pgbench.exact.finite.scores import state_gradients
+from pgbench.exact.finite.visits import reward_variance, visit_variance
+from pgbench.exact.finite.walk import Walk
 from pgbench.exact.remember import remembered
-from pgbench.exact.scores import state_gradients
+from pgbench.exact.table_moments import TooLarge
 from pgbench.exact.truth import Truth
 from pgbench.exact.values import action_values
-from pgbench.exact.visits import reward_variance, visit_variance
-from pgbench.exact.walk import Walk
-from pgbench.simulator import Simulator
+from pgbench.rollout.simulator import Simulator
 
 ENTRIES = 2**26
 """Largest table (S, d) of the gradients of single states."""

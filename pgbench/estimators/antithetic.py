@@ -5,11 +5,11 @@ from typing import Annotated
 import numpy as np
 
 from pgbench.estimators import baseline_value
-from pgbench.estimators.estimator import BatchEstimator, FloatArray
+from pgbench.estimators.parts.estimator import BatchEstimator, FloatArray
 from pgbench.estimators.reward_to_go import tables as reward_to_go_tables
 from pgbench.exact.truth import Truth
-from pgbench.simulator import Simulator
-from pgbench.tables import Tables
+from pgbench.process.tables import Tables
+from pgbench.rollout.simulator import Simulator
 
 Value = Annotated[bool, "whether the exact V(s_t) is subtracted from the reward-to-go"]
 

@@ -4,11 +4,11 @@ from typing import Annotated
 
 import numpy as np
 
-from pgbench.batch import Batch
-from pgbench.estimators.by_trajectory import ratio
-from pgbench.estimators.estimator import BatchEstimator, FloatArray
-from pgbench.parameters import Choice
-from pgbench.simulator import Simulator
+from pgbench.declared.parameters import Choice
+from pgbench.estimators.parts.by_trajectory import ratio
+from pgbench.estimators.parts.estimator import BatchEstimator, FloatArray
+from pgbench.process.batch import Batch
+from pgbench.rollout.simulator import Simulator
 
 
 def estimate(

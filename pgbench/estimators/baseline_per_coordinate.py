@@ -4,15 +4,15 @@ from typing import Annotated
 
 import numpy as np
 
-from pgbench.batch import Batch
-from pgbench.estimators.by_trajectory import in_parts, others, ratio, score_sums
-from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
-from pgbench.exact.moments import TooLarge
+from pgbench.declared.parameters import Choice
+from pgbench.estimators.parts.by_trajectory import in_parts, others, ratio, score_sums
+from pgbench.estimators.parts.estimator import BatchEstimator, Exact, FloatArray
 from pgbench.exact.returns import mixed_moments
+from pgbench.exact.table_moments import TooLarge
 from pgbench.exact.truth import Truth
-from pgbench.parameters import Choice
 from pgbench.policies import NotApplicable
-from pgbench.simulator import Simulator
+from pgbench.process.batch import Batch
+from pgbench.rollout.simulator import Simulator
 
 Fit = Annotated[
     str,

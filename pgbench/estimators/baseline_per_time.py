@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from pgbench.estimators.baseline_per_coordinate import Fit
-from pgbench.estimators.by_trajectory import others, ratio
-from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.estimators.parts.by_trajectory import others, ratio
+from pgbench.estimators.parts.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.exact.finite.walk import Walk, descending
 from pgbench.exact.horizon import occupancies
 from pgbench.exact.remember import remembered
 from pgbench.exact.truth import Truth
-from pgbench.exact.walk import Walk, descending
-from pgbench.simulator import Simulator
+from pgbench.rollout.simulator import Simulator
 
 
 def estimate(simulator: Simulator, *, fit: Fit = "exact") -> FloatArray:

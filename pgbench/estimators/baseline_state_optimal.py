@@ -2,17 +2,17 @@
 
 import numpy as np
 
-from pgbench.estimators.estimator import (
+from pgbench.estimators.parts.estimator import (
     Discounted,
     FloatArray,
     TableEstimator,
     step_discount,
     step_power,
 )
+from pgbench.exact.finite.scores import squared_norms
 from pgbench.exact.remember import remembered
-from pgbench.exact.scores import squared_norms
 from pgbench.exact.truth import Truth
-from pgbench.tables import Tables
+from pgbench.process.tables import Tables
 
 
 def tables(truth: Truth, *, discounted: Discounted = True) -> Tables:

@@ -1,6 +1,6 @@
 """Reward-to-go less the exact state value."""
 
-from pgbench.estimators.estimator import (
+from pgbench.estimators.parts.estimator import (
     EVERYWHERE,
     Discounted,
     TableEstimator,
@@ -9,7 +9,7 @@ from pgbench.estimators.estimator import (
     step_power,
 )
 from pgbench.exact.truth import Truth
-from pgbench.tables import Tables
+from pgbench.process.tables import Tables
 
 
 def tables(truth: Truth, *, discounted: Discounted = True) -> Tables:

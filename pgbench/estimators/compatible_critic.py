@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pgbench.estimators.estimator import EVERYWHERE, BatchEstimator, Exact, FloatArray
-from pgbench.estimators.fisher_blocks import (
+from pgbench.estimators.parts.estimator import EVERYWHERE, BatchEstimator, Exact, FloatArray
+from pgbench.estimators.parts.fisher_blocks import (
     applied,
     block_scores,
     require_small,
@@ -13,7 +13,7 @@ from pgbench.estimators.fisher_blocks import (
 )
 from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.truth import Truth
-from pgbench.simulator import Simulator
+from pgbench.rollout.simulator import Simulator
 
 
 def estimate(simulator: Simulator) -> FloatArray:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import numpy as np
 
-from pgbench.estimators.estimator import (
+from pgbench.estimators.parts.estimator import (
     BatchEstimator,
     Discounted,
     Exact,
@@ -15,11 +15,11 @@ from pgbench.estimators.estimator import (
 from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.linear_quadratic.moments import Chain, variance_of
 from pgbench.exact.linear_quadratic.values import finite_visits
-from pgbench.exact.moments import TooLarge
 from pgbench.exact.remember import remembered
+from pgbench.exact.table_moments import TooLarge
 from pgbench.problems import LinearQuadratic
-from pgbench.quadratic import Quadratic
-from pgbench.simulator import Simulator
+from pgbench.problems.quadratic import Quadratic
+from pgbench.rollout.simulator import Simulator
 
 SecondOrder = Annotated[
     bool, "whether ½∇²Q along the action moves the covariance; without it nothing does"

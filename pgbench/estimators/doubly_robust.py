@@ -3,10 +3,10 @@
 import numpy as np
 
 from pgbench.estimators import reward_to_go
-from pgbench.estimators.behaviour import Exploration, behaved
-from pgbench.estimators.control_variate import QNoise, approximate_q, expected_scores
-from pgbench.estimators.estimator import BatchEstimator, FloatArray
-from pgbench.simulator import Simulator
+from pgbench.estimators.parts.behaviour import Exploration, behaved
+from pgbench.estimators.parts.control_variate import QNoise, approximate_q, expected_scores
+from pgbench.estimators.parts.estimator import BatchEstimator, FloatArray
+from pgbench.rollout.simulator import Simulator
 
 
 def estimate(

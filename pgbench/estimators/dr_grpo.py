@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
+from pgbench.declared.parameters import Choice
 from pgbench.estimators import group_mean
-from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.estimators.parts.estimator import BatchEstimator, Exact, FloatArray
 from pgbench.exact.truth import Truth
-from pgbench.parameters import Choice
-from pgbench.simulator import Simulator
+from pgbench.rollout.simulator import Simulator
 
 Budget = Annotated[
     str, Choice(("horizon", "one")), "constant that scores are divided by: H, or 1 for none"

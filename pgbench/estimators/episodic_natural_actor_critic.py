@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from pgbench.batch import Batch
-from pgbench.estimators.by_trajectory import in_parts, score_sums
-from pgbench.estimators.estimator import BatchEstimator, FloatArray
-from pgbench.estimators.fisher_blocks import least_squares
-from pgbench.simulator import Simulator
+from pgbench.estimators.parts.by_trajectory import in_parts, score_sums
+from pgbench.estimators.parts.estimator import BatchEstimator, FloatArray
+from pgbench.estimators.parts.fisher_blocks import least_squares
+from pgbench.process.batch import Batch
+from pgbench.rollout.simulator import Simulator
 
 
 def estimate(simulator: Simulator) -> FloatArray:

@@ -4,13 +4,13 @@ from typing import Annotated
 
 import numpy as np
 
-from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
-from pgbench.estimators.perturbation import objective, require_free, returns_at
+from pgbench.declared.parameters import Choice, ParameterError, Range
+from pgbench.estimators.parts.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.estimators.parts.perturbation import objective, require_free, returns_at
 from pgbench.exact.horizon import finite_gradient
 from pgbench.exact.remember import remembered
 from pgbench.exact.truth import Truth
-from pgbench.parameters import Choice, ParameterError, Range
-from pgbench.simulator import Simulator
+from pgbench.rollout.simulator import Simulator
 
 INTEGRATED, NODES = 2, 24
 """Largest d whose smoothed objective is integrated exactly, by so many nodes per dimension."""

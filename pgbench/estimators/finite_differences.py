@@ -4,13 +4,13 @@ from typing import Annotated
 
 import numpy as np
 
-from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
-from pgbench.estimators.perturbation import central_differences, probabilities, require_free
+from pgbench.declared.parameters import ParameterError, Range
+from pgbench.estimators.parts.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.estimators.parts.perturbation import central_differences, probabilities, require_free
 from pgbench.exact.horizon import finite_gradient
 from pgbench.exact.truth import Truth
-from pgbench.parameters import ParameterError, Range
 from pgbench.policies import NotApplicable
-from pgbench.simulator import Simulator
+from pgbench.rollout.simulator import Simulator
 
 LARGEST = 200
 """Largest d: an estimate takes 2 d n rollouts."""

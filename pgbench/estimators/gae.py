@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from pgbench.estimators.estimator import (
+from pgbench.declared.parameters import Range
+from pgbench.estimators.parts.estimator import (
     EVERYWHERE,
     CriticNoise,
     Discounted,
@@ -14,8 +15,7 @@ from pgbench.estimators.estimator import (
 )
 from pgbench.estimators.td import bias as td_bias
 from pgbench.exact.truth import Truth
-from pgbench.parameters import Range
-from pgbench.tables import Tables
+from pgbench.process.tables import Tables
 
 
 def tables(

@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from pgbench.estimators.estimator import BatchEstimator, FloatArray
-from pgbench.estimators.learned_critic import (
+from pgbench.declared.parameters import Choice, Range
+from pgbench.estimators.parts.estimator import BatchEstimator, FloatArray
+from pgbench.estimators.parts.learned_critic import (
     Data,
     Episodes,
     Step,
@@ -11,8 +12,7 @@ from pgbench.estimators.learned_critic import (
     temporal_difference,
     training_data,
 )
-from pgbench.parameters import Choice, Range
-from pgbench.simulator import Simulator
+from pgbench.rollout.simulator import Simulator
 
 
 def estimate(

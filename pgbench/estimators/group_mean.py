@@ -1,9 +1,9 @@
 """The batch's mean return as baseline, the trajectory's own return included."""
 
 from pgbench.estimators import rloo
-from pgbench.estimators.estimator import EVERYWHERE, BatchEstimator, Exact, FloatArray
+from pgbench.estimators.parts.estimator import EVERYWHERE, BatchEstimator, Exact, FloatArray
 from pgbench.exact.truth import Truth
-from pgbench.simulator import Simulator
+from pgbench.rollout.simulator import Simulator
 
 
 def estimate(simulator: Simulator) -> FloatArray:

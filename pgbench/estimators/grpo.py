@@ -4,12 +4,12 @@ from typing import Annotated
 
 import numpy as np
 
+from pgbench.declared.parameters import Range
 from pgbench.estimators import group_mean
-from pgbench.estimators.by_trajectory import ratio
-from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.estimators.parts.by_trajectory import ratio
+from pgbench.estimators.parts.estimator import BatchEstimator, Exact, FloatArray
 from pgbench.exact.truth import Truth
-from pgbench.parameters import Range
-from pgbench.simulator import Simulator
+from pgbench.rollout.simulator import Simulator
 
 
 def estimate(

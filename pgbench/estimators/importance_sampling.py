@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from pgbench.estimators.behaviour import Exploration, behaviour_policy, ratios, wider
-from pgbench.estimators.estimator import EVERYWHERE, TableEstimator
+from pgbench.estimators.parts.behaviour import Exploration, behaviour_policy, ratios, wider
+from pgbench.estimators.parts.estimator import EVERYWHERE, TableEstimator
 from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.truth import Truth
-from pgbench.process import Process
-from pgbench.tables import Tables
+from pgbench.process.process import Process
+from pgbench.process.tables import Tables
 
 
 def tables(truth: Truth, *, exploration: Exploration = 0.5) -> Any:

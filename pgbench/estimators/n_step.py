@@ -4,7 +4,8 @@ from typing import Annotated
 
 import numpy as np
 
-from pgbench.estimators.estimator import (
+from pgbench.declared.parameters import Range
+from pgbench.estimators.parts.estimator import (
     EVERYWHERE,
     BatchEstimator,
     CriticNoise,
@@ -21,8 +22,7 @@ from pgbench.exact.horizon import occupancies
 from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.linear_quadratic.values import finite_sums, following, mean_over_actions
 from pgbench.exact.truth import Truth
-from pgbench.parameters import Range
-from pgbench.simulator import Simulator
+from pgbench.rollout.simulator import Simulator
 
 N = Annotated[int, Range(1), "rewards that are waited for"]
 

@@ -4,9 +4,10 @@ from typing import Annotated
 
 import numpy as np
 
+from pgbench.declared.parameters import Choice, Range
 from pgbench.estimators import baseline_value
-from pgbench.estimators.estimator import EVERYWHERE, BatchEstimator, Exact, FloatArray
-from pgbench.estimators.fisher_blocks import (
+from pgbench.estimators.parts.estimator import EVERYWHERE, BatchEstimator, Exact, FloatArray
+from pgbench.estimators.parts.fisher_blocks import (
     applied,
     matrices,
     require_small,
@@ -14,14 +15,13 @@ from pgbench.estimators.fisher_blocks import (
     solved,
 )
 from pgbench.exact.expectation import expectation
-from pgbench.exact.fisher import pseudo_inverse
+from pgbench.exact.finite.fisher import pseudo_inverse
 from pgbench.exact.horizon import finite_gradient
 from pgbench.exact.linear_quadratic import QuadraticTruth
-from pgbench.exact.moments import TooLarge, directional_variance
 from pgbench.exact.remember import remembered
+from pgbench.exact.table_moments import TooLarge, directional_variance
 from pgbench.exact.truth import Truth
-from pgbench.parameters import Choice, Range
-from pgbench.simulator import Simulator
+from pgbench.rollout.simulator import Simulator
 
 Fisher = Annotated[
     str,

@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.estimators.parts.estimator import BatchEstimator, Exact, FloatArray
 from pgbench.exact.horizon import finite_gradient
 from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.linear_quadratic.moments import Chain, variance_of
-from pgbench.exact.moments import TooLarge
 from pgbench.exact.remember import remembered
+from pgbench.exact.table_moments import TooLarge
 from pgbench.problems import LinearQuadratic
-from pgbench.quadratic import Quadratic
-from pgbench.simulator import Simulator
+from pgbench.problems.quadratic import Quadratic
+from pgbench.rollout.simulator import Simulator
 
 
 def estimate(simulator: Simulator) -> FloatArray:

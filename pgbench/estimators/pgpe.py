@@ -4,18 +4,18 @@ from typing import Annotated
 
 import numpy as np
 
-from pgbench.estimators.by_trajectory import others
-from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.declared.parameters import Choice
 from pgbench.estimators.evolution_strategies import (
     Sigma,
     perturbed,
     smoothed_gradient,
     weighed,
 )
-from pgbench.estimators.perturbation import require_free
+from pgbench.estimators.parts.by_trajectory import others
+from pgbench.estimators.parts.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.estimators.parts.perturbation import require_free
 from pgbench.exact.truth import Truth
-from pgbench.parameters import Choice
-from pgbench.simulator import Simulator
+from pgbench.rollout.simulator import Simulator
 
 
 def estimate(

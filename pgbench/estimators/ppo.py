@@ -4,12 +4,12 @@ from typing import Annotated
 
 import numpy as np
 
-from pgbench.estimators.behaviour import NEVER
-from pgbench.estimators.estimator import TableEstimator
+from pgbench.declared.parameters import Range
+from pgbench.estimators.parts.behaviour import NEVER
+from pgbench.estimators.parts.estimator import TableEstimator
 from pgbench.estimators.trust_region_surrogate import Drift, surrogate
 from pgbench.exact.truth import Truth
-from pgbench.parameters import Range
-from pgbench.tables import Tables
+from pgbench.process.tables import Tables
 
 
 def tables(

@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.estimators.antithetic import Value, like, reward_to_go
-from pgbench.estimators.estimator import BatchEstimator, FloatArray
+from pgbench.estimators.parts.estimator import BatchEstimator, FloatArray
 from pgbench.policies import NotApplicable
-from pgbench.simulator import Simulator
+from pgbench.rollout.simulator import Simulator
 
 LARGEST = 21201
 """Number of dimensions for which Joe & Kuo (2008) give directions."""

@@ -1,9 +1,9 @@
 """REINFORCE: the total return times the sum of scores (form 1)."""
 
-from pgbench.estimators.constant_baseline import ConstantBaseline, with_baseline, written_less
-from pgbench.estimators.estimator import EVERYWHERE, TableEstimator
+from pgbench.estimators.parts.constant_baseline import ConstantBaseline, with_baseline, written_less
+from pgbench.estimators.parts.estimator import EVERYWHERE, TableEstimator
 from pgbench.exact.truth import Truth
-from pgbench.tables import Tables
+from pgbench.process.tables import Tables
 
 
 def tables(truth: Truth, horizon: int | None, *, baseline: ConstantBaseline = 0.0) -> Tables:

@@ -1,7 +1,7 @@
 """Reward-to-go: only rewards that follow an action weigh its score (form 3)."""
 
-from pgbench.estimators.constant_baseline import ConstantBaseline, with_baseline, written_less
-from pgbench.estimators.estimator import (
+from pgbench.estimators.parts.constant_baseline import ConstantBaseline, with_baseline, written_less
+from pgbench.estimators.parts.estimator import (
     EVERYWHERE,
     Discounted,
     TableEstimator,
@@ -9,7 +9,7 @@ from pgbench.estimators.estimator import (
     step_power,
 )
 from pgbench.exact.truth import Truth
-from pgbench.tables import Tables
+from pgbench.process.tables import Tables
 
 
 def tables(

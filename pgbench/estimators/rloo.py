@@ -1,10 +1,10 @@
 """Leave-one-out: each trajectory's return less the mean return of the others."""
 
-from pgbench.estimators.by_trajectory import others
-from pgbench.estimators.estimator import EVERYWHERE, BatchEstimator, Exact, FloatArray
+from pgbench.estimators.parts.by_trajectory import others
+from pgbench.estimators.parts.estimator import EVERYWHERE, BatchEstimator, Exact, FloatArray
 from pgbench.exact.returns import mixed_moments
 from pgbench.exact.truth import Truth
-from pgbench.simulator import Simulator
+from pgbench.rollout.simulator import Simulator
 
 
 def estimate(simulator: Simulator) -> FloatArray:

@@ -4,9 +4,10 @@ from typing import Annotated
 
 import numpy as np
 
+from pgbench.declared.parameters import Choice, Range
 from pgbench.estimators.actor_critic import pair_features
-from pgbench.estimators.estimator import EVERYWHERE, BatchEstimator, FloatArray
-from pgbench.estimators.learned_critic import (
+from pgbench.estimators.parts.estimator import EVERYWHERE, BatchEstimator, FloatArray
+from pgbench.estimators.parts.learned_critic import (
     Data,
     Episodes,
     Step,
@@ -16,9 +17,8 @@ from pgbench.estimators.learned_critic import (
     training_data,
 )
 from pgbench.exact.linear_quadratic import QuadraticTruth
-from pgbench.parameters import Choice, Range
 from pgbench.policies import NotApplicable
-from pgbench.simulator import Simulator
+from pgbench.rollout.simulator import Simulator
 
 
 def estimate(

@@ -1,6 +1,6 @@
 """The one-step temporal-difference error as an estimate of the advantage."""
 
-from pgbench.estimators.estimator import (
+from pgbench.estimators.parts.estimator import (
     EVERYWHERE,
     CriticNoise,
     Discounted,
@@ -11,7 +11,7 @@ from pgbench.estimators.estimator import (
     td_error,
 )
 from pgbench.exact.truth import Truth
-from pgbench.tables import Tables
+from pgbench.process.tables import Tables
 
 
 def tables(

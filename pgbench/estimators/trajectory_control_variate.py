@@ -1,9 +1,9 @@
 """A control variate along the trajectory: the noise of later actions is taken off as well."""
 
 from pgbench.estimators import reward_to_go
-from pgbench.estimators.control_variate import QNoise, approximate_q, expected_scores
-from pgbench.estimators.estimator import BatchEstimator, FloatArray
-from pgbench.simulator import Simulator
+from pgbench.estimators.parts.control_variate import QNoise, approximate_q, expected_scores
+from pgbench.estimators.parts.estimator import BatchEstimator, FloatArray
+from pgbench.rollout.simulator import Simulator
 
 
 def estimate(simulator: Simulator, *, q_noise: QNoise = 0.2) -> FloatArray:

@@ -1,9 +1,9 @@
 """Reward-to-go from another behaviour policy, weighed by the ratio of the whole trajectory."""
 
 from pgbench.estimators import reward_to_go
-from pgbench.estimators.behaviour import Exploration, behaved
-from pgbench.estimators.estimator import BatchEstimator, FloatArray
-from pgbench.simulator import Simulator
+from pgbench.estimators.parts.behaviour import Exploration, behaved
+from pgbench.estimators.parts.estimator import BatchEstimator, FloatArray
+from pgbench.rollout.simulator import Simulator
 
 
 def estimate(simulator: Simulator, *, exploration: Exploration = 0.5) -> FloatArray:

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import numpy as np
 
-from pgbench.estimators.estimator import FloatArray, TableEstimator
+from pgbench.declared.parameters import Range
+from pgbench.estimators.parts.estimator import FloatArray, TableEstimator
 from pgbench.exact.horizon import advantages
 from pgbench.exact.truth import Truth
 from pgbench.exact.values import action_values, state_values
-from pgbench.parameters import Range
-from pgbench.process import Process
-from pgbench.tables import Tables
+from pgbench.process.process import Process
+from pgbench.process.tables import Tables
 
 Drift = Annotated[
     float, Range(0), "how far the older policy is away: it is π exp(drift·ξ), ξ ~ N(0, 1) fixed"

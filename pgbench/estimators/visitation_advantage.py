@@ -1,8 +1,8 @@
 """The exact advantage at a state-action pair drawn from the visitation distribution (form 4)."""
 
-from pgbench.estimators.estimator import TableEstimator, at_random_horizon
+from pgbench.estimators.parts.estimator import TableEstimator, at_random_horizon
 from pgbench.exact.truth import Truth
-from pgbench.tables import Tables
+from pgbench.process.tables import Tables
 
 
 def tables(truth: Truth) -> Tables:

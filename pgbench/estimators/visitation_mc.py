@@ -1,9 +1,9 @@
 """A Monte Carlo action value at a pair drawn from the visitation distribution (form 2)."""
 
-from pgbench.estimators.estimator import TableEstimator
+from pgbench.estimators.parts.estimator import TableEstimator
 from pgbench.exact.truth import Truth
-from pgbench.process import random_horizon
-from pgbench.tables import Tables
+from pgbench.process.process import random_horizon
+from pgbench.process.tables import Tables
 
 
 def tables(truth: Truth) -> Tables:

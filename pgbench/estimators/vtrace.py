@@ -4,12 +4,12 @@ from typing import Annotated
 
 import numpy as np
 
-from pgbench.estimators.behaviour import NEVER, Exploration, behaviour_policy, ratios
-from pgbench.estimators.estimator import CriticNoise, TableEstimator, noisy_critic, td_error
+from pgbench.declared.parameters import Range
+from pgbench.estimators.parts.behaviour import NEVER, Exploration, behaviour_policy, ratios
+from pgbench.estimators.parts.estimator import CriticNoise, TableEstimator, noisy_critic, td_error
 from pgbench.exact.truth import Truth
-from pgbench.parameters import Range
-from pgbench.process import Process
-from pgbench.tables import Tables
+from pgbench.process.process import Process
+from pgbench.process.tables import Tables
 
 
 def tables(

@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pgbench.batch import QuadraticBatch
-from pgbench.estimators.estimator import (
+from pgbench.estimators.parts.estimator import (
     BatchEstimator,
     Discounted,
     Exact,
@@ -16,7 +15,8 @@ from pgbench.estimators.estimator import (
 from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.policies import Gaussian, NotApplicable
 from pgbench.problems import LinearQuadratic
-from pgbench.simulator import Simulator
+from pgbench.process.batch import QuadraticBatch
+from pgbench.rollout.simulator import Simulator
 
 
 def estimate(simulator: Simulator, *, discounted: Discounted = True) -> FloatArray:

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from pgbench.estimators.behaviour import Exploration, behaved
-from pgbench.estimators.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.estimators.parts.behaviour import Exploration, behaved
+from pgbench.estimators.parts.estimator import BatchEstimator, Exact, FloatArray
 from pgbench.exact.horizon import finite_gradient
 from pgbench.exact.truth import Truth
-from pgbench.simulator import Simulator
+from pgbench.rollout.simulator import Simulator
 
 
 def estimate(simulator: Simulator, *, exploration: Exploration = 0.5) -> FloatArray:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.exact.recursion import slot_moments
+from pgbench.exact.finite.recursion import slot_moments
+from pgbench.exact.finite.walk import Factor, Walk
 from pgbench.exact.truth import Truth
-from pgbench.exact.walk import Factor, Walk
-from pgbench.tables import Tables
+from pgbench.process.tables import Tables
 
 FloatArray = NDArray[np.float64]
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pgbench.exact.finite.walk import Walk
 from pgbench.exact.truth import Truth
-from pgbench.exact.walk import Walk
 from pgbench.problems import FiniteMDP
 
 FloatArray = NDArray[np.float64]

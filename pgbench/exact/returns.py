@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pgbench.exact.finite.recursion import slot_moments
 from pgbench.exact.horizon import finite_values
-from pgbench.exact.moments import table_moments
-from pgbench.exact.recursion import slot_moments
 from pgbench.exact.remember import remembered
+from pgbench.exact.table_moments import table_moments
 from pgbench.exact.truth import Truth
-from pgbench.tables import Tables
+from pgbench.process.tables import Tables
 
 FloatArray = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.exact.linear import SolveError
+from pgbench.exact.finite.linear import SolveError
 
 FloatArray = NDArray[np.float64]
 

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.exact import bounds, divergence, fisher
+from pgbench.declared.parameters import check_counts
+from pgbench.exact.finite import bounds, divergence, fisher
+from pgbench.exact.finite.walk import Walk
 from pgbench.exact.horizon import advantages, finite_values, finite_worth
 from pgbench.exact.truth import Truth
-from pgbench.exact.walk import Walk
-from pgbench.parameters import check_counts
 from pgbench.policies import Policy
 from pgbench.problems import FiniteMDP
-from pgbench.process import Process
+from pgbench.process.process import Process
 
 FloatArray = NDArray[np.float64]
 
@@ -61,7 +61,7 @@ class FiniteTruth(Truth):
 
     @cached_property
     def gradient_bound(self) -> float:
-        """Proven bound on the length of the gradient's error; see ``pgbench.exact.bounds``."""
+        """Proven bound on the length of the gradient's error; see ``finite.bounds``."""
         return bounds.gradient_error(self)
 
     @cached_property
@@ -83,19 +83,19 @@ class FiniteTruth(Truth):
         return Process(self.mdp, self.pi)
 
     def fisher(self) -> FloatArray:
-        """Fisher information F (d, d); see ``pgbench.exact.fisher``."""
+        """Fisher information F (d, d); see ``finite.fisher``."""
         return fisher.matrix(self.policy, self.theta, self.state_weights)
 
     def natural(self, g: FloatArray) -> FloatArray:
-        """F†g (d,), the pseudo-inverse solution; see ``pgbench.exact.fisher``."""
+        """F†g (d,), the pseudo-inverse solution; see ``finite.fisher``."""
         return fisher.solve(self.policy, self.theta, self.state_weights, g)
 
     def kl(self, theta: Any) -> float:
-        """E_{s~ρ} KL(π(s,·) ‖ π_θ(s,·)) to another θ (d,); see ``pgbench.exact.divergence``."""
+        """E_{s~ρ} KL(π(s,·) ‖ π_θ(s,·)) to another θ (d,); see ``finite.divergence``."""
         return divergence.expected_kl(self, theta)
 
     def kl_expansion(self, delta: Any) -> float:
-        """½ δᵀF δ, the divergence of a small step δ (d,); see ``pgbench.exact.divergence``."""
+        """½ δᵀF δ, the divergence of a small step δ (d,); see ``finite.divergence``."""
         return divergence.quadratic(self, delta)
 
 

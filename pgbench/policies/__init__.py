@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pgbench.declared.registry import discover, find
 from pgbench.policies.direct import Direct
 from pgbench.policies.gaussian import Gaussian
 from pgbench.policies.loglinear import LogLinear
@@ -9,7 +10,6 @@ from pgbench.policies.neural import Neural
 from pgbench.policies.policy import Parameterised, Policy, PolicyKind
 from pgbench.policies.softmax import Softmax
 from pgbench.problems import NotApplicable, Problem
-from pgbench.registry import discover, find
 
 __all__ = [
     "Direct",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from pgbench.parameters import Choice, Range
+from pgbench.declared.parameters import Choice, Range
 from pgbench.policies.policy import Parameterised, PolicyKind
 from pgbench.problems import LinearQuadratic
 
@@ -316,7 +316,7 @@ class Gaussian(Parameterised):
         times standard normals over √n are added to K, and to b, halved until at least half of the
         distance to instability is left.
         """
-        from pgbench.exact.linear_quadratic.riccati import optimal_gain
+        from pgbench.problems.riccati import optimal_gain
 
         n, m = self.problem.n, self.problem.m
         theta = np.zeros(self.n_parameters)

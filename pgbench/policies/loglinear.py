@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.parameters import Choice, Later, Range
+from pgbench.declared.parameters import Choice, Later, Range
 from pgbench.policies.features import coordinates, crossed, polynomial, tiles
 from pgbench.policies.policy import (
     ROOM,

@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.parameters import Choice, Pattern, Range
+from pgbench.declared.parameters import Choice, Pattern, Range
 from pgbench.policies.features import coordinates
 from pgbench.policies.policy import (
     ROOM,

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.parameters import bind
+from pgbench.declared.parameters import bind
+from pgbench.declared.registry import Made
 from pgbench.problems import FiniteMDP, NotApplicable, Problem
-from pgbench.registry import Made
 from pgbench.rounding import FUNCTION, UNIT
 
 FloatArray = NDArray[np.float64]

@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from pgbench.declared.registry import discover, find
 from pgbench.problems.family import Family
 from pgbench.problems.finite import FiniteMDP
 from pgbench.problems.linear_quadratic import LinearQuadratic
 from pgbench.problems.problem import NotApplicable, Problem, ProblemError
-from pgbench.registry import discover, find
 
 __all__ = [
     "Family",

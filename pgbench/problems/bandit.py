@@ -4,7 +4,7 @@ from typing import Annotated
 
 import numpy as np
 
-from pgbench.parameters import Range
+from pgbench.declared.parameters import Range
 from pgbench.problems.family import Discount, Family, Seed
 from pgbench.problems.finite import FiniteMDP
 

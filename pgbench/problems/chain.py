@@ -4,7 +4,7 @@ from typing import Annotated
 
 import numpy as np
 
-from pgbench.parameters import Choice, Range
+from pgbench.declared.parameters import Choice, Range
 from pgbench.problems.family import Family
 from pgbench.problems.finite import FiniteMDP
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pgbench.parameters import Range, bind, label
+from pgbench.declared.parameters import Range, bind, label
+from pgbench.declared.registry import Made
 from pgbench.problems.problem import Problem
-from pgbench.registry import Made
 
 Count = Annotated[int, Range(1)]
 Seed = Annotated[int, Range(0, 2**63 - 1), "seed of the random construction"]

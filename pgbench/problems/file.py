@@ -5,7 +5,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any
 
-from pgbench.parameters import Range
+from pgbench.declared.parameters import Range
 from pgbench.problems.family import Family
 from pgbench.problems.finite import FiniteMDP
 

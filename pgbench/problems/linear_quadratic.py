@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pgbench.problems.problem import Problem, ProblemError, require_size
-from pgbench.quadratic import Quadratic
+from pgbench.problems.quadratic import Quadratic
 
 FloatArray = NDArray[np.float64]
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.parameters import Pattern, Range
+from pgbench.declared.parameters import Pattern, Range
 from pgbench.problems.family import Count, Discount, Family, Seed
 from pgbench.problems.linear_quadratic import LinearQuadratic
 from pgbench.problems.problem import ProblemError

@@ -19,7 +19,7 @@ from pgbench.report.measured import FloatArray, Measured
 from pgbench.report.panels import Drawing, NothingToDraw, add_legend, estimator_handles
 from pgbench.report.style import INK, looks
 from pgbench.report.tables import p_value
-from pgbench.statistics import MIN_SCORES
+from pgbench.statistics.intervals import MIN_SCORES
 
 if TYPE_CHECKING:
     from xarray import Dataset

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pgbench.estimators import HORIZON, estimators
-from pgbench.grid import Grid, GridError, parse_grid
+from pgbench.grid.reader import Grid, GridError, parse_grid
 from pgbench.report.measured import FloatArray
-from pgbench.statistics import normality
+from pgbench.statistics.intervals import normality
 
 if TYPE_CHECKING:
     from xarray import Dataset

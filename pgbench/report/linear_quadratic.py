@@ -17,11 +17,11 @@ from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
+from pgbench.declared.variables import DONE
 from pgbench.estimators import estimators
 from pgbench.report.marks import decades
 from pgbench.report.panels import Drawing, Entry, NothingToDraw, add_legend, estimator_handles
 from pgbench.report.style import INK, looks, problem_titles
-from pgbench.variable import DONE
 
 if TYPE_CHECKING:
     from xarray import Dataset, DataTree

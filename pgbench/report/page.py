@@ -54,7 +54,7 @@ def write_report(tree: "DataTree", directory: Path) -> Path:
     Parameters
     ----------
     tree
-        The dataset of a run, whole or partial, as ``pgbench.results`` makes it.
+        The dataset of a run, whole or partial, as ``pgbench.results.dataset`` makes it.
     directory
         Made if needed; files of an earlier report are replaced.
 

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from pgbench.statistics import (
+from pgbench.measure.sums import Sums
+from pgbench.statistics.intervals import (
     N_DIRECTIONS,
     Estimate,
     MeanTest,
@@ -17,7 +18,6 @@ from pgbench.statistics import (
     mean_test,
     summarise,
 )
-from pgbench.sums import Sums
 
 FloatArray = NDArray[np.float64]
 

@@ -7,13 +7,13 @@ from functools import cache, cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.estimators.estimator import unmasked_critic
+from pgbench.estimators.parts.estimator import unmasked_critic
 from pgbench.exact.horizon import finite_gradient, truncated_gradient
 from pgbench.exact.truth import Truth
 from pgbench.exact.values import evaluate
 from pgbench.policies import LogLinear, make_policy
 from pgbench.problems import FiniteMDP, make_problem
-from pgbench.simulator import Draws
+from pgbench.rollout.simulator import Draws
 
 FloatArray = NDArray[np.float64]
 
@@ -110,7 +110,7 @@ def _costly_chain() -> FiniteMDP:
 def _limited() -> FiniteMDP:
     """A walk of three states that ends on the left, where half of the rollouts do so in time.
 
-    Its rewards and its discount were chosen so that mistakes show: see ``pgbench.zoo.slips``.
+    Its rewards and its discount were chosen so that mistakes show: see ``zoo.slips``.
     """
     successor = np.array([[3, 1], [0, 2], [1, 2], [3, 3]])
     r = np.array([[-1.5, -2.0], [-1.0, -0.5], [2.0, -1.5], [0.0, 0.0]])

@@ -16,16 +16,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pgbench.declared.parameters import label
 from pgbench.estimators import TableEstimator, find_estimator
-from pgbench.exact.enumeration import Enumerator, count_trajectories
-from pgbench.parameters import label
 from pgbench.policies import NotApplicable
+from pgbench.rollout.enumeration import Enumerator, count_trajectories
 from pgbench.trials.battery import Case, cases
 from pgbench.trials.examine import claimed, sampled
 from pgbench.trials.power import known
 from pgbench.trials.trajectories import Trajectories, drawn, enumerated
-from pgbench.zoo import Bug, bugs
-from pgbench.zoo.slips import Slip, Written, written
+from pgbench.trials.zoo import Bug, bugs
+from pgbench.trials.zoo.slips import Slip, Written, written
 
 FloatArray = NDArray[np.float64]
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pgbench.declared.parameters import Parameter, ParameterError
 from pgbench.estimators import Estimator, TableEstimator, Tables
-from pgbench.exact.moments import TooLarge
-from pgbench.parameters import Parameter, ParameterError
+from pgbench.exact.table_moments import TooLarge
 from pgbench.policies import NotApplicable
 from pgbench.trials.battery import Case
 from pgbench.trials.examine import sampled

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pgbench.declared.parameters import label
 from pgbench.estimators import CAUSES, HORIZON, UNBIASED, TableEstimator
-from pgbench.estimators.estimator import declared_mean
-from pgbench.parameters import label
-from pgbench.statistics import holm
+from pgbench.estimators.parts.estimator import declared_mean
+from pgbench.statistics.intervals import holm
 from pgbench.trials.accounts import Account
 from pgbench.trials.analysis import LEVEL
 from pgbench.trials.battery import Case

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from pgbench.exact.fisher import matrix
-from pgbench.exact.walk import Walk
-from pgbench.statistics import Estimate, holm
+from pgbench.exact.finite.fisher import matrix
+from pgbench.exact.finite.walk import Walk
+from pgbench.statistics.intervals import Estimate, holm
 from pgbench.trials.accounts import (
     FINITE,
     NATURALS,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.estimators import TableEstimator
-from pgbench.progress import duration
+from pgbench.harness.progress import duration
 from pgbench.trials.battery import Case, cases
 from pgbench.trials.candidate import (
     Candidate,

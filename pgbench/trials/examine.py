@@ -8,10 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.estimators import Estimator, Exact, TableEstimator
-from pgbench.estimators.estimator import BatchEstimator
-from pgbench.exact.moments import table_moments
-from pgbench.sampling import estimates
-from pgbench.statistics import MeanTest, VarianceTest, directions, mean_test, variance_test
+from pgbench.estimators.parts.estimator import BatchEstimator
+from pgbench.exact.table_moments import table_moments
+from pgbench.measure.gradients import estimates
+from pgbench.statistics.intervals import (
+    MeanTest,
+    VarianceTest,
+    directions,
+    mean_test,
+    variance_test,
+)
 from pgbench.trials.battery import Case
 
 FloatArray = NDArray[np.float64]

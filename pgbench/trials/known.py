@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.catalogue import others
+from pgbench.cli.catalogue import others
+from pgbench.declared.parameters import Parameter, label
 from pgbench.estimators import CAUSES, HORIZON, Estimator, TableEstimator, estimators
-from pgbench.estimators.estimator import CRITIC_NOISE
-from pgbench.parameters import Parameter, label
+from pgbench.estimators.parts.estimator import CRITIC_NOISE
 from pgbench.problems import FiniteMDP
 from pgbench.trials.battery import Case, cases
 from pgbench.trials.candidate import Estimates, known
 from pgbench.trials.examine import sampled
 from pgbench.trials.undiscounted import undiscounted
-from pgbench.zoo import bugs
+from pgbench.trials.zoo import bugs
 
 FloatArray = NDArray[np.float64]
 

@@ -14,7 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from pgbench.statistics import CONFIDENCE, MIN_EFFECTIVE, NOTHING, Estimate, effective_replicates
+from pgbench.statistics.intervals import (
+    CONFIDENCE,
+    MIN_EFFECTIVE,
+    NOTHING,
+    Estimate,
+    effective_replicates,
+)
 from pgbench.trials.analysis import Analysis, complete, dense
 from pgbench.trials.candidate import Estimates
 

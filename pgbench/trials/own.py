@@ -9,8 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pgbench.declared.parameters import did_you_mean
 from pgbench.estimators import Estimator, add_estimator, estimators
-from pgbench.parameters import did_you_mean
 from pgbench.trials.guard import UserError, frames, guarded
 
 FUNCTION = "estimate"

@@ -18,14 +18,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from pgbench.catalogue import variants
+from pgbench.cli.catalogue import variants
+from pgbench.declared.parameters import label
 from pgbench.estimators import Estimator, Exact, estimators, find_estimator
-from pgbench.parameters import label
 from pgbench.policies import NotApplicable
 from pgbench.problems import FiniteMDP
 from pgbench.trials.battery import Case, cases
 from pgbench.trials.examine import Sampled, claimed, sampled
-from pgbench.zoo import Bug, bugs
+from pgbench.trials.zoo import Bug, bugs
 
 LEVEL = 0.05
 SIZES = (250, 1000, 2000)

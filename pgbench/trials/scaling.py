@@ -7,7 +7,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.statistics import Estimate
+from pgbench.statistics.intervals import Estimate
 from pgbench.trials.measured import Measured
 
 FloatArray = NDArray[np.float64]

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.batch import Batch
-from pgbench.exact.enumeration import Enumerator
-from pgbench.simulator import Simulator, blocks
+from pgbench.process.batch import Batch
+from pgbench.rollout.enumeration import Enumerator
+from pgbench.rollout.simulator import Simulator, blocks
 from pgbench.trials.battery import Case
 
 FloatArray = NDArray[np.float64]

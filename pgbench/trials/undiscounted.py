@@ -8,11 +8,11 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any
 
-from pgbench.batch import Batch
 from pgbench.estimators import BatchEstimator, Estimator, TableEstimator, Tables
-from pgbench.estimators.estimator import FloatArray
+from pgbench.estimators.parts.estimator import FloatArray
 from pgbench.exact.truth import Truth
-from pgbench.simulator import Simulator
+from pgbench.process.batch import Batch
+from pgbench.rollout.simulator import Simulator
 
 
 class _Batch(Batch):

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.statistics import holm
+from pgbench.statistics.intervals import holm
 from pgbench.trials.accounts import (
     NATURALS,
     RIGHT,

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pgbench.ascent.api import ascend
+from pgbench.api import ascend
 from pgbench.ascent.crowd import gather
-from pgbench.exact.optimum import optimal_value
+from pgbench.exact.finite.optimum import optimal_value
 from pgbench.exact.values import evaluate
 
 

@@ -5,7 +5,8 @@ import pytest
 
 from pgbench.ascent import crowd as crowd_module
 from pgbench.ascent.crowd import FiniteCrowd
-from pgbench.exact import evaluate, fisher
+from pgbench.exact import evaluate
+from pgbench.exact.finite import fisher
 from pgbench.kernels import crowd as kernels
 from pgbench.policies import Softmax, make_policy
 from pgbench.problems import FiniteMDP, make_problem

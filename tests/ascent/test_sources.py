@@ -8,10 +8,10 @@ from pgbench.ascent.ratios import ratios
 from pgbench.ascent.sources import Numbers, make_source
 from pgbench.estimators import estimators
 from pgbench.exact import evaluate
+from pgbench.measure.gradients import estimates
 from pgbench.policies import NotApplicable, make_policy
 from pgbench.problems import make_problem
-from pgbench.sampling import estimates
-from pgbench.simulator import Draws
+from pgbench.rollout.simulator import Draws
 
 NUMBERS = Numbers(horizon=12, seed=5, stream=7)
 N = 4

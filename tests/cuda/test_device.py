@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import pgbench as pg
-from pgbench.device import CPU, WORTH_A_GPU, Device, DeviceError, find_device
-from pgbench.process import random_horizon
-from pgbench.rollouts import choose_place
-from pgbench.simulator import Draws
+from pgbench.process.process import random_horizon
+from pgbench.rollout.device import CPU, WORTH_A_GPU, Device, DeviceError, find_device
+from pgbench.rollout.engines import choose_place
+from pgbench.rollout.simulator import Draws
 
 GRID = """\
 name: tiny

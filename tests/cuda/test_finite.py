@@ -10,7 +10,7 @@ from pgbench.kernels.compact import compact
 from pgbench.kernels.rollout import Streams, trajectories, weight_rows
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
-from pgbench.rollouts import by_process
+from pgbench.rollout.engines import by_process
 
 SEED, STREAM, FIRST = 2**64 - 5, 12345678901234567890, 16
 WIDE = 900
@@ -47,7 +47,7 @@ def on_cpu(process, tables, sizes):
 
 def on_gpu(process, tables, sizes, cut=None):
     """The same from the GPU, in calls of ``cut`` replicates."""
-    from pgbench.rollouts import GpuBlock
+    from pgbench.rollout.engines import GpuBlock
 
     rollouts = make_rollouts(process, tables)
     n, m, H = sizes.batch_size, sizes.replicates, process.steps(sizes.horizon)

@@ -9,8 +9,8 @@ from pgbench.kernels.linear_quadratic import make_plan, make_world, record
 from pgbench.kernels.rollout import Streams
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
-from pgbench.rollouts import Rollouts, by_process
-from pgbench.simulator import Draws
+from pgbench.rollout.engines import Rollouts, by_process
+from pgbench.rollout.simulator import Draws
 
 SEED, STREAM, FIRST = 2**64 - 5, 12345678901234567890, 16
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pgbench.grid import GridError, parse_grid
-from pgbench.runner import execute, run
+from pgbench.grid.reader import GridError, parse_grid
+from pgbench.harness.runner import execute, run
 
 GRID = """\
 name: both

@@ -7,12 +7,12 @@ import pytest
 
 from pgbench.estimators import make_tables
 from pgbench.exact import evaluate
+from pgbench.measure.sums import Sums
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
-from pgbench.rollouts import Rollouts
-from pgbench.simulator import Draws
-from pgbench.statistics import fixed_directions
-from pgbench.sums import Sums
+from pgbench.rollout.engines import Rollouts
+from pgbench.rollout.simulator import Draws
+from pgbench.statistics.intervals import fixed_directions
 
 NAMES = "reinforce", "reward_to_go", "advantage_oracle"
 GPU = "cuda"
@@ -62,7 +62,7 @@ def test_sums_too_large_for_the_gpu_are_made_by_the_cpu(sizes, monkeypatch):
     truth, tables = setting(20, "softmax")
     draws = draws_of(sizes)
     one = summed(truth, tables, draws, "cpu")
-    monkeypatch.setattr("pgbench.sums.GPU_SUMS_BYTES", 0)
+    monkeypatch.setattr("pgbench.measure.sums.GPU_SUMS_BYTES", 0)
     other = summed(truth, tables, draws, GPU)
     assert other._on_gpu is None
     for name, a, b in zip(one.running._fields, one.running, other.running, strict=True):

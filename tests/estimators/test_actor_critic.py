@@ -6,11 +6,11 @@ import pytest
 from pgbench.estimators import make_tables
 from pgbench.estimators.actor_critic import critic_values, pair_features
 from pgbench.exact import evaluate
-from pgbench.exact.enumeration import trajectories
 from pgbench.exact.expectation import expectation
 from pgbench.exact.horizon import truncated_gradient
 from pgbench.policies import make_policy
 from pgbench.problems import FiniteMDP, make_problem
+from pgbench.rollout.enumeration import trajectories
 
 H, K = 12, 3
 

@@ -5,13 +5,14 @@ import pytest
 
 from pgbench.estimators import estimators, make_tables
 from pgbench.estimators.baseline_per_coordinate import exact_baseline
-from pgbench.exact import evaluate, visits
+from pgbench.exact import evaluate
 from pgbench.exact.expectation import expectation
-from pgbench.exact.moments import TooLarge, table_moments
+from pgbench.exact.finite import visits
+from pgbench.exact.table_moments import TooLarge, table_moments
+from pgbench.measure.gradients import estimates
 from pgbench.policies import make_policy
 from pgbench.problems import FiniteMDP
-from pgbench.sampling import estimates
-from pgbench.simulator import Draws
+from pgbench.rollout.simulator import Draws
 
 TINY = [
     pytest.mark.parametrize("problem", ["ending", "coins"]),

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from pgbench.estimators import estimators
-from pgbench.estimators.by_trajectory import others
-from pgbench.exact.enumeration import trajectories
+from pgbench.estimators.parts.by_trajectory import others
 from pgbench.exact.horizon import finite_values
-from pgbench.sampling import estimates
-from pgbench.simulator import Draws, Simulator
+from pgbench.measure.gradients import estimates
+from pgbench.rollout.enumeration import trajectories
+from pgbench.rollout.simulator import Draws, Simulator
 
 DRAWS = Draws(6, 3, 5, 2, 8)
 """Six steps, three trajectories, five replicates."""

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from pgbench.estimators import CAUSES, HORIZON, BatchEstimator, estimators
-from pgbench.estimators.estimator import declared_mean
+from pgbench.estimators.parts.estimator import declared_mean
 from pgbench.exact import evaluate
-from pgbench.exact.enumeration import Enumerator, Listed, enumerated_batches
-from pgbench.sampling import estimates
-from pgbench.simulator import Draws
+from pgbench.measure.gradients import estimates
+from pgbench.rollout.enumeration import Enumerator, Listed, enumerated_batches
+from pgbench.rollout.simulator import Draws
 
 TOLERANCE = 1e-11
 STEPS = 2

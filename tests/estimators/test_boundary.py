@@ -11,23 +11,23 @@ import pytest
 
 from pgbench import ascend
 from pgbench.estimators import HORIZON, BatchEstimator, estimators
-from pgbench.estimators.estimator import declared_mean
+from pgbench.estimators.parts.estimator import declared_mean
 from pgbench.exact import evaluate, optimal_value
-from pgbench.exact.enumeration import enumerated_batches, enumerated_moments
 from pgbench.exact.expectation import expectation
 from pgbench.exact.horizon import finite_objective, truncated_gradient
-from pgbench.exact.moments import table_moments
-from pgbench.grid import parse_grid
-from pgbench.plan import Prepared
+from pgbench.exact.table_moments import table_moments
+from pgbench.grid.plan import Prepared
+from pgbench.grid.reader import parse_grid
+from pgbench.harness.runner import execute
+from pgbench.measure.gradients import estimates
+from pgbench.measure.subject import make_subject
 from pgbench.policies import make_policy
 from pgbench.problems import FiniteMDP, make_problem
 from pgbench.report.ascents.section import sentences
 from pgbench.report.declared import verdicts
 from pgbench.report.tables import estimator_rows
-from pgbench.runner import execute
-from pgbench.sampling import estimates
-from pgbench.simulator import Draws
-from pgbench.subjects import make_subject
+from pgbench.rollout.enumeration import enumerated_batches, enumerated_moments
+from pgbench.rollout.simulator import Draws
 
 PROBLEMS = pytest.mark.parametrize("problem", ["dense", "ending", "coins"])
 STEPS = 3

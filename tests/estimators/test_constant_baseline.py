@@ -5,7 +5,7 @@ import pytest
 
 from pgbench.estimators import make_tables
 from pgbench.exact import evaluate, moments
-from pgbench.exact.moments import table_moments
+from pgbench.exact.table_moments import table_moments
 from pgbench.policies import NotApplicable, make_policy
 from pgbench.problems import make_problem
 

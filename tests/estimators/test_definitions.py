@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from pgbench.estimators import estimators
-from pgbench.estimators.estimator import noisy_critic
+from pgbench.estimators.parts.estimator import noisy_critic
 from pgbench.estimators.trust_region_surrogate import older_policy
 from pgbench.exact import Truth, evaluate
-from pgbench.exact.enumeration import trajectories
 from pgbench.kernels import reference
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
+from pgbench.rollout.enumeration import trajectories
 
 
 @dataclass(frozen=True)

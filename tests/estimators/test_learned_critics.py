@@ -5,8 +5,8 @@ import pytest
 
 from pgbench.estimators import find_estimator
 from pgbench.estimators.actor_critic import pair_features
-from pgbench.estimators.estimator import finite_gradient, noisy_critic
-from pgbench.estimators.learned_critic import (
+from pgbench.estimators.parts.estimator import finite_gradient, noisy_critic
+from pgbench.estimators.parts.learned_critic import (
     RIDGE,
     average_returns,
     lstd,
@@ -14,9 +14,9 @@ from pgbench.estimators.learned_critic import (
     temporal_difference,
 )
 from pgbench.kernels.rollout import use_threads
+from pgbench.measure.gradients import estimates
 from pgbench.policies import NotApplicable
-from pgbench.sampling import estimates
-from pgbench.simulator import Draws, Simulator
+from pgbench.rollout.simulator import Draws, Simulator
 
 H = 7
 pytestmark = [

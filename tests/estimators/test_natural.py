@@ -4,21 +4,23 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from pgbench.estimators import estimators, fisher_blocks
-from pgbench.estimators.fisher_blocks import (
+from pgbench.estimators import estimators
+from pgbench.estimators.parts import fisher_blocks
+from pgbench.estimators.parts.fisher_blocks import (
     CUTOFF,
     least_squares,
     matrices,
     sampled,
     solved,
 )
-from pgbench.exact import evaluate, fisher
-from pgbench.exact.enumeration import Enumerator
+from pgbench.exact import evaluate
+from pgbench.exact.finite import fisher
 from pgbench.exact.horizon import finite_values, occupancies, truncated_visitation
+from pgbench.measure.gradients import estimates
 from pgbench.policies import LogLinear, NotApplicable, make_policy
 from pgbench.problems import make_problem
-from pgbench.sampling import estimates
-from pgbench.simulator import Draws, Simulator
+from pgbench.rollout.enumeration import Enumerator
+from pgbench.rollout.simulator import Draws, Simulator
 
 STEPS = 12
 MANY = Draws(STEPS, 2000, 32, 3, 4)

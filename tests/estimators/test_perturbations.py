@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
+from pgbench.declared.parameters import ParameterError
 from pgbench.estimators import find_estimator
-from pgbench.estimators.estimator import finite_gradient
+from pgbench.estimators.parts.estimator import finite_gradient
 from pgbench.estimators.quasi_monte_carlo import sobol
 from pgbench.exact import evaluate
-from pgbench.parameters import ParameterError
+from pgbench.measure.gradients import estimates
 from pgbench.policies import LogLinear, NotApplicable, make_policy
 from pgbench.problems import FiniteMDP, make_problem
-from pgbench.sampling import estimates
-from pgbench.simulator import Draws
+from pgbench.rollout.simulator import Draws
 
 H, R = 6, 6000
 

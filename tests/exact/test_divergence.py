@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.special import rel_entr
 
 from pgbench.exact import evaluate
-from pgbench.exact.divergence import expected_kl, quadratic
+from pgbench.exact.finite.divergence import expected_kl, quadratic
 from pgbench.policies import Direct, Softmax
 from pgbench.problems import make_problem
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from pgbench.exact.elimination import BLOCK, DenseFactors, Singular, SparseFactors
+from pgbench.exact.finite.elimination import BLOCK, DenseFactors, Singular, SparseFactors
 from tests.exact.precise import DIGITS, decimals, relative_errors, solve
 
 BOTH = pytest.mark.parametrize("kind", [DenseFactors, SparseFactors])

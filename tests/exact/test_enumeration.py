@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pgbench.exact.enumeration import trajectories
+from pgbench.rollout.enumeration import trajectories
 
 
 def test_probabilities_sum_to_one(truth, horizon):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from pgbench.exact import SolveError, evaluate, fisher
+from pgbench.exact import SolveError, evaluate
+from pgbench.exact.finite import fisher
 from pgbench.policies import Direct, LogLinear, Softmax, make_policy
 from pgbench.problems import make_problem
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from pgbench.exact import SolveError, evaluate, fundamental, linear
-from pgbench.exact.fundamental import Fundamental
-from pgbench.exact.linear import Diverges
-from pgbench.exact.walk import Walk
+from pgbench.exact import SolveError, evaluate
+from pgbench.exact.finite import fundamental, linear
+from pgbench.exact.finite.fundamental import Fundamental
+from pgbench.exact.finite.linear import Diverges
+from pgbench.exact.finite.walk import Walk
 from pgbench.policies import make_policy
 from pgbench.problems import FiniteMDP, make_problem
 from tests.exact.precise import DIGITS, decimals, normalised, relative_errors, solve, system

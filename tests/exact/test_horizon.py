@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgbench.exact import evaluate
-from pgbench.exact.enumeration import trajectories
+from pgbench.exact.finite.walk import descending
 from pgbench.exact.horizon import (
     expected_steps,
     occupancies,
@@ -14,9 +14,9 @@ from pgbench.exact.horizon import (
     truncated_gradient,
     truncated_visitation,
 )
-from pgbench.exact.walk import descending
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
+from pgbench.rollout.enumeration import trajectories
 
 
 @pytest.mark.parametrize("steps", [1, 2, 9])

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from pgbench.exact import SolveError, linear
-from pgbench.exact.linear import Diverges, Resolvent
+from pgbench.exact import SolveError
+from pgbench.exact.finite import linear
+from pgbench.exact.finite.linear import Diverges, Resolvent
 
 
 def stochastic(n, seed, density=0.2):

@@ -9,17 +9,17 @@ import pytest
 from pgbench.estimators import HORIZON, estimators
 from pgbench.exact import NoFiniteVariance, Size, TooLarge, evaluate, moments
 from pgbench.exact import moments as by_name
-from pgbench.exact.enumeration import enumerated_moments, trajectories
 from pgbench.exact.expectation import expectation, expected_weights
+from pgbench.exact.finite.linear import Diverges
+from pgbench.exact.finite.recursion import Recursion
 from pgbench.exact.horizon import truncated_gradient
-from pgbench.exact.linear import Diverges
-from pgbench.exact.moments import directional_variance, moments_size, table_moments
-from pgbench.exact.recursion import Recursion
+from pgbench.exact.table_moments import directional_variance, moments_size, table_moments
 from pgbench.kernels import reference
+from pgbench.measure.gradients import sample_gradients
 from pgbench.policies import NotApplicable, make_policy
 from pgbench.policies.policy import centre
 from pgbench.problems import FiniteMDP, make_problem
-from pgbench.sampling import sample_gradients
+from pgbench.rollout.enumeration import enumerated_moments, trajectories
 
 
 def two_armed(p_pay):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pgbench.exact import scores
+from pgbench.exact.finite import scores
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
 

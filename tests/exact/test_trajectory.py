@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pgbench.exact import evaluate, log_probability
-from pgbench.exact.enumeration import trajectories
+from pgbench.rollout.enumeration import trajectories
 
 
 def path(mdp, slots):

@@ -10,7 +10,7 @@ from pgbench.kernels.driven import cumulative
 from pgbench.kernels.rollout import use_threads
 from pgbench.policies import make_policy
 from pgbench.problems import FiniteMDP
-from pgbench.simulator import Draws, Simulator
+from pgbench.rollout.simulator import Draws, Simulator
 
 
 def test_the_last_possible_outcome_takes_what_is_left():

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pgbench.batch import QuadraticBatch
 from pgbench.exact import evaluate
 from pgbench.exact.linear_quadratic.polynomials import nodes
 from pgbench.policies import make_policy
 from pgbench.problems import LinearQuadratic, make_problem
-from pgbench.tables import Forms
+from pgbench.process.batch import QuadraticBatch
+from pgbench.process.tables import Forms
 
 
 def scalar(**given: Any) -> LinearQuadratic:

@@ -9,10 +9,10 @@ from pgbench.ascent.goal import ALL, find_goal
 from pgbench.ascent.sources import Numbers, make_source
 from pgbench.estimators import estimators
 from pgbench.exact import evaluate, optimal_regulator
+from pgbench.measure.gradients import estimates
 from pgbench.policies import NotApplicable, make_policy
 from pgbench.problems import make_problem
-from pgbench.sampling import estimates
-from pgbench.simulator import Draws, Simulator
+from pgbench.rollout.simulator import Draws, Simulator
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pgbench.exact import evaluate
-from pgbench.exact.balls import Ball, positive_definite
+from pgbench.exact.linear_quadratic.balls import Ball, positive_definite
 from pgbench.exact.linear_quadratic.lyapunov import lyapunov
 from pgbench.exact.linear_quadratic.values import closed_loop, stage_cost
 from pgbench.policies import make_policy

@@ -9,10 +9,10 @@ import pytest
 from pgbench.estimators import BatchEstimator, TableEstimator, estimators, find_estimator
 from pgbench.exact import evaluate, optimal_regulator
 from pgbench.exact.horizon import finite_gradient, truncated_gradient
+from pgbench.measure.gradients import estimates, sample_gradients
 from pgbench.policies import NotApplicable, make_policy
 from pgbench.problems import FiniteMDP, LinearQuadratic, make_problem
-from pgbench.sampling import estimates, sample_gradients
-from pgbench.simulator import Draws
+from pgbench.rollout.simulator import Draws
 
 SINGLE: list[tuple[str, dict[str, Any]]] = [
     ("natural", {}),
@@ -117,7 +117,7 @@ def test_variance_grows_as_one_over_the_spread(scalar, name):
 
 def along_gain(mdp, name, variance):
     """Exact variance of ∂/∂θ1."""
-    from pgbench.exact.moments import table_moments
+    from pgbench.exact.table_moments import table_moments
 
     truth = evaluate(mdp, make_policy("gaussian", mdp), [-0.4, variance])
     record = find_estimator(name)
@@ -144,7 +144,7 @@ def test_simulation_agrees_in_standard_errors(make_setting, which, name, given, 
     truth, R, H = make_setting(which).truth, 6000, 4
     record = find_estimator(name)
     if isinstance(record, TableEstimator):
-        from pgbench.exact.moments import table_moments
+        from pgbench.exact.table_moments import table_moments
 
         exact = table_moments(truth, record.make(truth, H, **given), H)
         mean, variance = exact.mean, exact.variance / n
@@ -180,8 +180,8 @@ def test_rloo_without_leaving_out_fails_the_same_check(make_setting):
 
 def test_a_quadratic_critic_learns_q():
     """LSTD-Q over all monomials tends to Q itself."""
-    from pgbench.estimators.learned_critic import quadratic_lstd
-    from pgbench.simulator import Simulator
+    from pgbench.estimators.parts.learned_critic import quadratic_lstd
+    from pgbench.rollout.simulator import Simulator
 
     mdp = make_problem("lqg", A=0.8, gamma=0.8)
     truth = evaluate(mdp, make_policy("gaussian", mdp), [-0.3, 0.6])
@@ -202,8 +202,8 @@ def test_an_endless_batch_makes_the_compatible_critic_unbiased(make_setting):
 
 
 def test_sampled_fisher_matrices_have_the_exact_one_as_mean(make_setting):
-    from pgbench.estimators.fisher_blocks import sampled_fisher
-    from pgbench.simulator import Simulator
+    from pgbench.estimators.parts.fisher_blocks import sampled_fisher
+    from pgbench.rollout.simulator import Simulator
 
     truth = make_setting("plane").truth
     batch = Simulator(truth, Draws(120, 50, 64, 1, 1), 0, 64).batch()

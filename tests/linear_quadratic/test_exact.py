@@ -7,15 +7,15 @@ from pgbench.ascent.crowd import gather
 from pgbench.estimators import TableEstimator, estimators, make_tables
 from pgbench.exact import NoFiniteVariance, TooLarge, evaluate, moments
 from pgbench.exact.expectation import expectation
+from pgbench.exact.finite.linear import Diverges
 from pgbench.exact.horizon import finite_gradient, shortest_horizon, truncated_gradient
-from pgbench.exact.linear import Diverges
 from pgbench.exact.linear_quadratic.scalar import closed_form
 from pgbench.exact.linear_quadratic.values import following, mean_over_actions
-from pgbench.exact.moments import directional_variance, table_moments
 from pgbench.exact.returns import mixed_moments, return_moments
+from pgbench.exact.table_moments import directional_variance, table_moments
 from pgbench.policies import make_policy
 from pgbench.problems import LinearQuadratic, make_problem
-from pgbench.tables import Tables
+from pgbench.process.tables import Tables
 
 STEP = 1e-5
 
@@ -185,7 +185,7 @@ def test_importance_sampling_has_the_moments_of_its_behaviour(
 
 def test_narrow_behaviour_has_no_finite_variance(make_setting):
     from pgbench.policies.gaussian import Law
-    from pgbench.process import GaussianProcess
+    from pgbench.process.process import GaussianProcess
 
     truth = make_setting("scalar").truth
     law = Law(truth.pi.gain, truth.pi.covariance / 3)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from pgbench.declared.parameters import ParameterError
 from pgbench.exact import SolveError, evaluate, optimal_regulator
-from pgbench.parameters import ParameterError
 from pgbench.policies import NotApplicable, make_policy
 from pgbench.problems import LinearQuadratic, ProblemError, make_problem
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from numba import get_num_threads, set_num_threads
 
-from pgbench.batch import QuadraticBatch
 from pgbench.estimators import make_tables
 from pgbench.exact import evaluate
 from pgbench.kernels import linear_quadratic, reference
@@ -14,7 +13,8 @@ from pgbench.kernels.rollout import Streams
 from pgbench.policies import make_policy
 from pgbench.policies.gaussian import Law
 from pgbench.problems import make_problem
-from pgbench.process import GaussianProcess
+from pgbench.process.batch import QuadraticBatch
+from pgbench.process.process import GaussianProcess
 
 H = 5
 
@@ -147,8 +147,8 @@ def test_policies_at_once_are_each_of_them(truth, n):
     alone = [evaluate(truth.mdp, policy, theta) for theta in thetas]
     law = Law(np.stack([t.pi.gain for t in alone]), np.stack([t.pi.covariance for t in alone]))
     several = [make_tables(t, "baseline_value", H) for t in alone]
-    from pgbench.quadratic import Quadratic
-    from pgbench.tables import Tables
+    from pgbench.problems.quadratic import Quadratic
+    from pgbench.process.tables import Tables
 
     process = GaussianProcess(truth.mdp, law, law)
     v = Quadratic(np.stack([t.beta.matrix for t in several]), truth.mdp.n)

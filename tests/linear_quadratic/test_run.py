@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from pgbench import results
 from pgbench.__main__ import main
 from pgbench.exact import evaluate, optimal_regulator
-from pgbench.grid import GridError, parse_grid
+from pgbench.grid.reader import GridError, parse_grid
+from pgbench.harness.runner import Interrupted, execute
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
 from pgbench.report import linear_quadratic
-from pgbench.results import same_numbers
-from pgbench.runner import Interrupted, execute
+from pgbench.results import dataset as results
+from pgbench.results.dataset import same_numbers
 
 GRID = """
 name: small

@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from pgbench.declared.parameters import ParameterError
 from pgbench.exact import evaluate
-from pgbench.parameters import ParameterError
 from pgbench.policies import LogLinear, Neural, NotApplicable, Softmax, make_policy
 from pgbench.policies.features import coordinates
 from pgbench.problems import make_problem

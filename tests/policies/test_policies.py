@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from pgbench.declared.parameters import ParameterError
 from pgbench.exact import evaluate
-from pgbench.parameters import ParameterError
 from pgbench.policies import Direct, LogLinear, Neural, NotApplicable, Softmax, kinds, make_policy
 from pgbench.problems import make_problem
 

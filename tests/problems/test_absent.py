@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from pgbench.exact.optimum import optimal_value
+from pgbench.exact.finite.optimum import optimal_value
 from pgbench.exact.values import evaluate
 from pgbench.policies import Softmax, make_policy
 from pgbench.problems import FiniteMDP, ProblemError

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pgbench.parameters import ParameterError
+from pgbench.declared.parameters import ParameterError
 from pgbench.problems import ProblemError, families, make_problem
 from pgbench.problems.garnet import _distinct
 

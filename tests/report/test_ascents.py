@@ -5,13 +5,13 @@ import pytest
 from matplotlib.colors import to_hex
 from xarray import DataTree
 
-from pgbench.grid import parse_grid
+from pgbench.grid.reader import parse_grid
+from pgbench.harness.runner import execute
 from pgbench.report import write_report
 from pgbench.report.ascents import comparisons, paths, section
 from pgbench.report.ascents.runs import best, rule_label, runs
 from pgbench.report.panels import NothingToDraw
 from pgbench.report.style import theme
-from pgbench.runner import execute
 
 GRID = """
 name: t

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pgbench.grid import parse_grid
-from pgbench.horizons import study
+from pgbench.grid.reader import parse_grid
+from pgbench.harness.horizon_study import study
 from pgbench.report.horizons import error_at_cost, horizons, messages, write_study
 from pgbench.report.panels import NothingToDraw, save
 from pgbench.report.style import theme

@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from scipy import stats
 from xarray import DataTree
 
-from pgbench import measure as _warm_up_keeps_its_own  # noqa: F401
-from pgbench import results, subjects
-from pgbench.grid import parse_grid
-from pgbench.journal import Journal
-from pgbench.listing import print_results
+from pgbench.cli.listing import print_results
+from pgbench.grid.reader import parse_grid
+from pgbench.harness.runner import execute
+from pgbench.measure import cells as _warm_up_keeps_its_own  # noqa: F401
+from pgbench.measure import subject as subjects
 from pgbench.report import calibration, dots, write_report
 from pgbench.report import page as page_module
 from pgbench.report.causes import causes
@@ -26,8 +26,9 @@ from pgbench.report.panels import Drawing, NothingToDraw, save
 from pgbench.report.selection import of_the_best
 from pgbench.report.style import problem_titles, shortened, styles, theme
 from pgbench.report.tables import estimator_rows, number, p_value
-from pgbench.runner import execute
-from pgbench.statistics import holm
+from pgbench.results import dataset as results
+from pgbench.results.journal import Journal
+from pgbench.statistics.intervals import holm
 
 GRID = """
 name: t

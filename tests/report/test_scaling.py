@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from pgbench.grid import parse_grid
+from pgbench.grid.reader import parse_grid
+from pgbench.harness.runner import execute
 from pgbench.report import scaling
 from pgbench.report.page import write_report
 from pgbench.report.panels import NothingToDraw
 from pgbench.report.scaling import exponents, fit_power_law, quantities
-from pgbench.runner import execute
 
 SIZES = np.repeat([10.0, 100.0, 1000.0, 10000.0], 3)
 

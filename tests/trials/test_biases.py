@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pgbench.exact.enumeration import count_trajectories, trajectories
+from pgbench.rollout.enumeration import count_trajectories, trajectories
 from pgbench.trials.battery import cases
 from pgbench.trials.biases import (
     LARGE,
@@ -17,7 +17,7 @@ from pgbench.trials.biases import (
 from pgbench.trials.biases_table import part, sentence
 from pgbench.trials.power import known
 from pgbench.trials.trajectories import drawn, enumerated
-from pgbench.zoo.slips import Slip, Written, written
+from pgbench.trials.zoo.slips import Slip, Written, written
 
 LISTED = [case for case in cases() if is_listed(case)]
 OLDER = cases()[:7]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pgbench.__main__ import main
-from pgbench.estimators.estimator import CRITIC_NOISE, noisy_critic
+from pgbench.estimators.parts.estimator import CRITIC_NOISE, noisy_critic
 from pgbench.trials import examination
 from pgbench.trials.battery import cases
 from pgbench.trials.terminal import reads_ends

@@ -15,7 +15,7 @@ from pgbench.trials.normalisers import NORMALISERS, returns
 from pgbench.trials.resemblance import exact, likeness
 from pgbench.trials.trajectories import drawn
 from pgbench.trials.undiscounted import undiscounted
-from pgbench.zoo import find_bug
+from pgbench.trials.zoo import find_bug
 
 R = 64
 

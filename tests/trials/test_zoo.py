@@ -9,8 +9,8 @@ from pgbench.exact.expectation import expectation
 from pgbench.trials.battery import cases
 from pgbench.trials.power import SIZES, Claim, PValue, correct, known, rejected, study
 from pgbench.trials.power_table import page, sentences
-from pgbench.zoo import bugs, find_bug
-from pgbench.zoo.slips import written
+from pgbench.trials.zoo import bugs, find_bug
+from pgbench.trials.zoo.slips import written
 
 SEED = 1000
 """Not one of those that the published study uses."""

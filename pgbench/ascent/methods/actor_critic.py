@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from pgbench.ascent.algorithm import Algorithm, Context, FloatArray, Online
 from pgbench.ascent.crowd import gather
-from pgbench.estimators.estimator import step_power
-from pgbench.parameters import Choice, Range
+from pgbench.declared.parameters import Choice, Range
+from pgbench.estimators.parts.estimator import step_power
 from pgbench.policies import LogLinear, NotApplicable, Policy, Softmax
 from pgbench.problems import FiniteMDP
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from pgbench.ascent.algorithm import Algorithm, Context, FloatArray, Method, Move
 from pgbench.ascent.crowd import Crowd
-from pgbench.parameters import Range
+from pgbench.declared.parameters import Range
 
 
 class Adam(Method):

@@ -8,7 +8,7 @@ from pgbench.ascent.algorithm import Algorithm, Context, FloatArray, Method, Mov
 from pgbench.ascent.crowd import Crowd
 from pgbench.ascent.methods.svrpg import Large
 from pgbench.ascent.ratios import ratios
-from pgbench.parameters import Range
+from pgbench.declared.parameters import Range
 
 
 class Page(Method):

@@ -5,7 +5,7 @@ from typing import Annotated
 from pgbench.ascent.algorithm import Algorithm, Context, FloatArray, Method, Move, reusable
 from pgbench.ascent.crowd import Crowd
 from pgbench.ascent.ratios import ratios
-from pgbench.parameters import Range
+from pgbench.declared.parameters import Range
 
 Large = Annotated[int, Range(1), "rollouts of the large batches"]
 

@@ -6,13 +6,13 @@ such as ``pgbench.exact.expectation.expectation`` do for these problems.
 """
 
 from pgbench.exact.linear_quadratic import expectation, moments
-from pgbench.exact.linear_quadratic.riccati import (
+from pgbench.exact.linear_quadratic.scalar import landscape
+from pgbench.exact.linear_quadratic.values import QuadraticTruth
+from pgbench.problems.riccati import (
     Regulator,
     optimal_gain,
     optimal_regulator,
 )
-from pgbench.exact.linear_quadratic.scalar import landscape
-from pgbench.exact.linear_quadratic.values import QuadraticTruth
 
 __all__ = [
     "QuadraticTruth",

@@ -24,7 +24,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.exact.balls import Ball, norm, positive_definite
+from pgbench.exact.linear_quadratic.balls import Ball, norm, positive_definite
 from pgbench.exact.linear_quadratic.lyapunov import lyapunov
 from pgbench.exact.truth import Truth
 from pgbench.policies.gaussian import Gaussian

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pgbench.exact import horizon as horizons
 from pgbench.exact.expectation import expectation
-from pgbench.exact.linear import Diverges
+from pgbench.exact.finite.linear import Diverges
 from pgbench.exact.linear_quadratic.lyapunov import lyapunov
 from pgbench.exact.linear_quadratic.values import (
     QuadraticTruth,
@@ -22,8 +22,8 @@ from pgbench.exact.linear_quadratic.values import (
     visits,
 )
 from pgbench.problems import LinearQuadratic
-from pgbench.quadratic import Quadratic
-from pgbench.tables import Forms
+from pgbench.problems.quadratic import Quadratic
+from pgbench.process.tables import Forms
 
 FloatArray = NDArray[np.float64]
 

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from pgbench.exact.expectation import expectation
 from pgbench.exact.linear_quadratic.polynomials import NODES, Polynomials, nodes
 from pgbench.exact.linear_quadratic.values import QuadraticTruth
-from pgbench.exact.moments import (
+from pgbench.exact.returns import Return, return_moments
+from pgbench.exact.table_moments import (
     LIMIT,
     Moments,
     NoFiniteVariance,
@@ -34,9 +35,8 @@ from pgbench.exact.moments import (
     table_moments,
     truncation_bias,
 )
-from pgbench.exact.returns import Return, return_moments
-from pgbench.quadratic import Quadratic
-from pgbench.tables import Forms
+from pgbench.problems.quadratic import Quadratic
+from pgbench.process.tables import Forms
 
 FloatArray = NDArray[np.float64]
 

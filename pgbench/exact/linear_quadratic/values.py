@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.exact.linear import SolveError
+from pgbench.declared.parameters import check_counts
+from pgbench.exact.finite.linear import SolveError
 from pgbench.exact.linear_quadratic.bounds import Enclosed, Ending, Endless
 from pgbench.exact.linear_quadratic.lyapunov import lyapunov
 from pgbench.exact.truth import Truth
 from pgbench.exact.values import evaluate
-from pgbench.parameters import check_counts
 from pgbench.policies.gaussian import Gaussian, Law
 from pgbench.problems import LinearQuadratic
-from pgbench.process import GaussianProcess
-from pgbench.quadratic import Quadratic
+from pgbench.problems.quadratic import Quadratic
+from pgbench.process.process import GaussianProcess
 
 FloatArray = NDArray[np.float64]
 

@@ -10,6 +10,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from pgbench.ascent.summary import COLLAPSED, DIVERGED, FINISHED, UNSTABLE, median_steps
+from pgbench.declared.variables import DONE
 from pgbench.report.ascents.runs import (
     Run,
     algorithm_labels,
@@ -22,7 +23,6 @@ from pgbench.report.ascents.runs import (
 from pgbench.report.marks import DASHES, decades, fitting_ticks, log_axis
 from pgbench.report.panels import Drawing, NothingToDraw, add_legend, panels
 from pgbench.report.style import INK, MARKERS, parse_label, shortened
-from pgbench.variable import DONE
 
 if TYPE_CHECKING:
     from xarray import Dataset

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.lines import Line2D
 
+from pgbench.declared.variables import DONE
 from pgbench.report.panels import Facets, NothingToDraw, chosen_facets
 from pgbench.report.style import HUES, LINES, SHADES, mixed, parse_label, shortened
-from pgbench.variable import DONE
 
 if TYPE_CHECKING:
     from xarray import Dataset

@@ -1,0 +1,1 @@
+"""What is declared: parameters of records, records found, variables of the dataset."""

@@ -1,0 +1,108 @@
+"""Discovery: a file dropped into a package is found, listed, validated and tested.
+
+Each module of ``pgbench.problems``, ``pgbench.policies`` and ``pgbench.estimators`` may hold one
+or more records; the packages list what their modules hold. There is no table to edit.
+"""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from functools import cache, cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from pgbench.declared.parameters import Parameter, did_you_mean, parameters_of
+
+
+class Record(Protocol):
+    """What can be discovered: a thing with a name and declared parameters."""
+
+    @property
+    def name(self) -> str:
+        """The name used in the API, in grids and in reports."""
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """The declared parameters by name."""
+
+
+class Made:
+    """A record whose maker says it all: parameters in its signature, a summary in its docstring.
+
+    Attributes
+    ----------
+    maker
+        The function that makes what the record is called after.
+    leading
+        How many of the maker's first arguments are no parameters.
+    """
+
+    maker: Callable[..., Any]
+    leading: ClassVar[int] = 0
+
+    @cached_property
+    def parameters(self) -> dict[str, Parameter]:
+        """The declared parameters by name."""
+        return parameters_of(self.maker, skip=self.leading)
+
+    @property
+    def summary(self) -> str:
+        """First line of the maker's description."""
+        return (self.maker.__doc__ or "").strip().splitlines()[0]
+
+
+R = TypeVar("R", bound=Record)
+
+
+@cache
+def _scan(package: str, kind: Any) -> dict[str, Any]:
+    records: dict[str, Any] = {}
+    for module in sorted(
+        m.name for m in pkgutil.iter_modules(importlib.import_module(package).__path__)
+    ):
+        for value in vars(importlib.import_module(f"{package}.{module}")).values():
+            if isinstance(value, kind) and records.setdefault(value.name, value) is not value:
+                raise ValueError(f"two records of {package} are called {value.name!r}")
+    return records
+
+
+def discover(package: str, kind: Callable[..., R]) -> dict[str, R]:
+    """Records of one kind, a class, in the modules of a package, by name, in order of name."""
+    return dict(sorted(_scan(package, kind).items()))
+
+
+@cache
+def _file_digest(path: str) -> str:
+    return blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
+
+
+def source(maker: Callable[..., Any]) -> str:
+    """The file that a maker is written in, or nothing."""
+    try:
+        return inspect.getfile(maker)
+    except TypeError:
+        return ""
+
+
+def forget_sources() -> None:
+    """Read files again when they are hashed next; one may have been edited."""
+    _file_digest.cache_clear()
+
+
+def source_digest(maker: Callable[..., Any]) -> str:
+    """Hash of the file that a maker is written in, so that results of older code are not reused."""
+    try:
+        return _file_digest(source(maker))
+    except OSError:
+        return ""
+
+
+def find(what: str, records: dict[str, R], name: str) -> R:
+    """The record of that name, or ValueError with a suggestion and the known names."""
+    if name in records:
+        return records[name]
+    raise ValueError(
+        f"unknown {what} {name!r}{did_you_mean(name, records)} (known: {', '.join(records)})"
+    )

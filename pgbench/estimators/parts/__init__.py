@@ -1,0 +1,1 @@
+"""What several estimators share; no estimator is here."""

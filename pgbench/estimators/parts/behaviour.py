@@ -1,0 +1,56 @@
+"""A stated behaviour policy, from which off-policy estimators take their data."""
+
+from typing import Annotated
+
+import numpy as np
+
+from pgbench.declared.parameters import Range
+from pgbench.estimators.parts.estimator import FloatArray
+from pgbench.exact.linear_quadratic import QuadraticTruth
+from pgbench.exact.truth import Truth
+from pgbench.policies import NotApplicable
+from pgbench.policies.gaussian import Law
+from pgbench.process.batch import Batch
+from pgbench.process.process import GaussianProcess, Process
+from pgbench.rollout.simulator import Simulator
+
+Exploration = Annotated[
+    float,
+    Range(0, 1),
+    "ε: actions are drawn from (1-ε)π + ε/A, 1 is uniform; from a Gaussian policy with its"
+    " covariance over 1-ε",
+]
+
+
+NEVER = 1e300
+"""A clip that no ratio reaches."""
+
+
+def behaviour_policy(truth: Truth, exploration: float) -> FloatArray:
+    """μ = (1-ε)π + ε/A, (S, A), A being the number of actions that a state has."""
+    choices = truth.mdp.choices
+    uniform = choices * (exploration / choices.sum(axis=1, keepdims=True))
+    return np.asarray((1 - exploration) * truth.pi + uniform)
+
+
+def wider(truth: QuadraticTruth, exploration: float) -> GaussianProcess:
+    """The problem under N(K̃x̃, Σ/(1-ε)), scored as the policy itself."""
+    if exploration == 1:
+        raise NotApplicable("exploration is 1: a Gaussian has no uniform distribution for a limit")
+    law = Law(truth.pi.gain, truth.pi.covariance / (1 - exploration))
+    return GaussianProcess(truth.mdp, law, truth.pi)
+
+
+def ratios(truth: Truth, behaviour: FloatArray) -> FloatArray:
+    """w = π/μ, (S, A); 0 where μ is."""
+    zero = np.zeros_like(behaviour)
+    return np.divide(truth.pi, behaviour, out=zero, where=behaviour > 0)
+
+
+def behaved(simulator: Simulator, exploration: float) -> tuple[Batch, FloatArray]:
+    """A batch drawn by the behaviour policy, and its ratios (m, n, T), 1 where no step is taken."""
+    truth = simulator.truth
+    behaviour = simulator.once("behaviour", lambda: behaviour_policy(truth, exploration))
+    process = simulator.once("process", lambda: Process(truth.mdp, behaviour))
+    batch = simulator.batch(process=process)
+    return batch, np.where(batch.mask, batch.at(ratios(truth, behaviour)), 1.0)

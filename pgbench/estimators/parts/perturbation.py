@@ -1,0 +1,69 @@
+"""What estimators that perturb θ share: policies at other parameters, and mean returns there."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.exact.horizon import finite_values
+from pgbench.exact.remember import remembered
+from pgbench.exact.truth import Truth
+from pgbench.policies import NotApplicable
+from pgbench.rollout.simulator import Simulator
+
+FloatArray = NDArray[np.float64]
+
+HELD = 2**22
+"""About so many probabilities are held at a time."""
+
+
+def require_free(truth: Truth) -> None:
+    """NotApplicable where θ cannot be moved along any coordinate."""
+    probe = np.arange(1.0, truth.theta.size + 1)
+    if not np.allclose(truth.policy.tangent(probe), probe):
+        raise NotApplicable("θ is constrained, so its coordinates cannot be perturbed one by one")
+
+
+def probabilities(truth: Truth, thetas: FloatArray) -> FloatArray:
+    """π (..., S, A) at parameters (..., d)."""
+    flat = thetas.reshape(-1, thetas.shape[-1])
+    tables = np.stack([truth.policy.probabilities(theta) for theta in flat])
+    return tables.reshape(*thetas.shape[:-1], *truth.pi.shape)
+
+
+def objective(truth: Truth, theta: FloatArray, horizon: int) -> float:
+    """J_H at another θ, exactly."""
+    v, _ = finite_values(truth.mdp, truth.policy.probabilities(theta), horizon)
+    return float(truth.mdp.mu0 @ v)
+
+
+def returns_at(simulator: Simulator, thetas: FloatArray, uniforms: FloatArray) -> FloatArray:
+    """Returns (m, k, n) of rollouts at parameters (m, k, d), driven by (m, k or 1, n, 2H + 1).
+
+    A part of the replicates at a time, so that the policies fit in memory.
+    """
+    return np.concatenate(
+        [
+            own.driven(uniforms[part], probabilities(own.truth, thetas[part]))
+            .returns.reshape(own.m, thetas.shape[1], -1)
+            for own, part in parts(simulator, thetas.shape[1])
+        ]
+    )  # fmt: skip
+
+
+def parts(simulator: Simulator, k: int) -> Iterator[tuple[Simulator, slice]]:
+    """The simulator for a part of its replicates at a time, if each has k policies."""
+    size = max(1, HELD // (k * simulator.truth.pi.size))
+    for first in range(0, simulator.m, size):
+        part = slice(first, min(first + size, simulator.m))
+        own = simulator.part(part)
+        yield own, part
+        simulator.steps[part] += own.steps
+
+
+@remembered
+def central_differences(truth: Truth, horizon: int, step: float) -> FloatArray:
+    """(J_H(θ + εe_k) - J_H(θ - εe_k)) / 2ε (d,), exactly."""
+    units = step * np.eye(truth.theta.size)
+    ends = [[objective(truth, truth.theta + e, horizon) for e in (-u, u)] for u in units]
+    return np.diff(ends, axis=1)[:, 0] / (2 * step)

@@ -1,0 +1,1 @@
+"""Exact quantities of policies on finite problems."""

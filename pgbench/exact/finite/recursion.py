@@ -1,0 +1,377 @@
+"""The linear recursions that mean and variance of a table estimator obey.
+
+Let X = x_t. For one coordinate ψ of the score, Y_h(s) holds the means, with h steps to go from s,
+of the score terms that are still to come and of their products with powers of X:
+
+    Y_h = Σ_a π (m_h ψ + L Y_{h-1}),        E[ĝ²] = Σ_t α_t·(m_{H-t} ψ² + 2 ψ L Y_{H-t-1})
+
+The lift L leads from these at the next state to those at a pair (s, a), the sources m_h are what
+the pair itself adds, and the adjoint α_t is what a pair at step t carries. Two shapes, one form:
+
+    per-step    Y = (E[g], E[X g])                g = Σ_m (D_m/D_t)(x_m - β_m) ψ_m from t on
+                L = [δP         ]                 m = (E[X] - β, E[X²] - β E[X])
+                    [δP₁   κδP  ]                 α_t = π E[D_t²; s] (-β, 1)
+    total       Y = (E[Z], E[XZ], E[X²Z])         Z = Σ ψ_m from t on
+                L = [P              ]             m = (1, E[X], E[X²])
+                    [P₁   κP        ]             α_0 = π μ0 (β², -2β, 1),  α_{t+1} = π Lᵀα_t
+                    [P₂   2κP₁  κ²P ]
+
+with P_i(s' | s, a) = Σ over the slots that lead to s' of p σ^i. Terminal states have empty rows.
+(For the per-step moments of the return alone: Sobel 1982, Theorem 1)
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from pgbench.exact.finite.fundamental import Fundamental
+from pgbench.exact.finite.linear import Resolvent
+from pgbench.process.tables import Tables
+from pgbench.rounding import UNIT
+
+FloatArray = NDArray[np.float64]
+Blocks = dict[tuple[int, int], sparse.csr_array]
+Returns = dict[tuple[int, int], FloatArray]
+
+
+class Recursion:
+    """Lift, sources and adjoint of one estimator, over n = S' states and N = S'·A pairs.
+
+    Attributes
+    ----------
+    order
+        Number F of moments in Y: 2 per step, 3 in total.
+    lift
+        Blocks (i, j), i ≥ j, of L, sparse (N, n); absent where they are zero.
+    step
+        The same averaged over actions, sparse (n, n).
+    scored
+        The S states that stand for those of the policy.
+    once
+        Whether scored states are visited at most once, so that no score meets a later one.
+    dense
+        Whether linear systems will have many right-hand sides.
+    """
+
+    def __init__(self, tables: Tables, dense: bool = False) -> None:
+        process, self.dense = tables.process, dense
+        self.total, self.once = tables.total, process.once
+        self.n, self.n_actions = process.pi.shape
+        self.scored = np.arange(self.n)[process.scored]
+        self.pi = process.pi.ravel()
+        self.mu0 = process.mdp.mu0
+        self.live = np.repeat(~process.mdp.terminal, self.n_actions).astype(float)
+        self.kappa, self.beta = tables.kappa.ravel(), tables.beta.ravel()
+        self.delta = tables.delta.ravel()
+        self.slots = P, P1, P2 = slot_moments(tables)
+        self.signal, self.signal2 = P1.sum(axis=1), P2.sum(axis=1)
+        k, d = self.kappa, self.delta
+        if self.total:
+            lift = {
+                (0, 0): P,
+                (1, 0): P1,
+                (1, 1): scaled_rows(k, P),
+                (2, 0): P2,
+                (2, 1): scaled_rows(2 * k, P1),
+                (2, 2): scaled_rows(k**2, P),
+            }
+        else:
+            lift = {
+                (0, 0): scaled_rows(d, P),
+                (1, 0): scaled_rows(d, P1),
+                (1, 1): scaled_rows(k * d, P),
+            }
+        self.order = 3 if self.total else 2
+        self.lift: Blocks = {place: block for place, block in lift.items() if block.nnz}
+        self.step: Blocks = {place: self._averaged(block) for place, block in self.lift.items()}
+        # The one κ of all steps, if it is the same for all.
+        decays = np.unique(self.kappa[self.live > 0])
+        self.decay = float(decays[0]) if decays.size == 1 else None
+        # What carries E[D_t²; s] from step to step.
+        self.carry = self._averaged(scaled_rows(d**2, P))
+
+    def history(self, horizon: int | None) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """α_{H-h} and m_h, (F, N) each, for h = 1, ..., H; or Σ_t α_t and m for all steps."""
+        if horizon is None:
+            yield self.limit
+            return
+        arrivals = self._arrivals(horizon)
+        x, x2 = np.zeros((2, self.n))
+        for t in reversed(range(horizon)):
+            pairs = self._returns(x, x2)
+            yield self._adjoint(t, arrivals[t]), self._sources(*pairs)
+            x, x2 = map(self.to_states, pairs)
+
+    @cached_property
+    def limit(self) -> tuple[FloatArray, FloatArray]:
+        """Σ_t α_t and m, (F, N) each, over an infinite horizon.
+
+        Raises
+        ------
+        Diverges
+            If there are no such sums.
+        """
+        return self._summed_adjoint(), self._sources(*self._final_returns())
+
+    def to_states(self, pairs: FloatArray) -> FloatArray:
+        """Σ_a π(s,a) of (N,) values, shape (n,)."""
+        return (pairs * self.pi).reshape(self.n, -1).sum(axis=1)
+
+    def source(self, m: FloatArray, psi: FloatArray) -> FloatArray:
+        """Σ_a π m ψ (F, n, c) from m (F, N) and ψ (N, c)."""
+        shape = (self.n, self.n_actions, psi.shape[1])
+        weights = (m * self.pi).reshape(self.order, *shape[:2])
+        return np.einsum("fsa,sak->fsk", weights, psi.reshape(shape))
+
+    def at_scored(self, pairs: FloatArray) -> FloatArray:
+        """Values (..., N) at the scored states, shape (..., S, A)."""
+        table = pairs.reshape(*pairs.shape[:-1], self.n, self.n_actions)
+        return table[..., self.scored, :]
+
+    def spread(self, scores: FloatArray) -> FloatArray:
+        """ψ (N, c) from the scores of the policy's pairs (S·A, c)."""
+        psi = np.zeros((self.n, self.n_actions * scores.shape[1]))
+        psi[self.scored] = scores.reshape(self.scored.size, -1)
+        return psi.reshape(-1, scores.shape[1])
+
+    def advanced(self, Y: FloatArray) -> FloatArray:
+        """Σ_a π L Y (F, n, c) from Y (F, n, c)."""
+        out = np.zeros_like(Y)
+        for (i, j), block in self.step.items():
+            out[i] += block @ Y[j]
+        return out
+
+    def solved(self, source: FloatArray) -> FloatArray:
+        """Y (F, n, c) with Y = source + Σ_a π L Y."""
+        Y = np.zeros_like(source)
+        for i, resolvent in enumerate(self._resolvents):
+            right = source[i].copy()
+            for j in range(i):
+                if (i, j) in self.step:
+                    right += self.step[i, j] @ Y[j]
+            Y[i], _ = resolvent.solve(right)
+        return Y
+
+    def returns_in(self, horizon: int, group: slice) -> Iterator[Returns]:
+        """Paths of j + 1 steps from scored pairs back to their states, j = 0, ..., H - 2.
+
+        Entry (i, k) (s, A) is what all such paths make of moment k at their end for moment i at
+        their beginning, for a group of s scored states; absent where it is zero.
+        """
+        gather = self._gather(group)
+        starts = [self._unit(k, group) for k in range(1 if self.decay is not None else self.order)]
+        for j in range(horizon - 1):
+            found: Returns = {}
+            for k, X in enumerate(starts):
+                gather(k, X, found)
+            yield found if self.decay is None else self._decayed(found, self.decay ** (j + 1))
+            starts = [self._stepped(X) for X in starts]
+
+    def _decayed(self, found: Returns, decay: float) -> Returns:
+        """Every entry from those of moment 0, where X is what is collected plus decay·X later."""
+        return {
+            (i, k): comb(i, k) * decay**k * found[i - k, 0]
+            for i in range(self.order)
+            for k in range(i + 1)
+            if (i - k, 0) in found and (k == 0 or decay != 0)
+        }
+
+    def returns_ever(self, group: slice) -> Returns:
+        """The same for paths of any length."""
+        gather, found = self._gather(group), Returns()
+        for k in range(self.order):
+            X: dict[int, FloatArray] = {}
+            for i in range(k, self.order):
+                right = self._unit(k, group).get(i)
+                for j, earlier in X.items():
+                    if (i, j) in self.step:
+                        added = self.step[i, j] @ earlier
+                        right = added if right is None else right + added
+                if right is not None:
+                    X[i], _ = self._resolvents[i].solve(right)
+            gather(k, X, found)
+        return found
+
+    def _unit(self, k: int, group: slice) -> dict[int, FloatArray]:
+        ends = self.scored[group]
+        columns = np.zeros((self.n, ends.size))
+        columns[ends, np.arange(ends.size)] = 1.0
+        return {k: columns}
+
+    def _stepped(self, X: dict[int, FloatArray]) -> dict[int, FloatArray]:
+        out: dict[int, FloatArray] = {}
+        for (i, j), block in self.step.items():
+            if j in X:
+                added = block @ X[j]
+                out[i] = out[i] + added if i in out else added
+        return out
+
+    def _gather(self, group: slice) -> Callable[[int, dict[int, FloatArray], Returns], None]:
+        """A function that adds (L X)(s, a; s) of the group's pairs to entries (i, k)."""
+        A = self.n_actions
+        pairs = (self.scored[group, None] * A + np.arange(A)).ravel()
+        blocks = {}
+        for place, block in self.lift.items():
+            own = block[pairs].tocsr()
+            row = np.repeat(np.arange(pairs.size), np.diff(own.indptr))
+            blocks[place] = (own.data, own.indices, row)
+
+        def gather(k: int, X: dict[int, FloatArray], found: Returns) -> None:
+            for (i, j), (data, successor, row) in blocks.items():
+                if j in X:
+                    values = np.bincount(row, data * X[j][successor, row // A], pairs.size)
+                    before = found.get((i, k), np.zeros((1, A)))
+                    found[i, k] = before + values.reshape(-1, A)
+
+        return gather
+
+    def _averaged(self, block: sparse.csr_array) -> sparse.csr_array:
+        N = self.pi.size
+        average = sparse.csr_array(
+            (self.pi, np.arange(N), np.arange(0, N + 1, self.n_actions)), shape=(self.n, N)
+        )
+        return (average @ block).tocsr()
+
+    def _returns(self, x: FloatArray, x2: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """E[X] and E[X²] of pairs (N,) from those of the states that follow (n,)."""
+        P, P1, _ = self.slots
+        k = self.kappa
+        return (
+            self.signal + k * (P @ x),
+            self.signal2 + 2 * k * (P1 @ x) + k**2 * (P @ x2),
+        )
+
+    def _sources(self, x: FloatArray, x2: FloatArray) -> FloatArray:
+        """m (F, N) from E[X] and E[X²] of pairs."""
+        if self.total:
+            return np.stack([self.live, x, x2])
+        return np.stack([x - self.beta, x2 - self.beta * x])
+
+    def _arrivals(self, horizon: int) -> FloatArray:
+        """What arrives in each state at t = 0, ..., H - 1: E[D_t²; s] (H, 1, n), or Lᵀα (H, F, n).
+
+        States instead of pairs, because all of it is kept; that of step 0 in total is not used.
+        """
+        arrivals = np.zeros((horizon, self.order if self.total else 1, self.n))
+        arrivals[0] = self.mu0
+        forward = self.carry.T.tocsr()
+        for t in range(1, horizon):
+            if self.total:
+                arrivals[t] = self._lowered(self._adjoint(t - 1, arrivals[t - 1]))
+            else:
+                arrivals[t, 0] = forward @ arrivals[t - 1, 0]
+        return arrivals
+
+    def _adjoint(self, t: int, arrived: FloatArray) -> FloatArray:
+        """α_t (F, N)."""
+        if not self.total:
+            u = self._arriving(arrived)
+            return np.concatenate([-self.beta * u, u])
+        return self._start() if t == 0 else self._arriving(arrived)
+
+    def _start(self) -> FloatArray:
+        """α_0 (F, N) of the total shape."""
+        weight = np.repeat(self.mu0, self.n_actions) * self.pi
+        return weight * np.stack([self.beta**2, -2 * self.beta, np.ones_like(self.beta)])
+
+    def _arriving(self, states: FloatArray) -> FloatArray:
+        return np.repeat(states, self.n_actions, axis=1) * self.pi * self.live
+
+    def _lowered(self, alpha: FloatArray) -> FloatArray:
+        """Lᵀ α (F, n) from α (F, N)."""
+        out = np.zeros((self.order, self.n))
+        for (i, j), block in self.lift.items():
+            out[j] += block.T @ alpha[i]
+        return out
+
+    @cached_property
+    def _resolvents(self) -> list[Resolvent | Fundamental]:
+        """(I - step_ii)⁻¹ for every moment of Y."""
+        first = [] if self.total else [self.delta]
+        empty = sparse.csr_array((self.n, self.n))
+        return [
+            self._inverse(self.step.get((i, i), empty), *first, *i * [self.kappa])
+            for i in range(self.order)
+        ]
+
+    def _inverse(self, matrix: sparse.csr_array, *factors: FloatArray) -> Resolvent | Fundamental:
+        """(I - M)⁻¹ of M = Σ_a π f_1 f_2 ⋯ P, given with its factors f_i (N,).
+
+        Where these only take away, what each takes is added up instead of taken from 1, so that it
+        keeps its digits however small it is.
+        """
+        if any(((f < 0) | (f > 1))[self.live > 0].any() for f in factors):
+            return Resolvent(matrix, self.dense)
+        product, lost = self.live, np.zeros_like(self.live)
+        for f in factors:
+            product, lost = product * f, lost + product * (1 - f)
+        slack = np.where(self.to_states(self.live) > 0, self.to_states(lost), 1.0)
+        return Fundamental(matrix, slack, self._defect, self.dense)
+
+    @cached_property
+    def _defect(self) -> float:
+        """Relative error of probabilities as data, and of what is made of them here."""
+        P, A = self.slots[0], self.n_actions
+        rows = np.abs(P.sum(axis=1) - self.live).max(initial=0.0)
+        chosen = np.abs(self.pi.reshape(self.n, A).sum(axis=1) - 1).max(initial=0.0)
+        terms = A + int(np.diff(P.indptr).max(initial=0)) + 20
+        return float(rows + chosen + 2 * terms * UNIT)
+
+    def _summed_adjoint(self) -> FloatArray:
+        if not self.total:
+            u, _ = self._inverse(self.carry, self.delta, self.delta).solve(
+                self.mu0, transposed=True
+            )
+            return self._adjoint(0, u[None])
+        first = self._start()
+        right = self._lowered(first)
+        arrived = np.zeros_like(right)
+        for j in reversed(range(self.order)):
+            for i in range(j + 1, self.order):
+                if (i, j) in self.step:
+                    right[j] += self.step[i, j].T @ arrived[i]
+            arrived[j], _ = self._resolvents[j].solve(right[j], transposed=True)
+        return first + self._arriving(arrived)
+
+    def _final_returns(self) -> tuple[FloatArray, FloatArray]:
+        """E[X] and E[X²] of pairs (N,) with infinitely many steps to go."""
+        P, P1, _ = self.slots
+        k = self.kappa
+        once, twice = (self._averaged(scaled_rows(factor, P)) for factor in (k, k**2))
+        x, _ = self._inverse(once, k).solve(self.to_states(self.signal))
+        second = self.to_states(self.signal2 + 2 * k * (P1 @ x))
+        x2, _ = self._inverse(twice, k, k).solve(second)
+        return self._returns(x, x2)
+
+
+def slot_moments(tables: Tables) -> list[sparse.csr_array]:
+    """Sparse (S'·A, S') matrices Σ_slots P σ^i for i = 0, 1, 2; rows of terminal states empty."""
+    mdp = tables.process.mdp
+    n_pairs, B = mdp.n_states * mdp.n_actions, mdp.branching
+    live = np.repeat(~mdp.terminal, mdp.n_actions)[:, None]
+    p, sigma = mdp.probability.reshape(n_pairs, B) * live, tables.sigma.reshape(n_pairs, B)
+    rows = np.arange(0, n_pairs * B + 1, B)
+    matrices = []
+    for i in range(3):
+        # A copy, because adding up duplicates works in place.
+        matrix = sparse.csr_array(
+            ((p * sigma**i).ravel(), mdp.successor.ravel(), rows),
+            shape=(n_pairs, mdp.n_states),
+            copy=True,
+        )
+        matrix.sum_duplicates()
+        matrix.eliminate_zeros()
+        matrices.append(matrix)
+    return matrices
+
+
+def scaled_rows(factor: FloatArray, matrix: sparse.csr_array) -> sparse.csr_array:
+    """diag(factor)·matrix without stored zeros."""
+    scaled = matrix.copy()
+    scaled.data *= np.repeat(factor, np.diff(matrix.indptr))
+    scaled.eliminate_zeros()
+    return scaled

@@ -1,0 +1,198 @@
+"""What the horizon does to an estimator: exact bias, variance and steps, with no sampling.
+
+A longer horizon lowers the truncation bias, and adds variance and steps. For every problem, policy
+and estimator of a grid the exact moments of a one-trajectory estimate are computed at a dozen
+horizons, from one step to beyond the grid's own.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.declared.variables import STATUS, Variable
+from pgbench.estimators import TableEstimator, estimators
+from pgbench.exact.horizon import expected_steps
+from pgbench.exact.table_moments import TooLarge, table_moments
+from pgbench.exact.truth import Truth
+from pgbench.grid.plan import Prepared, Setting, settings
+from pgbench.grid.reader import Chosen, Grid
+from pgbench.harness.provenance import provenance
+from pgbench.harness.runner import HORIZONS_NAME
+from pgbench.measure.gradients import single_threaded_blas
+from pgbench.policies import NotApplicable
+from pgbench.process.tables import Tables
+from pgbench.results.dataset import SETTING, labelled, write_netcdf
+
+if TYPE_CHECKING:
+    from xarray import Dataset
+
+FloatArray = NDArray[np.float64]
+
+UP_TO_OWN, BEYOND_OWN = 9, 3
+"""Numbers of horizons up to the grid's own and beyond it, each evenly spaced on the logarithm."""
+
+LONGEST = 4
+"""The longest is so many times the grid's own."""
+
+ESTIMATOR = (*SETTING, "estimator")
+CURVE = (*ESTIMATOR, "point")
+
+CURVES: Mapping[str, Variable] = {
+    "relative_truncation_bias": Variable(
+        CURVE, "1", "exact norm of what of the bias is due to the horizon, over ‖∇J‖"
+    ),
+    "relative_remaining_bias": Variable(CURVE, "1", "exact norm of the rest of it, over ‖∇J‖"),
+    "relative_bias": Variable(CURVE, "1", "exact norm of the bias, over ‖∇J‖"),
+    "relative_variance": Variable(
+        CURVE, "1", "exact variance of a one-trajectory estimate, over ‖∇J‖²"
+    ),
+    "expected_steps": Variable(CURVE, "environment steps", "exact mean length of a rollout"),
+}
+"""What is known of an estimator at each horizon."""
+
+VARIABLES: Mapping[str, Variable] = {
+    "horizon": Variable(
+        (*SETTING, "point"), "environment steps", "largest number of steps of a rollout"
+    ),
+    "grid_horizon": Variable(SETTING, "environment steps", "horizon of the grid"),
+    "gradient_norm": Variable(SETTING, "reward/theta", "norm of the exact gradient"),
+    **CURVES,
+    "status": Variable(ESTIMATOR, "1", "0 missing, 1 done, 2 failed, 3 skipped"),
+    "message": Variable(ESTIMATOR, "", "why there is no curve, or why it ends early"),
+}
+"""The variables of a study by name."""
+
+
+def study(grid: Grid, progress: Callable[[str], None] = lambda line: None) -> "Dataset":
+    """Exact bias, variance and steps of a grid's estimators against the horizon.
+
+    Parameters
+    ----------
+    grid
+        Its batch sizes and replicates are not used.
+    progress
+        Called with a line of text after every setting.
+
+    Returns
+    -------
+    xarray.Dataset
+        The ``VARIABLES`` over problem, policy, estimator and point; horizons grow with the point,
+        and there are fewer where they are short. What was not computed is NaN.
+    """
+    begin = time.perf_counter()
+    plan = settings(grid)
+    sizes = {
+        "problem": len(grid.problems),
+        "policy": len(grid.policies),
+        "estimator": len(grid.estimators),
+        "point": UP_TO_OWN + BEYOND_OWN,
+    }
+    arrays: dict[str, Any] = {
+        name: np.full([sizes[d] for d in v.dims], np.nan) for name, v in VARIABLES.items()
+    }
+    arrays["status"] = np.zeros(arrays["status"].shape, np.int8)
+    arrays["message"] = np.full(arrays["message"].shape, "", dtype=object)
+    with single_threaded_blas():
+        for number, setting in enumerate(plan):
+            lap = time.perf_counter()
+            _sweep(setting, arrays, divmod(number, sizes["policy"]))
+            seconds = time.perf_counter() - lap
+            progress(f"[{number + 1}/{len(plan)}] {setting.label}: {seconds:.1f} s")
+    coordinates = {
+        "problem": [p.label for p in grid.problems],
+        "policy": [p.label for p in grid.policies],
+        "estimator": [e.label for e in grid.estimators],
+        "instance": ("problem", [p.instance for p in grid.problems]),
+        "estimator_name": ("estimator", [e.name for e in grid.estimators]),
+    }
+    made = provenance(os.cpu_count() or 1, seconds=time.perf_counter() - begin, steps=0.0)
+    attributes = {**made, "name": grid.name, "grid": grid.text, "seed": grid.seed}
+    return labelled(VARIABLES, arrays, coordinates, attributes)
+
+
+def write(found: "Dataset", directory: Path) -> Path:
+    """Write a study to ``horizons.nc`` in one piece; OSError if the directory refuses."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / HORIZONS_NAME
+    write_netcdf(found, path)
+    return path
+
+
+def swept(own: int, longest: int) -> list[int]:
+    """Horizons from 1 through the own one to 4 times it, or to the longest allowed if less."""
+    last = max(own, min(LONGEST * own, longest))
+    up = np.geomspace(1, own, UP_TO_OWN)
+    beyond = np.geomspace(own, last, BEYOND_OWN + 1)
+    return sorted({int(h) for h in np.concatenate([up, beyond]).round()})
+
+
+def _sweep(setting: Setting, arrays: Mapping[str, Any], place: tuple[int, int]) -> None:
+    """Fill in the curves of a setting."""
+    arrays["status"][place] = STATUS.index("failed")
+    try:
+        prepared = setting.prepare()
+    except NotApplicable as reason:
+        arrays["status"][place] = STATUS.index("skipped")
+        arrays["message"][place] = str(reason)
+        return
+    except (ValueError, MemoryError) as error:
+        arrays["message"][place] = f"{type(error).__name__}: {error}"
+        return
+    horizons = swept(prepared.horizon, setting.grid.max_horizon)
+    arrays["horizon"][place][: len(horizons)] = horizons
+    arrays["grid_horizon"][place] = prepared.horizon
+    arrays["gradient_norm"][place] = np.linalg.norm(prepared.truth.gradient)
+    for e, chosen in enumerate(setting.grid.estimators):
+        own = (*place, e)
+        curves = {name: arrays[name][own] for name in CURVES}
+        status, arrays["message"][own] = _curves(prepared, chosen, horizons, curves)
+        arrays["status"][own] = STATUS.index(status)
+
+
+def _curves(
+    prepared: Prepared, chosen: Chosen, horizons: list[int], curves: Mapping[str, FloatArray]
+) -> tuple[str, str]:
+    """Fill in the curves of an estimator; status and message."""
+    try:
+        record = estimators()[chosen.name]
+        if not isinstance(record, TableEstimator):
+            return "skipped", "it is a function of batches, without exact moments at every horizon"
+        for i, horizon in enumerate(horizons):
+            tables = record.make(prepared.truth, horizon, **chosen.values)
+            if tables.process.horizon is not None:
+                return "skipped", "it draws its horizon at random"
+            for name, value in point(prepared.truth, tables, horizon).items():
+                curves[name][i] = value
+    except NotApplicable as reason:
+        return "skipped", str(reason)
+    except TooLarge as reason:
+        known = int(np.isfinite(curves["expected_steps"]).sum())
+        if known == 0:
+            return "skipped", str(reason)
+        return "done", f"nothing beyond H = {horizons[known - 1]}: {reason}"
+    except (ValueError, MemoryError) as error:
+        return "failed", f"{type(error).__name__}: {error}"
+    return "done", prepared.truth.unresolved_note
+
+
+def point(truth: Truth, tables: Tables, horizon: int) -> dict[str, float]:
+    """The values of ``CURVES`` of an estimator at one horizon; NaN where ∇J may be zero.
+
+    Raises TooLarge where the exact moments are.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        exact = table_moments(truth, tables, horizon)
+    norm = float(np.linalg.norm(truth.gradient)) if truth.resolved else np.nan
+    process = tables.process
+    return {
+        "relative_truncation_bias": float(np.linalg.norm(exact.truncation_bias)) / norm,
+        "relative_remaining_bias": float(np.linalg.norm(exact.remaining_bias)) / norm,
+        "relative_bias": float(np.linalg.norm(exact.bias)) / norm,
+        "relative_variance": exact.trace / norm**2,
+        "expected_steps": expected_steps(process.mdp, process.pi, horizon),
+    }

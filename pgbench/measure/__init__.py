@@ -1,0 +1,1 @@
+"""One setting measured: sampled gradients, their running sums, what is known of them."""

@@ -1,0 +1,303 @@
+"""An estimator ready to be measured in a setting: everything exact about it, and what it costs."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.estimators import (
+    CAUSES,
+    HORIZON,
+    BatchEstimator,
+    Estimator,
+    Exact,
+    TableEstimator,
+)
+from pgbench.estimators.parts.estimator import declared_mean
+from pgbench.exact.expectation import expectation
+from pgbench.exact.table_moments import (
+    TooLarge,
+    directional_variance,
+    require_finite,
+    table_moments,
+)
+from pgbench.grid.plan import Prepared
+from pgbench.measure.gradients import batch_gradients
+from pgbench.measure.sums import Sums
+from pgbench.process.tables import Tables
+from pgbench.rollout.engines import Rollouts
+from pgbench.rollout.simulator import BLOCK, Draws
+from pgbench.statistics.intervals import fixed_directions
+
+FloatArray = NDArray[np.float64]
+
+PARTS = (*(cause for cause in CAUSES if cause not in HORIZON), "horizon")
+"""What an estimator's bias is split into: declared causes, and what the horizon leaves."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one estimate with n trajectories, modelled as ``fixed + n·per_trajectory``."""
+
+    fixed: float
+    per_trajectory: float
+
+    def seconds(self, batch_size: int) -> float:
+        """Seconds per estimate."""
+        return self.fixed + batch_size * self.per_trajectory
+
+
+@dataclass(frozen=True, eq=False)
+class Subject(ABC):
+    """An estimator with its parameters in a setting.
+
+    Attributes
+    ----------
+    prepared, estimator, values
+        Setting, record, and the value of every parameter.
+    target
+        (d,) what is estimated, exactly.
+    """
+
+    prepared: Prepared
+    estimator: Estimator
+    values: Mapping[str, Any]
+    target: FloatArray
+
+    @property
+    def note(self) -> str:
+        """Why there is no exact variance, or nothing."""
+        return ""
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the target has a direction: it is not zero, nor is the gradient but for error."""
+        return bool(self.target.any()) and self.prepared.truth.resolved
+
+    def refuses(self, batch_size: int) -> str:
+        """Why the estimator makes no sense at a batch size, or nothing."""
+        return self.estimator.refuses(batch_size)
+
+    @abstractmethod
+    def exact(self, batch_size: int) -> Exact:
+        """Exact mean and variance of an estimate, as far as they are known."""
+
+    def mean(self, values: Mapping[str, Any], batch_size: float) -> FloatArray | None:
+        """Exact mean with other parameters, or None where it is not known."""
+        prepared = self.prepared
+        return self.estimator.mean(prepared.truth, prepared.horizon, batch_size, **values)
+
+    @abstractmethod
+    def signal_variance(self, batch_size: int) -> float:
+        """Exact variance along the target, or along the last fixed direction where that is zero.
+
+        NaN where it is not known or too large a computation.
+        """
+
+    @abstractmethod
+    def lap(self, draws: Draws) -> float:
+        """Seconds that these estimates take, rollouts and sums of their moments included."""
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Seconds per estimate of the estimator on its own; compiled code must be warm.
+
+        Medians over three rounds of estimates with few and with many trajectories.
+        """
+        replicates, few, many = self.timed
+        horizon = self.prepared.horizon
+        laps = [
+            [self.lap(Draws(horizon, n, replicates, 0, 0)) for n in (few, many)] for _ in range(3)
+        ]
+        one, several = np.median(laps, axis=0) / replicates
+        per_trajectory = max((several - one) / (many - few), 0.5 * several / many)
+        return Cost(max(several - many * per_trajectory, 0.0), per_trajectory)
+
+    @property
+    @abstractmethod
+    def timed(self) -> tuple[int, int, int]:
+        """Replicates, and the two batch sizes, with which the cost is measured."""
+
+    def parts(self, batch_size: int) -> dict[str, FloatArray]:
+        """The bias split into its causes, (d,) each; empty where the mean is not known.
+
+        One declared cause after another is removed, in the order in which they are declared; what a
+        removal changes in the mean is that cause's part. On the boundary of the simplex actions
+        that are never taken are the last cause: without it the mean is what the horizon leaves of
+        the target. That is what is left at last. Where a mean on the way is not known the rest is
+        not split.
+        """
+        n: float = batch_size
+        values = dict(self.values)
+        current = self.mean(values, n)
+        parts: dict[str, FloatArray] = {}
+        for cause in self.estimator.causes_at(self.prepared.truth, **values):
+            if cause in HORIZON:
+                continue
+            if cause == "batch":
+                n = np.inf
+            elif cause != "support" and cause not in self.estimator.cures:
+                return parts
+            values |= self.estimator.cures.get(cause, {})
+            without = self._declared(values) if cause == "support" else self.mean(values, n)
+            if current is None or without is None:
+                return parts
+            parts[cause], current = current - without, without
+        if current is not None:
+            parts["horizon"] = current - self.target
+        return parts
+
+    def _declared(self, values: Mapping[str, Any]) -> FloatArray:
+        """What the mean would be if nothing but the horizon took from the target."""
+        truth, causes = self.prepared.truth, set(self.estimator.causes(**values))
+        left = declared_mean(truth, self.prepared.horizon, causes)
+        return self.estimator.aimed(truth, left)
+
+
+@dataclass(frozen=True, eq=False)
+class TableSubject(Subject):
+    """A table estimator in a setting.
+
+    tables, one, reason, along
+        Its tables, the exact moments of a one-trajectory estimate, why there is no variance among
+        them, and its exact variance along the target.
+    """
+
+    tables: Tables
+    one: Exact
+    reason: str
+    along: float
+
+    @property
+    def note(self) -> str:
+        """Why there is no exact variance, or nothing."""
+        return self.reason
+
+    def exact(self, batch_size: int) -> Exact:
+        """Mean, and 1/n of the variance of one trajectory."""
+        mean, variance = self.one
+        return Exact(mean, None if variance is None else variance / batch_size)
+
+    def mean(self, values: Mapping[str, Any], batch_size: float) -> FloatArray | None:
+        """That of the tables at hand where the parameters are the same."""
+        if values == self.values:
+            return self.one.mean
+        return super().mean(values, batch_size)
+
+    def parts(self, batch_size: int) -> dict[str, FloatArray]:
+        """The bias split into its causes; the same at every batch size."""
+        return self._parts
+
+    @cached_property
+    def _parts(self) -> dict[str, FloatArray]:
+        return Subject.parts(self, 1)
+
+    def signal_variance(self, batch_size: int) -> float:
+        """1/n of the variance of one trajectory along the target."""
+        return self.along / batch_size
+
+    @property
+    def timed(self) -> tuple[int, int, int]:
+        """Replicates, and the two batch sizes, with which the cost is measured."""
+        return 4 * BLOCK, 1, 64
+
+    def lap(self, draws: Draws) -> float:
+        """Seconds that these estimates take."""
+        rollouts = Rollouts([self.tables])
+        sums = _timed_sums(self.target, draws)
+        begin = time.perf_counter()
+        for block in rollouts.weights(draws):
+            sums.add(self.prepared.truth, self.tables.process, block)
+        return time.perf_counter() - begin
+
+
+@dataclass(frozen=True, eq=False)
+class BatchSubject(Subject):
+    """A batch estimator in a setting."""
+
+    estimator: BatchEstimator
+
+    @property
+    def note(self) -> str:
+        """Why there is no exact variance, or nothing."""
+        variance = self.exact(self.estimator.fewest).variance
+        return "" if variance is not None else "no formula for the exact variance is known"
+
+    @property
+    def timed(self) -> tuple[int, int, int]:
+        """Replicates, and the two batch sizes, with which the cost is measured."""
+        few = self.estimator.fewest
+        return BLOCK, few, max(32, 2 * few)
+
+    def exact(self, batch_size: int) -> Exact:
+        """What the estimator knows of its own moments."""
+        if batch_size not in self._known:
+            truth, horizon = self.prepared.truth, self.prepared.horizon
+            self._known[batch_size] = self.estimator.exact(
+                truth, horizon, batch_size, **self.values
+            )
+        return self._known[batch_size]
+
+    @cached_property
+    def _known(self) -> dict[int, Exact]:
+        return {}
+
+    def signal_variance(self, batch_size: int) -> float:
+        """NaN: only variances of single coordinates are known."""
+        return np.nan
+
+    def lap(self, draws: Draws) -> float:
+        """Seconds that these estimates take."""
+        sums = _timed_sums(self.target, draws)
+        begin = time.perf_counter()
+        for block in batch_gradients(self.prepared.truth, [(self.estimator, self.values)], draws):
+            sums.add_gradients(block.first, block.gradients[0][:, None], block.steps[0])
+        return time.perf_counter() - begin
+
+
+def _timed_sums(target: FloatArray, draws: Draws) -> Sums:
+    return Sums(target, [target], draws.replicates, np.zeros((0, target.size)), blocks=1)
+
+
+def make_subject(
+    prepared: Prepared, estimator: Estimator, values: Mapping[str, Any], threads: int | None = None
+) -> Subject:
+    """An estimator in a setting, its exact moments worked out."""
+    truth = prepared.truth
+    estimator.require(truth.mdp)
+    values = estimator.bound(**values)
+    if unknown := [cause for cause in estimator.causes(**values) if cause not in CAUSES]:
+        raise ValueError(
+            f"{estimator.name} declares the cause of bias {unknown[0]!r}, which there is not"
+            f" (known: {', '.join(CAUSES)})"
+        )
+    target = estimator.truth(truth)
+    if isinstance(estimator, BatchEstimator):
+        subject = BatchSubject(prepared, estimator, values, target)
+        subject.exact(estimator.fewest)  # so that what makes no sense here is refused at once
+        return subject
+    assert isinstance(estimator, TableEstimator)
+    tables = estimator.make(truth, prepared.horizon, **values)
+    horizon = tables.process.within(prepared.horizon)
+    reason, variance = "", None
+    with np.errstate(over="ignore", invalid="ignore"):
+        try:
+            exact = table_moments(truth, tables, horizon, threads=threads)
+            mean, variance = exact.mean, exact.variance
+        except TooLarge as error:
+            reason, mean = str(error), expectation(truth, tables, horizon)
+    require_finite(estimator.name, mean, variance)
+    norm = float(np.linalg.norm(target))
+    directed = norm > 0 and truth.resolved
+    along = target[None] / norm if directed else fixed_directions(target.size)[-1:]
+    try:
+        signal_variance = float(directional_variance(truth, tables, horizon, along)[0])
+    except TooLarge:
+        signal_variance = np.nan
+    one = Exact(mean, variance)
+    return TableSubject(prepared, estimator, values, target, tables, one, reason, signal_variance)

@@ -1,0 +1,227 @@
+"""Running sums over replicate gradients: all that the statistics need of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.exact.truth import Truth
+from pgbench.rollout.engines import AnyProcess, GpuBlock, WeightBlock
+from pgbench.statistics.intervals import Sample, n_blocks
+
+FloatArray = NDArray[np.float64]
+
+
+SUMS_BYTES = 2**31
+"""Bound on the sums of all estimators that are measured together, if several are."""
+
+
+GPU_SUMS_BYTES = 2**33
+"""Bound on the sums that are made on a GPU; where they would be larger the CPU makes them."""
+
+
+SQUARES = 1e75
+"""Largest sum of squares of estimates: their fourth powers must be numbers."""
+
+
+LOST = 1e-290
+"""Least sum of squares that is not zero: smaller numbers have lost digits."""
+
+
+HELD = 2**20
+"""Arrays of weights and of gradients are cut to about so many numbers."""
+
+
+def sums_bytes(d: int, replicates: int) -> int:
+    """Memory of one estimator's sums."""
+    return 8 * d * (n_blocks(replicates) + 12)
+
+
+class Sums:
+    """Sums over R replicates of E estimators' gradients, in the order of the replicates.
+
+    Parameters
+    ----------
+    truth
+        (d,) the exact gradient g.
+    expected
+        Per estimator (d,) the exact mean E ĝ.
+    replicates
+        Number R.
+    fixed
+        (m, d) directions on which replicates are projected, m ≤ 8; the direction of g is another,
+        unless g has none.
+    blocks
+        Number of contiguous blocks of replicates with sums of their own; by default that of
+        ``statistics``.
+    directed
+        Whether g has a direction and is not zero but for its own error.
+
+    Attributes
+    ----------
+    target, running
+        The arrays of ``kernels.running``; what a GPU adds is in them after ``finish``.
+    """
+
+    def __init__(
+        self,
+        truth: FloatArray,
+        expected: Sequence[FloatArray],
+        replicates: int,
+        fixed: FloatArray,
+        blocks: int | None = None,
+        directed: bool = True,
+    ) -> None:
+        from pgbench.kernels.running import N_DIRECTIONS, Target, empty_sums
+
+        along = np.zeros((truth.size, N_DIRECTIONS))
+        along[:, : len(fixed)] = fixed.T
+        self.fixed = fixed
+        self._directed = directed
+        self.target = Target(
+            truth=truth,
+            expected=np.stack(expected),
+            truth_squared=float(np.sum(truth**2)),
+            expected_squared=np.array([np.sum(mean**2) for mean in expected]),
+            along=along,
+        )
+        self._local: tuple[Truth, tuple[FloatArray, FloatArray] | None] | None = None
+        self.running = empty_sums(self.target, replicates, blocks or n_blocks(replicates))
+        self._on_gpu: Any = None
+
+    @property
+    def _norm(self) -> float:
+        return float(np.linalg.norm(self.target.truth)) if self._directed else 0.0
+
+    @property
+    def along(self) -> FloatArray:
+        """All directions, (m + 1, d) or (m, d)."""
+        if self._norm == 0:
+            return self.fixed
+        return np.vstack([self.fixed, self.target.truth / self._norm])
+
+    def add(self, truth: Truth, process: AnyProcess, block: WeightBlock | GpuBlock) -> None:
+        """Add the replicates of a block.
+
+        Where parameters belong to states, only those of visited states are touched, and sums of
+        what a GPU computed are made there.
+        """
+        from pgbench.kernels.running import add_rows
+
+        policy, theta = truth.policy, truth.theta
+        if self._local is None or self._local[0] is not truth:
+            self._local = truth, policy.local_pull_back(theta)
+        local = self._local[1]
+        if local is not None:
+            offset = process.scored.indices(process.rows)[0]
+            if isinstance(block, GpuBlock) and self._fits_gpu:
+                self._add_on_gpu(block, local, offset)
+                return
+            block = block.on_host()
+            arrays = block.visited, block.n_visited, block.weights, block.steps
+            add_rows(self.running, self.target, *local, *arrays, block.first, offset)
+            return
+        block = block.on_host()
+        first = block.first
+        held: list[FloatArray] = []
+        for part in block.parts(process):
+            states, weights = part.scored(process)
+            together = max(1, HELD // weights[:, :1].size)
+            gradients = [
+                policy.pull_back(theta, np.swapaxes(weights[:, e : e + together], 0, 1), states)
+                for e in range(0, weights.shape[1], together)
+            ]
+            held.append(np.concatenate(gradients).swapaxes(0, 1))
+            end = part.first + part.steps.size
+            if held[0].size * len(held) > HELD or end == block.first + block.steps.size:
+                steps = block.steps[first - block.first : end - block.first]
+                self.add_gradients(first, np.concatenate(held), steps)
+                held, first = [], end
+
+    @property
+    def _fits_gpu(self) -> bool:
+        from pgbench.kernels.cuda.running import sums_bytes
+
+        E, K, d = self.running.blocks.shape
+        return sums_bytes(E, K, d) <= GPU_SUMS_BYTES
+
+    def _add_on_gpu(
+        self, block: GpuBlock, local: tuple[FloatArray, FloatArray], offset: int
+    ) -> None:
+        from pgbench.kernels.cuda.running import DeviceSums
+
+        if self._on_gpu is None:
+            self._on_gpu = DeviceSums(
+                self.running, self.target, *local, offset, magnitude=block.magnitude
+            )
+        self._on_gpu.add(block.weighed, block.first)
+
+    def add_gradients(self, first: int, gradients: FloatArray, steps: NDArray[np.int64]) -> None:
+        """Add replicates ``first``, ``first + 1``, ... with gradients (m, E, d) and steps (m,)."""
+        from pgbench.kernels.running import add_rows
+
+        m, _, d = gradients.shape
+        add_rows(
+            self.running,
+            self.target,
+            np.ones((d, 1)),
+            np.zeros((d, 1)),
+            np.tile(np.arange(d, dtype=np.int32), (m, 1)),
+            np.full(m, d),
+            np.ascontiguousarray(gradients)[..., None],
+            steps,
+            first,
+            0,
+        )
+
+    def finish(self) -> None:
+        """Fetch the sums that were made on a GPU.
+
+        Raises
+        ------
+        OverflowError
+            If they do not hold what was added to the last digits; those of the CPU do.
+        """
+        if self._on_gpu is not None:
+            self._on_gpu.collect()
+
+    def moments(self, e: int) -> tuple[FloatArray, FloatArray]:
+        """Mean and sum of squared deviations from it of estimator e, each (d,)."""
+        from pgbench.kernels.running import mean_and_squares
+
+        return mean_and_squares(self.running, self.target, e)
+
+    def projections(self, e: int) -> FloatArray:
+        """Replicates projected on the directions, (R, m + 1) or (R, m)."""
+        fixed = self.running.projections[e][:, : len(self.fixed)]
+        if self._norm == 0:
+            return fixed
+        return np.column_stack([fixed, self.running.scalars[e][:, 5] / self._norm])
+
+    def sample(self, e: int, exact_variance: float = np.nan) -> Sample:
+        """What the summary of estimator e needs; uses up its sums.
+
+        OverflowError where squares of estimates are too large, or too small, for a number.
+        """
+        squares = self.moments(e)[1]
+        largest = max(float(np.abs(x).max(initial=0.0)) for x in (squares, self.running.scalars[e]))
+        least = float(squares.max(initial=0.0))
+        if 0 < least < LOST:
+            raise OverflowError(
+                f"the largest sum of squared deviations is {least:g}, must be 0 or at least"
+                f" {LOST:g}: squares of estimates are lost; choose another unit of reward"
+            )
+        if not largest <= SQUARES:
+            raise OverflowError(
+                f"a sum of squares of estimates is {largest:g}, must be at most {SQUARES:g}, or"
+                " its powers are lost; is theta too extreme?"
+            )
+        return Sample.from_running(
+            self.running.scalars[e],
+            squares,
+            self.running.blocks[e],
+            self.target.truth,
+            self.target.expected[e],
+            exact_variance,
+        )

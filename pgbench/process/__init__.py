@@ -1,0 +1,1 @@
+"""What is simulated, an estimator as tables for it, and trajectories as arrays."""

@@ -1,0 +1,1 @@
+"""Simulation: trajectories, weights and batches, on the CPU or on a GPU."""

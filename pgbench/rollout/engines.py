@@ -1,0 +1,346 @@
+"""Table estimators simulated: weights of replicates, block by block, on the CPU or on a GPU.
+
+Both give the same trajectories, bit for bit, and weights that differ by rounding. A block holds as
+many replicates as memory allows; their numbers do not depend on it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.process.process import GaussianProcess, Process
+from pgbench.process.tables import Forms, Tables
+from pgbench.rollout.device import Device
+from pgbench.rollout.simulator import BLOCK, Draws
+
+FloatArray = NDArray[np.float64]
+AnyProcess = Process | GaussianProcess
+
+MEMORY_BYTES = 256 * 2**20
+"""Bound on the weights held at a time by the CPU."""
+
+GPU_BYTES = 2**31
+"""Bound on what a block takes in a GPU's memory, if it is larger than the least block."""
+
+GPU_MOST = 2**33
+"""Bound on what the steps of the least block of one estimator may take."""
+
+_GPU_STEP = 16
+"""Bytes of a step: which slot and pair was drawn, and what an estimator adds."""
+
+
+@dataclass(frozen=True, eq=False)
+class WeightBlock:
+    """Weights of m consecutive replicates, for the states that each of them visited.
+
+    Attributes
+    ----------
+    first
+        Index of the first replicate, a multiple of 16.
+    visited, n_visited
+        (m, n) int32 and (m,) int64, states of the process and how many of them count, in the order
+        of first visits, or all of them in order.
+    weights
+        (m, E, n, A) float64, averaged over the batch.
+    steps
+        (m,) int64, environment steps taken by each replicate's batch.
+    """
+
+    first: int
+    visited: NDArray[np.int32]
+    n_visited: NDArray[np.int64]
+    weights: FloatArray
+    steps: NDArray[np.int64]
+
+    def on_host(self) -> "WeightBlock":
+        """Itself."""
+        return self
+
+    def parts(self, process: AnyProcess) -> Iterator["WeightBlock"]:
+        """The same in blocks of 16 replicates; whole where each is pulled back on its own."""
+        if isinstance(process, GaussianProcess):
+            yield self
+            return
+        for begin in range(0, self.steps.size, BLOCK):
+            part = slice(begin, begin + BLOCK)
+            yield WeightBlock(
+                first=self.first + begin,
+                visited=self.visited[part],
+                n_visited=self.n_visited[part],
+                weights=self.weights[part],
+                steps=self.steps[part],
+            )
+
+    def scored(self, process: AnyProcess) -> tuple[NDArray[np.int64] | None, FloatArray]:
+        """States of the policy that any replicate visited (n,), and their weights (m, E, n, A).
+
+        None stands for all states.
+        """
+        begin, end, _ = process.scored.indices(process.rows)
+        if self.visited.shape[1] == process.rows:
+            return None, self.weights[:, :, begin:end]
+        m, E, _, A = self.weights.shape
+        place = np.full(process.rows, -1)
+        for i in range(m):
+            place[self.visited[i, : self.n_visited[i]]] = 0
+        states = begin + np.flatnonzero(place[begin:end] == 0)
+        place[:] = states.size
+        place[states] = np.arange(states.size)
+        # What is not scored is gathered in a last row.
+        weights = np.zeros((m, E, states.size + 1, A))
+        for i in range(m):
+            n = self.n_visited[i]
+            weights[i][:, place[self.visited[i, :n]]] = self.weights[i][:, :n]
+        return states - begin, weights[:, :, :-1]
+
+
+@dataclass(frozen=True, eq=False)
+class GpuBlock:
+    """The same in a GPU's memory: ``weighed`` as ``kernels.cuda.finite.Weighed``.
+
+    rows and columns are those of one table of weights; magnitude is the largest number in the
+    estimators' tables.
+    """
+
+    first: int
+    weighed: Any
+    rows: int
+    columns: int
+    magnitude: float
+
+    def on_host(self) -> WeightBlock:
+        """The block in main memory."""
+        found = self.weighed
+        weights = found.weights.copy_to_host()
+        E, _, m = weights.shape
+        if found.everywhere:
+            visited = np.tile(np.arange(self.rows, dtype=np.int32), (m, 1))
+        else:
+            visited = np.ascontiguousarray(found.visited.copy_to_host().T)
+        return WeightBlock(
+            first=self.first,
+            visited=visited,
+            n_visited=found.n_visited.copy_to_host(),
+            weights=_by_replicate(weights.reshape(E, self.rows, self.columns, m)),
+            steps=found.steps.copy_to_host(),
+        )
+
+
+class _Engine(ABC):
+    """Estimators' tables where they are simulated.
+
+    Attributes
+    ----------
+    memory_bytes
+        The bound that holds unless another is given.
+    """
+
+    memory_bytes = MEMORY_BYTES
+
+    def __init__(self, process: Any, tables: Sequence[Any]) -> None:
+        self.process = process
+        self.n_estimators = len(tables)
+
+    def bytes_per_replicate(self, draws: Draws) -> int:
+        """Memory that a replicate takes."""
+        return bytes_per_replicate(self.process, draws, self.n_estimators)
+
+    def scratch(self, draws: Draws, m: int) -> tuple[Any, ...]:
+        """Arrays for blocks of up to m replicates, which one after the other uses."""
+        return ()
+
+    @abstractmethod
+    def block(
+        self, draws: Draws, first: int, m: int, scratch: tuple[Any, ...]
+    ) -> WeightBlock | GpuBlock:
+        """Replicates ``first``, ..., ``first + m - 1``."""
+
+
+class _CpuEngine(_Engine):
+    def scratch(self, draws: Draws, m: int) -> tuple[Any, ...]:
+        rows = self.process.visited_rows(draws.horizon, draws.batch_size)
+        return (
+            np.empty((m, rows), np.int32),
+            np.empty(m, np.int64),
+            np.empty((m, self.n_estimators, rows, self.process.columns)),
+            np.empty(m, np.int64),
+        )
+
+
+class _FiniteCpu(_CpuEngine):
+    def __init__(self, process: Process, tables: Sequence[Tables]) -> None:
+        from pgbench.kernels.rollout import compact
+
+        super().__init__(process, tables)
+        self._arguments = process.sampler, compact(tables, process.mdp)
+
+    def block(self, draws: Draws, first: int, m: int, scratch: tuple[Any, ...]) -> WeightBlock:
+        from pgbench.kernels.rollout import weight_rows
+
+        arrays, horizon = [array[:m] for array in scratch], self.process.steps(draws.horizon)
+        weight_rows(*self._arguments, draws.streams, first, horizon, *arrays)
+        return WeightBlock(first, *arrays)
+
+
+class _QuadraticCpu(_CpuEngine):
+    def __init__(self, process: GaussianProcess, tables: Sequence[Forms]) -> None:
+        from pgbench.kernels.linear_quadratic import make_plan, make_world
+
+        super().__init__(process, tables)
+        self._arguments = make_world(process), make_plan(tables)
+
+    def block(self, draws: Draws, first: int, m: int, scratch: tuple[Any, ...]) -> WeightBlock:
+        from pgbench.kernels.linear_quadratic import weights
+
+        visited, n_visited, out, steps = (array[:m] for array in scratch)
+        weights(*self._arguments, draws.streams, first, draws.horizon, out)
+        visited[:], n_visited[:] = np.arange(out.shape[2]), out.shape[2]
+        steps[:] = draws.horizon * draws.batch_size
+        return WeightBlock(first, visited, n_visited, out, steps)
+
+
+class _FiniteGpu(_Engine):
+    memory_bytes = GPU_BYTES
+
+    def __init__(self, process: Process, tables: Sequence[Tables]) -> None:
+        from pgbench.kernels.compact import compact
+        from pgbench.kernels.cuda.finite import FiniteRollouts
+
+        super().__init__(process, tables)
+        compacted = compact(tables, process.mdp)
+        self._magnitude = float(np.abs(compacted.values).max())
+        self._rollouts = FiniteRollouts(process.sampler, compacted)
+
+    def bytes_per_replicate(self, draws: Draws) -> int:
+        rows = self.process.visited_rows(draws.horizon, draws.batch_size)
+        horizon = self.process.steps(draws.horizon)
+        return self._rollouts.bytes_per_replicate(horizon, draws.batch_size, rows)
+
+    def block(self, draws: Draws, first: int, m: int, scratch: tuple[Any, ...]) -> GpuBlock:
+        process = self.process
+        rows = process.visited_rows(draws.horizon, draws.batch_size)
+        horizon = process.steps(draws.horizon)
+        weighed = self._rollouts.weigh(draws.streams, first, m, horizon, rows)
+        return GpuBlock(first, weighed, rows, process.columns, self._magnitude)
+
+
+class _QuadraticGpu(_Engine):
+    memory_bytes = GPU_BYTES
+
+    def __init__(self, process: GaussianProcess, tables: Sequence[Forms]) -> None:
+        from pgbench.kernels.cuda.linear_quadratic import QuadraticRollouts
+        from pgbench.kernels.linear_quadratic import make_plan, make_world
+
+        super().__init__(process, tables)
+        self._rollouts = QuadraticRollouts(make_world(process), make_plan(tables))
+
+    def bytes_per_replicate(self, draws: Draws) -> int:
+        rows = self.process.rows
+        return self._rollouts.bytes_per_replicate(draws.horizon, draws.batch_size, rows)
+
+    def block(self, draws: Draws, first: int, m: int, scratch: tuple[Any, ...]) -> WeightBlock:
+        # Tables are small beside the rollouts: they are fetched at once.
+        rows, columns = self.process.rows, self.process.columns
+        weights = self._rollouts.weigh(draws.streams, first, m, draws.horizon).copy_to_host()
+        return WeightBlock(
+            first=first,
+            visited=np.tile(np.arange(rows, dtype=np.int32), (m, 1)),
+            n_visited=np.full(m, rows),
+            weights=_by_replicate(weights.reshape(-1, rows, columns, m)),
+            steps=np.full(m, draws.horizon * draws.batch_size),
+        )
+
+
+def _by_replicate(weights: FloatArray) -> FloatArray:
+    """(E, rows, A, m) as (m, E, rows, A)."""
+    return np.ascontiguousarray(np.moveaxis(weights, 3, 0))
+
+
+def bytes_per_replicate(process: AnyProcess, draws: Draws, n_estimators: int) -> int:
+    """Memory of one replicate's weights on the CPU."""
+    rows = process.visited_rows(draws.horizon, draws.batch_size)
+    return rows * (4 + 8 * n_estimators * process.columns)
+
+
+def by_process(tables: Sequence[Tables | Forms]) -> list[tuple[AnyProcess, list[int]]]:
+    """The processes that estimators simulate, and the places of those that share each."""
+    groups: list[tuple[AnyProcess, list[int]]] = []
+    for place, own in enumerate(tables):
+        for process, places in groups:
+            if process.same_as(own.process):
+                places.append(place)
+                break
+        else:
+            groups.append((own.process, [place]))
+    return groups
+
+
+def choose_place(device: Device, process: AnyProcess, draws: Draws) -> str:
+    """Where these trajectories of a process are simulated: cpu or cuda.
+
+    A GPU holds every step of a block. Where the least block would not fit, the CPU, which holds a
+    segment at a time, takes its place.
+    """
+    steps = process.steps(draws.horizon) * draws.batch_size
+    if BLOCK * steps * _GPU_STEP > GPU_MOST:
+        return "cpu"
+    return device.choice(steps * draws.replicates)
+
+
+class Rollouts:
+    """Estimators ready to be simulated: every one of them on the same trajectories.
+
+    Parameters
+    ----------
+    tables
+        One entry per estimator, all of the same process.
+    place
+        Where they are simulated: cpu or cuda. Everything they need is made there at once.
+    """
+
+    def __init__(self, tables: Sequence[Tables | Forms], place: str = "cpu") -> None:
+        self.process: AnyProcess = tables[0].process
+        kinds: dict[tuple[type, str], type[_Engine]] = {
+            (Process, "cpu"): _FiniteCpu,
+            (Process, "cuda"): _FiniteGpu,
+            (GaussianProcess, "cpu"): _QuadraticCpu,
+            (GaussianProcess, "cuda"): _QuadraticGpu,
+        }
+        kind = kinds[type(self.process), place]
+        self._engine = kind(cast(Any, self.process), tables)
+
+    def blocks(
+        self, draws: Draws, memory_bytes: int | None = None
+    ) -> Iterator[WeightBlock | GpuBlock]:
+        """Weights of the replicates, where they were made.
+
+        Parameters
+        ----------
+        draws
+            Which trajectories.
+        memory_bytes
+            Bound on the memory used at a time, as long as 16 replicates fit in it; if they do not,
+            16 are held. By default 256 MiB on the CPU and 2 GiB on a GPU. How many replicates a
+            block has depends on it, their numbers do not.
+
+        Yields
+        ------
+        WeightBlock or GpuBlock
+            Its arrays may be used again for the next one.
+        """
+        engine = self._engine
+        bound = engine.memory_bytes if memory_bytes is None else memory_bytes
+        fitting = bound // engine.bytes_per_replicate(draws)
+        chunk = min(max(BLOCK, fitting // BLOCK * BLOCK), -(-draws.replicates // BLOCK) * BLOCK)
+        scratch = engine.scratch(draws, chunk)
+        for first in range(0, draws.replicates, chunk):
+            yield engine.block(draws, first, min(chunk, draws.replicates - first), scratch)
+
+    def weights(self, draws: Draws, memory_bytes: int | None = None) -> Iterator[WeightBlock]:
+        """The same blocks in main memory."""
+        for block in self.blocks(draws, memory_bytes):
+            yield block.on_host()

@@ -1,0 +1,279 @@
+"""What a batch estimator may ask for: trajectories and random numbers, with every step counted.
+
+Replicates come in blocks whose size depends on nothing but the problem and the batch size, so
+numbers depend neither on threads nor on memory.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from math import prod
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.exact.linear_quadratic import QuadraticTruth
+from pgbench.exact.truth import Truth
+from pgbench.process.batch import Batch, QuadraticBatch
+from pgbench.process.process import GaussianProcess, Process
+
+FloatArray = NDArray[np.float64]
+T = TypeVar("T")
+
+BLOCK = 16
+"""Replicates are simulated in multiples of so many."""
+
+HELD = 2**20
+"""A block has so many replicates that its largest array has about this many numbers, or 16."""
+
+RECORDED = 2**26
+"""Most steps, or state and action entries of steps, that are held at a time: some 6 GiB."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Which trajectories are drawn, and how they are grouped to estimates.
+
+    horizon, batch_size, replicates
+        Steps per trajectory at most, trajectories per estimate, independent estimates.
+    seed, stream
+        Two unsigned 64-bit integers that name the random streams.
+    """
+
+    horizon: int
+    batch_size: int
+    replicates: int
+    seed: int
+    stream: int
+
+    @property
+    def streams(self) -> Any:
+        """The streams as the kernels take them."""
+        from pgbench.kernels.rollout import Streams
+
+        return Streams(np.uint64(self.seed), np.uint64(self.stream), self.batch_size)
+
+
+@dataclass
+class Simulator:
+    """A block of m replicates of one estimator.
+
+    Attributes
+    ----------
+    truth
+        Problem, policy, θ, and everything exact about them; its process is what is simulated.
+    draws
+        Horizon, batch size, number of all replicates, and names of the random streams.
+    first, m
+        Index of the block's first replicate, and how many it has.
+    steps
+        (m,) int64, environment steps drawn so far.
+    """
+
+    truth: Truth
+    draws: Draws
+    first: int
+    m: int
+    steps: NDArray[np.int64] = field(init=False)
+    shared: dict[Any, Any] = field(default_factory=dict, repr=False)
+    kept: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self.steps = np.zeros(self.m, np.int64)
+
+    @property
+    def horizon(self) -> int:
+        """Steps of a trajectory at most."""
+        return self.draws.horizon
+
+    @property
+    def n(self) -> int:
+        """Batch size: trajectories per estimate."""
+        return self.draws.batch_size
+
+    def batch(self, purpose: str = "", n: int | None = None, process: Any = None) -> Any:
+        """n trajectories of each replicate, by default the batch that the estimate is made of.
+
+        Parameters
+        ----------
+        purpose
+            Names independent trajectories, such as those that a critic is trained on. Without it
+            these are the very trajectories that table estimators see.
+        n
+            How many, by default the batch size.
+        process
+            What is simulated, by default the problem under the policy.
+        """
+        process, n = process or self.truth.process, n or self.n
+        batch = self._drawn(purpose, n, process)
+        self.steps += batch.lengths.sum(axis=1)
+        return batch
+
+    def _drawn(self, purpose: str, n: int, process: Any) -> Any:
+        key = purpose, n
+        for other, batch in self.shared.items():
+            if other == key and batch.process.same_as(process):
+                return batch
+        self.shared[key] = batch = self._simulate(purpose, n, process)
+        return batch
+
+    def _simulate(self, purpose: str, n: int, process: Any) -> Any:
+        if isinstance(process, GaussianProcess):
+            return self._gaussian(purpose, n, process)
+        from pgbench.kernels.rollout import count_steps, trajectories
+
+        horizon, m = process.steps(self.horizon), self.m
+        steps = np.empty((m, n), np.int64)
+        streams = self._streams(purpose, n)
+        if m * n * horizon > RECORDED:
+            count_steps(process.sampler, streams, self.first, horizon, steps)
+            horizon = max(int(steps.max()), 1)
+            self._require_held(n, horizon)
+        pair, slot = np.empty((2, m, n, horizon), np.int32)
+        trajectories(process.sampler, streams, self.first, pair, slot, steps)
+        return recorded(process, pair, slot, steps)
+
+    def _require_held(self, n: int, length: int, entries: int = 1) -> None:
+        """ValueError where n trajectories of so many steps of each replicate are too many."""
+        needed = self.m * n * length * entries
+        if needed > RECORDED:
+            each = f" of {entries} numbers" if entries > 1 else ""
+            raise ValueError(
+                f"horizon is {self.horizon}: {n} trajectories of up to {length} steps{each}, for"
+                f" {self.m} replicates at a time, are {needed} to hold, at most {RECORDED} are;"
+                " take a shorter horizon, fewer trajectories or a table estimator"
+            )
+
+    def _gaussian(self, purpose: str, n: int, process: GaussianProcess) -> QuadraticBatch:
+        from pgbench.kernels.linear_quadratic import make_world, record
+
+        mdp, shape = process.mdp, (self.m, n, self.horizon)
+        self._require_held(n, self.horizon, mdp.n + 1 + mdp.m)
+        z = np.empty((self.m, n, self.horizon + 1, mdp.n + 1 + mdp.m))
+        noise, ratios = np.empty((*shape, mdp.m)), np.empty(shape)
+        record(make_world(process), self._streams(purpose, n), self.first, z, noise, ratios)
+        return QuadraticBatch.of(process, z, noise, ratios)
+
+    def _streams(self, purpose: str, n: int) -> Any:
+        return replace(self.draws, batch_size=n, stream=self.stream(purpose)).streams
+
+    def driven(self, uniforms: FloatArray, pi: FloatArray | None = None) -> Batch:
+        """Rollouts of several policies driven by given numbers, through inverse distributions.
+
+        Parameters
+        ----------
+        uniforms
+            (m, k or 1, n, 2H + 1) float64 in [0, 1]; the same for all policies where the second
+            size is 1. The first number picks the start, then two each step's action and slot.
+        pi
+            (m or 1, k, S, A) float64, k policies of each replicate; by default the policy itself.
+
+        Returns
+        -------
+        Batch
+            Of m·k replicates, each n rollouts of one policy.
+        """
+        from pgbench.kernels.driven import cumulative, driven
+
+        mdp = self.truth.mdp
+        pi = self.truth.pi[None, None] if pi is None else pi
+        k, n = pi.shape[1], uniforms.shape[2]
+        self._require_held(k * n, self.horizon)
+        replicate, number, rollout = np.indices((self.m, k, n)).reshape(3, -1)
+        policy = (replicate * k + number) if len(pi) > 1 else number
+        rows = uniforms.shape[1]
+        row = (replicate * rows + (number if rows > 1 else 0)) * n + rollout
+        pair, slot = np.empty((2, row.size, self.horizon), np.int32)
+        steps = np.empty(row.size, np.int64)
+        moves = self.once("moves", lambda: (cumulative(mdp.mu0), cumulative(mdp.probability)))
+        driven(
+            moves[0],
+            cumulative(pi).reshape(-1, *pi.shape[2:]),
+            moves[1],
+            mdp.successor,
+            mdp.terminal,
+            policy,
+            row,
+            uniforms.reshape(-1, uniforms.shape[3]),
+            pair,
+            slot,
+            steps,
+        )
+        self.steps += steps.reshape(self.m, -1).sum(axis=1)
+        shape = (self.m * k, n)
+        pair, slot = pair.reshape(*shape, -1), slot.reshape(*shape, -1)
+        return recorded(self.truth.process, pair, slot, steps.reshape(shape))
+
+    def part(self, replicates: slice) -> "Simulator":
+        """A simulator of some of the replicates, which counts its own steps."""
+        m = len(range(*replicates.indices(self.m)))
+        first = self.first + replicates.start
+        return Simulator(self.truth, self.draws, first, m, kept=self.kept)
+
+    def uniforms(self, purpose: str, *shape: int) -> FloatArray:
+        """Numbers (m, ..., 2H + 1) that drive rollouts."""
+        self._require_held(prod(shape), self.horizon)
+        return self.generator(purpose).random((self.m, *shape, 2 * self.horizon + 1))
+
+    def stream(self, purpose: str) -> int:
+        """The stream of a purpose; the draws' own where it is empty."""
+        if not purpose:
+            return self.draws.stream
+        text = f"{self.draws.stream} {purpose}".encode()
+        return int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
+
+    def generator(self, purpose: str) -> np.random.Generator:
+        """Random numbers of this block for a purpose that is no rollout."""
+        key = [self.draws.seed, self.stream(purpose)]
+        counter = [0, 0, self.first, self.draws.batch_size]
+        return np.random.Generator(
+            np.random.Philox(key=np.array(key, np.uint64), counter=np.array(counter, np.uint64))
+        )
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What depends on no replicate, made once for all blocks."""
+        if name not in self.kept:
+            self.kept[name] = make()
+        value: T = self.kept[name]
+        return value
+
+    def pull_back(self, tables: FloatArray) -> FloatArray:
+        """Σ_{s,a} W(s,a) ∇_θ log π(s,a), shape (..., d), of weight tables (..., S, A)."""
+        return np.asarray(self.truth.policy.pull_back(self.truth.theta, tables), np.float64)
+
+
+def recorded(
+    process: Process,
+    pair: NDArray[np.int32],
+    slot: NDArray[np.int32],
+    steps: NDArray[np.int64],
+) -> Batch:
+    """A batch from flat indices (s, a) and (s, a, k), each (m, n, T), and lengths (m, n)."""
+    longest = max(int(steps.max(initial=0)), 1)
+    mask = np.arange(longest) < steps[:, :, None]
+    pairs = np.where(mask, pair[:, :, :longest], 0).astype(np.int64)
+    slots = np.where(mask, slot[:, :, :longest], 0).astype(np.int64)
+    mdp = process.mdp
+    states, actions = np.divmod(pairs, mdp.n_actions)
+    return Batch(
+        process=process,
+        states=states,
+        actions=actions,
+        successors=np.where(mask, mdp.successor.ravel()[slots], 0).astype(np.int64),
+        rewards=np.where(mask, mdp.reward.ravel()[slots], 0.0),
+        mask=mask,
+    )
+
+
+def blocks(truth: Truth, draws: Draws) -> Iterator[tuple[int, int]]:
+    """First replicate and number of replicates of every block."""
+    quadratic = isinstance(truth, QuadraticTruth)
+    per_step = truth.mdp.n + 1 + truth.mdp.m if quadratic else 1
+    largest = max(truth.pi.size, draws.batch_size * min(draws.horizon, 1000) * per_step)
+    size = BLOCK * max(1, HELD // (BLOCK * largest))
+    if quadratic or not truth.mdp.terminal.any():
+        # Every trajectory is as long as the horizon.
+        size = min(size, max(1, RECORDED // (draws.batch_size * draws.horizon * per_step)))
+    for first in range(0, draws.replicates, size):
+        yield first, min(size, draws.replicates - first)

@@ -1,0 +1,1 @@
+"""From replicate gradients to bias, variance, intervals, tests and rates."""

@@ -1,0 +1,97 @@
+"""A bug is a wrong estimator with the claim that it makes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pgbench.declared.parameters import Parameter
+from pgbench.estimators import BatchEstimator, Estimator, TableEstimator, Tables, find_estimator
+from pgbench.estimators.parts.estimator import FloatArray
+from pgbench.exact.truth import Truth
+from pgbench.process.batch import Batch
+from pgbench.rollout.simulator import Simulator
+
+Weights = Callable[[Batch, Truth], FloatArray]
+"""Weights of the scores, broadcasting to (m, n, T), of a batch."""
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A wrong estimator.
+
+    Attributes
+    ----------
+    estimator
+        The wrong one; its name is that of the bug. It declares nothing from which a mean would
+        follow.
+    claims, given
+        Name and parameters of the correct estimator whose moments it claims to have.
+    mistake
+        What is wrong, in a sentence.
+    source
+        Where it was seen, or who warned of it.
+    mean_only
+        Whether it claims the mean alone: its variance would differ without any mistake too.
+    harmless
+        Why its mean is right all the same, where it is; else empty.
+    """
+
+    estimator: Estimator
+    claims: str
+    mistake: str
+    source: str
+    given: Mapping[str, Any] = field(default_factory=dict)
+    mean_only: bool = False
+    harmless: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the bug."""
+        return self.estimator.name
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """None: a bug has nothing to choose."""
+        return {}
+
+    @property
+    def claimed(self) -> Estimator:
+        """The estimator that it takes itself for."""
+        return find_estimator(self.claims)
+
+
+def _mistaken() -> tuple[str, ...]:
+    return ("mistake",)
+
+
+def table_bug(name: str, tables: Callable[..., Tables], **claim: Any) -> Bug:
+    """A bug that has tables; ``claim`` are the fields of ``Bug``."""
+    estimator = TableEstimator(name=name, tables=tables, bias=_mistaken, formula="", reference="")
+    return Bug(estimator, **claim)
+
+
+def batch_bug(
+    name: str, estimate: Callable[[Simulator], FloatArray], fewest: int = 1, **claim: Any
+) -> Bug:
+    """A bug that is a function of batches."""
+    estimator = BatchEstimator(
+        name=name,
+        estimate=estimate,
+        bias=_mistaken,
+        formula="",
+        reference="",
+        fewest=fewest,
+        target=find_estimator(claim["claims"]).target,
+    )
+    return Bug(estimator, **claim)
+
+
+def weight_bug(name: str, weights: Weights, fewest: int = 1, **claim: Any) -> Bug:
+    """A bug that weighs the scores of a batch wrongly."""
+
+    def estimate(simulator: Simulator) -> FloatArray:
+        batch = simulator.batch()
+        return simulator.pull_back(batch.tables(weights(batch, simulator.truth)))
+
+    estimate.__doc__ = weights.__doc__
+    return batch_bug(name, estimate, fewest, **claim)
