@@ -34,8 +34,8 @@ def count(lines):
 def compiled():
     """The kernels, compiled by use; their code is not kept when it comes from a cache."""
     from pgbench import make_policy, make_problem
+    from pgbench.api import sample_gradients
     from pgbench.kernels import rollout, streams
-    from pgbench.measure.gradients import sample_gradients
 
     mdp = make_problem("garnet", n_states=10)
     policy = make_policy("softmax", mdp)

@@ -76,7 +76,7 @@ def _peak():
 
 
 def _sample():
-    from pgbench.measure.gradients import sample_gradients
+    from pgbench.api import sample_gradients
 
     sample_gradients(
         *garnet(1000), "reward_to_go", horizon=128, batch_size=16, replicates=100, seed=0

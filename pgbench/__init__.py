@@ -21,7 +21,7 @@ _HOMES = {
     "make_policy": "policies",
     "make_problem": "problems",
     "run": "harness.runner",
-    "sample_gradients": "measure.gradients",
+    "sample_gradients": "api",
 }
 _MODULES = ("estimators", "exact", "kernels", "policies", "problems", "results", "statistics")
 

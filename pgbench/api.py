@@ -1,9 +1,10 @@
-"""Ascent from Python, without a grid."""
+"""What needs no grid: exact moments, sampled gradients and ascents of one estimator by name."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pgbench.ascent import algorithms, step_sizes
 from pgbench.ascent.climb import Trace, climb
@@ -11,12 +12,120 @@ from pgbench.ascent.goal import find_goal
 from pgbench.ascent.sources import Numbers, make_source
 from pgbench.declared.parameters import ParameterError, check_counts
 from pgbench.declared.registry import find
-from pgbench.estimators import find_estimator
-from pgbench.measure.gradients import single_threaded_blas
+from pgbench.estimators import find_estimator, make_tables
+from pgbench.exact.table_moments import LIMIT, Moments, Size, require_finite, table_moments
+from pgbench.exact.truth import evaluate
+from pgbench.kernels.blas import single_threaded_blas
+from pgbench.measure.gradients import estimates
 from pgbench.policies import Parameterised
 from pgbench.problems import Problem
+from pgbench.rollout.device import find_device
+from pgbench.rollout.simulator import Draws
 
+FloatArray = NDArray[np.float64]
 Choice = str | Mapping[str, Any]
+
+
+def moments(
+    mdp: Problem,
+    policy: Parameterised,
+    theta: Any,
+    estimator: str,
+    *,
+    horizon: int | None = None,
+    limit: Size = LIMIT,
+    threads: int | None = None,
+    **parameters: Any,
+) -> Moments:
+    """Exact moments of an estimator by name, for one trajectory of at most ``horizon`` steps.
+
+    Parameters
+    ----------
+    mdp, policy, theta
+        Problem, policy and its parameters (d,).
+    estimator
+        Name, e.g. ``"gae"``; its own parameters are keywords, e.g. ``lam=0.95``.
+    horizon
+        Number of steps H, or None for the infinite horizon. An estimator that draws its own
+        horizon at random has only the infinite one.
+    limit
+        Memory and operations allowed; ``moments_size`` says beforehand what is needed.
+    threads
+        Number of threads, default one per core; no result depends on it.
+
+    Raises
+    ------
+    ValueError
+        For unknown names or parameters; TooLarge beyond the limit; NoFiniteVariance where the
+        variance is infinite, as that of a total return over an infinite horizon of a task that
+        never ends.
+    OverflowError
+        Where moments are too large for a number.
+    """
+    if horizon is not None:
+        check_counts(horizon=horizon)
+    truth = evaluate(mdp, policy, theta)
+    tables = make_tables(truth, estimator, horizon, **parameters)
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = table_moments(
+            truth, tables, tables.process.within(horizon), limit=limit, threads=threads
+        )
+    require_finite(estimator, found.mean, found.variance)
+    return found
+
+
+def sample_gradients(
+    mdp: Problem,
+    policy: Parameterised,
+    theta: Any,
+    estimator: str,
+    *,
+    horizon: int = 1000,
+    batch_size: int = 1,
+    replicates: int = 1000,
+    seed: int = 0,
+    stream: int = 0,
+    device: str = "cpu",
+    **parameters: Any,
+) -> FloatArray:
+    """Independent estimates of the policy gradient.
+
+    Parameters
+    ----------
+    mdp, policy, theta
+        Problem, policy and its parameters (d,).
+    estimator
+        Name, e.g. ``"gae"``; its own parameters are keywords, e.g. ``lam=0.95``.
+    horizon, batch_size, replicates
+        Steps per trajectory at most, trajectories per estimate, number of estimates. An
+        estimator that draws its horizon at random does not need the first and ignores it.
+    seed, stream
+        Name the random streams, integers in [0, 2⁶⁴); the same ones give the same bytes.
+    device
+        Where table estimators are simulated: ``"cpu"``, ``"cuda"``, or ``"auto"``, which takes a
+        GPU where there is one and the work is worth it. Both give the same trajectories, and
+        estimates that differ by rounding. Batch estimators run on the CPU.
+
+    Returns
+    -------
+    array
+        (replicates, d) float64, reward per unit of θ.
+
+    Raises
+    ------
+    ValueError
+        For an unknown estimator, wrong parameters, counts that are not positive, or a device
+        that cannot be used.
+    """
+    check_counts(horizon=horizon, batch_size=batch_size, replicates=replicates)
+    for name, value in {"seed": seed, "stream": stream}.items():
+        if not isinstance(value, (int, np.integer)) or not 0 <= value < 2**64:
+            raise ParameterError(f"{name} is {value!r}, must be an integer in [0, 2**64)")
+    where = find_device(device)
+    with single_threaded_blas():
+        truth = evaluate(mdp, policy, theta)
+        draws = Draws(horizon, batch_size, replicates, seed, stream)
+        return estimates(truth, find_estimator(estimator), parameters, draws, where)[0]
 
 
 def ascend(

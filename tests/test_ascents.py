@@ -11,9 +11,9 @@ from pgbench.__main__ import main
 from pgbench.ascent import climb
 from pgbench.grid.json_schema import schema
 from pgbench.grid.reader import GridError, parse_grid
-from pgbench.harness.ascents import ASCENT, violations
 from pgbench.harness.runner import Interrupted, execute
 from pgbench.results import dataset as results
+from pgbench.results.ascents import ASCENT, violations
 
 GRID = """
 name: t

@@ -6,8 +6,9 @@ import pytest
 from matplotlib.mathtext import MathTextParser
 
 from pgbench.ascent import algorithms
-from pgbench.cli.catalogue import alternatives, formulas, plain_formula
+from pgbench.cli.catalogue import formulas, plain_formula
 from pgbench.estimators import estimators
+from pgbench.estimators.parts.variants import others
 
 GAMMA = r"\gamma^t "
 
@@ -36,7 +37,7 @@ def test_formulas_follow_words_and_switches(name):
     estimator = estimators()[name]
     for p in estimator.parameters.values():
         if p.name not in UNWRITTEN:
-            texts = [estimator.written(**{p.name: value}) for value in alternatives(p)]
+            texts = [estimator.written(**{p.name: value}) for value in others(p)]
             assert len({estimator.written(), *texts}) == 1 + len(texts), p.name
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from pgbench.estimators import Tables, estimators
 from pgbench.exact import evaluate
-from pgbench.exact.expectation import expected_weights
+from pgbench.exact.finite.expectation import expected_weights
 from pgbench.exact.horizon import expected_steps
 from pgbench.kernels.alias import make_sampler
 from pgbench.kernels.rollout import Streams

@@ -8,12 +8,13 @@ import numba
 import numpy as np
 import pytest
 
+from pgbench.api import sample_gradients
 from pgbench.declared.parameters import ParameterError
 from pgbench.estimators import Tables, estimators
 from pgbench.exact import evaluate
 from pgbench.exact.table_moments import table_moments
 from pgbench.kernels.rollout import use_threads
-from pgbench.measure.gradients import gradient_blocks, sample_gradients
+from pgbench.measure.gradients import gradient_blocks
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
 from pgbench.rollout import simulator

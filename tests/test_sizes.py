@@ -5,7 +5,6 @@ import pytest
 
 from pgbench.estimators import find_estimator
 from pgbench.exact import evaluate, moments
-from pgbench.exact.finite.linear import SolveError
 from pgbench.grid.plan import Prepared
 from pgbench.measure.cells import measure
 from pgbench.measure.subject import make_subject
@@ -13,7 +12,7 @@ from pgbench.measure.sums import Sums
 from pgbench.policies import make_policy
 from pgbench.problems import FiniteMDP, LinearQuadratic, make_problem
 from pgbench.problems.linear_quadratic import LARGEST
-from pgbench.problems.problem import REWARDS, ProblemError
+from pgbench.problems.problem import REWARDS, ProblemError, SolveError
 from pgbench.rollout.simulator import Draws
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pgbench.measure.gradients import estimates, single_threaded_blas
+from pgbench.kernels.blas import single_threaded_blas
+from pgbench.measure.gradients import estimates
 from pgbench.rollout.simulator import Draws
 from pgbench.statistics import intervals as statistics
 from pgbench.statistics.intervals import mean_interval, summarise

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.exact.finite import fisher
-from pgbench.exact.finite.linear import SolveError
-from pgbench.exact.truth import Truth
-from pgbench.exact.values import FiniteTruth, evaluate
+from pgbench.exact.finite.values import FiniteTruth
+from pgbench.exact.truth import Truth, evaluate
 from pgbench.policies import Direct, Policy, Softmax
 from pgbench.policies.policy import Tabular
 from pgbench.problems import FiniteMDP
+from pgbench.problems.problem import SolveError
 
 FloatArray = NDArray[np.float64]
 

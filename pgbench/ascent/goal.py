@@ -11,14 +11,14 @@ from scipy import optimize
 
 from pgbench.ascent.crowd import FiniteCrowd
 from pgbench.ascent.quadratic_crowd import QuadraticCrowd
-from pgbench.exact.finite.linear import SolveError
 from pgbench.exact.finite.optimum import Optimum, optimal_value
 from pgbench.exact.finite.walk import Walk
 from pgbench.exact.linear_quadratic import Regulator, optimal_regulator
-from pgbench.exact.values import evaluate
+from pgbench.exact.truth import evaluate
 from pgbench.policies import LogLinear, Policy, Softmax
 from pgbench.policies.policy import Tabular
 from pgbench.problems import FiniteMDP, LinearQuadratic
+from pgbench.problems.problem import SolveError
 
 FloatArray = NDArray[np.float64]
 

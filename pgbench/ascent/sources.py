@@ -165,7 +165,15 @@ class _Unshared(Exception):
     """An estimator asked for something that only a single policy has."""
 
 
-_NOT_FOR_MANY = (_Unshared, ValueError, IndexError, TypeError, AssertionError, AttributeError)
+_NOT_FOR_MANY = (
+    _Unshared,
+    NotImplementedError,
+    ValueError,
+    IndexError,
+    TypeError,
+    AssertionError,
+    AttributeError,
+)
 """Whatever goes wrong with arrays of other shapes says that an estimator is not made for them."""
 
 

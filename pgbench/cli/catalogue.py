@@ -1,7 +1,7 @@
 """What estimators declare about themselves, in words: for the terminal, for docs and reports."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pgbench.declared.parameters import Formula, Parameter, write_formula
@@ -14,6 +14,7 @@ from pgbench.estimators import (
     TableEstimator,
     estimators,
 )
+from pgbench.estimators.parts.variants import changes, others, required
 from pgbench.exact import evaluate
 from pgbench.policies import NotApplicable, make_policy
 from pgbench.problems import FiniteMDP, make_problem
@@ -87,42 +88,11 @@ def bias_classes(estimator: Estimator) -> list[str]:
         for cause in default
     ] or [UNBIASED]
     told = set(default)
-    for name, value, word in _changes(estimator):
+    for name, value, word in changes(estimator):
         more = [c for c in estimator.causes(**given, **{name: value}) if c not in told]
         lines += [f"{name} {word}: {CAUSES[cause]}" for cause in more]
         told |= set(more)
     return lines
-
-
-def variants(estimator: Estimator) -> Iterator[dict[str, Any]]:
-    """Parameter values to try: the defaults, and every change that may bias, one at a time."""
-    given = required(estimator)
-    yield given
-    for name, value, _ in _changes(estimator):
-        yield {**given, name: value}
-
-
-def required(estimator: Estimator) -> dict[str, Any]:
-    """Values for parameters that have no default."""
-    return {p.name: 0.5 for p in estimator.parameters.values() if p.required}
-
-
-def _changes(estimator: Estimator) -> Iterator[tuple[str, Any, str]]:
-    """Values of one parameter that may bias: switches thrown, words, what is zero by default."""
-    for p in estimator.parameters.values():
-        if p.required:
-            continue
-        for other in others(p):
-            yield p.name, other, str(other).lower() if isinstance(other, bool) else other
-        if float in p.types and p.default == 0 and p.range.minimum == 0:
-            yield p.name, 0.5, "> 0"
-
-
-def others(parameter: Parameter) -> list[Any]:
-    """What a switch or a word may be beside its default."""
-    words = list(parameter.choice.options) if parameter.choice else []
-    switch = [False, True] if bool in parameter.types else []
-    return [value for value in [*switch, *words] if value != parameter.default]
 
 
 def exactness(estimator: Estimator) -> str:
@@ -180,18 +150,11 @@ def formulas(formula: Formula, parameters: Mapping[str, Parameter]) -> dict[str,
     """
     found = {"": write_formula(formula, parameters, {})}
     for name, p in parameters.items():
-        for value in alternatives(p):
+        for value in others(p):
             text = write_formula(formula, parameters, {name: value})
             if text not in found.values():
                 found[f"{name}={str(value).lower()}"] = text
     return found
-
-
-def alternatives(parameter: Parameter) -> list[Any]:
-    """Words and switches that a parameter may take in place of its default."""
-    values: list[Any] = list(parameter.choice.options) if parameter.choice else []
-    values += [False, True] if bool in parameter.types else []
-    return [value for value in values if value != parameter.default]
 
 
 def markdown() -> str:

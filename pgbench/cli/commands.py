@@ -221,7 +221,7 @@ def _violations(tree: "DataTree") -> list[str]:
     """What is proven of ascents and does not hold in a run."""
     if "ascent" not in tree.children:
         return []
-    from pgbench.harness.ascents import violations
+    from pgbench.results.ascents import violations
 
     return violations(tree["ascent"].to_dataset())
 
@@ -298,7 +298,7 @@ def _list(options: argparse.Namespace) -> int:
 
 def _zoo(options: argparse.Namespace) -> int:
     from pgbench.declared.parameters import check_counts
-    from pgbench.measure.gradients import single_threaded_blas
+    from pgbench.kernels.blas import single_threaded_blas
     from pgbench.results.journal import write_file
     from pgbench.trials.battery import cases
     from pgbench.trials.biases import of_zoo, slips

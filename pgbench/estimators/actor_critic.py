@@ -13,7 +13,7 @@ from pgbench.estimators.parts.estimator import (
     step_power,
 )
 from pgbench.exact.finite import fisher
-from pgbench.exact.horizon import truncated_visitation
+from pgbench.exact.finite.horizon import truncated_visitation
 from pgbench.exact.truth import Truth
 from pgbench.process.tables import Tables
 

@@ -14,12 +14,12 @@ from pgbench.estimators.parts.estimator import (
 )
 from pgbench.estimators.td import bias
 from pgbench.exact.finite.scores import state_gradients
+from pgbench.exact.finite.values import action_values
 from pgbench.exact.finite.visits import reward_variance, visit_variance
 from pgbench.exact.finite.walk import Walk
 from pgbench.exact.remember import remembered
 from pgbench.exact.table_moments import TooLarge
 from pgbench.exact.truth import Truth
-from pgbench.exact.values import action_values
 from pgbench.rollout.simulator import Simulator
 
 ENTRIES = 2**26

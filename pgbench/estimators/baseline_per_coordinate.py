@@ -7,7 +7,7 @@ import numpy as np
 from pgbench.declared.parameters import Choice
 from pgbench.estimators.parts.by_trajectory import in_parts, others, ratio, score_sums
 from pgbench.estimators.parts.estimator import BatchEstimator, Exact, FloatArray
-from pgbench.exact.returns import mixed_moments
+from pgbench.exact.finite.returns import mixed_moments
 from pgbench.exact.table_moments import TooLarge
 from pgbench.exact.truth import Truth
 from pgbench.policies import NotApplicable

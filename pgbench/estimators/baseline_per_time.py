@@ -7,8 +7,8 @@ import numpy as np
 from pgbench.estimators.baseline_per_coordinate import Fit
 from pgbench.estimators.parts.by_trajectory import others, ratio
 from pgbench.estimators.parts.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.exact.finite.horizon import occupancies
 from pgbench.exact.finite.walk import Walk, descending
-from pgbench.exact.horizon import occupancies
 from pgbench.exact.remember import remembered
 from pgbench.exact.truth import Truth
 from pgbench.rollout.simulator import Simulator

@@ -18,7 +18,7 @@ from pgbench.estimators.parts.estimator import (
     td_error,
 )
 from pgbench.estimators.td import bias as td_bias
-from pgbench.exact.horizon import occupancies
+from pgbench.exact.finite.horizon import occupancies
 from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.linear_quadratic.values import finite_sums, following, mean_over_actions
 from pgbench.exact.truth import Truth

@@ -2,7 +2,7 @@
 
 from pgbench.estimators.parts.by_trajectory import others
 from pgbench.estimators.parts.estimator import EVERYWHERE, BatchEstimator, Exact, FloatArray
-from pgbench.exact.returns import mixed_moments
+from pgbench.exact.finite.returns import mixed_moments
 from pgbench.exact.truth import Truth
 from pgbench.rollout.simulator import Simulator
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from pgbench.declared.parameters import Range
 from pgbench.estimators.parts.estimator import FloatArray, TableEstimator
-from pgbench.exact.horizon import advantages
+from pgbench.exact.finite.horizon import advantages
+from pgbench.exact.finite.values import action_values, state_values
 from pgbench.exact.truth import Truth
-from pgbench.exact.values import action_values, state_values
 from pgbench.process.process import Process
 from pgbench.process.tables import Tables
 

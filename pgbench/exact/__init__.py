@@ -1,18 +1,15 @@
 """Exact truth: values, gradients, Fisher information, optima and moments, without sampling."""
 
-from pgbench.exact.finite.linear import SolveError
+import importlib
+from typing import Any
+
 from pgbench.exact.finite.optimum import Optimum, optimal_value
 from pgbench.exact.finite.trajectory import log_probability
+from pgbench.exact.finite.values import FiniteTruth
 from pgbench.exact.linear_quadratic import QuadraticTruth, Regulator, optimal_regulator
-from pgbench.exact.table_moments import (
-    Moments,
-    NoFiniteVariance,
-    Size,
-    TooLarge,
-    moments,
-)
-from pgbench.exact.truth import Truth
-from pgbench.exact.values import FiniteTruth, evaluate
+from pgbench.exact.table_moments import Moments, NoFiniteVariance, Size, TooLarge
+from pgbench.exact.truth import Truth, evaluate
+from pgbench.problems.problem import SolveError
 
 __all__ = [
     "FiniteTruth",
@@ -31,3 +28,11 @@ __all__ = [
     "optimal_regulator",
     "optimal_value",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Moments of an estimator by name need the estimators, which stand above what is exact: the name
+    # stays here for those who call it, what it does is in ``pgbench.api``.
+    if name == "moments":
+        return importlib.import_module("pgbench.api").moments
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

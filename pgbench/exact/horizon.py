@@ -1,76 +1,27 @@
-"""Finite horizons: what a rollout of H steps sees, and how long it must be.
+"""Finite horizons: what a rollout of H steps sees, and how long it must be."""
 
-V_h = r_π + γ P_π V_{h-1},  V_0 = 0        Q_h(s,a) = r(s,a) + γ Σ_s' P(s'|s,a) V_{h-1}(s')
-∇J_H = Σ_{t<H} γ^t Σ_s Pr(s_t = s) Σ_a π(s,a) Q_{H-t}(s,a) ∇log π(s,a)
-"""
-
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import singledispatch
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.exact.finite.walk import Walk
 from pgbench.exact.truth import Truth
-from pgbench.problems import FiniteMDP
 
 FloatArray = NDArray[np.float64]
-
-_ROUNDING = 8 * np.finfo(np.float64).eps
-
-
-def finite_values(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> tuple[FloatArray, FloatArray]:
-    """V_H (S,) and Q_H (S, A)."""
-    walk = Walk.of(mdp, pi)
-    v = np.zeros(mdp.n_states)
-    if horizon > 1:
-        v = walk.backward(mdp.gamma, walk.mean(mdp.expected_reward)).sum(horizon - 1)
-    q = mdp.expected_reward + mdp.gamma * walk.following(v)
-    return walk.mean(q), q
-
-
-def finite_worth(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> tuple[FloatArray, FloatArray]:
-    """d_H (S,), and C = Σ_{t<H} γ^t Pr(s_t = s) A_{H-t}(s,a), (S, A), of ∇J_H = Σ C ∇π."""
-    walk = Walk.of(mdp, pi).within(horizon)
-    reward = mdp.expected_reward[walk.states]
-    occupied, later = walk.swept(mdp.gamma, mdp.gamma, walk.mean(reward), horizon)
-    returns = occupied[:, None] * reward + mdp.gamma * later
-    visitation, worth = np.zeros(mdp.n_states), np.zeros(pi.shape)
-    visitation[walk.states] = occupied
-    worth[walk.states] = advantages(returns, walk.mean(returns))
-    return visitation, worth
-
-
-def advantages(q: FloatArray, v: FloatArray) -> FloatArray:
-    """Q - V (S, A), exactly zero where the two agree to rounding: noise is no advantage."""
-    difference = q - v[:, None]
-    difference[np.abs(difference) <= _ROUNDING * (np.abs(q) + np.abs(v)[:, None])] = 0.0
-    return difference
-
-
-def truncated_visitation(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> FloatArray:
-    """d_H(s) = Σ_{t<H} γ^t Pr(s_t = s), shape (S,)."""
-    walk = Walk.of(mdp, pi).within(horizon)
-    visitation = np.zeros(mdp.n_states)
-    visitation[walk.states] = walk.forward(mdp.gamma).sum(horizon)
-    return visitation
 
 
 @singledispatch
 def expected_steps(mdp: Any, pi: Any, horizon: int) -> float:
     """Expected number of steps taken by one rollout of at most ``horizon`` steps."""
-    if not mdp.terminal.any():
-        return float(horizon)
-    return float(Walk.of(mdp, pi).within(horizon).forward(1.0).sum(horizon).sum())
+    raise NotImplementedError(f"no expected steps are known of a {type(mdp).__name__}")
 
 
 @singledispatch
 def finite_objective(truth: Truth, horizon: int) -> tuple[float, FloatArray]:
     """J_H, unit reward, and ∇J_H (d,)."""
-    visitation, worth = finite_worth(truth.mdp, truth.pi, horizon)
-    rewards = (truth.pi * truth.mdp.expected_reward).sum(axis=1)
-    return float((visitation * rewards).sum()), truth.policy.derivative(truth.theta, worth)
+    raise NotImplementedError(f"no finite horizons are known of a {type(truth).__name__}")
 
 
 def finite_gradient(truth: Truth, horizon: int) -> FloatArray:
@@ -81,8 +32,7 @@ def finite_gradient(truth: Truth, horizon: int) -> FloatArray:
 @singledispatch
 def truncated_gradient(truth: Truth, horizon: int) -> FloatArray:
     """Σ_{t<H} γ^t E[A(s_t,a_t) ψ_t], shape (d,): ∇J less the tail beyond step H."""
-    d = truncated_visitation(truth.mdp, truth.pi, horizon)
-    return np.asarray(truth.policy.derivative(truth.theta, truth.advantage, d), np.float64)
+    raise NotImplementedError(f"no finite horizons are known of a {type(truth).__name__}")
 
 
 def shortest_horizon(truth: Truth, tolerance: float = 0.01, cap: int = 1000) -> int:
@@ -130,12 +80,3 @@ def _crossing(
                 point = (H, excess(H))
                 low, high = (point, high) if point[1] > 0 else (low, point)
     return high[0]
-
-
-def occupancies(mdp: FiniteMDP, pi: FloatArray, carry: FloatArray | float) -> Iterator[FloatArray]:
-    """E[D_t 1(s_t = s)], t = 0, 1, ..., with D_{t+1} = carry(s,a) D_t; zero on terminal states."""
-    backward = Walk.of(mdp, pi).scaled(carry).T
-    u = mdp.mu0
-    while True:
-        yield u
-        u = backward @ u

@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import singledispatch
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.exact.finite.linear import SolveError
+from pgbench.problems.problem import SolveError
 
 FloatArray = NDArray[np.float64]
 
@@ -141,3 +142,25 @@ class Truth(ABC):
     def state_weights(self) -> FloatArray:
         """Weights of states in F and divergences: (1-γ) times the visits, or those for γ = 1."""
         return np.asarray(self.visitation * self.mdp.visit_weight, np.float64)
+
+
+@singledispatch
+def evaluate(mdp: Any, policy: Any, theta: Any, horizon: int | None = None) -> Any:
+    """Exact values and gradient of π_θ on a problem.
+
+    Parameters
+    ----------
+    mdp, policy
+        Of the same numbers of states and actions.
+    theta
+        (d,) parameters.
+    horizon
+        Number of steps H ≥ 1, or None for the infinite horizon.
+
+    Raises
+    ------
+    ValueError
+        If θ or the shapes do not fit, the horizon is not positive, or (SolveError) the linear
+        system cannot be solved to a proven relative error of 1e-8.
+    """
+    raise ValueError(f"the problem is {mdp!r}, must be made by make_problem")

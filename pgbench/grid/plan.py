@@ -20,8 +20,7 @@ from pgbench.ascent import algorithms, step_sizes
 from pgbench.declared.registry import source_digest
 from pgbench.estimators import estimators
 from pgbench.exact.horizon import expected_steps, shortest_horizon
-from pgbench.exact.truth import Truth
-from pgbench.exact.values import evaluate
+from pgbench.exact.truth import Truth, evaluate
 from pgbench.grid.reader import Chosen, Climber, Grid
 from pgbench.policies import kinds
 from pgbench.problems import Problem, families

@@ -23,7 +23,7 @@ from pgbench.grid.plan import Prepared, Setting, settings
 from pgbench.grid.reader import Chosen, Grid
 from pgbench.harness.provenance import provenance
 from pgbench.harness.runner import HORIZONS_NAME
-from pgbench.measure.gradients import single_threaded_blas
+from pgbench.kernels.blas import single_threaded_blas
 from pgbench.policies import NotApplicable
 from pgbench.process.tables import Tables
 from pgbench.results.dataset import SETTING, labelled, write_netcdf

@@ -16,7 +16,7 @@ from pgbench.grid.plan import AscentCell, Cell, Prepared, Setting, make_problem,
 from pgbench.grid.reader import Chosen, Grid, read_grid
 from pgbench.harness.progress import Progress, Silent
 from pgbench.harness.provenance import provenance
-from pgbench.measure.gradients import single_threaded_blas
+from pgbench.kernels.blas import single_threaded_blas
 from pgbench.policies import NotApplicable, kinds
 from pgbench.problems import FiniteMDP, LinearQuadratic, Problem
 from pgbench.results.journal import NAME as JOURNAL_NAME

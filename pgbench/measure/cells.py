@@ -9,17 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.estimators import Exact, find_estimator
-from pgbench.exact.finite.linear import SolveError
 from pgbench.exact.finite.optimum import optimal_value
 from pgbench.exact.horizon import finite_objective, truncated_gradient
 from pgbench.exact.linear_quadratic import QuadraticTruth, landscape, optimal_regulator
-from pgbench.exact.truth import Truth
-from pgbench.exact.values import evaluate
+from pgbench.exact.truth import Truth, evaluate
 from pgbench.grid.plan import Prepared
 from pgbench.measure.gradients import BatchBlock, batch_gradients
 from pgbench.measure.subject import BatchSubject, Subject, TableSubject, make_subject
 from pgbench.measure.sums import SUMS_BYTES, Sums, sums_bytes
 from pgbench.problems import FiniteMDP, LinearQuadratic, Problem
+from pgbench.problems.problem import SolveError
 from pgbench.process.tables import Tables
 from pgbench.rollout.device import CPU, Device
 from pgbench.rollout.engines import Rollouts, by_process, choose_place

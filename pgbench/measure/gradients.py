@@ -5,21 +5,17 @@ threads or on how much memory is used at a time.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.declared.parameters import ParameterError, check_counts
-from pgbench.estimators import BatchEstimator, Estimator, TableEstimator, find_estimator
+from pgbench.estimators import BatchEstimator, Estimator, TableEstimator
 from pgbench.exact.truth import Truth
-from pgbench.exact.values import evaluate
-from pgbench.policies import NotApplicable, Parameterised
-from pgbench.problems import Problem
+from pgbench.policies import NotApplicable
 from pgbench.process.tables import Forms, Tables
-from pgbench.rollout.device import CPU, Device, find_device
+from pgbench.rollout.device import CPU, Device
 from pgbench.rollout.engines import Rollouts, choose_place
 from pgbench.rollout.simulator import Draws, Simulator, blocks
 
@@ -41,14 +37,6 @@ class GradientBlock:
     first: int
     gradients: Sequence[FloatArray]
     steps: NDArray[np.int64]
-
-
-def single_threaded_blas() -> AbstractContextManager[Any]:
-    """Linear algebra on one thread: its sums must not depend on the machine's number of cores."""
-    from threadpoolctl import threadpool_limits
-
-    context: AbstractContextManager[Any] = threadpool_limits(limits=1, user_api="blas")
-    return context
 
 
 def gradient_blocks(
@@ -148,57 +136,3 @@ def estimates(
     sampled = np.concatenate([block.gradients[0] for block in every])
     _check(estimator.name, sampled, (draws.replicates, truth.gradient.size))
     return sampled, np.concatenate([block.steps for block in every])
-
-
-def sample_gradients(
-    mdp: Problem,
-    policy: Parameterised,
-    theta: Any,
-    estimator: str,
-    *,
-    horizon: int = 1000,
-    batch_size: int = 1,
-    replicates: int = 1000,
-    seed: int = 0,
-    stream: int = 0,
-    device: str = "cpu",
-    **parameters: Any,
-) -> FloatArray:
-    """Independent estimates of the policy gradient.
-
-    Parameters
-    ----------
-    mdp, policy, theta
-        Problem, policy and its parameters (d,).
-    estimator
-        Name, e.g. ``"gae"``; its own parameters are keywords, e.g. ``lam=0.95``.
-    horizon, batch_size, replicates
-        Steps per trajectory at most, trajectories per estimate, number of estimates. An
-        estimator that draws its horizon at random does not need the first and ignores it.
-    seed, stream
-        Name the random streams, integers in [0, 2⁶⁴); the same ones give the same bytes.
-    device
-        Where table estimators are simulated: ``"cpu"``, ``"cuda"``, or ``"auto"``, which takes a
-        GPU where there is one and the work is worth it. Both give the same trajectories, and
-        estimates that differ by rounding. Batch estimators run on the CPU.
-
-    Returns
-    -------
-    array
-        (replicates, d) float64, reward per unit of θ.
-
-    Raises
-    ------
-    ValueError
-        For an unknown estimator, wrong parameters, counts that are not positive, or a device
-        that cannot be used.
-    """
-    check_counts(horizon=horizon, batch_size=batch_size, replicates=replicates)
-    for name, value in {"seed": seed, "stream": stream}.items():
-        if not isinstance(value, (int, np.integer)) or not 0 <= value < 2**64:
-            raise ParameterError(f"{name} is {value!r}, must be an integer in [0, 2**64)")
-    where = find_device(device)
-    with single_threaded_blas():
-        truth = evaluate(mdp, policy, theta)
-        draws = Draws(horizon, batch_size, replicates, seed, stream)
-        return estimates(truth, find_estimator(estimator), parameters, draws, where)[0]

@@ -24,6 +24,14 @@ class NotApplicable(ValueError):
     """A policy, an estimator or an algorithm makes no sense on a problem; the message says why."""
 
 
+class SolveError(ValueError):
+    """A linear system of the problem could not be solved to the required accuracy."""
+
+
+class Diverges(SolveError):
+    """The sum over an infinite horizon has no finite value."""
+
+
 def require_size(name: str, values: NDArray[np.float64], limit: float = REWARDS) -> None:
     """ProblemError where a number is so large that powers of estimates are lost."""
     if max(float(values.max(initial=0.0)), -float(values.min(initial=0.0))) <= limit:

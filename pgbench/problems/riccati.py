@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_discrete_are
 
-from pgbench.exact.finite.linear import SolveError
 from pgbench.problems import LinearQuadratic
+from pgbench.problems.problem import SolveError
 
 FloatArray = NDArray[np.float64]
 

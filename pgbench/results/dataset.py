@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from pgbench.harness.ascents import ASCENT, ascent_arrays
+from pgbench.results.ascents import ASCENT, ascent_arrays
 from pgbench.grid.reader import Chosen, Grid, parse_grid
 from pgbench.results.journal import NAME as JOURNAL_NAME
 from pgbench.results.journal import Journal, OutputError, atomic_path

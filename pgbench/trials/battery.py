@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from pgbench.estimators.parts.estimator import unmasked_critic
 from pgbench.exact.horizon import finite_gradient, truncated_gradient
-from pgbench.exact.truth import Truth
-from pgbench.exact.values import evaluate
+from pgbench.exact.truth import Truth, evaluate
 from pgbench.policies import LogLinear, make_policy
 from pgbench.problems import FiniteMDP, make_problem
 from pgbench.rollout.simulator import Draws

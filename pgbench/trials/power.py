@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from pgbench.cli.catalogue import variants
 from pgbench.declared.parameters import label
 from pgbench.estimators import Estimator, Exact, estimators, find_estimator
+from pgbench.estimators.parts.variants import variants
 from pgbench.policies import NotApplicable
 from pgbench.problems import FiniteMDP
 from pgbench.trials.battery import Case, cases

@@ -6,7 +6,7 @@ import pytest
 from pgbench.api import ascend
 from pgbench.ascent.crowd import gather
 from pgbench.exact.finite.optimum import optimal_value
-from pgbench.exact.values import evaluate
+from pgbench.exact.truth import evaluate
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 
 from pgbench.estimators import estimators
 from pgbench.estimators.parts.by_trajectory import others
-from pgbench.exact.horizon import finite_values
+from pgbench.exact.finite.horizon import finite_values
 from pgbench.measure.gradients import estimates
 from pgbench.rollout.enumeration import trajectories
 from pgbench.rollout.simulator import Draws, Simulator

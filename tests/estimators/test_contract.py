@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from pgbench.api import sample_gradients
 from pgbench.declared.parameters import ParameterError
 from pgbench.estimators import CAUSES, HORIZON, Tables, estimators, find_estimator
 from pgbench.exact import evaluate
 from pgbench.exact.expectation import expectation
 from pgbench.exact.horizon import truncated_gradient
 from pgbench.exact.table_moments import table_moments
-from pgbench.measure.gradients import sample_gradients
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
 from pgbench.rollout.enumeration import enumerated_moments

@@ -15,7 +15,7 @@ from pgbench.estimators.parts.fisher_blocks import (
 )
 from pgbench.exact import evaluate
 from pgbench.exact.finite import fisher
-from pgbench.exact.horizon import finite_values, occupancies, truncated_visitation
+from pgbench.exact.finite.horizon import finite_values, occupancies, truncated_visitation
 from pgbench.measure.gradients import estimates
 from pgbench.policies import LogLinear, NotApplicable, make_policy
 from pgbench.problems import make_problem

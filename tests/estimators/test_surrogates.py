@@ -6,8 +6,8 @@ import pytest
 from pgbench.estimators import make_tables
 from pgbench.estimators.trust_region_surrogate import older_policy
 from pgbench.exact.expectation import expectation
-from pgbench.exact.horizon import truncated_visitation
-from pgbench.exact.values import action_values, state_values
+from pgbench.exact.finite.horizon import truncated_visitation
+from pgbench.exact.finite.values import action_values, state_values
 
 TOLERANCE = 1e-8
 

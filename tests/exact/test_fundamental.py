@@ -9,10 +9,10 @@ from scipy import sparse
 from pgbench.exact import SolveError, evaluate
 from pgbench.exact.finite import fundamental, linear
 from pgbench.exact.finite.fundamental import Fundamental
-from pgbench.exact.finite.linear import Diverges
 from pgbench.exact.finite.walk import Walk
 from pgbench.policies import make_policy
 from pgbench.problems import FiniteMDP, make_problem
+from pgbench.problems.problem import Diverges
 from tests.exact.precise import DIGITS, decimals, normalised, relative_errors, solve, system
 
 RARE = 1e-8

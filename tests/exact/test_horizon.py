@@ -6,14 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgbench.exact import evaluate
+from pgbench.exact.finite.horizon import occupancies, truncated_visitation
 from pgbench.exact.finite.walk import descending
-from pgbench.exact.horizon import (
-    expected_steps,
-    occupancies,
-    shortest_horizon,
-    truncated_gradient,
-    truncated_visitation,
-)
+from pgbench.exact.horizon import expected_steps, shortest_horizon, truncated_gradient
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
 from pgbench.rollout.enumeration import trajectories

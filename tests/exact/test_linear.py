@@ -8,7 +8,8 @@ from scipy import sparse
 
 from pgbench.exact import SolveError
 from pgbench.exact.finite import linear
-from pgbench.exact.finite.linear import Diverges, Resolvent
+from pgbench.exact.finite.linear import Resolvent
+from pgbench.problems.problem import Diverges
 
 
 def stochastic(n, seed, density=0.2):

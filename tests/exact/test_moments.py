@@ -6,19 +6,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pgbench.api import sample_gradients
 from pgbench.estimators import HORIZON, estimators
 from pgbench.exact import NoFiniteVariance, Size, TooLarge, evaluate, moments
 from pgbench.exact import moments as by_name
-from pgbench.exact.expectation import expectation, expected_weights
-from pgbench.exact.finite.linear import Diverges
+from pgbench.exact.expectation import expectation
+from pgbench.exact.finite.expectation import expected_weights
 from pgbench.exact.finite.recursion import Recursion
 from pgbench.exact.horizon import truncated_gradient
 from pgbench.exact.table_moments import directional_variance, moments_size, table_moments
 from pgbench.kernels import reference
-from pgbench.measure.gradients import sample_gradients
 from pgbench.policies import NotApplicable, make_policy
 from pgbench.policies.policy import centre
 from pgbench.problems import FiniteMDP, make_problem
+from pgbench.problems.problem import Diverges
 from pgbench.rollout.enumeration import enumerated_moments, trajectories
 
 

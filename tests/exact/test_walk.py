@@ -5,12 +5,9 @@ import pytest
 
 from pgbench.exact import evaluate
 from pgbench.exact.finite import linear, walk
+from pgbench.exact.finite.horizon import truncated_visitation
 from pgbench.exact.finite.walk import Powers, Walk, geometric_sum
-from pgbench.exact.horizon import (
-    expected_steps,
-    shortest_horizon,
-    truncated_visitation,
-)
+from pgbench.exact.horizon import expected_steps, shortest_horizon
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
 

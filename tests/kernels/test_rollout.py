@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pgbench.exact import evaluate
-from pgbench.exact.horizon import truncated_visitation
+from pgbench.exact.finite.horizon import truncated_visitation
 from pgbench.kernels import reference, rollout
 from pgbench.kernels.alias import make_sampler
 from pgbench.kernels.rollout import (

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pgbench.api import sample_gradients
 from pgbench.estimators import BatchEstimator, TableEstimator, estimators, find_estimator
 from pgbench.exact import evaluate, optimal_regulator
 from pgbench.exact.horizon import finite_gradient, truncated_gradient
-from pgbench.measure.gradients import estimates, sample_gradients
+from pgbench.measure.gradients import estimates
 from pgbench.policies import NotApplicable, make_policy
 from pgbench.problems import FiniteMDP, LinearQuadratic, make_problem
 from pgbench.rollout.simulator import Draws

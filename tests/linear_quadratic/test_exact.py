@@ -7,14 +7,15 @@ from pgbench.ascent.crowd import gather
 from pgbench.estimators import TableEstimator, estimators, make_tables
 from pgbench.exact import NoFiniteVariance, TooLarge, evaluate, moments
 from pgbench.exact.expectation import expectation
-from pgbench.exact.finite.linear import Diverges
+from pgbench.exact.finite.returns import mixed_moments
 from pgbench.exact.horizon import finite_gradient, shortest_horizon, truncated_gradient
 from pgbench.exact.linear_quadratic.scalar import closed_form
 from pgbench.exact.linear_quadratic.values import following, mean_over_actions
-from pgbench.exact.returns import mixed_moments, return_moments
+from pgbench.exact.returns import return_moments
 from pgbench.exact.table_moments import directional_variance, table_moments
 from pgbench.policies import make_policy
 from pgbench.problems import LinearQuadratic, make_problem
+from pgbench.problems.problem import Diverges
 from pgbench.process.tables import Tables
 
 STEP = 1e-5

@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 
 from pgbench.exact.finite.optimum import optimal_value
-from pgbench.exact.values import evaluate
+from pgbench.exact.truth import evaluate
 from pgbench.policies import Softmax, make_policy
 from pgbench.problems import FiniteMDP, ProblemError
 from pgbench.problems.absent import AbsentActions

@@ -24,12 +24,12 @@ from pgbench.declared.parameters import (
     write_formula,
 )
 from pgbench.exact.expectation import expectation
-from pgbench.exact.finite.linear import Diverges
 from pgbench.exact.horizon import finite_gradient, truncated_gradient
 from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.table_moments import TooLarge
 from pgbench.exact.truth import Truth
 from pgbench.problems import FiniteMDP, LinearQuadratic, NotApplicable, Problem
+from pgbench.problems.problem import Diverges
 from pgbench.problems.quadratic import Quadratic, Transition
 from pgbench.process.process import random_horizon
 from pgbench.process.tables import Tables

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.exact.horizon import finite_values
+from pgbench.exact.finite.horizon import finite_values
 from pgbench.exact.remember import remembered
 from pgbench.exact.truth import Truth
 from pgbench.policies import NotApplicable

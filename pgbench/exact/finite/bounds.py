@@ -7,16 +7,12 @@ entry by entry, and what rounding adds to each; the policy says how long that ma
 rounding alone.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.exact.finite.walk import Walk, geometric_sum
+from pgbench.exact.truth import Truth
 from pgbench.rounding import UNIT
-
-if TYPE_CHECKING:
-    from pgbench.exact.values import FiniteTruth
 
 FloatArray = NDArray[np.float64]
 
@@ -25,19 +21,24 @@ _STEP = 24 * UNIT
 """Rounding of a few products and sums, and differences that ``horizon.advantages`` sets to zero."""
 
 
-def gradient_error(truth: "FiniteTruth") -> float:
-    """Bound on the length of the error of ∇J, or of ∇J_H, reward per unit of θ."""
-    bound = _error if truth.horizon is None else _finite_error
+def gradient_error(truth: Truth, worth: FloatArray) -> float:
+    """Bound on the length of the error of ∇J, or of ∇J_H, reward per unit of θ.
+
+    ∇J is computed as Σ C ∇π from the worth C (S, A).
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         relative = truth.policy.table_error(truth.theta)
-        error = bound(truth, relative)
-        length = truth.policy.derivative_error(truth.theta, truth.worth, error)
+        if truth.horizon is None:
+            error = _error(truth, relative) + _STEP * np.abs(worth)
+        else:
+            error = _finite_error(truth, relative)
+        length = truth.policy.derivative_error(truth.theta, worth, error)
     # Products may underflow on the way, and squares of what is below 1e-154 do.
     return length + np.sqrt(_TINY * truth.gradient.size) if np.isfinite(length) else np.inf
 
 
-def _error(truth: "FiniteTruth", relative: float) -> FloatArray:
-    """Bound on the error of the worth (S, A); π is right to ``relative``."""
+def _error(truth: Truth, relative: float) -> FloatArray:
+    """Bound on the error of d A (S, A), of d and A; π is right to ``relative``."""
     mdp = truth.mdp
     size = mdp.reward_size
     walk = Walk.of(mdp, truth.pi)
@@ -51,11 +52,10 @@ def _error(truth: "FiniteTruth", relative: float) -> FloatArray:
     a_wrong += mdp.gamma * walk.following(v_wrong) + v_wrong[:, None]
     a_wrong += _STEP * (np.abs(truth.q) + np.abs(truth.v)[:, None])
     wrong = (truth.visitation + d_wrong)[:, None] * a_wrong
-    wrong += d_wrong[:, None] * np.abs(truth.advantage)
-    return wrong + _STEP * np.abs(truth.worth)
+    return wrong + d_wrong[:, None] * np.abs(truth.advantage)
 
 
-def _finite_error(truth: "FiniteTruth", relative: float) -> FloatArray:
+def _finite_error(truth: Truth, relative: float) -> FloatArray:
     """The same with a horizon: every number is a sum of products of at most H steps."""
     mdp, H = truth.mdp, truth.horizon
     assert H is not None

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from scipy import linalg
 from scipy.sparse.linalg import LinearOperator, cg
 
-from pgbench.exact.finite.linear import SolveError
 from pgbench.policies import Policy
+from pgbench.problems.problem import SolveError
 
 FloatArray = NDArray[np.float64]
 

@@ -24,11 +24,10 @@ from pgbench.exact.finite.linear import (
     DENSE_LIMIT,
     DIVERGES,
     RELATIVE_TOLERANCE,
-    Diverges,
     Resolvent,
-    SolveError,
     frontiers,
 )
+from pgbench.problems.problem import Diverges, SolveError
 from pgbench.rounding import UNIT
 
 FloatArray = NDArray[np.float64]

@@ -21,6 +21,8 @@ from scipy import linalg, sparse
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 from scipy.sparse.linalg import LinearOperator, bicgstab, splu
 
+from pgbench.problems.problem import Diverges, SolveError
+
 FloatArray = NDArray[np.float64]
 
 DENSE_LIMIT = 1500
@@ -31,14 +33,6 @@ _NARROW = 4
 _SHORT = 0.97
 _REFINEMENTS = 8
 DIVERGES = "the expected time to a terminal state is not finite under this policy"
-
-
-class SolveError(ValueError):
-    """A linear system of the problem could not be solved to the required accuracy."""
-
-
-class Diverges(SolveError):
-    """The sum over an infinite horizon has no finite value."""
 
 
 def frontiers(M: sparse.csr_array, start: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.exact.finite.linear import SolveError
-from pgbench.exact.values import action_values, state_values
+from pgbench.exact.finite.values import action_values, state_values
 from pgbench.problems import FiniteMDP
+from pgbench.problems.problem import SolveError
 
 FloatArray = NDArray[np.float64]
 

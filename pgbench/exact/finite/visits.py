@@ -12,8 +12,8 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from pgbench.exact.finite.horizon import occupancies
 from pgbench.exact.finite.walk import Walk
-from pgbench.exact.horizon import occupancies
 from pgbench.exact.table_moments import TooLarge
 from pgbench.exact.truth import Truth
 

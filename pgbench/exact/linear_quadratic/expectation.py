@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.exact import horizon as horizons
 from pgbench.exact.expectation import expectation
-from pgbench.exact.finite.linear import Diverges
+from pgbench.exact.horizon import expected_steps, finite_objective, truncated_gradient
 from pgbench.exact.linear_quadratic.lyapunov import lyapunov
 from pgbench.exact.linear_quadratic.values import (
     QuadraticTruth,
@@ -22,6 +21,7 @@ from pgbench.exact.linear_quadratic.values import (
     visits,
 )
 from pgbench.problems import LinearQuadratic
+from pgbench.problems.problem import Diverges
 from pgbench.problems.quadratic import Quadratic
 from pgbench.process.tables import Forms
 
@@ -29,7 +29,9 @@ FloatArray = NDArray[np.float64]
 
 
 @expectation.register
-def _(truth: QuadraticTruth, tables: Forms, horizon: int | None = None) -> FloatArray:
+def quadratic_expectation(
+    truth: QuadraticTruth, tables: Forms, horizon: int | None = None
+) -> FloatArray:
     """The mean of an estimator given by its forms.
 
     Ratios of importance sampling turn expectations under the behaviour policy into those under the
@@ -68,18 +70,21 @@ def _limit(truth: QuadraticTruth, tables: Forms, signal: Quadratic) -> Quadratic
     return collected if tables.total else collected - tables.beta
 
 
-@horizons.finite_objective.register
-def _(truth: QuadraticTruth, horizon: int) -> tuple[float, FloatArray]:
+@finite_objective.register
+def objective_of_steps(truth: QuadraticTruth, horizon: int) -> tuple[float, FloatArray]:
+    """J_H and ∇J_H (d,)."""
     cut = ending(truth.mdp, truth.policy, truth.theta, horizon)
     return cut.objective, cut.gradient
 
 
-@horizons.truncated_gradient.register
-def _(truth: QuadraticTruth, horizon: int) -> FloatArray:
+@truncated_gradient.register
+def gradient_of_steps(truth: QuadraticTruth, horizon: int) -> FloatArray:
+    """Σ_{t<H} γ^t E[A(x_t,u_t) ψ_t], shape (d,)."""
     M = finite_visits(truth.mdp, truth.pi, horizon)
     return truth.policy.pull_back(truth.theta, score_weights(truth.advantage, truth.pi, M))
 
 
-@horizons.expected_steps.register
-def _(mdp: LinearQuadratic, pi: Any, horizon: int) -> float:
+@expected_steps.register
+def steps_of_rollout(mdp: LinearQuadratic, pi: Any, horizon: int) -> float:
+    """H: no state is terminal."""
     return float(horizon)

@@ -340,12 +340,13 @@ def variance_of(
 
 
 @moments_size.register
-def _(truth: QuadraticTruth, tables: Forms, horizon: int | None) -> Size:
+def quadratic_moments_size(truth: QuadraticTruth, tables: Forms, horizon: int | None) -> Size:
+    """What the recursion of polynomials takes for every coordinate."""
     return size_of(truth, truth.gradient.size, horizon)
 
 
 @table_moments.register
-def _(
+def quadratic_table_moments(
     truth: QuadraticTruth,
     tables: Forms,
     horizon: int | None,
@@ -353,6 +354,7 @@ def _(
     limit: Size = LIMIT,
     threads: int | None = None,
 ) -> Moments:
+    """Mean and variance of every coordinate; see ``table_moments``."""
     average = expectation(truth, tables, horizon)
     steps = _require(truth, truth.gradient.size, horizon)
     scores = truth.policy.forms(truth.theta)
@@ -366,17 +368,18 @@ def _(
 
 
 @directional_variance.register
-def _(
+def quadratic_directional_variance(
     truth: QuadraticTruth, tables: Forms, horizon: int | None, directions: FloatArray
 ) -> FloatArray:
+    """Variance along directions, by the recursion of the coordinates."""
     steps = _require(truth, len(directions), horizon)
     scores = np.tensordot(directions, truth.policy.forms(truth.theta), axes=1)
     return variance_of(truth, chain_of(tables), steps, scores)
 
 
 @return_moments.register
-def _(truth: QuadraticTruth, horizon: int) -> Return:
-    """Of the return of H steps, by the same recursion."""
+def quadratic_return_moments(truth: QuadraticTruth, horizon: int) -> Return:
+    """Mean and variance by Sobel's recursion, of polynomials of the state."""
     _require(truth, 1, horizon)
     step = Step(truth, truth.pi.covariance)
     s, gamma = step.form(truth.mdp.reward), truth.mdp.gamma

@@ -17,13 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.declared.parameters import check_counts
-from pgbench.exact.finite.linear import SolveError
 from pgbench.exact.linear_quadratic.bounds import Enclosed, Ending, Endless
 from pgbench.exact.linear_quadratic.lyapunov import lyapunov
-from pgbench.exact.truth import Truth
-from pgbench.exact.values import evaluate
+from pgbench.exact.truth import Truth, evaluate
 from pgbench.policies.gaussian import Gaussian, Law
 from pgbench.problems import LinearQuadratic
+from pgbench.problems.problem import SolveError
 from pgbench.problems.quadratic import Quadratic
 from pgbench.process.process import GaussianProcess
 
@@ -126,7 +125,10 @@ class QuadraticTruth(Truth):
 
 
 @evaluate.register
-def _(mdp: LinearQuadratic, policy: Any, theta: Any, horizon: int | None = None) -> QuadraticTruth:
+def evaluate_quadratic(
+    mdp: LinearQuadratic, policy: Any, theta: Any, horizon: int | None = None
+) -> QuadraticTruth:
+    """Values, visits and gradient of a Gaussian policy on a linear-quadratic problem."""
     if not isinstance(policy, Gaussian):
         raise ValueError(
             f"policy is {policy!r}, must be made by make_policy for a linear-quadratic problem"

@@ -10,12 +10,12 @@ from pgbench.ascent.summary import COLLAPSED, DIVERGED, RATES, UNSTABLE, median_
 from pgbench.ascent.theory import CHECKS
 from pgbench.declared.variables import DONE, STATUS
 from pgbench.grid.reader import EXACT
-from pgbench.harness.ascents import violations
 from pgbench.report.ascents import comparisons, paths
 from pgbench.report.ascents.runs import algorithm_labels, rule_label
 from pgbench.report.panels import Entry
 from pgbench.report.style import problem_titles
 from pgbench.report.tables import number
+from pgbench.results.ascents import violations
 
 if TYPE_CHECKING:
     from xarray import Dataset

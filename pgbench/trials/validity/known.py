@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pgbench.estimators import find_estimator
 from pgbench.exact.horizon import expected_steps, shortest_horizon
 from pgbench.exact.table_moments import TooLarge, directional_variance
-from pgbench.exact.values import evaluate
+from pgbench.exact.truth import evaluate
 from pgbench.grid.plan import Prepared
 from pgbench.measure.gradients import batch_gradients, gradient_blocks
 from pgbench.measure.subject import BatchSubject, Subject, TableSubject, make_subject

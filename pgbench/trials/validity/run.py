@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
 
-from pgbench.measure.gradients import single_threaded_blas
+from pgbench.kernels.blas import single_threaded_blas
 from pgbench.trials.validity.cases import Case
 from pgbench.trials.validity.known import study
 from pgbench.trials.validity.page import LEGEND, cells_table, rate_row, rates_table, row

@@ -8,7 +8,7 @@ step is taken. (Sutton, McAllester, Singh & Mansour 2000, Theorem 1)
 """
 
 from dataclasses import dataclass
-from functools import cached_property, singledispatch
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,15 @@ from numpy.typing import NDArray
 
 from pgbench.declared.parameters import check_counts
 from pgbench.exact.finite import bounds, divergence, fisher
+from pgbench.exact.finite.horizon import (
+    advantages,
+    finite_values,
+    finite_worth,
+    truncated_visitation,
+)
 from pgbench.exact.finite.walk import Walk
-from pgbench.exact.horizon import advantages, finite_values, finite_worth
-from pgbench.exact.truth import Truth
+from pgbench.exact.horizon import expected_steps, finite_objective, truncated_gradient
+from pgbench.exact.truth import Truth, evaluate
 from pgbench.policies import Policy
 from pgbench.problems import FiniteMDP
 from pgbench.process.process import Process
@@ -62,7 +68,7 @@ class FiniteTruth(Truth):
     @cached_property
     def gradient_bound(self) -> float:
         """Proven bound on the length of the gradient's error; see ``finite.bounds``."""
-        return bounds.gradient_error(self)
+        return bounds.gradient_error(self, self.worth)
 
     @cached_property
     def unseen(self) -> bool:
@@ -99,30 +105,11 @@ class FiniteTruth(Truth):
         return divergence.quadratic(self, delta)
 
 
-@singledispatch
-def evaluate(mdp: Any, policy: Any, theta: Any, horizon: int | None = None) -> Any:
-    """Exact values and gradient of π_θ on a problem.
-
-    Parameters
-    ----------
-    mdp, policy
-        Of the same numbers of states and actions.
-    theta
-        (d,) parameters.
-    horizon
-        Number of steps H ≥ 1, or None for the infinite horizon.
-
-    Raises
-    ------
-    ValueError
-        If θ or the shapes do not fit, the horizon is not positive, or (SolveError) the linear
-        system cannot be solved to a proven relative error of 1e-8.
-    """
-    raise ValueError(f"the problem is {mdp!r}, must be made by make_problem")
-
-
 @evaluate.register
-def _(mdp: FiniteMDP, policy: Any, theta: Any, horizon: int | None = None) -> FiniteTruth:
+def evaluate_finite(
+    mdp: FiniteMDP, policy: Any, theta: Any, horizon: int | None = None
+) -> FiniteTruth:
+    """Values, visits and gradient of a policy on a finite problem."""
     if not isinstance(policy, Policy):
         raise ValueError(f"policy is {policy!r}, must be made by make_policy for a finite problem")
     theta = policy.check(theta)
@@ -172,6 +159,29 @@ def _(mdp: FiniteMDP, policy: Any, theta: Any, horizon: int | None = None) -> Fi
         gradient=gradient,
         error_bound=bound,
     ).finite()
+
+
+@expected_steps.register
+def steps_of_rollout(mdp: FiniteMDP, pi: Any, horizon: int) -> float:
+    """Σ_{t<H} Pr(s_t is not terminal)."""
+    if not mdp.terminal.any():
+        return float(horizon)
+    return float(Walk.of(mdp, pi).within(horizon).forward(1.0).sum(horizon).sum())
+
+
+@finite_objective.register
+def objective_of_steps(truth: FiniteTruth, horizon: int) -> tuple[float, FloatArray]:
+    """J_H and ∇J_H (d,), from visits and worth."""
+    visitation, worth = finite_worth(truth.mdp, truth.pi, horizon)
+    rewards = (truth.pi * truth.mdp.expected_reward).sum(axis=1)
+    return float((visitation * rewards).sum()), truth.policy.derivative(truth.theta, worth)
+
+
+@truncated_gradient.register
+def gradient_of_steps(truth: FiniteTruth, horizon: int) -> FloatArray:
+    """Σ_{t<H} γ^t E[A(s_t,a_t) ψ_t], shape (d,)."""
+    d = truncated_visitation(truth.mdp, truth.pi, horizon)
+    return np.asarray(truth.policy.derivative(truth.theta, truth.advantage, d), np.float64)
 
 
 def action_values(mdp: FiniteMDP, v: FloatArray) -> FloatArray:

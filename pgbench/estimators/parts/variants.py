@@ -1,0 +1,38 @@
+"""Variants of estimators: parameter values to try, the same wherever estimators are enumerated."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pgbench.declared.parameters import Parameter
+from pgbench.estimators.parts.estimator import Estimator
+
+
+def variants(estimator: Estimator) -> Iterator[dict[str, Any]]:
+    """Parameter values to try: the defaults, and every change that may bias, one at a time."""
+    given = required(estimator)
+    yield given
+    for name, value, _ in changes(estimator):
+        yield {**given, name: value}
+
+
+def required(estimator: Estimator) -> dict[str, Any]:
+    """Values for parameters that have no default."""
+    return {p.name: 0.5 for p in estimator.parameters.values() if p.required}
+
+
+def changes(estimator: Estimator) -> Iterator[tuple[str, Any, str]]:
+    """Values of one parameter that may bias: switches thrown, words, what is zero by default."""
+    for p in estimator.parameters.values():
+        if p.required:
+            continue
+        for other in others(p):
+            yield p.name, other, str(other).lower() if isinstance(other, bool) else other
+        if float in p.types and p.default == 0 and p.range.minimum == 0:
+            yield p.name, 0.5, "> 0"
+
+
+def others(parameter: Parameter) -> list[Any]:
+    """What a switch or a word may be beside its default."""
+    words = list(parameter.choice.options) if parameter.choice else []
+    switch = [False, True] if bool in parameter.types else []
+    return [value for value in [*switch, *words] if value != parameter.default]

@@ -1,0 +1,289 @@
+"""Exact moments of table estimators on finite problems.
+
+The second moments obey the recursions of ``recursion`` for every coordinate of θ at once. Where
+every parameter belongs to one state (a tabular policy), only pairs of visits to the same state
+matter; so instead of S·A coordinates it is enough to follow the returns to S states. Otherwise the
+coordinates are followed, as many at a time as fit in memory.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgbench.exact.expectation import expectation
+from pgbench.exact.finite.linear import DENSE_LIMIT
+from pgbench.exact.finite.recursion import Recursion, Returns
+from pgbench.exact.finite.values import FiniteTruth
+from pgbench.exact.table_moments import (
+    DIRECTION_LIMIT,
+    LIMIT,
+    Moments,
+    NoFiniteVariance,
+    Size,
+    directional_variance,
+    moments_size,
+    require_fitting,
+    table_moments,
+    truncation_bias,
+)
+from pgbench.exact.truth import Truth
+from pgbench.problems import FiniteMDP
+from pgbench.problems.problem import Diverges
+from pgbench.process.tables import Tables
+
+FloatArray = NDArray[np.float64]
+
+GROUP = 64
+"""Number of states whose returns are followed at a time, so that they stay in the cache."""
+
+COLUMN_BYTES = 32 * 2**20
+"""Size of one (S·A, c) array of the coordinates followed at a time."""
+
+
+@table_moments.register
+def finite_table_moments(
+    truth: FiniteTruth,
+    tables: Tables,
+    horizon: int | None,
+    *,
+    limit: Size = LIMIT,
+    threads: int | None = None,
+) -> Moments:
+    """Mean and variance of every coordinate; see ``table_moments``."""
+    require_fitting(moments_size(truth, tables, horizon), limit)
+    with _finite_variance(tables):
+        mean = expectation(truth, tables, horizon)
+        second = _second_moment(truth, tables, horizon, threads)
+    return Moments(
+        mean=mean,
+        # Rounding may leave a little less than nothing.
+        variance=np.maximum(second - mean**2, 0.0),
+        bias=mean - truth.gradient,
+        truncation_bias=truncation_bias(truth, tables, mean, horizon),
+    )
+
+
+@moments_size.register
+def finite_moments_size(truth: FiniteTruth, tables: Tables, horizon: int | None) -> Size:
+    """What the moments take: by states for tabular policies, else by coordinates."""
+    if truth.policy.local_scores(truth.theta) is None:
+        return _columns_size(truth, tables, horizon, truth.gradient.size)
+    process = tables.process
+    n, S, A, H = process.pi.shape[0], truth.v.size, truth.pi.shape[1], horizon or 1
+    F, blocks = _orders(tables)
+    base = _vectors_size(tables, horizon)
+    base = Size(base.memory_bytes + 16 * H * F * S * A, base.operations)
+    if process.once:
+        return base
+    if horizon is None:
+        # Dense factors, and about three passes with them for every column.
+        memory = 8 * n**2 * (F + 4) + 8 * n * S * (2 * blocks + F + 6)
+        operations = F * n**3 / 3 + 3 * blocks * n**2 * S
+    else:
+        constant = np.unique(tables.kappa[~process.mdp.terminal]).size == 1
+        followed = min(S, GROUP * (os.cpu_count() or 1))
+        memory = 8 * n * followed * (2 * (F if constant else blocks) + F + 6)
+        memory += 2 * 8 * H * blocks * S * A  # the paths of two estimators are remembered
+        products = blocks if constant else blocks * (F + 2) / 3
+        operations = S * (H * _entries(tables) * products + A**2 * H**2 / 2 * blocks)
+    return Size(base.memory_bytes + memory, base.operations + operations)
+
+
+def _columns_size(truth: Truth, tables: Tables, horizon: int | None, columns: int) -> Size:
+    base = _vectors_size(tables, horizon)
+    if tables.process.once:
+        return base
+    n, A = tables.process.pi.shape
+    F, blocks = _orders(tables)
+    width = _columns_at_a_time(truth.pi.size, columns)
+    if horizon is not None:
+        each = horizon * _entries(tables) * (F + blocks)
+    else:
+        # About three passes with dense factors, or some hundred products.
+        each = blocks * (3 * n**2 if n <= DENSE_LIMIT else 100 * _entries(tables))
+    return Size(
+        base.memory_bytes + 8 * width * (4 * n * A + 3 * F * n),
+        base.operations + columns * each,
+    )
+
+
+def _vectors_size(tables: Tables, horizon: int | None) -> Size:
+    """What the moments of X, the adjoint, and the mean's limit take."""
+    n, A = tables.process.pi.shape
+    F, _ = _orders(tables)
+    H = horizon or 1
+    memory = 8.0 * n * (H * (F if tables.total else 1) + 6 * F * A) + 100 * _entries(tables)
+    operations = float(H * F * _entries(tables))
+    if n <= DENSE_LIMIT:
+        memory, operations = memory + 8 * (F + 4) * n**2, operations + F * n**3 / 3
+    return Size(memory, operations)
+
+
+def _entries(tables: Tables) -> int:
+    return int(tables.process.mdp.transitions.nnz)
+
+
+def _orders(tables: Tables) -> tuple[int, float]:
+    """Number of moments of the recursion, and of the blocks of its lower triangle."""
+    return (3, 6.0) if tables.total else (2, 3.0)
+
+
+@directional_variance.register
+def finite_directional_variance(
+    truth: FiniteTruth, tables: Tables, horizon: int | None, directions: FloatArray
+) -> FloatArray:
+    """Variance along directions, whose scores are followed as those of coordinates."""
+    require_fitting(_columns_size(truth, tables, horizon, len(directions)), DIRECTION_LIMIT)
+    psi = np.empty((truth.pi.size, len(directions)))
+    for k, u in enumerate(directions):
+        psi[:, k] = truth.policy.push_forward(truth.theta, u).ravel()
+    with _finite_variance(tables):
+        mean = directions @ expectation(truth, tables, horizon)
+        second = _quadratic(Recursion(tables), psi, horizon)
+    return np.maximum(second - mean**2, 0.0)
+
+
+def _second_moment(
+    truth: Truth, tables: Tables, horizon: int | None, threads: int | None
+) -> FloatArray:
+    """E[ĝ²] (d,)."""
+    local = truth.policy.local_scores(truth.theta)
+    recursion = Recursion(tables, dense=local is not None and not tables.process.once)
+    if local is None:
+        groups = [_quadratic(recursion, psi, horizon) for psi in _score_columns(truth)]
+        return np.concatenate(groups)
+    paths = {} if horizon is None else _remembered(tables, horizon)
+    diagonal, crossed = _returning(recursion, horizon, threads, paths)
+    second = np.einsum("sa,sak->sk", diagonal, local**2)
+    return (second + 2 * np.einsum("sak,sab,sbk->sk", local, crossed, local)).ravel()
+
+
+@contextmanager
+def _finite_variance(tables: Tables) -> Iterator[None]:
+    try:
+        yield
+    except Diverges as error:
+        which = "a total return" if tables.total else "this estimator"
+        raise NoFiniteVariance(
+            f"the variance of {which} has no finite limit over an infinite horizon of"
+            f" {tables.process.mdp.name}; give a finite horizon"
+        ) from error
+
+
+def _score_columns(truth: Truth) -> Iterator[FloatArray]:
+    """Scores of all pairs (S·A, c), c coordinates at a time."""
+    pairs, d = truth.pi.size, truth.gradient.size
+    width = _columns_at_a_time(pairs, d)
+    for begin in range(0, d, width):
+        units = np.eye(min(width, d - begin), d, begin)
+        columns = [truth.policy.push_forward(truth.theta, unit).ravel() for unit in units]
+        yield np.stack(columns, axis=1)
+
+
+def _columns_at_a_time(pairs: int, d: int) -> int:
+    return min(d, max(1, COLUMN_BYTES // (8 * pairs)))
+
+
+# Coordinates followed one by one.
+
+
+def _quadratic(recursion: Recursion, scores: FloatArray, horizon: int | None) -> FloatArray:
+    """E[ĝ²] (c,) of coordinates whose scores of the policy's pairs are columns (S·A, c)."""
+    psi = recursion.spread(scores)
+    if recursion.once:
+        diagonal = sum((alpha * m).sum(axis=0) for alpha, m in recursion.history(horizon))
+        return diagonal @ psi**2
+    if horizon is None:
+        alpha, m = recursion.limit
+        return _weighed(recursion, alpha, m, psi, recursion.solved(recursion.source(m, psi)))
+    Y = np.zeros((recursion.order, recursion.n, psi.shape[1]))
+    second = np.zeros(psi.shape[1])
+    for alpha, m in recursion.history(horizon):
+        second += _weighed(recursion, alpha, m, psi, Y)
+        Y = recursion.advanced(Y) + recursion.source(m, psi)
+    return second
+
+
+def _weighed(
+    recursion: Recursion, alpha: FloatArray, m: FloatArray, psi: FloatArray, Y: FloatArray
+) -> FloatArray:
+    """Σ_pairs α·(m ψ² + 2 ψ L Y), shape (c,)."""
+    later = np.zeros_like(psi)
+    for (i, j), block in recursion.lift.items():
+        later += alpha[i][:, None] * (block @ Y[j])
+    diagonal = (alpha * m).sum(axis=0)
+    return diagonal @ psi**2 + 2 * np.einsum("pk,pk->k", psi, later)
+
+
+# Tabular policies: returns to the same state.
+
+
+Paths = dict[int, list[Returns]]
+"""Returns to the states of a group after 1, 2, ... steps, by the group's first state."""
+
+
+_LATEST: WeakKeyDictionary[FiniteMDP, list[tuple[Any, Paths]]] = WeakKeyDictionary()
+
+
+def _remembered(tables: Tables, horizon: int) -> Paths:
+    """The paths of the last estimators with these tables but for β, to which more may be added.
+
+    They take less memory than the adjoint and the sources, and most of the time.
+    """
+    key = (horizon, tables.total, tables.process.pi, tables.sigma, tables.kappa, tables.delta)
+    latest = _LATEST.setdefault(tables.process.mdp, [])
+    for known, paths in latest:
+        if known[:2] == key[:2] and all(map(np.array_equal, known[2:], key[2:])):
+            return paths
+    latest.append((key, {}))
+    del latest[:-2]
+    return latest[-1][1]
+
+
+def _returning(
+    recursion: Recursion, horizon: int | None, threads: int | None, remembered: Paths
+) -> tuple[FloatArray, FloatArray]:
+    """Σ_t E[W_t²; s, a] (S, A), and E[W_t W_t'; s, a at t, s, b later] (S, A, A).
+
+    W_t is the weight of step t. Their sum over the later b of a state is the quadratic form of the
+    second moment of every parameter that belongs to the state.
+    """
+    F, S, A, H = recursion.order, recursion.scored.size, recursion.n_actions, horizon or 1
+    diagonal, crossed = np.zeros((S, A)), np.zeros((S, A, A))
+    pi = recursion.at_scored(recursion.pi)
+    alphas, sources = np.empty((F, S, A, H)), np.empty((F, S, H, A))
+    for h, (alpha, m) in enumerate(recursion.history(horizon)):
+        diagonal += recursion.at_scored((alpha * m).sum(axis=0))
+        alphas[..., h], sources[:, :, h] = recursion.at_scored(alpha), recursion.at_scored(m) * pi
+    if recursion.once:
+        return diagonal, crossed
+    # alphas (F, S, A, H) and sources (F, S, H, A): alphas[..., h-1] meets sources[..., h-1-j, :]
+    # after j steps, h steps to go at the first visit.
+
+    def follow(group: slice, paths: Iterable[Returns]) -> None:
+        for j, path in enumerate(paths):
+            for (i, k), weight in path.items():
+                first, last = (0, 1) if horizon is None else (1 + j, H - 1 - j)
+                product = alphas[i, group, :, first:] @ sources[k, group, :last]
+                crossed[group] += weight[:, :, None] * product
+
+    if horizon is None:
+        follow(slice(S), [recursion.returns_ever(slice(S))])
+        return diagonal, crossed
+
+    def follow_group(begin: int) -> None:
+        group = slice(begin, begin + GROUP)
+        if begin not in remembered:
+            remembered[begin] = list(recursion.returns_in(horizon, group))
+        follow(group, remembered[begin])
+
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        for job in [pool.submit(follow_group, begin) for begin in range(0, S, GROUP)]:
+            job.result()
+    return diagonal, crossed
