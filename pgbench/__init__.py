@@ -20,6 +20,7 @@ _HOMES = {
     "ascend": "api",
     "make_policy": "policies",
     "make_problem": "problems",
+    "moments": "api",
     "run": "harness.runner",
     "sample_gradients": "api",
 }

@@ -1,8 +1,9 @@
-"""Each heavy dependency has one door, and importing the package costs nothing."""
+"""The house: rooms in order, no circle, one door for each heavy dependency, nothing for nothing."""
 
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,25 @@ import pytest
 import pgbench
 
 ROOT = Path(pgbench.__file__).parent
+
+FLOORS = (
+    {"cli"},
+    {"trials", "report"},
+    {"harness"},
+    {"api"},
+    {"measure", "results"},
+    {"grid"},
+    {"ascent"},
+    {"estimators"},
+    {"rollout"},
+    {"exact"},
+    {"process"},
+    {"policies"},
+    {"problems"},
+    {"kernels", "declared", "statistics", "rounding"},
+)
+"""Rooms from the top down: what is in one imports from itself and from lower ones alone."""
+
 DOORS = {
     "numba": "kernels/",
     "yaml": "grid/",
@@ -19,24 +39,88 @@ DOORS = {
     "gymnasium": "problems/gymnasium.py",
 }
 
+BY_NAME = {
+    "pgbench": "public names, loaded when they are first used",
+    "pgbench.declared.registry": "packages of records are scanned for their files",
+    "pgbench.exact": "moments of an estimator by name, which stand in api",
+}
+"""Modules that import others by a name made at run time, which no reader of imports sees."""
+
 
 def is_type_checking(node):
     return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
 
 
-def imported(node):
-    """Modules that the code below a node imports when it runs, inside functions too."""
-    children = node.orelse if is_type_checking(node) else list(ast.iter_child_nodes(node))
+def imported(node, types=False):
+    """Modules, or names in them, that the code below a node imports when it runs.
+
+    Those inside functions too; with ``types`` also those that are there for annotations alone.
+    """
+    hidden = is_type_checking(node) and not types
+    children = node.orelse if hidden else list(ast.iter_child_nodes(node))
     names = set()
     if isinstance(node, ast.Import):
         names = {alias.name for alias in node.names}
     elif isinstance(node, ast.ImportFrom):
-        names = {"." * node.level + (node.module or "")}
-    return names.union(*map(imported, children))
+        module = "." * node.level + (node.module or "")
+        names = {f"{module}.{alias.name}" for alias in node.names}
+    return names.union(*(imported(child, types) for child in children))
 
 
-def imports_of(path):
-    return imported(ast.parse(path.read_text(encoding="utf-8")))
+def imports_of(path, types=False):
+    return imported(ast.parse(path.read_text(encoding="utf-8")), types)
+
+
+def modules():
+    """Paths of the package's modules by their dotted names."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def arrows():
+    """Modules of the package that each of its modules imports, for annotations too."""
+    known = modules()
+
+    def home(name):
+        return name if name in known else name.rpartition(".")[0]
+
+    return {
+        module: {home(name) for name in imports_of(path, types=True)} & {*known} - {"pgbench"}
+        for module, path in known.items()
+    }
+
+
+def room(module):
+    return module.split(".")[1]
+
+
+def floor(module):
+    (height,) = (i for i, rooms in enumerate(FLOORS) if room(module) in rooms)
+    return height
+
+
+def not_down(house):
+    """Imports of the rooms that lead neither into their own room nor down."""
+    return sorted(
+        f"{module} imports {target}"
+        for module, targets in house.items()
+        for target in targets
+        if module not in ("pgbench", "pgbench.__main__")
+        and room(target) != room(module)
+        and floor(target) <= floor(module)
+    )
+
+
+def circle(house):
+    """Modules that import each other in a circle; nothing if there are none."""
+    try:
+        TopologicalSorter(house).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
 
 
 def users(dependency):
@@ -60,35 +144,68 @@ def f():
     except ImportError:
         import g as h
 """
-    assert imported(ast.parse(source)) == {"typing", "a.b", "c.d", "g"}
+    found = {"typing.TYPE_CHECKING", "a.b", "c.d.e", "g"}
+    assert imported(ast.parse(source)) == found
+    assert imported(ast.parse(source), types=True) == {*found, "hidden"}
+
+
+def test_every_room_has_its_floor():
+    rooms = {path.stem if path.is_file() else path.name for path in ROOT.iterdir()}
+    rooms -= {"__init__", "__main__", "__pycache__", "py"}
+    assert set.union(*FLOORS) == rooms
+    assert sum(map(len, FLOORS)) == len(rooms)
+
+
+def test_imports_lead_down():
+    assert not_down(arrows()) == []
+
+
+def test_there_is_no_circle():
+    assert circle(arrows()) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "target"),
+    [
+        ("pgbench.exact.table_moments", "pgbench.estimators"),
+        ("pgbench.results.dataset", "pgbench.measure.cells"),
+        ("pgbench.kernels.rollout", "pgbench.problems.finite"),
+    ],
+    ids=["upwards", "to a sibling", "out of the cellar"],
+)
+def test_a_wrong_import_is_found(module, target):
+    house = arrows()
+    house[module] = {*house[module], target}
+    assert not_down(house) == [f"{module} imports {target}"]
+
+
+def test_a_circle_is_found():
+    house = arrows()
+    target = "pgbench.exact.finite.values"
+    house["pgbench.exact.finite.bounds"] = {*house["pgbench.exact.finite.bounds"], target}
+    assert {"pgbench.exact.finite.bounds", target} <= set(circle(house))
+
+
+def test_what_is_imported_by_name_is_known():
+    found = {
+        name
+        for name, path in modules().items()
+        if "import_module(" in (text := path.read_text(encoding="utf-8")) or "__import__(" in text
+    }
+    assert found == set(BY_NAME)
 
 
 @pytest.mark.parametrize("dependency", DOORS)
 def test_heavy_dependency_has_one_door(dependency):
     door, found = DOORS[dependency], users(dependency)
     assert all(name == door or (door.endswith("/") and name.startswith(door)) for name in found)
-    if (ROOT / door).exists():
-        assert found, f"nothing imports {dependency}, so this test watches nothing"
-
-
-def test_kernels_need_nothing_of_the_package():
-    for path in (ROOT / "kernels").rglob("*.py"):
-        inside = {name for name in imports_of(path) if name.startswith((".", "pgbench"))}
-        assert all(name.startswith("pgbench.kernels") for name in inside), path.name
+    assert (ROOT / door).exists()
+    assert found, f"nothing imports {dependency}, so this test watches nothing"
 
 
 def asks_for_cuda(path):
     """Whether a file imports ``numba.cuda`` or anything below it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import) and any(
-            a.name.startswith("numba.cuda") for a in node.names
-        ):
-            return True
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-            if any(name.startswith("numba.cuda") for name in names):
-                return True
-    return False
+    return any(name.startswith("numba.cuda") for name in imports_of(path))
 
 
 def test_cuda_has_one_door():
@@ -106,7 +223,7 @@ def loaded_after(statement):
     """Top-level modules that a fresh interpreter holds after a statement."""
     code = f"import sys; {statement}; print(*{{name.split('.')[0] for name in sys.modules}})"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(run.stdout.split())
+    return set(run.stdout.splitlines()[-1].split())
 
 
 def test_importing_the_package_loads_no_dependency():
@@ -114,11 +231,31 @@ def test_importing_the_package_loads_no_dependency():
 
 
 @pytest.mark.parametrize(
-    "module",
-    ["problems", "policies", "exact", "estimators", "measure.gradients", "statistics.intervals"],
+    "module", ["problems", "policies", "exact", "estimators", "api", "statistics.intervals"]
 )
 def test_importing_the_mathematics_loads_nothing_heavy(module):
-    assert not loaded_after(f"import pgbench.{module}") & {*DOORS}
+    assert not loaded_after(f"import pgbench.{module}") & {*DOORS} - {"yaml"}
+
+
+GRID = """\
+problems: [{problem: garnet, n_states: 5, gamma: 0.9}]
+policies: [softmax]
+estimators: [reinforce]
+batch_sizes: [1]
+"""
+
+
+@pytest.mark.parametrize("command", [["--help"], ["list"], ["check", "grid.yaml"]])
+def test_commands_that_only_tell_load_nothing_heavy(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("grid.yaml").write_text(GRID, encoding="utf-8")
+    call = f"""
+from contextlib import suppress
+from pgbench.cli.commands import main
+with suppress(SystemExit):
+    main({command!r})
+"""
+    assert not loaded_after(f"exec({call!r})") & {*DOORS} - {"yaml"}
 
 
 def test_public_names_resolve():
@@ -128,3 +265,9 @@ def test_public_names_resolve():
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = pgbench.nonsense
     assert set(dir(pgbench)) == set(pgbench.__all__)
+
+
+def test_moments_by_name_are_offered_beside_what_is_exact():
+    assert pgbench.exact.moments is pgbench.moments
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = pgbench.exact.nonsense
