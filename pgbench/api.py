@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.ascent import algorithms, step_sizes
 from pgbench.ascent.climb import Trace, climb
 from pgbench.ascent.goal import find_goal
@@ -22,7 +22,6 @@ from pgbench.problems import Problem
 from pgbench.rollout.device import find_device
 from pgbench.rollout.simulator import Draws
 
-FloatArray = NDArray[np.float64]
 Choice = str | Mapping[str, Any]
 
 

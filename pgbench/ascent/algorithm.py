@@ -5,17 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from pgbench.arrays import FloatArray, IntArray
 from pgbench.ascent.crowd import Crowd
 from pgbench.ascent.sources import Numbers, Source, TableSource
 from pgbench.declared.parameters import Formula, Range, bind
 from pgbench.declared.registry import Made
 from pgbench.policies import NotApplicable
 from pgbench.problems import FiniteMDP, Problem
-
-FloatArray = NDArray[np.float64]
 
 Entropy = Annotated[float, Range(0), "τ: rewards are r - τ log π(a|s), unit reward"]
 
@@ -47,7 +43,7 @@ class Move:
 
     direction: FloatArray
     estimate: FloatArray
-    cost: NDArray[np.int64]
+    cost: IntArray
 
 
 class Method(ABC):
@@ -64,9 +60,7 @@ class Online(ABC):
     """An algorithm that updates θ within rollouts; iteration k is one rollout."""
 
     @abstractmethod
-    def advance(
-        self, theta: FloatArray, stopped: NDArray[np.int64], first: int, last: int
-    ) -> NDArray[np.int64]:
+    def advance(self, theta: FloatArray, stopped: IntArray, first: int, last: int) -> IntArray:
         """Run iterations first..last-1, changing θ (m, d) in place; environment steps taken (m,).
 
         stopped (m,) receives the iteration in which a number ceased to be finite, and is -1 before;

@@ -10,17 +10,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import BoolArray, FloatArray, IntArray
 from pgbench.ascent.algorithm import Algorithm, Context, Method, Online, StepRule
 from pgbench.ascent.crowd import Crowd, gather
 from pgbench.ascent.goal import Goal
 from pgbench.ascent.sources import Numbers, Source
 from pgbench.policies import Parameterised
 from pgbench.problems import Problem
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +76,7 @@ class Trace:
     distance: FloatArray
     environment_steps: FloatArray
     stopped: IntArray
-    stable: NDArray[np.bool_]
+    stable: BoolArray
     seconds: float
     start: FloatArray
     theta: FloatArray

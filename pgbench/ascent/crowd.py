@@ -11,8 +11,8 @@ from functools import cached_property, singledispatch
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import BoolArray, FloatArray
 from pgbench.exact.finite import fisher
 from pgbench.exact.finite.values import FiniteTruth
 from pgbench.exact.truth import Truth, evaluate
@@ -20,8 +20,6 @@ from pgbench.policies import Direct, Policy, Softmax
 from pgbench.policies.policy import Tabular
 from pgbench.problems import FiniteMDP
 from pgbench.problems.problem import SolveError
-
-FloatArray = NDArray[np.float64]
 
 DENSE_STATES = 300
 """Up to so many states a policy is evaluated by dense elimination."""
@@ -53,11 +51,11 @@ class Crowd(ABC):
 
     @property
     @abstractmethod
-    def good(self) -> NDArray[np.bool_]:
+    def good(self) -> BoolArray:
         """Which replicates have finite values, (m,)."""
 
     @property
-    def stable(self) -> NDArray[np.bool_]:
+    def stable(self) -> BoolArray:
         """Which replicates lie where policies are stable, (m,); of finite problems all."""
         return np.ones(self.m, bool)
 
@@ -93,7 +91,7 @@ class Crowd(ABC):
     def truth(self, r: int) -> Truth:
         """The exact quantities of replicate r alone."""
 
-    def select(self, replicates: NDArray[np.bool_]) -> Self:
+    def select(self, replicates: BoolArray) -> Self:
         """Some of the replicates."""
         return replace(self, theta=self.theta[replicates])
 
@@ -134,7 +132,7 @@ class FiniteCrowd(Crowd):
         return -self.entropy * self.log_pi
 
     @cached_property
-    def _solved(self) -> tuple[FloatArray, FloatArray, FloatArray, NDArray[np.bool_]]:
+    def _solved(self) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
         mdp, (m, S, A) = self.mdp, self.pi.shape
         v, visitation = np.empty((2, m, S))
         q, good = np.empty((m, S, A)), np.zeros(m, bool)
@@ -188,7 +186,7 @@ class FiniteCrowd(Crowd):
         return self._solved[2]
 
     @property
-    def good(self) -> NDArray[np.bool_]:
+    def good(self) -> BoolArray:
         """Which replicates could be evaluated, (m,)."""
         return self._solved[3]
 

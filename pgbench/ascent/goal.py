@@ -6,9 +6,9 @@ from functools import singledispatch
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import optimize
 
+from pgbench.arrays import BoolArray, FloatArray
 from pgbench.ascent.crowd import FiniteCrowd
 from pgbench.ascent.quadratic_crowd import QuadraticCrowd
 from pgbench.exact.finite.optimum import Optimum, optimal_value
@@ -19,8 +19,6 @@ from pgbench.policies import LogLinear, Policy, Softmax
 from pgbench.policies.policy import Tabular
 from pgbench.problems import FiniteMDP, LinearQuadratic
 from pgbench.problems.problem import SolveError
-
-FloatArray = NDArray[np.float64]
 
 LARGEST_LOGIT = 40.0
 """How far the single logit of a class with one degree of freedom is searched: π down to 4e-18."""
@@ -63,7 +61,7 @@ class Goal(ABC):
         """min_s π(a*(s) | s), (m,); NaN where that makes no sense."""
 
     @abstractmethod
-    def certain(self, entropy: FloatArray) -> NDArray[np.bool_]:
+    def certain(self, entropy: FloatArray) -> BoolArray:
         """Which replicates end nearly deterministic, (m,), by entropies (m, L) along the run."""
 
 
@@ -93,7 +91,7 @@ class QuadraticGoal(Goal):
         """Densities are no probabilities."""
         return np.full(crowd.m, np.nan)
 
-    def certain(self, entropy: FloatArray) -> NDArray[np.bool_]:
+    def certain(self, entropy: FloatArray) -> BoolArray:
         """Where the entropy fell by log 100: standard deviations are a hundredth of θ_0's."""
         with np.errstate(invalid="ignore"):
             return np.asarray(entropy[:, -1] < entropy[:, 0] - np.log(100), bool)
@@ -114,10 +112,10 @@ class FiniteGoal(Goal):
     """
 
     optimum: Optimum | None
-    right: NDArray[np.bool_]
+    right: BoolArray
     visitation: FloatArray
 
-    def certain(self, entropy: FloatArray) -> NDArray[np.bool_]:
+    def certain(self, entropy: FloatArray) -> BoolArray:
         """Where the mean entropy is below 1 % of log A."""
         n_actions = self.right.shape[1]
         return np.asarray(entropy[:, -1] < NEARLY_CERTAIN * np.log(max(n_actions, 2)), bool)

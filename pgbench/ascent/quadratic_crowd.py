@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import BoolArray, FloatArray
 from pgbench.ascent.crowd import Crowd, gather
 from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.linear_quadratic.values import unending
@@ -13,8 +13,6 @@ from pgbench.policies import Gaussian, NotApplicable
 from pgbench.policies.gaussian import Law
 from pgbench.problems import LinearQuadratic
 from pgbench.problems.quadratic import Quadratic
-
-FloatArray = NDArray[np.float64]
 
 DOUBLINGS = 60
 """Most squarings of a closed loop: 2⁶⁰ steps."""
@@ -36,12 +34,12 @@ class QuadraticCrowd(Crowd):
             raise NotApplicable("entropy is part of the objective for finite problems only")
 
     @cached_property
-    def stable(self) -> NDArray[np.bool_]:
+    def stable(self) -> BoolArray:
         """Which gains are stable, (m,)."""
         return self.policy.stable(self.theta)
 
     @cached_property
-    def good(self) -> NDArray[np.bool_]:
+    def good(self) -> BoolArray:
         """Which replicates have a finite J: those that are stable and have a variance, (m,)."""
         return self.policy.allowed(self.theta)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pgbench.ascent.crowd import FloatArray
+from pgbench.arrays import FloatArray
 from pgbench.ascent.sources import Drawn
 
 

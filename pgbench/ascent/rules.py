@@ -4,7 +4,8 @@ from typing import Annotated
 
 import numpy as np
 
-from pgbench.ascent.algorithm import Context, FloatArray, StepSize
+from pgbench.arrays import FloatArray
+from pgbench.ascent.algorithm import Context, StepSize
 from pgbench.ascent.crowd import Crowd
 from pgbench.ascent.smoothness import smoothness_constant
 from pgbench.declared.parameters import Range

@@ -16,6 +16,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray, IntArray
 from pgbench.ascent.crowd import Crowd, FiniteCrowd
 from pgbench.ascent.quadratic_crowd import QuadraticCrowd
 from pgbench.estimators import BatchEstimator, Estimator, TableEstimator
@@ -28,8 +29,6 @@ from pgbench.process.tables import Tables
 from pgbench.rollout.engines import Rollouts
 from pgbench.rollout.simulator import Draws, Simulator, recorded
 
-FloatArray = NDArray[np.float64]
-
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
@@ -41,12 +40,12 @@ class Drawn:
 
     pair: NDArray[np.int32]
     slot: NDArray[np.int32]
-    steps: NDArray[np.int64]
+    steps: IntArray
     mdp: FiniteMDP
     pi: FloatArray
 
     @property
-    def cost(self) -> NDArray[np.int64]:
+    def cost(self) -> IntArray:
         """Environment steps of each replicate, (m,)."""
         return self.steps.sum(axis=1)
 
@@ -95,7 +94,7 @@ class Source(ABC):
     natural = False
 
     @abstractmethod
-    def gradient(self, crowd: Crowd, k: int) -> tuple[FloatArray, NDArray[np.int64]]:
+    def gradient(self, crowd: Crowd, k: int) -> tuple[FloatArray, IntArray]:
         """Estimates (m, d) at iteration k, and the environment steps they took (m,)."""
 
 
@@ -104,7 +103,7 @@ class ExactSource(Source):
 
     sampled = False
 
-    def gradient(self, crowd: Crowd, k: int) -> tuple[FloatArray, NDArray[np.int64]]:
+    def gradient(self, crowd: Crowd, k: int) -> tuple[FloatArray, IntArray]:
         """∇J (m, d) at no cost."""
         return crowd.gradient, np.zeros(crowd.m, np.int64)
 
@@ -148,7 +147,7 @@ class MeanSource(EstimatorSource):
     estimator: Estimator
     sampled = False
 
-    def gradient(self, crowd: Crowd, k: int) -> tuple[FloatArray, NDArray[np.int64]]:
+    def gradient(self, crowd: Crowd, k: int) -> tuple[FloatArray, IntArray]:
         """E ĝ (m, d) at no cost."""
         out = np.full(crowd.theta.shape, np.nan)
         horizon = self.numbers.horizon
@@ -306,7 +305,7 @@ class TableSource(EstimatorSource):
             g[~crowd.good] = np.nan
         return g
 
-    def gradient(self, crowd: Any, k: int) -> tuple[FloatArray, NDArray[np.int64]]:
+    def gradient(self, crowd: Any, k: int) -> tuple[FloatArray, IntArray]:
         """Estimates (m, d) and their environment steps (m,); NaN where they need unknown values."""
         if self.fixed is None and not crowd.good.any():
             return np.full(crowd.theta.shape, np.nan), np.zeros(crowd.m, np.int64)
@@ -387,7 +386,7 @@ class BatchSource(EstimatorSource):
             return False
         return both.shape == single.shape and np.allclose(both, single, rtol=1e-9, atol=1e-12)
 
-    def gradient(self, crowd: Any, k: int) -> tuple[FloatArray, NDArray[np.int64]]:
+    def gradient(self, crowd: Any, k: int) -> tuple[FloatArray, IntArray]:
         """Estimates (m, d) and their environment steps (m,)."""
         if self.together and not crowd.entropy:
             return self._together(crowd, k)
@@ -397,7 +396,7 @@ class BatchSource(EstimatorSource):
         numbers = self.numbers
         return Draws(numbers.horizon, self.batch_size, crowd.m, numbers.seed, numbers.at(k))
 
-    def _together(self, crowd: Any, k: int) -> tuple[FloatArray, NDArray[np.int64]]:
+    def _together(self, crowd: Any, k: int) -> tuple[FloatArray, IntArray]:
         several = _Several(
             self.mdp, Process(self.mdp, crowd.pi), crowd.m, lambda name: getattr(crowd, name)
         )
@@ -412,7 +411,7 @@ class BatchSource(EstimatorSource):
         estimates = np.asarray(self.estimator.estimate(simulator, **self.values), np.float64)
         return estimates, simulator.steps
 
-    def _one_by_one(self, crowd: Any, k: int) -> tuple[FloatArray, NDArray[np.int64]]:
+    def _one_by_one(self, crowd: Any, k: int) -> tuple[FloatArray, IntArray]:
         out, steps = np.full(crowd.theta.shape, np.nan), np.zeros(crowd.m, np.int64)
         draws = self._draws(crowd, k)
         for r in np.flatnonzero(crowd.good):
@@ -436,7 +435,7 @@ class QuadraticSource(EstimatorSource):
 
     estimator: Estimator
 
-    def gradient(self, crowd: Any, k: int) -> tuple[FloatArray, NDArray[np.int64]]:
+    def gradient(self, crowd: Any, k: int) -> tuple[FloatArray, IntArray]:
         """Estimates (m, d) and their environment steps (m,); NaN without finite values."""
         out, steps = np.full(crowd.theta.shape, np.nan), np.zeros(crowd.m, np.int64)
         numbers, n = self.numbers, self.batch_size

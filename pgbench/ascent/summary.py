@@ -9,10 +9,10 @@ stratified by problem where problems are pooled (Agarwal, Schwarzer, Castro, Cou
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
 
-FloatArray = NDArray[np.float64]
+from pgbench.arrays import BoolArray, FloatArray, IndexArray, IntArray
 
 RESAMPLES = 500
 SEED = 20211029
@@ -58,7 +58,7 @@ class Interval:
     high: FloatArray
 
 
-def resampled(counts: list[int], resamples: int = RESAMPLES) -> list[NDArray[np.intp]]:
+def resampled(counts: list[int], resamples: int = RESAMPLES) -> list[IndexArray]:
     """Indices (resamples, n) drawn with replacement within each stratum of n."""
     rng = np.random.default_rng(SEED)
     return [rng.integers(0, n, (resamples, n)) for n in counts]
@@ -83,7 +83,7 @@ def iqm_interval(strata: list[FloatArray]) -> Interval:
     return Interval(value, low, high)
 
 
-def steps_to(steps: NDArray[np.int64], gap: FloatArray, fraction: float) -> FloatArray:
+def steps_to(steps: IntArray, gap: FloatArray, fraction: float) -> FloatArray:
     """First logged step at which the gap (m, L) is at most a part of its start, (m,); NaN if never.
 
     NaN too where there was no gap to begin with.
@@ -116,7 +116,7 @@ class Fit:
     r_squared: float
 
 
-def fit_decay(steps: NDArray[np.int64], gap: FloatArray) -> Fit:
+def fit_decay(steps: IntArray, gap: FloatArray) -> Fit:
     """Fit a power law and an exponential to the interquartile mean of the gap (m, L).
 
     Both are straight lines in log gap, against log k and against k, fitted to the last decade of
@@ -167,10 +167,10 @@ STILL_WRONG = 0.1
 
 def outcomes(
     gap: FloatArray,
-    certain: NDArray[np.bool_],
-    stopped: NDArray[np.int64],
-    stable: NDArray[np.bool_],
-) -> NDArray[np.int64]:
+    certain: BoolArray,
+    stopped: IntArray,
+    stable: BoolArray,
+) -> IntArray:
     """What became of each run, (m,).
 
     A run collapsed if it ends nearly deterministic, ``certain``, and yet keeps more than 10 % of

@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import BoolArray, FloatArray
 from pgbench.ascent.climb import Trace
 from pgbench.ascent.goal import ALL, FiniteGoal, Goal
 from pgbench.ascent.smoothness import reward_range
 from pgbench.policies import Direct, Parameterised, Softmax
 from pgbench.problems import FiniteMDP, Problem
-
-FloatArray = NDArray[np.float64]
 
 ROUNDING = 1e-9
 """Relative slack of every check."""
@@ -125,5 +123,5 @@ def _divergence(mdp: FiniteMDP, policy: Any, goal: FiniteGoal, trace: Trace) -> 
     return float(-(share * np.log(pi[states, goal.optimum.action[states]])).sum())
 
 
-def _count(violated: NDArray[np.bool_]) -> float:
+def _count(violated: BoolArray) -> float:
     return float(violated.sum())

@@ -1,8 +1,9 @@
 """A baseline that depends on the action, and its expectation given back."""
 
+from pgbench.arrays import FloatArray
 from pgbench.estimators import reward_to_go
 from pgbench.estimators.parts.control_variate import QNoise, approximate_q, expected_scores
-from pgbench.estimators.parts.estimator import BatchEstimator, FloatArray
+from pgbench.estimators.parts.estimator import BatchEstimator
 from pgbench.rollout.simulator import Simulator
 
 

@@ -4,14 +4,9 @@ from typing import Annotated
 
 import numpy as np
 
+from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import Choice, Range
-from pgbench.estimators.parts.estimator import (
-    Discounted,
-    FloatArray,
-    TableEstimator,
-    step_discount,
-    step_power,
-)
+from pgbench.estimators.parts.estimator import Discounted, TableEstimator, step_discount, step_power
 from pgbench.exact.finite import fisher
 from pgbench.exact.finite.horizon import truncated_visitation
 from pgbench.exact.truth import Truth

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import numpy as np
 
+from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import Range
 from pgbench.estimators import gae
 from pgbench.estimators.parts.by_trajectory import ratio
@@ -12,7 +13,6 @@ from pgbench.estimators.parts.estimator import (
     BatchEstimator,
     Discounted,
     Exact,
-    FloatArray,
     step_discount,
     step_power,
 )

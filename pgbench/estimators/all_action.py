@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from pgbench.arrays import FloatArray
 from pgbench.estimators.parts.estimator import (
     BatchEstimator,
     CriticNoise,
     Discounted,
     Exact,
-    FloatArray,
     noisy_critic,
     step_discount,
     step_power,

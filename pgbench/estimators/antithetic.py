@@ -4,8 +4,9 @@ from typing import Annotated
 
 import numpy as np
 
+from pgbench.arrays import FloatArray
 from pgbench.estimators import baseline_value
-from pgbench.estimators.parts.estimator import BatchEstimator, FloatArray
+from pgbench.estimators.parts.estimator import BatchEstimator
 from pgbench.estimators.reward_to_go import tables as reward_to_go_tables
 from pgbench.exact.truth import Truth
 from pgbench.process.tables import Tables

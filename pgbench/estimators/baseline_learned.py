@@ -4,9 +4,10 @@ from typing import Annotated
 
 import numpy as np
 
+from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import Choice
 from pgbench.estimators.parts.by_trajectory import ratio
-from pgbench.estimators.parts.estimator import BatchEstimator, FloatArray
+from pgbench.estimators.parts.estimator import BatchEstimator
 from pgbench.process.batch import Batch
 from pgbench.rollout.simulator import Simulator
 

@@ -4,9 +4,10 @@ from typing import Annotated
 
 import numpy as np
 
+from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import Choice
 from pgbench.estimators.parts.by_trajectory import in_parts, others, ratio, score_sums
-from pgbench.estimators.parts.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.estimators.parts.estimator import BatchEstimator, Exact
 from pgbench.exact.finite.returns import mixed_moments
 from pgbench.exact.table_moments import TooLarge
 from pgbench.exact.truth import Truth

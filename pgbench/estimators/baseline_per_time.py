@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pgbench.arrays import FloatArray
 from pgbench.estimators.baseline_per_coordinate import Fit
 from pgbench.estimators.parts.by_trajectory import others, ratio
-from pgbench.estimators.parts.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.estimators.parts.estimator import BatchEstimator, Exact
 from pgbench.exact.finite.horizon import occupancies
 from pgbench.exact.finite.walk import Walk, descending
 from pgbench.exact.remember import remembered

@@ -2,13 +2,8 @@
 
 import numpy as np
 
-from pgbench.estimators.parts.estimator import (
-    Discounted,
-    FloatArray,
-    TableEstimator,
-    step_discount,
-    step_power,
-)
+from pgbench.arrays import FloatArray
+from pgbench.estimators.parts.estimator import Discounted, TableEstimator, step_discount, step_power
 from pgbench.exact.finite.scores import squared_norms
 from pgbench.exact.remember import remembered
 from pgbench.exact.truth import Truth

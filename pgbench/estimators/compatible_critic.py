@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from pgbench.estimators.parts.estimator import EVERYWHERE, BatchEstimator, Exact, FloatArray
+from pgbench.arrays import FloatArray
+from pgbench.estimators.parts.estimator import EVERYWHERE, BatchEstimator, Exact
 from pgbench.estimators.parts.fisher_blocks import (
     applied,
     block_scores,

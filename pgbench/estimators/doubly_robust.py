@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from pgbench.arrays import FloatArray
 from pgbench.estimators import reward_to_go
 from pgbench.estimators.parts.behaviour import Exploration, behaved
 from pgbench.estimators.parts.control_variate import QNoise, approximate_q, expected_scores
-from pgbench.estimators.parts.estimator import BatchEstimator, FloatArray
+from pgbench.estimators.parts.estimator import BatchEstimator
 from pgbench.rollout.simulator import Simulator
 
 

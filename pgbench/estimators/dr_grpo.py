@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
+from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import Choice
 from pgbench.estimators import group_mean
-from pgbench.estimators.parts.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.estimators.parts.estimator import BatchEstimator, Exact
 from pgbench.exact.truth import Truth
 from pgbench.rollout.simulator import Simulator
 

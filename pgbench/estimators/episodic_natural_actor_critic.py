@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from pgbench.arrays import FloatArray
 from pgbench.estimators.parts.by_trajectory import in_parts, score_sums
-from pgbench.estimators.parts.estimator import BatchEstimator, FloatArray
+from pgbench.estimators.parts.estimator import BatchEstimator
 from pgbench.estimators.parts.fisher_blocks import least_squares
 from pgbench.process.batch import Batch
 from pgbench.rollout.simulator import Simulator

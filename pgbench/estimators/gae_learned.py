@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
+from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import Choice, Range
-from pgbench.estimators.parts.estimator import BatchEstimator, FloatArray
+from pgbench.estimators.parts.estimator import BatchEstimator
 from pgbench.estimators.parts.learned_critic import (
     Data,
     Episodes,

@@ -1,7 +1,8 @@
 """The batch's mean return as baseline, the trajectory's own return included."""
 
+from pgbench.arrays import FloatArray
 from pgbench.estimators import rloo
-from pgbench.estimators.parts.estimator import EVERYWHERE, BatchEstimator, Exact, FloatArray
+from pgbench.estimators.parts.estimator import EVERYWHERE, BatchEstimator, Exact
 from pgbench.exact.truth import Truth
 from pgbench.rollout.simulator import Simulator
 

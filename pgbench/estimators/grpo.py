@@ -4,10 +4,11 @@ from typing import Annotated
 
 import numpy as np
 
+from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import Range
 from pgbench.estimators import group_mean
 from pgbench.estimators.parts.by_trajectory import ratio
-from pgbench.estimators.parts.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.estimators.parts.estimator import BatchEstimator, Exact
 from pgbench.exact.truth import Truth
 from pgbench.rollout.simulator import Simulator
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import numpy as np
 
+from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import Range
 from pgbench.estimators.parts.estimator import (
     EVERYWHERE,
@@ -11,7 +12,6 @@ from pgbench.estimators.parts.estimator import (
     CriticNoise,
     Discounted,
     Exact,
-    FloatArray,
     noisy_critic,
     step_discount,
     step_power,

@@ -4,9 +4,10 @@ from typing import Annotated
 
 import numpy as np
 
+from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import Choice, Range
 from pgbench.estimators import baseline_value
-from pgbench.estimators.parts.estimator import EVERYWHERE, BatchEstimator, Exact, FloatArray
+from pgbench.estimators.parts.estimator import EVERYWHERE, BatchEstimator, Exact
 from pgbench.estimators.parts.fisher_blocks import (
     applied,
     matrices,

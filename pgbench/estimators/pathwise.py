@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from pgbench.estimators.parts.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.arrays import FloatArray
+from pgbench.estimators.parts.estimator import BatchEstimator, Exact
 from pgbench.exact.horizon import finite_gradient
 from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.linear_quadratic.moments import Chain, variance_of

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import numpy as np
 
+from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import Choice
 from pgbench.estimators.evolution_strategies import (
     Sigma,
@@ -12,7 +13,7 @@ from pgbench.estimators.evolution_strategies import (
     weighed,
 )
 from pgbench.estimators.parts.by_trajectory import others
-from pgbench.estimators.parts.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.estimators.parts.estimator import BatchEstimator, Exact
 from pgbench.estimators.parts.perturbation import require_free
 from pgbench.exact.truth import Truth
 from pgbench.rollout.simulator import Simulator

@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.estimators.antithetic import Value, like, reward_to_go
-from pgbench.estimators.parts.estimator import BatchEstimator, FloatArray
+from pgbench.estimators.parts.estimator import BatchEstimator
 from pgbench.policies import NotApplicable
 from pgbench.rollout.simulator import Simulator
 

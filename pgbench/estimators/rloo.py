@@ -1,7 +1,8 @@
 """Leave-one-out: each trajectory's return less the mean return of the others."""
 
+from pgbench.arrays import FloatArray
 from pgbench.estimators.parts.by_trajectory import others
-from pgbench.estimators.parts.estimator import EVERYWHERE, BatchEstimator, Exact, FloatArray
+from pgbench.estimators.parts.estimator import EVERYWHERE, BatchEstimator, Exact
 from pgbench.exact.finite.returns import mixed_moments
 from pgbench.exact.truth import Truth
 from pgbench.rollout.simulator import Simulator

@@ -4,9 +4,10 @@ from typing import Annotated
 
 import numpy as np
 
+from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import Choice, Range
 from pgbench.estimators.actor_critic import pair_features
-from pgbench.estimators.parts.estimator import EVERYWHERE, BatchEstimator, FloatArray
+from pgbench.estimators.parts.estimator import EVERYWHERE, BatchEstimator
 from pgbench.estimators.parts.learned_critic import (
     Data,
     Episodes,

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import numpy as np
 
+from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import ParameterError, Range
-from pgbench.estimators.parts.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.estimators.parts.estimator import BatchEstimator, Exact
 from pgbench.estimators.parts.perturbation import objective, require_free, returns_at
 from pgbench.exact.horizon import finite_gradient
 from pgbench.exact.remember import remembered

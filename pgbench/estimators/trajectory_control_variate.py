@@ -1,8 +1,9 @@
 """A control variate along the trajectory: the noise of later actions is taken off as well."""
 
+from pgbench.arrays import FloatArray
 from pgbench.estimators import reward_to_go
 from pgbench.estimators.parts.control_variate import QNoise, approximate_q, expected_scores
-from pgbench.estimators.parts.estimator import BatchEstimator, FloatArray
+from pgbench.estimators.parts.estimator import BatchEstimator
 from pgbench.rollout.simulator import Simulator
 
 

@@ -1,8 +1,9 @@
 """Reward-to-go from another behaviour policy, weighed by the ratio of the whole trajectory."""
 
+from pgbench.arrays import FloatArray
 from pgbench.estimators import reward_to_go
 from pgbench.estimators.parts.behaviour import Exploration, behaved
-from pgbench.estimators.parts.estimator import BatchEstimator, FloatArray
+from pgbench.estimators.parts.estimator import BatchEstimator
 from pgbench.rollout.simulator import Simulator
 
 

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import numpy as np
 
+from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import Range
-from pgbench.estimators.parts.estimator import FloatArray, TableEstimator
+from pgbench.estimators.parts.estimator import TableEstimator
 from pgbench.exact.finite.horizon import advantages
 from pgbench.exact.finite.values import action_values, state_values
 from pgbench.exact.truth import Truth

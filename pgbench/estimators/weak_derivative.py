@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from pgbench.arrays import FloatArray
 from pgbench.estimators.parts.estimator import (
     BatchEstimator,
     Discounted,
     Exact,
-    FloatArray,
     step_discount,
     step_power,
 )

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from pgbench.arrays import FloatArray
 from pgbench.estimators.parts.behaviour import Exploration, behaved
-from pgbench.estimators.parts.estimator import BatchEstimator, Exact, FloatArray
+from pgbench.estimators.parts.estimator import BatchEstimator, Exact
 from pgbench.exact.horizon import finite_gradient
 from pgbench.exact.truth import Truth
 from pgbench.rollout.simulator import Simulator

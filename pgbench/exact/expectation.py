@@ -3,12 +3,8 @@
 from functools import singledispatch
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from pgbench.arrays import FloatArray
 from pgbench.exact.truth import Truth
-
-FloatArray = NDArray[np.float64]
 
 
 @singledispatch

@@ -5,14 +5,12 @@ from functools import singledispatch
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.exact.expectation import expectation
 from pgbench.exact.horizon import finite_gradient
 from pgbench.exact.truth import Truth
 from pgbench.problems.problem import Diverges
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

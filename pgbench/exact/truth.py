@@ -6,11 +6,9 @@ from functools import singledispatch
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.problems.problem import SolveError
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pgbench.api import ascend
+from pgbench.arrays import FloatArray
 from pgbench.ascent import algorithms, step_sizes
 from pgbench.ascent.climb import Trace, climb
 from pgbench.ascent.crowd import DENSE_STATES, gather
@@ -30,8 +30,6 @@ from pgbench.grid.reader import Climber
 from pgbench.policies import make_policy
 from pgbench.problems import Problem, make_problem
 from pgbench.results.ascents import ENDS
-
-FloatArray = NDArray[np.float64]
 
 
 def run_ascent(

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.declared.variables import STATUS, Variable
 from pgbench.estimators import TableEstimator, estimators
 from pgbench.exact.horizon import expected_steps
@@ -31,7 +31,6 @@ from pgbench.results.dataset import SETTING, labelled, write_netcdf
 if TYPE_CHECKING:
     from xarray import Dataset
 
-FloatArray = NDArray[np.float64]
 
 UP_TO_OWN, BEYOND_OWN = 9, 3
 """Numbers of horizons up to the grid's own and beyond it, each evenly spaced on the logarithm."""

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from pgbench.arrays import FloatArray
 
 _MASK = 2**64 - 1
 _LOW = 2**32 - 1
@@ -76,14 +77,14 @@ def trajectory(
 
 
 def weights(
-    sigma: NDArray[np.float64],
-    kappa: NDArray[np.float64],
-    beta: NDArray[np.float64],
-    delta: NDArray[np.float64],
+    sigma: FloatArray,
+    kappa: FloatArray,
+    beta: FloatArray,
+    delta: FloatArray,
     total: bool,
     pairs: Sequence[int],
     slots: Sequence[int],
-) -> NDArray[np.float64]:
+) -> FloatArray:
     """The flat (S·A,) weight table of one trajectory under flat estimator tables."""
     x = [0.0] * (len(pairs) + 1)
     for t in reversed(range(len(pairs))):

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from functools import singledispatch
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.estimators import Exact, find_estimator
 from pgbench.exact.finite.optimum import optimal_value
 from pgbench.exact.horizon import finite_objective, truncated_gradient
@@ -30,8 +30,6 @@ from pgbench.statistics.intervals import (
     summarise,
     variance_test,
 )
-
-FloatArray = NDArray[np.float64]
 
 MAP_LIMIT = 10_000
 """Per-coordinate maps are stored up to this many parameters."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray, IntArray
 from pgbench.estimators import BatchEstimator, Estimator, TableEstimator
 from pgbench.exact.truth import Truth
 from pgbench.policies import NotApplicable
@@ -18,8 +18,6 @@ from pgbench.process.tables import Forms, Tables
 from pgbench.rollout.device import CPU, Device
 from pgbench.rollout.engines import Rollouts, choose_place
 from pgbench.rollout.simulator import Draws, Simulator, blocks
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +34,7 @@ class GradientBlock:
 
     first: int
     gradients: Sequence[FloatArray]
-    steps: NDArray[np.int64]
+    steps: IntArray
 
 
 def gradient_blocks(
@@ -74,7 +72,7 @@ class BatchBlock:
 
     first: int
     gradients: Sequence[FloatArray]
-    steps: Sequence[NDArray[np.int64]]
+    steps: Sequence[IntArray]
 
 
 def batch_gradients(
@@ -119,7 +117,7 @@ def estimates(
     values: Mapping[str, Any],
     draws: Draws,
     device: Device = CPU,
-) -> tuple[FloatArray, NDArray[np.int64]]:
+) -> tuple[FloatArray, IntArray]:
     """Estimates (R, d) of an estimator of either shape, and environment steps of each (R,).
 
     Batch estimators are functions of trajectories in main memory: they run on the CPU always.

@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.estimators import (
     CAUSES,
     HORIZON,
@@ -33,8 +33,6 @@ from pgbench.process.tables import Tables
 from pgbench.rollout.engines import Rollouts
 from pgbench.rollout.simulator import BLOCK, Draws
 from pgbench.statistics.intervals import fixed_directions
-
-FloatArray = NDArray[np.float64]
 
 PARTS = (*(cause for cause in CAUSES if cause not in HORIZON), "horizon")
 """What an estimator's bias is split into: declared causes, and what the horizon leaves."""

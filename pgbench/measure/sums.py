@@ -4,14 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray, IntArray
 from pgbench.exact.truth import Truth
 from pgbench.rollout.engines import AnyProcess, GpuBlock, WeightBlock
 from pgbench.statistics.intervals import Sample, n_blocks
-
-FloatArray = NDArray[np.float64]
-
 
 SUMS_BYTES = 2**31
 """Bound on the sums of all estimators that are measured together, if several are."""
@@ -157,7 +154,7 @@ class Sums:
             )
         self._on_gpu.add(block.weighed, block.first)
 
-    def add_gradients(self, first: int, gradients: FloatArray, steps: NDArray[np.int64]) -> None:
+    def add_gradients(self, first: int, gradients: FloatArray, steps: IntArray) -> None:
         """Add replicates ``first``, ``first + 1``, ... with gradients (m, E, d) and steps (m,)."""
         from pgbench.kernels.running import add_rows
 

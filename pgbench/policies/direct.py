@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pgbench.policies.policy import ROOM, FloatArray, Policy, PolicyKind, Tabular, existing, softmax
+from pgbench.arrays import BoolArray, FloatArray
+from pgbench.policies.policy import ROOM, Policy, PolicyKind, Tabular, existing, softmax
 from pgbench.problems import FiniteMDP
 from pgbench.rounding import UNIT
 
@@ -50,7 +50,7 @@ class Direct(Tabular):
         own += (self.n_actions + 4) * UNIT * self._mean(np.abs(worth))
         return float(np.linalg.norm(own)) * ROOM
 
-    def unseen(self, theta: FloatArray) -> NDArray[np.bool_]:
+    def unseen(self, theta: FloatArray) -> BoolArray:
         """Pairs (S, A) on the boundary of the simplex."""
         never = self._inverse(theta) == 0
         return never if self.allowed is None else never & self.allowed

@@ -8,11 +8,9 @@ from itertools import combinations_with_replacement
 from math import comb
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray, IndexArray
 from pgbench.problems import FiniteMDP
-
-FloatArray = NDArray[np.float64]
 
 MAX_ENTRIES = 2**27
 """Largest table of features: 1 GiB."""
@@ -42,7 +40,7 @@ def tiles(x: FloatArray, n_tiles: int, n_tilings: int) -> FloatArray:
     state are left out. (Sutton & Barto 2018, Sections 9.3 and 9.5.4)
     """
     steps = 2 * np.arange(x.shape[1]) + 1
-    columns: list[NDArray[np.intp]] = []
+    columns: list[IndexArray] = []
     for t in range(n_tilings):
         shift = (t * steps % n_tilings) / n_tilings
         # The slack keeps states on a border in the upper tile, whatever scaling rounded to.

@@ -9,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
+from pgbench.arrays import BoolArray, FloatArray, IndexArray
 from pgbench.declared.parameters import Choice, Range
 from pgbench.policies.policy import Parameterised, PolicyKind
 from pgbench.problems import LinearQuadratic
-
-FloatArray = NDArray[np.float64]
-
 
 LEAST, MOST = 1e-100, 1e100
 """Least and largest variance: its square and inverse square are numbers with room to spare."""
@@ -109,7 +107,7 @@ class Gaussian(Parameterised):
         return self.n_means + (m * (m + 1) // 2 if self.full else m)
 
     @cached_property
-    def rows(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    def rows(self) -> tuple[IndexArray, IndexArray]:
         """Rows and columns of Σ, or of L, in the order of θ."""
         m = self.problem.m
         if self.full:
@@ -161,18 +159,18 @@ class Gaussian(Parameterised):
         return square
 
     @staticmethod
-    def _positive(covariance: FloatArray) -> NDArray[np.bool_]:
+    def _positive(covariance: FloatArray) -> BoolArray:
         """Which matrices (..., m, m) have eigenvalues from ``LEAST`` to ``MOST``."""
         finite = np.asarray(np.isfinite(covariance).all(axis=(-2, -1)))
         safe = np.where(finite[..., None, None], covariance, np.eye(covariance.shape[-1]))
         values = np.linalg.eigvalsh(safe)
         return np.asarray(finite & (values >= LEAST).all(-1) & (values <= MOST).all(-1), bool)
 
-    def stable(self, thetas: FloatArray) -> NDArray[np.bool_]:
+    def stable(self, thetas: FloatArray) -> BoolArray:
         """Which θ (..., d) have gains with which J is finite over the infinite horizon, (...)."""
         return np.asarray(self._radius(thetas) < 1, bool)
 
-    def allowed(self, thetas: FloatArray) -> NDArray[np.bool_]:
+    def allowed(self, thetas: FloatArray) -> BoolArray:
         """Which θ (..., d) are stable and have a positive covariance, (...)."""
         return self.stable(thetas) & self._positive(self._covariance(thetas))
 

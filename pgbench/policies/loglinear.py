@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import BoolArray, FloatArray
 from pgbench.declared.parameters import Choice, Later, Range
 from pgbench.policies.features import coordinates, crossed, polynomial, tiles
 from pgbench.policies.policy import (
     ROOM,
-    FloatArray,
     Policy,
     PolicyKind,
     States,
@@ -33,7 +32,7 @@ class LogLinear(Policy):
     """
 
     features: FloatArray
-    allowed: NDArray[np.bool_] | None = None
+    allowed: BoolArray | None = None
 
     def __post_init__(self) -> None:
         features = np.array(self.features, dtype=np.float64, order="C")

@@ -7,13 +7,12 @@ from numbers import Integral
 from typing import Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import BoolArray, FloatArray
 from pgbench.declared.parameters import Choice, Pattern, Range
 from pgbench.policies.features import coordinates
 from pgbench.policies.policy import (
     ROOM,
-    FloatArray,
     Policy,
     PolicyKind,
     States,
@@ -66,7 +65,7 @@ class Neural(Policy):
     hidden: tuple[int, ...] = (32, 32)
     activation: str = "tanh"
     n_actions: int | None = None
-    allowed: NDArray[np.bool_] | None = None
+    allowed: BoolArray | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.inputs, np.ndarray | list | tuple):
@@ -252,7 +251,7 @@ class Neural(Policy):
             z = h @ W + b
         return hidden, softmax(z.reshape(-1, self.shape[1]), self._allowed(states))
 
-    def _allowed(self, states: States | None = None) -> NDArray[np.bool_] | None:
+    def _allowed(self, states: States | None = None) -> BoolArray | None:
         """Which actions these states have, or None where they have all."""
         return self.allowed if self.allowed is None or states is None else self.allowed[states]
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pgbench.arrays import BoolArray, FloatArray
 from pgbench.declared.parameters import bind
 from pgbench.declared.registry import Made
 from pgbench.problems import FiniteMDP, NotApplicable, Problem
 from pgbench.rounding import FUNCTION, UNIT
 
-FloatArray = NDArray[np.float64]
 States = NDArray[np.integer[Any]]
 
 ROOM = 1 + 1e-6
@@ -97,7 +97,7 @@ class Parameterised(ABC):
 class Policy(Parameterised):
     """A differentiable family of policies over finite states and actions."""
 
-    allowed: NDArray[np.bool_] | None
+    allowed: BoolArray | None
     """Which actions a state has, (S, A), or None where every state has all.
 
     What a state does not have has probability 0, and nothing of it a derivative: scores are zero.
@@ -157,7 +157,7 @@ class Policy(Parameterised):
             theta, weights, pi * error * (1 + relative) + relative * np.abs(weights)
         )
 
-    def unseen(self, theta: FloatArray) -> NDArray[np.bool_] | None:
+    def unseen(self, theta: FloatArray) -> BoolArray | None:
         """Pairs (S, A) that are never taken and have a say in ∇J all the same, or None.
 
         There are none where θ moves freely: what has probability zero then has no derivative.
@@ -208,7 +208,7 @@ class Tabular(Policy):
 
     n_states: int
     n_actions: int
-    allowed: NDArray[np.bool_] | None = None
+    allowed: BoolArray | None = None
 
     def __post_init__(self) -> None:
         check_allowed(self.allowed, self.shape)
@@ -323,7 +323,7 @@ def sum_actions(table: FloatArray) -> FloatArray:
     return total
 
 
-def check_allowed(allowed: NDArray[np.bool_] | None, shape: tuple[int, int]) -> None:
+def check_allowed(allowed: BoolArray | None, shape: tuple[int, int]) -> None:
     """ValueError if a mask of actions does not fit, or leaves a state without any."""
     if allowed is None:
         return
@@ -333,12 +333,12 @@ def check_allowed(allowed: NDArray[np.bool_] | None, shape: tuple[int, int]) -> 
         raise ValueError(f"allowed leaves state {int(np.argmin(allowed.any(axis=1)))} no action")
 
 
-def existing(table: FloatArray, allowed: NDArray[np.bool_] | None) -> FloatArray:
+def existing(table: FloatArray, allowed: BoolArray | None) -> FloatArray:
     """The table (..., S, A), zero at actions that a state does not have."""
     return table if allowed is None else np.where(allowed, table, 0.0)
 
 
-def softmax(logits: FloatArray, allowed: NDArray[np.bool_] | None = None) -> FloatArray:
+def softmax(logits: FloatArray, allowed: BoolArray | None = None) -> FloatArray:
     """exp(x_a) / Σ_b exp(x_b) along the last axis, for any finite input; over what is allowed."""
     if allowed is not None:
         logits = np.where(allowed, logits, -np.inf)
@@ -349,7 +349,7 @@ def softmax(logits: FloatArray, allowed: NDArray[np.bool_] | None = None) -> Flo
 def softmax_error(
     logits: FloatArray,
     error: FloatArray | float = 0.0,
-    allowed: NDArray[np.bool_] | None = None,
+    allowed: BoolArray | None = None,
 ) -> float:
     """Bound on the relative rounding error of ``softmax`` of logits whose own error is bounded."""
     if allowed is not None:

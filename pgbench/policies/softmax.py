@@ -4,15 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pgbench.policies.policy import (
-    FloatArray,
-    Policy,
-    PolicyKind,
-    Tabular,
-    existing,
-    softmax,
-    softmax_error,
-)
+from pgbench.arrays import FloatArray
+from pgbench.policies.policy import Policy, PolicyKind, Tabular, existing, softmax, softmax_error
 from pgbench.problems import FiniteMDP
 
 

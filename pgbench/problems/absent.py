@@ -4,8 +4,8 @@ import warnings
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import BoolArray
 from pgbench.problems.problem import ProblemError
 
 
@@ -13,7 +13,7 @@ class AbsentActions(UserWarning):
     """Some states have fewer actions than others, as rows of zeros or NaN say."""
 
 
-def existing_actions(name: str, rows: Any, terminal: Any, allowed: Any) -> NDArray[np.bool_] | None:
+def existing_actions(name: str, rows: Any, terminal: Any, allowed: Any) -> BoolArray | None:
     """Which actions each state has, (S, A), or None where every state has all.
 
     By the mask ``allowed``, or without one by rows (S, A, n): one of zeros or NaN alone is no
@@ -60,7 +60,7 @@ def existing_actions(name: str, rows: Any, terminal: Any, allowed: Any) -> NDArr
     return exists
 
 
-def blanked(table: Any, exists: NDArray[np.bool_] | None) -> Any:
+def blanked(table: Any, exists: BoolArray | None) -> Any:
     """The table (S, A) or (S, A, n) with zeros where a state does not have the action."""
     if exists is None:
         return table

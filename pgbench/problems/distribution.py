@@ -8,11 +8,9 @@ import warnings
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.problems.problem import ProblemError
-
-FloatArray = NDArray[np.float64]
 
 DOUBLE = 1e-9
 """A sum may be off by so much in double precision, without a word."""

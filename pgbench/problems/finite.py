@@ -21,11 +21,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from pgbench.arrays import BoolArray, FloatArray
 from pgbench.problems.absent import blanked, existing_actions
 from pgbench.problems.distribution import normalise
 from pgbench.problems.problem import Problem, ProblemError, require_size
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,11 +71,11 @@ class FiniteMDP(Problem):
     reward: FloatArray
     mu0: FloatArray
     gamma: float
-    terminal: NDArray[np.bool_] = None  # type: ignore[assignment]  # never None once built
+    terminal: BoolArray = None  # type: ignore[assignment]  # never None once built
     features: FloatArray | None = None
     coordinates: FloatArray | None = None
     name: str = "mdp"
-    allowed: NDArray[np.bool_] | None = None
+    allowed: BoolArray | None = None
     kind: ClassVar[str] = "finite"  # type: ignore[misc]
 
     def __post_init__(self) -> None:
@@ -311,7 +310,7 @@ class FiniteMDP(Problem):
         return self.probability.shape[1]
 
     @property
-    def choices(self) -> NDArray[np.bool_]:
+    def choices(self) -> BoolArray:
         """Which actions a state has, (S, A)."""
         everything = np.ones((self.n_states, self.n_actions), bool)
         return everything if self.allowed is None else self.allowed
@@ -349,7 +348,7 @@ class FiniteMDP(Problem):
         return matrix
 
     @cached_property
-    def reachable(self) -> NDArray[np.bool_]:
+    def reachable(self) -> BoolArray:
         """Which states some policy visits, (S,); terminal ones count where episodes end there."""
         moves = self.transitions.tocoo()
         shape = (self.n_states + 1, self.n_states + 1)
@@ -521,7 +520,7 @@ def _sparse_slots(
     P: Sequence[Any],
     r: Any,
     terminal: ArrayLike | None,
-    exists: NDArray[np.bool_] | None,
+    exists: BoolArray | None,
 ) -> tuple[NDArray[np.int32], FloatArray, FloatArray]:
     """Slots (S, A, B) from A sparse matrices (S, S), and from rewards likewise or (S, A)."""
     rows, S, A = _matrices("P", P), P[0].shape[0], len(P)

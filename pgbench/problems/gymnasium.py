@@ -3,8 +3,8 @@
 from typing import Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray, IndexArray
 from pgbench.problems.family import Discount, Family
 from pgbench.problems.finite import FiniteMDP, merge_slots
 from pgbench.problems.problem import ProblemError
@@ -76,7 +76,7 @@ def gymnasium(
     )
 
 
-def _coordinates(environment: Any, S: int) -> NDArray[np.float64] | None:
+def _coordinates(environment: Any, S: int) -> FloatArray | None:
     """What the environment itself says of its states, shape (S, c): ``decode``, or a grid's size.
 
     ``decode`` gives Taxi's row, column, passenger and destination; ``shape`` or ``nrow`` and
@@ -92,13 +92,13 @@ def _coordinates(environment: Any, S: int) -> NDArray[np.float64] | None:
     return np.stack(np.unravel_index(np.arange(S), size), axis=1).astype(float)
 
 
-def _centre(places: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+def _centre(places: FloatArray, n: int) -> FloatArray:
     """Coordinates (n, c) of added states: the mean place, which leaves the ranges as they are."""
     return np.broadcast_to(places.mean(axis=0), (n, places.shape[1]))
 
 
 def _continuing(
-    flat: list[tuple[int, int, float, int, float, bool]], starts: NDArray[np.intp]
+    flat: list[tuple[int, int, float, int, float, bool]], starts: IndexArray
 ) -> set[int]:
     """States in which an episode goes on: reached from the start without passing a ``done``."""
     follows: dict[int, set[int]] = {}

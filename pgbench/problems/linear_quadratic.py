@@ -11,12 +11,11 @@ from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from pgbench.arrays import FloatArray
 from pgbench.problems.problem import Problem, ProblemError, require_size
 from pgbench.problems.quadratic import Quadratic
-
-FloatArray = NDArray[np.float64]
 
 _SYMMETRY = 1e-9
 _EIGENVALUE = 1e-12

@@ -3,14 +3,12 @@
 from typing import Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import Pattern, Range
 from pgbench.problems.family import Count, Discount, Family, Seed
 from pgbench.problems.linear_quadratic import LinearQuadratic
 from pgbench.problems.problem import ProblemError
-
-FloatArray = NDArray[np.float64]
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _ROW = rf"{_NUMBER}(?:[ ,]+{_NUMBER})*"

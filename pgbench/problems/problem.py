@@ -6,7 +6,8 @@ from copy import copy
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+
+from pgbench.arrays import FloatArray
 
 REWARDS = 1e30
 """Rewards are this large at most.
@@ -32,7 +33,7 @@ class Diverges(SolveError):
     """The sum over an infinite horizon has no finite value."""
 
 
-def require_size(name: str, values: NDArray[np.float64], limit: float = REWARDS) -> None:
+def require_size(name: str, values: FloatArray, limit: float = REWARDS) -> None:
     """ProblemError where a number is so large that powers of estimates are lost."""
     if max(float(values.max(initial=0.0)), -float(values.min(initial=0.0))) <= limit:
         return

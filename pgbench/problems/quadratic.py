@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from pgbench.arrays import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import solve_discrete_are
 
+from pgbench.arrays import FloatArray
 from pgbench.problems import LinearQuadratic
 from pgbench.problems.problem import SolveError
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,13 +12,11 @@ from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from pgbench.arrays import BoolArray, FloatArray, IntArray
 from pgbench.problems.quadratic import Quadratic
 from pgbench.process.process import GaussianProcess, Process
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +35,7 @@ class Trajectories(ABC):
 
     process: Any
     rewards: FloatArray
-    mask: NDArray[np.bool_]
+    mask: BoolArray
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -10,13 +10,11 @@ from math import ceil, log
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.policies import NotApplicable
 from pgbench.policies.gaussian import Law
 from pgbench.problems import FiniteMDP, LinearQuadratic
-
-FloatArray = NDArray[np.float64]
 
 _UNSEEN = 60 * log(2)
 """A random horizon is cut where the chance to be longer is below 2⁻⁶⁰."""

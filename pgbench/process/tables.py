@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from pgbench.arrays import FloatArray
 from pgbench.problems.quadratic import Quadratic, Transition
 from pgbench.process.process import GaussianProcess, Process
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

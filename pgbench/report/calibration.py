@@ -12,10 +12,11 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from scipy import stats
 
+from pgbench.arrays import BoolArray, FloatArray
 from pgbench.report.checks import BAND
 from pgbench.report.declared import LEVEL, normal_means, smallest
 from pgbench.report.marks import decades
-from pgbench.report.measured import FloatArray, Measured
+from pgbench.report.measured import Measured
 from pgbench.report.panels import Drawing, NothingToDraw, add_legend, estimator_handles
 from pgbench.report.style import INK, looks
 from pgbench.report.tables import p_value
@@ -82,7 +83,7 @@ def _variances(
     summary: "Dataset",
     exact: FloatArray,
     variance: Measured,
-    compared: NDArray[np.bool_],
+    compared: BoolArray,
 ) -> None:
     seen = np.concatenate([exact[compared], variance.value[compared]])
     ends = [seen.min() / 2, seen.max() * 2]
@@ -100,7 +101,7 @@ def _variances(
 
 
 def _ratios(
-    ax: Axes, summary: "Dataset", exact: FloatArray, ratio: Measured, compared: NDArray[np.bool_]
+    ax: Axes, summary: "Dataset", exact: FloatArray, ratio: Measured, compared: BoolArray
 ) -> int:
     """Draw the ratios; how many of them are drawn at the edge."""
     spread = np.abs(np.log(ratio.value[compared]))
@@ -133,9 +134,7 @@ def _ratio_ticks(edge: float) -> list[float]:
     return [t for t in ticks if 1 / edge <= t <= edge]
 
 
-def _cells(
-    ax: Axes, summary: "Dataset", x: FloatArray, y: Measured, chosen: NDArray[np.bool_]
-) -> None:
+def _cells(ax: Axes, summary: "Dataset", x: FloatArray, y: Measured, chosen: BoolArray) -> None:
     """A small mark with its bar per chosen cell."""
     for e, style in enumerate(looks(summary)):
         own = chosen[:, :, e]
@@ -183,7 +182,7 @@ def _scores(ax: Axes, summary: "Dataset", z: FloatArray) -> None:
 
 
 def _caption(
-    summary: "Dataset", ratio: Measured, compared: NDArray[np.bool_], outside: int
+    summary: "Dataset", ratio: Measured, compared: BoolArray, outside: int
 ) -> Iterator[str]:
     """Sentences on what is drawn and what it says."""
     if compared.any():
@@ -218,7 +217,7 @@ def _caption(
     yield from _no_interval(summary)
 
 
-def _percent(share: float | NDArray[np.bool_]) -> str:
+def _percent(share: float | BoolArray) -> str:
     return f"{100 * np.mean(share):.0f} %"
 
 

@@ -6,11 +6,10 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray, IndexArray
 from pgbench.report.dots import LABEL_WIDTH, ROW_HEIGHT
 from pgbench.report.marks import decades, key
-from pgbench.report.measured import FloatArray
 from pgbench.report.panels import ROWS, Drawing, NothingToDraw, add_legend
 from pgbench.report.style import HUES, INK, MARKERS, estimator_labels, wrapped
 
@@ -83,7 +82,7 @@ def _relative(summary: "Dataset") -> tuple[dict[str, FloatArray], FloatArray]:
         return parts, summary["exact_bias"].values * scale
 
 
-def _split(summary: "Dataset", parts: dict[str, FloatArray]) -> NDArray[np.intp]:
+def _split(summary: "Dataset", parts: dict[str, FloatArray]) -> IndexArray:
     """Estimators with a part that is not the horizon's, largest whole bias first."""
     beside = np.stack([values for name, values in parts.items() if name != "horizon"])
     has = np.asarray((beside > NOTHING).any(axis=(0, 1, 2, 4)))

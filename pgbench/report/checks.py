@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from pgbench.arrays import FloatArray
 from pgbench.report.declared import LEVEL, declared_biased
-from pgbench.report.measured import FloatArray
 from pgbench.report.panels import Drawing, NothingToDraw, add_legend, estimator_handles
 from pgbench.report.style import INK, looks
 

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 
+from pgbench.arrays import FloatArray
 from pgbench.report.marks import DASHES, decades, dodge, key, log_axis, points, power_guides
-from pgbench.report.measured import FloatArray, Measured
+from pgbench.report.measured import Measured
 from pgbench.report.panels import (
     Drawing,
     Facets,

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pgbench.arrays import FloatArray
 from pgbench.estimators import HORIZON, estimators
 from pgbench.grid.reader import Grid, GridError, parse_grid
-from pgbench.report.measured import FloatArray
 from pgbench.statistics.intervals import normality
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.report.marks import DASHES, decades, key, log_axis
-from pgbench.report.measured import FloatArray
 from pgbench.report.page import draw, rendered
 from pgbench.report.panels import (
     COLUMNS,

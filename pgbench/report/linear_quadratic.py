@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import LogLocator, NullFormatter
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.declared.variables import DONE
 from pgbench.estimators import estimators
 from pgbench.report.marks import decades
@@ -26,7 +26,6 @@ from pgbench.report.style import INK, looks, problem_titles
 if TYPE_CHECKING:
     from xarray import Dataset, DataTree
 
-FloatArray = NDArray[np.float64]
 
 STARTS = 6
 """Most starts whose paths are drawn."""

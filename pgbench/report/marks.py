@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from pgbench.report.measured import FloatArray, Measured
+from pgbench.arrays import FloatArray
+from pgbench.report.measured import Measured
 from pgbench.report.style import GUIDE, Style
 
 DASHES = (0, (3, 2))

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from pgbench.arrays import FloatArray
 
 if TYPE_CHECKING:
     from xarray import Dataset
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

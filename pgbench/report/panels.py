@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from numpy.typing import NDArray
 
+from pgbench.arrays import BoolArray
 from pgbench.report.style import Style, looks, problem_titles, shortened, wrapped
 
 if TYPE_CHECKING:
@@ -63,14 +63,14 @@ class Facets:
         return [*self.rows[-1], *above]
 
 
-def chosen_facets(summary: "Dataset", finite: NDArray[np.bool_]) -> Facets:
+def chosen_facets(summary: "Dataset", finite: BoolArray) -> Facets:
     """At most six problems in a row for each of at most four policies.
 
     A single policy gets two rows. Of too many problems the further instances are left out first,
     then every so many. A problem or policy without a true entry of ``finite``
     (problem, policy, ...) is not drawn; NothingToDraw if nothing is left.
     """
-    usable: NDArray[np.bool_] = np.any(finite.reshape(*finite.shape[:2], -1), axis=2)
+    usable: BoolArray = np.any(finite.reshape(*finite.shape[:2], -1), axis=2)
     problems = np.flatnonzero(usable.any(axis=1))
     policies = np.flatnonzero(usable.any(axis=0))[:ROWS]
     if problems.size == 0:
@@ -149,7 +149,7 @@ def label_below(axes: Mapping[Place, Axes], facets: Facets, label: str) -> None:
         axes[place].tick_params(labelbottom=True)
 
 
-def estimator_handles(summary: "Dataset", shown: NDArray[np.bool_]) -> list[Line2D | Patch]:
+def estimator_handles(summary: "Dataset", shown: BoolArray) -> list[Line2D | Patch]:
     """Legend entries of the estimators that are ``shown``."""
     labels = [str(e) for e in summary["estimator"].values]
     return [

@@ -6,8 +6,8 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from pgbench.arrays import IndexArray
 from pgbench.report.declared import declared_biased
 from pgbench.report.dots import ROW_HEIGHT
 from pgbench.report.marks import decades, dots, faint
@@ -106,7 +106,7 @@ def _relative(quantity: Measured, reference: int | None) -> Measured:
     return Measured(np.exp(log), np.exp(log - half), np.exp(log + half))
 
 
-def _ranked(ax: Axes, summary: "Dataset", x: Measured, order: NDArray[np.intp]) -> None:
+def _ranked(ax: Axes, summary: "Dataset", x: Measured, order: IndexArray) -> None:
     styles = [looks(summary)[e] for e in order]
     decades(ax, "x")
     ax.axvline(1, color=INK, linewidth=0.7, zorder=0.6)

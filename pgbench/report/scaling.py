@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
 
+from pgbench.arrays import BoolArray, FloatArray, IntArray
 from pgbench.report.marks import decades, dodge, faint, log_axis, points
-from pgbench.report.measured import FloatArray, Measured
+from pgbench.report.measured import Measured
 from pgbench.report.panels import (
     ROWS,
     Drawing,
@@ -174,9 +175,7 @@ def exponents(summary: "Dataset") -> tuple[list[str], list[dict[str, object]]]:
     return list(followed), rows
 
 
-def _rows(
-    summary: "Dataset", followed: dict[str, Measured]
-) -> Iterator[tuple[str, NDArray[np.int64], int]]:
+def _rows(summary: "Dataset", followed: dict[str, Measured]) -> Iterator[tuple[str, IntArray, int]]:
     """Title, problems and policy of every row that has something at two sizes."""
     for kind, members in _series(summary).items():
         for j, policy in enumerate(map(str, summary["policy"].values)):
@@ -187,7 +186,7 @@ def _rows(
                 yield f"{kind} × {policy}", members, j
 
 
-def _series(summary: "Dataset") -> dict[str, NDArray[np.int64]]:
+def _series(summary: "Dataset") -> dict[str, IntArray]:
     """Indices of problems that differ in size and instance only, where there are several sizes."""
     series: dict[str, list[int]] = {}
     for i, label in enumerate(map(str, summary["problem"].values)):
@@ -200,7 +199,7 @@ def _series(summary: "Dataset") -> dict[str, NDArray[np.int64]]:
     return {k: np.array(v) for k, v in series.items() if np.unique(sizes[v]).size > 1}
 
 
-def _sizes(summary: "Dataset") -> NDArray[np.int64]:
+def _sizes(summary: "Dataset") -> IntArray:
     """Numbers of states, or dimensions of the state; 0 where neither is known, (problem,)."""
     finite, dimension = summary["n_states"].values, summary["state_dimension"].values
     return np.where(finite > 0, finite, dimension)
@@ -215,7 +214,7 @@ def _size_axis(ax: Axes, sizes: FloatArray, word: str) -> None:
         log_axis(ax, ticks.astype(int), word)
 
 
-def _one_panel(ax: Axes, sizes: FloatArray, y: Measured, styles: list[Style]) -> NDArray[np.bool_]:
+def _one_panel(ax: Axes, sizes: FloatArray, y: Measured, styles: list[Style]) -> BoolArray:
     """Instances, means and power laws of every estimator; which have any."""
     drawn = np.any(np.isfinite(y.value), axis=0, keepdims=True)[0]
     handles = []

@@ -12,12 +12,12 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray, IntArray
 from pgbench.process.process import GaussianProcess, Process
 from pgbench.process.tables import Forms, Tables
 from pgbench.rollout.device import Device
 from pgbench.rollout.simulator import BLOCK, Draws
 
-FloatArray = NDArray[np.float64]
 AnyProcess = Process | GaussianProcess
 
 MEMORY_BYTES = 256 * 2**20
@@ -52,9 +52,9 @@ class WeightBlock:
 
     first: int
     visited: NDArray[np.int32]
-    n_visited: NDArray[np.int64]
+    n_visited: IntArray
     weights: FloatArray
-    steps: NDArray[np.int64]
+    steps: IntArray
 
     def on_host(self) -> "WeightBlock":
         """Itself."""
@@ -75,7 +75,7 @@ class WeightBlock:
                 steps=self.steps[part],
             )
 
-    def scored(self, process: AnyProcess) -> tuple[NDArray[np.int64] | None, FloatArray]:
+    def scored(self, process: AnyProcess) -> tuple[IntArray | None, FloatArray]:
         """States of the policy that any replicate visited (n,), and their weights (m, E, n, A).
 
         None stands for all states.

@@ -8,16 +8,14 @@ from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.exact.truth import Truth
 from pgbench.kernels import reference
 from pgbench.process.batch import Batch
 from pgbench.process.process import Process
 from pgbench.process.tables import Tables
 from pgbench.rollout.simulator import Draws, Simulator, recorded
-
-FloatArray = NDArray[np.float64]
 
 
 class Listed(NamedTuple):

@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray, IntArray
 from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.truth import Truth
 from pgbench.process.batch import Batch, QuadraticBatch
 from pgbench.process.process import GaussianProcess, Process
 
-FloatArray = NDArray[np.float64]
 T = TypeVar("T")
 
 BLOCK = 16
@@ -75,7 +75,7 @@ class Simulator:
     draws: Draws
     first: int
     m: int
-    steps: NDArray[np.int64] = field(init=False)
+    steps: IntArray = field(init=False)
     shared: dict[Any, Any] = field(default_factory=dict, repr=False)
     kept: dict[Any, Any] = field(default_factory=dict, repr=False)
 
@@ -247,7 +247,7 @@ def recorded(
     process: Process,
     pair: NDArray[np.int32],
     slot: NDArray[np.int32],
-    steps: NDArray[np.int64],
+    steps: IntArray,
 ) -> Batch:
     """A batch from flat indices (s, a) and (s, a, k), each (m, n, T), and lengths (m, n)."""
     longest = max(int(steps.max(initial=0)), 1)

@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import optimize, special, stats
 
+from pgbench.arrays import FloatArray
 from pgbench.statistics.tails import least_share, tail_shape
-
-FloatArray = NDArray[np.float64]
 
 MAX_BLOCKS = 32
 CONFIDENCE = 0.95

@@ -6,10 +6,9 @@ rare and large is mostly not among them, and by how much at most is known.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import optimize, stats
 
-FloatArray = NDArray[np.float64]
+from pgbench.arrays import FloatArray
 
 SHARES = (0.1, 0.25)
 """Shares of a sample, the largest numbers, to which tails are fitted."""

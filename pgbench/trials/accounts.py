@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.estimators import advantage_oracle, reward_to_go
 from pgbench.exact.expectation import expectation
 from pgbench.trials.battery import Case
@@ -13,7 +13,6 @@ from pgbench.trials.known import Known
 from pgbench.trials.measured import Measured
 from pgbench.trials.normalisers import Normaliser
 
-FloatArray = NDArray[np.float64]
 Mean = Callable[[Case, int], FloatArray | None]
 Factor = Callable[[Case, int], float | None]
 

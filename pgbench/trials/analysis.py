@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
+from pgbench.arrays import FloatArray, IntArray
 from pgbench.measure.sums import Sums
 from pgbench.statistics.intervals import (
     N_DIRECTIONS,
@@ -18,8 +18,6 @@ from pgbench.statistics.intervals import (
     mean_test,
     summarise,
 )
-
-FloatArray = NDArray[np.float64]
 
 LEVEL = 0.01
 """Chance that a right account of the means is rejected at all, over all problems and sizes."""
@@ -43,7 +41,7 @@ class Analysis:
 
     sample: FloatArray
     along: FloatArray
-    steps: NDArray[np.int64]
+    steps: IntArray
 
     def test(self, mean: FloatArray, shift: float = 0.0) -> MeanTest:
         """Test that this is the mean (d,), each coordinate of which may be off by ``shift``.

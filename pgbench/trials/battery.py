@@ -5,16 +5,14 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.estimators.parts.estimator import unmasked_critic
 from pgbench.exact.horizon import finite_gradient, truncated_gradient
 from pgbench.exact.truth import Truth, evaluate
 from pgbench.policies import LogLinear, make_policy
 from pgbench.problems import FiniteMDP, make_problem
 from pgbench.rollout.simulator import Draws
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

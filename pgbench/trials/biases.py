@@ -14,8 +14,8 @@ from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import label
 from pgbench.estimators import TableEstimator, find_estimator
 from pgbench.policies import NotApplicable
@@ -26,8 +26,6 @@ from pgbench.trials.power import known
 from pgbench.trials.trajectories import Trajectories, drawn, enumerated
 from pgbench.trials.zoo import Bug, bugs
 from pgbench.trials.zoo.slips import Slip, Written, written
-
-FloatArray = NDArray[np.float64]
 
 LARGE = 0.05
 """A bias of so much of the norm of what is estimated should be found."""

@@ -8,8 +8,8 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray, IntArray
 from pgbench.declared.parameters import Parameter, ParameterError
 from pgbench.estimators import Estimator, TableEstimator, Tables
 from pgbench.exact.table_moments import TooLarge
@@ -23,8 +23,6 @@ from pgbench.trials.precision import SINGLE, rounding, shift, unit_roundoff
 from pgbench.trials.repeatable import check_forgetful, check_repeatable
 from pgbench.trials.terminal import reads_ends
 from pgbench.trials.trajectories import Trajectories, drawn
-
-FloatArray = NDArray[np.float64]
 
 ROUNDING = 1e-9
 """What counts as rounding in a mean of our own, relative to the largest estimate."""
@@ -58,11 +56,11 @@ class Estimates:
     case: Case
     batch_size: int
     gradients: FloatArray
-    steps: NDArray[np.int64]
+    steps: IntArray
     exact: FloatArray | None
     rounding: float
     shift: float = 0.0
-    rows: NDArray[np.int64] | None = None
+    rows: IntArray | None = None
     skipped: int = 0
 
     @property

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import label
 from pgbench.estimators import CAUSES, HORIZON, UNBIASED, TableEstimator
 from pgbench.estimators.parts.estimator import declared_mean
@@ -15,8 +15,6 @@ from pgbench.trials.battery import Case
 from pgbench.trials.candidate import RecordCandidate
 from pgbench.trials.measured import Measured
 from pgbench.trials.verdict import Declared, tested
-
-FloatArray = NDArray[np.float64]
 
 TOLERANCE = 1e-8
 """Exact means that differ by less, relative to the gradient, are the same."""

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import optimize
 
+from pgbench.arrays import FloatArray
 from pgbench.exact.finite.fisher import matrix
 from pgbench.exact.finite.walk import Walk
 from pgbench.statistics.intervals import Estimate, holm
@@ -33,8 +33,6 @@ from pgbench.trials.accounts import (
 from pgbench.trials.analysis import LEVEL
 from pgbench.trials.battery import Case
 from pgbench.trials.measured import Measured
-
-FloatArray = NDArray[np.float64]
 
 NEAR = 0.9
 """A direction is known where its cosine is at least so much with 95 % confidence, 26°."""

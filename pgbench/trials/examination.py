@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.estimators import TableEstimator
 from pgbench.harness.progress import duration
 from pgbench.trials.battery import Case, cases
@@ -29,8 +29,6 @@ from pgbench.trials.own import Own, load
 from pgbench.trials.resemblance import COMPARED, Likeness, batches_of, closest, likeness
 from pgbench.trials.scaling import LARGER
 from pgbench.trials.verdict import Declared, Outcome, Verdict, verdict
-
-FloatArray = NDArray[np.float64]
 
 FEWEST, MOST = 100, 3000
 """Replicates per problem and batch size."""

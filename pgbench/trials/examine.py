@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray, IntArray
 from pgbench.estimators import Estimator, Exact, TableEstimator
 from pgbench.estimators.parts.estimator import BatchEstimator
 from pgbench.exact.table_moments import table_moments
@@ -20,8 +20,6 @@ from pgbench.statistics.intervals import (
 )
 from pgbench.trials.battery import Case
 
-FloatArray = NDArray[np.float64]
-
 
 @dataclass(frozen=True, eq=False)
 class Sampled:
@@ -33,7 +31,7 @@ class Sampled:
 
     case: Case
     gradients: FloatArray
-    steps: NDArray[np.int64]
+    steps: IntArray
 
     def mean_test(self, mean: FloatArray) -> MeanTest:
         """Test that the estimates have this mean (d,)."""

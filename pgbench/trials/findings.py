@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.trials.battery import Case
 from pgbench.trials.measured import Measured
-
-FloatArray = NDArray[np.float64]
 
 
 class State(Enum):

@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pgbench.arrays import BoolArray, FloatArray
 from pgbench.kernels.compiling import compiled_seconds
 from pgbench.trials.trajectories import Trajectories
 
-FloatArray = NDArray[np.float64]
 T = TypeVar("T")
 
 PATIENCE = 20.0
@@ -161,7 +161,7 @@ LARGEST = 1e30
 """Estimates are at most of this size, as rewards are: statistics need their eighth powers."""
 
 
-def usable(values: FloatArray) -> NDArray[np.bool_]:
+def usable(values: FloatArray) -> BoolArray:
     """Which numbers can be judged: those that are finite, and not larger than ``LARGEST``."""
     return np.isfinite(values) & (np.abs(values) <= LARGEST)
 

@@ -12,8 +12,8 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray, IntArray
 from pgbench.declared.parameters import Parameter, label
 from pgbench.estimators import CAUSES, HORIZON, Estimator, TableEstimator, estimators
 from pgbench.estimators.parts.estimator import CRITIC_NOISE
@@ -24,8 +24,6 @@ from pgbench.trials.candidate import Estimates, known
 from pgbench.trials.examine import sampled
 from pgbench.trials.undiscounted import undiscounted
 from pgbench.trials.zoo import bugs
-
-FloatArray = NDArray[np.float64]
 
 WITHOUT_DISCOUNT = "the factor γ^t of step t is left out"
 
@@ -51,7 +49,7 @@ class Known:
     mistake: str = ""
     default: bool = False
     lap: float = field(default=0.0, repr=False)
-    _made: dict[tuple[str, int, int, int], tuple[FloatArray, NDArray[np.int64]] | None] = field(
+    _made: dict[tuple[str, int, int, int], tuple[FloatArray, IntArray] | None] = field(
         default_factory=dict, repr=False
     )
     _exact: dict[tuple[str, int], FloatArray | None] = field(default_factory=dict, repr=False)
@@ -70,7 +68,7 @@ class Known:
 
     def sample(
         self, case: Case, batch_size: int, replicates: int, seed: int
-    ) -> tuple[FloatArray, NDArray[np.int64]] | None:
+    ) -> tuple[FloatArray, IntArray] | None:
         """Estimates (R, d) and steps (R,), or None where there are none, as if it refuses."""
         key = case.name, batch_size, replicates, seed
         if key not in self._made:
@@ -84,7 +82,7 @@ class Known:
                 self.lap = (time.perf_counter() - begin) / replicates
         return self._made[key]
 
-    def beside(self, own: Estimates, seed: int) -> tuple[FloatArray, NDArray[np.int64]] | None:
+    def beside(self, own: Estimates, seed: int) -> tuple[FloatArray, IntArray] | None:
         """Its estimates (R, d) and steps (R,) from the very batches of one's estimates."""
         made = self.sample(own.case, own.batch_size, own.replicates, seed)
         if made is None or own.rows is None:

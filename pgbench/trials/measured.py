@@ -11,9 +11,9 @@ from enum import Enum
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
+from pgbench.arrays import BoolArray, FloatArray
 from pgbench.statistics.intervals import (
     CONFIDENCE,
     MIN_EFFECTIVE,
@@ -23,8 +23,6 @@ from pgbench.statistics.intervals import (
 )
 from pgbench.trials.analysis import Analysis, complete, dense
 from pgbench.trials.candidate import Estimates
-
-FloatArray = NDArray[np.float64]
 
 
 class Basis(Enum):
@@ -160,7 +158,7 @@ class Measured:
             found.append((quiet, quiet @ U.mean(axis=0)))
         return found
 
-    def _responds(self, directions: FloatArray) -> NDArray[np.bool_]:
+    def _responds(self, directions: FloatArray) -> BoolArray:
         """Whether the witness varies along directions (k, d) often enough."""
         if self.witness is None:
             return np.zeros(len(directions), bool)

@@ -10,11 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.trials.trajectories import Drawn
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

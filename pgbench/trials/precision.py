@@ -9,12 +9,10 @@ terms are R_n ψ_t; a user's terms are not known.
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.trials.normalisers import returns
 from pgbench.trials.trajectories import Drawn
-
-FloatArray = NDArray[np.float64]
 
 SINGLE = 2.0**-24
 """Unit roundoff of float32. Double precision counts as single: inside, much of it may be."""

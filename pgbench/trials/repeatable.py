@@ -3,12 +3,10 @@
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.trials.guard import UserError
 from pgbench.trials.trajectories import Drawn, Trajectories
-
-FloatArray = NDArray[np.float64]
 
 Call = Callable[[Trajectories], FloatArray]
 

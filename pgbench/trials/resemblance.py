@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.trials.accounts import FACTORS
 from pgbench.trials.battery import Case
 from pgbench.trials.candidate import Estimates
 from pgbench.trials.known import Known
 from pgbench.trials.normalisers import NORMALISERS, Normaliser
 from pgbench.trials.trajectories import Drawn, drawn
-
-FloatArray = NDArray[np.float64]
 
 COMPARED = 256
 """Replicates that are compared."""

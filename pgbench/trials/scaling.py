@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import BoolArray, FloatArray
 from pgbench.statistics.intervals import Estimate
 from pgbench.trials.measured import Measured
-
-FloatArray = NDArray[np.float64]
 
 LARGER = 4
 """The second batch size is so many times the first."""
@@ -53,7 +51,7 @@ class Share:
 
 
 def shares(
-    results: Sequence[Measured], seen: NDArray[np.bool_], targets: Sequence[FloatArray]
+    results: Sequence[Measured], seen: BoolArray, targets: Sequence[FloatArray]
 ) -> list[Share]:
     """One for every problem where a bias was seen at the smaller of two batch sizes."""
     found = []

@@ -8,13 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.trials.battery import Case
 from pgbench.trials.repeatable import same
 from pgbench.trials.trajectories import Trajectories, drawn
-
-FloatArray = NDArray[np.float64]
 
 SENTENCE = (
     "It uses batch.v or batch.q in terminal states, where they are zero and a learned critic is"

@@ -9,16 +9,12 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import BoolArray, FloatArray, IntArray
 from pgbench.process.batch import Batch
 from pgbench.rollout.enumeration import Enumerator
 from pgbench.rollout.simulator import Simulator, blocks
 from pgbench.trials.battery import Case
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any
 
+from pgbench.arrays import FloatArray
 from pgbench.estimators import BatchEstimator, Estimator, TableEstimator, Tables
-from pgbench.estimators.parts.estimator import FloatArray
 from pgbench.exact.truth import Truth
 from pgbench.process.batch import Batch
 from pgbench.rollout.simulator import Simulator

@@ -6,8 +6,8 @@ from enum import Enum
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import BoolArray, FloatArray
 from pgbench.statistics.intervals import holm
 from pgbench.trials.accounts import (
     NATURALS,
@@ -28,8 +28,6 @@ from pgbench.trials.measured import Basis, Measured
 from pgbench.trials.normalisers import NORMALISERS, Normaliser
 from pgbench.trials.scaling import Share, shares
 from pgbench.trials.where import where
-
-FloatArray = NDArray[np.float64]
 
 SHOWN = 3
 """So many accounts of a biased mean are told."""
@@ -65,7 +63,7 @@ class Tested:
     p: FloatArray
 
     @property
-    def rejected(self) -> NDArray[np.bool_]:
+    def rejected(self) -> BoolArray:
         """Where the account is ruled out."""
         return np.asarray(self.p < LEVEL)
 

@@ -3,9 +3,9 @@
 from typing import Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pgbench.ascent.algorithm import Algorithm, Context, FloatArray, Online
+from pgbench.arrays import FloatArray, IntArray
+from pgbench.ascent.algorithm import Algorithm, Context, Online
 from pgbench.ascent.crowd import gather
 from pgbench.declared.parameters import Choice, Range
 from pgbench.estimators.parts.estimator import step_power
@@ -50,9 +50,7 @@ class ActorCritic(Online):
             mdp.gamma,
         )
 
-    def advance(
-        self, theta: FloatArray, stopped: NDArray[np.int64], first: int, last: int
-    ) -> NDArray[np.int64]:
+    def advance(self, theta: FloatArray, stopped: IntArray, first: int, last: int) -> IntArray:
         """Rollouts first..last-1."""
         from pgbench.kernels.online import actor_critic
 

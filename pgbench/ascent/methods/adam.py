@@ -4,7 +4,8 @@ from typing import Annotated
 
 import numpy as np
 
-from pgbench.ascent.algorithm import Algorithm, Context, FloatArray, Method, Move
+from pgbench.arrays import FloatArray
+from pgbench.ascent.algorithm import Algorithm, Context, Method, Move
 from pgbench.ascent.crowd import Crowd
 from pgbench.declared.parameters import Range
 

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import numpy as np
 
-from pgbench.ascent.algorithm import Algorithm, Context, FloatArray, Method, Move, reusable
+from pgbench.arrays import FloatArray
+from pgbench.ascent.algorithm import Algorithm, Context, Method, Move, reusable
 from pgbench.ascent.crowd import Crowd
 from pgbench.ascent.methods.svrpg import Large
 from pgbench.ascent.ratios import ratios

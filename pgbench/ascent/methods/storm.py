@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from pgbench.ascent.algorithm import Algorithm, Context, FloatArray, Method, Move, reusable
+from pgbench.arrays import FloatArray
+from pgbench.ascent.algorithm import Algorithm, Context, Method, Move, reusable
 from pgbench.ascent.crowd import Crowd
 from pgbench.ascent.ratios import ratios
 from pgbench.declared.parameters import Range

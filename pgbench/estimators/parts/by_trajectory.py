@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pgbench.process.batch import Batch, FloatArray
+from pgbench.arrays import FloatArray
+from pgbench.process.batch import Batch
 from pgbench.rollout.simulator import Simulator
 
 HELD = 2**23

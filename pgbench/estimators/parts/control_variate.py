@@ -4,8 +4,8 @@ from typing import Annotated
 
 import numpy as np
 
+from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import Range
-from pgbench.estimators.parts.estimator import FloatArray
 from pgbench.exact.truth import Truth
 from pgbench.process.batch import Batch
 

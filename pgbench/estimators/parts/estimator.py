@@ -13,8 +13,8 @@ from functools import cached_property, singledispatch
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import (
     Formula,
     Parameter,
@@ -33,8 +33,6 @@ from pgbench.problems.problem import Diverges
 from pgbench.problems.quadratic import Quadratic, Transition
 from pgbench.process.process import random_horizon
 from pgbench.process.tables import Tables
-
-FloatArray = NDArray[np.float64]
 
 Discounted = Annotated[bool, "whether step t carries γ^t; without it the estimator is biased"]
 CriticNoise = Annotated[

@@ -16,15 +16,13 @@ from functools import singledispatch
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.remember import remembered
 from pgbench.exact.truth import Truth
 from pgbench.policies import NotApplicable
 from pgbench.process.batch import Batch, QuadraticBatch
-
-FloatArray = NDArray[np.float64]
 
 LARGEST = 400
 """Largest d of a policy whose states share parameters."""

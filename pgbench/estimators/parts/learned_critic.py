@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import Choice, Range
-from pgbench.estimators.parts.estimator import FloatArray
 from pgbench.exact.truth import Truth
 from pgbench.policies import NotApplicable
 from pgbench.process.batch import Batch, QuadraticBatch

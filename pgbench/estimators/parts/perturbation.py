@@ -3,15 +3,13 @@
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.exact.finite.horizon import finite_values
 from pgbench.exact.remember import remembered
 from pgbench.exact.truth import Truth
 from pgbench.policies import NotApplicable
 from pgbench.rollout.simulator import Simulator
-
-FloatArray = NDArray[np.float64]
 
 HELD = 2**22
 """About so many probabilities are held at a time."""

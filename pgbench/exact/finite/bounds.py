@@ -8,13 +8,11 @@ rounding alone.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.exact.finite.walk import Walk, geometric_sum
 from pgbench.exact.truth import Truth
 from pgbench.rounding import UNIT
-
-FloatArray = NDArray[np.float64]
 
 _TINY = float(np.finfo(np.float64).tiny)
 _STEP = 24 * UNIT

@@ -9,12 +9,11 @@ with ρ of θ, weighted as in the Fisher information: ρ = (1-γ) d, and d itsel
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from pgbench.arrays import FloatArray
 
 if TYPE_CHECKING:
     from pgbench.exact.truth import Truth
-
-FloatArray = NDArray[np.float64]
 
 
 def expected_kl(truth: "Truth", theta: Any) -> float:

@@ -18,14 +18,12 @@ within (1 ± ε_k)^{2(n-k)} (O'Cinneide 1996; Alfa, Xue & Ye 2002): entry by ent
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import blas, lu_solve
 from scipy.sparse.linalg import spilu
 
+from pgbench.arrays import FloatArray, IndexArray
 from pgbench.rounding import UNIT
-
-FloatArray = NDArray[np.float64]
 
 BLOCK = 32
 """States that are eliminated together; what lies outside a block is brought up to date at once."""
@@ -143,7 +141,7 @@ class SparseFactors:
         return x.reshape(b.shape)
 
 
-def _symmetric_pattern(M: sparse.csr_array, order: NDArray[np.intp]) -> sparse.csr_array:
+def _symmetric_pattern(M: sparse.csr_array, order: IndexArray) -> sparse.csr_array:
     """M in another order without its diagonal, with zeros where only Mᵀ has entries."""
     n = M.shape[0]
     place = np.empty(n, np.int32)
@@ -158,7 +156,7 @@ def _symmetric_pattern(M: sparse.csr_array, order: NDArray[np.intp]) -> sparse.c
     return sparse.coo_array(entries, shape=M.shape).tocsr()
 
 
-def _minimum_degree(M: sparse.csr_array) -> NDArray[np.intp]:
+def _minimum_degree(M: sparse.csr_array) -> IndexArray:
     """An order of the states by minimum degree on the pattern of M + Mᵀ. (Liu 1985).
 
     SuperLU has one; asked for factors of which it drops nearly everything it does little else.

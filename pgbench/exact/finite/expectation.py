@@ -6,16 +6,14 @@ x_0 = Σ_{m<t} K_m σ_m + K_t x_t with K_t = Π_{i<t} κ_i: both parts are follo
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import BoolArray, FloatArray
 from pgbench.exact.expectation import expectation
 from pgbench.exact.finite.recursion import slot_moments
 from pgbench.exact.finite.values import FiniteTruth
 from pgbench.exact.finite.walk import Factor, Walk
 from pgbench.exact.truth import Truth
 from pgbench.process.tables import Tables
-
-FloatArray = NDArray[np.float64]
 
 
 @expectation.register
@@ -47,7 +45,7 @@ def expected_weights(truth: Truth, tables: Tables, horizon: int | None) -> Float
     return weights
 
 
-def _factor(walk: Walk, terminal: NDArray[np.bool_], table: FloatArray) -> Factor:
+def _factor(walk: Walk, terminal: BoolArray, table: FloatArray) -> Factor:
     """A table (S', A) on the states of a walk, or its one value if that is the same in all."""
     live = table[~terminal] if terminal.any() else table
     return float(live[0, 0]) if (live == live[0, 0]).all() else table[walk.states]

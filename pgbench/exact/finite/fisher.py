@@ -20,14 +20,12 @@ products, which never form F.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg
 from scipy.sparse.linalg import LinearOperator, cg
 
+from pgbench.arrays import FloatArray
 from pgbench.policies import Policy
 from pgbench.problems.problem import SolveError
-
-FloatArray = NDArray[np.float64]
 
 DENSE_LIMIT = 1000
 DENSE_ENTRIES = 2**26

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
+from pgbench.arrays import FloatArray, IndexArray
 from pgbench.exact.finite.elimination import DenseFactors, Factors, Singular, SparseFactors
 from pgbench.exact.finite.linear import (
     DENSE_LIMIT,
@@ -29,8 +29,6 @@ from pgbench.exact.finite.linear import (
 )
 from pgbench.problems.problem import Diverges, SolveError
 from pgbench.rounding import UNIT
-
-FloatArray = NDArray[np.float64]
 
 SMALL = 400
 """Systems of up to so many states are eliminated at once; it takes less time than to find out
@@ -256,12 +254,12 @@ class Fundamental:
         size = np.abs(kept) + self._summed(rows, np.abs(fallen))
         return kept + self._summed(rows, fallen), size
 
-    def _summed(self, places: NDArray[np.intp], terms: FloatArray) -> FloatArray:
+    def _summed(self, places: IndexArray, terms: FloatArray) -> FloatArray:
         """Terms added up at their places (n,)."""
         return np.asarray(np.bincount(places, terms, self._size), np.float64)
 
     @cached_property
-    def _entries(self) -> tuple[NDArray[np.intp], NDArray[np.intp], FloatArray]:
+    def _entries(self) -> tuple[IndexArray, IndexArray, FloatArray]:
         """Rows, columns and values of M off the diagonal."""
         M = self.system.powers
         rows = np.repeat(np.arange(self._size), np.diff(M.indptr))

@@ -7,12 +7,10 @@ V_h = r_π + γ P_π V_{h-1},  V_0 = 0        Q_h(s,a) = r(s,a) + γ Σ_s' P(s'|
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.exact.finite.walk import Walk
 from pgbench.problems import FiniteMDP
-
-FloatArray = NDArray[np.float64]
 
 
 def finite_values(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> tuple[FloatArray, FloatArray]:

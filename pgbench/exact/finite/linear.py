@@ -21,9 +21,8 @@ from scipy import linalg, sparse
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 from scipy.sparse.linalg import LinearOperator, bicgstab, splu
 
+from pgbench.arrays import FloatArray, IndexArray
 from pgbench.problems.problem import Diverges, SolveError
-
-FloatArray = NDArray[np.float64]
 
 DENSE_LIMIT = 1500
 RELATIVE_TOLERANCE = 1e-8
@@ -35,7 +34,7 @@ _REFINEMENTS = 8
 DIVERGES = "the expected time to a terminal state is not finite under this policy"
 
 
-def frontiers(M: sparse.csr_array, start: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+def frontiers(M: sparse.csr_array, start: IndexArray) -> Iterator[IndexArray]:
     """The states of ``start``, then those that each further step of M is the first to reach."""
     seen = np.zeros(M.shape[0], bool)
     states = start[: M.shape[0]]

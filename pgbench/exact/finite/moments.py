@@ -14,8 +14,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.exact.expectation import expectation
 from pgbench.exact.finite.linear import DENSE_LIMIT
 from pgbench.exact.finite.recursion import Recursion, Returns
@@ -36,8 +36,6 @@ from pgbench.exact.truth import Truth
 from pgbench.problems import FiniteMDP
 from pgbench.problems.problem import Diverges
 from pgbench.process.tables import Tables
-
-FloatArray = NDArray[np.float64]
 
 GROUP = 64
 """Number of states whose returns are followed at a time, so that they stay in the cache."""

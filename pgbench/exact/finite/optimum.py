@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray, IndexArray
 from pgbench.exact.finite.values import action_values, state_values
 from pgbench.problems import FiniteMDP
 from pgbench.problems.problem import SolveError
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +19,7 @@ class Optimum:
 
     v: FloatArray
     q: FloatArray
-    action: NDArray[np.intp]
+    action: IndexArray
     objective: float
     iterations: int
     error_bound: float

@@ -25,15 +25,14 @@ from functools import cached_property
 from math import comb
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
+from pgbench.arrays import FloatArray
 from pgbench.exact.finite.fundamental import Fundamental
 from pgbench.exact.finite.linear import Resolvent
 from pgbench.process.tables import Tables
 from pgbench.rounding import UNIT
 
-FloatArray = NDArray[np.float64]
 Blocks = dict[tuple[int, int], sparse.csr_array]
 Returns = dict[tuple[int, int], FloatArray]
 

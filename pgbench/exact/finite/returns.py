@@ -7,8 +7,8 @@ action is taken, if ever so rarely.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.exact.finite.horizon import finite_values
 from pgbench.exact.finite.recursion import slot_moments
 from pgbench.exact.finite.values import FiniteTruth
@@ -17,8 +17,6 @@ from pgbench.exact.returns import Return, return_moments
 from pgbench.exact.table_moments import table_moments
 from pgbench.exact.truth import Truth
 from pgbench.process.tables import Tables
-
-FloatArray = NDArray[np.float64]
 
 
 class Mixed(NamedTuple):

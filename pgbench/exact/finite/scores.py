@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.policies import Policy
-
-FloatArray = NDArray[np.float64]
 
 HELD = 2**22
 """As many states are taken at a time as make about this many numbers, 32 MiB."""

@@ -1,11 +1,10 @@
 """The probability of a trajectory, P(τ) = μ0(s_0) Π_t π(s_t, a_t) P(s_{t+1} | s_t, a_t)."""
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from pgbench.arrays import FloatArray, IndexArray
 from pgbench.exact.truth import Truth
-
-FloatArray = NDArray[np.float64]
 
 
 def log_probability(truth: Truth, states: ArrayLike, actions: ArrayLike) -> FloatArray:
@@ -46,7 +45,7 @@ def log_probability(truth: Truth, states: ArrayLike, actions: ArrayLike) -> Floa
         return np.asarray(np.log(mdp.mu0[s[..., 0]]) + steps.sum(axis=-1))
 
 
-def _indices(name: str, values: ArrayLike, size: int) -> NDArray[np.intp]:
+def _indices(name: str, values: ArrayLike, size: int) -> IndexArray:
     array = np.asarray(values)
     if array.size == 0:
         return array.astype(np.intp)

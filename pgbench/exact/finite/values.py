@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import check_counts
 from pgbench.exact.finite import bounds, divergence, fisher
 from pgbench.exact.finite.horizon import (
@@ -28,8 +28,6 @@ from pgbench.exact.truth import Truth, evaluate
 from pgbench.policies import Policy
 from pgbench.problems import FiniteMDP
 from pgbench.process.process import Process
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

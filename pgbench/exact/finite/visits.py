@@ -10,14 +10,12 @@ where u_t(s) = Pr(s_t = s), zero on terminal states. (Sobel 1982)
 from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.exact.finite.horizon import occupancies
 from pgbench.exact.finite.walk import Walk
 from pgbench.exact.table_moments import TooLarge
 from pgbench.exact.truth import Truth
-
-FloatArray = NDArray[np.float64]
 
 WIDTH = 256
 """Columns followed at a time."""

@@ -15,15 +15,14 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
+from pgbench.arrays import FloatArray, IndexArray
 from pgbench.exact.finite.fundamental import Fundamental
 from pgbench.exact.finite.linear import Resolvent, frontiers
 from pgbench.problems import FiniteMDP
 from pgbench.rounding import UNIT
 
-FloatArray = NDArray[np.float64]
 Factor = FloatArray | float
 
 KEPT_BYTES = 2**29
@@ -191,7 +190,7 @@ class Walk:
         Bound on the relative error of probabilities as data: how far rows are from 1.
     """
 
-    states: NDArray[np.intp] | slice
+    states: IndexArray | slice
     pairs: sparse.csr_array
     leaving: FloatArray
     pi: FloatArray
@@ -228,7 +227,7 @@ class Walk:
         self._parts[horizon] = part
         return part
 
-    def _part(self, states: NDArray[np.intp]) -> "Walk":
+    def _part(self, states: IndexArray) -> "Walk":
         A = self.pi.shape[1]
         rows = (states[:, None] * A + np.arange(A)).ravel()
         outside = np.ones(self.mu0.size)
@@ -237,14 +236,14 @@ class Walk:
         pairs = self.pairs[rows][:, states].tocsr()
         return Walk(states, pairs, leaving, self.pi[states], self.mu0[states], self.defect)
 
-    def _reached(self, steps: int) -> NDArray[np.intp]:
+    def _reached(self, steps: int) -> IndexArray:
         """States at most so many steps from the start, by any action, or more than half of all.
 
         Actions that are never taken count too: their worth hangs on where they lead.
         """
         never = (self.pi == 0).any()
         moves = self._averaged(np.ones(self.pi.shape)) if never else self.matrix
-        found: list[NDArray[np.intp]] = []
+        found: list[IndexArray] = []
         for states in frontiers(moves, np.flatnonzero(self.mu0)):
             found.append(states)
             if len(found) > steps or 2 * sum(map(len, found)) > self.mu0.size:

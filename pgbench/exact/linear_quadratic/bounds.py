@@ -22,15 +22,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.exact.linear_quadratic.balls import Ball, norm, positive_definite
 from pgbench.exact.linear_quadratic.lyapunov import lyapunov
 from pgbench.exact.truth import Truth
 from pgbench.policies.gaussian import Gaussian
 from pgbench.problems import LinearQuadratic
 
-FloatArray = NDArray[np.float64]
 Step = Callable[[Ball], Ball]
 Sums = Callable[[FloatArray], FloatArray]
 

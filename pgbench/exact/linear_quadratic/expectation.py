@@ -3,8 +3,8 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.exact.expectation import expectation
 from pgbench.exact.horizon import expected_steps, finite_objective, truncated_gradient
 from pgbench.exact.linear_quadratic.lyapunov import lyapunov
@@ -24,8 +24,6 @@ from pgbench.problems import LinearQuadratic
 from pgbench.problems.problem import Diverges
 from pgbench.problems.quadratic import Quadratic
 from pgbench.process.tables import Forms
-
-FloatArray = NDArray[np.float64]
 
 
 @expectation.register

@@ -3,10 +3,9 @@
 import warnings
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import LinAlgWarning, solve_discrete_lyapunov
 
-FloatArray = NDArray[np.float64]
+from pgbench.arrays import FloatArray
 
 
 def lyapunov(a: FloatArray, c: FloatArray, decay: float) -> FloatArray:

@@ -17,8 +17,8 @@ from functools import cached_property
 from math import comb
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.exact.expectation import expectation
 from pgbench.exact.linear_quadratic.polynomials import NODES, Polynomials, nodes
 from pgbench.exact.linear_quadratic.values import QuadraticTruth
@@ -37,8 +37,6 @@ from pgbench.exact.table_moments import (
 )
 from pgbench.problems.quadratic import Quadratic
 from pgbench.process.tables import Forms
-
-FloatArray = NDArray[np.float64]
 
 DEGREE = 6
 """Of the polynomials: that of the square of a quadratic times a linear score."""

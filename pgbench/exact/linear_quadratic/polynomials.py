@@ -10,9 +10,8 @@ from itertools import product
 from math import comb
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from pgbench.arrays import FloatArray, IntArray
 
 NODES = 7
 """Quadrature nodes per noise: exact up to degree 13 in each; twelve occur."""
@@ -26,7 +25,7 @@ class Polynomials:
     degree: int
 
     @cached_property
-    def exponents(self) -> NDArray[np.int64]:
+    def exponents(self) -> IntArray:
         """(size, n), by total degree, the constant first."""
         every = product(range(self.degree + 1), repeat=self.n)
         kept = [e for e in every if sum(e) <= self.degree]
@@ -42,7 +41,7 @@ class Polynomials:
         return comb(self.n + self.degree, self.n)
 
     @cached_property
-    def _raised(self) -> NDArray[np.int64]:
+    def _raised(self) -> IntArray:
         """Place of each monomial times variable i, (size, n); ``size`` if of too high a degree."""
         out = np.full((self.size, self.n), self.size)
         for k, e in enumerate(self.exponents.tolist()):
@@ -83,7 +82,7 @@ class Polynomials:
         return out
 
     @cached_property
-    def _products(self) -> NDArray[np.int64]:
+    def _products(self) -> IntArray:
         """Place of the product of two monomials, (size, size); ``size`` if of too high a degree."""
         exponents = self.exponents
         sums = (exponents[:, None] + exponents[None]).reshape(-1, self.n)

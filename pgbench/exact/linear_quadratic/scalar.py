@@ -5,13 +5,11 @@ c = (Rθ2 + γks²)/(1-γ), J = -(k E[x_0²] + c); E_ρ[x²] = ((1-γ)E[x_0²] +
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.exact.linear_quadratic.values import QuadraticTruth
 from pgbench.problems import LinearQuadratic
 from pgbench.problems.riccati import optimal_regulator
-
-FloatArray = NDArray[np.float64]
 
 POINTS = 61
 """Gains and variances of a landscape each."""

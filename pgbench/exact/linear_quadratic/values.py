@@ -14,8 +14,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import check_counts
 from pgbench.exact.linear_quadratic.bounds import Enclosed, Ending, Endless
 from pgbench.exact.linear_quadratic.lyapunov import lyapunov
@@ -25,9 +25,6 @@ from pgbench.problems import LinearQuadratic
 from pgbench.problems.problem import SolveError
 from pgbench.problems.quadratic import Quadratic
 from pgbench.process.process import GaussianProcess
-
-FloatArray = NDArray[np.float64]
-
 
 FORMS_BYTES = 2**32
 """Most that the exact values of every step of a finite horizon may take."""

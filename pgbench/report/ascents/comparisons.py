@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray, IndexArray
 from pgbench.ascent.summary import COLLAPSED, DIVERGED, FINISHED, UNSTABLE, median_steps
 from pgbench.declared.variables import DONE
 from pgbench.report.ascents.runs import (
@@ -27,7 +28,6 @@ from pgbench.report.style import INK, MARKERS, parse_label, shortened
 if TYPE_CHECKING:
     from xarray import Dataset
 
-FloatArray = NDArray[np.float64]
 
 AXES = {
     "n_states": "states",
@@ -92,7 +92,7 @@ def sizes(ascent: "Dataset") -> Drawing:
     return Drawing(figure, caption, "Updates to a tenth of the gap against size")
 
 
-def _members(ascent: "Dataset", family: str, axis: str) -> NDArray[np.intp]:
+def _members(ascent: "Dataset", family: str, axis: str) -> IndexArray:
     """Problems of a family whose size along an axis varies, the other axis the same; or none."""
     other = OTHERS[axis]
     own = np.flatnonzero(ascent["family"].values.astype(str) == family)
@@ -109,7 +109,7 @@ def _reached(
     ax: Axes,
     ascent: "Dataset",
     shown: list[Run],
-    members: NDArray[np.intp],
+    members: IndexArray,
     policy: int,
     size: NDArray[Any],
 ) -> None:
@@ -147,7 +147,7 @@ def _reached(
 
 
 def _starts(
-    ax: Axes, ascent: "Dataset", members: NDArray[np.intp], policy: int, size: NDArray[Any]
+    ax: Axes, ascent: "Dataset", members: IndexArray, policy: int, size: NDArray[Any]
 ) -> None:
     norms = ascent["gradient_norm"].values[members, policy, ..., 0].reshape(members.size, -1)
     some = np.isfinite(norms).any(axis=1)

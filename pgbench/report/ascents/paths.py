@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray
 from pgbench.ascent.summary import mean_of_replicates
 from pgbench.report.ascents.runs import Run, best, facets, handles
 from pgbench.report.marks import DASHES, decades, fitting_ticks, key
@@ -18,7 +18,6 @@ from pgbench.report.style import GUIDE, INK
 if TYPE_CHECKING:
     from xarray import Dataset
 
-FloatArray = NDArray[np.float64]
 
 ROUNDING = 1e-12
 """Of the start: what is less is not drawn."""

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray, IntArray
 from pgbench.estimators import find_estimator
 from pgbench.exact.horizon import expected_steps, shortest_horizon
 from pgbench.exact.table_moments import TooLarge, directional_variance
@@ -21,8 +21,6 @@ from pgbench.rollout.simulator import Draws
 from pgbench.statistics.intervals import directions
 from pgbench.trials.validity.cases import Case, in_words
 
-FloatArray = NDArray[np.float64]
-
 REFERENCE, REFERENCE_OF_BATCHES = 200_000, 50_000
 """Replicates of the long run, of table estimators and of batch estimators."""
 
@@ -34,7 +32,7 @@ MAX_HORIZON = 150
 PIECE = 5000
 """Replicates of a long run that are held at a time."""
 
-Replicates = tuple[FloatArray, NDArray[np.int64]]
+Replicates = tuple[FloatArray, IntArray]
 """Gradients (R, d) and steps (R,)."""
 
 
@@ -159,7 +157,7 @@ class _LongRun:
         self._projected = np.zeros((2, len(self.along)))
         self._sums = np.zeros(3)
 
-    def add(self, gradients: FloatArray, steps: NDArray[np.int64]) -> None:
+    def add(self, gradients: FloatArray, steps: IntArray) -> None:
         """Add replicates, gradients (m, d) and steps (m,)."""
         if not self.replicates:
             self._centre = gradients.mean(axis=0)

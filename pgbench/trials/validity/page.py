@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
+from pgbench.arrays import FloatArray
 from pgbench.trials.validity.cases import (
     BATCHES,
     FINITE,
@@ -16,8 +16,6 @@ from pgbench.trials.validity.cases import (
 )
 from pgbench.trials.validity.repeat import Repeated
 from pgbench.trials.validity.shares import Share
-
-FloatArray = NDArray[np.float64]
 
 LEVEL = 0.05
 

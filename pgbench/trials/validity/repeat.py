@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import FloatArray, IntArray
 from pgbench.measure.sums import Sums
 from pgbench.statistics.intervals import (
     Estimate,
@@ -20,8 +20,6 @@ from pgbench.statistics.intervals import (
 from pgbench.trials.validity.cases import RATE_BATCHES, Case
 from pgbench.trials.validity.known import Known, repetitions, study
 from pgbench.trials.validity.shares import Share
-
-FloatArray = NDArray[np.float64]
 
 Summary = dict[str, Estimate]
 
@@ -78,7 +76,7 @@ def repeat(known: Sequence[Known], replicates: int, n: int) -> list[Repeated]:
     return repeated
 
 
-def sample_of(known: Known, gradients: FloatArray, steps: NDArray[np.int64]) -> Sample:
+def sample_of(known: Known, gradients: FloatArray, steps: IntArray) -> Sample:
     """The sample of replicates (R, d) that are all in memory, as ``measure`` makes it."""
     centre = known.expected if known.exact_mean else gradients.mean(axis=0)
     sums = Sums(known.target, [centre], len(gradients), np.zeros((0, known.target.size)))
@@ -88,7 +86,7 @@ def sample_of(known: Known, gradients: FloatArray, steps: NDArray[np.int64]) -> 
     return sample if known.exact_mean else sample.about_its_mean()
 
 
-def _measure(known: Known, gradients: FloatArray, steps: NDArray[np.int64]) -> tuple[Any, ...]:
+def _measure(known: Known, gradients: FloatArray, steps: IntArray) -> tuple[Any, ...]:
     sample = sample_of(known, gradients, steps)
     projections, mean = gradients @ known.along.T, known.along @ known.expected
     # Wrong truths: four standard errors off along the gradient, and a variance 10 % too large.

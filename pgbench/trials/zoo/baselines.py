@@ -1,8 +1,8 @@
 """Baselines that are not what they seem."""
 
+from pgbench.arrays import FloatArray
 from pgbench.estimators import Tables, group_mean
 from pgbench.estimators.parts.by_trajectory import others, ratio, score_sums
-from pgbench.estimators.parts.estimator import FloatArray
 from pgbench.exact.truth import Truth
 from pgbench.process.batch import Batch
 from pgbench.rollout.simulator import Simulator

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import Parameter
 from pgbench.estimators import BatchEstimator, Estimator, TableEstimator, Tables, find_estimator
-from pgbench.estimators.parts.estimator import FloatArray
 from pgbench.exact.truth import Truth
 from pgbench.process.batch import Batch
 from pgbench.rollout.simulator import Simulator

@@ -1,16 +1,10 @@
 """Values bootstrapped wrongly, and sums that do not stop where an episode does."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import BoolArray, FloatArray
 from pgbench.estimators import Tables
-from pgbench.estimators.parts.estimator import (
-    CRITIC_NOISE,
-    FloatArray,
-    noisy_critic,
-    td_error,
-    unmasked_critic,
-)
+from pgbench.estimators.parts.estimator import CRITIC_NOISE, noisy_critic, td_error, unmasked_critic
 from pgbench.exact.truth import Truth
 from pgbench.process.batch import Batch
 from pgbench.trials.zoo.bug import table_bug, weight_bug
@@ -88,12 +82,12 @@ bootstraps_from_reset_state = table_bug(
 )
 
 
-def _last(batch: Batch) -> NDArray[np.bool_]:
+def _last(batch: Batch) -> BoolArray:
     """Whether a step is the last one of its trajectory, (m, n, T)."""
     return np.asarray(np.arange(batch.shape[2]) == batch.lengths[:, :, None] - 1)
 
 
-def _cut(batch: Batch, truth: Truth) -> NDArray[np.bool_]:
+def _cut(batch: Batch, truth: Truth) -> BoolArray:
     """Whether a time limit came after a step, (m, n, T)."""
     return _last(batch) & ~truth.mdp.terminal[batch.successors]
 

@@ -1,7 +1,7 @@
 """Advantages divided by what they should not be divided by, and called unbiased."""
 
+from pgbench.arrays import FloatArray
 from pgbench.estimators.advantage_normalised import centred, standardised
-from pgbench.estimators.parts.estimator import FloatArray
 from pgbench.exact.truth import Truth
 from pgbench.process.batch import Batch
 from pgbench.trials.zoo.bug import weight_bug

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from pgbench.arrays import FloatArray
 from pgbench.estimators import natural, spsa
 from pgbench.estimators.evolution_strategies import perturbed, weighed
-from pgbench.estimators.parts.estimator import FloatArray
 from pgbench.rollout.simulator import Simulator
 from pgbench.trials.zoo.bug import batch_bug
 

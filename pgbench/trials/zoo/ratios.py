@@ -4,11 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pgbench.arrays import BoolArray, FloatArray
 from pgbench.estimators import Tables, importance_sampling
 from pgbench.estimators.parts.behaviour import behaved, behaviour_policy
-from pgbench.estimators.parts.estimator import FloatArray
 from pgbench.estimators.trust_region_surrogate import surrogate
 from pgbench.exact.truth import Truth
 from pgbench.process.process import Process
@@ -91,7 +90,7 @@ weighted_called_unbiased = batch_bug(
     source="Precup, Sutton & Singh 2000: weighted importance sampling is consistent, but biased",
 )
 
-Kept = Callable[[FloatArray, FloatArray], NDArray[np.bool_]]
+Kept = Callable[[FloatArray, FloatArray], BoolArray]
 """Whether pairs (S, A) of some ratio and advantage have a gradient."""
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from pgbench.arrays import FloatArray
 from pgbench.estimators import Tables
-from pgbench.estimators.parts.estimator import FloatArray
 from pgbench.exact.truth import Truth
 from pgbench.process.batch import Batch
 from pgbench.trials.zoo.bug import table_bug, weight_bug

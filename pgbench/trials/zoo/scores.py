@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from pgbench.arrays import FloatArray
 from pgbench.estimators import Tables, baseline_value
-from pgbench.estimators.parts.estimator import FloatArray
 from pgbench.exact.truth import Truth
 from pgbench.policies import NotApplicable
 from pgbench.policies.loglinear import LogLinear

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pgbench.estimators.parts.estimator import FloatArray
+from pgbench.arrays import FloatArray
 from pgbench.rollout.simulator import Simulator
 from pgbench.trials.zoo.bug import batch_bug
 
