@@ -43,7 +43,6 @@ DOORS = {
 BY_NAME = {
     "pgbench": "public names, loaded when they are first used",
     "pgbench.declared.registry": "packages of records are scanned for their files",
-    "pgbench.exact": "moments of an estimator by name, which stand in api",
 }
 """Modules that import others by a name made at run time, which no reader of imports sees."""
 

@@ -1,8 +1,8 @@
 """Exact truth: values, gradients, Fisher information, optima and moments, without sampling."""
 
-import importlib
 from typing import Any
 
+import pgbench
 from pgbench.exact.finite.optimum import Optimum, optimal_value
 from pgbench.exact.finite.trajectory import log_probability
 from pgbench.exact.finite.values import FiniteTruth
@@ -31,8 +31,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Moments of an estimator by name need the estimators, which stand above what is exact: the name
-    # stays here for those who call it, what it does is in ``pgbench.api``.
+    # Moments of an estimator by name need the estimators, which stand above what is exact. The name
+    # is offered here too, as the package offers it.
     if name == "moments":
-        return importlib.import_module("pgbench.api").moments
+        return pgbench.moments
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

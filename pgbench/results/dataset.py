@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from pgbench.results.ascents import ASCENT, ascent_arrays
+from pgbench.declared.variables import STATUS, Variable
+from pgbench.grid.plan import Setting, settings
 from pgbench.grid.reader import Chosen, Grid, parse_grid
+from pgbench.problems import families
+from pgbench.results.ascents import ASCENT, ascent_arrays
 from pgbench.results.journal import NAME as JOURNAL_NAME
 from pgbench.results.journal import Journal, OutputError, atomic_path
-from pgbench.grid.plan import Setting, settings
-from pgbench.problems import families
 from pgbench.statistics.intervals import fit_rate, holm
-from pgbench.declared.variables import STATUS, Variable
 
 NAME = "results.nc"
 CELL = ("problem", "policy", "estimator", "batch_size")
