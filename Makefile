@@ -25,7 +25,7 @@ test-autodiff: $(AUTODIFF)/.ready  ## the examples in PyTorch and JAX; some GB t
 	$(AUTODIFF)/bin/python -m pytest tests/trials/test_examples.py -rs
 
 gpu-test: $(GPU)/.ready  ## the GPU back end on a GPU; CUDA=cuda12 or CUDA=cuda13
-	PGBENCH_TEST_GPU=hardware $(GPU)/bin/python -m pytest tests/cuda -m "not slow"
+	PGBENCH_TEST_GPU=hardware $(GPU)/bin/python -m pytest tests/kernels/cuda -m "not slow"
 
 gpu-bench: $(GPU)/.ready  ## a GPU against the CPU and JAX; CUDA=cuda12 or CUDA=cuda13
 	$(GPU)/bin/python -m pip install --quiet 'jax[$(CUDA)]'
@@ -34,7 +34,7 @@ gpu-bench: $(GPU)/.ready  ## a GPU against the CPU and JAX; CUDA=cuda12 or CUDA=
 
 gpu-code: $(GPU)/.ready  ## what CUDA's compiler makes of the kernels; needs no GPU
 	$(GPU)/bin/python -m benchmarks.gpu_code
-	$(GPU)/bin/python -m pytest tests/cuda/test_code.py -m gpu
+	$(GPU)/bin/python -m pytest tests/kernels/cuda/test_code.py -m gpu
 
 lint: $(READY)  ## formatting, lint, types
 	$(BIN)/ruff format --check .

@@ -12,6 +12,7 @@ from pgbench.problems import make_problem
 from pgbench.report import linear_quadratic
 from pgbench.results import dataset as results
 from pgbench.results.dataset import same_numbers
+from tests.support.runs import StopAfter
 
 GRID = """
 name: small
@@ -134,10 +135,10 @@ def test_other_runs_have_no_such_figures(tmp_path):
             figure(tree)
 
 
-def test_interruption_and_threads_change_no_byte(run, tmp_path, stop_after):
+def test_interruption_and_threads_change_no_byte(run, tmp_path):
     grid = parse_grid(GRID)
     with pytest.raises(Interrupted):
-        execute(grid, tmp_path, threads=1, progress=stop_after(3))
+        execute(grid, tmp_path, threads=1, progress=StopAfter(3))
     again = execute(grid, tmp_path, threads=1)
     assert again.reused > 0
     assert same_numbers(run.tree, again.tree) == []

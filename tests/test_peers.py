@@ -15,6 +15,7 @@ from benchmarks.peers.race import race
 from benchmarks.peers.table import table
 from benchmarks.peers.verify import check
 from benchmarks.peers.workload import make_workload
+from tests.support.numbers import close
 
 
 def contender_parameter(name):
@@ -36,7 +37,7 @@ def changed(workload, **values):
 
 
 @pytest.mark.parametrize("n_states", [4, 50])
-def test_exact_weights_pull_back_to_the_exact_gradient(n_states, close):
+def test_exact_weights_pull_back_to_the_exact_gradient(n_states):
     small = make_workload(n_states)
     pulled = small.policy.pull_back(small.theta, small.weights)
     close(pulled, small.gradient.ravel(), rtol=1e-10)

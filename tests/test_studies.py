@@ -8,6 +8,7 @@ from pgbench.ascent.summary import iqm_interval, steps_to
 from pgbench.exact import evaluate
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
+from tests.support.ascents import ascend
 
 
 def corridor_policy():
@@ -15,7 +16,7 @@ def corridor_policy():
     return mdp, make_policy("loglinear", mdp, features="own")
 
 
-def test_learning_curves_of_the_short_corridor(ascend):
+def test_learning_curves_of_the_short_corridor():
     """Sutton & Barto 2018, Figures 13.1 and 13.2, 1000 episodes from p(right) = .05.
 
     With α = 2⁻¹² most of the way to J* = -11.66 is done by episode 1000; smaller steps are slower
@@ -43,7 +44,7 @@ def test_learning_curves_of_the_short_corridor(ascend):
     assert curves[14][-1] < curves[13][-1] < curves[12][-1] < best
 
 
-def test_leaving_out_the_discount_climbs_to_the_worst_policy(ascend):
+def test_leaving_out_the_discount_climbs_to_the_worst_policy():
     """Slopes p(1-p)/4 and -p(1-p)/2 of a constructed problem: both ascents, exact and sampled."""
     mdp = make_problem("sign_flip")
     policy = make_policy("loglinear", mdp, features="own")
@@ -64,7 +65,7 @@ def test_leaving_out_the_discount_climbs_to_the_worst_policy(ascend):
     assert right.objective[:, -1].min() > 0.2 > 0.02 > wrong.objective[:, -1].max()
 
 
-def test_plain_gradient_waits_on_the_plateau_of_the_two_state_problem(ascend):
+def test_plain_gradient_waits_on_the_plateau_of_the_two_state_problem():
     """Kakade 2001, Section 4; Bagnell & Schneider 2003: orders of magnitude, on exact flows.
 
     Small steps of equal Euclidean flow time: the natural gradient reaches 10 % of the gap more than
@@ -97,7 +98,7 @@ def test_gradient_of_the_chain_vanishes_exponentially():
     assert np.ptp(slopes[3:]) < 0.2
 
 
-def test_natural_gradient_does_not_care_about_sizes(ascend):
+def test_natural_gradient_does_not_care_about_sizes():
     """Updates to 10 %: the same from 10 to 250 states; the plain gradient takes ever more."""
     reached = {"natural": [], "gradient": []}
     for n_states in (10, 50, 250):
@@ -114,7 +115,7 @@ def test_natural_gradient_does_not_care_about_sizes(ascend):
     assert large > 2 * middle or np.isinf(middle)
 
 
-def test_low_baselines_commit_too_early(ascend):
+def test_low_baselines_commit_too_early():
     """Chung et al. 2021: with equal variance, a baseline below the best commits, above explores."""
     mdp = make_problem("three_armed")
     policy = make_policy("softmax", mdp)

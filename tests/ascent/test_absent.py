@@ -7,10 +7,12 @@ from pgbench.api import ascend
 from pgbench.ascent.crowd import gather
 from pgbench.exact.finite.optimum import optimal_value
 from pgbench.exact.truth import evaluate
+from tests.support.numbers import close
+from tests.support.truths import make_kind, tiny_truth
 
 
 @pytest.fixture
-def mdp(tiny_truth):
+def mdp():
     found = tiny_truth("fewer", "softmax").mdp
     assert not found.choices.all()
     return found
@@ -19,7 +21,7 @@ def mdp(tiny_truth):
 @pytest.mark.parametrize("name", ["softmax", "direct", "loglinear", "neural"])
 @pytest.mark.parametrize("algorithm", ["gradient", "natural", "adam"])
 @pytest.mark.parametrize("estimator", ["exact", "reward_to_go"])
-def test_what_does_not_exist_keeps_probability_zero(mdp, make_kind, name, algorithm, estimator):
+def test_what_does_not_exist_keeps_probability_zero(mdp, name, algorithm, estimator):
     policy = make_kind(name, mdp)
     theta = policy.initial(seed=1)
     given = {"steps": 30, "replicates": 3, "batch_size": 8, "horizon": 30, "step_size": 0.05}
@@ -35,7 +37,7 @@ def test_what_does_not_exist_keeps_probability_zero(mdp, make_kind, name, algori
 
 
 @pytest.mark.parametrize("name", ["softmax", "loglinear"])
-def test_the_compiled_actor_critic_takes_what_exists(mdp, make_kind, name):
+def test_the_compiled_actor_critic_takes_what_exists(mdp, name):
     """Were an action that does not exist taken, its reward of 0 would be the best of all."""
     policy = make_kind(name, mdp)
     algorithm = {"algorithm": "actor_critic", "critic_step": 0.1}
@@ -49,7 +51,7 @@ def test_the_compiled_actor_critic_takes_what_exists(mdp, make_kind, name):
 
 
 @pytest.mark.parametrize("name", ["softmax", "direct", "loglinear", "neural"])
-def test_a_crowd_says_what_one_policy_says(mdp, make_kind, close, name):
+def test_a_crowd_says_what_one_policy_says(mdp, name):
     policy = make_kind(name, mdp)
     theta = np.stack([policy.initial(seed=s) for s in range(3)])
     crowd = gather(mdp, policy, theta)

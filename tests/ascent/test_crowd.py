@@ -10,6 +10,8 @@ from pgbench.exact.finite import fisher
 from pgbench.kernels import crowd as kernels
 from pgbench.policies import Softmax, make_policy
 from pgbench.problems import FiniteMDP, make_problem
+from tests.support.numbers import close, differentiate
+from tests.support.truths import make_kind
 
 
 def crowd_of(mdp, policy, m=3, **options):
@@ -17,9 +19,7 @@ def crowd_of(mdp, policy, m=3, **options):
 
 
 @pytest.mark.parametrize("way", ["eliminated", "iterated", "one by one"])
-def test_each_member_is_evaluated_as_if_alone(
-    small_problem, kind, way, make_kind, close, monkeypatch
-):
+def test_each_member_is_evaluated_as_if_alone(small_problem, kind, way, monkeypatch):
     if way != "eliminated":
         monkeypatch.setattr(crowd_module, "DENSE_STATES", 0)
     if way == "one by one":
@@ -50,7 +50,7 @@ def test_each_member_is_evaluated_as_if_alone(
         close(crowd.natural_gradient[r], truth.natural_gradient(), rtol=1e-7)
 
 
-def test_entropy_is_a_reward(make_kind, kind, close):
+def test_entropy_is_a_reward(kind):
     mdp = make_problem("random", n_states=4, n_actions=3, gamma=0.8, seed=1)
     policy = make_kind(kind, mdp)
     crowd = crowd_of(mdp, policy, entropy=0.3)
@@ -64,9 +64,7 @@ def test_entropy_is_a_reward(make_kind, kind, close):
             close(getattr(crowd, name)[r], getattr(truth, name), rtol=1e-11)
 
 
-def test_gradient_with_entropy_is_the_derivative_of_the_regularised_objective(
-    make_kind, kind, close, differentiate
-):
+def test_gradient_with_entropy_is_the_derivative_of_the_regularised_objective(kind):
     """Of Σ d(s) Σ_a π (r - τ log π), although -τ log π is held fixed in the rewards."""
     mdp = make_problem("random", n_states=3, n_actions=2, gamma=0.7, seed=2)
     policy = make_kind(kind, mdp)
@@ -89,7 +87,7 @@ def test_a_policy_without_a_finite_value_is_known_as_such():
     assert np.isnan(crowd.objective[1])
 
 
-def test_direct_gradient_on_the_boundary_says_what_an_action_would_bring(close):
+def test_direct_gradient_on_the_boundary_says_what_an_action_would_bring():
     """d(s) A(s,a) less its mean over actions, also where π(s,a) = 0."""
     mdp = make_problem("random", n_states=3, n_actions=3, gamma=0.8, seed=0)
     policy = make_policy("direct", mdp)
@@ -163,7 +161,7 @@ def test_natural_gradient_outlives_underflow():
 
 
 @pytest.mark.parametrize("n_states", [20, 400])
-def test_iteration_settles_where_a_walk_mixes(n_states, close):
+def test_iteration_settles_where_a_walk_mixes(n_states):
     """And says so: V, Q and d as from linear equations, to a relative error of 1e-11."""
     mdp = make_problem("garnet", n_states=n_states, n_actions=3, branching=4, gamma=0.95, seed=2)
     policy = make_policy("softmax", mdp)

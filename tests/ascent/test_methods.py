@@ -13,6 +13,8 @@ from pgbench.exact import evaluate
 from pgbench.policies import NotApplicable, make_policy
 from pgbench.policies.policy import softmax
 from pgbench.problems import make_problem
+from tests.support.ascents import ascend
+from tests.support.truths import make_kind
 
 NUMBERS = Numbers(horizon=20, seed=3, stream=5)
 
@@ -31,7 +33,7 @@ def gradient(mdp, policy, theta):
     return evaluate(mdp, policy, theta).gradient
 
 
-def test_exact_ascent_follows_the_gradient(mdp, make_kind, kind, ascend):
+def test_exact_ascent_follows_the_gradient(mdp, kind):
     policy = make_kind(kind, mdp)
     theta = policy.initial(seed=1)
     trace = ascend(mdp, policy, theta, step=0.01, steps=6)
@@ -45,7 +47,7 @@ def test_exact_ascent_follows_the_gradient(mdp, make_kind, kind, ascend):
 
 @pytest.mark.parametrize("eta", [0.1, 1.0, 20.0])
 @pytest.mark.parametrize("start", ["zeros", "normal"])
-def test_natural_gradient_of_softmax_is_multiplicative_weights(mdp, policy, ascend, eta, start):
+def test_natural_gradient_of_softmax_is_multiplicative_weights(mdp, policy, eta, start):
     """π⁺ ∝ π exp(η A/(1-γ)) along the whole run (Agarwal et al. 2021, Lemma 15)."""
     theta = policy.initial(seed=2, init=start)
     pi = policy.probabilities(theta)
@@ -70,7 +72,7 @@ def dense(mdp):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_natural_gradient_never_descends(seed, ascend):
+def test_natural_gradient_never_descends(seed):
     mdp = make_problem("garnet", n_states=12, n_actions=3, gamma=0.95, seed=seed)
     policy = make_policy("softmax", mdp)
     trace = ascend(mdp, policy, policy.initial(seed=seed), "natural", step=1.0, steps=60)
@@ -79,7 +81,7 @@ def test_natural_gradient_never_descends(seed, ascend):
     assert J[-1] > J[0]
 
 
-def test_momentum(mdp, policy, ascend):
+def test_momentum(mdp, policy):
     theta, velocity = policy.initial(init="zeros"), 0.0
     for _ in range(8):
         velocity = 0.7 * velocity + gradient(mdp, policy, theta)
@@ -88,7 +90,7 @@ def test_momentum(mdp, policy, ascend):
     np.testing.assert_allclose(trace.theta[0], theta, rtol=1e-9, atol=1e-12)
 
 
-def test_adam(mdp, policy, ascend):
+def test_adam(mdp, policy):
     theta, first, second = policy.initial(init="zeros"), 0.0, 0.0
     for t in range(1, 9):
         g = gradient(mdp, policy, theta)
@@ -150,7 +152,7 @@ def test_storm(mdp, policy):
         np.testing.assert_allclose(move.direction, u, rtol=1e-12, atol=1e-12)
 
 
-def test_storm_of_weight_one_is_plain_ascent(mdp, policy, ascend):
+def test_storm_of_weight_one_is_plain_ascent(mdp, policy):
     plain = ascend(mdp, policy, estimator="reward_to_go")
     storm = ascend(mdp, policy, algorithm="storm", estimator="reward_to_go", a=1.0)
     np.testing.assert_allclose(storm.theta, plain.theta, rtol=1e-10, atol=1e-12)
@@ -182,7 +184,7 @@ def test_page(mdp, policy):
 
 
 @pytest.mark.parametrize("algorithm", ["svrpg", "storm", "page"])
-def test_variance_reduction_reduces_variance(mdp, policy, ascend, algorithm):
+def test_variance_reduction_reduces_variance(mdp, policy, algorithm):
     """Mean squared errors along the path, as often as plain ascent with the same small batches."""
     plain = ascend(mdp, policy, estimator="reward_to_go", step=0.02, replicates=40, steps=30)
     other = ascend(
@@ -205,7 +207,7 @@ def test_natural_refuses_what_is_natural_already(mdp, policy):
         algorithms()["natural"].make(context(mdp, policy, estimator="natural"))
 
 
-def test_direct_ascent_stays_on_the_simplex(mdp, ascend):
+def test_direct_ascent_stays_on_the_simplex(mdp):
     policy = make_policy("direct", mdp)
     trace = ascend(mdp, policy, estimator="reward_to_go", step=0.5, steps=30)
     rows = policy.table(trace.theta)
@@ -215,7 +217,7 @@ def test_direct_ascent_stays_on_the_simplex(mdp, ascend):
     assert exact.distance[0, -1] == pytest.approx(0, abs=1e-12)
 
 
-def test_entropy_keeps_the_policy_from_committing(mdp, policy, ascend):
+def test_entropy_keeps_the_policy_from_committing(mdp, policy):
     """And what is reached maximises the regularised objective: soft value iteration agrees."""
     tau = 0.2
     trace = ascend(mdp, policy, algorithm="natural", step=0.5, steps=300, entropy=tau)
@@ -257,7 +259,7 @@ def test_kl_steps_have_the_divergence_that_was_asked_for(mdp, policy):
 
 
 @pytest.mark.parametrize("kind", ["softmax", "direct"])
-def test_smoothness_steps_are_safe(kind, make_kind, ascend):
+def test_smoothness_steps_are_safe(kind):
     """1/L is a lower bound of what curvature allows: J gains at least ‖g‖²/(2L) for softmax."""
     mdp = make_problem("garnet", n_states=5, n_actions=3, gamma=0.6, seed=3)
     policy = make_kind(kind, mdp)
@@ -275,7 +277,7 @@ def test_smoothness_steps_are_safe(kind, make_kind, ascend):
     ("problem", "kind", "words"),
     [("corridor", "softmax", "γ = 1"), ("riverswim", "neural", "softmax and direct policies only")],
 )
-def test_smoothness_is_refused_where_no_bound_is_known(problem, kind, words, make_kind, ascend):
+def test_smoothness_is_refused_where_no_bound_is_known(problem, kind, words):
     mdp = make_problem(problem)
     with pytest.raises(NotApplicable, match=words):
         ascend(mdp, make_kind(kind, mdp), rule="smoothness")

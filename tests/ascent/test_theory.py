@@ -10,6 +10,8 @@ from pgbench.ascent.theory import CHECKS, NATURAL, PROJECTED, SOFTMAX, theory
 from pgbench.exact import evaluate, optimal_value
 from pgbench.policies import LogLinear, NotApplicable, make_policy
 from pgbench.problems import FiniteMDP, make_problem
+from tests.support.ascents import ascend
+from tests.support.truths import make_kind
 
 STEPS = 300
 
@@ -31,7 +33,7 @@ def ties():
 
 
 @pytest.mark.parametrize("eta", [0.01, 1.0, 100.0])
-def test_natural_gradient_bound_holds_at_every_step(small_problem, eta, ascend):
+def test_natural_gradient_bound_holds_at_every_step(small_problem, eta):
     mdp = small_problem
     policy = make_policy("softmax", mdp)
     trace = ascend(mdp, policy, algorithm="natural", step=eta, steps=STEPS, points=20_000)
@@ -47,7 +49,7 @@ def test_natural_gradient_bound_holds_at_every_step(small_problem, eta, ascend):
 
 
 @pytest.mark.parametrize("kind", ["softmax", "direct"])
-def test_smooth_ascent_never_falls_and_keeps_its_bound(small_problem, kind, make_kind, ascend):
+def test_smooth_ascent_never_falls_and_keeps_its_bound(small_problem, kind):
     mdp = small_problem
     policy = make_kind(kind, mdp)
     if mdp.gamma == 1 or (mdp.gamma == 0 and kind == "direct"):
@@ -66,7 +68,7 @@ def test_smooth_ascent_never_falls_and_keeps_its_bound(small_problem, kind, make
 
 @pytest.mark.parametrize("problem", [ties, lambda: make_problem("garnet", n_states=8, seed=1)])
 @pytest.mark.parametrize("kind", ["softmax", "direct"])
-def test_bounds_with_ties_and_without(problem, kind, make_kind, ascend):
+def test_bounds_with_ties_and_without(problem, kind):
     mdp = problem()
     mdp = FiniteMDP(
         mdp.successor, mdp.probability, mdp.reward, np.full(mdp.n_states, 1 / mdp.n_states), 0.6
@@ -97,7 +99,7 @@ def test_ties_are_all_right_actions():
         ("gradient_domination", lambda t: replace(t, gradient_norm=0 * t.gradient_norm)),
     ],
 )
-def test_violations_are_counted(check, change, ascend):
+def test_violations_are_counted(check, change):
     mdp = make_problem("garnet", n_states=5, gamma=0.8, seed=0)
     policy = make_policy("softmax", mdp)
     trace = ascend(mdp, policy, algorithm="natural", step=0.2, steps=5)
@@ -107,7 +109,7 @@ def test_violations_are_counted(check, change, ascend):
     assert bad.violations[check] > 0
 
 
-def test_the_bound_fails_where_a_larger_step_is_claimed(ascend):
+def test_the_bound_fails_where_a_larger_step_is_claimed():
     """A bound that a wrong implementation would pass is no check: run with η/10⁶, claim η."""
     mdp = make_problem("two_state")
     policy = make_policy("softmax", mdp)
@@ -117,7 +119,7 @@ def test_the_bound_fails_where_a_larger_step_is_claimed(ascend):
     assert checked(mdp, policy, trace, "natural", step=1.0).violations["bound"] > 0
 
 
-def test_bounds_scale_with_rewards(ascend):
+def test_bounds_scale_with_rewards():
     """Rewards times 10 and the step over 10 are the same ascent, with ten times the bound."""
     mdp = make_problem("garnet", n_states=5, gamma=0.8, seed=0)
     large = mdp.paying(10 * mdp.reward)
@@ -131,7 +133,7 @@ def test_bounds_scale_with_rewards(ascend):
 
 
 @pytest.mark.parametrize("algorithm", ["", "adam", "natural"])
-def test_nothing_is_claimed_where_nothing_is_proven(algorithm, ascend):
+def test_nothing_is_claimed_where_nothing_is_proven(algorithm):
     """Estimates, other algorithms, other policies, γ = 1."""
     mdp = make_problem("corridor")
     policy = make_policy("loglinear", mdp, features="own")

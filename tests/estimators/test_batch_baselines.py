@@ -13,6 +13,7 @@ from pgbench.measure.gradients import estimates
 from pgbench.policies import make_policy
 from pgbench.problems import FiniteMDP
 from pgbench.rollout.simulator import Draws
+from tests.support.numbers import close
 
 TINY = [
     pytest.mark.parametrize("problem", ["ending", "coins"]),
@@ -27,7 +28,7 @@ def tiny(function):
 
 
 @tiny
-def test_coordinate_baselines_are_the_best_constants_of_each(truth, close):
+def test_coordinate_baselines_are_the_best_constants_of_each(truth):
     """Var ĝ_k with b_k is that of REINFORCE with b_k, and with no other constant less."""
     exact = estimators()["baseline_per_coordinate"].exact(truth, 5, 1)
     b = exact_baseline(truth, 5)
@@ -44,7 +45,7 @@ def test_coordinate_baselines_are_the_best_constants_of_each(truth, close):
 @tiny
 @pytest.mark.parametrize("noise", [0.0, 0.7])
 @pytest.mark.parametrize("discounted", [True, False])
-def test_all_actions_have_the_mean_of_sampled_ones(truth, close, noise, discounted):
+def test_all_actions_have_the_mean_of_sampled_ones(truth, noise, discounted):
     """r + γv(s') and Σ_a π (r + γ E[v(s')]) have the same mean given the state: that of td."""
     given = {"critic_noise": noise, "discounted": discounted}
     exact = estimators()["all_action"].exact(truth, 7, 3, **given)
@@ -91,7 +92,7 @@ def test_visits_are_followed_some_states_at_a_time(truth, monkeypatch):
 
 
 @tiny
-def test_own_return_is_met_by_chance_of_being_alone(truth, close):
+def test_own_return_is_met_by_chance_of_being_alone(truth):
     """Without an end all n are under way at every step, and the bias is -∇J_H/n as of group_mean.
 
     Where trajectories end the bias is more: fewer share the mean of a late step.
@@ -122,7 +123,7 @@ def test_standardised_estimates_do_not_know_the_unit_of_rewards(name, given):
     )
 
 
-def test_without_normalisation_they_know_it(close):
+def test_without_normalisation_they_know_it():
     given = {"std": False}
     close(scaled("grpo", 100.0, **given), 100 * scaled("grpo", 1.0, **given), 1e-12)
 

@@ -9,6 +9,7 @@ from pgbench.exact.finite.horizon import finite_values
 from pgbench.measure.gradients import estimates
 from pgbench.rollout.enumeration import trajectories
 from pgbench.rollout.simulator import Draws, Simulator
+from tests.support.numbers import close
 
 DRAWS = Draws(6, 3, 5, 2, 8)
 """Six steps, three trajectories, five replicates."""
@@ -189,7 +190,7 @@ ELSEWHERE = estimators().keys() - DEFINITIONS.keys()
 """Not written out here: their means are listed, and other files write out what that leaves open."""
 
 
-def test_estimates_are_those_of_the_definition(truth, batch_variant, close, monkeypatch):
+def test_estimates_are_those_of_the_definition(truth, batch_variant, monkeypatch):
     draws = DRAWS
     if batch_variant.name == "baseline_per_coordinate" and "fit" not in batch_variant.given:
         draws = Draws(3, 3, 5, 2, 8)  # whose trajectories can be listed

@@ -5,43 +5,38 @@ from functools import cache
 import numpy as np
 import pytest
 
-from pgbench.estimators import CAUSES, HORIZON, BatchEstimator, estimators
+from pgbench.estimators import CAUSES, HORIZON, estimators
 from pgbench.estimators.parts.estimator import declared_mean
 from pgbench.exact import evaluate
 from pgbench.measure.gradients import estimates
 from pgbench.rollout.enumeration import Enumerator, Listed, enumerated_batches
 from pgbench.rollout.simulator import Draws
+from tests.support.numbers import relative_gap
+from tests.support.truths import WEIGHTS_OF
+from tests.support.variants import (
+    SAMPLED,
+    alone,
+    batch_variants,
+    each,
+    knows_its_mean,
+    listed_variants,
+    record,
+    size,
+)
 
 TOLERANCE = 1e-11
 STEPS = 2
 LISTED_PROBLEMS = pytest.mark.parametrize("problem", ["dense", "ending", "coins"])
-LISTED_KINDS = pytest.mark.parametrize("kind", ["softmax", "loglinear"])
 
 
-def record(variant) -> BatchEstimator:
-    found = estimators()[variant.name]
-    assert isinstance(found, BatchEstimator)
-    return found
-
-
-def size(variant) -> int:
-    return max(record(variant).fewest, 2)
-
-
-def gap(actual, expected) -> float:
-    """Largest difference, relative to the largest expected entry."""
-    return float(np.abs(actual - expected).max() / np.abs(expected).max())
+KNOWN = [v for v in batch_variants() if knows_its_mean(v)]
+UNKNOWN = [v for v in batch_variants() if not knows_its_mean(v)]
 
 
 def truth_of(truth, variant, causes, steps=STEPS):
     """What the mean is when nothing but the horizon is declared."""
     mean = declared_mean(truth, steps, set(causes))
     return mean if record(variant).target == "gradient" else truth.natural(mean)
-
-
-@pytest.fixture
-def listed(truth, batch_variant) -> Listed:
-    return moments_of(truth, batch_variant)
 
 
 @cache
@@ -51,77 +46,97 @@ def moments_of(truth, variant) -> Listed:
 
 
 @LISTED_PROBLEMS
-@LISTED_KINDS
-def test_known_moments_are_exact(truth, batch_variant, listed):
-    """Only an estimator that declares a bias of its own may have no formula for its mean."""
-    exact = record(batch_variant).exact(truth, STEPS, size(batch_variant), **batch_variant.given)
-    if exact.mean is None:
-        assert set(batch_variant.causes) - HORIZON
-        return
-    assert gap(listed.mean, exact.mean) < TOLERANCE
+@WEIGHTS_OF
+@each(v for v in KNOWN if v.name not in SAMPLED)
+def test_known_moments_are_exact(truth, variant):
+    exact = record(variant).exact(truth, STEPS, size(variant), **variant.given)
+    listed = moments_of(truth, variant)
+    assert relative_gap(listed.mean, exact.mean) < TOLERANCE
     if exact.variance is not None:
         scale = np.abs(listed.variance + listed.mean**2).max()
         assert np.abs(exact.variance - listed.variance).max() < TOLERANCE * scale
 
 
 @LISTED_PROBLEMS
-@LISTED_KINDS
-def test_declared_causes_of_bias_are_true(truth, batch_variant, listed):
+@WEIGHTS_OF
+@each(UNKNOWN)
+def test_only_what_declares_a_bias_of_its_own_has_no_exact_mean(truth, variant):
+    assert record(variant).exact(truth, STEPS, size(variant), **variant.given).mean is None
+    assert set(variant.causes) - HORIZON
+
+
+@LISTED_PROBLEMS
+@WEIGHTS_OF
+@each(listed_variants())
+def test_declared_causes_of_bias_are_true(truth, variant):
     """What declares none but the horizon's has the declared mean, the others have not."""
-    causes = batch_variant.causes
+    causes, listed = variant.causes, moments_of(truth, variant)
     assert set(causes) <= CAUSES.keys()
     assert len(set(causes) & HORIZON) <= 1
-    gaps = [gap(listed.mean, truth_of(truth, batch_variant, {c})) for c in (*HORIZON, "")]
+    gaps = [relative_gap(listed.mean, truth_of(truth, variant, {c})) for c in (*HORIZON, "")]
     if set(causes) <= HORIZON:
-        assert gap(listed.mean, truth_of(truth, batch_variant, causes)) < TOLERANCE
+        assert relative_gap(listed.mean, truth_of(truth, variant, causes)) < TOLERANCE
     else:
         assert min(gaps) > 1e-5
 
 
 @LISTED_PROBLEMS
 @pytest.mark.parametrize("kind", ["softmax"])
-def test_means_of_longer_trajectories_are_declared(truth, horizon, variant_alone):
+@each(alone())
+def test_means_of_longer_trajectories_are_declared(truth, horizon, variant):
     """In two steps no sum over later steps has more than one term."""
-    estimator = record(variant_alone)
-    mean = enumerated_batches(truth, estimator, horizon, 1, **variant_alone.given).mean
-    assert gap(mean, truth_of(truth, variant_alone, variant_alone.causes, horizon)) < TOLERANCE
+    estimator = record(variant)
+    mean = enumerated_batches(truth, estimator, horizon, 1, **variant.given).mean
+    assert relative_gap(mean, truth_of(truth, variant, variant.causes, horizon)) < TOLERANCE
+
+
+def cured(variant):
+    """The parameters without each cause that has a cure, and the causes that are left.
+
+    The cause "batch" needs no other parameters: it ends where the batch is endless.
+    """
+    values = dict(record(variant).bound(**variant.given))
+    for cause in variant.causes:
+        values |= record(variant).cures.get(cause, {})
+    return values, set(record(variant).causes(**values)) - {"batch"}
+
+
+def is_curable(variant):
+    """Whether that leads to an estimator with a formula, and to no bias but the horizon's."""
+    values, left = cured(variant)
+    return knows_its_mean(variant, **values) and left <= HORIZON
 
 
 @LISTED_PROBLEMS
-@LISTED_KINDS
-def test_cures_remove_their_causes(truth, batch_variant):
-    """Without its declared causes an estimator has only the horizon's, and the exact mean of it.
+@WEIGHTS_OF
+@each(v for v in batch_variants() if is_curable(v))
+def test_cures_remove_their_causes(truth, variant):
+    """Without its declared causes an estimator has only the horizon's, and the exact mean of it."""
+    values, left = cured(variant)
+    n = np.inf if "batch" in variant.causes else float(size(variant))
+    mean = record(variant).exact(truth, STEPS, n, **values).mean
+    assert relative_gap(mean, truth_of(truth, variant, left)) < TOLERANCE
 
-    What cannot be removed, or leads to an estimator without a formula, belongs to one that has no
-    exact mean either: a bias that is known can be split.
-    """
-    estimator = record(batch_variant)
-    values = dict(estimator.bound(**batch_variant.given))
-    n = float(size(batch_variant))
-    for cause in batch_variant.causes:
-        values |= estimator.cures.get(cause, {})
-        n = np.inf if cause == "batch" else n
-    left = set(estimator.causes(**values)) - {"batch"}
-    mean = estimator.exact(truth, STEPS, n, **values).mean
-    if mean is None or not left <= HORIZON:
-        known = estimator.exact(truth, STEPS, size(batch_variant), **batch_variant.given)
-        assert known.mean is None
-        return
-    assert gap(mean, truth_of(truth, batch_variant, left)) < TOLERANCE
+
+@each(v for v in batch_variants() if not is_curable(v))
+def test_what_has_no_cure_has_no_exact_mean(variant):
+    """A bias that is known can be split."""
+    assert not knows_its_mean(variant)
 
 
 @pytest.mark.parametrize("problem", ["ending"])
 @pytest.mark.parametrize("kind", ["softmax"])
-def test_estimates_do_not_depend_on_blocks(truth, batch_variant, monkeypatch):
+@each(batch_variants())
+def test_estimates_do_not_depend_on_blocks(truth, variant, monkeypatch):
     """Replicates simulated together are those simulated in several blocks, but for rounding."""
-    draws = Draws(4, size(batch_variant), 20, 5, 6)
-    whole, steps = estimates(truth, record(batch_variant), batch_variant.given, draws)
+    draws = Draws(4, size(variant), 20, 5, 6)
+    whole, steps = estimates(truth, record(variant), variant.given, draws)
     assert whole.shape == (20, truth.gradient.size)
     assert (steps >= draws.batch_size).all()
-    again, _ = estimates(truth, record(batch_variant), batch_variant.given, draws)
+    again, _ = estimates(truth, record(variant), variant.given, draws)
     assert again.tobytes() == whole.tobytes()
-    fewer = Draws(4, size(batch_variant), 7, 5, 6)
-    part, _ = estimates(truth, record(batch_variant), batch_variant.given, fewer)
+    fewer = Draws(4, size(variant), 7, 5, 6)
+    part, _ = estimates(truth, record(variant), variant.given, fewer)
     np.testing.assert_allclose(part, whole[:7], rtol=1e-9, atol=1e-12)
 
 
@@ -131,7 +146,7 @@ def test_a_wrong_claim_fails_the_same_check(truth):
     """The batch mean as baseline is biased by exactly -∇J_H/n: the check must see it."""
     listed = enumerated_batches(truth, estimators()["group_mean"], STEPS, 2)
     g = declared_mean(truth, STEPS, {"truncation"})
-    assert gap(listed.mean, g) == pytest.approx(0.5, abs=1e-12)
+    assert relative_gap(listed.mean, g) == pytest.approx(0.5, abs=1e-12)
 
 
 @pytest.mark.parametrize("problem", ["ending"])

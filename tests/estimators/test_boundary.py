@@ -28,13 +28,14 @@ from pgbench.report.declared import verdicts
 from pgbench.report.tables import estimator_rows
 from pgbench.rollout.enumeration import enumerated_batches, enumerated_moments
 from pgbench.rollout.simulator import Draws
+from tests.support.truths import tiny_truth
 
 PROBLEMS = pytest.mark.parametrize("problem", ["dense", "ending", "coins"])
 STEPS = 3
 
 
 @cache
-def at(problem, tiny_truth):
+def at(problem):
     """Action 0 is never taken in state 0, the others are mixed."""
     inside = tiny_truth(problem, "direct")
     theta = inside.policy.table(inside.theta).copy()
@@ -43,9 +44,9 @@ def at(problem, tiny_truth):
 
 
 @pytest.fixture
-def truth(problem, tiny_truth):
+def truth(problem):
     """Exact quantities on the boundary."""
-    return at(problem, tiny_truth)
+    return at(problem)
 
 
 def near(truth, small):
@@ -197,7 +198,7 @@ def test_support_is_the_cause_of_what_they_do_not_see(truth, variant):
 
 
 @pytest.mark.parametrize("problem", ["dense"])
-def test_inside_the_simplex_nothing_is_unseen(tiny_truth, problem):
+def test_inside_the_simplex_nothing_is_unseen(problem):
     truth = tiny_truth(problem, "direct")
     assert not truth.unseen
     assert truth.seen_gradient is truth.gradient

@@ -14,6 +14,8 @@ from pgbench.measure.gradients import estimates
 from pgbench.policies import NotApplicable, make_policy
 from pgbench.problems import FiniteMDP, LinearQuadratic, make_problem
 from pgbench.rollout.simulator import Draws
+from tests.support.linear_quadratic import every_path, make_setting, scalar
+from tests.support.numbers import close
 
 SINGLE: list[tuple[str, dict[str, Any]]] = [
     ("natural", {}),
@@ -59,7 +61,7 @@ def test_every_batch_estimator_is_tried():
 
 
 @pytest.mark.parametrize(("name", "given"), SINGLE)
-def test_moments_are_those_of_all_nodes(setting, every_path, name, given, close):
+def test_moments_are_those_of_all_nodes(setting, name, given):
     truth, steps = setting.truth, setting.steps
     record = find_estimator(name)
     every = every_path(truth, steps)
@@ -75,7 +77,7 @@ def test_moments_are_those_of_all_nodes(setting, every_path, name, given, close)
     close(several.variance, exact.variance / 7)
 
 
-def test_leaving_the_second_order_out_leaves_the_variance_alone(make_setting):
+def test_leaving_the_second_order_out_leaves_the_variance_alone():
     truth = make_setting("plane").truth
     record, k = find_estimator("deterministic"), truth.policy.n_means
     assert not record.exact(truth, 5, 1).mean[k:].any()
@@ -83,7 +85,7 @@ def test_leaving_the_second_order_out_leaves_the_variance_alone(make_setting):
     np.testing.assert_allclose(full, truncated_gradient(truth, 5), rtol=1e-10)
 
 
-def test_the_deterministic_gradient_is_the_limit_of_little_exploration(scalar):
+def test_the_deterministic_gradient_is_the_limit_of_little_exploration():
     """As θ2 falls ∇J along the gain tends to the derivative of J of the gain alone."""
     mdp = scalar()
     policy = make_policy("gaussian", mdp)
@@ -105,13 +107,13 @@ def test_the_deterministic_gradient_is_the_limit_of_little_exploration(scalar):
 
 
 @pytest.mark.parametrize("name", ["pathwise", "deterministic", "advantage_oracle"])
-def test_variance_stays_where_nothing_is_divided_by_the_spread(scalar, name):
+def test_variance_stays_where_nothing_is_divided_by_the_spread(name):
     variances = [along_gain(scalar(), name, x) for x in (1e-1, 1e-4)]
     assert variances[1] < 2 * variances[0]
 
 
 @pytest.mark.parametrize("name", ["reinforce", "reward_to_go", "baseline_value"])
-def test_variance_grows_as_one_over_the_spread(scalar, name):
+def test_variance_grows_as_one_over_the_spread(name):
     variances = [along_gain(scalar(), name, x) for x in (1e-4, 1e-5)]
     assert variances[1] / variances[0] == pytest.approx(10, rel=0.01)
 
@@ -140,7 +142,7 @@ SEVERAL = [
 
 @pytest.mark.parametrize(("name", "given", "n"), SEVERAL)
 @pytest.mark.parametrize("which", ["affine", "plane"])
-def test_simulation_agrees_in_standard_errors(make_setting, which, name, given, n):
+def test_simulation_agrees_in_standard_errors(which, name, given, n):
     """Means within four standard errors, and variances where they are known."""
     truth, R, H = make_setting(which).truth, 6000, 4
     record = find_estimator(name)
@@ -171,7 +173,7 @@ def truncated_gradient_undiscounted(truth, H):
     return expectation(truth, make_tables(truth, "advantage_oracle", H, discounted=False), H)
 
 
-def test_rloo_without_leaving_out_fails_the_same_check(make_setting):
+def test_rloo_without_leaving_out_fails_the_same_check():
     truth, R, H = make_setting("affine").truth, 6000, 4
     exact = find_estimator("rloo").exact(truth, H, 3)
     found, _ = estimates(truth, find_estimator("group_mean"), {}, Draws(H, 3, R, 3, 4))
@@ -192,7 +194,7 @@ def test_a_quadratic_critic_learns_q():
     np.testing.assert_allclose(forms, truth.q.matrix, atol=0.01 * size)
 
 
-def test_an_endless_batch_makes_the_compatible_critic_unbiased(make_setting):
+def test_an_endless_batch_makes_the_compatible_critic_unbiased():
     truth = make_setting("affine").truth
     found, steps = estimates(
         truth, find_estimator("compatible_critic"), {}, Draws(6, 4000, 16, 2, 2)
@@ -202,7 +204,7 @@ def test_an_endless_batch_makes_the_compatible_critic_unbiased(make_setting):
     assert np.abs((found.mean(axis=0) - finite_gradient(truth, 6)) / error).max() < 4
 
 
-def test_sampled_fisher_matrices_have_the_exact_one_as_mean(make_setting):
+def test_sampled_fisher_matrices_have_the_exact_one_as_mean():
     from pgbench.estimators.parts.fisher_blocks import sampled_fisher
     from pgbench.rollout.simulator import Simulator
 

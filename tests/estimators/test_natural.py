@@ -21,6 +21,7 @@ from pgbench.policies import LogLinear, NotApplicable, make_policy
 from pgbench.problems import make_problem
 from pgbench.rollout.enumeration import Enumerator
 from pgbench.rollout.simulator import Draws, Simulator
+from tests.support.numbers import close
 
 STEPS = 12
 MANY = Draws(STEPS, 2000, 32, 3, 4)
@@ -48,7 +49,7 @@ def applied(F, g):
     return np.linalg.pinv(F, rcond=1e-12, hermitian=True) @ g
 
 
-def test_sampled_fisher_matrices_have_the_mean_of_the_horizon(truth, horizon, close):
+def test_sampled_fisher_matrices_have_the_mean_of_the_horizon(truth, horizon):
     """(1-γ) Σ_{t<H} γ^t Pr(s_t = s) weighs state s; for γ = 1 without the factor 1-γ."""
     listing = Enumerator(truth, horizon, 1)
     batch = listing.batch()
@@ -151,7 +152,7 @@ def test_equal_score_sums_give_no_direction():
 
 
 @pytest.mark.parametrize("n", [3, 12])
-def test_least_squares_of_few_and_of_many_rows(n, close):
+def test_least_squares_of_few_and_of_many_rows(n):
     rng = np.random.default_rng(n)
     Z, y = rng.standard_normal((4, n, 6)), rng.standard_normal((4, n))
     Z[..., 5] = Z[..., 4]

@@ -8,6 +8,7 @@ from pgbench.estimators.trust_region_surrogate import older_policy
 from pgbench.exact.expectation import expectation
 from pgbench.exact.finite.horizon import truncated_visitation
 from pgbench.exact.finite.values import action_values, state_values
+from tests.support.numbers import differentiate
 
 TOLERANCE = 1e-8
 
@@ -32,14 +33,14 @@ def surrogate(truth, horizon, clip, drift=0.5):
 
 
 @pytest.mark.parametrize("clip", [0.05, 0.2, np.inf])
-def test_gradients_are_derivatives_of_the_surrogate(truth, horizon, differentiate, clip):
+def test_gradients_are_derivatives_of_the_surrogate(truth, horizon, clip):
     expected = differentiate(surrogate(truth, horizon, clip), truth.theta)
     name, given = ("ppo", {"clip": clip}) if clip < np.inf else ("trust_region_surrogate", {})
     found = expectation(truth, make_tables(truth, name, horizon, **given), horizon)
     np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE * np.abs(expected).max())
 
 
-def test_clipping_is_seen(truth, horizon, differentiate):
+def test_clipping_is_seen(truth, horizon):
     """The gradient without clipping is not the derivative of the clipped objective."""
     clipped = differentiate(surrogate(truth, horizon, 0.05), truth.theta)
     tables = make_tables(truth, "trust_region_surrogate", horizon)

@@ -12,12 +12,12 @@ from pgbench.exact.horizon import expected_steps, shortest_horizon, truncated_gr
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
 from pgbench.rollout.enumeration import trajectories
+from tests.support.numbers import close, differentiate
+from tests.support.truths import make_kind
 
 
 @pytest.mark.parametrize("steps", [1, 2, 9])
-def test_gradient_is_the_derivative_of_the_finite_objective(
-    small_problem, kind, make_kind, steps, differentiate
-):
+def test_gradient_is_the_derivative_of_the_finite_objective(small_problem, kind, steps):
     policy = make_kind(kind, small_problem)
     theta = policy.initial(seed=2, scale=0.5)
     truth = evaluate(small_problem, policy, theta, steps)
@@ -28,7 +28,7 @@ def test_gradient_is_the_derivative_of_the_finite_objective(
     np.testing.assert_allclose(truth.gradient, numeric, rtol=0, atol=1e-8 * scale)
 
 
-def test_finite_horizon_is_the_sum_over_all_trajectories(truth, horizon, close):
+def test_finite_horizon_is_the_sum_over_all_trajectories(truth, horizon):
     """J_H = Σ P(τ) R(τ), ∇J_H = Σ P(τ) R(τ) Σ_t ψ_t (Williams 1992), d_H from visits."""
     mdp, gamma = truth.mdp, truth.mdp.gamma
     psi = truth.policy.scores(truth.theta).reshape(-1, truth.theta.size)
@@ -46,7 +46,7 @@ def test_finite_horizon_is_the_sum_over_all_trajectories(truth, horizon, close):
     close(truncated_visitation(mdp, truth.pi, horizon), visits)
 
 
-def test_values_with_steps_to_go_obey_the_recursion(truth, close):
+def test_values_with_steps_to_go_obey_the_recursion(truth):
     v = np.zeros(truth.v.size)
     for steps in range(1, 12):
         following = (truth.mdp.transitions @ v).reshape(truth.pi.shape)
@@ -58,7 +58,7 @@ def test_values_with_steps_to_go_obey_the_recursion(truth, close):
         assert 0 < finite.error_bound < 1e-11 * np.abs(truth.mdp.reward).max() * steps
 
 
-def test_long_horizon_is_the_infinite_one(truth, close):
+def test_long_horizon_is_the_infinite_one(truth):
     long = evaluate(truth.mdp, truth.policy, truth.theta, 3000)
     close(long.gradient, truth.gradient, 1e-10)
     close(long.visitation, truth.visitation, 1e-10)
@@ -82,7 +82,7 @@ def test_descending_covers_every_horizon_up_to_forty():
 
 
 @pytest.mark.parametrize("steps", [1, 4, 25])
-def test_truncated_gradient_and_tail_make_the_gradient(truth, steps, close):
+def test_truncated_gradient_and_tail_make_the_gradient(truth, steps):
     """∇J = Σ_{t<H} γ^t E[A ψ] + Σ_{s,a} d_H+(s) π A ψ with d_H+ = (I - γPᵀ)⁻¹ γ^H Pr(s_H)."""
     S, A = truth.pi.shape
     P = truth.mdp.transitions.toarray().reshape(S, A, S)
@@ -125,7 +125,7 @@ def test_shortest_horizon_of_a_short_sighted_problem(gamma):
     assert steps == 1
 
 
-def test_expected_steps_of_the_corridor(close):
+def test_expected_steps_of_the_corridor():
     """Σ_{t<H} Pr(not yet at the exit), from the list of all trajectories."""
     mdp = make_problem("corridor")
     policy = make_policy("loglinear", mdp)
@@ -141,7 +141,7 @@ def test_rollouts_of_a_continuing_problem_take_every_step():
     assert expected_steps(mdp, np.full((2, 2), 0.5), 17) == 17
 
 
-def test_occupancies_carry_the_weights_of_the_steps_before(close):
+def test_occupancies_carry_the_weights_of_the_steps_before():
     """E[D_t 1(s_t = s)] against the sum over all trajectories, with a carry per pair."""
     mdp = make_problem("random", n_states=2, n_actions=2)
     policy = make_policy("softmax", mdp)

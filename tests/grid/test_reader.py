@@ -12,7 +12,7 @@ from pgbench.grid.json_schema import schema
 from pgbench.grid.reader import MAX_BYTES, GridError, parse_grid, read_grid
 from pgbench.problems import families
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 MINIMAL = "name: t\nproblems: corridor\nestimators: reinforce\n"
 
 

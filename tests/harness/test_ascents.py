@@ -14,6 +14,7 @@ from pgbench.grid.reader import GridError, parse_grid
 from pgbench.harness.runner import Interrupted, execute
 from pgbench.results import dataset as results
 from pgbench.results.ascents import ASCENT, violations
+from tests.support.runs import StopAfter
 
 GRID = """
 name: t
@@ -149,7 +150,7 @@ def test_theta_may_be_given():
 def test_shipped_studies_follow_the_schema(name):
     from pathlib import Path
 
-    text = (Path(__file__).parents[1] / "grids" / f"{name}.yaml").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "grids" / f"{name}.yaml").read_text(encoding="utf-8")
     jsonschema.validate(yaml.safe_load(text), schema())
     assert parse_grid(text).ascent is not None
 
@@ -207,11 +208,11 @@ def test_numbers_fit_together(whole):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_same_bytes_however_the_run_is_cut(whole, threads, tmp_path, stop_after):
+def test_same_bytes_however_the_run_is_cut(whole, threads, tmp_path):
     grid = parse_grid(GRID)
     for batches in (3, 20):
         with pytest.raises(Interrupted):
-            execute(grid, tmp_path, threads=threads, progress=stop_after(batches))
+            execute(grid, tmp_path, threads=threads, progress=StopAfter(batches))
     outcome = execute(grid, tmp_path, threads=threads)
     assert outcome.reused >= 20
     assert results.same_numbers(whole.tree, outcome.tree) == []

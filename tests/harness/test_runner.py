@@ -17,6 +17,7 @@ from pgbench.measure import cells as _warm_up_keeps_its_own  # noqa: F401
 from pgbench.measure import subject as subjects
 from pgbench.results import dataset as results
 from pgbench.results.journal import Journal, OutputError
+from tests.support.runs import StopAfter
 
 GRID = """
 name: t
@@ -91,10 +92,10 @@ def test_another_seed_changes_the_numbers(whole, tmp_path):
     "batches",
     [4, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 17))],
 )
-def test_an_interrupted_run_resumes_to_the_same_bytes(whole, tmp_path, batches, stop_after):
+def test_an_interrupted_run_resumes_to_the_same_bytes(whole, tmp_path, batches):
     grid = parse_grid(GRID)
     with pytest.raises(Interrupted):
-        execute(grid, tmp_path, progress=stop_after(batches))
+        execute(grid, tmp_path, progress=StopAfter(batches))
     partial, notes = results.read(tmp_path / "t")
     assert notes == []
     done = int((partial["status"] == 1).sum())

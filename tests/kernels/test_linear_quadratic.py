@@ -15,6 +15,7 @@ from pgbench.policies.gaussian import Law
 from pgbench.problems import make_problem
 from pgbench.process.batch import QuadraticBatch
 from pgbench.process.process import GaussianProcess
+from tests.support.linear_quadratic import by_definition
 
 H = 5
 
@@ -72,7 +73,7 @@ def test_trajectories_are_those_of_the_documented_streams(truth, n):
 
 
 @pytest.mark.parametrize("n", [1, 5, 16, 21])
-def test_weights_are_those_of_the_definition(truth, n, by_definition):
+def test_weights_are_those_of_the_definition(truth, n):
     names = {"reinforce": {"baseline": -3.0}, "reward_to_go": {}, "baseline_value": {},
              "q_oracle": {}, "td": {"discounted": False}, "gae": {"lam": 0.7}}  # fmt: skip
     tables = [make_tables(truth, name, H, **given) for name, given in names.items()]
@@ -84,7 +85,7 @@ def test_weights_are_those_of_the_definition(truth, n, by_definition):
         np.testing.assert_allclose(own, expected, atol=1e-11 * np.abs(expected).max())
 
 
-def test_ratios_are_those_of_the_densities(truth, by_definition):
+def test_ratios_are_those_of_the_densities(truth):
     forms = make_tables(truth, "importance_sampling", H, exploration=0.4)
     batch = recorded(forms.process, 4, 16)
     law, own = forms.process.pi, truth.pi

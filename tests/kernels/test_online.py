@@ -8,6 +8,8 @@ from pgbench.kernels.driven import cumulative
 from pgbench.kernels.reference import philox4x64, xoshiro256pp
 from pgbench.policies import NotApplicable, make_policy
 from pgbench.problems import make_problem
+from tests.support.ascents import ascend
+from tests.support.truths import make_kind
 
 SEED, STREAM, HORIZON = 3, 5, 20
 
@@ -83,7 +85,7 @@ def plain(mdp, policy, theta, kind, rollouts, r, alpha, beta, discounted, rows):
     ("problem", "kind"),
     [("riverswim", "softmax"), ("corridor", "loglinear"), ("sign_flip", "softmax")],
 )
-def test_every_number_is_that_of_the_definition(problem, kind, critic, discounted, ascend):
+def test_every_number_is_that_of_the_definition(problem, kind, critic, discounted):
     mdp = make_problem(problem)
     policy = make_policy(kind, mdp)
     theta = policy.initial(seed=2)
@@ -97,7 +99,7 @@ def test_every_number_is_that_of_the_definition(problem, kind, critic, discounte
         assert trace.environment_steps[r, -1] == taken
 
 
-def test_one_number_for_all_states(ascend):
+def test_one_number_for_all_states():
     mdp = make_problem("corridor")
     policy = make_policy("loglinear", mdp)
     theta = policy.initial(init="zeros")
@@ -109,7 +111,7 @@ def test_one_number_for_all_states(ascend):
     np.testing.assert_allclose(trace.theta[0], expected, rtol=1e-11)
 
 
-def test_step_sizes_may_fall(ascend):
+def test_step_sizes_may_fall():
     """Where the critic does not move the actor of SARSA, which begins at Q = 0, does not either."""
     mdp = make_problem("riverswim")
     policy = make_policy("softmax", mdp)
@@ -122,7 +124,7 @@ def test_step_sizes_may_fall(ascend):
     assert np.linalg.norm(slow.theta) < np.linalg.norm(fast.theta)
 
 
-def test_divergence_is_recorded_where_it_happens(ascend):
+def test_divergence_is_recorded_where_it_happens():
     """A step of 100 is beyond 2/(1-γ), where even a state that follows itself is unstable."""
     mdp = make_problem("riverswim")
     policy = make_policy("softmax", mdp)
@@ -143,7 +145,7 @@ def test_divergence_is_recorded_where_it_happens(ascend):
         ("softmax", "constant", {"features": "own"}, "no features of its own"),
     ],
 )
-def test_refusals(kind, rule, given, words, make_kind, ascend):
+def test_refusals(kind, rule, given, words):
     mdp = make_problem("riverswim")
     with pytest.raises(NotApplicable, match=words):
         ascend(

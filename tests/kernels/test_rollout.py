@@ -20,6 +20,7 @@ from pgbench.kernels.rollout import (
 )
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
+from tests.support.variants import on_policy
 
 CONSTANTS = ("kappa", "beta", "delta")
 SEED, STREAM = 2**64 - 5, 12345678901234567890
@@ -112,7 +113,7 @@ def agree(truth, tables, batch_size, replicates, horizon, first=0):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16, 20])
-def test_weights_are_those_of_the_reference(truth, tables, batch_size, on_policy):
+def test_weights_are_those_of_the_reference(truth, tables, batch_size):
     """Many estimators at once."""
     agree(truth, [tables, *on_policy(truth)], batch_size, 19, 9, first=32)
 
@@ -131,12 +132,12 @@ def larger(request):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16, 40])
-def test_weights_of_visited_states_are_those_of_the_reference(larger, batch_size, on_policy):
+def test_weights_of_visited_states_are_those_of_the_reference(larger, batch_size):
     """Whether the states of a batch are listed or, for 40 trajectories, all kept."""
     agree(larger, on_policy(larger), batch_size, 9, 4, first=16)
 
 
-def test_constant_tables_give_the_weights_of_tables(truth, on_policy):
+def test_constant_tables_give_the_weights_of_tables(truth):
     """What the kernel leaves out of tables that repeat changes no bit."""
     for t in on_policy(truth):
         noise = np.random.default_rng(0)
@@ -148,7 +149,7 @@ def test_constant_tables_give_the_weights_of_tables(truth, on_policy):
 
 @pytest.mark.parametrize("segment", [1, 4])
 @pytest.mark.parametrize("batch_size", [3, 20])
-def test_segments_do_not_change_a_byte(truth, tables, batch_size, segment, on_policy, monkeypatch):
+def test_segments_do_not_change_a_byte(truth, tables, batch_size, segment, monkeypatch):
     """Trajectories that are longer than what is recorded at a time, by one step or many."""
     arguments = truth, [tables, *on_policy(truth)], batch_size, 19, 10
     whole = weights_of(*arguments)

@@ -20,6 +20,7 @@ from pgbench.problems import make_problem
 from pgbench.rollout import simulator
 from pgbench.rollout.engines import MEMORY_BYTES, Rollouts, bytes_per_replicate
 from pgbench.rollout.simulator import Draws
+from tests.support.variants import on_policy
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def same_bytes(one, other):
 
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
 @pytest.mark.parametrize("batch_size", [1, 3, 20])
-def test_threads_do_not_change_a_byte(truth, threads, batch_size, on_policy):
+def test_threads_do_not_change_a_byte(truth, threads, batch_size):
     results = []
     for n in (1, 2):
         assert threads(n) == n
@@ -53,7 +54,7 @@ def test_threads_do_not_change_a_byte(truth, threads, batch_size, on_policy):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 20])
-def test_memory_does_not_change_a_byte(truth, batch_size, on_policy):
+def test_memory_does_not_change_a_byte(truth, batch_size):
     tables = on_policy(truth)
     draws = Draws(horizon=10, batch_size=batch_size, replicates=100, seed=5, stream=6)
     one = bytes_per_replicate(truth.process, draws, len(tables))
@@ -63,7 +64,7 @@ def test_memory_does_not_change_a_byte(truth, batch_size, on_policy):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 20])
-def test_other_estimators_do_not_change_a_byte(truth, batch_size, on_policy):
+def test_other_estimators_do_not_change_a_byte(truth, batch_size):
     tables = on_policy(truth)
     together, steps = sample(truth, tables, batch_size=batch_size)
     for e, t in enumerate(tables):
@@ -71,19 +72,19 @@ def test_other_estimators_do_not_change_a_byte(truth, batch_size, on_policy):
         same_bytes((together[:, e].copy(), steps), (alone[:, 0].copy(), alone_steps))
 
 
-def test_more_replicates_begin_with_the_same(truth, on_policy):
+def test_more_replicates_begin_with_the_same(truth):
     few, more = (sample(truth, on_policy(truth), replicates=R)[0] for R in (48, 96))
     same_bytes([few], [more[:48]])
 
 
-def test_blocks_are_numbered_and_complete(truth, on_policy):
+def test_blocks_are_numbered_and_complete(truth):
     draws = Draws(horizon=3, batch_size=1, replicates=37, seed=0, stream=0)
     blocks = list(gradient_blocks(truth, on_policy(truth), draws))
     assert [block.first for block in blocks] == [0, 16, 32]
     assert [block.steps.size for block in blocks] == [16, 16, 5]
 
 
-def test_names_of_the_stream_are_kept(truth, on_policy):
+def test_names_of_the_stream_are_kept(truth):
     """The same names give the same bytes, any other name other numbers."""
     tables = on_policy(truth)
     first = sample(truth, tables)
@@ -144,7 +145,7 @@ def test_another_estimators_moments_fail_the_same_check(truth):
     assert largest_z(truth, plain, other, 8, batch_size=20, seed=11)[1] > 8
 
 
-def test_steps_are_counted(truth, on_policy):
+def test_steps_are_counted(truth):
     """At most H·n; exactly that where nothing ends."""
     _, steps = sample(truth, on_policy(truth)[:1], horizon=10, batch_size=3)
     if truth.mdp.terminal.any():
@@ -200,7 +201,7 @@ def test_wrong_parameters_are_parameter_errors():
         sample_gradients(mdp, policy, policy.initial(), "reinforce", horizon=3, baseline="value")
 
 
-def test_rollouts_may_be_used_again_for_other_draws(truth, on_policy):
+def test_rollouts_may_be_used_again_for_other_draws(truth):
     rollouts = Rollouts(on_policy(truth)[:2])
     few, many = (Draws(3, n, 20, seed=1, stream=2) for n in (1, 4))
     blocks = [list(rollouts.weights(draws)) for draws in (few, many, few)]
@@ -211,7 +212,7 @@ def test_rollouts_may_be_used_again_for_other_draws(truth, on_policy):
             np.testing.assert_array_equal(found[0].weights[r, :, :n], expected.weights[r, :, :n])
 
 
-def test_tables_are_made_before_anything_is_simulated(truth, on_policy, monkeypatch):
+def test_tables_are_made_before_anything_is_simulated(truth, monkeypatch):
     """What the cost of an estimator is timed with holds no preparation."""
     rollouts = Rollouts(on_policy(truth)[:1])
     monkeypatch.setattr("pgbench.kernels.rollout.compact", None)

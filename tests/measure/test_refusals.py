@@ -8,6 +8,7 @@ from pgbench.estimators import Exact, estimators
 from pgbench.exact.table_moments import TooLarge
 from pgbench.measure.subject import make_subject
 from pgbench.policies import NotApplicable
+from tests.support.numbers import close
 
 
 class Prepared:
@@ -33,7 +34,7 @@ def test_refusals_come_before_anything_is_drawn(truth):
 
 @pytest.mark.parametrize("problem", ["ending"])
 @pytest.mark.parametrize("kind", ["softmax"])
-def test_what_is_too_large_is_not_known_but_the_declared_mean_is(truth, close):
+def test_what_is_too_large_is_not_known_but_the_declared_mean_is(truth):
     subject = make_subject(Prepared(truth), failing(TooLarge("too large")), {})
     found, known = subject.exact(4), estimators()["rloo"].exact(truth, 3, 4)
     assert isinstance(found, Exact)

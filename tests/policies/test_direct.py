@@ -6,6 +6,7 @@ import pytest
 from pgbench.exact import evaluate
 from pgbench.policies import Direct, Softmax, make_policy
 from pgbench.problems import make_problem
+from tests.support.numbers import close, differentiate
 
 PROBLEM = make_problem("random", n_states=4, n_actions=3)
 POLICY = Direct(4, 3)
@@ -19,7 +20,7 @@ def test_probabilities_are_the_parameters():
     )
 
 
-def test_gradient_is_the_derivative_along_exchanges_of_probability(differentiate, close):
+def test_gradient_is_the_derivative_along_exchanges_of_probability():
     """Moving h from action b to action a of a state changes J by h(g_a - g_b) + O(h²)."""
     theta = POLICY.initial(seed=2)
     g = evaluate(PROBLEM, POLICY, theta).gradient
@@ -33,7 +34,7 @@ def test_gradient_is_the_derivative_along_exchanges_of_probability(differentiate
         close(slope[0], 0.01 * (g @ exchange), 1e-8)
 
 
-def test_gradients_stay_on_the_simplex(close):
+def test_gradients_stay_on_the_simplex():
     theta = POLICY.initial(seed=2)
     weights = np.random.default_rng(0).standard_normal((5, 4, 3))
     sums = POLICY.pull_back(theta, weights).reshape(5, 4, 3).sum(axis=2)
@@ -50,7 +51,7 @@ def test_forms_two_and_four_differ_without_the_projection():
         np.testing.assert_allclose(projected, truth.gradient, rtol=0, atol=1e-12)
 
 
-def test_gradient_is_that_of_softmax_through_the_change_of_parameters(close):
+def test_gradient_is_that_of_softmax_through_the_change_of_parameters():
     """∂J/∂logit_b = Σ_a π_a (1[a=b] - π_b) ∂J/∂π_a."""
     tabular = Softmax(4, 3)
     logits = tabular.initial(seed=3)

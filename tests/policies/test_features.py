@@ -10,6 +10,7 @@ from pgbench.exact import evaluate
 from pgbench.policies import LogLinear, make_policy
 from pgbench.policies.features import coordinates, crossed, polynomial, tiles
 from pgbench.problems import FiniteMDP, make_problem
+from tests.support.numbers import close
 
 points = arrays(np.float64, (7, 2), elements=st.floats(-1, 1))
 
@@ -126,7 +127,7 @@ def test_aggregated_states_share_their_policy():
     assert not np.allclose(pi[0], pi[4])
 
 
-def test_enough_tiles_are_tabular_softmax(close):
+def test_enough_tiles_are_tabular_softmax():
     mdp = make_problem("chain", length=6)
     tiled = make_policy("loglinear", mdp, features="tiles", n_tiles=8)
     table = make_policy("softmax", mdp)

@@ -7,8 +7,27 @@ from pgbench.exact import evaluate
 from pgbench.policies import make_policy
 from pgbench.policies.gaussian import Unstable
 from pgbench.problems import make_problem
+from tests.support.linear_quadratic import PARAMETERS, VECTORS, unlike_zero
 
 STEP = 1e-6
+
+
+@pytest.fixture(params=VECTORS)
+def problem(request):
+    """Problems of several sizes."""
+    return VECTORS[request.param]()
+
+
+@pytest.fixture(params=PARAMETERS, ids=lambda p: "-".join(p.values()))
+def policy(request, problem):
+    """Every parameterisation."""
+    return make_policy("gaussian", problem, **request.param)
+
+
+@pytest.fixture
+def theta(policy):
+    """No special values."""
+    return unlike_zero(policy)
 
 
 def log_density(policy, theta, lifted, u):

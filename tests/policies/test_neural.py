@@ -10,6 +10,7 @@ from pgbench.exact import evaluate
 from pgbench.policies import LogLinear, Neural, NotApplicable, Softmax, make_policy
 from pgbench.policies.features import coordinates
 from pgbench.problems import make_problem
+from tests.support.numbers import close
 
 PROBLEM = make_problem("random", n_states=5, n_actions=3)
 
@@ -31,7 +32,7 @@ ACTIVATIONS = {"tanh": np.tanh, "relu": lambda z: max(z, 0.0)}
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("hidden", [(), (4,), (4, 3)])
-def test_probabilities_are_the_softmax_of_the_network(hidden, activation, close):
+def test_probabilities_are_the_softmax_of_the_network(hidden, activation):
     x = np.random.default_rng(0).standard_normal((5, 2))
     policy = Neural(x, hidden, activation, n_actions=3)
     theta = np.random.default_rng(1).standard_normal(policy.n_parameters)
@@ -41,7 +42,7 @@ def test_probabilities_are_the_softmax_of_the_network(hidden, activation, close)
     close(policy.probabilities(theta), expected, 1e-14)
 
 
-def test_a_network_for_pairs_is_applied_to_every_action(close):
+def test_a_network_for_pairs_is_applied_to_every_action():
     x = np.random.default_rng(0).standard_normal((5, 3, 2))
     policy = Neural(x, (4,))
     theta = np.random.default_rng(1).standard_normal(policy.n_parameters)
@@ -51,7 +52,7 @@ def test_a_network_for_pairs_is_applied_to_every_action(close):
 
 
 @pytest.mark.parametrize("hidden", [(), (4,), (4, 3)])
-def test_one_hot_states_are_an_identity_matrix_of_inputs(hidden, close):
+def test_one_hot_states_are_an_identity_matrix_of_inputs(hidden):
     table, matrix = (Neural(x, hidden, n_actions=3) for x in (5, np.eye(5)))
     assert table.n_parameters == matrix.n_parameters
     theta = table.initial(seed=1)
@@ -63,7 +64,7 @@ def test_one_hot_states_are_an_identity_matrix_of_inputs(hidden, close):
     close(table.scores(theta), matrix.scores(theta), 1e-13)
 
 
-def test_without_hidden_layers_it_is_log_linear(close):
+def test_without_hidden_layers_it_is_log_linear():
     x = np.random.default_rng(0).standard_normal((5, 3, 2))
     network, linear = Neural(x, ()), LogLinear(x)
     theta = network.initial(seed=1)
@@ -74,7 +75,7 @@ def test_without_hidden_layers_it_is_log_linear(close):
     close(network_truth.gradient[:2], linear_truth.gradient, 1e-12)
 
 
-def test_one_hot_states_without_hidden_layers_are_tabular(close):
+def test_one_hot_states_without_hidden_layers_are_tabular():
     network = Neural(5, (), n_actions=3)
     theta = network.initial(seed=1)
     gradient = evaluate(PROBLEM, network, theta).gradient

@@ -10,6 +10,7 @@ from pgbench.declared.parameters import ParameterError
 from pgbench.exact import evaluate
 from pgbench.policies import Direct, LogLinear, Neural, NotApplicable, Softmax, kinds, make_policy
 from pgbench.problems import make_problem
+from tests.support.numbers import differentiate
 
 S, A = 4, 3
 PROBLEM = make_problem("random", n_states=S, n_actions=A)
@@ -65,7 +66,7 @@ def test_pull_back_is_the_transpose_of_push_forward(policy, data):
 
 @smooth_policy
 @given(st.data())
-def test_pull_back_is_the_transpose_of_the_jacobian(policy, differentiate, data):
+def test_pull_back_is_the_transpose_of_the_jacobian(policy, data):
     theta = allowed(policy, data.draw(numbers(policy.n_parameters, size=1.5)))
     weights = data.draw(numbers((S, A)))
     jacobian = differentiate(
@@ -79,7 +80,7 @@ def test_pull_back_is_the_transpose_of_the_jacobian(policy, differentiate, data)
 
 
 @every_policy
-def test_scores_are_derivatives_of_log_probabilities(policy, differentiate):
+def test_scores_are_derivatives_of_log_probabilities(policy):
     theta = policy.initial(seed=4)
     jacobian = differentiate(
         lambda x: np.log(policy.probabilities(x)), theta, step=1e-3, policy=policy

@@ -7,6 +7,7 @@ from pgbench.declared.parameters import ParameterError
 from pgbench.exact import SolveError, evaluate, optimal_regulator
 from pgbench.policies import NotApplicable, make_policy
 from pgbench.problems import LinearQuadratic, ProblemError, make_problem
+from tests.support.linear_quadratic import VECTORS, scalar
 
 
 @pytest.mark.parametrize(
@@ -22,7 +23,7 @@ from pgbench.problems import LinearQuadratic, ProblemError, make_problem
         ({"A": "one"}, "A is not an array of numbers"),
     ],
 )
-def test_wrong_arrays_are_named(scalar, wrong, words):
+def test_wrong_arrays_are_named(wrong, words):
     with pytest.raises(ProblemError, match=words):
         scalar(**wrong)
 
@@ -34,7 +35,7 @@ def test_asymmetric_costs_are_named():
         )
 
 
-def test_every_number_is_part_of_the_digest(scalar):
+def test_every_number_is_part_of_the_digest():
     changes = [{}, {"A": 0.8}, {"B": 1.0}, {"Q": 1.0}, {"R": 1.0}, {"noise": 1.0}, {"gamma": 0.8},
                {"start_mean": [0.0]}, {"start_covariance": 1.0}]  # fmt: skip
     assert len({scalar(**change).digest for change in changes}) == len(changes)
@@ -85,6 +86,12 @@ def test_springs_that_are_too_hard_are_refused():
         make_problem("lqg_chain", masses=2, step=1.0, stiffness=1.0)
 
 
+@pytest.fixture(params=VECTORS)
+def problem(request):
+    """Problems of several sizes."""
+    return VECTORS[request.param]()
+
+
 def test_no_gain_is_better_than_the_optimal_one(problem):
     best = optimal_regulator(problem)
     policy = make_policy("gaussian", problem)
@@ -109,13 +116,13 @@ def test_finite_horizons_tend_to_the_infinite_one(problem):
     assert optimal_regulator(problem, 5).objective > optimal_regulator(problem, 6).objective
 
 
-def test_one_step_needs_no_action(scalar):
+def test_one_step_needs_no_action():
     one = optimal_regulator(scalar(), horizon=1)
     assert one.gain == 0
     assert one.objective == pytest.approx(-0.7 * (0.8 + 0.25))
 
 
-def test_without_discount_there_is_no_infinite_horizon(scalar):
+def test_without_discount_there_is_no_infinite_horizon():
     mdp = scalar(gamma=1.0, A=0.5)
     with pytest.raises(SolveError, match="gamma is 1"):
         optimal_regulator(mdp)
@@ -125,7 +132,7 @@ def test_without_discount_there_is_no_infinite_horizon(scalar):
     assert np.isfinite(evaluate(mdp, policy, [0.0, 1.0], horizon=9).objective)
 
 
-def test_policies_and_problems_of_other_kinds_are_not_applicable(scalar):
+def test_policies_and_problems_of_other_kinds_are_not_applicable():
     finite = make_problem("bandit")
     with pytest.raises(NotApplicable, match="gaussian is a policy for linear-quadratic problems"):
         make_policy("gaussian", finite)

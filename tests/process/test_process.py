@@ -15,6 +15,7 @@ from pgbench.problems import make_problem
 from pgbench.process.process import Process, random_horizon
 from pgbench.rollout.engines import by_process
 from pgbench.rollout.enumeration import trajectories
+from tests.support.numbers import close
 
 discounted = pytest.mark.parametrize("problem", ["dense", "ending", "coins"])
 
@@ -29,7 +30,7 @@ def scored_pairs(truth, process, signal=0.0, kappa=0.0):
 
 @discounted
 @pytest.mark.parametrize("collect", [False, True])
-def test_scored_pair_has_the_discounted_visitation_distribution(truth, collect, close):
+def test_scored_pair_has_the_discounted_visitation_distribution(truth, collect):
     process = random_horizon(truth.mdp, truth.pi, collect=collect)
     rho = (1 - truth.mdp.gamma) * truth.visitation[:, None] * truth.pi
     close(scored_pairs(truth, process), rho, 1e-13)
@@ -38,7 +39,7 @@ def test_scored_pair_has_the_discounted_visitation_distribution(truth, collect, 
 
 
 @discounted
-def test_second_stretch_has_the_action_value_as_its_mean(truth, close):
+def test_second_stretch_has_the_action_value_as_its_mean(truth):
     process = random_horizon(truth.mdp, truth.pi, collect=True)
     rho = (1 - truth.mdp.gamma) * truth.visitation[:, None] * truth.pi
     collected = scored_pairs(truth, process, signal=process.mdp.reward, kappa=1.0)

@@ -9,11 +9,12 @@ from pgbench.report import scaling
 from pgbench.report.page import write_report
 from pgbench.report.panels import NothingToDraw
 from pgbench.report.scaling import exponents, fit_power_law, quantities
+from tests.support.numbers import close
 
 SIZES = np.repeat([10.0, 100.0, 1000.0, 10000.0], 3)
 
 
-def test_exponent_of_an_exact_power_law(close):
+def test_exponent_of_an_exact_power_law():
     law = fit_power_law(SIZES, 7 * SIZES**1.5)
     close([law.exponent, law.low, law.high, law.constant], [1.5, 1.5, 1.5, 7.0], 1e-9)
     assert law.points == 12
@@ -41,7 +42,7 @@ def test_intervals_cover_the_exponent_as_often_as_they_say():
     assert rate < 0.95 - 4 * error
 
 
-def test_what_cannot_be_fitted_is_left_out(close):
+def test_what_cannot_be_fitted_is_left_out():
     y = 2 * SIZES
     y[:3] = [np.nan, 0.0, -1.0]
     law = fit_power_law(SIZES, y)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pgbench.rollout.enumeration import trajectories
+from tests.support.numbers import close
 
 
 def test_probabilities_sum_to_one(truth, horizon):
@@ -26,7 +27,7 @@ def test_steps_follow_one_another(truth, horizon):
         assert len(pairs) == horizon or mdp.terminal[successors[-1]]
 
 
-def test_marginals_are_those_of_the_markov_chain(truth, horizon, close):
+def test_marginals_are_those_of_the_markov_chain(truth, horizon):
     """Pr(s_t = s, a_t = a) = (μ0 P_πᵗ)(s) π(s, a) over states that are not terminal."""
     S, A = truth.pi.shape
     P = truth.mdp.transitions.toarray().reshape(S, A, S)
@@ -39,7 +40,7 @@ def test_marginals_are_those_of_the_markov_chain(truth, horizon, close):
         close(marginal[t].reshape(S, A), u[:, None] * truth.pi)
 
 
-def test_slots_come_with_their_probabilities(truth, close):
+def test_slots_come_with_their_probabilities(truth):
     """One step: Pr(slot) = μ0(s) π(s, a) P(slot | s, a)."""
     mdp = truth.mdp
     drawn = np.zeros(mdp.probability.size)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pytest
 
 from pgbench.exact import evaluate
 from pgbench.exact.linear_quadratic.polynomials import nodes
@@ -64,7 +63,7 @@ class Listed:
         return mean, self.weights @ (estimates - mean) ** 2
 
 
-def listed(truth: Any, steps: int, process: Any = None, every: int | None = None) -> Listed:
+def every_path(truth: Any, steps: int, process: Any = None, every: int | None = None) -> Listed:
     """All trajectories of so many steps; ``every`` nodes per noise in place of the usual ones."""
     process = process or truth.process
     mdp, law, target = process.mdp, process.pi, process.target
@@ -138,36 +137,6 @@ def make_setting(name: str) -> Setting:
     return Setting(evaluate(mdp, policy, theta), steps)
 
 
-@pytest.fixture(params=SETTINGS)
-def setting(request: pytest.FixtureRequest) -> Setting:
-    """Every setting."""
-    return make_setting(request.param)
-
-
-@pytest.fixture(name="make_setting")
-def make_setting_fixture() -> Callable[[str], Setting]:
-    """``make_setting(name)``."""
-    return make_setting
-
-
-@pytest.fixture(name="every_path")
-def every_path_fixture() -> Callable[..., Listed]:
-    """``every_path(truth, steps)``: all trajectories."""
-    return listed
-
-
-@pytest.fixture(name="by_definition")
-def by_definition_fixture() -> Callable[..., np.ndarray]:
-    """``by_definition(forms, batch, truth)``: estimates of single trajectories."""
-    return by_definition
-
-
-@pytest.fixture(name="scalar")
-def scalar_fixture() -> Callable[..., LinearQuadratic]:
-    """``scalar(...)``: a scalar problem."""
-    return scalar
-
-
 VECTORS = {
     "plane": plane,
     "random": lambda: make_problem("lqg_random", n=4, m=2, seed=1),
@@ -175,28 +144,18 @@ VECTORS = {
     "chain": lambda: make_problem("lqg_chain", masses=3, step=0.2),
     "scalar": scalar,
 }
+"""Problems of several sizes."""
+
 PARAMETERS = [
     {"mean": mean, "covariance": covariance, "scale": scale}
     for mean in ("linear", "affine")
     for covariance in ("diagonal", "full")
     for scale in ("variance", "log_std")
 ]
+"""Every parameterisation of the Gaussian policy."""
 
 
-@pytest.fixture(params=VECTORS)
-def problem(request: pytest.FixtureRequest) -> LinearQuadratic:
-    """Problems of several sizes."""
-    return VECTORS[request.param]()
-
-
-@pytest.fixture(params=PARAMETERS, ids=lambda p: "-".join(p.values()))
-def policy(request: pytest.FixtureRequest, problem: LinearQuadratic) -> Any:
-    """Every parameterisation."""
-    return make_policy("gaussian", problem, **request.param)
-
-
-@pytest.fixture
-def theta(policy: Any) -> np.ndarray:
+def unlike_zero(policy: Any) -> np.ndarray:
     """θ with no special values: gains drawn, and a covariance that is not diagonal."""
     theta = policy.initial(seed=3, scale=0.3)
     rng = np.random.default_rng(4)

@@ -16,6 +16,7 @@ from pgbench.trials.candidate import FunctionCandidate
 from pgbench.trials.generators import drawn_from, seed_by
 from pgbench.trials.guard import time_limit
 from pgbench.trials.trajectories import Trajectories, drawn
+from tests.support.numbers import differentiate
 
 QUICK = ["--replicates", "100"]
 
@@ -403,7 +404,7 @@ def test_batches_are_what_is_documented():
                     assert not array[steps:].any()
 
 
-def test_features_give_the_policy_and_its_scores(differentiate):
+def test_features_give_the_policy_and_its_scores():
     for case in cases():
         b = drawn(case, 1, 0, case.batch_size)[0]
 

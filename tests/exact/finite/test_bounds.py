@@ -11,7 +11,7 @@ from pgbench.exact.horizon import shortest_horizon
 from pgbench.policies import make_policy
 from pgbench.policies.neural import Neural
 from pgbench.problems import FiniteMDP, make_problem
-from tests.exact.precise import decimals, derivative, distance, finite_values
+from tests.support.precise import decimals, derivative, distance, finite_values
 
 KINDS = ["direct", "softmax", "loglinear", "tanh", "relu"]
 NEARLY_ONE = 1 - 1e-6

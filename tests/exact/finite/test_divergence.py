@@ -10,6 +10,7 @@ from pgbench.exact import evaluate
 from pgbench.exact.finite.divergence import expected_kl, quadratic
 from pgbench.policies import Direct, Softmax
 from pgbench.problems import make_problem
+from tests.support.numbers import close, tangents
 
 
 def generic_direction(truth, tangents, seed=0):
@@ -26,7 +27,7 @@ def exponent(truth, expansion, direction, reach):
     return np.polyfit(np.log(sizes), np.log(errors), 1)[0]
 
 
-def test_divergence_is_the_sum_of_relative_entropies(truth, close):
+def test_divergence_is_the_sum_of_relative_entropies(truth):
     other = truth.policy.initial(seed=9)
     entropies = rel_entr(truth.pi, truth.policy.probabilities(other)).sum(axis=1)
     gamma = truth.mdp.gamma
@@ -36,19 +37,19 @@ def test_divergence_is_the_sum_of_relative_entropies(truth, close):
     assert truth.kl(truth.theta) == 0
 
 
-def test_expansion_is_half_the_quadratic_form_of_fisher(truth, close):
+def test_expansion_is_half_the_quadratic_form_of_fisher(truth):
     delta = np.random.default_rng(1).standard_normal(truth.theta.size)
     close(truth.kl_expansion(delta), 0.5 * delta @ truth.fisher() @ delta, 1e-13)
     assert quadratic(truth, delta) == truth.kl_expansion(delta)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_error_of_the_expansion_is_of_third_order(truth, tangents, seed):
+def test_error_of_the_expansion_is_of_third_order(truth, seed):
     direction, reach = generic_direction(truth, tangents, seed)
     assert 2.9 < exponent(truth, truth.kl_expansion, direction, reach) < 3.1
 
 
-def test_expansion_without_the_half_fails_the_same_check(truth, tangents):
+def test_expansion_without_the_half_fails_the_same_check(truth):
     direction, reach = generic_direction(truth, tangents)
     slope = exponent(truth, lambda delta: 2 * truth.kl_expansion(delta), direction, reach)
     assert 1.9 < slope < 2.1

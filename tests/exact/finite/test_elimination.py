@@ -5,7 +5,8 @@ import pytest
 from scipy import sparse
 
 from pgbench.exact.finite.elimination import BLOCK, DenseFactors, Singular, SparseFactors
-from tests.exact.precise import DIGITS, decimals, relative_errors, solve
+from tests.support.precise import DIGITS, decimals, relative_errors, solve
+from tests.support.numbers import close
 
 BOTH = pytest.mark.parametrize("kind", [DenseFactors, SparseFactors])
 
@@ -61,7 +62,7 @@ def test_elimination_with_subtraction_has_not():
 
 
 @BOTH
-def test_many_right_hand_sides_are_solved_as_each(kind, close):
+def test_many_right_hand_sides_are_solved_as_each(kind):
     M, slack = absorbing(50, 1)
     factors = kind(M, slack)
     B = np.random.default_rng(2).standard_normal((50, 3))

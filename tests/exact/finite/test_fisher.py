@@ -10,6 +10,7 @@ from pgbench.exact import SolveError, evaluate
 from pgbench.exact.finite import fisher
 from pgbench.policies import Direct, LogLinear, Softmax, make_policy
 from pgbench.problems import make_problem
+from tests.support.numbers import close, tangents
 
 
 def curvature(f, direction, step):
@@ -39,12 +40,12 @@ def kl_hessian(truth, tangents):
     return hessian
 
 
-def test_fisher_is_the_hessian_of_the_expected_divergence(truth, tangents):
+def test_fisher_is_the_hessian_of_the_expected_divergence(truth):
     expected = kl_hessian(truth, tangents)
     np.testing.assert_allclose(truth.fisher(), expected, rtol=0, atol=1e-8 * np.abs(expected).max())
 
 
-def test_product_is_that_of_the_matrix(truth, close):
+def test_product_is_that_of_the_matrix(truth):
     v = np.random.default_rng(0).standard_normal(truth.theta.size)
     product = fisher.product(truth.policy, truth.theta, truth.state_weights, v)
     close(product, truth.fisher() @ v)
@@ -61,7 +62,7 @@ def assembled(blocks):
     return linalg.block_diag(*blocks)
 
 
-def test_pseudo_inverse_meets_the_conditions_of_penrose(truth, close):
+def test_pseudo_inverse_meets_the_conditions_of_penrose(truth):
     F = truth.fisher()
     K = assembled(fisher.pseudo_inverse(truth.policy, truth.theta, truth.state_weights))
     close(F @ K @ F, F, 1e-11)
@@ -81,7 +82,7 @@ def test_pseudo_inverse_meets_the_conditions_of_penrose(truth, close):
         ("gridworld", {"size": 4}),
     ],
 )
-def test_natural_gradient_of_tabular_softmax_is_the_advantage(name, given_parameters, close):
+def test_natural_gradient_of_tabular_softmax_is_the_advantage(name, given_parameters):
     """F†∇J = (A - mean_a A)/(1-γ) on visited states (Agarwal et al. 2021, Lemma 5.1)."""
     mdp = make_problem(name, **given_parameters)
     policy = make_policy("softmax", mdp)
@@ -92,7 +93,7 @@ def test_natural_gradient_of_tabular_softmax_is_the_advantage(name, given_parame
 
 
 @pytest.mark.parametrize("scale", [0.5, 5, 50, 500])
-def test_natural_gradient_is_exact_near_deterministic_policies(scale, close):
+def test_natural_gradient_is_exact_near_deterministic_policies(scale):
     """A - mean_a A for softmax and πA for the direct policy, over 1-γ, however small π is.
 
     Direct: F†∇J = π(A + c)/(1-γ) with rows that sum to zero, so c = 0; but for states on the
@@ -153,7 +154,7 @@ def in_shared_parameters(truth):
 
 
 @pytest.mark.parametrize("policy", [Decomposed(30, 4), Softmax(30, 4)], ids=["svd", "closed form"])
-def test_pseudo_inverse_by_state_is_the_dense_one(policy, close):
+def test_pseudo_inverse_by_state_is_the_dense_one(policy):
     mdp = make_problem("garnet", n_states=30, gamma=0.95)
     truth = evaluate(mdp, policy, policy.initial(seed=1))
     K = assembled(fisher.pseudo_inverse(policy, truth.theta, truth.state_weights))
@@ -161,13 +162,13 @@ def test_pseudo_inverse_by_state_is_the_dense_one(policy, close):
 
 
 @pytest.mark.parametrize("policy", [Decomposed(30, 4), Softmax(30, 4)], ids=["svd", "closed form"])
-def test_solution_by_state_is_the_dense_solution(policy, close):
+def test_solution_by_state_is_the_dense_solution(policy):
     mdp = make_problem("garnet", n_states=30, gamma=0.95)
     truth = evaluate(mdp, policy, policy.initial(seed=1))
     close(truth.natural_gradient(), in_shared_parameters(truth).natural_gradient(), 1e-10)
 
 
-def test_blocks_of_the_direct_policy_give_its_closed_form(close):
+def test_blocks_of_the_direct_policy_give_its_closed_form():
     mdp = make_problem("garnet", n_states=30, gamma=0.95)
     theta = Direct(30, 4).initial(seed=1)
     decomposed, closed = (
@@ -177,7 +178,7 @@ def test_blocks_of_the_direct_policy_give_its_closed_form(close):
 
 
 @pytest.mark.parametrize("policy", [Decomposed(6, 3), Softmax(6, 3)], ids=["svd", "closed form"])
-def test_visitation_has_no_say_in_the_rank(policy, close):
+def test_visitation_has_no_say_in_the_rank(policy):
     """Weights from 1 to 10⁻³⁰⁰: x of a state depends on g/w alone, and no weight gives zero."""
     theta = policy.initial(seed=1)
     weights = np.array([1.0, 1e-10, 1e-100, 1e-200, 1e-300, 0.0])
@@ -190,13 +191,13 @@ def test_visitation_has_no_say_in_the_rank(policy, close):
 
 
 @pytest.mark.parametrize("kind", ["loglinear", "neural"])  # the others are solved state by state
-def test_iterations_give_the_dense_solution(truth, close, monkeypatch):
+def test_iterations_give_the_dense_solution(truth, monkeypatch):
     dense = truth.natural_gradient()
     monkeypatch.setattr(fisher, "DENSE_LIMIT", 0)
     close(truth.natural_gradient(), dense, 1e-7)
 
 
-def test_iterations_give_the_advantage(close, monkeypatch):
+def test_iterations_give_the_advantage(monkeypatch):
     monkeypatch.setattr(fisher, "DENSE_LIMIT", 0)
     mdp = make_problem("garnet", n_states=30, gamma=0.95)
     truth = in_shared_parameters(evaluate(mdp, Softmax(30, 4), Softmax(30, 4).initial(seed=1)))
@@ -204,7 +205,7 @@ def test_iterations_give_the_advantage(close, monkeypatch):
     close(truth.natural_gradient(), (A - A.mean(axis=1, keepdims=True)).ravel(), 1e-8)
 
 
-def test_iterations_on_a_large_network_solve_without_null_component(close):
+def test_iterations_on_a_large_network_solve_without_null_component():
     """More than 1000 parameters and 1000 pairs, so that neither side is decomposed by default."""
     mdp = make_problem("garnet", n_states=252, gamma=0.9)
     policy = make_policy("neural", mdp, hidden=4)
@@ -218,7 +219,7 @@ def test_iterations_on_a_large_network_solve_without_null_component(close):
     assert abs(x[-4:].sum()) < 1e-10 * np.abs(x).max()
 
 
-def test_few_pairs_are_decomposed_however_many_parameters_there_are(close, monkeypatch):
+def test_few_pairs_are_decomposed_however_many_parameters_there_are(monkeypatch):
     mdp = make_problem("random", n_states=4, n_actions=3)
     policy = make_policy("neural", mdp)
     truth = evaluate(mdp, policy, policy.initial(seed=1))

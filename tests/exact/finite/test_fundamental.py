@@ -13,7 +13,7 @@ from pgbench.exact.finite.walk import Walk
 from pgbench.policies import make_policy
 from pgbench.problems import FiniteMDP, make_problem
 from pgbench.problems.problem import Diverges
-from tests.exact.precise import DIGITS, decimals, normalised, relative_errors, solve, system
+from tests.support.precise import DIGITS, decimals, normalised, relative_errors, solve, system
 
 RARE = 1e-8
 

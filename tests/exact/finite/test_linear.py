@@ -10,6 +10,7 @@ from pgbench.exact import SolveError
 from pgbench.exact.finite import linear
 from pgbench.exact.finite.linear import Resolvent
 from pgbench.problems.problem import Diverges
+from tests.support.numbers import close, rational_solve
 
 
 def stochastic(n, seed, density=0.2):
@@ -27,7 +28,7 @@ def absorbing(n):
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("gamma", [0.0, 0.9, 0.9999])
 @pytest.mark.parametrize("limit", [1500, 0], ids=["dense", "sparse"])
-def test_solution_is_that_of_numpy(gamma, transposed, limit, close, monkeypatch):
+def test_solution_is_that_of_numpy(gamma, transposed, limit, monkeypatch):
     monkeypatch.setattr(linear, "DENSE_LIMIT", limit)
     P, b = stochastic(40, seed=1), np.random.default_rng(2).standard_normal(40)
     matrix = np.eye(40) - gamma * P.toarray()
@@ -36,7 +37,7 @@ def test_solution_is_that_of_numpy(gamma, transposed, limit, close, monkeypatch)
 
 
 @pytest.mark.parametrize("limit", [1500, 0], ids=["dense", "sparse"])
-def test_time_to_absorption_of_a_symmetric_walk(limit, close, monkeypatch):
+def test_time_to_absorption_of_a_symmetric_walk(limit, monkeypatch):
     """Gambler's ruin: the expected duration from i of n+1 is i(n+1-i) (Feller 1968, XIV.3)."""
     monkeypatch.setattr(linear, "DENSE_LIMIT", limit)
     n = 99
@@ -49,7 +50,7 @@ def test_time_to_absorption_of_a_symmetric_walk(limit, close, monkeypatch):
 
 
 @pytest.mark.parametrize("transposed", [False, True])
-def test_direct_factors_take_over_where_iterations_fail(transposed, close, monkeypatch):
+def test_direct_factors_take_over_where_iterations_fail(transposed, monkeypatch):
     monkeypatch.setattr(linear, "DENSE_LIMIT", 0)
     monkeypatch.setattr(linear, "bicgstab", lambda _, b, **options: (np.full_like(b, 1e9), 1))
     P, b = stochastic(40, seed=3), np.random.default_rng(4).standard_normal(40)
@@ -59,7 +60,7 @@ def test_direct_factors_take_over_where_iterations_fail(transposed, close, monke
 
 
 @pytest.mark.parametrize("gamma", [0.9, 0.999])
-def test_large_systems_are_sparse_and_right(gamma, close):
+def test_large_systems_are_sparse_and_right(gamma):
     """With b = (I - γP) x the solution is known."""
     n = 2 * linear.DENSE_LIMIT
     P = stochastic(n, seed=5, density=5 / n)
@@ -69,7 +70,7 @@ def test_large_systems_are_sparse_and_right(gamma, close):
     close(system.solve(system.matrix.T @ x, transposed=True)[0], x, 1e-9)
 
 
-def test_solution_of_rough_right_hand_sides(close, monkeypatch):
+def test_solution_of_rough_right_hand_sides(monkeypatch):
     monkeypatch.setattr(linear, "DENSE_LIMIT", 0)
     system = Resolvent(0.95 * stochastic(40, seed=7))
     b = np.random.default_rng(8).standard_normal(40)
@@ -80,7 +81,7 @@ def test_solution_of_rough_right_hand_sides(close, monkeypatch):
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("gamma", [0.5, 0.99, 0.99999])
-def test_bound_holds_for_the_rational_solution(gamma, seed, rational_solve):
+def test_bound_holds_for_the_rational_solution(gamma, seed):
     P, b = stochastic(6, seed, density=0.6), np.random.default_rng(seed).standard_normal(6)
     system = Resolvent(gamma * P)
     x, bound = system.solve(b)
@@ -119,7 +120,7 @@ def test_no_equations_have_the_empty_solution():
     assert bound == 0
 
 
-def test_rows_that_sum_to_one_but_for_rounding_are_not_taken_for_discounted(close):
+def test_rows_that_sum_to_one_but_for_rounding_are_not_taken_for_discounted():
     """A bound of 1/(1-r) with r = 1 - 1e-16 would refuse what is solved to the last digit."""
     P = sparse.csr_array(np.array([[0.0, 1 - 2**-53, 0.0], [0.5, 0.0, 0.5 - 2**-54], [0.3, 0, 0]]))
     system = Resolvent(P)
@@ -131,7 +132,7 @@ def test_rows_that_sum_to_one_but_for_rounding_are_not_taken_for_discounted(clos
 
 @pytest.mark.parametrize("limit", [1500, 0], ids=["dense", "sparse"])
 @pytest.mark.parametrize("transposed", [False, True])
-def test_many_right_hand_sides_are_solved_as_each(limit, transposed, monkeypatch, close):
+def test_many_right_hand_sides_are_solved_as_each(limit, transposed, monkeypatch):
     monkeypatch.setattr(linear, "DENSE_LIMIT", limit)
     system = Resolvent(0.9 * stochastic(30, seed=13))
     B = np.random.default_rng(14).standard_normal((30, 4)) * [1.0, 1e-9, 1e9, 0.0]
@@ -147,7 +148,7 @@ def growing(scale):
 
 @pytest.mark.parametrize("limit", [1500, 0], ids=["dense", "sparse"])
 @pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_rows_may_sum_to_more_than_one(limit, sign, monkeypatch, close):
+def test_rows_may_sum_to_more_than_one(limit, sign, monkeypatch):
     monkeypatch.setattr(linear, "DENSE_LIMIT", limit)
     M = sign * growing(0.9)
     x, bound = Resolvent(M).solve(np.ones(2))
@@ -158,7 +159,7 @@ def test_rows_may_sum_to_more_than_one(limit, sign, monkeypatch, close):
 
 
 @pytest.mark.parametrize("transposed", [False, True])
-def test_unit_vectors_are_solved_beyond_the_dense_limit(transposed, close):
+def test_unit_vectors_are_solved_beyond_the_dense_limit(transposed):
     """What returns to states ask for; some break the recurrence down from one start."""
     n = linear.DENSE_LIMIT + 100
     M = 0.9 * stochastic(n, seed=15, density=3 / n)

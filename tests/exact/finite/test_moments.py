@@ -21,6 +21,8 @@ from pgbench.policies.policy import centre
 from pgbench.problems import FiniteMDP, make_problem
 from pgbench.problems.problem import Diverges
 from pgbench.rollout.enumeration import enumerated_moments, trajectories
+from tests.support.numbers import close
+from tests.support.truths import make_kind
 
 
 def two_armed(p_pay):
@@ -50,7 +52,7 @@ def test_variance_of_a_bandit_by_hand(estimator, b):
     np.testing.assert_allclose(exact.variance, [variance, variance, 0, 0], rtol=1e-13)
 
 
-def test_any_tables_have_their_listed_moments(truth, horizon, tables, close):
+def test_any_tables_have_their_listed_moments(truth, horizon, tables):
     """No estimator's structure, such as a constant baseline, hides a term here."""
     exact, listed = (
         table_moments(truth, tables, horizon),
@@ -66,7 +68,7 @@ def test_any_tables_have_their_listed_moments(truth, horizon, tables, close):
     close(expectation(truth, tables, horizon), listed.mean)
 
 
-def test_expected_weights_are_the_listed_ones(truth, horizon, tables, close):
+def test_expected_weights_are_the_listed_ones(truth, horizon, tables):
     """E[W] itself; a pull-back would hide what all actions of a state share."""
     flat = [t.ravel() for t in (tables.sigma, tables.kappa, tables.beta, tables.delta)]
     expected = sum(
@@ -81,7 +83,7 @@ def test_expected_weights_are_the_listed_ones(truth, horizon, tables, close):
 
 
 @pytest.mark.parametrize("steps", [50, 400])
-def test_long_horizons_have_the_mean_their_causes_say(truth, unbiased_variant, steps, close):
+def test_long_horizons_have_the_mean_their_causes_say(truth, unbiased_variant, steps):
     """Beyond what can be listed: ∇J_H, or ∇J less the tail."""
     if unbiased_variant.causes == ("truncation",):
         expected = evaluate(truth.mdp, truth.policy, truth.theta, steps).gradient
@@ -233,7 +235,7 @@ def test_ratios_that_are_too_large_have_no_finite_variance():
 
 
 @pytest.mark.parametrize("kind", ["softmax"])
-def test_truncation_bias_is_what_a_longer_horizon_removes(truth, variant, close):
+def test_truncation_bias_is_what_a_longer_horizon_removes(truth, variant):
     tables, steps = variant.tables(truth, 5), 5
     exact = table_moments(truth, tables, steps)
     close(exact.bias, exact.mean - truth.gradient)
@@ -251,7 +253,7 @@ def test_truncation_bias_is_what_a_longer_horizon_removes(truth, variant, close)
         assert np.abs(exact.truncation_bias).max() > 1e-3 * size
 
 
-def test_visitation_estimators_have_the_moments_of_the_lecture(truth, close):
+def test_visitation_estimators_have_the_moments_of_the_lecture(truth):
     """E[ĝ²] = E_ρ[E[X²|s,a] ψ²]/(1-γ)², X = Q, A, or the sum of a geometric stretch of rewards.
 
     E[X²] = E[r²] + 2γ E[r X'] + γ E[X'²], with X' from the next state on.
@@ -301,7 +303,7 @@ def extreme(name):
     "name",
     ["one state", "one action", "no discount", "no future", "no reward", "nearly deterministic"],
 )
-def test_edges_have_finite_moments(name, kind, make_kind):
+def test_edges_have_finite_moments(name, kind):
     """Over five steps and without limit, which agrees with many steps; or there is a reason."""
     mdp, scale = extreme(name)
     policy = make_kind(kind, mdp)
@@ -331,7 +333,7 @@ CALIBRATED = [
 
 
 @pytest.mark.parametrize(("name", "given", "steps"), CALIBRATED, ids=lambda x: str(x))
-def test_simulation_agrees_in_standard_errors(name, given, steps, kind, make_kind):
+def test_simulation_agrees_in_standard_errors(name, given, steps, kind):
     """Mean along the gradient and trace of the variance of 4000 estimates; bound: 4.5 of them."""
     mdp = make_problem(name, **given)
     policy = make_kind(kind, mdp)
@@ -365,7 +367,7 @@ def in_standard_errors(truth, exact, sample):
     return np.array([direction, (squares.mean() - exact.trace) / squares.std() * np.sqrt(R)])
 
 
-def test_trace_and_map_by_state(truth, horizon, tables, close):
+def test_trace_and_map_by_state(truth, horizon, tables):
     exact = table_moments(truth, tables, horizon)
     assert exact.trace == pytest.approx(exact.variance.sum())
     S, A = truth.pi.shape

@@ -6,16 +6,17 @@ import pytest
 from pgbench.exact.finite import scores
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
+from tests.support.numbers import close
 
 
 @pytest.mark.parametrize("held", [1, 100, 2**22])
-def test_norms_are_those_of_the_scores(truth, close, held, monkeypatch):
+def test_norms_are_those_of_the_scores(truth, held, monkeypatch):
     monkeypatch.setattr(scores, "HELD", held)
     expected = (truth.policy.scores(truth.theta) ** 2).sum(axis=2)
     close(scores.squared_norms(truth.policy, truth.theta), expected, 1e-13)
 
 
-def test_gradients_of_states_are_those_of_the_scores(truth, close):
+def test_gradients_of_states_are_those_of_the_scores(truth):
     W = np.random.default_rng(2).standard_normal(truth.pi.shape)
     expected = np.einsum("sa,sak->sk", W, truth.policy.scores(truth.theta))
     close(scores.state_gradients(truth.policy, truth.theta, W), expected, 1e-13)

@@ -5,6 +5,7 @@ import pytest
 
 from pgbench.exact import evaluate, log_probability
 from pgbench.rollout.enumeration import trajectories
+from tests.support.numbers import close, differentiate
 
 
 def path(mdp, slots):
@@ -27,7 +28,7 @@ def test_probabilities_are_those_listed(truth, horizon):
         assert found[key] == pytest.approx(p, rel=1e-12)
 
 
-def test_forms_of_the_gradient_are_sums_over_all_trajectories(truth, horizon, differentiate, close):
+def test_forms_of_the_gradient_are_sums_over_all_trajectories(truth, horizon):
     """E[R(τ) Σψ] and E[Σ γ^t Q̂_t ψ_t] are ∇J_H; the scores here are finite differences."""
     mdp, gamma = truth.mdp, truth.mdp.gamma
     finite = evaluate(mdp, truth.policy, truth.theta, horizon)
@@ -59,7 +60,7 @@ def slot_probability(truth, slots):
     return start * truth.pi.ravel()[pairs].prod() * mdp.probability.ravel()[slots].prod()
 
 
-def test_score_of_a_trajectory_is_the_gradient_of_its_log_probability(truth, differentiate, close):
+def test_score_of_a_trajectory_is_the_gradient_of_its_log_probability(truth):
     """∇ log P(τ) = Σ_t ψ_t: what the likelihood-ratio method rests on."""
     _, _, slots = max(trajectories(truth.process, 3), key=lambda listed: len(listed[2]))
     states, actions, _ = path(truth.mdp, slots)

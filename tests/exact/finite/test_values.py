@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from pgbench.exact import SolveError, evaluate
 from pgbench.policies import Softmax, make_policy
 from pgbench.problems import FiniteMDP, make_problem
+from tests.support.numbers import close, differentiate, rational_solve
+from tests.support.truths import make_kind
 
 
-def test_gradient_is_the_derivative_of_the_objective(
-    small_problem, kind, make_kind, differentiate, close
-):
+def test_gradient_is_the_derivative_of_the_objective(small_problem, kind):
     policy = make_kind(kind, small_problem)
     theta = policy.initial(seed=2, scale=0.5)
     truth = evaluate(small_problem, policy, theta)
@@ -27,7 +27,7 @@ def test_gradient_is_the_derivative_of_the_objective(
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.999])
-def test_gradient_at_extreme_discounts(gamma, kind, make_kind, differentiate, close):
+def test_gradient_at_extreme_discounts(gamma, kind):
     mdp = make_problem("garnet", n_states=6, n_actions=3, gamma=gamma)
     policy = make_kind(kind, mdp)
     theta = policy.initial(seed=2)
@@ -35,7 +35,7 @@ def test_gradient_at_extreme_discounts(gamma, kind, make_kind, differentiate, cl
     close(evaluate(mdp, policy, theta).gradient, numeric, rtol=1e-7)
 
 
-def test_objective_is_the_reward_under_the_visitation(small_problem, kind, make_kind, close):
+def test_objective_is_the_reward_under_the_visitation(small_problem, kind):
     """Lemma: J = Σ d(s) π(s,a) r(s,a)."""
     policy = make_kind(kind, small_problem)
     truth = evaluate(small_problem, policy, policy.initial(seed=2))
@@ -44,7 +44,7 @@ def test_objective_is_the_reward_under_the_visitation(small_problem, kind, make_
     close(small_problem.mu0 @ truth.v, truth.objective)
 
 
-def test_forms_two_and_four_of_the_gradient_agree(truth, close):
+def test_forms_two_and_four_of_the_gradient_agree(truth):
     """Σ d π Q ψ = Σ d π A ψ = Σ d π (Q - b) ψ (Sutton et al. 2000, Theorem 1)."""
     weights = truth.visitation[:, None] * truth.pi
     b = np.arange(1.0, truth.v.size + 1)[:, None]
@@ -52,7 +52,7 @@ def test_forms_two_and_four_of_the_gradient_agree(truth, close):
         close(truth.policy.pull_back(truth.theta, weights * table), truth.gradient, 1e-11)
 
 
-def test_values_satisfy_the_bellman_equations(truth, close):
+def test_values_satisfy_the_bellman_equations(truth):
     mdp, live = truth.mdp, ~truth.mdp.terminal
     following = (mdp.transitions @ truth.v).reshape(truth.pi.shape)
     close(truth.q, mdp.expected_reward + mdp.gamma * following)
@@ -62,7 +62,7 @@ def test_values_satisfy_the_bellman_equations(truth, close):
     assert (truth.advantage[~live] == 0).all()
 
 
-def test_visitation_is_the_discounted_sum_of_state_distributions(truth, close):
+def test_visitation_is_the_discounted_sum_of_state_distributions(truth):
     S, A = truth.pi.shape
     P = truth.mdp.transitions.toarray().reshape(S, A, S)
     step = truth.mdp.gamma * np.einsum("sa,sat->st", truth.pi, P)
@@ -104,7 +104,7 @@ def rational_system(mdp, pi):
         ("corridor", {}),
     ],
 )
-def test_error_bound_holds(name, given_parameters, rational_solve):
+def test_error_bound_holds(name, given_parameters):
     mdp = make_problem(name, **given_parameters)
     policy = make_policy("softmax", mdp)
     for seed in range(3):
@@ -126,7 +126,7 @@ def test_error_bound_holds(name, given_parameters, rational_solve):
         ("chain", {"length": 20}),
     ],
 )
-def test_sparse_path_is_the_dense_path(name, given_parameters, kind, make_kind, close, request):
+def test_sparse_path_is_the_dense_path(name, given_parameters, kind, request):
     mdp = make_problem(name, **given_parameters)
     policy = make_kind(kind, mdp)
     theta = policy.initial(seed=1, scale=0.3)

@@ -10,6 +10,7 @@ from pgbench.exact.finite.walk import Powers, Walk, geometric_sum
 from pgbench.exact.horizon import expected_steps, shortest_horizon
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
+from tests.support.numbers import close
 
 
 def walked(name, scale=1.0, **parameters):
@@ -40,7 +41,7 @@ def plain(M, b, n):
 @pytest.mark.parametrize("horizon", [1, 2, 3, 7, 40, 300])
 @pytest.mark.parametrize("kept", [2**29, 0], ids=["kept", "recomputed"])
 @pytest.mark.parametrize("factors", [(0.9, 0.9), (1.0, 0.3), (0.5, 1.0), (0.9, 0.0)])
-def test_sweep_is_the_double_sum_over_steps(case, horizon, kept, factors, monkeypatch, close):
+def test_sweep_is_the_double_sum_over_steps(case, horizon, kept, factors, monkeypatch):
     """Σ_t u_t P Σ_{k<H-1-t} z_k term by term, with and without closed forms."""
     monkeypatch.setattr(walk, "KEPT_BYTES", kept)
     name, parameters = CASES[case]
@@ -75,7 +76,7 @@ def test_a_mixing_walk_settles_and_a_moving_one_does_not(transposed):
     assert m == 99
 
 
-def test_a_slow_part_that_starts_small_is_not_taken_for_settled(close):
+def test_a_slow_part_that_starts_small_is_not_taken_for_settled():
     """z shrinks like 0.5ᵗ at first and like 0.9ᵗ later: the first ratio must not be kept."""
     from scipy import sparse
 
@@ -96,7 +97,7 @@ def test_geometric_sums_near_one_keep_their_digits():
 
 
 @pytest.mark.parametrize("case", ["far", "chain"])
-def test_reachable_states_are_those_that_rollouts_visit(case, close):
+def test_reachable_states_are_those_that_rollouts_visit(case):
     name, parameters = CASES[case]
     mdp, pi, whole = walked(name, **parameters)
     for steps in (1, 2, 9):
@@ -125,7 +126,7 @@ def test_another_policy_makes_another_walk():
         ("garnet", {"n_states": 2000, "gamma": 0.999}, False),
     ],
 )
-def test_large_systems_are_eliminated_where_that_is_cheap(name, parameters, narrow, close):
+def test_large_systems_are_eliminated_where_that_is_cheap(name, parameters, narrow):
     mdp, _, whole = walked(name, **parameters)
     system = whole.fundamental(mdp.gamma)
     assert (system.system.narrow, system.eliminated) == (narrow, narrow)

@@ -12,6 +12,7 @@ from pgbench.exact.linear_quadratic.lyapunov import lyapunov
 from pgbench.exact.linear_quadratic.values import closed_loop, stage_cost
 from pgbench.policies import make_policy
 from pgbench.problems import LinearQuadratic, make_problem
+from tests.support.numbers import rational_solve
 
 fractions = np.vectorize(Fraction, otypes=[object])
 
@@ -162,7 +163,7 @@ KINDS = [
 @pytest.mark.parametrize("kind", KINDS, ids=lambda k: "-".join(k.values()))
 @pytest.mark.parametrize(("n", "m"), [(1, 1), (2, 1), (3, 2)])
 @pytest.mark.parametrize("radius", [0.5, 0.99, 1 - 1e-6])
-def test_errors_are_within_the_bounds(n, m, radius, kind, rational_solve):
+def test_errors_are_within_the_bounds(n, m, radius, kind):
     mdp, policy, theta = scaled_to(radius, n, m, seed=10 * n + m, **kind)
     truth = evaluate(mdp, policy, theta)
     exact = Rational(truth, rational_solve).endless()
@@ -177,7 +178,7 @@ def test_errors_are_within_the_bounds(n, m, radius, kind, rational_solve):
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda k: "-".join(k.values()))
 @pytest.mark.parametrize(("n", "radius"), [(1, 0.9), (2, 1.3), (3, 0.95)])
-def test_errors_with_a_horizon_are_within_the_bounds(n, radius, kind, rational_solve):
+def test_errors_with_a_horizon_are_within_the_bounds(n, radius, kind):
     """Also of a gain that is not stable."""
     mdp, policy, theta = scaled_to(radius, n, 1, seed=n, **kind)
     truth = evaluate(mdp, policy, theta, horizon=9)
@@ -188,7 +189,7 @@ def test_errors_with_a_horizon_are_within_the_bounds(n, radius, kind, rational_s
 
 
 @pytest.mark.parametrize("slack", [None, 1e-6, 1e-9])
-def test_a_residual_over_one_less_gamma_is_no_bound(slack, rational_solve):
+def test_a_residual_over_one_less_gamma_is_no_bound(slack):
     """A closed loop of 1.02 with γ = .95, and scalars that are nearly unstable.
 
     The residual over 1-γ, which holds for finite problems, is below the error there.

@@ -17,6 +17,8 @@ from pgbench.policies import make_policy
 from pgbench.problems import LinearQuadratic, make_problem
 from pgbench.problems.problem import Diverges
 from pgbench.process.tables import Tables
+from tests.support.linear_quadratic import by_definition, every_path, make_setting, scalar
+from tests.support.numbers import close
 
 STEP = 1e-5
 
@@ -27,21 +29,21 @@ def slope(function, theta):
     return np.array([(function(theta + u) - function(theta - u)) / (2 * STEP) for u in units])
 
 
-def test_gradient_is_the_derivative_of_the_objective(policy, theta, close):
+def test_gradient_is_the_derivative_of_the_objective(policy, theta):
     mdp = policy.problem
     expected = slope(lambda x: evaluate(mdp, policy, x).objective, theta)
     close(evaluate(mdp, policy, theta).gradient, expected, rtol=2e-6)
 
 
 @pytest.mark.parametrize("horizon", [1, 2, 7])
-def test_finite_gradient_is_the_derivative_of_the_finite_objective(policy, theta, horizon, close):
+def test_finite_gradient_is_the_derivative_of_the_finite_objective(policy, theta, horizon):
     mdp = policy.problem
     expected = slope(lambda x: evaluate(mdp, policy, x, horizon=horizon).objective, theta)
     close(evaluate(mdp, policy, theta, horizon=horizon).gradient, expected, rtol=1e-6)
     close(finite_gradient(evaluate(mdp, policy, theta), horizon), expected, rtol=1e-6)
 
 
-def test_values_satisfy_the_bellman_equations(policy, theta, close):
+def test_values_satisfy_the_bellman_equations(policy, theta):
     truth = evaluate(policy.problem, policy, theta)
     mdp = policy.problem
     q = mdp.reward + mdp.gamma * following(mdp, truth.v)
@@ -52,7 +54,7 @@ def test_values_satisfy_the_bellman_equations(policy, theta, close):
     assert 0 <= truth.error_bound < 1e-9 * np.abs(truth.v.matrix).max()
 
 
-def test_visits_are_the_discounted_second_moments(policy, theta, close):
+def test_visits_are_the_discounted_second_moments(policy, theta):
     truth = evaluate(policy.problem, policy, theta)
     mdp = policy.problem
     close(evaluate(mdp, policy, theta, horizon=1000).visitation, truth.visitation, rtol=1e-9)
@@ -61,7 +63,7 @@ def test_visits_are_the_discounted_second_moments(policy, theta, close):
 
 
 @pytest.mark.parametrize("given", [{}, {"gamma": 0.99, "A": 0.3}, {"noise": 0.0}, {"B": -0.7}])
-def test_the_scalar_closed_form_is_the_vector_case(scalar, given):
+def test_the_scalar_closed_form_is_the_vector_case(given):
     mdp = scalar(**given)
     policy = make_policy("gaussian", mdp)
     for theta in ([-0.4, 0.5], [0.1, 2.0], [-0.2, 1e-3]):
@@ -74,7 +76,7 @@ def test_the_scalar_closed_form_is_the_vector_case(scalar, given):
         np.testing.assert_allclose(truth.natural_gradient(), natural, rtol=1e-12)
 
 
-def test_the_lecture_closed_form(scalar):
+def test_the_lecture_closed_form():
     """J, V, E[x²] and F as the lecture writes them."""
     mdp = scalar(start_mean=[0.0])
     A, B, Q, R, noise, g, start = 0.9, 1.3, 0.7, 0.4, 0.6, 0.9, 0.8
@@ -91,7 +93,7 @@ def test_the_lecture_closed_form(scalar):
     )
 
 
-def test_two_scalars_side_by_side_are_two_problems(scalar, close):
+def test_two_scalars_side_by_side_are_two_problems():
     one, other = scalar(), scalar(A=0.5, Q=1.1, start_mean=[-1.0])
     arrays = {
         name: np.diag([getattr(p, name)[0, 0] for p in (one, other)])
@@ -110,7 +112,7 @@ def test_two_scalars_side_by_side_are_two_problems(scalar, close):
     close(truth.gradient[[3, 5]], apart[1].gradient, rtol=1e-12)
 
 
-def test_a_crowd_is_each_of_its_members(policy, theta, close):
+def test_a_crowd_is_each_of_its_members(policy, theta):
     mdp = policy.problem
     thetas = np.stack([theta, policy.initial(seed=9, scale=0.2), theta])
     thetas[2, : policy.n_means] = 50.0
@@ -158,7 +160,7 @@ def test_every_estimator_by_forms_is_in_the_cases():
 
 
 @each_case
-def test_moments_are_those_of_all_nodes(setting, every_path, by_definition, name, given, close):
+def test_moments_are_those_of_all_nodes(setting, name, given):
     truth, steps = setting.truth, setting.steps
     forms = make_tables(truth, name, steps, **given)
     every = every_path(truth, steps)
@@ -172,9 +174,7 @@ def test_moments_are_those_of_all_nodes(setting, every_path, by_definition, name
 
 
 @pytest.mark.parametrize("exploration", [0.0, 0.3, 0.6])
-def test_importance_sampling_has_the_moments_of_its_behaviour(
-    make_setting, every_path, by_definition, exploration, close
-):
+def test_importance_sampling_has_the_moments_of_its_behaviour(exploration):
     truth = make_setting("affine").truth
     forms = make_tables(truth, "importance_sampling", 1, exploration=exploration)
     every = every_path(truth, 1, forms.process, every=60)
@@ -184,7 +184,7 @@ def test_importance_sampling_has_the_moments_of_its_behaviour(
     close(exact.variance, variance, rtol=1e-6)
 
 
-def test_narrow_behaviour_has_no_finite_variance(make_setting):
+def test_narrow_behaviour_has_no_finite_variance():
     from pgbench.policies.gaussian import Law
     from pgbench.process.process import GaussianProcess
 
@@ -205,7 +205,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_wrong_forms_fail_the_same_check(make_setting, every_path, by_definition, mistake):
+def test_wrong_forms_fail_the_same_check(mistake):
     truth = make_setting("scalar").truth
     right = make_tables(truth, "baseline_value", 2)
     given = {"sigma": truth.mdp.reward, "kappa": 0.9, "delta": 0.9} | MISTAKES[mistake](truth)
@@ -216,7 +216,7 @@ def test_wrong_forms_fail_the_same_check(make_setting, every_path, by_definition
     assert np.abs(variance / exact - 1).max() > 1e-2
 
 
-def test_moments_of_returns_are_those_of_all_nodes(setting, every_path, close):
+def test_moments_of_returns_are_those_of_all_nodes(setting):
     truth, steps = setting.truth, setting.steps
     every = every_path(truth, steps)
     R, w = every.batch.returns[:, 0], every.weights
@@ -232,7 +232,7 @@ def test_moments_of_returns_are_those_of_all_nodes(setting, every_path, close):
 
 
 @each_case
-def test_long_horizons_tend_to_the_infinite_one(setting, name, given, close):
+def test_long_horizons_tend_to_the_infinite_one(setting, name, given):
     if "optimal" in given.values():
         given = {}
     truth = setting.truth
@@ -247,7 +247,7 @@ def test_long_horizons_tend_to_the_infinite_one(setting, name, given, close):
         close(limit, truth.gradient, rtol=1e-9)
 
 
-def test_truncated_gradients_leave_the_tail_out(policy, theta, close):
+def test_truncated_gradients_leave_the_tail_out(policy, theta):
     truth = evaluate(policy.problem, policy, theta)
     forms = make_tables(truth, "advantage_oracle")
     close(truncated_gradient(truth, 6), expectation(truth, forms, 6), rtol=1e-10)
@@ -262,7 +262,7 @@ def test_the_shortest_horizon_meets_its_definition(policy, theta):
     assert gaps[1] <= 0.01 < gaps[0]
 
 
-def test_by_name(make_setting, close):
+def test_by_name():
     truth = make_setting("scalar").truth
     found = moments(truth.mdp, truth.policy, truth.theta, "gae", lam=0.5, horizon=4)
     close(found.mean, expectation(truth, make_tables(truth, "gae", 4, lam=0.5), 4))
@@ -270,7 +270,7 @@ def test_by_name(make_setting, close):
         moments(truth.mdp, truth.policy, truth.theta, "td_lambda", horizon=4)
 
 
-def test_large_problems_have_means_and_no_variance(close):
+def test_large_problems_have_means_and_no_variance():
     mdp = make_problem("lqg_random", n=6, m=2)
     policy = make_policy("gaussian", mdp)
     truth = evaluate(mdp, policy, policy.initial(seed=1))

@@ -4,12 +4,10 @@ By default in numba's simulator; with ``compiled`` as code for the CPU, thread a
 ``hardware`` on a GPU, as ``make gpu-test`` does.
 """
 
-import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,13 +68,9 @@ def back_end() -> Iterator[None]:
     import numba
 
     if BACK_END == "compiled":
-        file = Path(__file__).with_name("stand_in.py")
-        spec = importlib.util.spec_from_file_location("stand_in", file)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        module.install()
+        from tests.support import stand_in
+
+        stand_in.install()
     if BACK_END != "simulator":
         yield
         return

@@ -11,6 +11,7 @@ from pgbench.kernels.rollout import Streams, trajectories, weight_rows
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
 from pgbench.rollout.engines import by_process
+from tests.support.truths import tiny_truth
 
 SEED, STREAM, FIRST = 2**64 - 5, 12345678901234567890, 16
 WIDE = 900
@@ -24,7 +25,7 @@ def wide_truth():
 
 
 @pytest.fixture(params=["wide", "dense", "ending", "coins"])
-def some(request, tiny_truth):
+def some(request):
     """Many states, few, some that end, and slots that differ in nothing but rewards."""
     return wide_truth() if request.param == "wide" else tiny_truth(request.param, "softmax")
 
@@ -115,7 +116,7 @@ def test_neither_cuts_nor_blocks_of_threads_change_a_bit(sizes, every_table, mon
 
 
 @pytest.mark.parametrize("parts", [1, 2, 5])
-def test_batches_may_be_summed_in_parts(parts, sizes, every_table, tiny_truth, monkeypatch):
+def test_batches_may_be_summed_in_parts(parts, sizes, every_table, monkeypatch):
     from pgbench.kernels.cuda import finite
 
     truth, sizes = tiny_truth("ending", "softmax"), replace(sizes, batch_size=5)
@@ -135,7 +136,7 @@ def test_parts_take_no_more_room_than_steps(width, parts):
 
 
 @pytest.mark.parametrize("name", ["wide", "dense"])
-def test_memory_is_what_a_replicate_takes(name, sizes, every_table, tiny_truth, monkeypatch):
+def test_memory_is_what_a_replicate_takes(name, sizes, every_table, monkeypatch):
     """The bound on a block counts every array that grows with replicates."""
     from pgbench.kernels.cuda import finite, launch
 

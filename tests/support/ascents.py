@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from pgbench.ascent import algorithms, step_sizes
 from pgbench.ascent.climb import Trace, climb
 from pgbench.ascent.goal import find_goal
@@ -48,9 +46,3 @@ def ascend(
         steps=steps,
         points=points,
     )
-
-
-@pytest.fixture(name="ascend", scope="session")
-def ascend_fixture() -> Any:
-    """``ascend(mdp, policy, ...)``: the trace of an ascent."""
-    return ascend

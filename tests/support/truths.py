@@ -1,0 +1,34 @@
+"""Small policies of every kind, and what is exact of them on tiny problems."""
+
+from functools import cache
+from typing import Any
+
+import pytest
+
+from pgbench.exact import Truth, evaluate
+from pgbench.policies import Policy, kinds, make_policy
+from pgbench.problems import FiniteMDP
+
+from .problems import TINY
+
+KINDS = [name for name, kind in kinds().items() if kind.on is FiniteMDP]
+"""Kinds of policy for finite problems."""
+
+WEIGHTS_OF = pytest.mark.parametrize("kind", ["softmax", "loglinear"])
+"""Weights know of a policy only π: one kind that is a table, and one that shares parameters."""
+
+SMALL: dict[str, dict[str, Any]] = {"neural": {"hidden": 3}}
+"""Parameters that keep a kind of policy small."""
+
+
+def make_kind(kind: str, mdp: FiniteMDP) -> Policy:
+    """A small policy of a kind."""
+    return make_policy(kind, mdp, **SMALL.get(kind, {}))
+
+
+@cache
+def tiny_truth(problem: str, kind: str) -> Truth:
+    """Exact quantities of a tiny problem at a random θ."""
+    mdp = TINY[problem][0]()
+    policy = make_kind(kind, mdp)
+    return evaluate(mdp, policy, policy.initial(seed=3, scale=0.5))
