@@ -17,10 +17,12 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
+from pgbench.estimators import Tables
 from pgbench.exact import Truth
-from pgbench.problems import FiniteMDP, families
-from tests.support.problems import TINY, make_small
+from pgbench.problems import FiniteMDP
+from tests.support.problems import FAMILIES, TINY, make_small
 from tests.support.truths import KINDS, tiny_truth
+from tests.support.variants import random_tables
 
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("suite")
@@ -50,7 +52,13 @@ def truth(problem: str, kind: str) -> Truth:
     return tiny_truth(problem, kind)
 
 
-@pytest.fixture(params=[name for name in families() if not name.startswith("lqg")])
+@pytest.fixture(params=[False, True], ids=["per step", "total"])
+def tables(request: pytest.FixtureRequest, truth: Truth) -> Tables:
+    """Tables of no estimator in particular, per step or total."""
+    return random_tables(truth, request.param)
+
+
+@pytest.fixture(params=FAMILIES)
 def small_problem(request: pytest.FixtureRequest, tmp_path: Path) -> FiniteMDP:
     """A small problem of every family."""
     return make_small(request.param, tmp_path)
@@ -58,7 +66,7 @@ def small_problem(request: pytest.FixtureRequest, tmp_path: Path) -> FiniteMDP:
 
 @pytest.fixture(name="make_small")
 def make_small_here(tmp_path: Path) -> Callable[..., FiniteMDP]:
-    """A function that makes a small problem of a family by name."""
+    """``make_small(name, ...)``: a small problem of a family."""
     return partial(make_small, folder=tmp_path)
 
 

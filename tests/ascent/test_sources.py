@@ -12,13 +12,10 @@ from pgbench.measure.gradients import estimates
 from pgbench.policies import NotApplicable, make_policy
 from pgbench.problems import make_problem
 from pgbench.rollout.simulator import Draws
+from tests.support.variants import SAMPLED, batch_variants, each, table_variants
 
 NUMBERS = Numbers(horizon=12, seed=5, stream=7)
 N = 4
-DRIVEN = frozenset({"antithetic", "evolution_strategies", "finite_differences"}) | frozenset(
-    {"pgpe", "quasi_monte_carlo", "spsa"}
-)
-"""Estimators with random numbers of their own, which are those of single blocks."""
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +35,18 @@ def compare(crowd, variant):
         draws = Draws(NUMBERS.horizon, N, crowd.m, NUMBERS.seed, NUMBERS.at(3))
         alone, steps = estimates(truth, estimator, variant.given, draws)
         assert cost[r] == steps[r]
-        if variant.name not in DRIVEN:
+        if variant.name not in SAMPLED:  # their random numbers are those of single blocks
             np.testing.assert_allclose(got[r], alone[r], rtol=1e-8, atol=1e-11)
 
 
+@each(table_variants())
 def test_table_estimators(setting, variant):
     compare(setting, variant)
 
 
-def test_batch_estimators(setting, batch_variant):
-    compare(setting, batch_variant)
+@each(batch_variants())
+def test_batch_estimators(setting, variant):
+    compare(setting, variant)
 
 
 @pytest.mark.parametrize(

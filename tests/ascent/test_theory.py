@@ -1,6 +1,7 @@
 """Bounds hold along exact ascents of every shipped problem, and a violated one is seen."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from pgbench.exact import evaluate, optimal_value
 from pgbench.policies import LogLinear, NotApplicable, make_policy
 from pgbench.problems import FiniteMDP, make_problem
 from tests.support.ascents import ascend
+from tests.support.problems import FAMILIES, small_gamma
 from tests.support.truths import make_kind
 
 STEPS = 300
@@ -32,30 +34,50 @@ def ties():
     )
 
 
+DISCOUNTED = [name for name in FAMILIES if small_gamma(name) < 1]
+
+
+def is_smooth(name, kind):
+    """Whether a bound on the curvature of J is known: not at γ = 1, nor of all policies at 0."""
+    return 0 < small_gamma(name) < 1 or (small_gamma(name) == 0 and kind == "softmax")
+
+
+BOTH = list(product(FAMILIES, ["softmax", "direct"]))
+
+
 @pytest.mark.parametrize("eta", [0.01, 1.0, 100.0])
-def test_natural_gradient_bound_holds_at_every_step(small_problem, eta):
-    mdp = small_problem
+@pytest.mark.parametrize("name", DISCOUNTED)
+def test_natural_gradient_bound_holds_at_every_step(name, make_small, eta):
+    mdp = make_small(name)
     policy = make_policy("softmax", mdp)
     trace = ascend(mdp, policy, algorithm="natural", step=eta, steps=STEPS, points=20_000)
     assert trace.steps.size == STEPS + 1
     found = checked(mdp, policy, trace, "natural", step=eta)
-    if mdp.gamma == 1:
-        assert found.name == ""
-        return
     assert found.name == NATURAL
     assert np.isfinite(found.bound[1:]).all()
     for check in CHECKS:
         assert found.violations[check] == 0, check
 
 
-@pytest.mark.parametrize("kind", ["softmax", "direct"])
-def test_smooth_ascent_never_falls_and_keeps_its_bound(small_problem, kind):
-    mdp = small_problem
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in DISCOUNTED])
+def test_no_bound_is_claimed_without_discount(name, make_small):
+    mdp = make_small(name)
+    policy = make_policy("softmax", mdp)
+    trace = ascend(mdp, policy, algorithm="natural", step=1.0, steps=STEPS, points=20_000)
+    assert checked(mdp, policy, trace, "natural", step=1.0).name == ""
+
+
+@pytest.mark.parametrize(("name", "kind"), [one for one in BOTH if not is_smooth(*one)])
+def test_no_step_size_is_claimed_where_smoothness_is_unknown(name, kind, make_small):
+    mdp = make_small(name)
+    with pytest.raises(NotApplicable):
+        ascend(mdp, make_kind(kind, mdp), rule="smoothness")
+
+
+@pytest.mark.parametrize(("name", "kind"), [one for one in BOTH if is_smooth(*one)])
+def test_smooth_ascent_never_falls_and_keeps_its_bound(name, kind, make_small):
+    mdp = make_small(name)
     policy = make_kind(kind, mdp)
-    if mdp.gamma == 1 or (mdp.gamma == 0 and kind == "direct"):
-        with pytest.raises(NotApplicable):
-            ascend(mdp, policy, rule="smoothness")
-        return
     trace = ascend(mdp, policy, rule="smoothness", steps=STEPS, points=20_000)
     found = checked(mdp, policy, trace, "gradient", "smoothness")
     assert found.violations["monotone"] == 0

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pgbench import ascend
-from pgbench.estimators import HORIZON, BatchEstimator, estimators
+from pgbench.estimators import HORIZON, estimators
 from pgbench.estimators.parts.estimator import declared_mean
 from pgbench.exact import evaluate, optimal_value
 from pgbench.exact.expectation import expectation
@@ -29,8 +29,11 @@ from pgbench.report.tables import estimator_rows
 from pgbench.rollout.enumeration import enumerated_batches, enumerated_moments
 from pgbench.rollout.simulator import Draws
 from tests.support.truths import tiny_truth
+from tests.support.variants import each, listed_variants, record, size, table_variants
 
 PROBLEMS = pytest.mark.parametrize("problem", ["dense", "ending", "coins"])
+OF_ITS_HORIZON = each(v for v in table_variants() if not v.simulates_its_horizon)
+"""Table estimators whose trajectories are all listed at the same horizon."""
 STEPS = 3
 
 
@@ -119,9 +122,8 @@ def vertex(first, second):
 
 
 @PROBLEMS
+@OF_ITS_HORIZON
 def test_table_estimators_have_the_moments_of_what_they_see(truth, variant):
-    if variant.simulates_its_horizon:
-        pytest.skip("its trajectories are listed at other horizons")
     tables = variant.tables(truth, STEPS)
     listed = enumerated_moments(truth, tables, STEPS)
     exact = table_moments(truth, tables, STEPS)
@@ -139,27 +141,30 @@ UNKNOWN = {
 """Batch estimators of which some variant has no exact mean on the boundary."""
 
 
-@pytest.fixture
-def listed(truth, batch_variant):
-    """Moments from all batches of two steps."""
-    record = estimators()[batch_variant.name]
-    n = max(record.fewest, 2)
-    return enumerated_batches(truth, record, 2, n, **batch_variant.given)
+def exact_there(truth, variant):
+    """Exact moments of batches of two steps."""
+    return record(variant).exact(truth, 2, size(variant), **variant.given)
+
+
+KNOWN = [v for v in listed_variants() if exact_there(at("dense"), v).mean is not None]
 
 
 @PROBLEMS
-def test_batch_estimators_have_the_moments_of_what_they_see(truth, batch_variant, listed):
-    record = estimators()[batch_variant.name]
-    assert isinstance(record, BatchEstimator)
-    exact = record.exact(truth, 2, max(record.fewest, 2), **batch_variant.given)
-    if exact.mean is None:
-        assert exact.variance is None
-        assert batch_variant.name in UNKNOWN
-        return
+@each(KNOWN)
+def test_batch_estimators_have_the_moments_of_what_they_see(truth, variant):
+    exact = exact_there(truth, variant)
+    listed = enumerated_batches(truth, record(variant), 2, size(variant), **variant.given)
     close(exact.mean, listed.mean, 1e-11)
     if exact.variance is not None:
         scale = np.abs(listed.variance + listed.mean**2).max()
         assert np.abs(exact.variance - listed.variance).max() < 1e-11 * scale
+
+
+@PROBLEMS
+@each(v for v in listed_variants() if v not in KNOWN)
+def test_what_has_no_exact_mean_there_is_known(truth, variant):
+    assert exact_there(truth, variant) == (None, None)
+    assert variant.name in UNKNOWN
 
 
 @pytest.mark.parametrize("problem", ["dense"])
@@ -177,22 +182,21 @@ def test_driven_rollouts_have_the_mean_of_independent_ones(truth, name, value):
 
 
 @PROBLEMS
+@OF_ITS_HORIZON
 def test_support_is_the_cause_of_what_they_do_not_see(truth, variant):
     """Every other cause removed, what is left beside the horizon is due to actions never taken."""
-    if variant.simulates_its_horizon:
-        pytest.skip("its trajectories are listed at other horizons")
-    record = estimators()[variant.name]
-    causes = record.causes_at(truth, **variant.given)
+    estimator = estimators()[variant.name]
+    causes = estimator.causes_at(truth, **variant.given)
     assert causes == (*variant.causes, "support")
-    subject = make_subject(Prepared(truth, STEPS, float(STEPS)), record, variant.given)
+    subject = make_subject(Prepared(truth, STEPS, float(STEPS)), estimator, variant.given)
     parts = subject.parts(1)
     assert set(parts) == {*(set(causes) - HORIZON), "horizon"}
     whole = subject.exact(1).mean - truth.gradient
     np.testing.assert_allclose(sum(parts.values()), whole, atol=1e-12)
-    values = dict(record.bound(**variant.given))
+    values = dict(estimator.bound(**variant.given))
     for cause in set(variant.causes) - HORIZON:
-        values |= record.cures[cause]
-    left = declared_mean(truth, STEPS, set(record.causes(**values))) - truth.gradient
+        values |= estimator.cures[cause]
+    left = declared_mean(truth, STEPS, set(estimator.causes(**values))) - truth.gradient
     np.testing.assert_allclose(parts["horizon"], left, atol=1e-12)
     assert np.abs(parts["support"]).max() > 1e-3
 

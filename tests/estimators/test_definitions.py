@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pytest
 
 from pgbench.estimators import estimators
 from pgbench.estimators.parts.estimator import noisy_critic
@@ -13,6 +12,8 @@ from pgbench.kernels import reference
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
 from pgbench.rollout.enumeration import trajectories
+from tests.support.truths import WEIGHTS_OF
+from tests.support.variants import on_tiny, table_variants
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ VISITATION = {
 """What multiplies ψ/(1-γ) at the one scored pair, the rewards being those from there on."""
 
 
-ELSEWHERE = frozenset({"actor_critic"})
+DEFINED = [v for v in table_variants() if v.name != "actor_critic"]
 """Its critic depends on the horizon; test_actor_critic.py has its weights."""
 
 
@@ -137,8 +138,10 @@ def coefficients(truth, name, given, pairs, slots):
     return discounts * DEFINITIONS[name](path, **given)
 
 
-@pytest.mark.parametrize("kind", ["softmax", "loglinear"])  # weights know of a policy only π
-def test_weights_are_those_of_the_definition(truth, listed_steps, variant):
+@WEIGHTS_OF
+@on_tiny(DEFINED)
+def test_weights_are_those_of_the_definition(problem, truth, variant):
+    listed_steps = variant.listed_steps(problem)
     tables = variant.tables(truth, listed_steps)
     expected_of = scored_once if variant.simulates_its_horizon else weights_by_definition
     if variant.given.get("baseline") == "optimal":
@@ -194,6 +197,7 @@ def scored_once(truth, variant, process, pairs, slots):
     return expected
 
 
+@WEIGHTS_OF
 def test_critic_is_wrong_by_the_stated_amount(truth):
     """v = V + noise·rms(V)·ξ with the same ξ at every noise, and 0 on terminal states."""
     ends = truth.mdp.terminal
@@ -215,6 +219,7 @@ def test_errors_of_the_critic_are_standard_normal():
     assert abs(np.mean(xi**2) - 1) < 4 * np.sqrt(2 / 2000)
 
 
+@WEIGHTS_OF
 def test_gae_at_zero_is_the_td_error(truth):
     """GAE(0) is the TD error (Schulman et al. 2016, eq. 17)."""
     gae, td = estimators()["gae"].make(truth, lam=0.0), estimators()["td"].make(truth)

@@ -14,7 +14,7 @@ from pgbench.measure.gradients import estimates
 from pgbench.policies import NotApplicable, make_policy
 from pgbench.problems import FiniteMDP, LinearQuadratic, make_problem
 from pgbench.rollout.simulator import Draws
-from tests.support.linear_quadratic import every_path, make_setting, scalar
+from tests.support.linear_quadratic import SETTINGS, every_path, make_setting, scalar
 from tests.support.numbers import close
 
 SINGLE: list[tuple[str, dict[str, Any]]] = [
@@ -60,21 +60,36 @@ def test_every_batch_estimator_is_tried():
     assert names == {name for name, _ in SINGLE} | SAMPLED
 
 
-@pytest.mark.parametrize(("name", "given"), SINGLE)
-def test_moments_are_those_of_all_nodes(setting, name, given):
-    truth, steps = setting.truth, setting.steps
-    record = find_estimator(name)
-    every = every_path(truth, steps)
-    found = record.estimate(Nodes(truth, every.batch), **record.bound(**given))
-    mean, variance = every.moments(found)
-    exact = record.exact(truth, steps, 1, **given)
+WITHOUT_VARIANCE = {("n_step", which) for which in SETTINGS} | {("pathwise", "plane")}
+"""Estimators and settings of which no variance is known."""
+
+EVERYWHERE = [(which, name, given) for which in SETTINGS for name, given in SINGLE]
+
+
+def at_all_nodes(which, name, given):
+    """The truth of a setting, its steps, and mean and variance by all nodes."""
+    setting, record = make_setting(which), find_estimator(name)
+    every = every_path(setting.truth, setting.steps)
+    found = record.estimate(Nodes(setting.truth, every.batch), **record.bound(**given))
+    return setting.truth, setting.steps, every.moments(found)
+
+
+@pytest.mark.parametrize(("which", "name", "given"), EVERYWHERE)
+def test_means_are_those_of_all_nodes(which, name, given):
+    truth, steps, (mean, _) = at_all_nodes(which, name, given)
+    exact = find_estimator(name).exact(truth, steps, 1, **given)
     close(exact.mean, mean, rtol=1e-9)
-    if name == "n_step" or (name == "pathwise" and truth.mdp.n > 1):
-        assert exact.variance is None
-        return
-    np.testing.assert_allclose(exact.variance, variance, rtol=0, atol=1e-9 * variance.max())
-    several = record.exact(truth, steps, 7, **given)
-    close(several.variance, exact.variance / 7)
+    assert (exact.variance is None) == ((name, which) in WITHOUT_VARIANCE)
+
+
+@pytest.mark.parametrize(
+    ("which", "name", "given"), [c for c in EVERYWHERE if (c[1], c[0]) not in WITHOUT_VARIANCE]
+)
+def test_variances_are_those_of_all_nodes(which, name, given):
+    truth, steps, (_, variance) = at_all_nodes(which, name, given)
+    one, several = (find_estimator(name).exact(truth, steps, n, **given) for n in (1, 7))
+    np.testing.assert_allclose(one.variance, variance, rtol=0, atol=1e-9 * variance.max())
+    close(several.variance, one.variance / 7)
 
 
 def test_leaving_the_second_order_out_leaves_the_variance_alone():
@@ -215,14 +230,20 @@ def test_sampled_fisher_matrices_have_the_exact_one_as_mean():
     assert np.abs((F.mean(axis=0) - truth.fisher()) / error).max() < 4.5
 
 
-@pytest.mark.parametrize("name", estimators())
+CLASSES = {FiniteMDP: ("bandit", "softmax"), LinearQuadratic: ("lqg", "gaussian")}
+"""A problem of each class and a policy for it."""
+
+ONE_CLASS = {
+    name: record.on for name, record in estimators().items() if not {*record.on} >= {*CLASSES}
+}
+"""Classes of problems of the estimators that are not for all."""
+
+
+@pytest.mark.parametrize("name", ONE_CLASS)
 def test_what_an_estimator_is_not_for_is_said(name):
     record = find_estimator(name)
-    mdp, policy = make_problem("lqg"), "gaussian"
-    if LinearQuadratic in record.on:
-        if FiniteMDP in record.on:
-            return
-        mdp, policy = make_problem("bandit"), "softmax"
+    ((problem, policy),) = (made for on, made in CLASSES.items() if on not in record.on)
+    mdp = make_problem(problem)
     made = make_policy(policy, mdp)
     given = {k: 0.5 for k, p in record.parameters.items() if p.required}
     kinds = "finite" if FiniteMDP in record.on else "linear-quadratic"

@@ -20,6 +20,7 @@ from pgbench.kernels.rollout import (
 )
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
+from tests.support.truths import WEIGHTS_OF
 from tests.support.variants import on_policy
 
 CONSTANTS = ("kappa", "beta", "delta")
@@ -59,6 +60,7 @@ def weights_of(truth, tables, batch_size, replicates, horizon, first=0):
     return dense, steps
 
 
+@WEIGHTS_OF
 @pytest.mark.parametrize("batch_size", [1, 3, 16, 20])
 def test_trajectories_are_those_of_the_reference(truth, batch_size):
     replicates, horizon, first = 5, 12, 16
@@ -75,6 +77,7 @@ def test_trajectories_are_those_of_the_reference(truth, batch_size):
             assert slot[r, i, :n].tolist() == slots
 
 
+@WEIGHTS_OF
 def test_trajectories_end_where_they_must(problem, truth):
     _, slot, steps = record(sampler_of(truth), 16, 20, 12)
     mdp = truth.mdp
@@ -112,6 +115,7 @@ def agree(truth, tables, batch_size, replicates, horizon, first=0):
         assert (np.abs(weights - expected) <= 1e-12 * scale).all()
 
 
+@WEIGHTS_OF
 @pytest.mark.parametrize("batch_size", [1, 3, 16, 20])
 def test_weights_are_those_of_the_reference(truth, tables, batch_size):
     """Many estimators at once."""
@@ -137,6 +141,7 @@ def test_weights_of_visited_states_are_those_of_the_reference(larger, batch_size
     agree(larger, on_policy(larger), batch_size, 9, 4, first=16)
 
 
+@WEIGHTS_OF
 def test_constant_tables_give_the_weights_of_tables(truth):
     """What the kernel leaves out of tables that repeat changes no bit."""
     for t in on_policy(truth):
@@ -147,6 +152,7 @@ def test_constant_tables_give_the_weights_of_tables(truth):
         agree(truth, [t, spread, t], 1, 7, 9)
 
 
+@WEIGHTS_OF
 @pytest.mark.parametrize("segment", [1, 4])
 @pytest.mark.parametrize("batch_size", [3, 20])
 def test_segments_do_not_change_a_byte(truth, tables, batch_size, segment, monkeypatch):
@@ -161,6 +167,7 @@ def test_segments_do_not_change_a_byte(truth, tables, batch_size, segment, monke
         assert one.tobytes() == other.tobytes()
 
 
+@WEIGHTS_OF
 def test_steps_can_be_counted_without_being_recorded(truth, monkeypatch):
     monkeypatch.setattr(rollout, "SEGMENT", 5)
     _, _, steps = record(sampler_of(truth), 3, 10, 12)
@@ -187,10 +194,12 @@ def z_of_visits(truth, sampled, horizon=25):
     return np.abs(visits.mean(axis=1) - exact) / error
 
 
+@WEIGHTS_OF
 def test_visits_are_the_exact_visitation(truth):
     assert z_of_visits(truth, truth).max() < 4
 
 
+@WEIGHTS_OF
 def test_visits_of_another_policy_fail_the_same_check(truth):
     other = evaluate(truth.mdp, truth.policy, truth.policy.initial(seed=1, scale=4.0))
     assert z_of_visits(truth, other).max() > 8
@@ -215,6 +224,7 @@ def test_actions_that_a_policy_excludes_are_never_taken():
     assert (pair % 2 == 0).all()
 
 
+@WEIGHTS_OF
 def test_replicates_do_not_depend_on_the_first_of_the_call(truth):
     sampler = sampler_of(truth)
     whole = record(sampler, 3, 4 * LANES, 6)

@@ -20,7 +20,8 @@ from pgbench.problems import make_problem
 from pgbench.rollout import simulator
 from pgbench.rollout.engines import MEMORY_BYTES, Rollouts, bytes_per_replicate
 from pgbench.rollout.simulator import Draws
-from tests.support.variants import on_policy
+from tests.support.truths import WEIGHTS_OF
+from tests.support.variants import on_policy, on_tiny, table_variants
 
 
 @pytest.fixture
@@ -43,6 +44,7 @@ def same_bytes(one, other):
     assert all(a.tobytes() == b.tobytes() for a, b in zip(one, other, strict=True))
 
 
+@WEIGHTS_OF
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
 @pytest.mark.parametrize("batch_size", [1, 3, 20])
 def test_threads_do_not_change_a_byte(truth, threads, batch_size):
@@ -53,6 +55,7 @@ def test_threads_do_not_change_a_byte(truth, threads, batch_size):
     same_bytes(*results)
 
 
+@WEIGHTS_OF
 @pytest.mark.parametrize("batch_size", [1, 3, 20])
 def test_memory_does_not_change_a_byte(truth, batch_size):
     tables = on_policy(truth)
@@ -63,6 +66,7 @@ def test_memory_does_not_change_a_byte(truth, batch_size):
         same_bytes(whole, sample(truth, tables, batch_size=batch_size, memory_bytes=memory_bytes))
 
 
+@WEIGHTS_OF
 @pytest.mark.parametrize("batch_size", [1, 3, 20])
 def test_other_estimators_do_not_change_a_byte(truth, batch_size):
     tables = on_policy(truth)
@@ -72,11 +76,13 @@ def test_other_estimators_do_not_change_a_byte(truth, batch_size):
         same_bytes((together[:, e].copy(), steps), (alone[:, 0].copy(), alone_steps))
 
 
+@WEIGHTS_OF
 def test_more_replicates_begin_with_the_same(truth):
     few, more = (sample(truth, on_policy(truth), replicates=R)[0] for R in (48, 96))
     same_bytes([few], [more[:48]])
 
 
+@WEIGHTS_OF
 def test_blocks_are_numbered_and_complete(truth):
     draws = Draws(horizon=3, batch_size=1, replicates=37, seed=0, stream=0)
     blocks = list(gradient_blocks(truth, on_policy(truth), draws))
@@ -84,6 +90,7 @@ def test_blocks_are_numbered_and_complete(truth):
     assert [block.steps.size for block in blocks] == [16, 16, 5]
 
 
+@WEIGHTS_OF
 def test_names_of_the_stream_are_kept(truth):
     """The same names give the same bytes, any other name other numbers."""
     tables = on_policy(truth)
@@ -110,7 +117,8 @@ def largest_z(truth, tables, expected, horizon, batch_size, seed):
     return np.abs(z_mean[live]).max(), np.abs(z_variance[live]).max()
 
 
-@pytest.mark.parametrize("kind", ["softmax", "loglinear"])
+@WEIGHTS_OF
+@on_tiny(table_variants())
 @pytest.mark.parametrize("batch_size", [1, 7])
 def test_sampled_moments_are_the_exact_ones(truth, variant, batch_size):
     """Bounds for the largest of up to 8 coordinates: 5 standard errors."""
@@ -132,6 +140,7 @@ def test_sampled_moments_of_every_policy_are_the_exact_ones(truth):
         assert max(largest_z(truth, tables, expected, 8, batch_size=7, seed=13)) < 5
 
 
+@WEIGHTS_OF
 @pytest.mark.parametrize("problem", ["dense", "ending", "coins"])
 def test_another_estimators_moments_fail_the_same_check(truth):
     """The mean of the estimator without γ^t, and the variance without its baseline."""
@@ -145,6 +154,7 @@ def test_another_estimators_moments_fail_the_same_check(truth):
     assert largest_z(truth, plain, other, 8, batch_size=20, seed=11)[1] > 8
 
 
+@WEIGHTS_OF
 def test_steps_are_counted(truth):
     """At most H·n; exactly that where nothing ends."""
     _, steps = sample(truth, on_policy(truth)[:1], horizon=10, batch_size=3)
@@ -201,6 +211,7 @@ def test_wrong_parameters_are_parameter_errors():
         sample_gradients(mdp, policy, policy.initial(), "reinforce", horizon=3, baseline="value")
 
 
+@WEIGHTS_OF
 def test_rollouts_may_be_used_again_for_other_draws(truth):
     rollouts = Rollouts(on_policy(truth)[:2])
     few, many = (Draws(3, n, 20, seed=1, stream=2) for n in (1, 4))
@@ -212,6 +223,7 @@ def test_rollouts_may_be_used_again_for_other_draws(truth):
             np.testing.assert_array_equal(found[0].weights[r, :, :n], expected.weights[r, :, :n])
 
 
+@WEIGHTS_OF
 def test_tables_are_made_before_anything_is_simulated(truth, monkeypatch):
     """What the cost of an estimator is timed with holds no preparation."""
     rollouts = Rollouts(on_policy(truth)[:1])

@@ -16,6 +16,7 @@ from pgbench.process.process import Process, random_horizon
 from pgbench.rollout.engines import by_process
 from pgbench.rollout.enumeration import trajectories
 from tests.support.numbers import close
+from tests.support.truths import WEIGHTS_OF
 
 discounted = pytest.mark.parametrize("problem", ["dense", "ending", "coins"])
 
@@ -28,6 +29,7 @@ def scored_pairs(truth, process, signal=0.0, kappa=0.0):
     return expected_weights(truth, tables, None)[process.scored]
 
 
+@WEIGHTS_OF
 @discounted
 @pytest.mark.parametrize("collect", [False, True])
 def test_scored_pair_has_the_discounted_visitation_distribution(truth, collect):
@@ -38,6 +40,7 @@ def test_scored_pair_has_the_discounted_visitation_distribution(truth, collect):
     assert rho.sum() == pytest.approx(1) or truth.mdp.terminal.any()
 
 
+@WEIGHTS_OF
 @discounted
 def test_second_stretch_has_the_action_value_as_its_mean(truth):
     process = random_horizon(truth.mdp, truth.pi, collect=True)
@@ -46,6 +49,7 @@ def test_second_stretch_has_the_action_value_as_its_mean(truth):
     close(collected, rho * truth.q, 1e-12)
 
 
+@WEIGHTS_OF
 @discounted
 @pytest.mark.parametrize("collect", [False, True])
 def test_a_trajectory_is_scored_at_most_once(truth, collect):
@@ -86,6 +90,7 @@ def sampled_visits(process, S, replicates):
     return counts[process.scored]
 
 
+@WEIGHTS_OF
 @discounted
 def test_sampled_visits_follow_the_exact_distribution(truth):
     """χ² of 20 000 trajectories; that of the swapped actions is refused."""

@@ -5,17 +5,21 @@ import pytest
 
 from pgbench.rollout.enumeration import trajectories
 from tests.support.numbers import close
+from tests.support.truths import WEIGHTS_OF
 
 
+@WEIGHTS_OF
 def test_probabilities_sum_to_one(truth, horizon):
     assert sum(p for p, _, _ in trajectories(truth.process, horizon)) == pytest.approx(1, rel=1e-13)
 
 
+@WEIGHTS_OF
 def test_no_trajectory_is_listed_twice(truth, horizon):
     listed = [tuple(slots) for p, _, slots in trajectories(truth.process, horizon) if p > 0]
     assert len(set(listed)) == len(listed)
 
 
+@WEIGHTS_OF
 def test_steps_follow_one_another(truth, horizon):
     mdp = truth.mdp
     for _, pairs, slots in trajectories(truth.process, horizon):
@@ -27,6 +31,7 @@ def test_steps_follow_one_another(truth, horizon):
         assert len(pairs) == horizon or mdp.terminal[successors[-1]]
 
 
+@WEIGHTS_OF
 def test_marginals_are_those_of_the_markov_chain(truth, horizon):
     """Pr(s_t = s, a_t = a) = (μ0 P_πᵗ)(s) π(s, a) over states that are not terminal."""
     S, A = truth.pi.shape
@@ -40,6 +45,7 @@ def test_marginals_are_those_of_the_markov_chain(truth, horizon):
         close(marginal[t].reshape(S, A), u[:, None] * truth.pi)
 
 
+@WEIGHTS_OF
 def test_slots_come_with_their_probabilities(truth):
     """One step: Pr(slot) = μ0(s) π(s, a) P(slot | s, a)."""
     mdp = truth.mdp

@@ -1,7 +1,9 @@
 """Tiny problems, all of whose trajectories can be listed, and small ones of every family."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -63,6 +65,10 @@ DISCOUNTED = [name for name, (make, _) in TINY.items() if make().gamma < 1]
 """Those on which a horizon can be drawn at random."""
 
 
+FAMILIES = [name for name in families() if not name.startswith("lqg")]
+"""Families of finite problems."""
+
+
 def make_small(name: str, folder: Path, **given: Any) -> FiniteMDP:
     """A problem of few states, whatever the family needs for that."""
     family = families()[name]
@@ -74,3 +80,10 @@ def make_small(name: str, folder: Path, **given: Any) -> FiniteMDP:
     elif family.size:
         given.setdefault(family.size, 4)
     return family.make(**given)
+
+
+@cache
+def small_gamma(name: str) -> float:
+    """The discount of a small problem of a family."""
+    with TemporaryDirectory() as folder:
+        return make_small(name, Path(folder)).gamma

@@ -6,6 +6,7 @@ from functools import cache
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pgbench.declared.parameters import Parameter, label
@@ -24,7 +25,7 @@ from pgbench.rollout.enumeration import Listed, enumerated_moments
 from .problems import DISCOUNTED, TINY
 from .truths import tiny_truth
 
-HORIZON = (("truncation",), ("tail",))
+HORIZON_ALONE = (("truncation",), ("tail",))
 """Causes of bias of which nothing is left as the horizon grows."""
 
 SAMPLED = frozenset(
@@ -68,7 +69,7 @@ class Variant:
         return make_tables(truth, self.name, horizon, **self.given)
 
     def listed_steps(self, problem: str) -> int:
-        """Steps on a tiny problem all of whose trajectories are listed; random horizons have more."""
+        """Steps whose trajectories are listed on a tiny problem; random horizons have more."""
         return 3 if self.simulates_its_horizon else TINY[problem][1]
 
     def __str__(self) -> str:
@@ -123,9 +124,7 @@ FEW = ("gae", "importance_sampling", "reinforce", "reward_to_go", "visitation_mc
 
 def few_variants() -> tuple[Variant, ...]:
     """These, with λ = 0.7: what depends on nothing but the weights is tried with them alone."""
-    return tuple(
-        v for v in table_variants() if v.name in FEW and v.items in ((), (("lam", 0.7),))
-    )
+    return tuple(v for v in table_variants() if v.name in FEW and v.items in ((), (("lam", 0.7),)))
 
 
 def listed_variants() -> tuple[Variant, ...]:
@@ -135,7 +134,7 @@ def listed_variants() -> tuple[Variant, ...]:
 
 def alone() -> tuple[Variant, ...]:
     """Batch estimators that one trajectory is enough for, biased by the horizon alone."""
-    enough = [v for v in listed_variants() if v.causes in HORIZON]
+    enough = [v for v in listed_variants() if v.causes in HORIZON_ALONE]
     return tuple(v for v in enough if getattr(estimators()[v.name], "fewest", 1) == 1)
 
 
@@ -187,6 +186,16 @@ def on_policy(truth: Truth) -> list[Tables]:
         and not Variant(name, ()).simulates_its_horizon
     ]
     return [tables for tables in made if tables.process is truth.process]
+
+
+def random_tables(truth: Truth, total: bool) -> Tables:
+    """Tables of no estimator in particular, every entry random, in either shape."""
+    rng = np.random.default_rng(12)
+    kappa, beta, delta = rng.standard_normal((3, *truth.pi.shape))
+    sigma = rng.standard_normal(truth.mdp.probability.shape)
+    return Tables.build(
+        truth.process, sigma=sigma, kappa=kappa, beta=beta, delta=delta, total=total
+    )
 
 
 @cache

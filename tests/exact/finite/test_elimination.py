@@ -5,8 +5,8 @@ import pytest
 from scipy import sparse
 
 from pgbench.exact.finite.elimination import BLOCK, DenseFactors, Singular, SparseFactors
-from tests.support.precise import DIGITS, decimals, relative_errors, solve
 from tests.support.numbers import close
+from tests.support.precise import DIGITS, decimals, relative_errors, solve
 
 BOTH = pytest.mark.parametrize("kind", [DenseFactors, SparseFactors])
 

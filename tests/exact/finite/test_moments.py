@@ -16,13 +16,15 @@ from pgbench.exact.finite.recursion import Recursion
 from pgbench.exact.horizon import truncated_gradient
 from pgbench.exact.table_moments import directional_variance, moments_size, table_moments
 from pgbench.kernels import reference
-from pgbench.policies import NotApplicable, make_policy
+from pgbench.policies import make_policy
 from pgbench.policies.policy import centre
 from pgbench.problems import FiniteMDP, make_problem
 from pgbench.problems.problem import Diverges
 from pgbench.rollout.enumeration import enumerated_moments, trajectories
 from tests.support.numbers import close
-from tests.support.truths import make_kind
+from tests.support.problems import DISCOUNTED, TINY
+from tests.support.truths import WEIGHTS_OF, make_kind
+from tests.support.variants import HORIZON_ALONE, each, on_tiny, random_tables, table_variants
 
 
 def two_armed(p_pay):
@@ -68,6 +70,7 @@ def test_any_tables_have_their_listed_moments(truth, horizon, tables):
     close(expectation(truth, tables, horizon), listed.mean)
 
 
+@WEIGHTS_OF
 def test_expected_weights_are_the_listed_ones(truth, horizon, tables):
     """E[W] itself; a pull-back would hide what all actions of a state share."""
     flat = [t.ravel() for t in (tables.sigma, tables.kappa, tables.beta, tables.delta)]
@@ -83,15 +86,17 @@ def test_expected_weights_are_the_listed_ones(truth, horizon, tables):
 
 
 @pytest.mark.parametrize("steps", [50, 400])
-def test_long_horizons_have_the_mean_their_causes_say(truth, unbiased_variant, steps):
+@WEIGHTS_OF
+@on_tiny(v for v in table_variants() if v.causes in HORIZON_ALONE)
+def test_long_horizons_have_the_mean_their_causes_say(truth, variant, steps):
     """Beyond what can be listed: ∇J_H, or ∇J less the tail."""
-    if unbiased_variant.causes == ("truncation",):
+    if variant.causes == ("truncation",):
         expected = evaluate(truth.mdp, truth.policy, truth.theta, steps).gradient
     else:
         expected = truncated_gradient(truth, steps)
     # No baseline moves the mean, and the optimal one of few steps is found sooner.
-    shorter = "baseline" in unbiased_variant.given
-    tables = unbiased_variant.tables(truth, 50 if shorter else steps)
+    shorter = "baseline" in variant.given
+    tables = variant.tables(truth, 50 if shorter else steps)
     close(expectation(truth, tables, steps), expected, 1e-11)
 
 
@@ -103,6 +108,7 @@ def test_moments_by_name_are_those_of_the_tables(truth):
     np.testing.assert_array_equal(named.variance, direct.variance)
 
 
+@each(table_variants())
 def test_moments_scale_with_the_rewards(variant):
     """Rewards, and what is in their unit, times c: mean times c, variance times c²."""
     P = np.random.default_rng(0).dirichlet(np.ones(3), size=(3, 2))
@@ -143,22 +149,29 @@ def test_coordinates_followed_one_by_one_agree_with_returns_to_states(truth, hor
     same(directional_variance(truth, tables, horizon, units(truth)), exact.variance, exact.mean)
 
 
-def endless(truth, tables):
-    """Whether a total return would be summed over a task that never ends."""
-    return tables.total and not truth.mdp.terminal.any()
+ENDLESS = [name for name, (make, _) in TINY.items() if not make().terminal.any()]
+"""Problems whose trajectories never end."""
 
 
-def test_infinite_horizon_is_the_limit_of_finite_ones(truth, tables):
-    tables = shrunk(tables)
+@pytest.mark.parametrize(
+    ("problem", "total"),
+    [(problem, total) for problem in TINY for total in (False, True)
+     if not (total and problem in ENDLESS)],
+)  # fmt: skip
+def test_infinite_horizon_is_the_limit_of_finite_ones(truth, total):
+    tables = shrunk(random_tables(truth, total))
     long = table_moments(truth, tables, 900)
-    if endless(truth, tables):
-        with pytest.raises(NoFiniteVariance, match="a total return has no finite limit"):
-            table_moments(truth, tables, None)
-        return
     exact = table_moments(truth, tables, None)
     np.testing.assert_allclose(exact.mean, long.mean, rtol=0, atol=1e-12 * np.abs(long.mean).max())
     same(exact.variance, long.variance, long.mean)
     same(directional_variance(truth, tables, None, units(truth)), long.variance, long.mean)
+
+
+@WEIGHTS_OF
+@pytest.mark.parametrize("problem", ENDLESS)
+def test_a_total_return_of_an_endless_task_has_no_finite_limit(truth):
+    with pytest.raises(NoFiniteVariance, match="a total return has no finite limit"):
+        table_moments(truth, shrunk(random_tables(truth, total=True)), None)
 
 
 @pytest.mark.parametrize("kind", ["softmax", "loglinear"])
@@ -235,6 +248,7 @@ def test_ratios_that_are_too_large_have_no_finite_variance():
 
 
 @pytest.mark.parametrize("kind", ["softmax"])
+@on_tiny(table_variants())
 def test_truncation_bias_is_what_a_longer_horizon_removes(truth, variant):
     tables, steps = variant.tables(truth, 5), 5
     exact = table_moments(truth, tables, steps)
@@ -253,16 +267,13 @@ def test_truncation_bias_is_what_a_longer_horizon_removes(truth, variant):
         assert np.abs(exact.truncation_bias).max() > 1e-3 * size
 
 
+@pytest.mark.parametrize("problem", DISCOUNTED)
 def test_visitation_estimators_have_the_moments_of_the_lecture(truth):
     """E[ĝ²] = E_ρ[E[X²|s,a] ψ²]/(1-γ)², X = Q, A, or the sum of a geometric stretch of rewards.
 
     E[X²] = E[r²] + 2γ E[r X'] + γ E[X'²], with X' from the next state on.
     """
     mdp, gamma = truth.mdp, truth.mdp.gamma
-    if gamma == 1:
-        with pytest.raises(NotApplicable, match="gamma is 1"):
-            estimators()["visitation_q"].make(truth)
-        return
     stretch = np.zeros(truth.pi.shape)
     for _ in range(4000):
         v, v2 = (truth.pi * truth.q).sum(axis=1), (truth.pi * stretch).sum(axis=1)
