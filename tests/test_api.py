@@ -1,9 +1,17 @@
-"""Ascent from Python, without a grid."""
+"""Ascents and samples from Python, without a grid."""
 
 import numpy as np
 import pytest
 
 import pgbench as pg
+from pgbench.api import sample_gradients
+from pgbench.declared.parameters import ParameterError
+from pgbench.estimators import estimators
+from pgbench.exact import evaluate
+from pgbench.measure.gradients import gradient_blocks
+from pgbench.policies import make_policy
+from pgbench.problems import make_problem
+from pgbench.rollout.simulator import Draws
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +67,51 @@ def test_choices_are_those_of_grids(setting):
 def test_mistakes_are_named(setting, given, words):
     with pytest.raises(ValueError, match=words):
         pg.ascend(*setting, **{"steps": 2, **given})
+
+
+def test_sampling_by_name_is_the_same_sample():
+    mdp = make_problem("random", n_states=4)
+    policy = make_policy("softmax", mdp)
+    theta = policy.initial(seed=1)
+    named = sample_gradients(
+        mdp, policy, theta, "gae", lam=0.7, horizon=10, batch_size=3, replicates=100, seed=5,
+        stream=6,
+    )  # fmt: skip
+    truth = evaluate(mdp, policy, theta)
+    tables, draws = estimators()["gae"].make(truth, lam=0.7), Draws(10, 3, 100, seed=5, stream=6)
+    direct = [block.gradients[0] for block in gradient_blocks(truth, [tables], draws)]
+    assert named.tobytes() == np.concatenate(direct).tobytes()
+    assert named.shape == (100, 12)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"horizon": 0}, "horizon is 0, must be an integer ≥ 1"),
+        ({"horizon": 2.0}, r"horizon is 2\.0, must be an integer"),
+        ({"batch_size": -1}, "batch_size is -1"),
+        ({"batch_size": True}, "batch_size is True"),
+        ({"replicates": "many"}, "replicates is 'many'"),
+        ({"seed": -1}, r"seed is -1, must be an integer in \[0, 2\*\*64\)"),
+        ({"seed": 2**64}, "seed is 18446744073709551616"),
+        ({"seed": 0.5}, r"seed is 0\.5"),
+        ({"stream": None}, "stream is None"),
+        ({"estimator": "gaee"}, "unknown estimator 'gaee', did you mean gae?"),
+        ({"lam": 2.0}, r"gae\.lam: 2\.0 is out of range"),
+        ({"lambda": 0.5}, r"gae\.lambda: unknown parameter, did you mean lam"),
+        ({"theta": np.zeros(3)}, r"theta has shape \(3,\)"),
+    ],
+)
+def test_wrong_arguments_are_named(changes, message):
+    mdp = make_problem("two_state")
+    policy = make_policy("softmax", mdp)
+    arguments = {"theta": policy.initial(), "estimator": "gae", "lam": 0.5, "horizon": 3}
+    with pytest.raises(ValueError, match=message):
+        sample_gradients(mdp, policy, **arguments | changes)
+
+
+def test_wrong_parameters_are_parameter_errors():
+    mdp = make_problem("two_state")
+    policy = make_policy("softmax", mdp)
+    with pytest.raises(ParameterError, match=r"reinforce\.baseline: 'value' is unknown"):
+        sample_gradients(mdp, policy, policy.initial(), "reinforce", horizon=3, baseline="value")

@@ -131,12 +131,3 @@ def test_nearly_certain_means_little_entropy_or_a_hundredth_of_the_spread():
 def test_shares():
     assert share(0, 10)[0] == 0
     assert share(0, 10)[2] == pytest.approx(0.2775, abs=1e-4)
-
-
-@pytest.mark.parametrize("steps", [1, 2, 10, 1000, 10**6])
-def test_logged_steps(steps):
-    log = logged_steps(steps, 40)
-    assert log[0] == 0
-    assert log[-1] == steps
-    assert (np.diff(log) > 0).all()
-    assert log.size <= 41

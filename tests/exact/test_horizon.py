@@ -2,12 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pgbench.exact import evaluate
-from pgbench.exact.finite.horizon import occupancies, truncated_visitation
-from pgbench.exact.finite.walk import descending
+from pgbench.exact.finite.horizon import truncated_visitation
 from pgbench.exact.horizon import expected_steps, shortest_horizon, truncated_gradient
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
@@ -46,39 +43,10 @@ def test_finite_horizon_is_the_sum_over_all_trajectories(truth, horizon):
     close(truncated_visitation(mdp, truth.pi, horizon), visits)
 
 
-def test_values_with_steps_to_go_obey_the_recursion(truth):
-    v = np.zeros(truth.v.size)
-    for steps in range(1, 12):
-        following = (truth.mdp.transitions @ v).reshape(truth.pi.shape)
-        q = truth.mdp.expected_reward + truth.mdp.gamma * following
-        v = (truth.pi * q).sum(axis=1)
-        finite = evaluate(truth.mdp, truth.policy, truth.theta, steps)
-        close(finite.q, q)
-        close(finite.v, v)
-        assert 0 < finite.error_bound < 1e-11 * np.abs(truth.mdp.reward).max() * steps
-
-
 def test_long_horizon_is_the_infinite_one(truth):
     long = evaluate(truth.mdp, truth.policy, truth.theta, 3000)
     close(long.gradient, truth.gradient, 1e-10)
     close(long.visitation, truth.visitation, 1e-10)
-
-
-@given(st.integers(1, 40))
-def test_descending_is_the_recursion_backwards(horizon):
-    def step(x):
-        return 0.5 * x + np.array([1.0, 2.0, -3.0])
-
-    forwards = [np.zeros(3)]
-    while len(forwards) < horizon:
-        forwards.append(step(forwards[-1]))
-    np.testing.assert_array_equal(list(descending(step, np.zeros(3), horizon)), forwards[::-1])
-
-
-def test_descending_covers_every_horizon_up_to_forty():
-    for horizon in range(1, 41):
-        counted = [int(x[0]) for x in descending(lambda x: x + 1, np.zeros(1), horizon)]
-        assert counted == list(range(horizon))[::-1]
 
 
 @pytest.mark.parametrize("steps", [1, 4, 25])
@@ -139,18 +107,3 @@ def test_expected_steps_of_the_corridor():
 def test_rollouts_of_a_continuing_problem_take_every_step():
     mdp = make_problem("two_state")
     assert expected_steps(mdp, np.full((2, 2), 0.5), 17) == 17
-
-
-def test_occupancies_carry_the_weights_of_the_steps_before():
-    """E[D_t 1(s_t = s)] against the sum over all trajectories, with a carry per pair."""
-    mdp = make_problem("random", n_states=2, n_actions=2)
-    policy = make_policy("softmax", mdp)
-    truth = evaluate(mdp, policy, policy.initial(seed=1))
-    carry = np.array([[0.5, -1.0], [2.0, 0.25]])
-    expected = np.zeros((4, 2))
-    for p, pairs, _ in trajectories(truth, 4):
-        weights = np.cumprod([1.0, *carry.ravel()[pairs[:-1]]])
-        for t, pair in enumerate(pairs):
-            expected[t, pair // 2] += p * weights[t]
-    walk = occupancies(mdp, truth.pi, carry)
-    close([next(walk) for _ in range(4)], expected)

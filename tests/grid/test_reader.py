@@ -1,18 +1,15 @@
 """The grid file: what it means, and every error located."""
 
-import json
-from pathlib import Path
+import re
 
-import jsonschema
-import numpy as np
 import pytest
-import yaml
 
-from pgbench.grid.json_schema import schema
+from pgbench.__main__ import main
+from pgbench.grid.plan import make_problem
 from pgbench.grid.reader import MAX_BYTES, GridError, parse_grid, read_grid
-from pgbench.problems import families
+from pgbench.problems import ProblemError
+from pgbench.problems import make_problem as problem
 
-REPOSITORY = Path(__file__).parents[2]
 MINIMAL = "name: t\nproblems: corridor\nestimators: reinforce\n"
 
 
@@ -173,33 +170,35 @@ def test_missing_file_and_directory(tmp_path):
         read_grid(tmp_path)
 
 
-def test_schema_accepts_what_the_reader_accepts_and_refuses_misspellings():
-    validator = jsonschema.Draft202012Validator(schema())
-    validator.check_schema(schema())
-    shipped = [*sorted(REPOSITORY.glob("grids/*.yaml")), REPOSITORY / "grid.yaml"]
-    for path in shipped:
-        validator.validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    for wrong in (
-        {"name": "t", "problems": "garnet", "estimators": "td"},
-        {"name": "t", "problems": {"problem": "garnet", "n_state": 3}, "estimators": "td"},
-        {"name": "t", "problems": "corridor", "estimators": []},
-        {"name": "t", "problems": "corridor", "estimators": "td", "seed": -1},
-    ):
-        assert not validator.is_valid(wrong), wrong
-        with pytest.raises(GridError):
-            parse_grid(json.dumps(wrong))
+OF_A_FILE = """
+name: own
+problems: {problem: file, path: data/two.npz}
+estimators: reward_to_go
+horizon: 4
+replicates: 10
+"""
 
 
-def test_schema_names_every_family():
-    text = json.dumps(schema())
-    assert all(f'"const": "{name}"' in text for name in families())
+def test_files_are_found_beside_the_grid_wherever_one_stands(tmp_path, monkeypatch, capsys):
+    place, elsewhere = tmp_path / "study", tmp_path / "elsewhere"
+    (place / "data").mkdir(parents=True)
+    elsewhere.mkdir()
+    mdp = problem("two_state")
+    mdp.to_npz(place / "data" / "two.npz")
+    (place / "grid.yaml").write_text(OF_A_FILE, encoding="utf-8")
+    contents = []
+    for folder, path in ((elsewhere, "../study/grid.yaml"), (place, "grid.yaml")):
+        monkeypatch.chdir(folder)
+        grid = read_grid(path)
+        contents.append(grid.problems[0].content)
+        assert make_problem(grid.problems[0]).digest == mdp.digest
+        assert main(["run", path, "--no-report", "--quiet", "--output", str(tmp_path / "o")]) == 0
+    assert contents[0] == contents[1] != ""
+    assert "1 reused" in capsys.readouterr().out
 
 
-def test_choices_are_what_the_makers_take():
-    """Every problem of the shipped grid builds from the values that the grid holds."""
-    from pgbench.grid.plan import make_problem
-
-    grid = read_grid(REPOSITORY / "grid.yaml")
-    for problem in grid.problems:
-        mdp = make_problem(problem)
-        np.testing.assert_allclose(mdp.mu0.sum(), 1)
+def test_a_missing_file_is_named_where_it_was_looked_for(tmp_path):
+    (tmp_path / "grid.yaml").write_text(OF_A_FILE, encoding="utf-8")
+    (chosen,) = read_grid(tmp_path / "grid.yaml").problems
+    with pytest.raises(ProblemError, match=re.escape(str(tmp_path / "data" / "two.npz"))):
+        make_problem(chosen)

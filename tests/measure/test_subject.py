@@ -1,16 +1,20 @@
 """Estimators ready to be measured: exact moments, and the bias split into its causes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from pgbench.estimators import find_estimator
+from pgbench.estimators import Exact, estimators, find_estimator
 from pgbench.estimators.parts.estimator import finite_gradient
 from pgbench.exact import evaluate
 from pgbench.exact.expectation import expectation
+from pgbench.exact.table_moments import TooLarge
 from pgbench.grid.plan import Prepared
 from pgbench.measure.subject import make_subject
-from pgbench.policies import make_policy
+from pgbench.policies import NotApplicable, make_policy
 from pgbench.problems import make_problem
+from tests.support.numbers import close
 
 H = 15
 
@@ -80,3 +84,34 @@ def test_a_batch_too_small_is_refused(prepared):
 def test_a_larger_batch_costs_more(prepared, name):
     cost = subject(prepared, name).cost
     assert cost.seconds(1000) > cost.seconds(10) > 0
+
+
+class OfThreeSteps:
+    """What a subject needs of a setting."""
+
+    def __init__(self, truth):
+        self.truth, self.horizon = truth, 3
+
+
+def failing(error):
+    def moments(truth, horizon, batch_size):
+        raise error
+
+    return replace(estimators()["rloo"], moments=moments)
+
+
+@pytest.mark.parametrize("problem", ["ending"])
+@pytest.mark.parametrize("kind", ["softmax"])
+def test_refusals_come_before_anything_is_drawn(truth):
+    with pytest.raises(NotApplicable, match="no sense"):
+        make_subject(OfThreeSteps(truth), failing(NotApplicable("no sense")), {})
+
+
+@pytest.mark.parametrize("problem", ["ending"])
+@pytest.mark.parametrize("kind", ["softmax"])
+def test_what_is_too_large_is_not_known_but_the_declared_mean_is(truth):
+    subject = make_subject(OfThreeSteps(truth), failing(TooLarge("too large")), {})
+    found, known = subject.exact(4), estimators()["rloo"].exact(truth, 3, 4)
+    assert isinstance(found, Exact)
+    assert found.variance is None
+    close(found.mean, known.mean, 1e-12)

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pgbench.exact import evaluate
 from pgbench.exact.finite import linear, walk
 from pgbench.exact.finite.horizon import truncated_visitation
-from pgbench.exact.finite.walk import Powers, Walk, geometric_sum
+from pgbench.exact.finite.walk import Powers, Walk, descending, geometric_sum
 from pgbench.exact.horizon import expected_steps, shortest_horizon
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
@@ -160,3 +162,20 @@ def test_a_million_states_are_solved_with_a_proven_error(name, parameters):
     assert truth.gradient_bound < 1e-6
     assert truth.resolved == (name == "garnet")
     assert steps == (459 if name == "garnet" else 1000)
+
+
+@given(st.integers(1, 40))
+def test_descending_is_the_recursion_backwards(horizon):
+    def step(x):
+        return 0.5 * x + np.array([1.0, 2.0, -3.0])
+
+    forwards = [np.zeros(3)]
+    while len(forwards) < horizon:
+        forwards.append(step(forwards[-1]))
+    np.testing.assert_array_equal(list(descending(step, np.zeros(3), horizon)), forwards[::-1])
+
+
+def test_descending_covers_every_horizon_up_to_forty():
+    for horizon in range(1, 41):
+        counted = [int(x[0]) for x in descending(lambda x: x + 1, np.zeros(1), horizon)]
+        assert counted == list(range(horizon))[::-1]

@@ -1,0 +1,102 @@
+"""Batches are cut to the memory there is, and refused where that is not possible."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from pgbench.api import sample_gradients
+from pgbench.policies import make_policy
+from pgbench.problems import make_problem
+from pgbench.rollout import simulator
+
+FAR = """
+import resource, sys
+import pgbench as pg
+
+name, horizon, quadratic = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "True"
+given = {} if quadratic else {"n_states": 3, "seed": 1}
+mdp = pg.make_problem("lqg" if quadratic else "random", gamma=0.999999, **given)
+policy = pg.make_policy("gaussian" if quadratic else "softmax", mdp)
+theta = policy.initial(seed=0)
+
+def sample(name, **given):
+    return pg.sample_gradients(mdp, policy, theta, name, batch_size=1, replicates=2, **given)
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+sample("reward_to_go", horizon=10)
+before = peak()
+sample(name, horizon=horizon)
+print(peak() - before)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "horizon", "quadratic"),
+    [
+        ("visitation_q", 1, False),
+        ("visitation_mc", 1, False),
+        ("reward_to_go", 2_000_000, False),
+        pytest.param("reward_to_go", 300_000, True, marks=pytest.mark.slow),
+    ],
+)
+def test_memory_does_not_grow_with_the_horizon(name, horizon, quadratic):
+    """Two samples at γ = .999999 in a process of its own; 40 million steps were once held."""
+    done = subprocess.run(
+        [sys.executable, "-c", FAR, name, str(horizon), str(quadratic)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    assert int(done.stdout) < 128
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Next to no steps can be held."""
+    monkeypatch.setattr(simulator, "RECORDED", 200)
+
+
+def test_batches_are_cut_to_what_can_be_held(few):
+    mdp = make_problem("random", n_states=3, gamma=0.9)
+    policy = make_policy("softmax", mdp)
+    theta = policy.initial(seed=0)
+    cut = sample_gradients(mdp, policy, theta, "rloo", horizon=30, batch_size=2, replicates=9)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulator, "RECORDED", 2**26)
+        whole = sample_gradients(mdp, policy, theta, "rloo", horizon=30, batch_size=2, replicates=9)
+    assert cut.tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize("name", ["rloo", "antithetic", "spsa", "quasi_monte_carlo"])
+def test_what_cannot_be_held_is_refused(few, name):
+    mdp = make_problem("random", n_states=3, gamma=0.9)
+    policy = make_policy("softmax", mdp)
+    theta = policy.initial(seed=0)
+    with pytest.raises(ValueError, match=r"horizon is 300: .* at most 200 are"):
+        sample_gradients(mdp, policy, theta, name, horizon=300, batch_size=2, replicates=1)
+
+
+def test_what_cannot_be_held_is_refused_on_linear_quadratic_problems(few):
+    mdp = make_problem("lqg")
+    policy = make_policy("gaussian", mdp)
+    theta = policy.initial(seed=0)
+    with pytest.raises(ValueError, match=r"horizon is 90: .* of 3 numbers"):
+        sample_gradients(mdp, policy, theta, "rloo", horizon=90, batch_size=2, replicates=1)
+
+
+def test_short_episodes_are_held_whatever_the_horizon(few):
+    """What counts is how long they are."""
+    mdp = make_problem("gridworld", size=3, walls=0.0, gamma=1.0)
+    policy = make_policy("softmax", mdp)
+    theta = np.zeros(policy.n_parameters)
+    arguments = mdp, policy, theta, "rloo"
+    far = sample_gradients(*arguments, horizon=10_000, batch_size=2, replicates=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulator, "RECORDED", 2**26)
+        expected = sample_gradients(*arguments, horizon=10_000, batch_size=2, replicates=1)
+    assert far.tobytes() == expected.tobytes()
