@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from pgbench.grid.reader import parse_grid
 from pgbench.harness.runner import execute
@@ -21,6 +22,16 @@ def test_exponent_of_an_exact_power_law():
     assert law.label == "1.50 [1.50, 1.50]"
     assert fit_power_law(SIZES, 7 * SIZES**-0.5).label == "−0.50 [−0.50, −0.50]"
     assert fit_power_law(SIZES, np.full(12, 2.0) * (1 + 1e-9)).label == "0.00 [0.00, 0.00]"
+
+
+def test_the_interval_is_that_of_students_t():
+    """Of the slope from three points, whose scatter has one degree of freedom."""
+    x, y = np.array([1.0, 10.0, 100.0]), np.array([2.0, 11.0, 130.0])
+    line = stats.linregress(np.log(x), np.log(y))
+    half = stats.t.ppf(0.975, 1) * line.stderr
+    law = fit_power_law(x, y)
+    found = [law.exponent, law.low, law.high]
+    close(found, [line.slope, line.slope - half, line.slope + half])
 
 
 def covered(rng, spread):

@@ -1,4 +1,4 @@
-"""Batches are cut to the memory there is, and refused where that is not possible."""
+"""Batches hold what tables see, are cut to the memory there is, or refused."""
 
 import subprocess
 import sys
@@ -7,9 +7,14 @@ import numpy as np
 import pytest
 
 from pgbench.api import sample_gradients
+from pgbench.estimators import make_tables
+from pgbench.measure.gradients import gradient_blocks
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
 from pgbench.rollout import simulator
+from pgbench.rollout.simulator import Draws, Simulator
+from tests.support.numbers import close
+from tests.support.truths import WEIGHTS_OF
 
 FAR = """
 import resource, sys
@@ -53,6 +58,19 @@ def test_memory_does_not_grow_with_the_horizon(name, horizon, quadratic):
         check=True,
     )
     assert int(done.stdout) < 128
+
+
+@WEIGHTS_OF
+@pytest.mark.parametrize("first", [0, 16])
+def test_batches_are_the_trajectories_that_tables_see(truth, first):
+    """REINFORCE by its tables, and from the returns of the batch, are the same replicates."""
+    draws, m = Draws(horizon=8, batch_size=3, replicates=32, seed=5, stream=6), 16
+    tables = [make_tables(truth, "reinforce")]
+    blocks = {block.first: block for block in gradient_blocks(truth, tables, draws)}
+    drawn = Simulator(truth, draws, first, m)
+    batch = drawn.batch()
+    found = drawn.pull_back(batch.tables(batch.returns[:, :, None]))
+    close(found, blocks[first].gradients[0], 1e-12)
 
 
 @pytest.fixture
