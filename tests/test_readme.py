@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 from pgbench.cli.catalogue import markdown
+from pgbench.declared.schema import schema_table
 from pgbench.estimators import estimators
 from pgbench.grid.reader import parse_grid
-from pgbench.results.dataset import schema_table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

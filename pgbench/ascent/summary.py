@@ -13,12 +13,10 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from pgbench.arrays import BoolArray, FloatArray, IndexArray, IntArray
+from pgbench.declared.outcomes import AscentOutcome
 
 RESAMPLES = 500
 SEED = 20211029
-
-FRACTIONS = {"10": 0.1, "1": 0.01, "01": 0.001}
-"""Parts of the initial suboptimality, in percent, that a run may fall below."""
 
 POWER, GEOMETRIC, NEITHER = "power law", "geometric", "neither"
 
@@ -152,16 +150,6 @@ def fit_decay(steps: IntArray, gap: FloatArray) -> Fit:
     return Fit(kind, rate, float(low), float(high), r_squared)
 
 
-FINISHED, COLLAPSED, DIVERGED, UNSTABLE = 1, 2, 3, 4
-
-OUTCOMES = {
-    FINISHED: "finished",
-    COLLAPSED: "collapsed",
-    DIVERGED: "diverged",
-    UNSTABLE: "unstable",
-}
-"""What may become of a run; 0 stands for a run that there is not."""
-
 STILL_WRONG = 0.1
 
 
@@ -171,7 +159,7 @@ def outcomes(
     stopped: IntArray,
     stable: BoolArray,
 ) -> IntArray:
-    """What became of each run, (m,).
+    """What became of each run, codes of ``AscentOutcome`` (m,).
 
     A run collapsed if it ends nearly deterministic, ``certain``, and yet keeps more than 10 % of
     its initial suboptimality: it committed to something wrong. One that stopped at a finite θ that
@@ -179,8 +167,8 @@ def outcomes(
     """
     with np.errstate(invalid="ignore"):
         wrong = gap[:, -1] > STILL_WRONG * np.abs(gap[:, 0])
-    found = np.where(certain & wrong, COLLAPSED, FINISHED)
-    left = np.where(stable, DIVERGED, UNSTABLE)
+    found = np.where(certain & wrong, AscentOutcome.COLLAPSED, AscentOutcome.FINISHED)
+    left = np.where(stable, AscentOutcome.DIVERGED, AscentOutcome.UNSTABLE)
     return np.where(stopped >= 0, left, found)
 
 

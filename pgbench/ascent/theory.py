@@ -14,19 +14,12 @@ from pgbench.arrays import BoolArray, FloatArray
 from pgbench.ascent.climb import Trace
 from pgbench.ascent.goal import ALL, FiniteGoal, Goal
 from pgbench.ascent.smoothness import reward_range
+from pgbench.declared.ascents import CHECKS
 from pgbench.policies import Direct, Parameterised, Softmax
 from pgbench.problems import FiniteMDP, Problem
 
 ROUNDING = 1e-9
 """Relative slack of every check."""
-
-CHECKS = {
-    "bound": "the proven bound on J* - J(θ_k)",
-    "monotone": "J never falls",
-    "gradient_bound": "‖∇J‖ ≤ 2R/(1-γ)², tabular softmax",
-    "gradient_domination": "‖∇J‖ is at least what J* - J demands, tabular softmax",
-}
-"""What logged iterates are checked for, where it is valid."""
 
 
 @dataclass(frozen=True, eq=False)

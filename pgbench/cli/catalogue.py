@@ -4,16 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pgbench.declared.causes import CAUSES, HORIZON, UNBIASED
 from pgbench.declared.parameters import Formula, Parameter, write_formula
-from pgbench.estimators import (
-    CAUSES,
-    HORIZON,
-    UNBIASED,
-    BatchEstimator,
-    Estimator,
-    TableEstimator,
-    estimators,
-)
+from pgbench.estimators import BatchEstimator, Estimator, TableEstimator, estimators
 from pgbench.estimators.parts.variants import changes, others, required
 from pgbench.exact import evaluate
 from pgbench.policies import NotApplicable, make_policy
@@ -84,13 +77,13 @@ def bias_classes(estimator: Estimator) -> list[str]:
     default = estimator.causes(**given)
     beside = set(default) - HORIZON
     lines = [
-        f"otherwise {CAUSES[cause]}" if beside and cause in HORIZON else CAUSES[cause]
+        ("otherwise " if beside and cause in HORIZON else "") + CAUSES[cause].sentence
         for cause in default
     ] or [UNBIASED]
     told = set(default)
     for name, value, word in changes(estimator):
         more = [c for c in estimator.causes(**given, **{name: value}) if c not in told]
-        lines += [f"{name} {word}: {CAUSES[cause]}" for cause in more]
+        lines += [f"{name} {word}: {CAUSES[cause].sentence}" for cause in more]
         told |= set(more)
     return lines
 

@@ -268,7 +268,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _horizons(options: argparse.Namespace) -> int:
-    from pgbench.declared.variables import STATUS
+    from pgbench.declared.outcomes import Status
     from pgbench.grid.reader import read_grid
     from pgbench.harness.horizon_study import study, write
     from pgbench.report.horizons import messages, write_study
@@ -277,11 +277,12 @@ def _horizons(options: argparse.Namespace) -> int:
     found = study(grid, lambda line: print(line, file=sys.stderr))
     for message in messages(found):
         print(f"note: {message}", file=sys.stderr)
-    status = [STATUS[code] for code in found["status"].values.ravel()]
-    counts = ", ".join(f"{status.count(word)} {word}" for word in ("done", "failed", "skipped"))
+    status = [Status(code) for code in found["status"].values.ravel()]
+    known = (Status.DONE, Status.FAILED, Status.SKIPPED)
+    counts = ", ".join(f"{status.count(code)} {code.word}" for code in known)
     print(f"{write(found, options.output / grid.name)}: curves of {counts}")
     print(f"report: {write_study(found, options.reports / grid.name)}")
-    return SOME_FAILED if "failed" in status else OK
+    return SOME_FAILED if Status.FAILED in status else OK
 
 
 def _list(options: argparse.Namespace) -> int:

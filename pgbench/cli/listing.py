@@ -20,8 +20,8 @@ from pgbench.cli.catalogue import (
     formulas,
     plain_formula,
 )
+from pgbench.declared.outcomes import AscentOutcome, Status
 from pgbench.declared.parameters import Formula, Parameter
-from pgbench.declared.variables import DONE
 from pgbench.estimators import TableEstimator, estimators
 from pgbench.exact import Size
 from pgbench.exact.horizon import expected_steps
@@ -337,8 +337,7 @@ def print_results(
 
 
 def _cell(cell: Any) -> list[str]:
-    status = int(cell["status"])
-    if status != 1:
+    if int(cell["status"]) != Status.DONE:
         return [str(cell["message"].values) or "missing", *[""] * (len(COLUMNS) - 1)]
 
     def text(value: float, digits: int = 3) -> str:
@@ -380,7 +379,7 @@ def print_ascents(
             for a in _matching(ascent, "algorithm", algorithm):
                 for z in ascent["step_size"].values:
                     run = ascent.sel(problem=p, policy=q, algorithm=a, step_size=z)
-                    if int(run["ascent_status"]):
+                    if int(run["ascent_status"]) != Status.MISSING:
                         table.add_row(str(p), str(q), str(a), str(z), *_climbed(run))
                         found += 1
         table.add_section()
@@ -401,7 +400,7 @@ def _matching(data: Any, axis: str, word: str | None) -> list[str]:
 def _climbed(run: Any) -> list[str]:
     from pgbench.ascent.summary import RATES, median_steps
 
-    if int(run["ascent_status"]) != DONE:
+    if int(run["ascent_status"]) != Status.DONE:
         return [str(run["ascent_message"].values), *[""] * 6]
 
     def text(value: float, digits: int = 3) -> str:
@@ -413,7 +412,7 @@ def _climbed(run: Any) -> list[str]:
     left = float(gap[-1] / gap[0]) if gap[0] > 0 else math.nan
     reached = []
     for key in ("10", "1"):
-        steps = run[f"steps_to_{key}"].values[run["outcome"].values > 0]
+        steps = run[f"steps_to_{key}"].values[run["outcome"].values != AscentOutcome.NO_RUN]
         n = sum(not math.isnan(x) for x in steps)
         median = median_steps(steps)
         shown = text(median, 6) if math.isfinite(median) else "—"

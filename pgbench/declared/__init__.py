@@ -1,1 +1,4 @@
-"""What is declared: parameters of records, records found, variables of the dataset."""
+"""What is declared: parameters, records, causes of bias, outcomes and variables of datasets.
+
+What measures, stores, draws and documents them takes them from here.
+"""

@@ -2,12 +2,10 @@
 
 from typing import Any
 
+from pgbench.declared.causes import CAUSES, HORIZON, UNBIASED
 from pgbench.declared.parameters import ParameterError
 from pgbench.declared.registry import discover, find, forget_sources, source
 from pgbench.estimators.parts.estimator import (
-    CAUSES,
-    HORIZON,
-    UNBIASED,
     BatchEstimator,
     Estimator,
     Exact,

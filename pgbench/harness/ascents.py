@@ -13,8 +13,6 @@ from pgbench.ascent.crowd import DENSE_STATES, gather
 from pgbench.ascent.goal import Goal, find_goal
 from pgbench.ascent.sources import Numbers, Source, make_source
 from pgbench.ascent.summary import (
-    FRACTIONS,
-    OUTCOMES,
     fit_decay,
     iqm_interval,
     mean_of_replicates,
@@ -24,12 +22,14 @@ from pgbench.ascent.summary import (
     steps_to,
 )
 from pgbench.ascent.theory import theory
+from pgbench.declared.ascents import ASCENT, FRACTIONS
+from pgbench.declared.outcomes import LOST
+from pgbench.declared.variables import ENDS, require_declared
 from pgbench.estimators import estimators
 from pgbench.grid.plan import AscentCell, Prepared, Setting
 from pgbench.grid.reader import Climber
 from pgbench.policies import make_policy
 from pgbench.problems import Problem, make_problem
-from pgbench.results.ascents import ENDS
 
 
 def run_ascent(
@@ -131,9 +131,10 @@ def _summarised(
         arrays[f"steps_to_{key}"] = reached
         median = median_steps(reached)
         values[f"seconds_to_{key}"] = median * trace.seconds if np.isfinite(median) else np.nan
-    for code, what in list(OUTCOMES.items())[1:]:
-        part = share(int((found == code).sum()), found.size)
-        values |= dict(zip((f"{what}_share{end}" for end in ("", *ENDS)), part, strict=True))
+    for outcome in LOST:
+        part = share(int((found == outcome).sum()), found.size)
+        names = (f"{outcome.name.lower()}_share{end}" for end in ("", *ENDS))
+        values |= dict(zip(names, part, strict=True))
     fit = fit_decay(trace.steps, gap)
     values |= {
         "rate_kind": fit.kind,
@@ -143,6 +144,7 @@ def _summarised(
         "rate_r_squared": fit.r_squared,
         "seconds_per_update": trace.seconds,
     }
+    require_declared([*values, *arrays], ASCENT, "ascents")
     return {"values": values, "arrays": arrays, "goal_kind": goal.kind}
 
 

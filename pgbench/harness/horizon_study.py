@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.declared.variables import STATUS, Variable
+from pgbench.declared.horizon_study import CURVES, STUDY
+from pgbench.declared.outcomes import Status
+from pgbench.declared.variables import allocate
 from pgbench.estimators import TableEstimator, estimators
 from pgbench.exact.horizon import expected_steps
 from pgbench.exact.table_moments import TooLarge, table_moments
@@ -26,7 +28,8 @@ from pgbench.harness.runner import HORIZONS_NAME
 from pgbench.kernels.blas import single_threaded_blas
 from pgbench.policies import NotApplicable
 from pgbench.process.tables import Tables
-from pgbench.results.dataset import SETTING, labelled, write_netcdf
+from pgbench.results.dataset import write_netcdf
+from pgbench.results.labelled import labelled
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -37,34 +40,6 @@ UP_TO_OWN, BEYOND_OWN = 9, 3
 
 LONGEST = 4
 """The longest is so many times the grid's own."""
-
-ESTIMATOR = (*SETTING, "estimator")
-CURVE = (*ESTIMATOR, "point")
-
-CURVES: Mapping[str, Variable] = {
-    "relative_truncation_bias": Variable(
-        CURVE, "1", "exact norm of what of the bias is due to the horizon, over ‖∇J‖"
-    ),
-    "relative_remaining_bias": Variable(CURVE, "1", "exact norm of the rest of it, over ‖∇J‖"),
-    "relative_bias": Variable(CURVE, "1", "exact norm of the bias, over ‖∇J‖"),
-    "relative_variance": Variable(
-        CURVE, "1", "exact variance of a one-trajectory estimate, over ‖∇J‖²"
-    ),
-    "expected_steps": Variable(CURVE, "environment steps", "exact mean length of a rollout"),
-}
-"""What is known of an estimator at each horizon."""
-
-VARIABLES: Mapping[str, Variable] = {
-    "horizon": Variable(
-        (*SETTING, "point"), "environment steps", "largest number of steps of a rollout"
-    ),
-    "grid_horizon": Variable(SETTING, "environment steps", "horizon of the grid"),
-    "gradient_norm": Variable(SETTING, "reward/theta", "norm of the exact gradient"),
-    **CURVES,
-    "status": Variable(ESTIMATOR, "1", "0 missing, 1 done, 2 failed, 3 skipped"),
-    "message": Variable(ESTIMATOR, "", "why there is no curve, or why it ends early"),
-}
-"""The variables of a study by name."""
 
 
 def study(grid: Grid, progress: Callable[[str], None] = lambda line: None) -> "Dataset":
@@ -80,8 +55,8 @@ def study(grid: Grid, progress: Callable[[str], None] = lambda line: None) -> "D
     Returns
     -------
     xarray.Dataset
-        The ``VARIABLES`` over problem, policy, estimator and point; horizons grow with the point,
-        and there are fewer where they are short. What was not computed is NaN.
+        The variables of ``STUDY`` over problem, policy, estimator and point; horizons grow with
+        the point, and there are fewer where they are short. What was not computed is NaN.
     """
     begin = time.perf_counter()
     plan = settings(grid)
@@ -91,11 +66,7 @@ def study(grid: Grid, progress: Callable[[str], None] = lambda line: None) -> "D
         "estimator": len(grid.estimators),
         "point": UP_TO_OWN + BEYOND_OWN,
     }
-    arrays: dict[str, Any] = {
-        name: np.full([sizes[d] for d in v.dims], np.nan) for name, v in VARIABLES.items()
-    }
-    arrays["status"] = np.zeros(arrays["status"].shape, np.int8)
-    arrays["message"] = np.full(arrays["message"].shape, "", dtype=object)
+    arrays: dict[str, Any] = allocate(STUDY, sizes)
     with single_threaded_blas():
         for number, setting in enumerate(plan):
             lap = time.perf_counter()
@@ -111,7 +82,7 @@ def study(grid: Grid, progress: Callable[[str], None] = lambda line: None) -> "D
     }
     made = provenance(os.cpu_count() or 1, seconds=time.perf_counter() - begin, steps=0.0)
     attributes = {**made, "name": grid.name, "grid": grid.text, "seed": grid.seed}
-    return labelled(VARIABLES, arrays, coordinates, attributes)
+    return labelled(STUDY, arrays, coordinates, attributes)
 
 
 def write(found: "Dataset", directory: Path) -> Path:
@@ -132,11 +103,11 @@ def swept(own: int, longest: int) -> list[int]:
 
 def _sweep(setting: Setting, arrays: Mapping[str, Any], place: tuple[int, int]) -> None:
     """Fill in the curves of a setting."""
-    arrays["status"][place] = STATUS.index("failed")
+    arrays["status"][place] = Status.FAILED
     try:
         prepared = setting.prepare()
     except NotApplicable as reason:
-        arrays["status"][place] = STATUS.index("skipped")
+        arrays["status"][place] = Status.SKIPPED
         arrays["message"][place] = str(reason)
         return
     except (ValueError, MemoryError) as error:
@@ -149,34 +120,36 @@ def _sweep(setting: Setting, arrays: Mapping[str, Any], place: tuple[int, int]) 
     for e, chosen in enumerate(setting.grid.estimators):
         own = (*place, e)
         curves = {name: arrays[name][own] for name in CURVES}
-        status, arrays["message"][own] = _curves(prepared, chosen, horizons, curves)
-        arrays["status"][own] = STATUS.index(status)
+        arrays["status"][own], arrays["message"][own] = _curves(prepared, chosen, horizons, curves)
 
 
 def _curves(
     prepared: Prepared, chosen: Chosen, horizons: list[int], curves: Mapping[str, FloatArray]
-) -> tuple[str, str]:
+) -> tuple[Status, str]:
     """Fill in the curves of an estimator; status and message."""
     try:
         record = estimators()[chosen.name]
         if not isinstance(record, TableEstimator):
-            return "skipped", "it is a function of batches, without exact moments at every horizon"
+            return (
+                Status.SKIPPED,
+                "it is a function of batches, without exact moments at every horizon",
+            )
         for i, horizon in enumerate(horizons):
             tables = record.make(prepared.truth, horizon, **chosen.values)
             if tables.process.horizon is not None:
-                return "skipped", "it draws its horizon at random"
+                return Status.SKIPPED, "it draws its horizon at random"
             for name, value in point(prepared.truth, tables, horizon).items():
                 curves[name][i] = value
     except NotApplicable as reason:
-        return "skipped", str(reason)
+        return Status.SKIPPED, str(reason)
     except TooLarge as reason:
         known = int(np.isfinite(curves["expected_steps"]).sum())
         if known == 0:
-            return "skipped", str(reason)
-        return "done", f"nothing beyond H = {horizons[known - 1]}: {reason}"
+            return Status.SKIPPED, str(reason)
+        return Status.DONE, f"nothing beyond H = {horizons[known - 1]}: {reason}"
     except (ValueError, MemoryError) as error:
-        return "failed", f"{type(error).__name__}: {error}"
-    return "done", prepared.truth.unresolved_note
+        return Status.FAILED, f"{type(error).__name__}: {error}"
+    return Status.DONE, prepared.truth.unresolved_note
 
 
 def point(truth: Truth, tables: Tables, horizon: int) -> dict[str, float]:

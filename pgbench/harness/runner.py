@@ -20,7 +20,7 @@ from pgbench.kernels.blas import single_threaded_blas
 from pgbench.policies import NotApplicable, kinds
 from pgbench.problems import FiniteMDP, LinearQuadratic, Problem
 from pgbench.results.journal import NAME as JOURNAL_NAME
-from pgbench.results.journal import Journal, OutputError, Record, write_file
+from pgbench.results.journal import Journal, JournalRecord, OutputError, write_file
 from pgbench.rollout.device import Device, find_device
 from pgbench.rollout.simulator import Draws
 
@@ -63,7 +63,7 @@ def run(grid: "Grid | str | Path", output: str | Path = "results", **options: An
     Returns
     -------
     xarray.DataTree
-        The summary at the root and maps below; variables as in ``results.dataset.VARIABLES``.
+        The summary at the root and maps below; variables as in ``declared.summary.SUMMARY``.
 
     Raises
     ------
@@ -345,7 +345,7 @@ def _of(cells: list[Cell], label: str) -> list[Cell]:
     return [cell for cell in cells if cell.estimator.label == label]
 
 
-def _head(cell: "Cell | AscentCell", status: str) -> Record:
+def _head(cell: "Cell | AscentCell", status: str) -> JournalRecord:
     return {"kind": cell.kind, "key": cell.key, "status": status, **cell.named}
 
 
@@ -357,10 +357,11 @@ def _failure(error: Exception) -> dict[str, str]:
 
 
 def _publish(grid: Grid, journal: Journal, directory: Path) -> "DataTree":
-    from pgbench.results import dataset as results
+    from pgbench.results.build import build
+    from pgbench.results.dataset import write
 
-    tree = results.build(grid, journal)
-    results.write(tree, directory)
+    tree = build(grid, journal)
+    write(tree, directory)
     return tree
 
 

@@ -8,6 +8,8 @@ from functools import singledispatch
 import numpy as np
 
 from pgbench.arrays import FloatArray
+from pgbench.declared.summary import MAPS, SUMMARY
+from pgbench.declared.variables import require_declared
 from pgbench.estimators import Exact, find_estimator
 from pgbench.exact.finite.optimum import optimal_value
 from pgbench.exact.horizon import finite_objective, truncated_gradient
@@ -42,14 +44,18 @@ OPTIMUM_LIMIT = 20_000
 class Measurement:
     """What was found about a cell or a setting.
 
-    Numbers by the names of ``results.VARIABLES``, arrays by those of ``results.MAPS``, where
-    rollouts ran, and why what hangs on the spread has no interval, or nothing.
+    Numbers by the names of ``SUMMARY``, arrays by those of ``MAPS``, where rollouts ran, and why
+    what hangs on the spread has no interval, or nothing. ValueError for any other name.
     """
 
     values: Mapping[str, float]
     maps: Mapping[str, FloatArray]
     device: str = "cpu"
     note: str = ""
+
+    def __post_init__(self) -> None:
+        require_declared(self.values, SUMMARY, "the summary")
+        require_declared(self.maps, MAPS, "the maps")
 
 
 def measure(
@@ -222,7 +228,7 @@ def _statistics(subject: Subject, sums: Sums, e: int, batch_size: int) -> Measur
 
 
 def _exact(subject: Subject, exact: Exact, batch_size: int) -> dict[str, float]:
-    """Exact quantities of an estimator, by the names of ``results.VARIABLES``; NaN if not known."""
+    """Exact quantities of an estimator, by the names of ``SUMMARY``; NaN if not known."""
     norm = float(np.linalg.norm(subject.target))
     scale = norm if subject.resolved else np.nan
     bias = np.nan if exact.mean is None else float(np.linalg.norm(exact.mean - subject.target))
@@ -241,7 +247,7 @@ def _exact(subject: Subject, exact: Exact, batch_size: int) -> dict[str, float]:
 
 
 def exact_values(prepared: Prepared) -> Measurement:
-    """Exact quantities of a setting, by the names of ``results.VARIABLES``, and its maps."""
+    """Exact quantities of a setting, by the names of ``SUMMARY``, and its maps."""
     truth, H = prepared.truth, prepared.horizon
     objective, gradient = finite_objective(truth, H)
     norm = float(np.linalg.norm(truth.gradient))

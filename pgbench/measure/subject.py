@@ -10,14 +10,8 @@ from typing import Any
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.estimators import (
-    CAUSES,
-    HORIZON,
-    BatchEstimator,
-    Estimator,
-    Exact,
-    TableEstimator,
-)
+from pgbench.declared.causes import CAUSES, HORIZON
+from pgbench.estimators import BatchEstimator, Estimator, Exact, TableEstimator
 from pgbench.estimators.parts.estimator import declared_mean
 from pgbench.exact.expectation import expectation
 from pgbench.exact.table_moments import (
@@ -33,9 +27,6 @@ from pgbench.process.tables import Tables
 from pgbench.rollout.engines import Rollouts
 from pgbench.rollout.simulator import BLOCK, Draws
 from pgbench.statistics.intervals import fixed_directions
-
-PARTS = (*(cause for cause in CAUSES if cause not in HORIZON), "horizon")
-"""What an estimator's bias is split into: declared causes, and what the horizon leaves."""
 
 
 @dataclass(frozen=True)

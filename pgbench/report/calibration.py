@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from pgbench.arrays import BoolArray, FloatArray
+from pgbench.declared.outcomes import Status
 from pgbench.report.checks import BAND
 from pgbench.report.declared import LEVEL, normal_means, smallest
 from pgbench.report.marks import decades
@@ -223,7 +224,7 @@ def _percent(share: float | BoolArray) -> str:
 
 def _without(summary: "Dataset") -> Iterator[str]:
     """How many cells have no exact variance, and why."""
-    done = summary["status"].values == 1
+    done = summary["status"].values == Status.DONE
     missing = done & np.isnan(summary["exact_variance"].values)
     if not missing.any():
         yield f"Every one of {int(done.sum())} measured cells has an exact variance."
@@ -235,7 +236,7 @@ def _without(summary: "Dataset") -> Iterator[str]:
 
 def _no_interval(summary: "Dataset") -> Iterator[str]:
     """How many cells have no interval of the variance, and why."""
-    done = summary["status"].values == 1
+    done = summary["status"].values == Status.DONE
     missing = done & np.isnan(summary["variance_low"].values)
     if missing.any():
         listed = _listed(summary["interval_note"].values[missing])

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pgbench.arrays import FloatArray, IndexArray
+from pgbench.declared.causes import PARTS
 from pgbench.report.dots import LABEL_WIDTH, ROW_HEIGHT
 from pgbench.report.marks import decades, key
 from pgbench.report.panels import ROWS, Drawing, NothingToDraw, add_legend
@@ -15,21 +16,6 @@ from pgbench.report.style import HUES, INK, MARKERS, estimator_labels, wrapped
 
 if TYPE_CHECKING:
     from xarray import Dataset
-
-PARTS = {
-    "discount": r"missing $\gamma^t$",
-    "critic": "error of the critic",
-    "batch": "statistics of the own batch",
-    "normalisation": "division by a statistic",
-    "clipping": "clipped ratios",
-    "states": "states of another policy",
-    "smoothing": "finite perturbations of θ",
-    "damping": "damped Fisher matrix",
-    "exploration": "variance left alone",
-    "support": "actions never taken",
-    "horizon": "horizon",
-}
-"""Parts of a bias, as ``results`` names them after ``exact_bias_``, in words."""
 
 NOTHING = 1e-7
 """A part whose relative norm is smaller is rounding."""
@@ -59,7 +45,8 @@ def causes(summary: "Dataset") -> Drawing:
     seen = [name for name, values in parts.items() if (values[:, :, shown] > NOTHING).any()]
     stroke = {"color": INK, "marker": "|", "linestyle": "none", "markersize": 9}
     add_legend(
-        figure, [*(key(PARTS[name], **_look(name)) for name in seen), key("whole bias", **stroke)]
+        figure,
+        [*(key(PARTS[name].short, **_look(name)) for name in seen), key("whole bias", **stroke)],
     )
     return Drawing(
         figure,

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.estimators import HORIZON, estimators
+from pgbench.declared.causes import HORIZON
+from pgbench.declared.outcomes import Status
+from pgbench.estimators import estimators
 from pgbench.grid.reader import Grid, GridError, parse_grid
 from pgbench.statistics.intervals import normality
 
@@ -136,7 +138,7 @@ def _verdict(
     return Verdict(
         label=label,
         causes=causes,
-        cells=int((values["status"] == 1).sum()),
+        cells=int((values["status"] == Status.DONE).sum()),
         tested=int(tested.sum()),
         rejected=int((bias_p[tested] < LEVEL).sum()),
         exact_bias=float(exact[np.isfinite(exact)].max(initial=-np.inf))

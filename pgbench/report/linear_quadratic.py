@@ -17,7 +17,7 @@ from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from pgbench.arrays import FloatArray
-from pgbench.declared.variables import DONE
+from pgbench.declared.outcomes import Status
 from pgbench.estimators import estimators
 from pgbench.report.marks import decades
 from pgbench.report.panels import Drawing, Entry, NothingToDraw, add_legend, estimator_handles
@@ -178,7 +178,7 @@ def _paths(ax: Axes, scene: Scene, ascent: "Dataset", algorithm: str) -> dict[st
     labels: dict[str, Line2D] = {}
     for j, start in _spread(scene.starts):
         for a in rows:
-            done = np.flatnonzero(status[scene.problem, j, a] == DONE)
+            done = np.flatnonzero(status[scene.problem, j, a] == Status.DONE)
             if not done.size:
                 continue
             path = theta[scene.problem, j, a, done[0], 0, :, :2]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pgbench.declared.outcomes import Status
 from pgbench.report import (
     calibration,
     causes,
@@ -172,10 +173,13 @@ def _counts(summary: "Dataset", ascent: "Dataset | None") -> list[tuple[str, int
     if ascent is not None:
         # Runs that are not planned are not missing.
         own = ascent["ascent_status"].values.ravel()
-        status = np.concatenate([status, own[own > 0]])
-    words = ("missing", "measured", "failed", "skipped")
-    counts = [(word, int((status == code).sum())) for code, word in enumerate(words)]
-    return [(word, n) for word, n in counts if n or word == "measured"]
+        status = np.concatenate([status, own[own != Status.MISSING]])
+    counts = [(code, int((status == code).sum())) for code in Status]
+    return [
+        ("measured" if code is Status.DONE else code.word, n)
+        for code, n in counts
+        if n or code is Status.DONE
+    ]
 
 
 def _sentences(summary: "Dataset") -> list[str]:
@@ -201,7 +205,7 @@ def _sentences(summary: "Dataset") -> list[str]:
 
 def _checks(summary: "Dataset") -> Iterator[str]:
     """How measured means and variances compare with exact ones."""
-    n_cells = int((summary["status"].values == 1).sum())
+    n_cells = int((summary["status"].values == Status.DONE).sum())
     for test, pair in (
         ("code_test_p_holm", "means were compared with exact expectations"),
         ("variance_test_p_holm", "variances were compared with exact variances"),

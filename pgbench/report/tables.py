@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from pgbench.estimators import CAUSES, UNBIASED, estimators
+from pgbench.declared.causes import CAUSES, UNBIASED
+from pgbench.declared.outcomes import Status
+from pgbench.estimators import estimators
 from pgbench.report.declared import LEVEL, declared_causes, written_formulas
 from pgbench.report.style import INK, theme
 
@@ -61,7 +63,7 @@ def setting_tables(summary: "Dataset", batch_size: int) -> Iterator[SettingTable
         for j, policy in enumerate(summary["policy"].values):
             own = {str(name): array.values for name, array in chosen.data_vars.items()}
             place = (i, j)
-            done = [e for e in range(len(labels)) if own["status"][(*place, e)] == 1]
+            done = [e for e in range(len(labels)) if own["status"][(*place, e)] == Status.DONE]
             if done:
                 yield SettingTable(
                     title=f"{problem} × {policy}",
@@ -114,12 +116,11 @@ def _row(own: Mapping[str, Any], place: tuple[int, ...], label: str) -> dict[str
 
 def unmeasured(summary: "Dataset") -> list[dict[str, str]]:
     """Failed and skipped cells, those with the same message in one row."""
-    words = {2: "failed", 3: "skipped"}
     status, messages = summary["status"].values, summary["message"].values
     groups: dict[tuple[str, str, str, str], int] = {}
-    for place in zip(*np.nonzero(status >= 2), strict=True):
+    for place in zip(*np.nonzero(status > Status.DONE), strict=True):
         key = (
-            words[int(status[place])],
+            Status(status[place]).word,
             str(summary["problem"].values[place[0]]),
             str(summary["policy"].values[place[1]]),
             str(messages[place]),
@@ -156,7 +157,12 @@ def declared_bias(causes: tuple[str, ...] | None, more: tuple[str, ...] = ()) ->
     """Declared causes of bias in words, those of the run's θ among them."""
     if causes is None:
         return "not declared"
-    return "; ".join(CAUSES.get(cause, cause) for cause in (*causes, *more)) or UNBIASED
+    return "; ".join(map(_sentence, (*causes, *more))) or UNBIASED
+
+
+def _sentence(cause: str) -> str:
+    """What is said of a cause; one that is not known here stands for itself."""
+    return CAUSES[cause].sentence if cause in CAUSES else cause
 
 
 def formula_image(formula: str) -> str:

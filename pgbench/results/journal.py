@@ -25,7 +25,8 @@ class OutputError(ValueError):
     """The output directory cannot be used; the message says why and what to do."""
 
 
-Record = dict[str, Any]
+JournalRecord = dict[str, Any]
+"""What a line of the journal says: plain data and arrays, with its kind."""
 
 
 def _encode(value: Any) -> Any:
@@ -48,12 +49,12 @@ def _line(record: Mapping[str, Any]) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
-def _parse(line: bytes) -> Record | None:
+def _parse(line: bytes) -> JournalRecord | None:
     """The record of a line without its newline, or None if the line is damaged."""
     try:
         if int(line[:8], 16) != zlib.crc32(line[9:]):
             return None
-        record: Record = json.loads(line[9:], object_hook=_decode)
+        record: JournalRecord = json.loads(line[9:], object_hook=_decode)
     except ValueError:
         return None
     return record
@@ -62,12 +63,12 @@ def _parse(line: bytes) -> Record | None:
 class Journal:
     """Records of a run by key, of which the last counts, and the file they are appended to."""
 
-    def __init__(self, path: Path, records: list[Record], notes: list[str]) -> None:
+    def __init__(self, path: Path, records: list[JournalRecord], notes: list[str]) -> None:
         self.path = path
         self.notes = notes
-        self.records: dict[str, Record] = {r["key"]: r for r in records if "key" in r}
-        self.grids: list[Record] = [r for r in records if r["kind"] == "grid"]
-        self.executions: list[Record] = [r for r in records if r["kind"] == "execution"]
+        self.records: dict[str, JournalRecord] = {r["key"]: r for r in records if "key" in r}
+        self.grids: list[JournalRecord] = [r for r in records if r["kind"] == "grid"]
+        self.executions: list[JournalRecord] = [r for r in records if r["kind"] == "execution"]
 
     @classmethod
     def read(cls, directory: Path) -> "Journal":
@@ -114,7 +115,7 @@ class Journal:
             ) from error
         return journal
 
-    def append(self, records: Iterable[Record]) -> None:
+    def append(self, records: Iterable[JournalRecord]) -> None:
         """Add records; when this returns they are on disk.
 
         Raises
@@ -158,7 +159,7 @@ class Journal:
         return attributes
 
 
-def _split(data: bytes) -> tuple[list[Record], list[int]]:
+def _split(data: bytes) -> tuple[list[JournalRecord], list[int]]:
     """Intact records, and the numbers of damaged lines; a last line cut short is neither."""
     lines = data.split(b"\n")[:-1]
     parsed = [_parse(line) for line in lines]

@@ -29,7 +29,7 @@ def declared(candidate: RecordCandidate, results: Sequence[Measured]) -> Declare
         known = ", ".join(CAUSES)
         line = f"It declares the cause {unknown[0]!r}, which there is not (known: {known})."
         return Declared(causes, [line], undeclared=True)
-    words = "; ".join(CAUSES[cause] for cause in causes) or UNBIASED
+    words = "; ".join(CAUSES[cause].sentence for cause in causes) or UNBIASED
     named = label("it", record.parameters, values)
     given = f" Examined with {named[3:-1]}." if named != "it" else ""
     lines = [f"It declares: {words}.{given}"]

@@ -58,7 +58,7 @@ class Known:
     def causes(self) -> str:
         """Why its mean is not ∇J, beside the horizon, in words."""
         causes = self.estimator.causes(**self.values)
-        return "; ".join(CAUSES[cause] for cause in causes if cause not in HORIZON)
+        return "; ".join(CAUSES[cause].sentence for cause in causes if cause not in HORIZON)
 
     @property
     def critic_errs(self) -> bool:

@@ -7,13 +7,9 @@ from scipy import stats
 from pgbench.ascent.climb import logged_steps
 from pgbench.ascent.goal import FiniteGoal, QuadraticGoal
 from pgbench.ascent.summary import (
-    COLLAPSED,
-    DIVERGED,
-    FINISHED,
     GEOMETRIC,
     NEITHER,
     POWER,
-    UNSTABLE,
     fit_decay,
     interquartile_mean,
     iqm_interval,
@@ -21,6 +17,7 @@ from pgbench.ascent.summary import (
     share,
     steps_to,
 )
+from pgbench.declared.outcomes import AscentOutcome
 
 
 @pytest.mark.parametrize("n", [4, 8, 20, 100])
@@ -117,7 +114,9 @@ def test_outcomes():
     certain = np.array([False, True, True, False, True])
     stopped, stable = np.array([-1, -1, -1, 7, 7]), np.array([True, True, True, True, False])
     found = outcomes(gap, certain, stopped, stable)
-    assert found.tolist() == [FINISHED, COLLAPSED, FINISHED, DIVERGED, UNSTABLE]
+    assert found.tolist() == [1, 2, 1, 3, 4]
+    became = [AscentOutcome(code).name for code in found]
+    assert became == ["FINISHED", "COLLAPSED", "FINISHED", "DIVERGED", "UNSTABLE"]
 
 
 def test_nearly_certain_means_little_entropy_or_a_hundredth_of_the_spread():

@@ -9,11 +9,12 @@ import yaml
 
 from pgbench.__main__ import main
 from pgbench.ascent import climb
+from pgbench.declared.ascents import ASCENT
 from pgbench.grid.json_schema import schema
 from pgbench.grid.reader import GridError, parse_grid
 from pgbench.harness.runner import Interrupted, execute
 from pgbench.results import dataset as results
-from pgbench.results.ascents import ASCENT, violations
+from pgbench.results.ascents import violations
 from tests.support.runs import StopAfter
 
 GRID = """

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from pgbench.declared.horizon_study import STUDY
 from pgbench.exact import moments
 from pgbench.exact.table_moments import LIMIT, Size, table_moments
 from pgbench.grid.plan import settings
@@ -144,8 +145,8 @@ def test_the_file_gives_back_what_was_written(found, tmp_path):
     path = horizons.write(found, tmp_path / "new" / "t")
     with xr.open_dataset(path, engine="h5netcdf") as opened:
         again = opened.load()
-    assert set(again.data_vars) == set(horizons.VARIABLES)
-    for name in horizons.VARIABLES:
+    assert set(again.data_vars) == set(STUDY)
+    for name in STUDY:
         np.testing.assert_array_equal(again[name], found[name])
-        assert again[name].attrs["units"] == horizons.VARIABLES[name].units
+        assert again[name].attrs["units"] == STUDY[name].units
     assert [p.name for p in path.parent.iterdir()] == ["horizons.nc"]

@@ -9,6 +9,8 @@ import pytest
 import xarray as xr
 
 import pgbench as pg
+from pgbench.declared.outcomes import Status
+from pgbench.declared.summary import SUMMARY
 from pgbench.grid.reader import parse_grid
 from pgbench.harness.progress import Silent
 from pgbench.harness.runner import Interrupted, execute
@@ -169,7 +171,7 @@ def test_failed_cells_keep_their_traceback_and_are_retried(tmp_path, monkeypatch
     first = execute(grid, tmp_path)
     assert (first.measured, first.failed) == (36, 18)
     cell = first.tree.isel(problem=0, policy=0, batch_size=0).sel(estimator="reinforce")
-    assert int(cell["status"]) == results.STATUS.index("failed")
+    assert int(cell["status"]) == Status.FAILED
     assert str(cell["message"].values) == "ZeroDivisionError: on purpose"
     records = Journal.read(tmp_path / "t").records.values()
     traces = [r["traceback"] for r in records if r.get("status") == "failed"]
@@ -263,7 +265,7 @@ def test_the_file_opens_with_plain_xarray(whole):
     path = whole.directory / "results.nc"
     with xr.open_dataset(path) as summary:
         assert summary["variance"].dims == ("problem", "policy", "estimator", "batch_size")
-        assert set(summary.data_vars) == set(results.VARIABLES)
+        assert set(summary.data_vars) == set(SUMMARY)
         assert all(v.attrs["long_name"] for v in summary.data_vars.values())
         assert summary.attrs["grid"] == GRID
         assert summary.attrs["seed"] == 0

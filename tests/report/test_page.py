@@ -12,6 +12,7 @@ from scipy import stats
 from xarray import DataTree
 
 from pgbench.cli.listing import print_results
+from pgbench.declared.summary import CELL, SUMMARY
 from pgbench.grid.reader import parse_grid
 from pgbench.harness.runner import execute
 from pgbench.measure import cells as _warm_up_keeps_its_own  # noqa: F401
@@ -224,8 +225,8 @@ def test_gaps_anywhere_leave_a_report(tree, tmp_path):
     summary = tree.to_dataset().isel(problem=[0, 1], policy=[0]).copy(deep=True)
     gone = np.arange(summary["status"].size).reshape(summary["status"].shape) % 2 == 0
     gone[:, :, 0] = True
-    for name, variable in results.VARIABLES.items():
-        if variable.dims == results.CELL and summary[name].dtype.kind == "f":
+    for name, variable in SUMMARY.items():
+        if variable.dims == CELL and summary[name].dtype.kind == "f":
             summary[name].values[gone] = np.nan
     summary["status"].values[gone] = 0
     text = written(summary, tmp_path)

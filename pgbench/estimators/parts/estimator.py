@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 
 from pgbench.arrays import FloatArray
+from pgbench.declared.causes import HORIZON
 from pgbench.declared.parameters import (
     Formula,
     Parameter,
@@ -38,31 +39,6 @@ Discounted = Annotated[bool, "whether step t carries γ^t; without it the estima
 CriticNoise = Annotated[
     float, Range(0), "error of the critic: v = V + noise·rms(V)·ξ(s), ξ ~ N(0, 1) fixed"
 ]
-
-CAUSES = {
-    "truncation": "unbiased for the gradient of the H-step objective",
-    "tail": "unbiased for ∇J less the score terms beyond step H",
-    "discount": "biased: the factor γ^t is missing",
-    "critic": "biased by the error of the critic",
-    "batch": "biased at a finite batch size, by statistics of the batch it is applied to",
-    "normalisation": "biased: divided by a statistic of the batch, so its length is not ‖∇J‖",
-    "clipping": "biased: importance ratios are clipped",
-    "states": "biased: states are visited as often as another policy visits them",
-    "smoothing": "biased: the gradient of an objective smoothed over perturbations of θ",
-    "damping": "biased: the Fisher matrix is damped",
-    "exploration": "biased: nothing moves the policy's variance",
-    "support": "biased on the boundary of the simplex: no rollout sees an action of probability 0",
-}
-"""Causes of bias. The first two are of the horizon; an estimator has one of them or neither.
-
-The last one hangs on θ alone and is every estimator's: see ``Estimator.causes_at``.
-"""
-
-HORIZON = frozenset({"truncation", "tail"})
-"""Causes of bias that vanish as the horizon grows."""
-
-UNBIASED = "unbiased for ∇J"
-"""What is said of an estimator without any cause of bias."""
 
 Target = Literal["gradient", "natural gradient"]
 

@@ -19,7 +19,7 @@ MARGIN = 1.25
 
 
 def landscape(truth: QuadraticTruth) -> dict[str, FloatArray]:
-    """Arrays by the names of ``results.MAPS``; none but for θ = (gain, variance) alone.
+    """Arrays by the names of ``MAPS``; none but for θ = (gain, variance) alone.
 
     The landscape reaches beyond θ and the optimal gain, within the stable gains.
     """

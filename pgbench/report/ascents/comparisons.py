@@ -10,8 +10,8 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from pgbench.arrays import FloatArray, IndexArray
-from pgbench.ascent.summary import COLLAPSED, DIVERGED, FINISHED, UNSTABLE, median_steps
-from pgbench.declared.variables import DONE
+from pgbench.ascent.summary import median_steps
+from pgbench.declared.outcomes import LOST, AscentOutcome, Status
 from pgbench.report.ascents.runs import (
     Run,
     algorithm_labels,
@@ -122,7 +122,7 @@ def _reached(
             medians = []
             for problem in members[size == value]:
                 own = (problem, policy, *run.place)
-                there = outcome[own] > 0
+                there = outcome[own] != AscentOutcome.NO_RUN
                 if there.any():
                     medians.append(median_steps(steps[own][there]))
             if medians:
@@ -180,7 +180,7 @@ def step_map(ascent: "Dataset") -> Drawing:
     columns = [int(z) for z in np.argsort(values, kind="stable") if np.isfinite(values[z])]
     names, rows = _rows(ascent)
     left = remaining(ascent)
-    status = ascent["ascent_status"].values == DONE
+    status = ascent["ascent_status"].values == Status.DONE
     if len(columns) < SIZES or len(rows) < SIZES:
         raise NothingToDraw(f"fewer than {SIZES} step sizes were tried with {SIZES} algorithms.")
     block = np.ix_(range(left.shape[0]), range(left.shape[1]), rows, columns)
@@ -264,7 +264,7 @@ FATES = (
 def outcomes(ascent: "Dataset") -> Drawing:
     """What became of the replicates of every run."""
     gap, outcome = ascent["suboptimality"].values, ascent["outcome"].values
-    sampled = (outcome > 0).sum(axis=-1) > 1
+    sampled = (outcome != AscentOutcome.NO_RUN).sum(axis=-1) > 1
     if not sampled.any():
         raise NothingToDraw("no ascent of the run was sampled.")
     every = [run for run in runs(ascent) if sampled[(..., *run.place)].any()]
@@ -274,7 +274,7 @@ def outcomes(ascent: "Dataset") -> Drawing:
     for place, ax in axes.items():
         for number, run in enumerate(every):
             own = (*place, *run.place)
-            n = int((outcome[own] > 0).sum())
+            n = int((outcome[own] != AscentOutcome.NO_RUN).sum())
             if n == 0:
                 continue
             start = 0.0
@@ -289,7 +289,7 @@ def outcomes(ascent: "Dataset") -> Drawing:
     for row in where.rows:
         axes[row[0]].set_yticks(range(len(every)), [shortened(r.label, 46) for r in every])
     # Only gains can be unstable.
-    fates = FATES if (outcome == UNSTABLE).any() else FATES[:-1]
+    fates = FATES if (outcome == AscentOutcome.UNSTABLE).any() else FATES[:-1]
     add_legend(figure, [Patch(color=colour, label=label) for label, colour in fates])
     caption = (
         "Shares of the replicates by what became of them. Collapsed: the policy ends nearly"
@@ -302,17 +302,15 @@ def outcomes(ascent: "Dataset") -> Drawing:
 
 def _fates(gap: FloatArray, outcome: NDArray[Any]) -> list[float]:
     """Shares of the replicates (R,) in the order of ``FATES``; gap (R, L)."""
-    there = outcome > 0
+    there = outcome != AscentOutcome.NO_RUN
     with np.errstate(divide="ignore", invalid="ignore"):
         left = gap[there, -1] / gap[there, 0]
     own = outcome[there]
-    fine = own == FINISHED
+    fine = own == AscentOutcome.FINISHED
     counts = [
         (fine & (left <= 0.01)).sum(),
         (fine & (left > 0.01) & (left <= 0.1)).sum(),
         (fine & ~(left <= 0.1)).sum(),
-        (own == COLLAPSED).sum(),
-        (own == DIVERGED).sum(),
-        (own == UNSTABLE).sum(),
+        *((own == lost).sum() for lost in LOST),
     ]
     return [float(c) / int(there.sum()) for c in counts]

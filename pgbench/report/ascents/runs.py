@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.lines import Line2D
 
-from pgbench.declared.variables import DONE
+from pgbench.declared.outcomes import Status
 from pgbench.report.panels import Facets, NothingToDraw, chosen_facets
 from pgbench.report.style import HUES, LINES, SHADES, mixed, parse_label, shortened
 
@@ -44,7 +44,7 @@ class Run:
 
 def runs(ascent: "Dataset") -> list[Run]:
     """Every run that was done in some setting: a hue per algorithm, a shade and line per rule."""
-    done = (ascent["ascent_status"].values == DONE).any(axis=(0, 1))
+    done = (ascent["ascent_status"].values == Status.DONE).any(axis=(0, 1))
     places = [(int(a), int(z)) for a, z in np.argwhere(done)]
     names = algorithm_labels(ascent)
     rules = [str(z) for z in ascent["step_size"].values]

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pgbench.ascent.goal import UNKNOWN, UPPER
-from pgbench.ascent.summary import COLLAPSED, DIVERGED, RATES, UNSTABLE, median_steps
-from pgbench.ascent.theory import CHECKS
-from pgbench.declared.variables import DONE, STATUS
+from pgbench.ascent.summary import RATES, median_steps
+from pgbench.declared.ascents import CHECKS
+from pgbench.declared.outcomes import LOST, AscentOutcome, Status
 from pgbench.grid.reader import EXACT
 from pgbench.report.ascents import comparisons, paths
 from pgbench.report.ascents.runs import algorithm_labels, rule_label
@@ -37,14 +37,6 @@ ALWAYS = ("ascent_suboptimality", "ascent_returns")
 """Figures whose absence is explained; others are left out where they have nothing to show."""
 
 
-LOST = {
-    COLLAPSED: "collapsed",
-    DIVERGED: "diverged",
-    UNSTABLE: "left the stable region",
-}
-"""What became of replicates that did not finish."""
-
-
 def sentences(ascent: "Dataset") -> list[str]:
     """What the ascents say, in plain words."""
     return list(_sentences(ascent))
@@ -52,15 +44,16 @@ def sentences(ascent: "Dataset") -> list[str]:
 
 def _sentences(ascent: "Dataset") -> Iterator[str]:
     status = ascent["ascent_status"].values
-    count = {word: int((status == code).sum()) for code, word in enumerate(STATUS)}
+    count = {code: int((status == code).sum()) for code in Status}
     outcome = ascent["outcome"].values
-    replicates = int((outcome > 0).sum())
-    words = [f"{count[word]} {word}" for word in ("failed", "skipped") if count[word]]
+    replicates = int((outcome != AscentOutcome.NO_RUN).sum())
+    others = (Status.FAILED, Status.SKIPPED)
+    words = [f"{count[code]} {code.word}" for code in others if count[code]]
     yield (
-        f"{count['done']} ascents of {int(ascent['step'].values[-1])} updates were run,"
+        f"{count[Status.DONE]} ascents of {int(ascent['step'].values[-1])} updates were run,"
         f" {replicates} replicates in all{'; ' + ', '.join(words) if words else ''}."
     )
-    lost = [(int((outcome == code).sum()), LOST[code]) for code in (COLLAPSED, DIVERGED, UNSTABLE)]
+    lost = [(int((outcome == code).sum()), code.meaning) for code in LOST]
     if any(n for n, _ in lost):
         told = " and ".join(f"{n} {word}" for n, word in lost if n)
         yield f"Of the replicates {told}."
@@ -88,7 +81,7 @@ def _sentences(ascent: "Dataset") -> Iterator[str]:
 def _on_the_boundary(ascent: "Dataset") -> Iterator[str]:
     """What runs follow that have come to the boundary of the simplex."""
     there = (ascent["unseen"] > 0).any("step")
-    ran = ascent["outcome"] > 0
+    ran = ascent["outcome"] != AscentOutcome.NO_RUN
     exact = ascent["follows"] == EXACT
     for who, own, what in (
         (
@@ -122,7 +115,7 @@ def tables(ascent: "Dataset") -> Iterator[dict[str, Any]]:
             own = ascent.isel(problem=i, policy=j)
             rows = [
                 _row(own.isel(algorithm=a, step_size=z), names[a], str(own["step_size"].values[z]))
-                for a, z in np.argwhere(own["ascent_status"].values == DONE)
+                for a, z in np.argwhere(own["ascent_status"].values == Status.DONE)
             ]
             if rows:
                 goal = float(own["goal"])
@@ -134,7 +127,7 @@ def tables(ascent: "Dataset") -> Iterator[dict[str, Any]]:
 def _row(run: "Dataset", name: str, rule: str) -> dict[str, str]:
     gap = run["suboptimality_iqm"].values
     ends = [float(run[f"suboptimality_iqm_{end}"].values[-1]) for end in ("low", "high")]
-    some = run["outcome"].values > 0
+    some = run["outcome"].values != AscentOutcome.NO_RUN
     reached = {}
     for key in ("10", "1", "01"):
         steps = run[f"steps_to_{key}"].values[some]
@@ -170,8 +163,8 @@ def unfinished(ascent: "Dataset") -> list[dict[str, str]]:
     """Ascents that failed or were skipped, alike ones together."""
     found: dict[tuple[str, str], list[str]] = {}
     status, message = ascent["ascent_status"].values, ascent["ascent_message"].values
-    for p, q, a, z in np.argwhere(status > DONE):
-        word = STATUS[status[p, q, a, z]]
+    for p, q, a, z in np.argwhere(status > Status.DONE):
+        word = Status(status[p, q, a, z]).word
         run = f"{ascent['policy'].values[q]}, {ascent['algorithm'].values[a]}"
         runs = found.setdefault((word, str(message[p, q, a, z])), [])
         if run not in runs:

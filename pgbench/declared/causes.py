@@ -1,0 +1,87 @@
+"""Causes of bias: what is said of an estimator that has one, and the part of the bias it makes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a bias: what it is due to, after ``the part of the bias``, and in a legend."""
+
+    meaning: str
+    short: str
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A cause of bias: what is said of an estimator that declares it, and its part of the bias.
+
+    The causes of the horizon have none of their own: what is left at last is theirs.
+    """
+
+    sentence: str
+    part: Part | None = None
+
+
+CAUSES: Mapping[str, Cause] = {
+    "truncation": Cause("unbiased for the gradient of the H-step objective"),
+    "tail": Cause("unbiased for ∇J less the score terms beyond step H"),
+    "discount": Cause(
+        "biased: the factor γ^t is missing",
+        Part("that is due to the missing γ^t", r"missing $\gamma^t$"),
+    ),
+    "critic": Cause(
+        "biased by the error of the critic",
+        Part("that is due to the error of the critic", "error of the critic"),
+    ),
+    "batch": Cause(
+        "biased at a finite batch size, by statistics of the batch it is applied to",
+        Part("that vanishes as the batch grows", "statistics of the own batch"),
+    ),
+    "normalisation": Cause(
+        "biased: divided by a statistic of the batch, so its length is not ‖∇J‖",
+        Part("that is due to division by a statistic of the batch", "division by a statistic"),
+    ),
+    "clipping": Cause(
+        "biased: importance ratios are clipped",
+        Part("that is due to clipped ratios", "clipped ratios"),
+    ),
+    "states": Cause(
+        "biased: states are visited as often as another policy visits them",
+        Part("that is due to states visited by another policy", "states of another policy"),
+    ),
+    "smoothing": Cause(
+        "biased: the gradient of an objective smoothed over perturbations of θ",
+        Part("that is due to perturbations of θ of finite size", "finite perturbations of θ"),
+    ),
+    "damping": Cause(
+        "biased: the Fisher matrix is damped",
+        Part("that is due to damping the Fisher matrix", "damped Fisher matrix"),
+    ),
+    "exploration": Cause(
+        "biased: nothing moves the policy's variance",
+        Part("that is due to leaving the policy's variance alone", "variance left alone"),
+    ),
+    "support": Cause(
+        "biased on the boundary of the simplex: no rollout sees an action of probability 0",
+        Part(
+            "that is due to actions of probability 0, which no rollout sees", "actions never taken"
+        ),
+    ),
+}
+"""Causes of bias by name. The first two are of the horizon; an estimator has one or neither.
+
+The last one hangs on θ alone and is every estimator's: see ``Estimator.causes_at``.
+"""
+
+HORIZON = frozenset({"truncation", "tail"})
+"""Causes of bias that vanish as the horizon grows."""
+
+PARTS: Mapping[str, Part] = {
+    **{name: cause.part for name, cause in CAUSES.items() if cause.part is not None},
+    "horizon": Part("that is left: what the horizon cuts off", "horizon"),
+}
+"""What a bias is split into: declared causes, and what the horizon leaves."""
+
+UNBIASED = "unbiased for ∇J"
+"""What is said of an estimator without any cause of bias."""

@@ -1,0 +1,165 @@
+"""The dataset of a run, built from its journal: a validated xarray tree.
+
+The root holds the summary with dimensions ``problem, policy, estimator, batch_size``; below
+``maps/<problem> <policy>`` lie per-coordinate and per-state arrays, and in ``ascent`` the ascents.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from pgbench.declared.ascents import ASCENT
+from pgbench.declared.outcomes import Status
+from pgbench.declared.summary import MAPS, SUMMARY
+from pgbench.declared.variables import allocate, require_declared
+from pgbench.grid.plan import Cell, Setting, settings
+from pgbench.grid.reader import Chosen, Grid
+from pgbench.problems import families
+from pgbench.results.ascents import ascent_arrays
+from pgbench.results.journal import Journal, JournalRecord
+from pgbench.results.labelled import labelled, mark_reproducible, summary_schema, validate
+from pgbench.statistics.intervals import fit_rate, holm
+
+Records = Mapping[str, JournalRecord]
+
+
+def build(grid: Grid, journal: Journal) -> xr.DataTree:
+    """The dataset of a grid from a journal; cells that are not in the journal are missing."""
+    records, plan = journal.records, settings(grid)
+    root = _summary(grid, plan, records)
+    root.attrs.update(journal.attributes(), name=grid.name, grid=grid.text, seed=grid.seed)
+    groups: dict[str, xr.Dataset] = {"/": root}
+    for setting in plan:
+        maps = _maps(setting, records)
+        if maps is not None:
+            groups[f"/maps/{group_name(setting)}"] = maps
+    if grid.ascent is not None:
+        groups["/ascent"] = _ascent(grid, plan, records)
+    tree = xr.DataTree.from_dict(groups)
+    validate(tree)
+    return tree
+
+
+def group_name(setting: Setting) -> str:
+    """Name of a setting's group below ``maps``; a slash would start another group."""
+    return f"{setting.problem.label} {setting.policy.label}".replace("/", "∕")
+
+
+def _ascent(grid: Grid, plan: list[Setting], records: Records) -> xr.Dataset:
+    arrays, coordinates = ascent_arrays(grid, plan, records)
+    dataset = labelled(ASCENT, arrays, {**_problems(grid, records, plan), **coordinates})
+    mark_reproducible(dataset, ASCENT)
+    return dataset
+
+
+def _summary(grid: Grid, plan: list[Setting], records: Records) -> xr.Dataset:
+    sizes = {
+        "problem": len(grid.problems),
+        "policy": len(grid.policies),
+        "estimator": len(grid.estimators),
+        "batch_size": len(grid.batch_sizes),
+    }
+    arrays: dict[str, Any] = allocate(SUMMARY, sizes)
+    for number, setting in enumerate(plan):
+        place = divmod(number, sizes["policy"])
+        own = records.get(setting.key, {})
+        arrays["gradient_note"][place] = own.get("gradient_note", "")
+        _place(arrays, place, own.get("values", {}))
+        for i, cell in enumerate(setting.cells):
+            _place_cell(arrays, (*place, *divmod(i, sizes["batch_size"])), cell, records)
+    for test in ("bias_test", "code_test", "variance_test"):
+        arrays[f"{test}_p_holm"] = holm(arrays[f"{test}_p"])
+    _fit_rates(arrays, np.array(grid.batch_sizes, float))
+    schema = summary_schema(bool(grid.estimators))
+    shown = {name: arrays[name] for name in schema}
+    dataset = labelled(schema, shown, _coordinates(grid, records, plan))
+    if "status" in dataset:
+        dataset["status"].attrs.update(
+            flag_values=[int(status) for status in Status],
+            flag_meanings=" ".join(status.word for status in Status),
+        )
+    mark_reproducible(dataset, schema)
+    return dataset
+
+
+def _place(arrays: dict[str, Any], place: tuple[int, ...], values: Mapping[str, Any]) -> None:
+    """Set values at a place of their arrays; ValueError for one that is not declared."""
+    require_declared(values, SUMMARY)
+    for name, value in values.items():
+        arrays[name][place] = value
+
+
+def _place_cell(
+    arrays: dict[str, Any], place: tuple[int, ...], cell: Cell, records: Records
+) -> None:
+    record = records.get(cell.key)
+    if record is None:
+        return
+    arrays["status"][place] = Status.of(record["status"])
+    for name in ("message", "exact_note", "interval_note", "device"):
+        arrays[name][place] = record.get(name, "")
+    _place(arrays, place, record.get("values", {}))
+
+
+def _fit_rates(arrays: dict[str, Any], batch_sizes: Any) -> None:
+    for place in np.ndindex(arrays["rmse_rate"].shape):
+        own = (arrays[name][place] for name in ("rmse", "rmse_low", "rmse_high"))
+        rate = fit_rate(batch_sizes, *own)
+        for suffix, value in zip(
+            ("", "_low", "_high", "_intercept"),
+            (rate.slope, rate.low, rate.high, rate.intercept),
+            strict=True,
+        ):
+            arrays[f"rmse_rate{suffix}"][place] = value
+
+
+def _coordinates(grid: Grid, records: Records, plan: list[Setting]) -> dict[str, Any]:
+    return {
+        **_problems(grid, records, plan),
+        "estimator": [e.label for e in grid.estimators],
+        "batch_size": ("batch_size", list(grid.batch_sizes), {"units": "trajectories"}),
+        "estimator_name": ("estimator", [e.name for e in grid.estimators]),
+    }
+
+
+def _problems(grid: Grid, records: Records, plan: list[Setting]) -> dict[str, Any]:
+    """Labels of problems and policies, and what is known of each problem."""
+    known: dict[str, Any] = {
+        setting.problem.label: records[setting.key]["problem"]
+        for setting in plan
+        if setting.key in records
+    }
+
+    def fact(problem: Chosen, name: str, missing: Any) -> Any:
+        return known.get(problem.label, {}).get(name, missing)
+
+    problems = grid.problems
+    return {
+        "problem": [p.label for p in problems],
+        "policy": [p.label for p in grid.policies],
+        "family": ("problem", [p.name for p in problems]),
+        "size_parameter": ("problem", [families()[p.name].size or "" for p in problems]),
+        "n_states": ("problem", [fact(p, "n_states", 0) for p in problems]),
+        "n_actions": ("problem", [fact(p, "n_actions", 0) for p in problems]),
+        "state_dimension": ("problem", [fact(p, "state_dimension", 0) for p in problems]),
+        "action_dimension": ("problem", [fact(p, "action_dimension", 0) for p in problems]),
+        "gamma": ("problem", [fact(p, "gamma", np.nan) for p in problems]),
+        "instance": ("problem", [p.instance for p in problems]),
+    }
+
+
+def _maps(setting: Setting, records: Records) -> xr.Dataset | None:
+    own = records.get(setting.key, {}).get("maps", {})
+    if not own:
+        return None
+    grid = setting.grid
+    shape = (len(grid.estimators), len(grid.batch_sizes), own["gradient"].size)
+    arrays: dict[str, Any] = dict(own)
+    for i, cell in enumerate(setting.cells):
+        for name, values in records.get(cell.key, {}).get("maps", {}).items():
+            array = arrays.setdefault(name, np.full(shape, np.nan))
+            array[divmod(i, shape[1])] = values
+    attributes = {"problem": setting.problem.label, "policy": setting.policy.label}
+    return labelled(MAPS, arrays, attributes=attributes)
