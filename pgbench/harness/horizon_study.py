@@ -23,8 +23,8 @@ from pgbench.exact.table_moments import TooLarge, table_moments
 from pgbench.exact.truth import Truth
 from pgbench.grid.plan import Prepared, Setting, settings
 from pgbench.grid.reader import Chosen, Grid
+from pgbench.harness.directory import HORIZONS_NAME
 from pgbench.harness.provenance import provenance
-from pgbench.harness.runner import HORIZONS_NAME
 from pgbench.kernels.blas import single_threaded_blas
 from pgbench.policies import NotApplicable
 from pgbench.process.tables import Tables

@@ -2,34 +2,31 @@
 
 import signal
 import time
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from pgbench.estimators import estimators
-from pgbench.grid.plan import AscentCell, Cell, Prepared, Setting, make_problem, settings, work
-from pgbench.grid.reader import Chosen, Grid, read_grid
+from pgbench.declared.outcomes import Status
+from pgbench.grid.plan import settings
+from pgbench.grid.reader import Grid, read_grid
+from pgbench.harness.ascents import warm_up as warm_up_ascents
+from pgbench.harness.directory import claimed, open_journal
+from pgbench.harness.measuring import Conditions, measured
 from pgbench.harness.progress import Progress, Silent
 from pgbench.harness.provenance import provenance
+from pgbench.harness.tasks import Task, unfinished
+from pgbench.harness.writer import Writer
 from pgbench.kernels.blas import single_threaded_blas
-from pgbench.policies import NotApplicable, kinds
-from pgbench.problems import FiniteMDP, LinearQuadratic, Problem
-from pgbench.results.journal import NAME as JOURNAL_NAME
-from pgbench.results.journal import Journal, JournalRecord, OutputError, write_file
+from pgbench.measure.cells import warm_up
+from pgbench.policies import kinds
+from pgbench.problems import FiniteMDP, LinearQuadratic
+from pgbench.results.journal import Journal
 from pgbench.rollout.device import Device, find_device
-from pgbench.rollout.simulator import Draws
 
 if TYPE_CHECKING:
     from xarray import DataTree
-
-LOCK_NAME = ".lock"
-HORIZONS_NAME = "horizons.nc"
-"""The study of horizons lies beside the results and may be there before them."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -37,7 +34,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunResult:
     """What a run left behind: the dataset, its directory, and how many cells did what."""
 
     tree: "DataTree"
@@ -84,7 +81,7 @@ def execute(
     memory_bytes: int | None = None,
     device: str | None = None,
     progress: Progress | None = None,
-) -> Outcome:
+) -> RunResult:
     """Run what is not finished yet of a grid in ``output/<name>``.
 
     Parameters
@@ -111,249 +108,91 @@ def execute(
     progress = progress or Silent()
     where = find_device(device or grid.device)
     directory = output / grid.name
-    with _claimed(directory), single_threaded_blas(), _stoppable():
-        journal = Journal.open(directory)
-        for note in journal.notes:
+    with claimed(directory), single_threaded_blas(), _stoppable():
+        journal = open_journal(grid, directory)
+        for note in filter(None, [*journal.notes, where.note]):
             progress.note(note)
-        if where.note:
-            progress.note(where.note)
-        contents = {problem.label: problem.content for problem in grid.problems if problem.content}
-        record = {"kind": "grid", "text": grid.text, "contents": contents}
-        if record not in journal.grids[-1:]:
-            journal.append([record])
-        write_file(directory / "grid.yaml", grid.text.encode())
-        execution = _Execution(grid, journal, progress, memory_bytes, where)
+        plan = settings(grid)
+        tasks = unfinished(plan, journal.records)
+        pending = [cell.key for task in tasks for cell in task.pending]
+        writer = Writer(journal, progress, grid.replicates)
         try:
-            execution.run(threads)
+            if tasks:
+                _work_off(tasks, writer, threads, memory_bytes, where)
         except KeyboardInterrupt as stop:
             _publish(grid, journal, directory)
-            raise Interrupted(
-                f"{execution.measured} cells measured before the interruption"
-            ) from stop
+            done = _count(journal, pending, Status.DONE)
+            raise Interrupted(f"{done} cells measured before the interruption") from stop
         progress.phase("writing results")
         tree = _publish(grid, journal, directory)
-    statuses = [journal.records.get(key, {}).get("status") for key in execution.keys]
-    return Outcome(
+    planned = [cell.key for setting in plan for cell in setting.cells]
+    planned += [cell.key for setting in plan for cell in setting.ascents]
+    return RunResult(
         tree=tree,
         directory=directory,
-        measured=execution.measured,
-        reused=execution.reused,
-        failed=statuses.count("failed"),
-        skipped=statuses.count("skipped"),
+        measured=_count(journal, pending, Status.DONE),
+        reused=len(planned) - len(pending),
+        failed=_count(journal, planned, Status.FAILED),
+        skipped=_count(journal, planned, Status.SKIPPED),
     )
 
 
-class _Execution:
-    """One start of a run: what is pending, and the loop over it."""
+def _count(journal: Journal, keys: Sequence[str], status: Status) -> int:
+    """How many of the cells have a status."""
+    found = [journal.records.get(key, {}).get("status") for key in keys]
+    return found.count(status.word)
 
-    def __init__(
-        self,
-        grid: Grid,
-        journal: Journal,
-        progress: Progress,
-        memory_bytes: int | None,
-        device: Device,
-    ) -> None:
-        self.grid = grid
-        self.journal = journal
-        self.progress = progress
-        self.memory_bytes = memory_bytes
-        self.device = device
-        self.threads = 0
-        self.measured = 0
-        self.steps = 0.0
-        finished = {
-            key for key, r in journal.records.items() if r.get("status") in ("done", "skipped")
-        }
-        self.pending: dict[Setting, tuple[list[Cell], list[AscentCell]]] = {}
-        self.keys: list[str] = []
-        for setting in settings(grid):
-            self.keys += [cell.key for cell in setting.cells]
-            self.keys += [ascent.key for ascent in setting.ascents]
-            cells = [cell for cell in setting.cells if cell.key not in finished]
-            ascents = [cell for cell in setting.ascents if cell.key not in finished]
-            if cells or ascents:
-                self.pending[setting] = cells, ascents
-        self.n_pending = sum(len(cells) + len(ascents) for cells, ascents in self.pending.values())
-        self.reused = len(self.keys) - self.n_pending
 
-    def run(self, threads: int | None) -> None:
-        """Measure what is pending, and note in the journal by what and how long."""
-        if not self.pending:
-            return
-        begin = time.perf_counter()
-        try:
-            self._loop(threads)
-        finally:
-            seconds = time.perf_counter() - begin
-            attributes = provenance(self.threads, seconds, self.steps, self.device.name)
-            self.journal.append([{"kind": "execution", "attributes": attributes}])
+def _work_off(
+    tasks: Sequence[Task],
+    writer: Writer,
+    threads: int | None,
+    memory_bytes: int | None,
+    device: Device,
+) -> None:
+    """Write the records of all tasks, and at last by what and in how long they were made."""
+    from pgbench.kernels.rollout import use_threads
 
-    def _loop(self, threads: int | None) -> None:
-        from pgbench.harness.ascents import warm_up as warm_up_ascents
-        from pgbench.kernels.jit import CACHE_DIRECTORY
-        from pgbench.kernels.rollout import use_threads
-        from pgbench.measure.cells import warm_up
+    begin, used = time.perf_counter(), 0
+    try:
+        used = use_threads(threads)
+        _compile(tasks, writer.progress, device)
+        _write_all(tasks, writer, Conditions(used, memory_bytes, device))
+    finally:
+        seconds = time.perf_counter() - begin
+        attributes = provenance(used, seconds, writer.steps, device.name)
+        writer.journal.append([{"kind": "execution", "attributes": attributes}])
 
-        self.threads = use_threads(threads)
-        if CACHE_DIRECTORY is None:
-            self.progress.note(
-                "compiled kernels are not kept: neither NUMBA_CACHE_DIR nor the user's cache nor"
-                " the temporary directory can be written to"
-            )
-        self.progress.phase("compiling kernels")
-        begin = time.perf_counter()
-        classes = {kinds()[policy.name].on for policy in self.grid.policies}
-        warm_up(LinearQuadratic in classes, self.device)
-        pending = [ascent for _, ascents in self.pending.values() for ascent in ascents]
-        if pending and FiniteMDP in classes:
-            warm_up_ascents({ascent.climber.algorithm.name for ascent in pending})
-        self.progress.compiled(time.perf_counter() - begin)
-        total = sum(
-            work(setting, cells, ascents=ascents)
-            for setting, (cells, ascents) in self.pending.items()
+
+def _compile(tasks: Sequence[Task], progress: Progress, device: Device) -> None:
+    """Compile or load the kernels that tasks use."""
+    from pgbench.kernels.jit import CACHE_DIRECTORY
+
+    if CACHE_DIRECTORY is None:
+        progress.note(
+            "compiled kernels are not kept: neither NUMBA_CACHE_DIR nor the user's cache nor"
+            " the temporary directory can be written to"
         )
-        self.progress.start(len(self.pending), self.n_pending, total)
-        built: Chosen | None = None
-        mdp: Problem | None = None
-        for setting, (cells, ascents) in self.pending.items():
-            self.progress.setting(setting.label, len(cells) + len(ascents))
-            try:
-                if setting.problem is not built:
-                    mdp, built = make_problem(setting.problem), setting.problem
-                prepared = setting.prepare(mdp)
-                self._record_setting(setting, prepared)
-            except NotApplicable as reason:
-                self._record_all([*cells, *ascents], "skipped", message=str(reason))
-            except Exception as error:  # any failure belongs to the cell, not to the run
-                self._record_all([*cells, *ascents], "failed", **_failure(error))
-            else:
-                if cells:
-                    self._measure(setting, prepared, cells)
-                if ascents:
-                    self._climb(setting, prepared, ascents)
-            self.progress.done(work(setting, cells, ascents=ascents))
-
-    def _record_setting(self, setting: Setting, prepared: Prepared) -> None:
-        from pgbench.measure.cells import exact_values
-
-        if setting.key in self.journal.records:
-            return
-        exact = exact_values(prepared)
-        mdp = prepared.truth.mdp
-        self.journal.append(
-            [
-                {
-                    "kind": "setting",
-                    "key": setting.key,
-                    "label": setting.label,
-                    "problem": {**mdp.facts, "digest": mdp.digest},
-                    "values": dict(exact.values),
-                    "maps": dict(exact.maps),
-                    "gradient_note": prepared.truth.unresolved_note,
-                }
-            ]
-        )
-
-    def _measure(self, setting: Setting, prepared: Prepared, cells: list[Cell]) -> None:
-        """Measure the cells of a setting, one batch size at a time, all estimators together."""
-        from pgbench.measure import subject as subjects
-        from pgbench.measure.cells import measure
-
-        ready: dict[str, subjects.Subject] = {}
-        for label, chosen in {cell.estimator.label: cell.estimator for cell in cells}.items():
-            try:
-                record = estimators()[chosen.name]
-                ready[label] = subjects.make_subject(prepared, record, chosen.values, self.threads)
-            except NotApplicable as reason:
-                self._record_all(_of(cells, label), "skipped", message=str(reason))
-            except Exception as error:
-                self._record_all(_of(cells, label), "failed", **_failure(error))
-        cells = [cell for cell in cells if cell.estimator.label in ready]
-        for batch_size in sorted({cell.batch_size for cell in cells}):
-            draws = Draws(
-                horizon=prepared.horizon,
-                batch_size=batch_size,
-                replicates=self.grid.replicates,
-                seed=self.grid.seed,
-                stream=setting.stream,
-            )
-            together = []
-            for cell in (cell for cell in cells if cell.batch_size == batch_size):
-                if refusal := ready[cell.estimator.label].refuses(batch_size):
-                    self._record_all([cell], "skipped", message=refusal)
-                else:
-                    together.append(cell)
-            if not together:
-                continue
-            own = [ready[cell.estimator.label] for cell in together]
-            try:
-                measurements = measure(prepared, own, draws, self.memory_bytes, self.device)
-            except Exception as error:
-                self._record_all(together, "failed", **_failure(error))
-                continue
-            self.journal.append(
-                {
-                    **_head(cell, "done"),
-                    "values": dict(measurement.values),
-                    "maps": dict(measurement.maps),
-                    "exact_note": ready[cell.estimator.label].note,
-                    "interval_note": measurement.note,
-                    "device": measurement.device,
-                }
-                for cell, measurement in zip(together, measurements, strict=True)
-            )
-            self.measured += len(together)
-            steps = measurements[0].values["steps"] * self.grid.replicates
-            self.steps += steps
-            self.progress.batch(len(together), steps)
-
-    def _climb(self, setting: Setting, prepared: Prepared, cells: list[AscentCell]) -> None:
-        """Run the ascents of a setting, one after another."""
-        from pgbench.ascent.goal import find_goal
-        from pgbench.harness.ascents import run_ascent
-
-        goal = find_goal(prepared.truth.mdp, prepared.truth.policy)
-        skipped: dict[str, list[AscentCell]] = {}
-        for cell in cells:
-            try:
-                found = run_ascent(setting, prepared, cell, goal)
-            except NotApplicable as reason:
-                skipped.setdefault(str(reason), []).append(cell)
-                continue
-            except Exception as error:
-                self._record_all([cell], "failed", **_failure(error))
-                continue
-            self.journal.append([{**_head(cell, "done"), **found}])
-            self.measured += 1
-            taken = found["arrays"]["environment_steps"]
-            steps = float(np.nansum(np.nanmax(taken, axis=1, initial=0.0)))
-            self.steps += steps
-            self.progress.batch(1, steps)
-        for message, alike in skipped.items():
-            self._record_all(alike, "skipped", message=message)
-
-    def _record_all(
-        self, cells: "Sequence[Cell | AscentCell]", status: str, **details: Any
-    ) -> None:
-        self.journal.append({**_head(cell, status), **details} for cell in cells)
-        self.progress.problem(len(cells), status, details.get("message", ""))
+    progress.phase("compiling kernels")
+    begin = time.perf_counter()
+    classes = {kinds()[task.setting.policy.name].on for task in tasks}
+    warm_up(LinearQuadratic in classes, device)
+    climbing = {cell.climber.algorithm.name for task in tasks for cell in task.ascents}
+    if climbing and FiniteMDP in classes:
+        warm_up_ascents(climbing)
+    progress.compiled(time.perf_counter() - begin)
 
 
-def _of(cells: list[Cell], label: str) -> list[Cell]:
-    """The cells of one estimator."""
-    return [cell for cell in cells if cell.estimator.label == label]
-
-
-def _head(cell: "Cell | AscentCell", status: str) -> JournalRecord:
-    return {"kind": cell.kind, "key": cell.key, "status": status, **cell.named}
-
-
-def _failure(error: Exception) -> dict[str, str]:
-    return {
-        "message": f"{type(error).__name__}: {error}",
-        "traceback": "".join(traceback.format_exception(error)),
-    }
+def _write_all(tasks: Sequence[Task], writer: Writer, conditions: Conditions) -> None:
+    """Write every record as it is made."""
+    progress = writer.progress
+    total = sum(task.work for task in tasks)
+    progress.start(len(tasks), sum(len(task.pending) for task in tasks), total)
+    for task, batches in measured(tasks, conditions):
+        progress.setting(task.setting.label, len(task.pending))
+        for batch in batches:
+            writer.write(batch)
+        progress.done(task.work)
 
 
 def _publish(grid: Grid, journal: Journal, directory: Path) -> "DataTree":
@@ -363,39 +202,6 @@ def _publish(grid: Grid, journal: Journal, directory: Path) -> "DataTree":
     tree = build(grid, journal)
     write(tree, directory)
     return tree
-
-
-@contextmanager
-def _claimed(directory: Path) -> Iterator[None]:
-    """The directory, made if needed, for this run alone."""
-    from filelock import FileLock, Timeout
-
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        # A run killed while it wrote its first file leaves that file's temporary behind.
-        foreign = [
-            p.name
-            for p in directory.iterdir()
-            if p.name not in (LOCK_NAME, HORIZONS_NAME)
-            and not (p.name.startswith(".") and p.name.endswith(".tmp"))
-        ]
-        if foreign and JOURNAL_NAME not in foreign:
-            raise OutputError(
-                f"{directory} holds something else ({sorted(foreign)[0]});"
-                " choose another --output or name"
-            )
-        lock = FileLock(directory / LOCK_NAME)
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise OutputError(
-            f"another run is writing to {directory}; wait for it or choose another --output"
-        ) from error
-    except OSError as error:
-        raise OutputError(f"{directory} cannot be written: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager

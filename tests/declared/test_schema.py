@@ -44,7 +44,7 @@ def test_an_undeclared_statistic_fails_the_cell(tmp_path, monkeypatch):
     from pgbench.harness.runner import execute
 
     found = cells.summarise
-    monkeypatch.setattr(cells, "warm_up", lambda *options: 0.0)
+    monkeypatch.setattr("pgbench.harness.runner.warm_up", lambda *options: 0.0)
     monkeypatch.setattr(
         cells, "summarise", lambda sample: (x := found(sample)) | {"luck": x["bias"]}
     )
