@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 from xarray import DataTree
 
-from pgbench.cli.listing import print_results
+from pgbench.cli.results_table import print_results
 from pgbench.declared.summary import CELL, SUMMARY
 from pgbench.grid.reader import parse_grid
 from pgbench.harness.runner import execute

@@ -1,0 +1,22 @@
+"""Options that several commands share."""
+
+import argparse
+from pathlib import Path
+
+
+def add_plugin(command: argparse.ArgumentParser) -> None:
+    """Let a command take files with estimators of the user's own."""
+    command.add_argument(
+        "--plugin",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="Python file with records of estimators of your own; may be given several times",
+    )
+
+
+def add_folders(command: argparse.ArgumentParser) -> None:
+    """Let a command be told where results and reports go."""
+    command.add_argument("--output", type=Path, default=Path("results"), help="default: results")
+    command.add_argument("--reports", type=Path, default=Path("reports"), help="default: reports")
