@@ -10,6 +10,7 @@ from pgbench.harness.runner import Interrupted, execute
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
 from pgbench.report import linear_quadratic
+from pgbench.report.plots import plots
 from pgbench.results import dataset as results
 from pgbench.results.dataset import same_numbers
 from tests.support.runs import StopAfter
@@ -106,7 +107,7 @@ def test_paths_and_outcomes_are_kept(run):
 
 
 def test_landscapes_are_drawn_with_paths_from_every_start(run):
-    drawing = linear_quadratic.FIGURES["landscape"][1](run.tree)
+    drawing = plots("run")["landscape"].draw(run.tree)
     assert drawing.caption
     axes = drawing.figure.axes[:2]
     assert [ax.get_title() for ax in axes] == ["plain gradient", "natural gradient"]
@@ -117,9 +118,9 @@ def test_landscapes_are_drawn_with_paths_from_every_start(run):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [name for name in linear_quadratic.FIGURES if name != "landscape"])
+@pytest.mark.parametrize("name", [name for name in plots("run") if name != "landscape"])
 def test_figures_are_drawn(run, name):
-    drawing = linear_quadratic.FIGURES[name][1](run.tree)
+    drawing = plots("run")[name].draw(run.tree)
     assert drawing.caption
     (ax,) = drawing.figure.axes
     by_style = {line.get_linestyle() for line in ax.lines}
@@ -132,9 +133,9 @@ def test_figures_are_drawn(run, name):
 def test_other_runs_have_no_such_figures(tmp_path):
     text = "name: other\nreplicates: 2\nhorizon: 2\nproblems: bandit\nestimators: reinforce\n"
     tree = execute(parse_grid(text), tmp_path).tree
-    for _, figure in linear_quadratic.FIGURES.values():
+    for plot in plots("run").values():
         with pytest.raises(linear_quadratic.NothingToDraw):
-            figure(tree)
+            plot.draw(tree)
 
 
 def test_interruption_and_threads_change_no_byte(run, tmp_path):

@@ -22,7 +22,7 @@ def act(options: argparse.Namespace) -> int:
     from pgbench.declared.outcomes import Status
     from pgbench.grid.reader import read_grid
     from pgbench.harness.horizon_study import study, write
-    from pgbench.report.horizons import messages, write_study
+    from pgbench.report.horizon_study import messages, write_study
 
     grid = read_grid(options.grid)
     found = study(grid, lambda line: print(line, file=sys.stderr))

@@ -1,6 +1,6 @@
 """One ascent of a grid: run and summarised."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -152,16 +152,18 @@ def warm_up(names: Collection[str]) -> None:
     """Compile every kernel that ascents by these algorithms use, or load it from the cache."""
     from pgbench.kernels.crowd import WORTH_THREADS
 
+    records = (algorithms()[name] for name in sorted({"gradient", *names}))
+    own = {record.name: record.warming for record in records if record.warming is not None}
     several = int(np.ceil(WORTH_THREADS ** (1 / 3)))
     for n_states, estimator in ((2, "baseline_value"), (several, "reward_to_go")):
         mdp = make_problem("garnet", n_states=n_states, n_actions=2, branching=2)
         policy = make_policy("softmax", mdp)
-        for name in sorted({"gradient", *names} & set(_WARMING)):
+        for name, parameters in own.items():
             ascend(
                 mdp,
                 policy,
                 policy.initial(init="zeros"),
-                algorithm={"algorithm": name, **_WARMING[name]},
+                algorithm={"algorithm": name, **parameters},
                 estimator=estimator,
                 step_size=0.0,
                 steps=2,
@@ -172,13 +174,3 @@ def warm_up(names: Collection[str]) -> None:
     large = make_problem("garnet", n_states=DENSE_STATES + 1, n_actions=2, branching=2)
     policy = make_policy("softmax", large)
     find_goal(large, policy).scores(gather(large, policy, policy.initial()[None]))
-
-
-_WARMING: Mapping[str, dict[str, Any]] = {
-    "gradient": {},
-    "svrpg": {"epoch": 2, "large": 2},
-    "storm": {},
-    "page": {"large": 2},
-    "actor_critic": {"critic_step": 0.1},
-}
-"""Algorithms with kernels of their own, and parameters to try them with."""

@@ -34,6 +34,8 @@ class Family(Made):
         identity of results.
     paths
         Parameters that name files; in a grid they are relative to the folder of the grid's file.
+    named_by
+        The parameter whose value a problem goes by in reports, or nothing: it goes by the family.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Family(Made):
     reference: str
     content: Callable[[Mapping[str, Any]], str] = lambda values: ""
     paths: tuple[str, ...] = ()
+    named_by: str = ""
 
     @property
     def random(self) -> bool:

@@ -29,4 +29,12 @@ def content(values: Mapping[str, Any]) -> str:
         return ""
 
 
-family = Family("file", file, size=None, reference="your own", content=content, paths=("path",))
+family = Family(
+    "file",
+    file,
+    size=None,
+    reference="your own",
+    content=content,
+    paths=("path",),
+    named_by="path",
+)

@@ -113,4 +113,10 @@ def _continuing(
     return found
 
 
-family = Family("gymnasium", gymnasium, size=None, reference="Towers et al. 2024 (Gymnasium)")
+family = Family(
+    "gymnasium",
+    gymnasium,
+    size=None,
+    reference="Towers et al. 2024 (Gymnasium)",
+    named_by="id",
+)

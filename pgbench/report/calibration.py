@@ -15,10 +15,11 @@ from scipy import stats
 from pgbench.arrays import BoolArray, FloatArray
 from pgbench.declared.outcomes import Status
 from pgbench.report.checks import BAND
-from pgbench.report.declared import LEVEL, normal_means, smallest
+from pgbench.report.declared import TEST_LEVEL, normal_means, smallest
 from pgbench.report.marks import decades
-from pgbench.report.measured import Measured
 from pgbench.report.panels import Drawing, NothingToDraw, add_legend, estimator_handles
+from pgbench.report.plots import Plot
+from pgbench.report.statistic import Statistic
 from pgbench.report.style import INK, looks
 from pgbench.report.tables import p_value
 from pgbench.statistics.intervals import MIN_SCORES
@@ -37,7 +38,7 @@ EXACT = r"exact variance $\mathrm{tr}\,\Sigma$"
 
 def calibration(summary: "Dataset") -> Drawing:
     """Measured variances and means against exact ones, over all cells."""
-    variance = Measured.of(summary, "variance").positive
+    variance = Statistic.of(summary, "variance").positive
     exact = summary["exact_variance"].values
     exact = np.where(exact > 0, exact, np.nan)
     ratio = variance * (1 / exact)
@@ -83,7 +84,7 @@ def _variances(
     ax: Axes,
     summary: "Dataset",
     exact: FloatArray,
-    variance: Measured,
+    variance: Statistic,
     compared: BoolArray,
 ) -> None:
     seen = np.concatenate([exact[compared], variance.value[compared]])
@@ -102,7 +103,7 @@ def _variances(
 
 
 def _ratios(
-    ax: Axes, summary: "Dataset", exact: FloatArray, ratio: Measured, compared: BoolArray
+    ax: Axes, summary: "Dataset", exact: FloatArray, ratio: Statistic, compared: BoolArray
 ) -> int:
     """Draw the ratios; how many of them are drawn at the edge."""
     spread = np.abs(np.log(ratio.value[compared]))
@@ -135,7 +136,7 @@ def _ratio_ticks(edge: float) -> list[float]:
     return [t for t in ticks if 1 / edge <= t <= edge]
 
 
-def _cells(ax: Axes, summary: "Dataset", x: FloatArray, y: Measured, chosen: BoolArray) -> None:
+def _cells(ax: Axes, summary: "Dataset", x: FloatArray, y: Statistic, chosen: BoolArray) -> None:
     """A small mark with its bar per chosen cell."""
     for e, style in enumerate(looks(summary)):
         own = chosen[:, :, e]
@@ -162,7 +163,7 @@ def _scores(ax: Axes, summary: "Dataset", z: FloatArray) -> None:
     x = np.linspace(-reach, reach, 301)
     normal = stats.norm.cdf(x)
     groups = int(finite.any(axis=2).sum())
-    half = float(np.sqrt(np.log(2 / LEVEL) / (2 * groups)))
+    half = float(np.sqrt(np.log(2 / TEST_LEVEL) / (2 * groups)))
     ax.fill_between(
         x,
         np.maximum(normal - half, 0),
@@ -183,7 +184,7 @@ def _scores(ax: Axes, summary: "Dataset", z: FloatArray) -> None:
 
 
 def _caption(
-    summary: "Dataset", ratio: Measured, compared: BoolArray, outside: int
+    summary: "Dataset", ratio: Statistic, compared: BoolArray, outside: int
 ) -> Iterator[str]:
     """Sentences on what is drawn and what it says."""
     if compared.any():
@@ -211,8 +212,8 @@ def _caption(
         if np.isfinite(p := smallest(normal_means(summary))):
             yield (
                 "Kolmogorov's test of the means, one per estimator, has a smallest p-value of "
-                f"{p_value(p)} after Holm's correction; below {LEVEL:g} it says that a mean or an "
-                "exact variance is wrong."
+                f"{p_value(p)} after Holm's correction; below {TEST_LEVEL:g} it says that a mean "
+                "or an exact variance is wrong."
             )
     yield from _without(summary)
     yield from _no_interval(summary)
@@ -253,3 +254,6 @@ def _listed(notes: NDArray[np.object_]) -> str:
 def _reason(note: str) -> str:
     """A note without its numbers, which differ from cell to cell."""
     return note.split(":")[0].strip() or "no reason was recorded"
+
+
+plot = Plot("calibration", "Measured against exact", calibration, order=8)

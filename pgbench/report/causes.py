@@ -11,8 +11,10 @@ from pgbench.arrays import FloatArray, IndexArray
 from pgbench.declared.causes import PARTS
 from pgbench.report.dots import LABEL_WIDTH, ROW_HEIGHT
 from pgbench.report.marks import decades, key
-from pgbench.report.panels import ROWS, Drawing, NothingToDraw, add_legend
+from pgbench.report.panels import MOST_ROWS, Drawing, NothingToDraw, add_legend
+from pgbench.report.plots import Plot
 from pgbench.report.style import HUES, INK, MARKERS, estimator_labels, wrapped
+from pgbench.report.unresolved import noted
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -28,7 +30,7 @@ def causes(summary: "Dataset") -> Drawing:
     labels = [str(e) for e in summary["estimator"].values]
     sizes = summary["batch_size"].values
     columns = sorted({0, sizes.size - 1})
-    policies = np.flatnonzero(np.isfinite(total[:, :, shown]).any(axis=(0, 2, 3)))[:ROWS]
+    policies = np.flatnonzero(np.isfinite(total[:, :, shown]).any(axis=(0, 2, 3)))[:MOST_ROWS]
     height = (shown.size * ROW_HEIGHT + 0.45) * policies.size + 0.6
     figure = Figure(figsize=(LABEL_WIDTH + 3.6 * len(columns), height), layout="constrained")
     grid = figure.subplots(policies.size, len(columns), squeeze=False, sharex=True, sharey=True)
@@ -120,3 +122,6 @@ def _look(name: str) -> dict[str, Any]:
         "markeredgecolor": color if opened else "white",
         "markeredgewidth": 0.9 if opened else 0.4,
     }
+
+
+plot = Plot("causes", "Where bias comes from", noted(causes), order=3)

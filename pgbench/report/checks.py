@@ -10,8 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from pgbench.arrays import FloatArray
-from pgbench.report.declared import LEVEL, declared_biased
+from pgbench.report.declared import TEST_LEVEL, declared_biased
 from pgbench.report.panels import Drawing, NothingToDraw, add_legend, estimator_handles
+from pgbench.report.plots import Plot
 from pgbench.report.style import INK, looks
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def p_values(summary: "Dataset") -> Drawing:
     figure = Figure(figsize=(12.0, 3.7), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     groups = int(np.isfinite(code).any(axis=2).sum())
-    half = float(np.sqrt(np.log(2 / LEVEL) / (2 * groups)))
+    half = float(np.sqrt(np.log(2 / TEST_LEVEL) / (2 * groups)))
     x = np.linspace(0, 1, 201)
     for ax in (left, right):
         ax.fill_between(
@@ -95,7 +96,7 @@ def _tail(ax: Axes, summary: "Dataset", p: FloatArray) -> None:
     observed = np.maximum(values[order], SMALLEST)
     low = min(observed[0], 0.05 / values.size) / 3
     ax.plot([0.3 / values.size, 1], [0.3 / values.size, 1], color=INK, linewidth=0.7)
-    ax.axhline(LEVEL / values.size, color=INK, linewidth=0.9, linestyle=(0, (1, 2)))
+    ax.axhline(TEST_LEVEL / values.size, color=INK, linewidth=0.9, linestyle=(0, (1, 2)))
     for e, style in enumerate(looks(summary)):
         own = where[order][:, 2] == e
         ax.plot(
@@ -116,3 +117,6 @@ def _tail(ax: Axes, summary: "Dataset", p: FloatArray) -> None:
         ylabel="observed p-value",
     )
     sns.despine(ax=ax)
+
+
+plot = Plot("p_values", "Is the code right?", p_values, order=9)

@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 
 from pgbench.arrays import FloatArray
 from pgbench.report.marks import DASHES, decades, dodge, key, log_axis, points, power_guides
-from pgbench.report.measured import Measured
 from pgbench.report.panels import (
     Drawing,
     Facets,
@@ -19,8 +18,11 @@ from pgbench.report.panels import (
     label_below,
     panels,
 )
+from pgbench.report.plots import Plot
 from pgbench.report.selection import of_the_best
+from pgbench.report.statistic import Statistic
 from pgbench.report.style import GUIDE, INK, looks
+from pgbench.report.unresolved import noted
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 def rmse(summary: "Dataset") -> Drawing:
     """Relative root mean squared error against batch size, with the fitted power law."""
     batch_sizes = _batch_sizes(summary)
-    error = Measured.of(summary, "relative_rmse").positive
+    error = Statistic.of(summary, "relative_rmse").positive
     finite = np.isfinite(error.value)
     facets = chosen_facets(summary, finite)
     figure, axes = panels(summary, facets, 2.5, sharex=True, sharey=True)
@@ -75,7 +77,7 @@ def rmse(summary: "Dataset") -> Drawing:
 def direction(summary: "Dataset") -> Drawing:
     """Mean cosine with the exact gradient against batch size."""
     batch_sizes = _batch_sizes(summary)
-    cosine = Measured.of(summary, "cosine")
+    cosine = Statistic.of(summary, "cosine")
     finite = np.isfinite(cosine.value)
     facets = chosen_facets(summary, finite)
     figure, axes = panels(summary, facets, 2.2, sharex=True, sharey=True)
@@ -116,3 +118,7 @@ def _label(axes: dict[Place, Axes], facets: Facets, label: str) -> None:
     for row in facets.rows:
         axes[row[0]].set_ylabel(label)
     label_below(axes, facets, "batch size $n$")
+
+
+rmse_plot = Plot("rmse", "Error against batch size", noted(rmse), order=5)
+direction_plot = Plot("direction", "Direction", noted(direction), order=7)

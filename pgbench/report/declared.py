@@ -16,14 +16,14 @@ from pgbench.statistics.intervals import normality
 if TYPE_CHECKING:
     from xarray import Dataset
 
-LEVEL = 0.05
+TEST_LEVEL = 0.05
 """Level of every test of the report."""
 
 _ROUNDING = 1e-7
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Conformity:
     """One estimator of a run: what it declares and what was seen.
 
     causes
@@ -111,11 +111,11 @@ def declared_biased(summary: "Dataset") -> dict[str, bool]:
     }
 
 
-def verdicts(summary: "Dataset") -> list[Verdict]:
+def verdicts(summary: "Dataset") -> list[Conformity]:
     """What was seen of every estimator, in the order of the grid."""
     normal = normal_means(summary)
     return [
-        _verdict(summary.isel(estimator=i), label, causes, float(normal[i]))
+        _conformity(summary.isel(estimator=i), label, causes, float(normal[i]))
         for i, (label, causes) in enumerate(declared_causes(summary).items())
     ]
 
@@ -128,19 +128,19 @@ def normal_means(summary: "Dataset") -> FloatArray:
     return normality(np.moveaxis(summary["mean_z"].values, 2, -1))
 
 
-def _verdict(
+def _conformity(
     own: "Dataset", label: str, causes: tuple[str, ...] | None, normal_p: float
-) -> Verdict:
+) -> Conformity:
     values = {str(name): array.values for name, array in own.data_vars.items()}
     bias_p = values["bias_test_p_holm"]
     exact = values["exact_relative_bias"]
     tested = np.isfinite(bias_p)
-    return Verdict(
+    return Conformity(
         label=label,
         causes=causes,
         cells=int((values["status"] == Status.DONE).sum()),
         tested=int(tested.sum()),
-        rejected=int((bias_p[tested] < LEVEL).sum()),
+        rejected=int((bias_p[tested] < TEST_LEVEL).sum()),
         exact_bias=float(exact[np.isfinite(exact)].max(initial=-np.inf))
         if np.isfinite(exact).any()
         else np.nan,
@@ -163,7 +163,7 @@ _OWN_MOMENTS = {
 
 
 def _objection(values: Mapping[str, FloatArray], causes: tuple[str, ...] | None, name: str) -> str:
-    wrong = {text: int((values[name] < LEVEL).sum()) for name, text in _OWN_MOMENTS.items()}
+    wrong = {text: int((values[name] < TEST_LEVEL).sum()) for name, text in _OWN_MOMENTS.items()}
     if any(wrong.values()):
         return "; ".join(
             f"{text} in {n} {'cell' if n == 1 else 'cells'}" for text, n in wrong.items() if n
@@ -183,7 +183,9 @@ def _objection(values: Mapping[str, FloatArray], causes: tuple[str, ...] | None,
     known = estimators()[name].target == "gradient"
     if known and (exact > allowed * (1 + _ROUNDING)).any():
         return "its exact bias is larger than the horizon explains"
-    unexplained = ~np.isfinite(exact) & (values["bias_test_p_holm"] < LEVEL) & ~unseen[..., None]
+    unexplained = (
+        ~np.isfinite(exact) & (values["bias_test_p_holm"] < TEST_LEVEL) & ~unseen[..., None]
+    )
     if not causes and unexplained.any():
         return f"it is biased in {int(unexplained.sum())} cells and declares no bias"
     return ""

@@ -7,9 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from pgbench.report.declared import LEVEL, declared_biased
+from pgbench.report.declared import TEST_LEVEL, declared_biased
 from pgbench.report.marks import DASHES, dots, key
-from pgbench.report.measured import Measured
 from pgbench.report.panels import (
     Drawing,
     Facets,
@@ -20,7 +19,10 @@ from pgbench.report.panels import (
     label_below,
     panels,
 )
+from pgbench.report.plots import Plot
+from pgbench.report.statistic import Statistic
 from pgbench.report.style import GUIDE, INK, estimator_labels, looks
+from pgbench.report.unresolved import noted
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -33,9 +35,9 @@ LINEAR = 0.01
 
 def bias(summary: "Dataset") -> Drawing:
     """Measured relative bias next to the exact one, at the largest batch size."""
-    measured = Measured.of(summary, "relative_bias")[..., -1]
+    measured = Statistic.of(summary, "relative_bias")[..., -1]
     exact = summary["exact_relative_bias"].values[..., -1]
-    significant = summary["bias_test_p_holm"].values[..., -1] < LEVEL
+    significant = summary["bias_test_p_holm"].values[..., -1] < TEST_LEVEL
     facets = chosen_facets(summary, np.isfinite(measured.value))
     figure, axes = _rows_of_dots(summary, facets, "relative bias", sharex=True)
     stroke: dict[str, Any] = {
@@ -85,7 +87,7 @@ def rates(summary: "Dataset") -> Drawing:
     """Fitted exponents of RMSE against batch size."""
     if summary.sizes["batch_size"] < 2:
         raise NothingToDraw("the run has a single batch size.")
-    rate = Measured.of(summary, "rmse_rate")
+    rate = Statistic.of(summary, "rmse_rate")
     facets = chosen_facets(summary, np.isfinite(rate.value))
     figure, axes = _rows_of_dots(summary, facets, "slope of log RMSE", sharex="col")
     for place, ax in axes.items():
@@ -136,3 +138,7 @@ def _signed_log_axis(ax: Axes, low: float, high: float) -> None:
         return "" if hidden else f"{t:g}".replace("-", "−")
 
     ax.xaxis.set_major_formatter(FuncFormatter(text))
+
+
+bias_plot = Plot("bias", "Bias against truth", noted(bias), order=2)
+rates_plot = Plot("rates", "Rates", rates, order=6)

@@ -20,7 +20,8 @@ from pgbench.arrays import FloatArray
 from pgbench.declared.outcomes import Status
 from pgbench.estimators import estimators
 from pgbench.report.marks import decades
-from pgbench.report.panels import Drawing, Entry, NothingToDraw, add_legend, estimator_handles
+from pgbench.report.panels import Drawing, NothingToDraw, add_legend, estimator_handles
+from pgbench.report.plots import Plot
 from pgbench.report.style import INK, looks, problem_titles
 
 if TYPE_CHECKING:
@@ -317,8 +318,9 @@ def _guide(ax: Axes, theta2: FloatArray, values: FloatArray) -> None:
     ax.annotate(r"$\propto 1/\theta_2$", (x[0], top), xytext=(6, 2), textcoords="offset points")
 
 
-FIGURES: dict[str, Entry] = {
-    "landscape": ("Plain against natural gradient", landscape),
-    "exploration": ("What little exploration costs", exploration),
-}
-"""File name, title and function of every figure of scalar linear-quadratic problems."""
+landscape_plot = Plot(
+    "landscape", "Plain against natural gradient", landscape, order=1, of="run", explained=False
+)
+exploration_plot = Plot(
+    "exploration", "What little exploration costs", exploration, order=2, of="run", explained=False
+)

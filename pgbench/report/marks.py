@@ -8,13 +8,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from pgbench.arrays import FloatArray
-from pgbench.report.measured import Measured
+from pgbench.report.statistic import Statistic
 from pgbench.report.style import GUIDE, Style
 
 DASHES = (0, (3, 2))
 
 
-def points(ax: Axes, x: FloatArray, y: Measured, style: Style, line: bool) -> None:
+def points(ax: Axes, x: FloatArray, y: Statistic, style: Style, line: bool) -> None:
     """Marks with upright bars, joined by a line if ``line``."""
     ax.errorbar(
         x,
@@ -30,7 +30,7 @@ def points(ax: Axes, x: FloatArray, y: Measured, style: Style, line: bool) -> No
     )
 
 
-def dots(ax: Axes, x: Measured, looks: list[Style], filled: Any) -> None:
+def dots(ax: Axes, x: Statistic, looks: list[Style], filled: Any) -> None:
     """One mark with a level bar per entry, in rows from the top."""
     for row in np.flatnonzero(np.isfinite(x.value)):
         style = looks[row]

@@ -1,6 +1,6 @@
 """One self-contained HTML page per run, with every figure in it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,19 +8,11 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pgbench.declared.outcomes import Status
-from pgbench.report import (
-    calibration,
-    causes,
-    checks,
-    curves,
-    dots,
-    linear_quadratic,
-    ranking,
-    scaling,
-)
 from pgbench.report.ascents import section
-from pgbench.report.declared import LEVEL, normal_means, smallest, verdicts
-from pgbench.report.panels import Drawing, Entry, NothingToDraw, save
+from pgbench.report.declared import TEST_LEVEL, normal_means, smallest, verdicts
+from pgbench.report.panels import Drawing, NothingToDraw, save
+from pgbench.report.plots import Subject, plots
+from pgbench.report.scaling import exponents
 from pgbench.report.style import theme
 from pgbench.report.tables import (
     data_uri,
@@ -30,23 +22,9 @@ from pgbench.report.tables import (
     setting_tables,
     unmeasured,
 )
-from pgbench.report.unresolved import noted
 
 if TYPE_CHECKING:
     from xarray import Dataset, DataTree
-
-FIGURES: dict[str, Entry] = {
-    "ranking": ("What precision costs", noted(ranking.ranking)),
-    "bias": ("Bias against truth", noted(dots.bias)),
-    "causes": ("Where bias comes from", noted(causes.causes)),
-    "scaling": ("Growth with size", noted(scaling.scaling)),
-    "rmse": ("Error against batch size", noted(curves.rmse)),
-    "rates": ("Rates", dots.rates),
-    "direction": ("Direction", noted(curves.direction)),
-    "calibration": ("Measured against exact", calibration.calibration),
-    "p_values": ("Is the code right?", checks.p_values),
-}
-"""File name, title and function of every figure, in the order of the page."""
 
 
 def write_report(tree: "DataTree", directory: Path) -> Path:
@@ -67,26 +45,26 @@ def write_report(tree: "DataTree", directory: Path) -> Path:
     figures = directory / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     summary = tree.to_dataset()
-    special = _drawn(linear_quadratic.FIGURES, tree, figures)
     ascent = tree["ascent"].to_dataset() if "ascent" in tree.children else None
-    drawn = _drawn(FIGURES, summary if summary.sizes["estimator"] else None, figures)
-    climbed = _drawn(section.FIGURES, ascent, figures)
-    shown = [f for f in climbed if "image" in f or f["name"] in section.ALWAYS]
+    shown = [
+        *_drawn("run", tree, figures),
+        *_drawn("estimators", summary if summary.sizes["estimator"] else None, figures),
+    ]
+    climbed = _drawn("ascents", ascent, figures)
     path = directory / "index.html"
-    special = [figure for figure in special if "image" in figure]
-    path.write_text(_page(summary, [*special, *drawn], ascent, shown), encoding="utf-8")
+    path.write_text(_page(summary, shown, ascent, climbed), encoding="utf-8")
     return path
 
 
-def _drawn(
-    entries: Mapping[str, Entry], data: "Dataset | DataTree | None", directory: Path
-) -> list[dict[str, str]]:
-    """Every figure of the data; without data, those of an earlier report are removed."""
+def _drawn(of: Subject, data: "Dataset | DataTree | None", directory: Path) -> list[dict[str, str]]:
+    """What the page shows of the data; without data, figures of an earlier report are removed."""
+    found = plots(of)
     if data is None:
-        for name in entries:
+        for name in found:
             clear(directory / name)
         return []
-    return [draw(*entry, data, directory / name) for name, entry in entries.items()]
+    drawn = [draw(plot.title, plot.draw, data, directory / name) for name, plot in found.items()]
+    return [figure for figure in drawn if "image" in figure or found[figure["name"]].explained]
 
 
 def clear(stem: Path) -> None:
@@ -148,7 +126,7 @@ def _page(
         estimating=estimating,
         verdicts=verdicts(summary) if estimating else [],
         figures=figures,
-        exponents=scaling.exponents(summary) if estimating else ([], []),
+        exponents=exponents(summary) if estimating else ([], []),
         batch_size=batch_size,
         settings=list(setting_tables(summary, batch_size)) if estimating else [],
         unmeasured=unmeasured(summary) if estimating else [],
@@ -218,7 +196,7 @@ def _checks(summary: "Dataset") -> Iterator[str]:
             )
     normal = normal_means(summary)
     if tested := int(np.isfinite(normal).sum()):
-        word = "do not follow" if smallest(normal) < LEVEL else "follow"
+        word = "do not follow" if smallest(normal) < TEST_LEVEL else "follow"
         yield (
             f"z-scores of means {word} the standard normal: smallest Holm p"
             f" {p_value(smallest(normal))} over {tested} estimators."

@@ -1,7 +1,7 @@
 """Grids of panels: which settings are drawn, how they are laid out and saved."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 Place = tuple[int, int]
 
-COLUMNS = 6
-ROWS = 4
+MOST_COLUMNS, MOST_ROWS = 6, 4
+"""Most panels side by side, and most rows of them."""
+
 WIDTHS = (4.6, 4.0, 3.3, 2.7, 2.25, 2.0)
 """Width in inches of a panel, by the number of columns."""
 
@@ -38,10 +39,6 @@ class Drawing:
     figure: Figure
     caption: str
     alt: str
-
-
-Entry = tuple[str, Callable[[Any], Drawing]]
-"""Title of a figure and the function that draws it from the dataset, or from the tree of all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,17 +69,17 @@ def chosen_facets(summary: "Dataset", finite: BoolArray) -> Facets:
     """
     usable: BoolArray = np.any(finite.reshape(*finite.shape[:2], -1), axis=2)
     problems = np.flatnonzero(usable.any(axis=1))
-    policies = np.flatnonzero(usable.any(axis=0))[:ROWS]
+    policies = np.flatnonzero(usable.any(axis=0))[:MOST_ROWS]
     if problems.size == 0:
         raise NothingToDraw("no cell of the run has what it shows.")
-    limit = COLUMNS * (2 if policies.size == 1 else 1)
+    limit = MOST_COLUMNS * (2 if policies.size == 1 else 1)
     shown = problems
     if shown.size > limit:
         shown = shown[summary["instance"].values[shown] == 0]
     if shown.size > limit:
         shown = shown[np.unique(np.linspace(0, shown.size - 1, limit).round().astype(int))]
     rows = [[(int(i), int(j)) for i in shown] for j in policies]
-    if len(rows) == 1 and shown.size > COLUMNS:
+    if len(rows) == 1 and shown.size > MOST_COLUMNS:
         half = -(-shown.size // 2)
         rows = [rows[0][:half], rows[0][half:]]
     notes = []

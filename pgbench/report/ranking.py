@@ -11,9 +11,11 @@ from pgbench.arrays import IndexArray
 from pgbench.report.declared import declared_biased
 from pgbench.report.dots import ROW_HEIGHT
 from pgbench.report.marks import decades, dots, faint
-from pgbench.report.measured import Measured
-from pgbench.report.panels import ROWS, Drawing, NothingToDraw
+from pgbench.report.panels import MOST_ROWS, Drawing, NothingToDraw
+from pgbench.report.plots import Plot
+from pgbench.report.statistic import Statistic
 from pgbench.report.style import INK, estimator_labels, looks, wrapped
+from pgbench.report.unresolved import noted
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -29,8 +31,8 @@ def ranking(summary: "Dataset") -> Drawing:
     labels = [str(e) for e in summary["estimator"].values]
     norm = summary["target_norm"].values[..., -1]
     scale = np.where(norm > 0, norm, np.nan) ** -2.0
-    work = (Measured.of(summary, "work_normalised_variance")[..., -1] * scale).positive
-    variance = (Measured.of(summary, "variance")[..., -1] * scale).positive
+    work = (Statistic.of(summary, "work_normalised_variance")[..., -1] * scale).positive
+    variance = (Statistic.of(summary, "variance")[..., -1] * scale).positive
     time = (variance * summary["seconds"].values[..., -1]).positive
     finite = np.isfinite(work.value)
     if not finite.any():
@@ -39,7 +41,7 @@ def ranking(summary: "Dataset") -> Drawing:
     if reference is not None and not finite[..., reference].any():
         reference = None
     policies = np.flatnonzero(finite.any(axis=(0, 2)))
-    shown = policies[:ROWS]
+    shown = policies[:MOST_ROWS]
     height = (len(labels) * ROW_HEIGHT + 0.45) * shown.size + 0.6
     figure = Figure(figsize=(11.5, height), layout="constrained")
     grid = figure.subplots(
@@ -67,7 +69,7 @@ def ranking(summary: "Dataset") -> Drawing:
     grid[-1, 2].set_xlabel("relative to what is estimated")
     n = int(summary["batch_size"].values[-1])
     left_out = shown.size < policies.size
-    more = f" Drawn are {ROWS} of {policies.size} policies." if left_out else ""
+    more = f" Drawn are {MOST_ROWS} of {policies.size} policies." if left_out else ""
     return Drawing(
         figure,
         f"Price of precision at batch size {n}: variance times environment steps (left) and "
@@ -82,15 +84,15 @@ def ranking(summary: "Dataset") -> Drawing:
     )
 
 
-def _bias(summary: "Dataset", policy: int) -> Measured:
+def _bias(summary: "Dataset", policy: int) -> Statistic:
     """Relative bias (problem, estimator) at the largest batch size."""
     exact = summary["exact_relative_bias"].values[:, policy, :, -1]
     measured = np.abs(summary["relative_bias"].values[:, policy, :, -1])
     known = np.maximum(np.where(np.isfinite(exact), exact, measured), UNSEEN)
-    return Measured(known, known, known)
+    return Statistic(known, known, known)
 
 
-def _relative(quantity: Measured, reference: int | None) -> Measured:
+def _relative(quantity: Statistic, reference: int | None) -> Statistic:
     """(problem, estimator), over the estimator ``reference`` or the geometric mean of all.
 
     The intervals of an estimator and of its reference add in quadrature, which is more than needed:
@@ -103,10 +105,10 @@ def _relative(quantity: Measured, reference: int | None) -> Measured:
         log = log - log[:, [reference]]
         half = np.sqrt(half**2 + half[:, [reference]] ** 2)
         half[:, reference] = 0.0
-    return Measured(np.exp(log), np.exp(log - half), np.exp(log + half))
+    return Statistic(np.exp(log), np.exp(log - half), np.exp(log + half))
 
 
-def _ranked(ax: Axes, summary: "Dataset", x: Measured, order: IndexArray) -> None:
+def _ranked(ax: Axes, summary: "Dataset", x: Statistic, order: IndexArray) -> None:
     styles = [looks(summary)[e] for e in order]
     decades(ax, "x")
     ax.axvline(1, color=INK, linewidth=0.7, zorder=0.6)
@@ -115,3 +117,6 @@ def _ranked(ax: Axes, summary: "Dataset", x: Measured, order: IndexArray) -> Non
     dots(ax, x.geometric_mean()[order], styles, np.ones(order.size, bool))
     ax.tick_params(axis="y", length=0)
     sns.despine(ax=ax)
+
+
+plot = Plot("ranking", "What precision costs", noted(ranking), order=1)

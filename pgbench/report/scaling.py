@@ -13,17 +13,19 @@ from scipy import stats
 
 from pgbench.arrays import BoolArray, FloatArray, IntArray
 from pgbench.report.marks import decades, dodge, faint, log_axis, points
-from pgbench.report.measured import Measured
 from pgbench.report.panels import (
-    ROWS,
+    MOST_ROWS,
     Drawing,
     NothingToDraw,
     add_legend,
     estimator_handles,
 )
+from pgbench.report.plots import Plot
 from pgbench.report.selection import of_the_best
+from pgbench.report.statistic import Statistic
 from pgbench.report.style import Style, looks, parse_label, wrapped
 from pgbench.report.tables import number
+from pgbench.report.unresolved import noted
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -81,7 +83,7 @@ def fit_power_law(x: ArrayLike, y: ArrayLike) -> PowerLaw:
     return PowerLaw(slope, slope - half, slope + half, constant, n)
 
 
-def quantities(summary: "Dataset") -> dict[str, Measured]:
+def quantities(summary: "Dataset") -> dict[str, Statistic]:
     """What is followed over sizes, at the first batch size: arrays (problem, policy, estimator)."""
     own = summary.isel(batch_size=0)
     seconds = own["seconds"].values
@@ -96,18 +98,18 @@ def quantities(summary: "Dataset") -> dict[str, Measured]:
         each = seconds / own["steps"].values
     return {
         "relative variance": (variance * np.where(seen, 1.0, np.nan)).positive,
-        "relative bias": Measured(*parts),
-        "seconds per estimate": Measured(seconds, seconds, seconds).positive,
-        "seconds per step": Measured(each, each, each).positive,
+        "relative bias": Statistic(*parts),
+        "seconds per estimate": Statistic(seconds, seconds, seconds).positive,
+        "seconds per step": Statistic(each, each, each).positive,
     }
 
 
-def _exact_or_measured(summary: "Dataset", name: str) -> Measured:
+def _exact_or_measured(summary: "Dataset", name: str) -> Statistic:
     """The exact value of a statistic where it is known, its measured one elsewhere."""
-    exact, measured = summary[f"exact_{name}"].values, Measured.of(summary, name)
+    exact, measured = summary[f"exact_{name}"].values, Statistic.of(summary, name)
     known = np.isfinite(exact)
     parts = (measured.value, measured.low, measured.high)
-    return Measured(*(np.where(known, exact, part) for part in parts))
+    return Statistic(*(np.where(known, exact, part) for part in parts))
 
 
 @of_the_best
@@ -117,7 +119,7 @@ def scaling(summary: "Dataset") -> Drawing:
     rows = list(_rows(summary, followed))
     if not rows:
         raise NothingToDraw("no family of problems is in the run with several sizes.")
-    shown = rows[:ROWS]
+    shown = rows[:MOST_ROWS]
     figure = Figure(figsize=(2.75 * len(followed), 2.5 * len(shown) + 0.5), layout="constrained")
     grid = figure.subplots(len(shown), len(followed), squeeze=False, sharex="row")
     drawn = np.zeros(summary.sizes["estimator"], bool)
@@ -134,7 +136,11 @@ def scaling(summary: "Dataset") -> Drawing:
             drawn |= _one_panel(ax, sizes, values[members, j], looks(summary))
     add_legend(figure, estimator_handles(summary, drawn))
     n = int(summary["batch_size"].values[0])
-    more = f" Drawn are {ROWS} of {len(rows)}; the table has all." if len(rows) > ROWS else ""
+    more = (
+        f" Drawn are {MOST_ROWS} of {len(rows)}; the table has all."
+        if len(rows) > MOST_ROWS
+        else ""
+    )
     return Drawing(
         figure,
         f"Estimates from {n} {'trajectory' if n == 1 else 'trajectories'} against the number S of "
@@ -175,7 +181,9 @@ def exponents(summary: "Dataset") -> tuple[list[str], list[dict[str, object]]]:
     return list(followed), rows
 
 
-def _rows(summary: "Dataset", followed: dict[str, Measured]) -> Iterator[tuple[str, IntArray, int]]:
+def _rows(
+    summary: "Dataset", followed: dict[str, Statistic]
+) -> Iterator[tuple[str, IntArray, int]]:
     """Title, problems and policy of every row that has something at two sizes."""
     for kind, members in _series(summary).items():
         for j, policy in enumerate(map(str, summary["policy"].values)):
@@ -214,7 +222,7 @@ def _size_axis(ax: Axes, sizes: FloatArray, word: str) -> None:
         log_axis(ax, ticks.astype(int), word)
 
 
-def _one_panel(ax: Axes, sizes: FloatArray, y: Measured, styles: list[Style]) -> BoolArray:
+def _one_panel(ax: Axes, sizes: FloatArray, y: Statistic, styles: list[Style]) -> BoolArray:
     """Instances, means and power laws of every estimator; which have any."""
     drawn = np.any(np.isfinite(y.value), axis=0, keepdims=True)[0]
     handles = []
@@ -225,7 +233,7 @@ def _one_panel(ax: Axes, sizes: FloatArray, y: Measured, styles: list[Style]) ->
         places = np.unique(x[np.isfinite(own.value)])
         means = [own[x == place].geometric_mean() for place in places]
         ends = np.array([[m.value, m.low, m.high] for m in means])
-        points(ax, places, Measured(*ends.T), style, line=False)
+        points(ax, places, Statistic(*ends.T), style, line=False)
         law = fit_power_law(sizes, own.value)
         if np.isfinite(law.exponent):
             span = sizes[np.isfinite(own.value)]
@@ -249,3 +257,6 @@ def _one_panel(ax: Axes, sizes: FloatArray, y: Measured, styles: list[Style]) ->
     if handles and drawn.sum() <= NAMED:
         ax.legend(handles=handles, loc="upper left", fontsize=6.5, handlelength=1.6, borderpad=0.1)
     return drawn
+
+
+plot = Plot("scaling", "Growth with size", noted(scaling), order=4)

@@ -12,7 +12,8 @@ from pgbench.report.panels import Drawing
 if TYPE_CHECKING:
     from xarray import Dataset
 
-LIMIT = 12
+MOST_ESTIMATORS = 12
+"""More lines than this could not be told apart."""
 
 
 def of_the_best(figure: Callable[["Dataset"], Drawing]) -> Callable[["Dataset"], Drawing]:
@@ -21,11 +22,14 @@ def of_the_best(figure: Callable[["Dataset"], Drawing]) -> Callable[["Dataset"],
     @wraps(figure)
     def drawn(summary: "Dataset") -> Drawing:
         n = summary.sizes["estimator"]
-        if n <= LIMIT:
+        if n <= MOST_ESTIMATORS:
             return figure(summary)
         drawing = figure(summary.isel(estimator=_least_errors(summary)))
-        note = f" Drawn are the {LIMIT} of {n} estimators with the least error at the largest batch"
-        return replace(drawing, caption=f"{drawing.caption}{note} size; the tables hold all.")
+        note = (
+            f" Drawn are the {MOST_ESTIMATORS} of {n} estimators with the least error at the"
+            " largest batch size; the tables hold all."
+        )
+        return replace(drawing, caption=drawing.caption + note)
 
     return drawn
 
@@ -35,4 +39,4 @@ def _least_errors(summary: "Dataset") -> list[int]:
     error = summary["relative_rmse"].values[..., -1]
     rank = np.argsort(np.argsort(np.where(np.isfinite(error), error, np.inf), axis=2), axis=2)
     mean = rank.reshape(-1, rank.shape[2]).mean(axis=0)
-    return sorted(int(e) for e in np.argsort(mean, kind="stable")[:LIMIT])
+    return sorted(int(e) for e in np.argsort(mean, kind="stable")[:MOST_ESTIMATORS])

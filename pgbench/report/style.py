@@ -10,6 +10,8 @@ import matplotlib
 import seaborn as sns
 from matplotlib.colors import to_hex, to_rgb
 
+from pgbench.problems import families
+
 if TYPE_CHECKING:
     from xarray import Dataset
 
@@ -20,9 +22,6 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 SHADES = (0.0, -0.45, 0.45)
 """Of the variants of an estimator: as it is, mixed with black, mixed with white."""
-
-NAMED_BY = {"gymnasium": "id", "file": "path"}
-"""Families whose problems go by the value of a parameter."""
 
 INK = "#222222"
 GUIDE = "#b5b5b5"
@@ -148,7 +147,13 @@ def parse_label(label: str) -> tuple[str, dict[str, str]]:
     values: dict[str, str] = dict(
         (key, value) for key, _, value in (part.partition("=") for part in parts)
     )
-    return values.pop(NAMED_BY.get(kind, ""), kind), values
+    return _called(kind, values), values
+
+
+def _called(kind: str, values: dict[str, str]) -> str:
+    """The name of a problem, taken from its values where its family goes by one of them."""
+    family = families().get(kind)
+    return values.pop(family.named_by, kind) if family and family.named_by else kind
 
 
 def plain(text: str) -> str:

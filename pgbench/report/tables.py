@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from pgbench.declared.causes import CAUSES, UNBIASED
 from pgbench.declared.outcomes import Status
 from pgbench.estimators import estimators
-from pgbench.report.declared import LEVEL, declared_causes, written_formulas
+from pgbench.report.declared import TEST_LEVEL, declared_causes, written_formulas
 from pgbench.report.style import INK, theme
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _row(own: Mapping[str, Any], place: tuple[int, ...], label: str) -> dict[str
         "bias_interval": f"[{part('relative_bias_low', 2)}, {part('relative_bias_high', 2)}]",
         "exact": part("exact_relative_bias", 2),
         "p": p_value(p),
-        "significant": bool(p < LEVEL),
+        "significant": bool(p < TEST_LEVEL),
         "variance": f"{part('relative_variance')} ± {part('relative_variance_se', 2)}",
         "exact_variance": part("exact_relative_variance"),
         "cosine": f"{part('cosine', 3)} ± {part('cosine_se', 1)}",

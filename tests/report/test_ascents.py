@@ -11,6 +11,7 @@ from pgbench.report import write_report
 from pgbench.report.ascents import comparisons, paths, section
 from pgbench.report.ascents.runs import best, rule_label, runs
 from pgbench.report.panels import NothingToDraw
+from pgbench.report.plots import plots
 from pgbench.report.style import theme
 
 GRID = """
@@ -157,7 +158,7 @@ def test_the_page_has_the_section_and_nothing_of_estimators(outcome, tmp_path):
     assert "Verdicts" not in page
     assert "No cell was measured" not in page
     assert "KL 0.1" in page
-    for name in section.FIGURES:
+    for name in plots("ascents"):
         assert (tmp_path / "figures" / f"{name}.png").exists(), name
     assert not (tmp_path / "figures" / "bias.png").exists()
     assert "{{" not in page

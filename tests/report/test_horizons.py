@@ -5,7 +5,7 @@ import pytest
 
 from pgbench.grid.reader import parse_grid
 from pgbench.harness.horizon_study import study
-from pgbench.report.horizons import error_at_cost, horizons, messages, write_study
+from pgbench.report.horizon_study import error_at_cost, horizons, messages, write_study
 from pgbench.report.panels import NothingToDraw, save
 from pgbench.report.style import theme
 

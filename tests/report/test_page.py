@@ -21,15 +21,17 @@ from pgbench.report import calibration, dots, write_report
 from pgbench.report import page as page_module
 from pgbench.report.causes import causes
 from pgbench.report.declared import verdicts
-from pgbench.report.measured import Measured
-from pgbench.report.page import FIGURES
 from pgbench.report.panels import Drawing, NothingToDraw, save
+from pgbench.report.plots import plots
 from pgbench.report.selection import of_the_best
+from pgbench.report.statistic import Statistic
 from pgbench.report.style import problem_titles, shortened, styles, theme
 from pgbench.report.tables import estimator_rows, number, p_value
 from pgbench.results import dataset as results
 from pgbench.results.journal import Journal
 from pgbench.statistics.intervals import holm
+
+FIGURES = plots("estimators")
 
 GRID = """
 name: t
@@ -271,7 +273,7 @@ def test_titles_do_not_run_into_each_other(tree, name):
     summary = tree.to_dataset()
     long = [f"gaussian[gain=-0.3, variance=0.0{j}, floor=0.001]" for j in range(2)]
     with theme():
-        figure = FIGURES[name][1](summary.assign_coords(policy=long)).figure
+        figure = FIGURES[name].draw(summary.assign_coords(policy=long)).figure
         figure.canvas.draw()
         texts = [ax.title for ax in figure.axes if ax.title.get_text()]
         boxes = [text.get_window_extent().padded(6) for text in texts]
@@ -286,7 +288,7 @@ def test_the_lowest_panel_of_every_column_has_numbers_on_its_axis(tree, name):
     summary = tree.to_dataset().isel(policy=[0], problem=[0, 1, 2, 0, 1, 2, 0])
     summary = summary.assign_coords(problem=[f"p{i}" for i in range(7)]).fillna(0.5)
     with theme():
-        figure = FIGURES[name][1](summary).figure
+        figure = FIGURES[name].draw(summary).figure
         figure.canvas.draw()
     named = [ax for ax in figure.axes if ax.get_xlabel()]
     assert len(named) == 4
@@ -351,7 +353,8 @@ def with_scores(tree, exact=1.0, shift=0.0):
 @pytest.fixture
 def one_figure(monkeypatch):
     """The page with only this figure takes little time."""
-    monkeypatch.setattr(page_module, "FIGURES", {"calibration": FIGURES["calibration"]})
+    only = {"estimators": {"calibration": FIGURES["calibration"]}}
+    monkeypatch.setattr(page_module, "plots", lambda of: only.get(of, {}))
 
 
 @pytest.mark.usefixtures("one_figure")
@@ -400,7 +403,7 @@ def test_cells_without_an_exact_variance_are_counted_with_their_reason(tree):
 def test_what_has_no_interval_is_not_drawn_or_counted_with_one(tree):
     """It would be one of no length."""
     nan = np.nan
-    x = Measured(
+    x = Statistic(
         np.array([[1.0, 4.0], [4.0, 1.0]]),
         np.array([[-1.0, nan], [2.0, 0.5]]),
         np.array([[2.0, nan], [8.0, 2.0]]),

@@ -23,6 +23,7 @@ from pgbench.report.ascents.runs import (
 )
 from pgbench.report.marks import DASHES, decades, fitting_ticks, log_axis
 from pgbench.report.panels import Drawing, NothingToDraw, add_legend, panels
+from pgbench.report.plots import Plot
 from pgbench.report.style import INK, MARKERS, parse_label, shortened
 
 if TYPE_CHECKING:
@@ -314,3 +315,12 @@ def _fates(gap: FloatArray, outcome: NDArray[Any]) -> list[float]:
         *((own == lost).sum() for lost in LOST),
     ]
     return [float(c) / int(there.sum()) for c in counts]
+
+
+step_map_plot = Plot(
+    "ascent_map", "Which step sizes work", step_map, order=4, of="ascents", explained=False
+)
+sizes_plot = Plot("ascent_sizes", "Does size matter", sizes, order=5, of="ascents", explained=False)
+outcomes_plot = Plot(
+    "ascent_outcomes", "What became of the runs", outcomes, order=6, of="ascents", explained=False
+)

@@ -13,6 +13,7 @@ from pgbench.ascent.summary import mean_of_replicates
 from pgbench.report.ascents.runs import Run, best, facets, handles
 from pgbench.report.marks import DASHES, decades, fitting_ticks, key
 from pgbench.report.panels import Drawing, NothingToDraw, add_legend, panels
+from pgbench.report.plots import Plot
 from pgbench.report.style import GUIDE, INK
 
 if TYPE_CHECKING:
@@ -289,3 +290,21 @@ def _median(x: FloatArray) -> FloatArray:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN slice")
         return np.asarray(np.nanmedian(np.where(np.isfinite(x), x, np.nan), axis=-2), np.float64)
+
+
+suboptimality_plot = Plot(
+    "ascent_suboptimality", "How far from the best", suboptimality, order=1, of="ascents"
+)
+pooled_plot = Plot(
+    "ascent_pooled", "All problems together", pooled, order=2, of="ascents", explained=False
+)
+returns_plot = Plot("ascent_returns", "What is earned", returns, order=3, of="ascents")
+gradients_plot = Plot(
+    "ascent_gradient", "Where gradients vanish", gradients, order=7, of="ascents", explained=False
+)
+noise_plot = Plot(
+    "ascent_noise", "Signal and noise along the path", noise, order=8, of="ascents", explained=False
+)
+entropy_plot = Plot(
+    "ascent_entropy", "How sure the policy is", entropy, order=9, of="ascents", explained=False
+)

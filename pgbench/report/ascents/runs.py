@@ -14,7 +14,7 @@ from pgbench.report.style import HUES, LINES, SHADES, mixed, parse_label, shorte
 if TYPE_CHECKING:
     from xarray import Dataset
 
-LIMIT = 10
+MOST_RUNS = 10
 """More lines than this could not be told apart."""
 
 
@@ -84,7 +84,7 @@ def algorithm_labels(ascent: "Dataset") -> list[str]:
     return labels
 
 
-def best(ascent: "Dataset", limit: int = LIMIT) -> tuple[list[Run], str]:
+def best(ascent: "Dataset", limit: int = MOST_RUNS) -> tuple[list[Run], str]:
     """The runs to draw, and a sentence on the others.
 
     Where there are too many, of every algorithm the step size that leaves the least of the gap on

@@ -10,31 +10,13 @@ from pgbench.ascent.summary import RATES, median_steps
 from pgbench.declared.ascents import CHECKS
 from pgbench.declared.outcomes import LOST, AscentOutcome, Status
 from pgbench.grid.reader import EXACT
-from pgbench.report.ascents import comparisons, paths
 from pgbench.report.ascents.runs import algorithm_labels, rule_label
-from pgbench.report.panels import Entry
 from pgbench.report.style import problem_titles
 from pgbench.report.tables import number
 from pgbench.results.ascents import violations
 
 if TYPE_CHECKING:
     from xarray import Dataset
-
-FIGURES: dict[str, Entry] = {
-    "ascent_suboptimality": ("How far from the best", paths.suboptimality),
-    "ascent_pooled": ("All problems together", paths.pooled),
-    "ascent_returns": ("What is earned", paths.returns),
-    "ascent_map": ("Which step sizes work", comparisons.step_map),
-    "ascent_sizes": ("Does size matter", comparisons.sizes),
-    "ascent_outcomes": ("What became of the runs", comparisons.outcomes),
-    "ascent_gradient": ("Where gradients vanish", paths.gradients),
-    "ascent_noise": ("Signal and noise along the path", paths.noise),
-    "ascent_entropy": ("How sure the policy is", paths.entropy),
-}
-"""File name, title and function of every figure, in the order of the page."""
-
-ALWAYS = ("ascent_suboptimality", "ascent_returns")
-"""Figures whose absence is explained; others are left out where they have nothing to show."""
 
 
 def sentences(ascent: "Dataset") -> list[str]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class Statistic:
     """A statistic with its 95 % interval, arrays of one shape."""
 
     value: FloatArray
@@ -20,22 +20,22 @@ class Measured:
     high: FloatArray
 
     @classmethod
-    def of(cls, summary: "Dataset", name: str) -> "Measured":
+    def of(cls, summary: "Dataset", name: str) -> "Statistic":
         """The variables ``name``, ``name_low`` and ``name_high``; NaN in place of infinity."""
         parts = (summary[name + part].values for part in ("", "_low", "_high"))
         return cls(*(np.where(np.isfinite(part), part, np.nan) for part in parts))
 
-    def __getitem__(self, place: Any) -> "Measured":
-        return Measured(self.value[place], self.low[place], self.high[place])
+    def __getitem__(self, place: Any) -> "Statistic":
+        return Statistic(self.value[place], self.low[place], self.high[place])
 
-    def __mul__(self, factor: Any) -> "Measured":
-        return Measured(self.value * factor, self.low * factor, self.high * factor)
+    def __mul__(self, factor: Any) -> "Statistic":
+        return Statistic(self.value * factor, self.low * factor, self.high * factor)
 
     @property
-    def positive(self) -> "Measured":
+    def positive(self) -> "Statistic":
         """NaN in place of what a logarithmic axis cannot show; an end there is cut to the value."""
         value = np.where(self.value > 0, self.value, np.nan)
-        return Measured(value, *(np.where(x <= 0, value, x) for x in (self.low, self.high)))
+        return Statistic(value, *(np.where(x <= 0, value, x) for x in (self.low, self.high)))
 
     @property
     def log_half_width(self) -> FloatArray:
@@ -50,7 +50,7 @@ class Measured:
         ends = np.array([self.value - self.low, self.high - self.value])
         return np.where(np.isfinite(ends), np.maximum(ends, 0.0), 0.0)
 
-    def geometric_mean(self) -> "Measured":
+    def geometric_mean(self) -> "Statistic":
         """Mean over the first axis, NaN left out, with the interval of its sampling error.
 
         Where one of them has no interval the mean has none.
@@ -59,4 +59,4 @@ class Measured:
         n = np.where(good.any(axis=0), good.sum(axis=0), np.nan)
         log = np.where(good, np.log(np.where(good, self.value, 1.0)), 0.0).sum(axis=0) / n
         half = np.sqrt((np.where(good, self.log_half_width, 0.0) ** 2).sum(axis=0)) / n
-        return Measured(np.exp(log), np.exp(log - half), np.exp(log + half))
+        return Statistic(np.exp(log), np.exp(log - half), np.exp(log + half))

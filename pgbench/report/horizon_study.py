@@ -14,7 +14,7 @@ from pgbench.arrays import FloatArray
 from pgbench.report.marks import DASHES, decades, key, log_axis
 from pgbench.report.page import draw, rendered
 from pgbench.report.panels import (
-    COLUMNS,
+    MOST_COLUMNS,
     Drawing,
     NothingToDraw,
     Place,
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 TOLERANCE = 0.01
 """Truncation bias that an automatic horizon allows."""
 
-SMALLEST = 1e-5
+SMALLEST_BIAS = 1e-5
 """A smaller bias is not drawn."""
 
-LARGEST = 1e8
+LARGEST_VARIANCE = 1e8
 """A larger variance is not drawn, nor an error beyond its root."""
 
 BUDGETS = {16: 0.7, 4096: 1.5}
@@ -54,7 +54,7 @@ def write_study(study: "Dataset", directory: Path) -> Path:
     path = directory / "horizons.html"
     path.write_text(
         rendered(
-            "horizons.html.jinja",
+            "horizon_study.html.jinja",
             name=study.attrs.get("name", "study"),
             figure=figure,
             messages=messages(study),
@@ -136,8 +136,8 @@ def horizons(study: "Dataset") -> Drawing:
         "against the whole bias, one curve per estimator from H = 1 at the right, a few H written "
         "below the lowest; a bias that no horizon removes turns the curve back. Dashed line and "
         "ring are the grid's own horizon; an automatic one is where the bias of ∇J_H falls to "
-        f"{100 * TOLERANCE:g} % (dotted). Biases below {number(SMALLEST)} and variances "
-        f"above {number(LARGEST)} are not drawn.{note}",
+        f"{100 * TOLERANCE:g} % (dotted). Biases below {number(SMALLEST_BIAS)} and variances "
+        f"above {number(LARGEST_VARIANCE)} are not drawn.{note}",
         "Truncation bias, variance and error against the horizon, and variance against bias, one "
         "curve per estimator and one column per problem.",
     )
@@ -153,16 +153,16 @@ def _chosen(study: "Dataset") -> tuple[list[Place], str]:
     n_known = int(known.any(axis=(2, 3)).sum())
     if n_known == 0:
         raise NothingToDraw("no estimator has exact moments, or the gradient is zero.")
-    biased = known & (study["relative_truncation_bias"].values > SMALLEST)
+    biased = known & (study["relative_truncation_bias"].values > SMALLEST_BIAS)
     shown = [(int(i), int(j)) for i, j in np.argwhere(biased.any(axis=(2, 3)))]
     if not shown:
         raise NothingToDraw("one step is all there is: no horizon makes a bias.")
-    if len(shown) > COLUMNS:
+    if len(shown) > MOST_COLUMNS:
         shown = [p for p in shown if study["instance"].values[p[0]] == 0] or shown
-    if len(shown) > COLUMNS:
+    if len(shown) > MOST_COLUMNS:
         shown = [p for p in shown if p[1] == shown[0][1]]
-    if len(shown) > COLUMNS:
-        every = np.unique(np.linspace(0, len(shown) - 1, COLUMNS).round().astype(int))
+    if len(shown) > MOST_COLUMNS:
+        every = np.unique(np.linspace(0, len(shown) - 1, MOST_COLUMNS).round().astype(int))
         shown = [shown[i] for i in every]
     left_out = f" Drawn are {len(shown)} of {n_known} settings; the file holds all."
     return shown, left_out if len(shown) < n_known else ""
@@ -175,10 +175,10 @@ def _column(axes: NDArray[np.object_], study: "Dataset", place: Place) -> None:
     own = float(study["grid_horizon"].values[place])
     names = ("relative_truncation_bias", "relative_bias", "relative_variance", "expected_steps")
     truncation, bias, variance, steps = (study[name].values[place] for name in names)
-    drawn_bias = np.where(bias > SMALLEST, bias, np.nan)
-    drawn_variance = np.where((variance > 0) & (variance <= LARGEST), variance, np.nan)
+    drawn_bias = np.where(bias > SMALLEST_BIAS, bias, np.nan)
+    drawn_variance = np.where((variance > 0) & (variance <= LARGEST_VARIANCE), variance, np.nan)
     for e, style in enumerate(looks(study)):
-        _curve(bias_panel, H, np.where(truncation[e] > SMALLEST, truncation[e], np.nan), style)
+        _curve(bias_panel, H, np.where(truncation[e] > SMALLEST_BIAS, truncation[e], np.nan), style)
         _curve(variance_panel, H, drawn_variance[e], style)
         for budget, width in BUDGETS.items():
             error = error_at_cost(H, own, bias[e], variance[e], steps[e], budget)
@@ -237,7 +237,7 @@ def _curve(ax: Axes, x: FloatArray, y: FloatArray, style: Style) -> None:
 
 
 def _best(ax: Axes, H: FloatArray, error: FloatArray, style: Style, width: float) -> None:
-    error = np.where((error > 0) & (error <= np.sqrt(LARGEST)), error, np.nan)
+    error = np.where((error > 0) & (error <= np.sqrt(LARGEST_VARIANCE)), error, np.nan)
     if not np.isfinite(error).any():
         return
     ax.plot(H, error, color=style.colour, linestyle=style.line, linewidth=width)

@@ -1,0 +1,52 @@
+"""Figures are found by their files and keep their places on the page."""
+
+import pytest
+
+from pgbench.problems import families
+from pgbench.report.plots import Plot, plots
+from pgbench.report.style import parse_label
+
+PAGE = {
+    "run": "landscape exploration",
+    "estimators": "ranking bias causes scaling rmse rates direction calibration p_values",
+    "ascents": "suboptimality pooled returns map sizes outcomes gradient noise entropy",
+}
+
+
+@pytest.mark.parametrize("of", PAGE)
+def test_the_order_of_the_page(of):
+    found = plots(of)
+    assert [name.removeprefix("ascent_") for name in found] == PAGE[of].split()
+    assert len({plot.order for plot in found.values()}) == len(found)
+    assert all(plot.summary and not plot.parameters for plot in found.values())
+
+
+def test_a_file_with_a_figure_is_all_there_is_to_adding_one(monkeypatch, tmp_path):
+    import pgbench.report
+
+    (tmp_path / "one_more.py").write_text(
+        "from pgbench.report.plots import Plot\n"
+        "def draw(summary):\n    'A line.'\n"
+        "plot = Plot('one_more', 'One more', draw, order=0)\n"
+    )
+
+    class Mine(Plot):
+        """Nobody has asked for records of this class before."""
+
+    monkeypatch.setattr(pgbench.report, "__path__", [*pgbench.report.__path__, str(tmp_path)])
+    monkeypatch.setattr("pgbench.report.plots.Plot", Mine)
+    assert [*plots("estimators")] == ["one_more"]
+
+
+@pytest.mark.parametrize(
+    ("label", "kind", "values"),
+    [
+        ("gymnasium[id=FrozenLake-v1, gamma=0.9]", "FrozenLake-v1", {"gamma": "0.9"}),
+        ("file[path=a/b.npz]", "a/b.npz", {}),
+        ("garnet[n_states=10]", "garnet", {"n_states": "10"}),
+        ("nobody_knows[id=3]", "nobody_knows", {"id": "3"}),
+    ],
+)
+def test_problems_go_by_what_their_family_declares(label, kind, values):
+    assert parse_label(label) == (kind, values)
+    assert {f.name for f in families().values() if f.named_by} == {"gymnasium", "file"}
