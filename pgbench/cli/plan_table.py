@@ -3,8 +3,8 @@
 from rich.table import Table
 
 from pgbench.cli.terminal import console, titled
+from pgbench.grid.grid import Grid
 from pgbench.grid.plan import Prepared, Setting, settings
-from pgbench.grid.reader import Grid
 from pgbench.harness.progress import duration
 from pgbench.measure.cost import SettingCost, setting_cost
 from pgbench.policies import NotApplicable

@@ -7,10 +7,10 @@ from pgbench.ascent import algorithms, step_sizes
 from pgbench.declared.parameters import Parameter
 from pgbench.declared.registry import Record
 from pgbench.estimators import estimators
-from pgbench.grid.reader import (
+from pgbench.grid.grid import EXACT
+from pgbench.grid.keys import (
     ASCENT,
     BATCH_SIZE,
-    EXACT,
     EXPECTED,
     INSTANCES,
     SETTINGS,

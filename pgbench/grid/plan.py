@@ -21,7 +21,7 @@ from pgbench.declared.registry import source_digest
 from pgbench.estimators import estimators
 from pgbench.exact.horizon import expected_steps, shortest_horizon
 from pgbench.exact.truth import Truth, evaluate
-from pgbench.grid.reader import Chosen, Climber, Grid
+from pgbench.grid.grid import Chosen, Climber, Grid
 from pgbench.policies import kinds
 from pgbench.problems import Problem, families
 

@@ -26,8 +26,8 @@ from pgbench.declared.ascents import ASCENT, FRACTIONS
 from pgbench.declared.outcomes import LOST
 from pgbench.declared.variables import ENDS, require_declared
 from pgbench.estimators import estimators
+from pgbench.grid.grid import Climber
 from pgbench.grid.plan import AscentCell, Prepared, Setting
-from pgbench.grid.reader import Climber
 from pgbench.policies import make_policy
 from pgbench.problems import Problem, make_problem
 

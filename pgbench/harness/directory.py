@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pgbench.grid.reader import Grid
+from pgbench.grid.grid import Grid
 from pgbench.results.journal import NAME as JOURNAL_NAME
 from pgbench.results.journal import Journal, OutputError, write_file
 

@@ -21,8 +21,8 @@ from pgbench.estimators import TableEstimator, estimators
 from pgbench.exact.horizon import expected_steps
 from pgbench.exact.table_moments import TooLarge, table_moments
 from pgbench.exact.truth import Truth
+from pgbench.grid.grid import Chosen, Grid
 from pgbench.grid.plan import Prepared, Setting, settings
-from pgbench.grid.reader import Chosen, Grid
 from pgbench.harness.directory import HORIZONS_NAME
 from pgbench.harness.provenance import provenance
 from pgbench.kernels.blas import single_threaded_blas

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pgbench.declared.outcomes import Status
+from pgbench.grid.grid import Grid
 from pgbench.grid.plan import settings
-from pgbench.grid.reader import Grid, read_grid
+from pgbench.grid.reader import read_grid
 from pgbench.harness.ascents import warm_up as warm_up_ascents
 from pgbench.harness.directory import claimed, open_journal
 from pgbench.harness.measuring import Conditions, measured

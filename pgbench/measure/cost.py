@@ -7,8 +7,8 @@ from pgbench.estimators import TableEstimator, estimators
 from pgbench.exact import Size
 from pgbench.exact.horizon import expected_steps
 from pgbench.exact.table_moments import fits, moments_size
+from pgbench.grid.grid import Grid
 from pgbench.grid.plan import Prepared, Setting
-from pgbench.grid.reader import Grid
 from pgbench.measure.sums import SUMS_BYTES, sums_bytes
 from pgbench.policies import NotApplicable
 from pgbench.process.tables import Forms, Tables

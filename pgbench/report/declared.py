@@ -10,7 +10,8 @@ from pgbench.arrays import FloatArray
 from pgbench.declared.causes import HORIZON
 from pgbench.declared.outcomes import Status
 from pgbench.estimators import estimators
-from pgbench.grid.reader import Grid, GridError, parse_grid
+from pgbench.grid.grid import Grid
+from pgbench.grid.reader import GridError, parse_grid
 from pgbench.statistics.intervals import normality
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from pgbench.ascent.summary import iqm_interval
 from pgbench.declared.ascents import ASCENT, CHECKS, RUN
 from pgbench.declared.outcomes import AscentOutcome, Status
 from pgbench.declared.variables import allocate, require_declared
+from pgbench.grid.grid import Ascents, Grid
 from pgbench.grid.plan import AscentCell, Setting
-from pgbench.grid.reader import Ascents, Grid
 from pgbench.results.journal import JournalRecord
 
 

@@ -14,8 +14,8 @@ from pgbench.declared.ascents import ASCENT
 from pgbench.declared.outcomes import Status
 from pgbench.declared.summary import MAPS, SUMMARY
 from pgbench.declared.variables import allocate, require_declared
+from pgbench.grid.grid import Chosen, Grid
 from pgbench.grid.plan import Cell, Setting, settings
-from pgbench.grid.reader import Chosen, Grid
 from pgbench.problems import families
 from pgbench.results.ascents import ascent_arrays
 from pgbench.results.journal import Journal, JournalRecord

@@ -9,7 +9,7 @@ from pgbench.ascent.goal import UNKNOWN, UPPER
 from pgbench.ascent.summary import RATES, median_steps
 from pgbench.declared.ascents import CHECKS
 from pgbench.declared.outcomes import LOST, AscentOutcome, Status
-from pgbench.grid.reader import EXACT
+from pgbench.grid.grid import EXACT
 from pgbench.report.ascents.runs import algorithm_labels, rule_label
 from pgbench.report.style import problem_titles
 from pgbench.report.tables import number

@@ -1,0 +1,121 @@
+"""A grid as it was read: what was chosen along its axes, and what is common to all cells."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pgbench.ascent import algorithms
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A problem, policy or estimator by name, with the value of every parameter.
+
+    A parameter marked ``Later`` has a value here only if it is not the default.
+    ``instance`` counts the draws of a random problem family; it is 0 for everything else.
+    ``content`` stands for what a problem depends on beside its values, such as a file's bytes, and
+    ``folder`` is where the grid's file lies, from which paths among the values begin.
+    """
+
+    name: str
+    values: Mapping[str, Any]
+    label: str
+    instance: int = 0
+    content: str = ""
+    folder: str = ""
+
+    @property
+    def canonical(self) -> dict[str, Any]:
+        """What identifies the choice, however it was spelt in the file."""
+        return {"name": self.name, "values": dict(self.values)}
+
+
+EXACT = "exact"
+"""What stands for ∇J itself among the estimators of an ascent."""
+
+
+@dataclass(frozen=True)
+class Climber:
+    """An algorithm with what it follows: a row of the axis ``algorithm``.
+
+    Attributes
+    ----------
+    algorithm
+        The algorithm by name.
+    estimator
+        What is followed: an estimator, or None for ∇J, or for an algorithm that takes none.
+    expected
+        Whether the estimator's exact mean is followed.
+    batch_size
+        Rollouts per update.
+    step_sizes
+        The rules it is run with.
+    """
+
+    algorithm: Chosen
+    estimator: Chosen | None
+    expected: bool
+    batch_size: int
+    step_sizes: tuple[Chosen, ...]
+
+    @property
+    def follows(self) -> str:
+        """What is followed, in words."""
+        if self.estimator is None:
+            return EXACT if algorithms()[self.algorithm.name].estimates else ""
+        return f"E {self.estimator.label}" if self.expected else self.estimator.label
+
+    @property
+    def sampled(self) -> bool:
+        """Whether rollouts are taken."""
+        takes = algorithms()[self.algorithm.name].estimates
+        return not takes or (self.estimator is not None and not self.expected)
+
+    @property
+    def label(self) -> str:
+        """Algorithm, what is followed, batch size."""
+        words = [self.algorithm.label, *filter(None, [self.follows])]
+        if self.estimator is not None and (not self.expected or self.batch_size > 1):
+            words.append(f"n={self.batch_size}")
+        return ", ".join(words)
+
+    @property
+    def canonical(self) -> dict[str, Any]:
+        """What identifies the choice, step sizes apart."""
+        followed = None if self.estimator is None else self.estimator.canonical
+        return {
+            "algorithm": self.algorithm.canonical,
+            "estimator": followed,
+            "expected": self.expected,
+            "batch_size": self.batch_size if followed else 0,
+        }
+
+
+@dataclass(frozen=True)
+class Ascents:
+    """The ascents of a grid: who climbs, with which step sizes, and how long."""
+
+    climbers: tuple[Climber, ...]
+    step_sizes: tuple[Chosen, ...]
+    steps: int
+    replicates: int
+    points: int
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A validated grid: its axes, and the settings common to all cells."""
+
+    name: str
+    problems: tuple[Chosen, ...]
+    policies: tuple[Chosen, ...]
+    estimators: tuple[Chosen, ...]
+    batch_sizes: tuple[int, ...]
+    theta: Mapping[str, Any]
+    seed: int
+    horizon: int | None
+    max_horizon: int
+    replicates: int
+    device: str
+    text: str
+    ascent: Ascents | None = None

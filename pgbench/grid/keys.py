@@ -1,0 +1,57 @@
+"""The keys of a grid file with a value each: what they accept, by default are, and mean."""
+
+from typing import Annotated
+
+from pgbench.declared.parameters import Choice, Parameter, Range, parameters_of
+from pgbench.rollout.device import KINDS
+
+
+def _settings(
+    name: Annotated[str, "name of the results folder and of the report"],
+    seed: Annotated[int, Range(0, 2**63 - 1), "seed of every random stream of the run"] = 0,
+    horizon: Annotated[
+        int | str,
+        Range(1, 10_000_000),
+        Choice(("auto",)),
+        "steps per rollout; auto is the smallest with exact truncation bias below 1 % of ‖∇J‖",
+    ] = "auto",
+    max_horizon: Annotated[int, Range(1, 10_000_000), "cap of an automatic horizon"] = 1000,
+    replicates: Annotated[int, Range(2, 100_000_000), "independent estimates per cell"] = 1000,
+    device: Annotated[
+        str,
+        Choice(KINDS),
+        "where rollouts of table estimators run; auto takes a GPU if there is one and it pays",
+    ] = "cpu",
+) -> None:
+    """Declare the scalar keys of a grid."""
+
+
+def _theta(
+    init: Annotated[str, Choice(("normal", "zeros")), "distribution of θ"] = "normal",
+    scale: Annotated[float, Range(0), "standard deviation of normal θ"] = 1.0,
+) -> None:
+    """Declare the keys below ``theta``."""
+
+
+def _ascent(
+    steps: Annotated[int, Range(1, 100_000_000), "updates of every run"] = 1000,
+    replicates: Annotated[int, Range(1, 1_000_000), "independent runs of whatever is sampled"] = 30,
+    points: Annotated[int, Range(2, 1000), "iterates that are scored, about"] = 40,
+) -> None:
+    """Declare the scalar keys below ``ascent``."""
+
+
+SETTINGS = parameters_of(_settings)
+THETA = parameters_of(_theta)
+BATCH_SIZE = Parameter(
+    "batch_sizes", (int,), 1, Range(1, 1_000_000_000), None, "trajectories per estimate"
+)
+ASCENT = parameters_of(_ascent)
+STEP = Parameter("step", (float,), 0.1, Range(0), None, "a constant step size α")
+EXPECTED = Parameter(
+    "expected", (bool,), False, Range(), None, "follow the estimator's exact mean, not estimates"
+)
+THETA_VALUES = Parameter(
+    "values", (float,), 0.0, Range(), None, "θ itself, or one row that all states share"
+)
+INSTANCES = Parameter("instances", (int,), 1, Range(1, 10_000), None, "draws of a random family")
