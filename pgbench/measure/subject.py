@@ -2,9 +2,9 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -225,16 +225,13 @@ class BatchSubject(Subject):
 
     def exact(self, batch_size: int) -> Exact:
         """What the estimator knows of its own moments."""
-        if batch_size not in self._known:
-            truth, horizon = self.prepared.truth, self.prepared.horizon
-            self._known[batch_size] = self.estimator.exact(
-                truth, horizon, batch_size, **self.values
-            )
-        return self._known[batch_size]
+        return self._exact(batch_size)
 
     @cached_property
-    def _known(self) -> dict[int, Exact]:
-        return {}
+    def _exact(self) -> Callable[[int], Exact]:
+        """The moments as a function of the batch size, each worked out once."""
+        truth, horizon = self.prepared.truth, self.prepared.horizon
+        return cache(partial(self.estimator.exact, truth, horizon, **self.values))
 
     def signal_variance(self, batch_size: int) -> float:
         """NaN: only variances of single coordinates are known."""
