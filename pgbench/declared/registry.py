@@ -5,12 +5,9 @@ or more records; the packages list what their modules hold. There is no table to
 """
 
 import importlib
-import inspect
 import pkgutil
 from collections.abc import Callable
 from functools import cache, cached_property
-from hashlib import blake2b
-from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from pgbench.declared.parameters import Parameter, did_you_mean, parameters_of
@@ -71,32 +68,6 @@ def _scan(package: str, kind: Any) -> dict[str, Any]:
 def discover(package: str, kind: Callable[..., R]) -> dict[str, R]:
     """Records of one kind, a class, in the modules of a package, by name, in order of name."""
     return dict(sorted(_scan(package, kind).items()))
-
-
-@cache
-def _file_digest(path: str) -> str:
-    return blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
-
-
-def source(maker: Callable[..., Any]) -> str:
-    """The file that a maker is written in, or nothing."""
-    try:
-        return inspect.getfile(maker)
-    except TypeError:
-        return ""
-
-
-def forget_sources() -> None:
-    """Read files again when they are hashed next; one may have been edited."""
-    _file_digest.cache_clear()
-
-
-def source_digest(maker: Callable[..., Any]) -> str:
-    """Hash of the file that a maker is written in, so that results of older code are not reused."""
-    try:
-        return _file_digest(source(maker))
-    except OSError:
-        return ""
 
 
 def find(what: str, records: dict[str, R], name: str) -> R:

@@ -4,7 +4,8 @@ from typing import Any
 
 from pgbench.declared.causes import CAUSES, HORIZON, UNBIASED
 from pgbench.declared.parameters import ParameterError
-from pgbench.declared.registry import discover, find, forget_sources, source
+from pgbench.declared.registry import discover, find
+from pgbench.declared.sources import forget_sources, source
 from pgbench.estimators.parts.estimator import (
     BatchEstimator,
     Estimator,
