@@ -131,7 +131,7 @@ def summing(n_states):
     """A function of a number of replicates that adds them up."""
     from pgbench.kernels.cuda.running import DeviceSums
     from pgbench.measure.sums import Sums
-    from pgbench.statistics.intervals import fixed_directions
+    from pgbench.statistics import fixed_directions
 
     truth, _ = reward_to_go(n_states)
     rollouts, rows = make(n_states)

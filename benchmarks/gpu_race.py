@@ -74,7 +74,7 @@ class Moments(Weights):
 
     def __init__(self, workload, tables, trajectories):
         from pgbench.measure.sums import Sums
-        from pgbench.statistics.intervals import fixed_directions
+        from pgbench.statistics import fixed_directions
 
         super().__init__(workload, tables, trajectories)
         d = workload.theta.size

@@ -19,7 +19,7 @@ def ratio(n_states, batch_size):
     from pgbench.measure.sums import Sums
     from pgbench.rollout.engines import Rollouts
     from pgbench.rollout.simulator import Draws
-    from pgbench.statistics.intervals import fixed_directions
+    from pgbench.statistics import fixed_directions
 
     truth = exact.evaluate(*garnet(n_states), horizon=1)
     rollouts = Rollouts([find_estimator("reward_to_go").make(truth)])

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from pgbench.arrays import BoolArray, FloatArray, IndexArray, IntArray
 from pgbench.declared.outcomes import AscentOutcome
+from pgbench.statistics import fit_line, wilson
 
 RESAMPLES = 500
 SEED = 20211029
@@ -130,18 +130,15 @@ def fit_decay(steps: IntArray, gap: FloatArray) -> Fit:
     if good.sum() < MIN_POINTS:
         return Fit("", np.nan, np.nan, np.nan, np.nan)
     k, y = steps[good].astype(np.float64), np.log(curve[good])
-    fits = {kind: stats.linregress(x, y) for kind, x in ((POWER, np.log(k)), (GEOMETRIC, k))}
-    kind = max(fits, key=lambda name: fits[name].rvalue ** 2)
-    fit = fits[kind]
-    r_squared = float(fit.rvalue**2)
-    fall = -float(fit.slope) * float(np.ptp(np.log(k) if kind == POWER else k))
-    if not r_squared >= 0.9 or not fall >= MIN_FALL:
+    times = {POWER: np.log(k), GEOMETRIC: k}
+    fits = {kind: fit_line(x, y) for kind, x in times.items()}
+    kind = max(fits, key=lambda name: fits[name].r_squared)
+    fit, x = fits[kind], times[kind]
+    rate, r_squared = -fit.slope, fit.r_squared
+    if not r_squared >= 0.9 or not rate * float(np.ptp(x)) >= MIN_FALL:
         return Fit(NEITHER, np.nan, np.nan, np.nan, r_squared)
-    rate = -float(fit.slope)
     if len(gap) == 1:
-        half = float(stats.t.isf(0.025, k.size - 2) * fit.stderr)
-        return Fit(kind, rate, rate - half, rate + half, r_squared)
-    x = np.log(k) if kind == POWER else k
+        return Fit(kind, rate, rate - fit.half, rate + fit.half, r_squared)
     draws = interquartile_mean(gap[:, good][resampled([len(gap)])[0]], axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         slopes = -(np.log(draws) @ (x - x.mean())) / np.sum((x - x.mean()) ** 2)
@@ -174,6 +171,4 @@ def outcomes(
 
 def share(hits: int, n: int) -> tuple[float, float, float]:
     """A share with the interval of Wilson (1927)."""
-    test = stats.binomtest(hits, n)
-    interval = test.proportion_ci(method="wilson")
-    return hits / n, float(interval.low), float(interval.high)
+    return hits / n, *wilson(hits, n)

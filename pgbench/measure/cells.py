@@ -25,13 +25,7 @@ from pgbench.process.tables import Tables
 from pgbench.rollout.device import CPU, Device
 from pgbench.rollout.engines import Rollouts, by_process, choose_place
 from pgbench.rollout.simulator import Draws, Simulator
-from pgbench.statistics.intervals import (
-    fixed_directions,
-    mean_test,
-    mean_z,
-    summarise,
-    variance_test,
-)
+from pgbench.statistics import fixed_directions, mean_test, mean_z, summarise, variance_test
 
 MAP_LIMIT = 10_000
 """Per-coordinate maps are stored up to this many parameters."""

@@ -26,7 +26,7 @@ from pgbench.measure.sums import Sums
 from pgbench.process.tables import Tables
 from pgbench.rollout.engines import Rollouts
 from pgbench.rollout.simulator import BLOCK, Draws
-from pgbench.statistics.intervals import fixed_directions
+from pgbench.statistics import fixed_directions
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from pgbench.arrays import FloatArray, IntArray
 from pgbench.exact.truth import Truth
 from pgbench.rollout.engines import AnyProcess, GpuBlock, WeightBlock
-from pgbench.statistics.intervals import Sample, n_blocks
+from pgbench.statistics import Sample, n_blocks
 
 SUMS_BYTES = 2**31
 """Bound on the sums of all estimators that are measured together, if several are."""

@@ -22,7 +22,7 @@ from pgbench.report.plots import Plot
 from pgbench.report.statistic import Statistic
 from pgbench.report.style import INK, looks
 from pgbench.report.tables import p_value
-from pgbench.statistics.intervals import MIN_SCORES
+from pgbench.statistics.hypothesis_tests import MIN_SCORES
 
 if TYPE_CHECKING:
     from xarray import Dataset

@@ -12,7 +12,7 @@ from pgbench.declared.outcomes import Status
 from pgbench.estimators import estimators
 from pgbench.grid.grid import Grid
 from pgbench.grid.reader import GridError, parse_grid
-from pgbench.statistics.intervals import normality
+from pgbench.statistics import normality
 
 if TYPE_CHECKING:
     from xarray import Dataset

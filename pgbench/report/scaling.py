@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from pgbench.arrays import BoolArray, FloatArray, IntArray
 from pgbench.report.marks import decades, dodge, faint, log_axis, points
@@ -26,6 +25,7 @@ from pgbench.report.statistic import Statistic
 from pgbench.report.style import Style, looks, parse_label, wrapped
 from pgbench.report.tables import number
 from pgbench.report.unresolved import noted
+from pgbench.statistics import fit_line
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -73,14 +73,9 @@ def fit_power_law(x: ArrayLike, y: ArrayLike) -> PowerLaw:
     n = u.size
     if np.unique(u).size < 2:
         return PowerLaw(np.nan, np.nan, np.nan, np.nan, n)
-    spread = float(np.sum((u - u.mean()) ** 2))
-    slope = float(np.sum((u - u.mean()) * v)) / spread
-    left = v - v.mean() - slope * (u - u.mean())
-    half = np.nan
-    if n > 2:
-        half = float(stats.t.ppf(0.975, n - 2) * np.sqrt(np.sum(left**2) / (n - 2) / spread))
-    constant = float(np.exp(v.mean() - slope * u.mean()))
-    return PowerLaw(slope, slope - half, slope + half, constant, n)
+    line = fit_line(u, v)
+    low, high = line.slope - line.half, line.slope + line.half
+    return PowerLaw(line.slope, low, high, float(np.exp(line.intercept)), n)
 
 
 def quantities(summary: "Dataset") -> dict[str, Statistic]:

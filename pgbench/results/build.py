@@ -20,7 +20,7 @@ from pgbench.problems import families
 from pgbench.results.ascents import ascent_arrays
 from pgbench.results.journal import Journal, JournalRecord
 from pgbench.results.labelled import labelled, mark_reproducible, summary_schema, validate
-from pgbench.statistics.intervals import fit_rate, holm
+from pgbench.statistics import fit_rate, holm
 
 Records = Mapping[str, JournalRecord]
 

@@ -8,8 +8,7 @@ from scipy import stats
 
 from pgbench.arrays import FloatArray, IntArray
 from pgbench.measure.sums import Sums
-from pgbench.statistics.intervals import (
-    N_DIRECTIONS,
+from pgbench.statistics import (
     Estimate,
     MeanTest,
     Sample,
@@ -18,6 +17,7 @@ from pgbench.statistics.intervals import (
     mean_test,
     summarise,
 )
+from pgbench.statistics.directions import N_DIRECTIONS
 
 LEVEL = 0.01
 """Chance that a right account of the means is rejected at all, over all problems and sizes."""

@@ -8,7 +8,7 @@ from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import label
 from pgbench.estimators import CAUSES, HORIZON, UNBIASED, TableEstimator
 from pgbench.estimators.parts.estimator import declared_mean
-from pgbench.statistics.intervals import holm
+from pgbench.statistics import holm
 from pgbench.trials.accounts import Account
 from pgbench.trials.analysis import LEVEL
 from pgbench.trials.battery import Case

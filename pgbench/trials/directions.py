@@ -21,7 +21,7 @@ from scipy import optimize
 from pgbench.arrays import FloatArray
 from pgbench.exact.finite.fisher import matrix
 from pgbench.exact.finite.walk import Walk
-from pgbench.statistics.intervals import Estimate, holm
+from pgbench.statistics import Estimate, holm
 from pgbench.trials.accounts import (
     FINITE,
     NATURALS,

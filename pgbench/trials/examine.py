@@ -11,13 +11,7 @@ from pgbench.estimators import Estimator, Exact, TableEstimator
 from pgbench.estimators.parts.estimator import BatchEstimator
 from pgbench.exact.table_moments import table_moments
 from pgbench.measure.gradients import estimates
-from pgbench.statistics.intervals import (
-    MeanTest,
-    VarianceTest,
-    directions,
-    mean_test,
-    variance_test,
-)
+from pgbench.statistics import MeanTest, VarianceTest, directions, mean_test, variance_test
 from pgbench.trials.battery import Case
 
 

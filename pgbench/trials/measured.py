@@ -14,13 +14,9 @@ import numpy as np
 from scipy import stats
 
 from pgbench.arrays import BoolArray, FloatArray
-from pgbench.statistics.intervals import (
-    CONFIDENCE,
-    MIN_EFFECTIVE,
-    NOTHING,
-    Estimate,
-    effective_replicates,
-)
+from pgbench.statistics import Estimate
+from pgbench.statistics.estimate import CONFIDENCE, NOTHING
+from pgbench.statistics.hypothesis_tests import MIN_EFFECTIVE, effective_replicates
 from pgbench.trials.analysis import Analysis, complete, dense
 from pgbench.trials.candidate import Estimates
 

@@ -16,13 +16,13 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from pgbench.declared.parameters import label
 from pgbench.estimators import Estimator, Exact, estimators, find_estimator
 from pgbench.estimators.parts.variants import variants
 from pgbench.policies import NotApplicable
 from pgbench.problems import FiniteMDP
+from pgbench.statistics import clopper_pearson
 from pgbench.trials.battery import Case, cases
 from pgbench.trials.examine import Sampled, claimed, sampled
 from pgbench.trials.zoo import Bug, bugs
@@ -161,8 +161,7 @@ class Study:
     def interval(self) -> tuple[float, float]:
         """95 % interval of the false-alarm rate over all sizes (Clopper & Pearson 1934)."""
         runs = self.repeats * len(self.alarms)
-        exact = stats.binomtest(self.false_alarms, runs).proportion_ci(method="exact")
-        return float(exact.low), float(exact.high)
+        return clopper_pearson(self.false_alarms, runs)
 
 
 def study(

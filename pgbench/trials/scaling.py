@@ -7,7 +7,7 @@ from enum import Enum
 import numpy as np
 
 from pgbench.arrays import BoolArray, FloatArray
-from pgbench.statistics.intervals import Estimate
+from pgbench.statistics import Estimate
 from pgbench.trials.measured import Measured
 
 LARGER = 4

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from pgbench.arrays import BoolArray, FloatArray
-from pgbench.statistics.intervals import holm
+from pgbench.statistics import holm
 from pgbench.trials.accounts import (
     NATURALS,
     RIGHT,

@@ -13,7 +13,7 @@ from pgbench.exact.table_moments import table_moments
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
 from pgbench.rollout.enumeration import enumerated_moments
-from pgbench.statistics.tails import tail_shape
+from pgbench.statistics import tail_shape
 from tests.support.numbers import relative_gap
 from tests.support.truths import KINDS, WEIGHTS_OF, tiny_truth
 from tests.support.variants import few_variants, listed_moments, on_tiny, table_variants

@@ -11,7 +11,7 @@ from pgbench.policies import make_policy
 from pgbench.problems import make_problem
 from pgbench.rollout.engines import Rollouts
 from pgbench.rollout.simulator import Draws
-from pgbench.statistics.intervals import n_blocks
+from pgbench.statistics import n_blocks
 
 
 def accumulate(gradients, steps, truth, cuts=(), expected=None):

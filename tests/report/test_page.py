@@ -29,7 +29,7 @@ from pgbench.report.style import problem_titles, shortened, styles, theme
 from pgbench.report.tables import estimator_rows, number, p_value
 from pgbench.results import dataset as results
 from pgbench.results.journal import Journal
-from pgbench.statistics.intervals import holm
+from pgbench.statistics import holm
 
 FIGURES = plots("estimators")
 

@@ -17,7 +17,9 @@ SIZES = np.repeat([10.0, 100.0, 1000.0, 10000.0], 3)
 
 def test_exponent_of_an_exact_power_law():
     law = fit_power_law(SIZES, 7 * SIZES**1.5)
-    close([law.exponent, law.low, law.high, law.constant], [1.5, 1.5, 1.5, 7.0], 1e-9)
+    close([law.exponent, law.constant], [1.5, 7.0], 1e-9)
+    # The interval is made of 1 - R², of which only rounding is left.
+    close([law.low, law.high], [1.5, 1.5], 1e-7)
     assert law.points == 12
     assert law.label == "1.50 [1.50, 1.50]"
     assert fit_power_law(SIZES, 7 * SIZES**-0.5).label == "−0.50 [−0.50, −0.50]"

@@ -4,14 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pgbench.statistics.intervals import (
-    directions,
-    fit_rate,
-    holm,
-    mean_test,
-    mean_z,
-    variance_test,
-)
+from pgbench.statistics import directions, fit_rate, holm, mean_test, mean_z, variance_test
 
 
 def test_directions_are_orthogonal_and_complete_when_small():

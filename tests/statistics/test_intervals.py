@@ -8,17 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pgbench.statistics.intervals import (
-    MIN_SHARE,
-    MIN_SHARED,
+from pgbench.statistics import (
     Sample,
+    fit_line,
+    least_share,
     mean_interval,
     mean_test,
     n_blocks,
     normality,
     summarise,
+    tail_shape,
 )
-from pgbench.statistics.tails import least_share, tail_shape
+from pgbench.statistics.sample import MIN_SHARE, MIN_SHARED
 
 TRUTH = np.array([1.0, -0.5, 0.25])
 BIAS = np.array([0.2, 0.1, -0.3])
@@ -496,3 +497,17 @@ def test_an_uncertain_mean_is_rejected_only_beyond_what_it_may_be():
     assert mean_test(made, np.zeros(2)).p_value < 1e-6
     assert mean_test(made, np.zeros(2), 1e-3 * np.eye(2)).p_value > 0.05
     assert mean_test(made, np.zeros(2), 5e-4 * np.eye(2)).p_value < 1e-6
+
+
+def test_a_line_is_that_of_least_squares_with_students_interval(close):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 9))
+    line = fit_line(x, y)
+    design = np.stack([x, np.ones(9)], axis=1)
+    expected, squares = np.linalg.lstsq(design, y, rcond=None)[:2]
+    close([line.slope, line.intercept], expected)
+    close(1 - line.r_squared, squares[0] / np.sum((y - y.mean()) ** 2))
+    error = np.sqrt(squares[0] / 7 * np.linalg.inv(design.T @ design)[0, 0])
+    close(line.half, stats.t.ppf(0.975, 7) * error)
+    assert np.isnan(fit_line(x[:2], y[:2]).half)
+    assert fit_line(x, np.full(9, 2.0)).half == 0

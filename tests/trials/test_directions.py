@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pgbench.exact.horizon import expected_steps
-from pgbench.statistics.intervals import Estimate
+from pgbench.statistics import Estimate
 from pgbench.trials.accounts import FINITE, NATURAL_FINITE, WITHOUT_DISCOUNT
 from pgbench.trials.battery import cases
 from pgbench.trials.candidate import Estimates

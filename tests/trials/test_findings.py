@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pgbench.__main__ import main
-from pgbench.statistics.intervals import Estimate
+from pgbench.statistics import Estimate
 from pgbench.trials.accounts import FINITE, Account, scaled
 from pgbench.trials.battery import cases
 from pgbench.trials.candidate import Estimates

@@ -25,6 +25,7 @@ from pgbench.report.marks import DASHES, decades, fitting_ticks, log_axis
 from pgbench.report.panels import Drawing, NothingToDraw, add_legend, panels
 from pgbench.report.plots import Plot
 from pgbench.report.style import INK, MARKERS, parse_label, shortened
+from pgbench.statistics import fit_line
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -160,18 +161,15 @@ def _starts(
     if np.unique(size[good]).size < SIZES:
         ax.set_xscale("log")
         return
-    y, fits = np.log(norm[good]), {}
-    for kind, x in (("power", np.log(size[good])), ("exponential", size[good].astype(float))):
-        slope, constant = np.polyfit(x, y, 1)
-        fits[kind] = slope, constant, float(np.sum((y - slope * x - constant) ** 2))
-    kind = min(fits, key=lambda name: fits[name][2])
-    slope, constant, _ = fits[kind]
-    line = np.geomspace(size[good].min(), size[good].max(), 50)
-    curve = constant + slope * (np.log(line) if kind == "power" else line)
+    x, y = size[good].astype(float), np.log(norm[good])
+    fits = {"power": fit_line(np.log(x), y), "exponential": fit_line(x, y)}
+    kind = max(fits, key=lambda name: fits[name].r_squared)
+    fit, sizes = fits[kind], np.geomspace(x.min(), x.max(), 50)
+    curve = fit.intercept + fit.slope * (np.log(sizes) if kind == "power" else sizes)
     if kind == "power":
         ax.set_xscale("log")
-    ax.plot(line, np.exp(curve), color=INK, linewidth=0.9, linestyle=DASHES)
-    text = f"∝ size^{slope:.2f}" if kind == "power" else f"∝ exp({slope:.2f} · size)"
+    ax.plot(sizes, np.exp(curve), color=INK, linewidth=0.9, linestyle=DASHES)
+    text = f"∝ size^{fit.slope:.2f}" if kind == "power" else f"∝ exp({fit.slope:.2f} · size)"
     ax.annotate(text, (0.04, 0.06), xycoords="axes fraction", fontsize=8)
 
 

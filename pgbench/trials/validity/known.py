@@ -18,7 +18,7 @@ from pgbench.problems import make_problem
 from pgbench.process.process import Process
 from pgbench.rollout.engines import by_process
 from pgbench.rollout.simulator import Draws
-from pgbench.statistics.intervals import directions
+from pgbench.statistics import directions
 from pgbench.trials.validity.cases import Case, in_words
 
 REFERENCE, REFERENCE_OF_BATCHES = 200_000, 50_000

@@ -8,7 +8,7 @@ import numpy as np
 
 from pgbench.arrays import FloatArray, IntArray
 from pgbench.measure.sums import Sums
-from pgbench.statistics.intervals import (
+from pgbench.statistics import (
     Estimate,
     Sample,
     fit_rate,

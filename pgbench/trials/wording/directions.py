@@ -6,7 +6,7 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from pgbench.statistics.intervals import Estimate
+from pgbench.statistics import Estimate
 from pgbench.trials.directions import NEAR, Direction, nearest
 from pgbench.trials.verdict import Verdict
 

@@ -2,7 +2,7 @@
 
 import math
 
-from pgbench.statistics.intervals import Estimate
+from pgbench.statistics import Estimate
 
 
 def digits(x: float) -> str:

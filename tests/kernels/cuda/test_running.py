@@ -12,7 +12,7 @@ from pgbench.policies import make_policy
 from pgbench.problems import make_problem
 from pgbench.rollout.engines import Rollouts
 from pgbench.rollout.simulator import Draws
-from pgbench.statistics.intervals import fixed_directions
+from pgbench.statistics import fixed_directions
 
 NAMES = "reinforce", "reward_to_go", "advantage_oracle"
 GPU = "cuda"

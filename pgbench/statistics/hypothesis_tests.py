@@ -1,0 +1,189 @@
+"""Tests of means, variances and scores of replicates, and correction for their number."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from pgbench.arrays import FloatArray
+from pgbench.statistics.sample import spread
+from pgbench.statistics.skewness import corrected_test, skewness_of_mean
+
+MIN_EFFECTIVE = 30
+"""A mean is tested with at least this many effective replicates R/κ, κ the sample kurtosis."""
+
+MIN_EFFECTIVE_Z, MIN_EFFECTIVE_VARIANCE = 10, 20
+"""The same for the scores against exact moments, ``mean_z`` and ``variance_test``."""
+
+MIN_SCORES = 8
+"""Fewer z-scores than this are not compared with the normal distribution."""
+
+
+@dataclass(frozen=True)
+class MeanTest:
+    """Test of a mean: largest |z|, p-value corrected for the number of directions tested."""
+
+    max_z: float
+    p_value: float
+    directions: int
+
+
+def mean_test(
+    projections: FloatArray, expected: FloatArray, uncertain: FloatArray | None = None
+) -> MeanTest:
+    """Test that E ĝ is as expected, along each of m directions.
+
+    Each direction is tested less its regression on the ones before it, which makes the tests
+    independent (Roy 1958), however the directions are correlated; one that depends linearly on
+    others is left out. The t statistic is corrected for skewness (Hall 1992, eq. 2.2) and compared
+    with Student's t; the smallest p-value is corrected for their number (Šidák 1967). A direction
+    whose kurtosis leaves fewer than 30 effective replicates, R/κ, is not tested, nor is one that
+    never varied: they hang on events that few replicates saw, or none. Where more than half of the
+    directions that vary do, none is tested, for the others hang on the same events.
+
+    Parameters
+    ----------
+    projections
+        (R, m) float64, replicates projected on the directions, reward per unit of θ.
+    expected
+        (m,) float64, the mean under test, projected likewise.
+    uncertain
+        (m, k) float64, or None: that mean may be off by any combination of these columns with
+        factors from -1 to 1, and no more than what is left then counts.
+    """
+    R, m = projections.shape
+    rounding = 1e-10 * max(np.abs(projections).max(), np.abs(expected).max())
+    x = projections - expected
+    mean = x.mean(axis=0)
+    deviation = x - mean
+    scatter = (deviation**2).sum(axis=0)
+    varies = np.sqrt(scatter / (R - 1)) > rounding
+    good = varies & (effective_replicates(deviation) >= MIN_EFFECTIVE)
+    if 2 * good.sum() < max(varies.sum(), 1):
+        return MeanTest(np.nan, np.nan, 0)
+    # A direction with unit scatter, the mean along it, and what is uncertain of that.
+    basis: list[tuple[FloatArray, float, FloatArray]] = []
+    doubts = np.zeros((m, 0)) if uncertain is None else uncertain
+    z, p = [], []
+    hotelling = 0.0
+    for j in np.flatnonzero(good):
+        residual, residual_mean, doubt = deviation[:, j].copy(), float(mean[j]), doubts[j]
+        for unit, unit_mean, unit_doubt in basis * 2:
+            # Twice, since once does not leave orthogonal what is nearly parallel.
+            c = float((residual * unit).sum())
+            residual, residual_mean = residual - c * unit, residual_mean - c * unit_mean
+            doubt = doubt - c * unit_doubt
+        left = float((residual**2).sum())
+        if left <= 1e-12 * scatter[j] or effective_replicates(residual[:, None])[0] < MIN_EFFECTIVE:
+            continue
+        freedom = R - 1 - len(basis)
+        off = residual_mean
+        if doubt.size:
+            off = float(np.sign(off)) * max(abs(off) - float(np.abs(doubt).sum()), 0.0)
+        t = off * np.sqrt(R * freedom / left / (1 + hotelling))
+        cubed = (left / freedom) ** 1.5
+        a = float(skewness_of_mean(residual * residual * residual, cubed, R))
+        score, p_value = corrected_test(t, a, freedom)
+        z.append(abs(score))
+        p.append(p_value)
+        root = np.sqrt(left)
+        basis.append((residual / root, residual_mean / root, doubt / root))
+        hotelling += R * basis[-1][1] ** 2
+    smallest = min(min(p), 1 - 1e-16)
+    return MeanTest(max(z), float(-np.expm1(len(p) * np.log1p(-smallest))), len(p))
+
+
+def effective_replicates(deviation: FloatArray) -> FloatArray:
+    """Effective replicates R/κ of each column of deviations from the mean (R, m)."""
+    square = deviation * deviation
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(square.sum(axis=0) ** 2 / (square * square).sum(axis=0))
+
+
+def mean_z(projections: FloatArray, expected: FloatArray, variance: FloatArray) -> FloatArray:
+    """z-scores (m,) of measured means against exact ones, N(0, 1) where both moments are right.
+
+    √R (mean - expected)/√variance, corrected for the skewness of the mean by the cube root of
+    Wilson & Hilferty (1931), whose expansion is that of Cornish & Fisher (1938). NaN where a
+    direction is not testable: fewer than 10 effective replicates R/κ, or a measured variance below
+    half the exact one, which says that events of weight were not seen.
+
+    Parameters
+    ----------
+    projections
+        (R, m) float64, replicates projected on the directions, reward per unit of θ.
+    expected, variance
+        (m,) float64, exact mean and exact variance of one replicate's projections.
+    """
+    R = projections.shape[0]
+    mean = projections.mean(axis=0)
+    deviation = projections - mean
+    measured = (deviation**2).sum(axis=0) / (R - 1)
+    rounding = 1e-10 * max(np.abs(projections).max(), np.abs(expected).max())
+    testable = (np.sqrt(measured) > rounding) & (measured >= variance / 2)
+    testable &= effective_replicates(deviation) >= MIN_EFFECTIVE_Z
+    with np.errstate(divide="ignore", invalid="ignore"):
+        a = skewness_of_mean(deviation**3, measured**1.5, R)
+        z = np.sqrt(R) * (mean - expected) / np.sqrt(variance)
+        a = np.where(np.abs(a) < 1e-6, 1e-6, a)
+        corrected = 6 / a * (np.cbrt(1 + a * z / 2) - 1 + a**2 / 36)
+    return np.where(testable, corrected, np.nan)
+
+
+@dataclass(frozen=True)
+class VarianceTest:
+    """Test of a total variance: signed z, its square, and the two-sided p-value."""
+
+    z: float
+    chi_squared: float
+    p_value: float
+
+
+def variance_test(squared_deviations: FloatArray, expected: float) -> VarianceTest:
+    """Test that tr(Σ) is as expected, by ‖ĝ_r - E ĝ‖² (R,) from the exact mean.
+
+    The t statistic of their mean is corrected for skewness (Hall 1992, eq. 2.2); z is the normal
+    quantile of its Student probability and positive where the measured variance is the larger. NaN
+    with fewer than 20 effective replicates R/κ, κ the kurtosis of the squared deviations.
+    """
+    R = squared_deviations.size
+    deviation, sd, effective = spread(squared_deviations)
+    if not effective >= MIN_EFFECTIVE_VARIANCE:
+        return VarianceTest(np.nan, np.nan, np.nan)
+    t = np.sqrt(R) * (float(squared_deviations.mean()) - expected) / sd
+    a = float(skewness_of_mean(deviation * deviation * deviation, sd**3, R))
+    score, p = corrected_test(t, a, R - 1)
+    z = float(np.sign(score) * stats.norm.isf(p / 2))
+    return VarianceTest(z, z**2, p)
+
+
+def holm(p_values: ArrayLike) -> FloatArray:
+    """Adjusted p-values of an array of any shape; NaN entries are not tests (Holm 1979)."""
+    p = np.asarray(p_values, np.float64)
+    adjusted = np.full(p.shape, np.nan)
+    valid = np.isfinite(p)
+    values = p[valid]
+    order = np.argsort(values, kind="stable")
+    steps = np.maximum.accumulate((values.size - np.arange(values.size)) * values[order])
+    result = np.empty(values.size)
+    result[order] = np.minimum(steps, 1.0)
+    adjusted[valid] = result
+    return adjusted
+
+
+def normality(scores: ArrayLike) -> FloatArray:
+    """Adjusted p-values (m,) of standard normal z-scores (..., m), a test per last index.
+
+    Kolmogorov's test of the finite scores against N(0, 1), corrected over the m tests by Holm's
+    method. The scores of a test must be independent; those of different tests need not be. NaN
+    where fewer than 8 are finite.
+    """
+    z = np.asarray(scores, np.float64)
+    columns = z.reshape(-1, z.shape[-1]).T
+    p = np.full(len(columns), np.nan)
+    for i, column in enumerate(columns):
+        own = column[np.isfinite(column)]
+        if own.size >= MIN_SCORES:
+            p[i] = stats.kstest(own, "norm").pvalue
+    return holm(p)
