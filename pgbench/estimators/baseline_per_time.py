@@ -9,7 +9,8 @@ from pgbench.estimators.baseline_per_coordinate import Fit
 from pgbench.estimators.parts.by_trajectory import others, ratio
 from pgbench.estimators.parts.estimator import BatchEstimator, Exact
 from pgbench.exact.finite.horizon import occupancies
-from pgbench.exact.finite.walk import Walk, descending
+from pgbench.exact.finite.powers import descending
+from pgbench.exact.finite.walk import Walk
 from pgbench.exact.remember import remembered
 from pgbench.exact.truth import Truth
 from pgbench.rollout.simulator import Simulator

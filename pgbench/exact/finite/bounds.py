@@ -10,7 +10,8 @@ rounding alone.
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.exact.finite.walk import Walk, geometric_sum
+from pgbench.exact.finite.powers import geometric_sum
+from pgbench.exact.finite.walk import Walk
 from pgbench.exact.truth import Truth
 from pgbench.rounding import UNIT
 

@@ -7,18 +7,16 @@ coordinates are followed, as many at a time as fit in memory.
 """
 
 import os
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from pgbench.arrays import FloatArray
 from pgbench.exact.expectation import expectation
 from pgbench.exact.finite.linear import DENSE_LIMIT
-from pgbench.exact.finite.recursion import Recursion, Returns
+from pgbench.exact.finite.recursion import Recursion
+from pgbench.exact.finite.revisits import GROUP, known_paths, products_of_weights
 from pgbench.exact.finite.values import FiniteTruth
 from pgbench.exact.table_moments import (
     DIRECTION_LIMIT,
@@ -33,12 +31,8 @@ from pgbench.exact.table_moments import (
     truncation_bias,
 )
 from pgbench.exact.truth import Truth
-from pgbench.problems import FiniteMDP
 from pgbench.problems.problem import Diverges
 from pgbench.process.tables import Tables
-
-GROUP = 64
-"""Number of states whose returns are followed at a time, so that they stay in the cache."""
 
 COLUMN_BYTES = 32 * 2**20
 """Size of one (S·A, c) array of the coordinates followed at a time."""
@@ -156,8 +150,8 @@ def _second_moment(
     if local is None:
         groups = [_quadratic(recursion, psi, horizon) for psi in _score_columns(truth)]
         return np.concatenate(groups)
-    paths = {} if horizon is None else _remembered(tables, horizon)
-    diagonal, crossed = _returning(recursion, horizon, threads, paths)
+    paths = {} if horizon is None else known_paths(tables, horizon)
+    diagonal, crossed = products_of_weights(recursion, horizon, threads, paths)
     second = np.einsum("sa,sak->sk", diagonal, local**2)
     return (second + 2 * np.einsum("sak,sab,sbk->sk", local, crossed, local)).ravel()
 
@@ -188,9 +182,6 @@ def _columns_at_a_time(pairs: int, d: int) -> int:
     return min(d, max(1, COLUMN_BYTES // (8 * pairs)))
 
 
-# Coordinates followed one by one.
-
-
 def _quadratic(recursion: Recursion, scores: FloatArray, horizon: int | None) -> FloatArray:
     """E[ĝ²] (c,) of coordinates whose scores of the policy's pairs are columns (S·A, c)."""
     psi = recursion.spread(scores)
@@ -217,71 +208,3 @@ def _weighed(
         later += alpha[i][:, None] * (block @ Y[j])
     diagonal = (alpha * m).sum(axis=0)
     return diagonal @ psi**2 + 2 * np.einsum("pk,pk->k", psi, later)
-
-
-# Tabular policies: returns to the same state.
-
-
-Paths = dict[int, list[Returns]]
-"""Returns to the states of a group after 1, 2, ... steps, by the group's first state."""
-
-
-_LATEST: WeakKeyDictionary[FiniteMDP, list[tuple[Any, Paths]]] = WeakKeyDictionary()
-
-
-def _remembered(tables: Tables, horizon: int) -> Paths:
-    """The paths of the last estimators with these tables but for β, to which more may be added.
-
-    They take less memory than the adjoint and the sources, and most of the time.
-    """
-    key = (horizon, tables.total, tables.process.pi, tables.sigma, tables.kappa, tables.delta)
-    latest = _LATEST.setdefault(tables.process.mdp, [])
-    for known, paths in latest:
-        if known[:2] == key[:2] and all(map(np.array_equal, known[2:], key[2:])):
-            return paths
-    latest.append((key, {}))
-    del latest[:-2]
-    return latest[-1][1]
-
-
-def _returning(
-    recursion: Recursion, horizon: int | None, threads: int | None, remembered: Paths
-) -> tuple[FloatArray, FloatArray]:
-    """Σ_t E[W_t²; s, a] (S, A), and E[W_t W_t'; s, a at t, s, b later] (S, A, A).
-
-    W_t is the weight of step t. Their sum over the later b of a state is the quadratic form of the
-    second moment of every parameter that belongs to the state.
-    """
-    F, S, A, H = recursion.order, recursion.scored.size, recursion.n_actions, horizon or 1
-    diagonal, crossed = np.zeros((S, A)), np.zeros((S, A, A))
-    pi = recursion.at_scored(recursion.pi)
-    alphas, sources = np.empty((F, S, A, H)), np.empty((F, S, H, A))
-    for h, (alpha, m) in enumerate(recursion.history(horizon)):
-        diagonal += recursion.at_scored((alpha * m).sum(axis=0))
-        alphas[..., h], sources[:, :, h] = recursion.at_scored(alpha), recursion.at_scored(m) * pi
-    if recursion.once:
-        return diagonal, crossed
-    # alphas (F, S, A, H) and sources (F, S, H, A): alphas[..., h-1] meets sources[..., h-1-j, :]
-    # after j steps, h steps to go at the first visit.
-
-    def follow(group: slice, paths: Iterable[Returns]) -> None:
-        for j, path in enumerate(paths):
-            for (i, k), weight in path.items():
-                first, last = (0, 1) if horizon is None else (1 + j, H - 1 - j)
-                product = alphas[i, group, :, first:] @ sources[k, group, :last]
-                crossed[group] += weight[:, :, None] * product
-
-    if horizon is None:
-        follow(slice(S), [recursion.returns_ever(slice(S))])
-        return diagonal, crossed
-
-    def follow_group(begin: int) -> None:
-        group = slice(begin, begin + GROUP)
-        if begin not in remembered:
-            remembered[begin] = list(recursion.returns_in(horizon, group))
-        follow(group, remembered[begin])
-
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        for job in [pool.submit(follow_group, begin) for begin in range(0, S, GROUP)]:
-            job.result()
-    return diagonal, crossed

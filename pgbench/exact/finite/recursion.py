@@ -20,9 +20,8 @@ with P_i(s' | s, a) = Σ over the slots that lead to s' of p σ^i. Terminal stat
 (For the per-step moments of the return alone: Sobel 1982, Theorem 1)
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
-from math import comb
 
 import numpy as np
 from scipy import sparse
@@ -34,7 +33,6 @@ from pgbench.process.tables import Tables
 from pgbench.rounding import UNIT
 
 Blocks = dict[tuple[int, int], sparse.csr_array]
-Returns = dict[tuple[int, int], FloatArray]
 
 
 class Recursion:
@@ -147,86 +145,13 @@ class Recursion:
     def solved(self, source: FloatArray) -> FloatArray:
         """Y (F, n, c) with Y = source + Σ_a π L Y."""
         Y = np.zeros_like(source)
-        for i, resolvent in enumerate(self._resolvents):
+        for i, resolvent in enumerate(self.resolvents):
             right = source[i].copy()
             for j in range(i):
                 if (i, j) in self.step:
                     right += self.step[i, j] @ Y[j]
             Y[i], _ = resolvent.solve(right)
         return Y
-
-    def returns_in(self, horizon: int, group: slice) -> Iterator[Returns]:
-        """Paths of j + 1 steps from scored pairs back to their states, j = 0, ..., H - 2.
-
-        Entry (i, k) (s, A) is what all such paths make of moment k at their end for moment i at
-        their beginning, for a group of s scored states; absent where it is zero.
-        """
-        gather = self._gather(group)
-        starts = [self._unit(k, group) for k in range(1 if self.decay is not None else self.order)]
-        for j in range(horizon - 1):
-            found: Returns = {}
-            for k, X in enumerate(starts):
-                gather(k, X, found)
-            yield found if self.decay is None else self._decayed(found, self.decay ** (j + 1))
-            starts = [self._stepped(X) for X in starts]
-
-    def _decayed(self, found: Returns, decay: float) -> Returns:
-        """Every entry from those of moment 0, where X is what is collected plus decay·X later."""
-        return {
-            (i, k): comb(i, k) * decay**k * found[i - k, 0]
-            for i in range(self.order)
-            for k in range(i + 1)
-            if (i - k, 0) in found and (k == 0 or decay != 0)
-        }
-
-    def returns_ever(self, group: slice) -> Returns:
-        """The same for paths of any length."""
-        gather, found = self._gather(group), Returns()
-        for k in range(self.order):
-            X: dict[int, FloatArray] = {}
-            for i in range(k, self.order):
-                right = self._unit(k, group).get(i)
-                for j, earlier in X.items():
-                    if (i, j) in self.step:
-                        added = self.step[i, j] @ earlier
-                        right = added if right is None else right + added
-                if right is not None:
-                    X[i], _ = self._resolvents[i].solve(right)
-            gather(k, X, found)
-        return found
-
-    def _unit(self, k: int, group: slice) -> dict[int, FloatArray]:
-        ends = self.scored[group]
-        columns = np.zeros((self.n, ends.size))
-        columns[ends, np.arange(ends.size)] = 1.0
-        return {k: columns}
-
-    def _stepped(self, X: dict[int, FloatArray]) -> dict[int, FloatArray]:
-        out: dict[int, FloatArray] = {}
-        for (i, j), block in self.step.items():
-            if j in X:
-                added = block @ X[j]
-                out[i] = out[i] + added if i in out else added
-        return out
-
-    def _gather(self, group: slice) -> Callable[[int, dict[int, FloatArray], Returns], None]:
-        """A function that adds (L X)(s, a; s) of the group's pairs to entries (i, k)."""
-        A = self.n_actions
-        pairs = (self.scored[group, None] * A + np.arange(A)).ravel()
-        blocks = {}
-        for place, block in self.lift.items():
-            own = block[pairs].tocsr()
-            row = np.repeat(np.arange(pairs.size), np.diff(own.indptr))
-            blocks[place] = (own.data, own.indices, row)
-
-        def gather(k: int, X: dict[int, FloatArray], found: Returns) -> None:
-            for (i, j), (data, successor, row) in blocks.items():
-                if j in X:
-                    values = np.bincount(row, data * X[j][successor, row // A], pairs.size)
-                    before = found.get((i, k), np.zeros((1, A)))
-                    found[i, k] = before + values.reshape(-1, A)
-
-        return gather
 
     def _averaged(self, block: sparse.csr_array) -> sparse.csr_array:
         N = self.pi.size
@@ -288,7 +213,7 @@ class Recursion:
         return out
 
     @cached_property
-    def _resolvents(self) -> list[Resolvent | Fundamental]:
+    def resolvents(self) -> list[Resolvent | Fundamental]:
         """(I - step_ii)⁻¹ for every moment of Y."""
         first = [] if self.total else [self.delta]
         empty = sparse.csr_array((self.n, self.n))
@@ -333,7 +258,7 @@ class Recursion:
             for i in range(j + 1, self.order):
                 if (i, j) in self.step:
                     right[j] += self.step[i, j].T @ arrived[i]
-            arrived[j], _ = self._resolvents[j].solve(right[j], transposed=True)
+            arrived[j], _ = self.resolvents[j].solve(right[j], transposed=True)
         return first + self._arriving(arrived)
 
     def _final_returns(self) -> tuple[FloatArray, FloatArray]:

@@ -11,8 +11,8 @@ from pgbench.estimators import HORIZON, estimators
 from pgbench.exact import NoFiniteVariance, Size, TooLarge, evaluate, moments
 from pgbench.exact import moments as by_name
 from pgbench.exact.expectation import expectation
+from pgbench.exact.finite import revisits
 from pgbench.exact.finite.expectation import expected_weights
-from pgbench.exact.finite.recursion import Recursion
 from pgbench.exact.horizon import truncated_gradient
 from pgbench.exact.table_moments import directional_variance, moments_size, table_moments
 from pgbench.kernels import reference
@@ -458,7 +458,7 @@ def test_estimators_that_differ_in_their_baseline_share_paths(monkeypatch):
     def none(*_):
         raise AssertionError("paths are followed again")
 
-    monkeypatch.setattr(Recursion, "returns_in", none)
+    monkeypatch.setattr(revisits, "returns_in", none)
     np.testing.assert_array_equal(table_moments(truth, less_value, 25).variance, alone)
     for horizon, tables in ((26, less_value), (25, td)):
         with pytest.raises(AssertionError, match="again"):

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgbench.exact import evaluate
-from pgbench.exact.finite import linear, walk
+from pgbench.exact.finite import linear, powers
 from pgbench.exact.finite.horizon import truncated_visitation
-from pgbench.exact.finite.walk import Powers, Walk, descending, geometric_sum
+from pgbench.exact.finite.powers import Powers, descending, geometric_sum
+from pgbench.exact.finite.walk import Walk
 from pgbench.exact.horizon import expected_steps, shortest_horizon
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
@@ -45,7 +46,7 @@ def plain(M, b, n):
 @pytest.mark.parametrize("factors", [(0.9, 0.9), (1.0, 0.3), (0.5, 1.0), (0.9, 0.0)])
 def test_sweep_is_the_double_sum_over_steps(case, horizon, kept, factors, monkeypatch):
     """Σ_t u_t P Σ_{k<H-1-t} z_k term by term, with and without closed forms."""
-    monkeypatch.setattr(walk, "KEPT_BYTES", kept)
+    monkeypatch.setattr(powers, "KEPT_BYTES", kept)
     name, parameters = CASES[case]
     mdp, pi, whole = walked(name, **parameters)
     delta, kappa = factors
