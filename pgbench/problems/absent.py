@@ -1,11 +1,11 @@
 """Actions that a state does not have: a mask says so, or rows that hold nothing."""
 
-import warnings
 from typing import Any
 
 import numpy as np
 
 from pgbench.arrays import BoolArray
+from pgbench.problems.checks import warn
 from pgbench.problems.problem import ProblemError
 
 
@@ -51,11 +51,10 @@ def existing_actions(name: str, rows: Any, terminal: Any, allowed: Any) -> BoolA
         return None
     if allowed is None:
         s, a = (int(i) for i in np.argwhere(~exists)[0])
-        warnings.warn(
+        warn(
             f"{name}[{s}, {a}] holds nothing: state {s} does not have action {a}"
             f" ({int((~exists).sum())} such in all); a mask, allowed (S, A), says so without this",
             AbsentActions,
-            stacklevel=3,
         )
     return exists
 

@@ -4,12 +4,12 @@ A row of a network is in single precision, one of a file has a few decimals, and
 What is off by no more than the source rounds is renormalised, with a warning; the rest is refused.
 """
 
-import warnings
 from typing import Any
 
 import numpy as np
 
 from pgbench.arrays import FloatArray
+from pgbench.problems.checks import warn
 from pgbench.problems.problem import ProblemError
 
 DOUBLE = 1e-9
@@ -63,11 +63,10 @@ def normalise(name: str, table: FloatArray, source: Any) -> None:
             where = f"{name}{list(place)}" if place else name
             within = f" within {float(allowed[place]):.1g}" if unit else ""
             raise ProblemError(f"{where} sums to {float(total[place]):.12g}, must sum to 1{within}")
-        warnings.warn(
+        warn(
             f"{name}: rows sum to 1 within {error.max():.1g}, as numbers that were rounded by"
             f" {unit:.1g} do; they are divided by their sums",
             Renormalised,
-            stacklevel=4,
         )
     # Only where needed, so that a record written and read back is the same to the last bit.
     inexact = error > 1e-14

@@ -6,7 +6,6 @@ probability 0. Two slots may name the same successor with different rewards, whi
 reward is written. A terminal state ends the episode: nothing is paid or scored in it.
 """
 
-import zlib
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -14,8 +13,7 @@ from functools import cached_property
 from hashlib import blake2b
 from numbers import Real
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeGuard
-from zipfile import BadZipFile, is_zipfile
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,8 +21,11 @@ from scipy import sparse
 
 from pgbench.arrays import BoolArray, FloatArray
 from pgbench.problems.absent import blanked, existing_actions
+from pgbench.problems.checks import floats, successors
 from pgbench.problems.distribution import normalise
+from pgbench.problems.npz import arrays_in
 from pgbench.problems.problem import Problem, ProblemError, require_size
+from pgbench.problems.slots import slots_from
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -80,16 +81,16 @@ class FiniteMDP(Problem):
 
     def __post_init__(self) -> None:
         exists = existing_actions("probability", self.probability, self.terminal, self.allowed)
-        probability = _floats("probability", blanked(self.probability, exists), 3)
+        probability = floats("probability", blanked(self.probability, exists), 3)
         S, A, B = probability.shape
         if min(S, A, B) < 1:
             raise ProblemError(f"probability has shape {(S, A, B)}, every size must be at least 1")
-        successor = _successors(self.successor, (S, A, B))
-        reward = _floats("reward", blanked(self.reward, exists), 3, (S, A, B))
+        successor = successors(self.successor, (S, A, B))
+        reward = floats("reward", blanked(self.reward, exists), 3, (S, A, B))
         if exists is not None:
             probability[~exists] = np.eye(B)[0]
             successor[~exists] = np.nonzero(~exists)[0][:, None]
-        mu0 = _floats("mu0", self.mu0, 1, (S,))
+        mu0 = floats("mu0", self.mu0, 1, (S,))
         terminal = np.zeros(S, bool) if self.terminal is None else np.array(self.terminal)
         if terminal.shape != (S,) or terminal.dtype != bool:
             raise ProblemError(
@@ -122,11 +123,11 @@ class FiniteMDP(Problem):
             "allowed": exists,
         }
         if self.features is not None:
-            values["features"] = features = _floats("features", self.features, 3)
+            values["features"] = features = floats("features", self.features, 3)
             if features.shape[:2] != (S, A):
                 raise ProblemError(f"features has shape {features.shape}, must be ({S}, {A}, d)")
         if self.coordinates is not None:
-            values["coordinates"] = places = _floats("coordinates", self.coordinates, 2)
+            values["coordinates"] = places = floats("coordinates", self.coordinates, 2)
             if len(places) != S or places.shape[1] < 1:
                 raise ProblemError(f"coordinates has shape {places.shape}, must be ({S}, c)")
         for name, value in values.items():
@@ -188,39 +189,8 @@ class FiniteMDP(Problem):
             "coordinates": coordinates,
             "name": name,
         }
-        if _is_sparse(P):
-            exists = existing_actions("P", _row_sums(P), terminal, allowed)
-            slots = _sparse_slots(P, r, terminal, exists)
-            return cls._from_slots(*slots, **given, allowed=exists)
-        exists = existing_actions("P", P, terminal, allowed)
-        dense = _floats("P", blanked(P, exists), 3)
-        S, A, S2 = dense.shape
-        if S != S2 or 0 in dense.shape:
-            raise ProblemError(f"P has shape {dense.shape}, must be (S, A, S){_turned(dense)}")
-        if terminal is not None and np.shape(terminal) == (S,):
-            # Rows of terminal states are replaced, so they may hold anything, zeros too.
-            ends = np.asarray(terminal, bool)
-            dense[ends] = np.eye(S)[ends][:, None, :]
-        if exists is not None:
-            dense[~exists] = np.eye(S)[np.nonzero(~exists)[0]]
-        normalise("P", dense, blanked(P, exists))
-        rewards = _floats("r", blanked(r, exists), None, hint=_FORBIDDEN)
-        if rewards.shape not in {(S, A), (S, A, S)}:
-            raise ProblemError(
-                f"r has shape {rewards.shape}, must be ({S}, {A}) or ({S}, {A}, {S})"
-            )
-        B = max(1, int(np.count_nonzero(dense, axis=2).max()))
-        order = np.argsort(dense == 0, axis=2, kind="stable")[:, :, :B]
-        probability = np.take_along_axis(dense, order, axis=2)
-        require_size("r", rewards)
-        reward = (
-            np.repeat(rewards[:, :, None], B, axis=2)
-            if rewards.ndim == 2
-            else np.take_along_axis(rewards, order, axis=2)
-        )
-        reward = np.where(probability > 0, reward, 0.0)
-        successor = order.astype(np.int32)
-        return cls._from_slots(successor, probability, reward, **given, allowed=exists)
+        slots, exists = slots_from(P, r, terminal, allowed)
+        return cls._from_slots(*slots, **given, allowed=exists)
 
     @classmethod
     def _from_slots(
@@ -240,7 +210,7 @@ class FiniteMDP(Problem):
         The file may also hold ``gamma``, ``terminal``, ``features``, ``coordinates`` and
         ``allowed``; ``gamma`` given here wins.
         """
-        arrays = _arrays_in(Path(path))
+        arrays = arrays_in(Path(path))
         discount = arrays.pop("gamma", None) if gamma is None else gamma
         arrays.pop("gamma", None)
         if discount is None:
@@ -413,155 +383,3 @@ class FiniteMDP(Problem):
 
 _ARRAYS = ("successor", "probability", "reward", "mu0", "terminal")
 _OPTIONAL = ("features", "coordinates", "allowed")
-_FORBIDDEN = "; if that action does not exist there, say so with allowed (S, A)"
-
-
-def merge_slots(
-    n_states: int,
-    n_actions: int,
-    outcomes: Mapping[tuple[int, int], list[tuple[float, int, float]]],
-) -> tuple[NDArray[np.int32], FloatArray, FloatArray]:
-    """Slot arrays from lists of (probability, successor, reward) per (s, a).
-
-    Outcomes with the same successor and reward are added up, those with probability 0 dropped.
-    """
-    merged: dict[tuple[int, int], dict[tuple[int, float], float]] = {}
-    for pair, entries in outcomes.items():
-        slots = merged.setdefault(pair, {})
-        for p, successor, reward in entries:
-            if p != 0:
-                slots[successor, reward] = slots.get((successor, reward), 0.0) + p
-    B = max((len(slots) for slots in merged.values()), default=1)
-    successor_table = np.zeros((n_states, n_actions, B), np.int32)
-    probability = np.zeros((n_states, n_actions, B))
-    reward_table = np.zeros((n_states, n_actions, B))
-    for (s, a), slots in merged.items():
-        for k, ((successor, reward), p) in enumerate(slots.items()):
-            successor_table[s, a, k], probability[s, a, k], reward_table[s, a, k] = (
-                successor,
-                p,
-                reward,
-            )
-    return successor_table, probability, reward_table
-
-
-def _arrays_in(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of an ``.npz`` file."""
-    try:
-        # Opened here, because np.load leaves a file open if it cannot make sense of it.
-        with path.open("rb") as file:
-            archive = is_zipfile(file)
-            file.seek(0)
-            if archive:
-                with np.load(file, allow_pickle=False) as data:
-                    return {key: data[key] for key in data.files}
-    except OSError as error:
-        raise ProblemError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError, BadZipFile, zlib.error) as error:
-        raise ProblemError(f"{path} is not a readable .npz file: {error}") from error
-    raise ProblemError(f"{path} is no .npz file, as numpy.savez writes it")
-
-
-def _floats(
-    name: str,
-    values: ArrayLike,
-    ndim: int | None,
-    shape: tuple[int, ...] | None = None,
-    hint: str = "",
-) -> FloatArray:
-    if np.iscomplexobj(values):
-        raise ProblemError(f"{name} holds complex numbers, must hold real ones")
-    try:
-        array = np.array(values, dtype=np.float64, order="C")
-    except (TypeError, ValueError) as error:
-        raise ProblemError(f"{name} is not an array of numbers: {error}") from error
-    if ndim is not None and array.ndim != ndim:
-        raise ProblemError(f"{name} has {array.ndim} dimensions, must have {ndim}")
-    if shape is not None and array.shape != shape:
-        raise ProblemError(f"{name} has shape {array.shape}, must be {shape}")
-    # The sum is finite unless an entry is not or entries are huge, and takes no memory.
-    with np.errstate(over="ignore", invalid="ignore"):
-        finite = np.isfinite(array.sum())
-    bad = np.empty(0) if finite else np.argwhere(~np.isfinite(array))
-    if bad.size:
-        place = tuple(int(i) for i in bad[0])
-        raise ProblemError(f"{name}{list(place)} is {array[place]}, must be finite{hint}")
-    return array
-
-
-def _successors(values: ArrayLike, shape: tuple[int, int, int]) -> NDArray[np.int32]:
-    array = np.asarray(values)
-    if array.shape != shape or not np.issubdtype(array.dtype, np.integer):
-        raise ProblemError(
-            f"successor has shape {array.shape} and dtype {array.dtype},"
-            f" must be integers of shape {shape}"
-        )
-    if array.min() < 0 or array.max() >= shape[0]:
-        place = tuple(int(i) for i in np.argwhere((array < 0) | (array >= shape[0]))[0])
-        raise ProblemError(
-            f"successor{list(place)} is {array[place]}, must be in [0, {shape[0] - 1}]"
-        )
-    return array.astype(np.int32, order="C")
-
-
-def _is_sparse(P: Any) -> TypeGuard[Sequence[Any]]:
-    """Whether it is a list of sparse matrices."""
-    return isinstance(P, list | tuple) and len(P) > 0 and all(map(sparse.issparse, P))
-
-
-def _turned(P: FloatArray) -> str:
-    """What to do with arrays whose actions come first."""
-    if P.shape[1] == P.shape[2] != P.shape[0]:
-        return "; if this is (A, S, S), with actions first, give np.transpose(P, (1, 0, 2))"
-    return ""
-
-
-def _sparse_slots(
-    P: Sequence[Any],
-    r: Any,
-    terminal: ArrayLike | None,
-    exists: BoolArray | None,
-) -> tuple[NDArray[np.int32], FloatArray, FloatArray]:
-    """Slots (S, A, B) from A sparse matrices (S, S), and from rewards likewise or (S, A)."""
-    rows, S, A = _matrices("P", P), P[0].shape[0], len(P)
-    paid = _matrices("r", r, S, A) if _is_sparse(r) else None
-    table = _floats("r", blanked(r, exists), 2, (S, A), _FORBIDDEN) if paid is None else None
-    B = max(1, *(int(np.diff(matrix.indptr).max(initial=0)) for matrix in rows))
-    successor = np.zeros((S, A, B), np.int32)
-    probability, reward = np.zeros((2, S, A, B))
-    for a, matrix in enumerate(rows):
-        s = np.repeat(np.arange(S), np.diff(matrix.indptr))
-        slot = np.arange(s.size) - matrix.indptr[s]
-        successor[s, a, slot], probability[s, a, slot] = matrix.indices, matrix.data
-        reward[s, a, slot] = paid[a][s, matrix.indices] if paid else table[s, a]  # type: ignore[index]
-    if terminal is not None and np.shape(terminal) == (S,):
-        # Rows of terminal states are replaced, so they may hold anything, nothing too.
-        probability[np.asarray(terminal, bool)] = np.eye(B)[0]
-    if exists is not None:
-        probability[~exists], reward[~exists] = np.eye(B)[0], 0.0
-        successor[~exists] = np.nonzero(~exists)[0][:, None]
-    normalise("P", probability, np.concatenate([matrix.data for matrix in P]))
-    return successor, probability, reward
-
-
-def _row_sums(P: Sequence[Any]) -> FloatArray:
-    """Σ_s' |P(s'|s,a)| (S, A, 1) of sparse matrices of one square shape."""
-    rows = _matrices("P", P)
-    return np.stack([abs(matrix).sum(axis=1) for matrix in rows], axis=1)[:, :, None]
-
-
-def _matrices(name: str, given: Sequence[Any], S: int = 0, A: int = 0) -> list[sparse.csr_array]:
-    """Sparse matrices of one square shape, one per action; ProblemError names one that is not."""
-    S, A = S or given[0].shape[0], A or len(given)
-    if len(given) != A:
-        raise ProblemError(f"{name} holds {len(given)} matrices, must hold {A}, one per action")
-    found = []
-    for a, matrix in enumerate(given):
-        if matrix.shape != (S, S):
-            raise ProblemError(f"{name}[{a}] has shape {matrix.shape}, must be ({S}, {S})")
-        own = sparse.csr_array(matrix, dtype=np.float64)
-        if not np.isfinite(own.data).all():
-            raise ProblemError(f"{name}[{a}] holds a number that is not finite")
-        own.sum_duplicates()
-        found.append(own)
-    return found

@@ -6,8 +6,9 @@ import numpy as np
 
 from pgbench.arrays import FloatArray, IndexArray
 from pgbench.problems.family import Discount, Family
-from pgbench.problems.finite import FiniteMDP, merge_slots
+from pgbench.problems.finite import FiniteMDP
 from pgbench.problems.problem import ProblemError
+from pgbench.problems.slots import merge_slots
 
 
 def gymnasium(

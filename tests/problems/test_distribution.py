@@ -131,3 +131,18 @@ def test_many_entries_that_were_rounded_are_accepted(dtype, n):
     with pytest.warns(Renormalised):
         normalise("P", table, row)
     np.testing.assert_allclose(table.sum(), 1.0, rtol=1e-12)
+
+
+def test_warnings_name_the_line_that_gave_the_arrays():
+    """However the arrays are given, and however deep in the package they are looked at."""
+    P, r = np.full((3, 1, 3), 0.333333), np.zeros((3, 1))
+    P[2, 0, 2] = 0.333334
+    makers = (
+        lambda: FiniteMDP.from_arrays(P, r, [1, 0, 0], 0.9),
+        lambda: FiniteMDP.from_arrays([sparse.csr_array(P[:, 0])], r, [1, 0, 0], 0.9),
+        lambda: FiniteMDP(np.zeros((3, 1, 3), int), P, np.zeros((3, 1, 3)), np.eye(3)[0], 0.9),
+    )
+    for make in makers:
+        with pytest.warns(Renormalised) as caught:
+            make()
+        assert {warning.filename for warning in caught} == {__file__}

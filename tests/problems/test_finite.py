@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgbench.problems import FiniteMDP, ProblemError, make_problem
-from pgbench.problems.finite import merge_slots
+from pgbench.problems.slots import merge_slots
 
 ARRAYS = ("successor", "probability", "reward", "mu0", "terminal")
 
