@@ -17,7 +17,7 @@ from pgbench.exact.finite import fisher
 from pgbench.exact.finite.values import FiniteTruth
 from pgbench.exact.truth import Truth, evaluate
 from pgbench.policies import Direct, Policy, Softmax
-from pgbench.policies.policy import Tabular
+from pgbench.policies.tabular import Tabular
 from pgbench.problems import FiniteMDP
 from pgbench.problems.problem import SolveError
 

@@ -16,7 +16,7 @@ from pgbench.exact.finite.walk import Walk
 from pgbench.exact.linear_quadratic import Regulator, optimal_regulator
 from pgbench.exact.truth import evaluate
 from pgbench.policies import LogLinear, Policy, Softmax
-from pgbench.policies.policy import Tabular
+from pgbench.policies.tabular import Tabular
 from pgbench.problems import FiniteMDP, LinearQuadratic
 from pgbench.problems.problem import SolveError
 

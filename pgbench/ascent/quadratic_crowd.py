@@ -10,7 +10,7 @@ from pgbench.ascent.crowd import Crowd, gather
 from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.linear_quadratic.values import unending
 from pgbench.policies import Gaussian, NotApplicable
-from pgbench.policies.gaussian import Law
+from pgbench.policies.law import Law
 from pgbench.problems import LinearQuadratic
 from pgbench.problems.quadratic import Quadratic
 

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from pgbench.arrays import BoolArray, FloatArray
-from pgbench.policies.policy import ROOM, Policy, PolicyKind, Tabular, existing, softmax
+from pgbench.policies.actions import existing, softmax
+from pgbench.policies.policy import ROOM, Policy, PolicyKind
+from pgbench.policies.tabular import Tabular
 from pgbench.problems import FiniteMDP
 from pgbench.rounding import UNIT
 

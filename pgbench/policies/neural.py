@@ -10,12 +10,7 @@ import numpy as np
 
 from pgbench.arrays import BoolArray, FloatArray
 from pgbench.declared.parameters import Choice, Pattern, Range
-from pgbench.policies.features import coordinates
-from pgbench.policies.policy import (
-    ROOM,
-    Policy,
-    PolicyKind,
-    States,
+from pgbench.policies.actions import (
     centre,
     centre_error,
     check_allowed,
@@ -23,6 +18,8 @@ from pgbench.policies.policy import (
     softmax,
     softmax_error,
 )
+from pgbench.policies.features import coordinates
+from pgbench.policies.policy import ROOM, Policy, PolicyKind, States
 from pgbench.problems import FiniteMDP, NotApplicable
 from pgbench.rounding import FUNCTION, UNIT
 

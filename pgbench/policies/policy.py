@@ -16,7 +16,7 @@ from pgbench.arrays import BoolArray, FloatArray
 from pgbench.declared.parameters import bind
 from pgbench.declared.registry import Made
 from pgbench.problems import FiniteMDP, NotApplicable, Problem
-from pgbench.rounding import FUNCTION, UNIT
+from pgbench.rounding import UNIT
 
 States = NDArray[np.integer[Any]]
 
@@ -199,94 +199,6 @@ class Policy(Parameterised):
         return table.reshape(S, A, self.n_parameters)
 
 
-@dataclass(frozen=True, eq=False)
-class Tabular(Policy):
-    """A policy with one parameter per state and action: θ (S·A,), read row by row.
-
-    Parameters of actions that a state does not have change nothing.
-    """
-
-    n_states: int
-    n_actions: int
-    allowed: BoolArray | None = None
-
-    def __post_init__(self) -> None:
-        check_allowed(self.allowed, self.shape)
-
-    def __eq__(self, other: object) -> bool:
-        """Whether both are of one kind, size and mask."""
-        if not isinstance(other, Tabular) or type(self) is not type(other):
-            return NotImplemented
-        own, others = (existing(np.ones(p.shape), p.allowed) for p in (self, other))
-        return np.array_equal(own, others)
-
-    def __hash__(self) -> int:
-        """Of kind and size."""
-        return hash((type(self), self.shape))
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Numbers of states and actions (S, A)."""
-        return self.n_states, self.n_actions
-
-    @property
-    def n_parameters(self) -> int:
-        """d = S·A."""
-        return self.n_states * self.n_actions
-
-    @abstractmethod
-    def local_pull_back(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """scale and share (S, A): a row of weights w becomes h - share Σ_a h_a, h = scale ⊙ w.
-
-        Like ``probabilities``, ``push_forward`` and ``local_solve`` of these policies it takes any
-        number of θ (..., d) at once.
-        """
-
-    def table(self, theta: FloatArray) -> FloatArray:
-        """θ (..., d) as (..., S, A)."""
-        return theta.reshape(*theta.shape[:-1], *self.shape)
-
-    def given(self, values: Sequence[float]) -> FloatArray:
-        """θ (d,) from its values, or from the row of one state, which all states then share."""
-        row = np.asarray(values, np.float64)
-        return self.check(np.tile(row, self.n_states) if row.size == self.n_actions else row)
-
-    def each_probabilities(self, thetas: FloatArray) -> FloatArray:
-        """π(s, a) of m policies θ (m, d), shape (m, S, A)."""
-        return self.probabilities(thetas)
-
-    def each_push_forward(self, thetas: FloatArray, directions: FloatArray) -> FloatArray:
-        """Derivatives of log π (m, S, A) along directions (m, d), each at its own θ of (m, d)."""
-        return self.push_forward(thetas, directions)
-
-    def each_pull_back(self, thetas: FloatArray, weights: FloatArray) -> FloatArray:
-        """The pull-backs (m, d) of weights (m, S, A), each at its own θ of (m, d)."""
-        return self.pull_back(thetas, weights)
-
-    def pull_back(
-        self, theta: FloatArray, weights: FloatArray, states: States | None = None
-    ) -> FloatArray:
-        """h - share Σ_a h_a with h = scale ⊙ W, flattened: shape (..., S·A)."""
-        scale, share = self.local_pull_back(theta)
-        rows = slice(None) if states is None else states
-        scaled = scale[rows] * weights
-        scaled -= share[rows] * sum_actions(scaled)
-        if states is not None:
-            every = np.zeros((*weights.shape[:-2], *self.shape))
-            every[..., states, :] = scaled
-            scaled = every
-        return scaled.reshape(*weights.shape[:-2], self.n_parameters)
-
-    def pull_back_error(self, theta: FloatArray, weights: FloatArray, error: FloatArray) -> float:
-        """Bound on the length of the error of ``pull_back`` of weights (S, A)."""
-        scale, share = self.local_pull_back(theta)
-        relative = self.table_error(theta) + (self.n_actions + 8) * UNIT
-        size = scale * np.abs(weights)
-        own = scale * error + relative * size
-        own += share * sum_actions(own + relative * size)
-        return float(np.linalg.norm(own)) * ROOM
-
-
 @dataclass(frozen=True)
 class PolicyKind(Made):
     """A named kind of policy and the function that makes it for a problem of class ``on``."""
@@ -310,66 +222,3 @@ class PolicyKind(Made):
                 f"{self.name} is a policy for {self.on.kind} problems, {mdp.name} is {mdp.kind}"
             )
         return self.maker(mdp, **values)
-
-
-def sum_actions(table: FloatArray) -> FloatArray:
-    """Σ_a of a (..., A) table, shape (..., 1), added up action by action.
-
-    NumPy's own reduction over a short last axis takes several times as long.
-    """
-    total = table[..., :1].copy()
-    for a in range(1, table.shape[-1]):
-        total += table[..., a : a + 1]
-    return total
-
-
-def check_allowed(allowed: BoolArray | None, shape: tuple[int, int]) -> None:
-    """ValueError if a mask of actions does not fit, or leaves a state without any."""
-    if allowed is None:
-        return
-    if np.shape(allowed) != shape or np.asarray(allowed).dtype != bool:
-        raise ValueError(f"allowed has shape {np.shape(allowed)}, must be {shape} bool")
-    if not allowed.any(axis=1).all():
-        raise ValueError(f"allowed leaves state {int(np.argmin(allowed.any(axis=1)))} no action")
-
-
-def existing(table: FloatArray, allowed: BoolArray | None) -> FloatArray:
-    """The table (..., S, A), zero at actions that a state does not have."""
-    return table if allowed is None else np.where(allowed, table, 0.0)
-
-
-def softmax(logits: FloatArray, allowed: BoolArray | None = None) -> FloatArray:
-    """exp(x_a) / Σ_b exp(x_b) along the last axis, for any finite input; over what is allowed."""
-    if allowed is not None:
-        logits = np.where(allowed, logits, -np.inf)
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return shifted / sum_actions(shifted)
-
-
-def softmax_error(
-    logits: FloatArray,
-    error: FloatArray | float = 0.0,
-    allowed: BoolArray | None = None,
-) -> float:
-    """Bound on the relative rounding error of ``softmax`` of logits whose own error is bounded."""
-    if allowed is not None:
-        # The largest in place of what does not count: the spread is that of the others.
-        largest = np.where(allowed, logits, -np.inf).max(axis=-1, keepdims=True)
-        logits = np.where(allowed, logits, largest)
-    spread = float(np.ptp(logits, axis=-1).max())
-    wrong = float(np.max(error)) + spread * UNIT
-    return float(np.expm1(2 * wrong)) + 2 * FUNCTION + (logits.shape[-1] + 2) * UNIT
-
-
-def centre_error(
-    pi: FloatArray, weights: FloatArray, error: FloatArray, relative: float
-) -> FloatArray:
-    """Bound on the error of ``centre`` entry by entry, π being right to ``relative``."""
-    relative += (pi.shape[-1] + 8) * UNIT
-    own = error + relative * np.abs(weights)
-    return own + pi * sum_actions(own + relative * np.abs(weights))
-
-
-def centre(pi: FloatArray, weights: FloatArray) -> FloatArray:
-    """D(s,a) = W(s,a) - π(s,a) Σ_b W(s,b): the pull-back of a softmax to its logits."""
-    return weights - pi * sum_actions(weights)

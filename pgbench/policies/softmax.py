@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.policies.policy import Policy, PolicyKind, Tabular, existing, softmax, softmax_error
+from pgbench.policies.actions import existing, softmax, softmax_error
+from pgbench.policies.policy import Policy, PolicyKind
+from pgbench.policies.tabular import Tabular
 from pgbench.problems import FiniteMDP
 
 

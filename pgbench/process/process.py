@@ -13,7 +13,7 @@ import numpy as np
 
 from pgbench.arrays import FloatArray
 from pgbench.policies import NotApplicable
-from pgbench.policies.gaussian import Law
+from pgbench.policies.law import Law
 from pgbench.problems import FiniteMDP, LinearQuadratic
 
 _UNSEEN = 60 * log(2)

@@ -11,7 +11,7 @@ from pgbench.ascent.sources import Numbers, make_source
 from pgbench.estimators import estimators
 from pgbench.exact import evaluate
 from pgbench.policies import NotApplicable, make_policy
-from pgbench.policies.policy import softmax
+from pgbench.policies.actions import softmax
 from pgbench.problems import make_problem
 from tests.support.ascents import ascend
 from tests.support.truths import make_kind

@@ -11,7 +11,7 @@ from pgbench.kernels.linear_quadratic import make_plan, make_world, record, weig
 from pgbench.kernels.normal import from_words
 from pgbench.kernels.rollout import Streams
 from pgbench.policies import make_policy
-from pgbench.policies.gaussian import Law
+from pgbench.policies.law import Law
 from pgbench.problems import make_problem
 from pgbench.process.batch import QuadraticBatch
 from pgbench.process.process import GaussianProcess

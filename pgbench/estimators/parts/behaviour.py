@@ -9,7 +9,7 @@ from pgbench.declared.parameters import Range
 from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.truth import Truth
 from pgbench.policies import NotApplicable
-from pgbench.policies.gaussian import Law
+from pgbench.policies.law import Law
 from pgbench.process.batch import Batch
 from pgbench.process.process import GaussianProcess, Process
 from pgbench.rollout.simulator import Simulator

@@ -20,7 +20,8 @@ from pgbench.declared.parameters import check_counts
 from pgbench.exact.linear_quadratic.bounds import Enclosed, Ending, Endless
 from pgbench.exact.linear_quadratic.lyapunov import lyapunov
 from pgbench.exact.truth import Truth, evaluate
-from pgbench.policies.gaussian import Gaussian, Law
+from pgbench.policies.gaussian import Gaussian
+from pgbench.policies.law import Law
 from pgbench.problems import LinearQuadratic
 from pgbench.problems.problem import SolveError
 from pgbench.problems.quadratic import Quadratic

@@ -17,7 +17,7 @@ from pgbench.exact.horizon import truncated_gradient
 from pgbench.exact.table_moments import directional_variance, moments_size, table_moments
 from pgbench.kernels import reference
 from pgbench.policies import make_policy
-from pgbench.policies.policy import centre
+from pgbench.policies.actions import centre
 from pgbench.problems import FiniteMDP, make_problem
 from pgbench.problems.problem import Diverges
 from pgbench.rollout.enumeration import enumerated_moments, trajectories
