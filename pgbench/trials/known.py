@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from pgbench.arrays import FloatArray, IntArray
 from pgbench.declared.parameters import Parameter, label
 from pgbench.estimators import CAUSES, HORIZON, Estimator, TableEstimator, estimators
 from pgbench.estimators.parts.estimator import CRITIC_NOISE
-from pgbench.estimators.parts.variants import others
+from pgbench.estimators.parts.variants import combinations, others
 from pgbench.problems import FiniteMDP
 from pgbench.trials.battery import Case, cases
 from pgbench.trials.candidate import Estimates, known
@@ -152,19 +151,17 @@ def _variants(estimator: Estimator) -> Iterator[Known]:
     Several values where one must be given.
     """
     declared = estimator.parameters
-    needed = [p for p in declared.values() if p.required]
     changes: list[dict[str, Any]] = [{}]
     changes += [{p.name: v} for p in declared.values() if not p.required for v in others(p)]
     changes += [{"critic_noise": CRITIC_NOISE}] * ("critic_noise" in declared)
-    for values in product(*map(_tried, needed)):
-        given = dict(zip((p.name for p in needed), values, strict=True))
-        for change in changes:
-            try:
-                bound = estimator.bound(**given, **change)
-            except ValueError:
-                continue
-            name = label(estimator.name, declared, bound)
-            yield Known(name, estimator, bound, default=not change)
+    needed = {p.name for p in declared.values() if p.required}
+    for given in combinations(estimator, _tried, changes):
+        try:
+            bound = estimator.bound(**given)
+        except ValueError:
+            continue
+        name = label(estimator.name, declared, bound)
+        yield Known(name, estimator, bound, default=given.keys() == needed)
 
 
 def _tried(parameter: Parameter) -> list[Any]:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from pgbench.estimators import (
     estimators,
     make_tables,
 )
+from pgbench.estimators.parts.variants import combinations
 from pgbench.exact import Truth
 from pgbench.problems import FiniteMDP
 from pgbench.rollout.enumeration import Listed, enumerated_moments
@@ -107,15 +107,12 @@ def _variants(kind: type[Estimator]) -> Iterator[Variant]:
         if not isinstance(estimator, kind) or FiniteMDP not in estimator.on:
             continue
         declared = estimator.parameters
-        needed = [key for key, p in declared.items() if p.required]
-        changes = [(key, value) for key, p in declared.items() for value in trials(p)]
-        optional = [(key, value) for key, value in changes if key not in needed]
-        selections = [(), *((change,) for change in optional)]
+        optional = [(k, v) for k, p in declared.items() if not p.required for v in trials(p)]
+        selections = [{}, *({key: value} for key, value in optional)]
         if len({key for key, _ in optional}) > 1:
-            selections.append(tuple(dict(optional).items()))
-        for values in product(*(trials(declared[key]) for key in needed)):
-            for chosen in selections:
-                yield Variant(name, (*zip(needed, values, strict=True), *chosen))
+            selections.append(dict(optional))
+        for given in combinations(estimator, trials, selections):
+            yield Variant(name, tuple(given.items()))
 
 
 FEW = ("gae", "importance_sampling", "reinforce", "reward_to_go", "visitation_mc")

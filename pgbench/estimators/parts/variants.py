@@ -1,6 +1,7 @@
 """Variants of estimators: parameter values to try, the same wherever estimators are enumerated."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import product
 from typing import Any
 
 from pgbench.declared.parameters import Parameter
@@ -9,10 +10,21 @@ from pgbench.estimators.parts.estimator import Estimator
 
 def variants(estimator: Estimator) -> Iterator[dict[str, Any]]:
     """Parameter values to try: the defaults, and every change that may bias, one at a time."""
-    given = required(estimator)
-    yield given
-    for name, value, _ in changes(estimator):
-        yield {**given, name: value}
+    one_at_a_time = ({name: value} for name, value, _ in changes(estimator))
+    return combinations(estimator, lambda parameter: [0.5], [{}, *one_at_a_time])
+
+
+def combinations(
+    estimator: Estimator,
+    tried: Callable[[Parameter], Iterable[Any]],
+    selections: Iterable[Mapping[str, Any]],
+) -> Iterator[dict[str, Any]]:
+    """Values tried for parameters without a default, each with every selection of the others."""
+    needed = [p for p in estimator.parameters.values() if p.required]
+    chosen = list(selections)
+    for values in product(*map(tried, needed)):
+        given = dict(zip((p.name for p in needed), values, strict=True))
+        yield from ({**given, **others} for others in chosen)
 
 
 def required(estimator: Estimator) -> dict[str, Any]:
