@@ -88,7 +88,7 @@ def _note(
 def _plug_in(files: Sequence[Path]) -> None:
     """Add users' estimators; nothing is imported where there are none."""
     if files:
-        from pgbench.trials.own import plug_in
+        from pgbench.trials.user_file import plug_in
 
         for file in files:
             plug_in(file)

@@ -4,7 +4,7 @@ Where all batches of a problem can be listed the mean is exact, as it is of what
 Elsewhere it is measured: what is wrong and what is right see the same trajectories, and the exact
 mean of the right one is added to the mean of their differences.
 
-A mean is right if one account of it fits on all problems: its own, ∇J_H, ∇J, or ∇J less the score
+A mean is right if one hypothesis fits it on all problems: its own, ∇J_H, ∇J, or ∇J less the score
 terms beyond step H. If none does, its bias is the distance to its own.
 """
 
@@ -21,9 +21,9 @@ from pgbench.estimators import TableEstimator, find_estimator
 from pgbench.policies import NotApplicable
 from pgbench.rollout.enumeration import Enumerator, count_trajectories
 from pgbench.trials.battery import Case, cases
-from pgbench.trials.examine import claimed, sampled
 from pgbench.trials.power import known
-from pgbench.trials.trajectories import Trajectories, drawn, enumerated
+from pgbench.trials.sampled import claimed, sampled
+from pgbench.trials.user_batches import UserBatch, drawn, enumerated
 from pgbench.trials.zoo import Bug, bugs
 from pgbench.trials.zoo.slips import Slip, Written, written
 
@@ -37,7 +37,7 @@ REPLICATES = 4000
 """So many batches are drawn where they cannot be listed."""
 
 
-class Mean(NamedTuple):
+class FoundMean(NamedTuple):
     """A mean (d,), and the square of its standard error along all directions together."""
 
     value: FloatArray
@@ -80,7 +80,7 @@ class Mistake:
     words: str
     claims: str
     given: Mapping[str, Any]
-    mean: Callable[[Case], Mean | None]
+    mean: Callable[[Case], FoundMean | None]
     harmless: str = ""
     change: tuple[str, str] | None = None
 
@@ -97,28 +97,28 @@ class Mistake:
     def biases(self, places: Sequence[Case] | None = None) -> dict[str, Bias | None]:
         """By name of the case; None where it makes no sense or what is right is not known.
 
-        Against the first account of a right mean that fits everywhere, or its own if none does.
+        Against the first hypothesis of a right mean that fits everywhere, or its own if none does.
         """
         places = cases() if places is None else places
         rows = {case.name: self._against_all(case) for case in places}
-        accounts = list(zip(*(row for row in rows.values() if row is not None), strict=True))
-        fitting = [i for i, column in enumerate(accounts) if not any(b.is_large for b in column)]
+        hypotheses = list(zip(*(row for row in rows.values() if row is not None), strict=True))
+        fitting = [i for i, column in enumerate(hypotheses) if not any(b.is_large for b in column)]
         chosen = fitting[0] if fitting else 0
         return {name: None if row is None else row[chosen] for name, row in rows.items()}
 
     def _against_all(self, case: Case) -> list[Bias] | None:
-        """Against every account of a right mean."""
+        """Against every hypothesis of a right mean."""
         right = self.right(case)
         mean = None if right is None else self.mean(case)
         if right is None or mean is None:
             return None
         return [
-            _bias(mean, account)
-            for account in (right, case.finite, case.truth.gradient, case.without_tail)
+            _bias(mean, hypothesis)
+            for hypothesis in (right, case.finite, case.truth.gradient, case.without_tail)
         ]
 
 
-def _bias(mean: Mean, right: FloatArray) -> Bias:
+def _bias(mean: FoundMean, right: FloatArray) -> Bias:
     """The length of a bias, less what noise adds to it."""
     size = float(np.linalg.norm(right))
     squared = float(np.sum((mean.value - right) ** 2)) - mean.squared_error
@@ -168,35 +168,35 @@ def of_zoo() -> list[Mistake]:
     ]
 
 
-def _of_slip(one: Written, slip: Slip, case: Case) -> Mean:
+def _of_slip(one: Written, slip: Slip, case: Case) -> FoundMean:
     batch, probability = _batches(case)
     wrong = one.wrong(slip)(batch)
     if probability is not None:
-        return Mean(probability @ wrong)
+        return FoundMean(probability @ wrong)
     exact = known(case, one.claims, tuple(one.given.items())).mean
     assert exact is not None
     return _measured(exact, wrong - one.estimate(batch))
 
 
-def _of_bug(bug: Bug, case: Case) -> Mean | None:
+def _of_bug(bug: Bug, case: Case) -> FoundMean | None:
     try:
         if isinstance(bug.estimator, TableEstimator):
             mean = claimed(case, bug.estimator, {}).mean
-            return None if mean is None else Mean(mean)
+            return None if mean is None else FoundMean(mean)
         return _listed(bug, case) if is_listed(case) else _sampled(bug, case)
     except NotApplicable:
         return None
 
 
-def _listed(bug: Bug, case: Case) -> Mean:
+def _listed(bug: Bug, case: Case) -> FoundMean:
     simulator = Enumerator(case.truth, case.horizon, case.batch_size)
     found = bug.estimator.maker(simulator)
     if simulator.probability is None or simulator.random:
         return _sampled(bug, case)
-    return Mean(simulator.probability @ found)
+    return FoundMean(simulator.probability @ found)
 
 
-def _sampled(bug: Bug, case: Case) -> Mean:
+def _sampled(bug: Bug, case: Case) -> FoundMean:
     right = known(case, bug.claims, tuple(bug.given.items())).mean
     assert right is not None
     wrong, same = (
@@ -206,13 +206,13 @@ def _sampled(bug: Bug, case: Case) -> Mean:
     return _measured(right, wrong - same)
 
 
-def _measured(right: FloatArray, differences: FloatArray) -> Mean:
+def _measured(right: FloatArray, differences: FloatArray) -> FoundMean:
     error = float(differences.var(axis=0, ddof=1).sum()) / len(differences)
-    return Mean(right + differences.mean(axis=0), error)
+    return FoundMean(right + differences.mean(axis=0), error)
 
 
 @cache
-def _batches(case: Case) -> tuple[Trajectories, FloatArray | None]:
+def _batches(case: Case) -> tuple[UserBatch, FloatArray | None]:
     """All batches of a case with their probabilities, or many batches with none."""
     if not is_listed(case):
         return drawn(case, REPLICATES, 0, case.batch_size).at_once(), None

@@ -15,14 +15,14 @@ from pgbench.estimators import Estimator, TableEstimator, Tables
 from pgbench.exact.table_moments import TooLarge
 from pgbench.policies import NotApplicable
 from pgbench.trials.battery import Case
-from pgbench.trials.examine import sampled
 from pgbench.trials.generators import drawn_from, seed_by
 from pgbench.trials.guard import FIRST_PATIENCE, UserError, check_usable, guarded, numbers, usable
-from pgbench.trials.own import Own
 from pgbench.trials.precision import SINGLE, rounding, shift, unit_roundoff
 from pgbench.trials.repeatable import check_forgetful, check_repeatable
-from pgbench.trials.terminal import reads_ends
-from pgbench.trials.trajectories import Trajectories, drawn
+from pgbench.trials.sampled import sampled
+from pgbench.trials.terminal_values import reads_ends
+from pgbench.trials.user_batches import UserBatch, drawn
+from pgbench.trials.user_file import UserCode
 
 ROUNDING = 1e-9
 """What counts as rounding in a mean of our own, relative to the largest estimate."""
@@ -89,7 +89,7 @@ class Candidate(ABC):
         Seconds per estimate by name of the case and batch size, once timed.
     """
 
-    own: Own
+    own: UserCode
     seed: int
     laps: dict[tuple[str, int], float] = field(default_factory=dict)
 
@@ -115,7 +115,7 @@ class Candidate(ABC):
         return False
 
 
-def where(own: Own, case: Case, batch_size: float) -> str:
+def where(own: UserCode, case: Case, batch_size: float) -> str:
     """``my.py: estimate on the problem 'episodic' with N = 4``, as messages begin."""
     return f"{own.words} on the problem '{case.name}' with N = {batch_size:g}"
 
@@ -137,7 +137,7 @@ class FunctionCandidate(Candidate):
     unit: float = SINGLE
     _first: tuple[Case, int, FloatArray] | None = None
 
-    def call(self, batch: Trajectories, what: str, seconds: float | None = None) -> FloatArray:
+    def call(self, batch: UserBatch, what: str, seconds: float | None = None) -> FloatArray:
         """One guarded call, with everybody's generators seeded before."""
         function: Any = self.own.thing
         seed_by(batch)
@@ -300,7 +300,7 @@ def known(
         return None
 
 
-def candidate(own: Own, seed: int, skip_nan: bool = False) -> Candidate:
+def candidate(own: UserCode, seed: int, skip_nan: bool = False) -> Candidate:
     """The thing to be examined; UserError if a record is to have estimates left out."""
     if own.record is None:
         return FunctionCandidate(own, seed, skip_nan=skip_nan)

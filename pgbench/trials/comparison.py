@@ -7,7 +7,7 @@ import numpy as np
 
 from pgbench.estimators import HORIZON
 from pgbench.trials.candidate import Estimates
-from pgbench.trials.known import Known
+from pgbench.trials.known_estimators import KnownEstimator
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Compared:
 
 
 def compared(
-    every: Sequence[Known], own: Sequence[Estimates], seed: int, replicates: int
+    every: Sequence[KnownEstimator], own: Sequence[Estimates], seed: int, replicates: int
 ) -> list[Compared]:
     """Every unbiased estimator of ∇J that says something on all cases, the least work first.
 

@@ -22,17 +22,17 @@ from pgbench.arrays import FloatArray
 from pgbench.exact.finite.fisher import matrix
 from pgbench.exact.finite.walk import Walk
 from pgbench.statistics import Estimate, holm
-from pgbench.trials.accounts import (
+from pgbench.trials.battery import Case
+from pgbench.trials.hypotheses import (
     FINITE,
     NATURALS,
     NO_TAIL,
     RIGHT,
     WITHOUT_DISCOUNT,
-    Account,
+    Hypothesis,
 )
-from pgbench.trials.analysis import LEVEL
-from pgbench.trials.battery import Case
-from pgbench.trials.measured import Measured
+from pgbench.trials.mean_analysis import LEVEL
+from pgbench.trials.measured_mean import MeasuredMean
 
 NEAR = 0.9
 """A direction is known where its cosine is at least so much with 95 % confidence, 26°."""
@@ -54,7 +54,7 @@ class Pointing:
         single parameter.
     """
 
-    result: Measured
+    result: MeasuredMean
     length: Estimate
     cosine: Estimate
     p: float
@@ -62,9 +62,9 @@ class Pointing:
 
 @dataclass(frozen=True, eq=False)
 class Direction:
-    """The means on all cases and sizes next to the targets of one account.
+    """The means on all cases and sizes next to the targets of one hypothesis.
 
-    account
+    hypothesis
         What they are held against, but for the length.
     pointings
         One per case and batch size.
@@ -74,7 +74,7 @@ class Direction:
         λ as fitted on either half of the replicates, where it is one of the targets.
     """
 
-    account: Account
+    hypothesis: Hypothesis
     pointings: Sequence[Pointing]
     p: FloatArray
     damping: tuple[float, float] | None = None
@@ -109,14 +109,16 @@ class Direction:
         return ahead and self.known and not (self.p < LEVEL).any()
 
 
-def directions(results: Sequence[Measured]) -> list[Direction]:
+def directions(results: Sequence[MeasuredMean]) -> list[Direction]:
     """The means next to every direction that an update may follow, the plainest first.
 
     A mean of zero has none.
     """
     if not any(result.mean.any() for result in results):
         return []
-    plain = [_direction(account, results) for account in (*RIGHT, *NATURALS, *WITHOUT_DISCOUNT)]
+    plain = [
+        _direction(hypothesis, results) for hypothesis in (*RIGHT, *NATURALS, *WITHOUT_DISCOUNT)
+    ]
     if all(result.mean.size == 1 for result in results):
         return plain
     damped = (_damped(family, results) for family in DAMPED)
@@ -130,13 +132,13 @@ def right_direction(every: Sequence[Direction]) -> Direction | None:
     all others as well.
     """
     best = nearest(every) if every else None
-    ascending = (one for one in every if one.holds and not _lacks_discount(one.account))
+    ascending = (one for one in every if one.holds and not _lacks_discount(one.hypothesis))
     return next((one for one in ascending if one.damping is None or one is best), None)
 
 
-def _lacks_discount(account: Account) -> bool:
+def _lacks_discount(hypothesis: Hypothesis) -> bool:
     """Whether it is the sum without γ^t, or that damped."""
-    return any(one.words.split(",")[0] in account.words for one in WITHOUT_DISCOUNT)
+    return any(one.words.split(",")[0] in hypothesis.words for one in WITHOUT_DISCOUNT)
 
 
 def nearest(every: Sequence[Direction]) -> Direction:
@@ -144,16 +146,16 @@ def nearest(every: Sequence[Direction]) -> Direction:
     return max(every, key=lambda one: (one.holds, np.nan_to_num(one.cosine, nan=-1.0)))
 
 
-def _direction(account: Account, results: Sequence[Measured]) -> Direction:
+def _direction(hypothesis: Hypothesis, results: Sequence[MeasuredMean]) -> Direction:
     pointings = []
     for result in results:
-        target = account.mean(result.estimates.case, result.estimates.batch_size)
+        target = hypothesis.mean(result.estimates.case, result.estimates.batch_size)
         assert target is not None
         pointings.append(pointing(result, target))
-    return Direction(account, pointings, holm([one.p for one in pointings]))
+    return Direction(hypothesis, pointings, holm([one.p for one in pointings]))
 
 
-def pointing(result: Measured, target: FloatArray) -> Pointing:
+def pointing(result: MeasuredMean, target: FloatArray) -> Pointing:
     """Length and cosine of a mean next to a target (d,), and the test that it is a multiple."""
     length = result.factor(target)
     if target.size == 1:
@@ -165,7 +167,7 @@ def pointing(result: Measured, target: FloatArray) -> Pointing:
     )
 
 
-def _across(result: Measured, target: FloatArray) -> Measured:
+def _across(result: MeasuredMean, target: FloatArray) -> MeasuredMean:
     """The estimates with what they have along the target replaced by the target itself."""
     unit = target / np.linalg.norm(target)
 
@@ -210,13 +212,13 @@ class _Damped:
         and not that over ρ.
     """
 
-    base: Account
+    base: Hypothesis
     steps: bool
 
-    def at(self, damping: float) -> Account:
-        """The account of one λ."""
+    def at(self, damping: float) -> Hypothesis:
+        """The hypothesis of one λ."""
         over = "the steps taken" if self.steps else "ρ"
-        return Account(
+        return Hypothesis(
             f"(F + {damping:.3g} I)⁻¹ {self.base.words.split(', the')[0]}, the damped natural"
             f" gradient with F over {over}",
             lambda case, n: self.target(case, n, damping),
@@ -229,7 +231,7 @@ class _Damped:
         values, vectors = _spectrum(case, self.steps)
         return np.asarray(vectors @ ((vectors.T @ base) / (values + damping)))
 
-    def fitted(self, results: Sequence[Measured]) -> float:
+    def fitted(self, results: Sequence[MeasuredMean]) -> float:
         """λ of the largest mean cosine."""
 
         def apart(exponent: float) -> float:
@@ -250,7 +252,7 @@ DAMPED = (
     _Damped(FINITE, True),
     _Damped(NO_TAIL, False),
     _Damped(NO_TAIL, True),
-    *(_Damped(account, True) for account in WITHOUT_DISCOUNT),
+    *(_Damped(hypothesis, True) for hypothesis in WITHOUT_DISCOUNT),
 )
 
 
@@ -274,7 +276,7 @@ def _alike(x: FloatArray, y: FloatArray) -> float:
     return float(x @ y) / norms if norms else 0.0
 
 
-def _damped(family: _Damped, results: Sequence[Measured]) -> Direction | None:
+def _damped(family: _Damped, results: Sequence[MeasuredMean]) -> Direction | None:
     """The family at the λ fitted on one half of the replicates, judged on the other half.
 
     λ is fitted at the larger batch sizes, where a Fisher information that is estimated from the
@@ -289,15 +291,15 @@ def _damped(family: _Damped, results: Sequence[Measured]) -> Direction | None:
     return replace(judged, damping=(own, other))
 
 
-def _largest(results: Sequence[Measured]) -> list[Measured]:
+def _largest(results: Sequence[MeasuredMean]) -> list[MeasuredMean]:
     """Of every problem the result at the larger batch size."""
-    found: dict[str, Measured] = {}
+    found: dict[str, MeasuredMean] = {}
     for r in sorted(results, key=lambda r: r.estimates.batch_size):
         found[r.estimates.case.name] = r
     return [*found.values()]
 
 
-def _half(result: Measured, part: int) -> Measured:
+def _half(result: MeasuredMean, part: int) -> MeasuredMean:
     """Every other replicate."""
     of = slice(part, None, 2)
     made = result.estimates

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pgbench.trials.candidate import Estimates
-from pgbench.trials.known import Known
+from pgbench.trials.known_estimators import KnownEstimator
 from pgbench.trials.resemblance import Likeness
 
 TRIED = 4
@@ -28,7 +28,7 @@ class Equality:
         In how many of them it differs by more than rounding, by name of the case and batch size.
     """
 
-    known: Known
+    known: KnownEstimator
     replicates: int
     even: bool
     different: Mapping[tuple[str, int], int]
@@ -63,7 +63,7 @@ def equalities(
     return [_equality(one.known, made, seed) for one in alike[:TRIED]]
 
 
-def _equality(known: Known, made: Sequence[Estimates], seed: int) -> Equality:
+def _equality(known: KnownEstimator, made: Sequence[Estimates], seed: int) -> Equality:
     different, counts = {}, []
     for own in made:
         sample = known.beside(own, seed)

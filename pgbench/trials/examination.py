@@ -19,16 +19,16 @@ from pgbench.trials.candidate import (
     candidate,
 )
 from pgbench.trials.comparison import Compared, compared
-from pgbench.trials.declared import declared
+from pgbench.trials.declared_causes import declared
 from pgbench.trials.equality import Equality, equalities
 from pgbench.trials.guard import UserError
-from pgbench.trials.known import Known, affordable, every_known
-from pgbench.trials.measured import Measured, measured
+from pgbench.trials.known_estimators import KnownEstimator, affordable, every_known
+from pgbench.trials.measured_mean import MeasuredMean, measured
 from pgbench.trials.normalisers import Normaliser
-from pgbench.trials.own import Own, load
 from pgbench.trials.resemblance import COMPARED, Likeness, batches_of, closest, likeness
 from pgbench.trials.scaling import LARGER
-from pgbench.trials.verdict import Declared, Outcome, Verdict, verdict
+from pgbench.trials.user_file import UserCode, load
+from pgbench.trials.verdict import Decision, Declared, Verdict, verdict
 
 FEWEST, MOST = 100, 3000
 """Replicates per problem and batch size."""
@@ -74,7 +74,7 @@ class Examination:
         Names of everybody's generators that a function draws from.
     """
 
-    own: Own
+    own: UserCode
     seconds: float
     replicates: int
     verdict: Verdict
@@ -93,7 +93,7 @@ class Examination:
         """Whether it could be judged and has no bias that is not declared."""
         if self.declared is not None:
             return not (self.declared.undeclared or self.declared.untested)
-        return self.verdict.outcome is Outcome.UNBIASED
+        return self.verdict.decision is Decision.UNBIASED
 
 
 def examine(
@@ -182,7 +182,7 @@ def _judged(
 
 def _undone(
     examined: Candidate, made: Estimates, likenesses: Sequence[Likeness], normaliser: Normaliser
-) -> Measured:
+) -> MeasuredMean:
     """The mean of the estimates times what every batch's estimate may be divided by."""
     batches = batches_of(made, examined.seed)
     whole = normaliser.undone(made.gradients, batches)
@@ -202,7 +202,7 @@ def _seconds(examined: Candidate, smaller: list[Estimates]) -> float:
     return float(np.median(own)) if own else float("nan")
 
 
-def _measured(examined: Candidate, made: Estimates, likenesses: Sequence[Likeness]) -> Measured:
+def _measured(examined: Candidate, made: Estimates, likenesses: Sequence[Likeness]) -> MeasuredMean:
     """Its mean, sharpened by the estimators most alike whose exact means are known."""
     own = examined.own.record
     if isinstance(own, TableEstimator) and made.exact is not None:
@@ -221,7 +221,7 @@ def _measured(examined: Candidate, made: Estimates, likenesses: Sequence[Likenes
     return measured(made, controls, witness=None if witness is None else witness[0])
 
 
-def _control(known: Known, made: Estimates, seed: int) -> FloatArray | None:
+def _control(known: KnownEstimator, made: Estimates, seed: int) -> FloatArray | None:
     """Estimates of a known estimator less its exact mean, (R, d), where that is known."""
     mean = known.exact(made.case, made.batch_size)
     if mean is None:

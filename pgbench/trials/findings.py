@@ -8,7 +8,7 @@ import numpy as np
 
 from pgbench.arrays import FloatArray
 from pgbench.trials.battery import Case
-from pgbench.trials.measured import Measured
+from pgbench.trials.measured_mean import MeasuredMean
 
 
 class State(Enum):
@@ -39,7 +39,7 @@ class Finding:
 
 
 def findings(
-    results: Sequence[Measured], p: FloatArray, targets: Sequence[FloatArray], level: float
+    results: Sequence[MeasuredMean], p: FloatArray, targets: Sequence[FloatArray], level: float
 ) -> list[Finding]:
     """What can be said on every problem of a bias against targets (d,) with adjusted p-values."""
     rows: dict[str, list[int]] = {}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pgbench.arrays import BoolArray, FloatArray
 from pgbench.kernels.compiling import compiled_seconds
-from pgbench.trials.trajectories import Trajectories
+from pgbench.trials.user_batches import UserBatch
 
 T = TypeVar("T")
 
@@ -124,13 +124,13 @@ def _advice(error: BaseException) -> str:
         return "\n  The arrays of the batch are read-only; copy one first: batch.rewards.copy()"
     if type(error).__name__ == "FrozenInstanceError":
         return "\n  The batch cannot be changed; give the new array a name of your own."
-    if isinstance(error, AttributeError) and "Trajectories" in text:
-        fields = ", ".join(Trajectories.__dataclass_fields__)
+    if isinstance(error, AttributeError) and "UserBatch" in text:
+        fields = ", ".join(UserBatch.__dataclass_fields__)
         return f"\n  A batch has {fields}."
     return ""
 
 
-def numbers(result: Any, batch: Trajectories, what: str) -> FloatArray:
+def numbers(result: Any, batch: UserBatch, what: str) -> FloatArray:
     """The estimate (d,) float64 of what was returned.
 
     Takes what NumPy can read, PyTorch tensors and JAX arrays among it. UserError says what is wrong
@@ -166,7 +166,7 @@ def usable(values: FloatArray) -> BoolArray:
     return np.isfinite(values) & (np.abs(values) <= LARGEST)
 
 
-def check_usable(values: FloatArray, batch: Trajectories, what: str) -> None:
+def check_usable(values: FloatArray, batch: UserBatch, what: str) -> None:
     """UserError, with a likely cause, if not all numbers of an estimate (d,) can be judged."""
     bad = np.flatnonzero(~usable(values))
     if bad.size:
@@ -179,7 +179,7 @@ def check_usable(values: FloatArray, batch: Trajectories, what: str) -> None:
         )
 
 
-def _shape_hint(array: NDArray[Any], batch: Trajectories) -> str:
+def _shape_hint(array: NDArray[Any], batch: UserBatch) -> str:
     N, T = batch.mask.shape
     d = batch.theta.size
     if array.shape == ():
@@ -192,7 +192,7 @@ def _shape_hint(array: NDArray[Any], batch: Trajectories) -> str:
     return ""
 
 
-def _cause(batch: Trajectories) -> str:
+def _cause(batch: UserBatch) -> str:
     """A likely cause of what is not finite, as far as the batch shows one."""
     discounts = batch.gamma ** np.arange(batch.horizon)
     returns = (batch.rewards * discounts).sum(axis=1)

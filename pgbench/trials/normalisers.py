@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.trials.trajectories import Drawn
+from pgbench.trials.user_batches import UserBatches
 
 
 @dataclass(frozen=True)
@@ -30,39 +30,39 @@ class Normaliser:
     """
 
     words: str
-    of: Callable[[Drawn], FloatArray]
+    of: Callable[[UserBatches], FloatArray]
     remark: str
     slack: float = 0.0
 
-    def divided(self, estimates: FloatArray, batches: Drawn) -> FloatArray:
+    def divided(self, estimates: FloatArray, batches: UserBatches) -> FloatArray:
         """Estimates (R, d), divided; zero where the divisor is."""
         divisor = self.of(batches)[:, None]
         return np.divide(estimates, divisor, out=np.zeros_like(estimates), where=divisor > 0)
 
-    def undone(self, estimates: FloatArray, batches: Drawn) -> FloatArray:
+    def undone(self, estimates: FloatArray, batches: UserBatches) -> FloatArray:
         """Estimates (R, d) times what they may have been divided by."""
         return estimates * self.of(batches)[:, None]
 
 
-def returns(batches: Drawn) -> FloatArray:
+def returns(batches: UserBatches) -> FloatArray:
     """Discounted return of every trajectory, (R, N)."""
     gamma = batches.case.truth.mdp.gamma
     return np.asarray((batches.rewards * gamma ** np.arange(batches.rewards.shape[2])).sum(axis=2))
 
 
-def _steps(batches: Drawn) -> FloatArray:
+def _steps(batches: UserBatches) -> FloatArray:
     return batches.steps / batches.batch_size
 
 
-def _longest(batches: Drawn) -> FloatArray:
+def _longest(batches: UserBatches) -> FloatArray:
     return batches.mask.sum(axis=2).max(axis=1).astype(np.float64)
 
 
-def _deviation(batches: Drawn) -> FloatArray:
+def _deviation(batches: UserBatches) -> FloatArray:
     return np.asarray(returns(batches).std(axis=1))
 
 
-def _sample_deviation(batches: Drawn) -> FloatArray:
+def _sample_deviation(batches: UserBatches) -> FloatArray:
     n = batches.batch_size
     return _deviation(batches) * np.sqrt(n / max(n - 1, 1))
 

@@ -24,7 +24,7 @@ from pgbench.policies import NotApplicable
 from pgbench.problems import FiniteMDP
 from pgbench.statistics import clopper_pearson
 from pgbench.trials.battery import Case, cases
-from pgbench.trials.examine import Sampled, claimed, sampled
+from pgbench.trials.sampled import Sampled, claimed, sampled
 from pgbench.trials.zoo import Bug, bugs
 
 LEVEL = 0.05

@@ -12,7 +12,7 @@ import numpy as np
 
 from pgbench.arrays import FloatArray
 from pgbench.trials.normalisers import returns
-from pgbench.trials.trajectories import Drawn
+from pgbench.trials.user_batches import UserBatches
 
 SINGLE = 2.0**-24
 """Unit roundoff of float32. Double precision counts as single: inside, much of it may be."""
@@ -36,7 +36,7 @@ def unit_roundoff(result: Any) -> float:
     return HALF.get(name, SINGLE)
 
 
-def rounding(made: FloatArray, batches: Drawn) -> float:
+def rounding(made: FloatArray, batches: UserBatches) -> float:
     """Differences between estimates (R, d) of single precision that mean nothing.
 
     In units of the estimates; of means so much, of single estimates ten times as much.
@@ -49,7 +49,7 @@ def rounding(made: FloatArray, batches: Drawn) -> float:
     return units * SINGLE * condition * float(np.abs(made).max())
 
 
-def shift(unit: float, made: FloatArray, batches: Drawn) -> float:
+def shift(unit: float, made: FloatArray, batches: UserBatches) -> float:
     """How far a coarse format may move the mean of estimates (R, d); 0 in single precision."""
     if unit <= SINGLE:
         return 0.0
@@ -59,7 +59,7 @@ def shift(unit: float, made: FloatArray, batches: Drawn) -> float:
     return SHIFT * unit * condition * float(np.abs(made).mean(axis=0).max())
 
 
-def _plain(batches: Drawn) -> tuple[FloatArray, FloatArray]:
+def _plain(batches: UserBatches) -> tuple[FloatArray, FloatArray]:
     """Σ|terms| and Σ terms of the plainest estimator, (R, d) each."""
     truth = batches.case.truth
     scores = truth.policy.scores(truth.theta)

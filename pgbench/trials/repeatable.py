@@ -6,12 +6,12 @@ import numpy as np
 
 from pgbench.arrays import FloatArray
 from pgbench.trials.guard import UserError
-from pgbench.trials.trajectories import Drawn, Trajectories
+from pgbench.trials.user_batches import UserBatch, UserBatches
 
-Call = Callable[[Trajectories], FloatArray]
+Call = Callable[[UserBatch], FloatArray]
 
 
-def check_repeatable(call: Call, batches: Drawn, what: str) -> FloatArray:
+def check_repeatable(call: Call, batches: UserBatches, what: str) -> FloatArray:
     """The estimate from the first batch, once it is certain that it hangs on nothing else.
 
     UserError if the same batch gives another estimate the second time, or after another batch, or
@@ -32,7 +32,7 @@ def check_repeatable(call: Call, batches: Drawn, what: str) -> FloatArray:
     return first
 
 
-def check_forgetful(call: Call, batches: Drawn, first: FloatArray, what: str) -> None:
+def check_forgetful(call: Call, batches: UserBatches, first: FloatArray, what: str) -> None:
     """UserError if other batches in between have changed the estimate from the first one."""
     later = call(batches[0])
     if not same(first, later):
@@ -58,7 +58,7 @@ def _apart(a: FloatArray, b: FloatArray) -> str:
     return f"{a[k]:.6g} and {b[k]:.6g} in coordinate {k}"
 
 
-def _check_untouched(batch: Trajectories, fresh: Trajectories, what: str) -> None:
+def _check_untouched(batch: UserBatch, fresh: UserBatch, what: str) -> None:
     for name, value in vars(fresh).items():
         if isinstance(value, np.ndarray) and not np.array_equal(getattr(batch, name), value):
             raise UserError(

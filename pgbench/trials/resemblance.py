@@ -7,12 +7,12 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.trials.accounts import FACTORS
 from pgbench.trials.battery import Case
 from pgbench.trials.candidate import Estimates
-from pgbench.trials.known import Known
+from pgbench.trials.hypotheses import FACTORS
+from pgbench.trials.known_estimators import KnownEstimator
 from pgbench.trials.normalisers import NORMALISERS, Normaliser
-from pgbench.trials.trajectories import Drawn, drawn
+from pgbench.trials.user_batches import UserBatches, drawn
 
 COMPARED = 256
 """Replicates that are compared."""
@@ -39,7 +39,7 @@ class Likeness:
         What every estimate of the known one is divided by before that.
     """
 
-    known: Known
+    known: KnownEstimator
     equal: tuple[str, ...]
     compared: int
     correlation: float
@@ -88,7 +88,7 @@ class _Pair:
         return self.own.case.name, self.own.batch_size
 
     @cached_property
-    def batches(self) -> Drawn:
+    def batches(self) -> UserBatches:
         return batches_of(self.own, self.seed)
 
     @property
@@ -121,7 +121,9 @@ class _Pair:
         return float(np.linalg.norm(self.U - self.C) / (spread or np.inf))
 
 
-def likeness(known: Known, every: Sequence[Estimates], seed: int, compared: int) -> Likeness | None:
+def likeness(
+    known: KnownEstimator, every: Sequence[Estimates], seed: int, compared: int
+) -> Likeness | None:
     """How an estimator resembles a known one; None where there is nothing to compare."""
     pairs = _pairs(known, every, seed, compared)
     if not pairs:
@@ -139,7 +141,9 @@ def likeness(known: Known, every: Sequence[Estimates], seed: int, compared: int)
     )
 
 
-def _pairs(known: Known, every: Sequence[Estimates], seed: int, compared: int) -> list[_Pair]:
+def _pairs(
+    known: KnownEstimator, every: Sequence[Estimates], seed: int, compared: int
+) -> list[_Pair]:
     pairs = []
     for own in every:
         first = own.of_first(compared)
@@ -149,14 +153,14 @@ def _pairs(known: Known, every: Sequence[Estimates], seed: int, compared: int) -
     return pairs
 
 
-def batches_of(own: Estimates, seed: int) -> Drawn:
+def batches_of(own: Estimates, seed: int) -> UserBatches:
     """The trajectories that estimates are made of."""
     batches = _drawn(own.case, own.replicates, seed, own.batch_size)
     return batches if own.rows is None else batches.only(own.rows)
 
 
 @lru_cache(maxsize=64)
-def _drawn(case: Case, replicates: int, seed: int, batch_size: int) -> Drawn:
+def _drawn(case: Case, replicates: int, seed: int, batch_size: int) -> UserBatches:
     """The last ones are remembered."""
     return drawn(case, replicates, seed, batch_size)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from pgbench.arrays import BoolArray, FloatArray
 from pgbench.statistics import Estimate
-from pgbench.trials.measured import Measured
+from pgbench.trials.measured_mean import MeasuredMean
 
 LARGER = 4
 """The second batch size is so many times the first."""
@@ -29,7 +29,7 @@ class Trend(Enum):
 
 
 @dataclass(frozen=True, eq=False)
-class Share:
+class BiasLeft:
     """What is left of a problem's bias with four times as many trajectories, along that bias."""
 
     case: str
@@ -51,8 +51,8 @@ class Share:
 
 
 def shares(
-    results: Sequence[Measured], seen: BoolArray, targets: Sequence[FloatArray]
-) -> list[Share]:
+    results: Sequence[MeasuredMean], seen: BoolArray, targets: Sequence[FloatArray]
+) -> list[BiasLeft]:
     """One for every problem where a bias was seen at the smaller of two batch sizes."""
     found = []
     for i, small in enumerate(results):
@@ -63,5 +63,5 @@ def shares(
             if other.estimates.case is case and other.estimates.batch_size == n
         ]
         if seen[i] and larger:
-            found.append(Share(case.name, small.remains(targets[i], larger[0])))
+            found.append(BiasLeft(case.name, small.remains(targets[i], larger[0])))
     return found

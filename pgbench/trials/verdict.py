@@ -9,31 +9,31 @@ import numpy as np
 
 from pgbench.arrays import BoolArray, FloatArray
 from pgbench.statistics import holm
-from pgbench.trials.accounts import (
+from pgbench.trials.battery import Case
+from pgbench.trials.conditions import where
+from pgbench.trials.directions import Direction, directions, right_direction
+from pgbench.trials.findings import Finding, State, findings
+from pgbench.trials.hypotheses import (
     NATURALS,
     RIGHT,
     WITHOUT_DISCOUNT,
-    Account,
+    Hypothesis,
     divided,
     of_known,
     scaled,
-    wrong_accounts,
+    wrong_hypotheses,
 )
-from pgbench.trials.analysis import LEVEL
-from pgbench.trials.battery import Case
-from pgbench.trials.directions import Direction, directions, right_direction
-from pgbench.trials.findings import Finding, State, findings
-from pgbench.trials.known import Known
-from pgbench.trials.measured import Basis, Measured
+from pgbench.trials.known_estimators import KnownEstimator
+from pgbench.trials.mean_analysis import LEVEL
+from pgbench.trials.measured_mean import Basis, MeasuredMean
 from pgbench.trials.normalisers import NORMALISERS, Normaliser
-from pgbench.trials.scaling import Share, shares
-from pgbench.trials.where import where
+from pgbench.trials.scaling import BiasLeft, shares
 
 SHOWN = 3
-"""So many accounts of a biased mean are told."""
+"""So many hypotheses of a biased mean are told."""
 
 SHARP = 0.5
-"""An account is told only if a difference of this share of its length would be seen."""
+"""A hypothesis is told only if a difference of this share of its length would be seen."""
 
 ZERO = 1.0
 """Where a bias of the gradient's own length would be missed, as of a mean of zero, no test was."""
@@ -45,7 +45,7 @@ If it were as likely there, that is. What happens to fewer may be unseen elsewhe
 """
 
 
-class Outcome(Enum):
+class Decision(Enum):
     """How a function came out."""
 
     UNBIASED = "unbiased"
@@ -56,15 +56,15 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Tested:
-    """An account against results: p-values adjusted over cases and sizes, or NaN."""
+    """A hypothesis against results: p-values adjusted over cases and sizes, or NaN."""
 
-    account: Account
-    results: Sequence[Measured]
+    hypothesis: Hypothesis
+    results: Sequence[MeasuredMean]
     p: FloatArray
 
     @property
     def rejected(self) -> BoolArray:
-        """Where the account is ruled out."""
+        """Where the hypothesis is ruled out."""
         return np.asarray(self.p < LEVEL)
 
     @property
@@ -74,14 +74,14 @@ class Tested:
 
     @property
     def resolution(self) -> float:
-        """The mean is no farther from the account than this share of the account's length.
+        """The mean is no farther from the hypothesis than this share of the hypothesis's length.
 
         The largest upper end of the 95 % intervals where it was tested; 0 where the mean equals it
-        with no noise left. An account of zero is compared with the gradient's length.
+        with no noise left. A hypothesis of zero is compared with the gradient's length.
         """
         ends = []
         for result, p in zip(self.results, self.p, strict=True):
-            mean = self.account.mean(result.estimates.case, result.estimates.batch_size)
+            mean = self.hypothesis.mean(result.estimates.case, result.estimates.batch_size)
             if mean is None or not np.isfinite(p):
                 continue
             norm = float(np.linalg.norm(mean if mean.any() else result.estimates.case.finite))
@@ -96,12 +96,12 @@ class Verdict:
     results
         One per case and batch size.
     right
-        The accounts a right estimator may have, tested.
+        The hypotheses a right estimator may have, tested.
     reference
         That one of them which holds, or the natural gradient if that does, or else that which is
         ruled out on the fewest problems.
     others
-        Accounts from which a mean that is not right cannot be told.
+        Hypotheses from which a mean that is not right cannot be told.
     shares
         How a bias depends on the batch size, where it was measured at two.
     directions
@@ -111,11 +111,11 @@ class Verdict:
         and not on others: a second mistake.
     """
 
-    results: Sequence[Measured]
+    results: Sequence[MeasuredMean]
     right: Sequence[Tested]
     reference: Tested
     others: Sequence[Tested] = ()
-    shares: Sequence[Share] = ()
+    shares: Sequence[BiasLeft] = ()
     directions: Sequence[Direction] = ()
     behind: "Verdict | None" = None
 
@@ -125,22 +125,22 @@ class Verdict:
         return right_direction(self.directions)
 
     @property
-    def outcome(self) -> Outcome:
-        """The outcome for something that declares nothing.
+    def decision(self) -> Decision:
+        """The decision on something that declares nothing.
 
         Nothing is concluded where fleeting events were seen, for they may put right elsewhere what
         looks wrong there, and the other way round.
         """
         if self.fleeting:
-            return Outcome.UNDECIDED
+            return Decision.UNDECIDED
         if not self.reference.holds and any(t.rejected.any() for t in self.right):
-            return Outcome.BIASED if self.direction is None else Outcome.DIRECTION
-        return Outcome.UNBIASED if self.judged else Outcome.UNDECIDED
+            return Decision.BIASED if self.direction is None else Decision.DIRECTION
+        return Decision.UNBIASED if self.judged else Decision.UNDECIDED
 
     @cached_property
     def targets(self) -> list[FloatArray]:
         """What the mean is held against, (d,) for every result."""
-        return _targets(self.results, self.reference.account)
+        return _targets(self.results, self.reference.hypothesis)
 
     @cached_property
     def detectable(self) -> list[float]:
@@ -203,50 +203,50 @@ class Verdict:
         return Basis.EQUAL in kinds and kinds <= {Basis.EQUAL, Basis.TABLES}
 
 
-def tested(account: Account, results: Sequence[Measured]) -> Tested:
-    """An account with p-values adjusted by Holm's method over everything it says."""
-    return Tested(account, results, holm(account.p_values(results)))
+def tested(hypothesis: Hypothesis, results: Sequence[MeasuredMean]) -> Tested:
+    """A hypothesis with p-values adjusted by Holm's method over everything it says."""
+    return Tested(hypothesis, results, holm(hypothesis.p_values(results)))
 
 
 def verdict(
-    results: Sequence[Measured],
-    every: Sequence[Known],
-    undone: Callable[[Normaliser], Sequence[Measured]] | None = None,
+    results: Sequence[MeasuredMean],
+    every: Sequence[KnownEstimator],
+    undone: Callable[[Normaliser], Sequence[MeasuredMean]] | None = None,
 ) -> Verdict:
     """The conclusion from the results on all cases and sizes.
 
     ``undone(normaliser)`` gives the results of the estimates times what they may be divided by.
     """
-    right = [tested(account, results) for account in RIGHT]
+    right = [tested(hypothesis, results) for hypothesis in RIGHT]
     reference = min(right, key=lambda t: (not t.holds, int(t.rejected.sum())))
     if reference.holds or not any(t.rejected.any() for t in right):
         return Verdict(results, right, reference)
-    for account in NATURALS:
-        natural = tested(account, results)
-        if natural.holds and _sharp(account, results):
+    for hypothesis in NATURALS:
+        natural = tested(hypothesis, results)
+        if natural.holds and _sharp(hypothesis, results):
             return Verdict(results, right, natural)
     others = _others(results, every) or (_divided(undone) if undone else [])
-    trends = shares(results, reference.rejected, _targets(results, reference.account))
+    trends = shares(results, reference.rejected, _targets(results, reference.hypothesis))
     found = Verdict(results, right, reference, others, trends, directions(results))
     return replace(found, behind=None if others else _behind(found))
 
 
-def _divided(undone: Callable[[Normaliser], Sequence[Measured]]) -> list[Tested]:
-    """Accounts that hold once what every batch's estimate is divided by is undone."""
+def _divided(undone: Callable[[Normaliser], Sequence[MeasuredMean]]) -> list[Tested]:
+    """Hypotheses that hold once what every batch's estimate is divided by is undone."""
     for normaliser in NORMALISERS:
         results = undone(normaliser)
-        every = (_quickly(account, results) for account in divided(normaliser))
-        if held := [one for one in every if one is not None and _sharp(one.account, results)]:
+        every = (_quickly(hypothesis, results) for hypothesis in divided(normaliser))
+        if held := [one for one in every if one is not None and _sharp(one.hypothesis, results)]:
             return held[:SHOWN]
     return []
 
 
 def _behind(found: Verdict) -> Verdict | None:
-    """Against the sum without γ^t, if it holds on some problems where no right account does."""
+    """Against the sum without γ^t, if it holds on some problems where no right hypothesis does."""
     wrong = {case.name for case in found.biased_cases}
     second = []
-    for account in WITHOUT_DISCOUNT:
-        one = Verdict(found.results, found.right, tested(account, found.results))
+    for hypothesis in WITHOUT_DISCOUNT:
+        one = Verdict(found.results, found.right, tested(hypothesis, found.results))
         left = {case.name for case in one.biased_cases}
         if left and left < wrong and _told_apart(one, found, wrong - left):
             second.append(one)
@@ -257,7 +257,7 @@ def _told_apart(one: Verdict, found: Verdict, names: set[str]) -> bool:
     """Whether on one of these problems the mean is seen to be nearer to the first's reference."""
     for result in one.results:
         case, n = result.estimates.case, result.estimates.batch_size
-        own, other = (v.reference.account.mean(case, n) for v in (one, found))
+        own, other = (v.reference.hypothesis.mean(case, n) for v in (one, found))
         if case.name not in names or own is None or other is None:
             continue
         apart = float(np.linalg.norm(own - other) / np.linalg.norm(own))
@@ -266,29 +266,29 @@ def _told_apart(one: Verdict, found: Verdict, names: set[str]) -> bool:
     return False
 
 
-def _targets(results: Sequence[Measured], account: Account) -> list[FloatArray]:
-    """The account's mean (d,) for every result, ∇J_H where it says nothing."""
+def _targets(results: Sequence[MeasuredMean], hypothesis: Hypothesis) -> list[FloatArray]:
+    """The hypothesis's mean (d,) for every result, ∇J_H where it says nothing."""
     found = []
     for result in results:
-        mean = account.mean(result.estimates.case, result.estimates.batch_size)
+        mean = hypothesis.mean(result.estimates.case, result.estimates.batch_size)
         found.append(result.estimates.case.finite if mean is None else mean)
     return found
 
 
-def _sharp(account: Account, results: Sequence[Measured]) -> bool:
-    """Whether half of what an account says would be missed, if it were missing, on most cases."""
-    pairs = zip(results, _targets(results, account), strict=True)
+def _sharp(hypothesis: Hypothesis, results: Sequence[MeasuredMean]) -> bool:
+    """Whether half of what a hypothesis says would be missed, if it were missing, on most cases."""
+    pairs = zip(results, _targets(results, hypothesis), strict=True)
     seen = np.array([result.detectable(mean, len(results)) for result, mean in pairs])
     return bool(np.median(np.where(np.isfinite(seen), seen, np.inf)) < SHARP)
 
 
-def _others(results: Sequence[Measured], every: Sequence[Known]) -> list[Tested]:
-    """Accounts from which a wrong mean cannot be told, the plainest first; a few at most."""
+def _others(results: Sequence[MeasuredMean], every: Sequence[KnownEstimator]) -> list[Tested]:
+    """Hypotheses from which a wrong mean cannot be told, the plainest first; a few at most."""
     mistakes = [of_known(one) for one in every if one.mistake]
     others = [of_known(one) for one in every if not one.mistake]
     multiples = [a for of in (*RIGHT, *WITHOUT_DISCOUNT) if (a := scaled(results, of)) is not None]
     held: list[Tested] = []
-    for group in (wrong_accounts(), multiples, mistakes, others):
+    for group in (wrong_hypotheses(), multiples, mistakes, others):
         if group is multiples and held:
             continue
         found = [t for a in group if (t := _quickly(a, results)) is not None]
@@ -298,20 +298,20 @@ def _others(results: Sequence[Measured], every: Sequence[Known]) -> list[Tested]
     return held[:SHOWN]
 
 
-def _quickly(account: Account, results: Sequence[Measured]) -> Tested | None:
-    """The account tested, or None as soon as one test rules it out."""
+def _quickly(hypothesis: Hypothesis, results: Sequence[MeasuredMean]) -> Tested | None:
+    """The hypothesis tested, or None as soon as one test rules it out."""
     p = np.full(len(results), np.nan)
     for i, result in enumerate(results):
-        mean = account.mean(result.estimates.case, result.estimates.batch_size)
+        mean = hypothesis.mean(result.estimates.case, result.estimates.batch_size)
         if mean is None:
             continue
         p[i] = result.p_value(mean)
         if p[i] < LEVEL / len(results):
             return None
-    # An account that is silent on some cases must still speak on most.
+    # A hypothesis that is silent on some cases must still speak on most.
     if np.isfinite(p).sum() < len(results) / 2:
         return None
-    found = Tested(account, results, holm(p))
+    found = Tested(hypothesis, results, holm(p))
     return found if found.holds and found.resolution < SHARP else None
 
 

@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 
 from pgbench.trials import examination
-from pgbench.trials.known import Known, every_known
+from pgbench.trials.known_estimators import KnownEstimator, every_known
 
 NAMES = (
     "advantage_oracle",
@@ -24,7 +24,7 @@ NAMES = (
 
 
 @cache
-def few() -> tuple[Known, ...]:
+def few() -> tuple[KnownEstimator, ...]:
     """The estimators and mistakes of these names."""
     found = tuple(one for one in every_known() if one.name in NAMES)
     assert len(found) == len(NAMES)

@@ -16,7 +16,7 @@ from pgbench.trials.biases import (
 )
 from pgbench.trials.biases_table import part, sentence
 from pgbench.trials.power import known
-from pgbench.trials.trajectories import drawn, enumerated
+from pgbench.trials.user_batches import drawn, enumerated
 from pgbench.trials.zoo.slips import Slip, Written, written
 
 LISTED = [case for case in cases() if is_listed(case)]

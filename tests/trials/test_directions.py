@@ -8,7 +8,6 @@ import pytest
 
 from pgbench.exact.horizon import expected_steps
 from pgbench.statistics import Estimate
-from pgbench.trials.accounts import FINITE, NATURAL_FINITE, WITHOUT_DISCOUNT
 from pgbench.trials.battery import cases
 from pgbench.trials.candidate import Estimates
 from pgbench.trials.directions import (
@@ -19,9 +18,10 @@ from pgbench.trials.directions import (
     pointing,
     right_direction,
 )
-from pgbench.trials.measured import measured
-from pgbench.trials.trajectories import drawn
-from pgbench.trials.verdict import Outcome, verdict
+from pgbench.trials.hypotheses import FINITE, NATURAL_FINITE, WITHOUT_DISCOUNT
+from pgbench.trials.measured_mean import measured
+from pgbench.trials.user_batches import drawn
+from pgbench.trials.verdict import Decision, verdict
 
 
 def made(case, mean, rng, R=400, noise=1.0, n=4):
@@ -98,8 +98,8 @@ def test_a_multiple_that_changes_from_problem_to_problem_has_the_right_direction
         return case.finite / (1 + case.horizon)
 
     found = verdict(results(mean, np.random.default_rng(4)), ())
-    assert found.outcome is Outcome.DIRECTION
-    assert found.direction.account is FINITE
+    assert found.decision is Decision.DIRECTION
+    assert found.direction.hypothesis is FINITE
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_multiple_that_changes_from_problem_to_problem_has_the_right_direction
 )
 def test_what_points_elsewhere_has_not(mean):
     found = verdict(results(mean, np.random.default_rng(4), noise=0.1), ())
-    assert found.outcome is Outcome.BIASED
+    assert found.decision is Decision.BIASED
 
 
 def test_a_mean_that_is_lost_in_noise_has_no_known_direction():
@@ -125,7 +125,7 @@ def test_a_multiple_of_the_natural_gradient_is_told_from_the_gradient():
     found = directions(
         results(lambda c, n: 0.2 * NATURAL_FINITE.mean(c, n), np.random.default_rng(7), noise=0.1)
     )
-    assert right_direction(found).account is NATURAL_FINITE
+    assert right_direction(found).hypothesis is NATURAL_FINITE
 
 
 @pytest.mark.parametrize("steps", [False, True])
@@ -135,7 +135,7 @@ def test_damping_is_fitted_and_both_averages_of_f_are_told_apart(steps):
     every = directions(results(lambda c, n: 5 * family.target(c, n, 0.1), rng, noise=0.1))
     found = right_direction(every)
     assert nearest(every) is found
-    assert ("the steps taken" in found.account.words) == steps
+    assert ("the steps taken" in found.hypothesis.words) == steps
     np.testing.assert_allclose(found.damping, 0.1, rtol=0.1)
 
 
@@ -161,10 +161,10 @@ def test_a_second_mistake_behind_the_missing_discount_is_seen():
         return without if case.name != "cut short" else tilted(without, 40.0)
 
     found = verdict(results(mean, np.random.default_rng(9), noise=0.1), ())
-    assert found.outcome is Outcome.BIASED
+    assert found.decision is Decision.BIASED
     assert [case.name for case in found.behind.biased_cases] == ["cut short"]
     alone = verdict(
         results(partial(WITHOUT_DISCOUNT[0].mean), np.random.default_rng(9), noise=0.1), ()
     )
     assert alone.behind is None
-    assert alone.others[0].account is WITHOUT_DISCOUNT[0]
+    assert alone.others[0].hypothesis is WITHOUT_DISCOUNT[0]

@@ -9,8 +9,8 @@ import pytest
 
 from pgbench.__main__ import main
 from pgbench.trials.battery import cases
-from pgbench.trials.own import load
-from pgbench.trials.trajectories import drawn
+from pgbench.trials.user_batches import drawn
+from pgbench.trials.user_file import load
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FOR_H_STEPS = "is unbiased for ∇J_H, the gradient of the H-step objective."

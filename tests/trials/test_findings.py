@@ -8,19 +8,19 @@ import pytest
 
 from pgbench.__main__ import main
 from pgbench.statistics import Estimate
-from pgbench.trials.accounts import FINITE, Account, scaled
 from pgbench.trials.battery import cases
 from pgbench.trials.candidate import Estimates
+from pgbench.trials.conditions import where
 from pgbench.trials.examination import examine
 from pgbench.trials.findings import Finding, State
-from pgbench.trials.known import every_known
-from pgbench.trials.measured import Basis, Measured, measured, unseen
-from pgbench.trials.scaling import Share, Trend
-from pgbench.trials.verdict import Outcome, verdict
+from pgbench.trials.hypotheses import FINITE, Hypothesis, scaled
+from pgbench.trials.known_estimators import every_known
+from pgbench.trials.measured_mean import Basis, MeasuredMean, measured, unseen
+from pgbench.trials.scaling import BiasLeft, Trend
+from pgbench.trials.verdict import Decision, verdict
 from pgbench.trials.verdict import tested as held_against
-from pgbench.trials.where import where
 from pgbench.trials.wording import conclusion
-from pgbench.trials.wording.bias import account, bias
+from pgbench.trials.wording.bias import bias, told
 
 R = 1000
 
@@ -51,23 +51,23 @@ def results(weights, replicates=R):
 
 
 OUTCOMES = {
-    "rare blow-up": (lambda rng, n: 1 - 300 * (rng.random(n) < 0.003), Outcome.UNDECIDED),
-    "roulette, right": (lambda rng, n: (rng.random(n) < 0.02) / 0.02, Outcome.UNDECIDED),
+    "rare blow-up": (lambda rng, n: 1 - 300 * (rng.random(n) < 0.003), Decision.UNDECIDED),
+    "roulette, right": (lambda rng, n: (rng.random(n) < 0.02) / 0.02, Decision.UNDECIDED),
     "a right sum of rare ones": (
-        lambda rng, n: 0.5 + 0.5 * (rng.random(n) < 0.002) / 0.002, Outcome.UNDECIDED,
+        lambda rng, n: 0.5 + 0.5 * (rng.random(n) < 0.002) / 0.002, Decision.UNDECIDED,
     ),
-    "Pareto, right": (lambda rng, n: 0.5 * rng.pareto(1.5, n), Outcome.UNDECIDED),
-    "noise, right": (lambda rng, n: 1 + 0.2 * rng.standard_normal(n), Outcome.UNBIASED),
-    "noise, too short": (lambda rng, n: 0.7 + 0.2 * rng.standard_normal(n), Outcome.DIRECTION),
-    "itself": (lambda rng, n: np.ones(n), Outcome.UNBIASED),
-    "hidden by noise": (lambda rng, n: 1 + 60 * rng.standard_normal(n), Outcome.UNDECIDED),
+    "Pareto, right": (lambda rng, n: 0.5 * rng.pareto(1.5, n), Decision.UNDECIDED),
+    "noise, right": (lambda rng, n: 1 + 0.2 * rng.standard_normal(n), Decision.UNBIASED),
+    "noise, too short": (lambda rng, n: 0.7 + 0.2 * rng.standard_normal(n), Decision.DIRECTION),
+    "itself": (lambda rng, n: np.ones(n), Decision.UNBIASED),
+    "hidden by noise": (lambda rng, n: 1 + 60 * rng.standard_normal(n), Decision.UNDECIDED),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", OUTCOMES)
 def test_only_what_was_tested_is_called_right_or_wrong(case):
-    weights, outcome = OUTCOMES[case]
-    assert verdict(results(weights), ()).outcome is outcome
+    weights, decision = OUTCOMES[case]
+    assert verdict(results(weights), ()).decision is decision
 
 
 def test_a_multiple_is_told_although_one_problem_cannot_be_tested():
@@ -76,9 +76,9 @@ def test_a_multiple_is_told_although_one_problem_cannot_be_tested():
     rare = results(lambda rng, n: 3.7 * (rng.random(n) < 0.008) / 0.008)
     mixed = [*made[:-2], *rare[-2:]]
     assert not np.isfinite(mixed[-1].factor(np.ones_like(mixed[-1].mean)).value)
-    account = scaled(mixed, FINITE)
-    assert account is not None
-    assert account.words.startswith("3.7")
+    hypothesis = scaled(mixed, FINITE)
+    assert hypothesis is not None
+    assert hypothesis.words.startswith("3.7")
 
 
 def test_rounding_of_a_coarse_format_is_in_interval_and_resolution_too():
@@ -125,7 +125,7 @@ def test_what_was_equal_in_all_estimates_is_said_so():
     """That their means are equal is not known beyond what so many estimates tell."""
     found = verdict(results(lambda rng, n: np.full(n, 0.5)), every_known())
     assert {result.basis for result in found.results} == {Basis.EQUAL}
-    (words,) = {account(other) for other in found.others}
+    (words,) = {told(other) for other in found.others}
     assert words.startswith("is half of ∇J_H")
     assert words.endswith(f", as far as {R} estimates tell")
 
@@ -202,13 +202,13 @@ def test_heavy_controls_move_the_whole_row_to_the_raw_estimates():
     rare = np.zeros_like(raw)
     rare[:4] = 20.0 * np.sign(case.finite)
     own = Estimates(case, 4, raw, np.full(R, 10), None, 1e-9)
-    result = Measured(own, case.finite + rare, None)
+    result = MeasuredMean(own, case.finite + rare, None)
     assert result.analysis is not None
     assert result.analysis.sample is raw
-    only = Measured(own, raw, None)
+    only = MeasuredMean(own, raw, None)
     target = case.finite
     assert result.relative_bias(target).value == only.relative_bias(target).value
-    assert result.factor(target) == Measured(own, raw, None).factor(target)
+    assert result.factor(target) == MeasuredMean(own, raw, None).factor(target)
 
 
 def finding(name, state, size=np.nan):
@@ -240,7 +240,7 @@ def test_where_is_said_only_where_a_bias_of_that_size_is_excluded_elsewhere():
 
 
 def test_a_null_is_not_accepted_but_bounded():
-    target = Account("1.003 of it", lambda case, n: 1.003 * case.finite)
+    target = Hypothesis("1.003 of it", lambda case, n: 1.003 * case.finite)
     found = results(lambda rng, n: 1 + 0.2 * rng.standard_normal(n))
     held = held_against(target, found)
     assert held.holds
@@ -258,7 +258,7 @@ def test_a_null_is_not_accepted_but_bounded():
     ],
 )  # fmt: skip
 def test_each_problem_has_its_own_trend(value, half, trend):
-    assert Share("x", Estimate(value, half / 2, value - half, value + half)).trend is trend
+    assert BiasLeft("x", Estimate(value, half / 2, value - half, value + half)).trend is trend
 
 
 def test_a_bias_that_falls_on_one_problem_is_not_pooled_away():
@@ -266,7 +266,9 @@ def test_a_bias_that_falls_on_one_problem_is_not_pooled_away():
 
     def made(case, size, n):
         gradients = np.tile((1 + size) * case.finite, (R, 1))
-        return Measured(Estimates(case, n, gradients, np.full(R, 10), None, 1e-9), gradients, None)
+        return MeasuredMean(
+            Estimates(case, n, gradients, np.full(R, 10), None, 1e-9), gradients, None
+        )
 
     one, other = cases()[:2]
     pairs = [made(one, 0.58, 4), made(one, 0.21, 16), made(other, 0.1, 4), made(other, 0.1, 16)]

@@ -10,12 +10,12 @@ import pytest
 from numba import njit
 
 from pgbench.__main__ import main
-from pgbench.trials import candidate, examination, guard, own
+from pgbench.trials import candidate, examination, guard, user_file
 from pgbench.trials.battery import cases
 from pgbench.trials.candidate import FunctionCandidate
 from pgbench.trials.generators import drawn_from, seed_by
 from pgbench.trials.guard import time_limit
-from pgbench.trials.trajectories import Trajectories, drawn
+from pgbench.trials.user_batches import UserBatch, drawn
 from tests.support.numbers import differentiate
 
 QUICK = ["--replicates", "100"]
@@ -169,7 +169,7 @@ def test_everybodys_generators_are_seeded_and_that_is_said(examined, tmp_path, n
     assert f"It draws from {name}, seeded before every call" in " ".join(out.split())
     case = cases()[0]
     path = tmp_path / "mine.py"
-    made = [FunctionCandidate(own.load(path), 0).estimates(case, 4, 100) for _ in range(2)]
+    made = [FunctionCandidate(user_file.load(path), 0).estimates(case, 4, 100) for _ in range(2)]
     assert np.array_equal(made[0].gradients, made[1].gradients)
 
 
@@ -306,7 +306,7 @@ def test_a_call_after_the_first_has_less_time(examined, monkeypatch):
 
 
 def test_an_endless_import_is_stopped(examined, monkeypatch):
-    monkeypatch.setattr(own, "IMPORT_SECONDS", 0.3)
+    monkeypatch.setattr(user_file, "IMPORT_SECONDS", 0.3)
     code, _, errors = examined("while True: pass\n")
     assert code == 2
     assert "importing it did not return" in errors
@@ -325,7 +325,7 @@ def test_a_slow_function_is_refused_in_words_and_not_timed_for_long(examined, mo
 def test_a_function_of_20_ms_still_sees_both_batch_sizes(capfd):
     """Timed as that, not run: the plan is what is asked."""
     every = [(case, n) for case in cases() for n in (case.batch_size, 4 * case.batch_size)]
-    made = FunctionCandidate(own.Own(Path("mine.py"), "estimate", print), 0)
+    made = FunctionCandidate(user_file.UserCode(Path("mine.py"), "estimate", print), 0)
     made.laps = {(case.name, n): 0.02 for case, n in every}
     assert examination._planned(made, every, None) == (100, every)
     assert "at two batch sizes" in capfd.readouterr().err
@@ -432,9 +432,9 @@ def test_a_batch_cannot_be_written_to_and_has_its_own_random_numbers():
 
 def test_the_page_about_it_has_every_field_and_a_first_example_that_works(examined):
     page = (Path(__file__).parents[2] / "docs" / "own-estimator.md").read_text(encoding="utf-8")
-    for field in Trajectories.__dataclass_fields__:
+    for field in UserBatch.__dataclass_fields__:
         assert f"`{field}`" in page
-        assert field in (Trajectories.__doc__ or "")
+        assert field in (UserBatch.__doc__ or "")
     example = page.split("```python\n")[1].split("```")[0]
     code, out, _ = examined(example, "--replicates", "250")
     assert code == 0

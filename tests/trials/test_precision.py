@@ -6,9 +6,9 @@ import pytest
 from pgbench.__main__ import main
 from pgbench.trials.battery import cases
 from pgbench.trials.guard import numbers
-from pgbench.trials.own import load
 from pgbench.trials.precision import HALF, SINGLE, rounding, shift, unit_roundoff
-from pgbench.trials.trajectories import drawn
+from pgbench.trials.user_batches import drawn
+from pgbench.trials.user_file import load
 
 LOSS = """
 import numpy as np

@@ -7,8 +7,8 @@ from pgbench.__main__ import main
 from pgbench.estimators.parts.estimator import CRITIC_NOISE, noisy_critic
 from pgbench.trials import examination
 from pgbench.trials.battery import cases
-from pgbench.trials.terminal import reads_ends
-from pgbench.trials.trajectories import drawn
+from pgbench.trials.terminal_values import reads_ends
+from pgbench.trials.user_batches import drawn
 
 SOURCE = """
 import numpy as np

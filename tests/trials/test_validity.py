@@ -17,8 +17,8 @@ from pgbench.measure.gradients import estimates
 from pgbench.rollout.simulator import Draws
 from pgbench.statistics import mean_interval, squared_bias, summarise
 from pgbench.trials.validity.__main__ import main
-from pgbench.trials.validity.cases import (
-    CASES,
+from pgbench.trials.validity.cells import (
+    CELLS,
     CORRIDOR,
     GARNET,
     LINEAR,
@@ -30,12 +30,12 @@ from pgbench.trials.validity.cases import (
     SHORT,
     SOFTMAX,
     TO_GO,
-    Case,
+    StudyCell,
 )
-from pgbench.trials.validity.known import REFERENCE_OF_BATCHES, pieces, repetitions, study
 from pgbench.trials.validity.page import COLUMNS, COVERED, GROUPS, GUARDED, LEGEND
 from pgbench.trials.validity.repeat import IMAGES, rates, repeat, sample_of
 from pgbench.trials.validity.run import tables
+from pgbench.trials.validity.true_values import REFERENCE_OF_BATCHES, pieces, repetitions, study
 
 HEAVY = replace(LINEAR_QUADRATIC[0], estimators=(("baseline_value", {}),))
 """Polynomials of normal numbers, with the heaviest tail among the estimators of the study."""
@@ -45,16 +45,16 @@ def slack(n, rate=0.05):
     return 4 * np.sqrt(rate * (1 - rate) / n)
 
 
-def measured(case, replicates, n):
+def measured(cell, replicates, n):
     """The repetitions of a case, by estimator."""
     with single_threaded_blas():
-        return repeat(study(case), replicates, n)
+        return repeat(study(cell), replicates, n)
 
 
 @pytest.fixture(scope="module")
 def small():
     """Unbiased and biased estimators on a small garnet, 250 repetitions of 500 replicates."""
-    return measured(Case(GARNET, LINEAR, 1, (TO_GO, NOISY)), 500, 250)
+    return measured(StudyCell(GARNET, LINEAR, 1, (TO_GO, NOISY)), 500, 250)
 
 
 @pytest.mark.parametrize("e", [0, 1], ids=["unbiased", "biased"])
@@ -82,7 +82,7 @@ def test_intervals_do_not_cover_what_is_wrong(small):
 
 def test_students_interval_of_a_variance_does_not_cover():
     """The same bound fails for mean ± t·se, where trajectories vary in length."""
-    (repeated,) = measured(Case(CORRIDOR, LINEAR, 1, (TO_GO,)), 200, 250)
+    (repeated,) = measured(StudyCell(CORRIDOR, LINEAR, 1, (TO_GO,)), 200, 250)
     value = repeated.known.values["variance"]
     found = [s["variance"] for s in repeated.summaries]
     t = stats.t.ppf(0.975, 199)
@@ -148,8 +148,8 @@ def test_intervals_of_a_bias_cover_where_tails_are_heavy(heavy, monkeypatch):
 def test_ratios_without_bound_have_no_interval_that_the_exact_variance_does_not_guard():
     """A hundred samples of 200: where one is given without the guard it seldom covers."""
     ratios = tuple((n, {"exploration": 0.5}) for n in ("importance_sampling", "doubly_robust"))
-    case = replace(OFF_POLICY[1], estimators=ratios)
-    for repeated in measured(case, 200, 100):
+    cell = replace(OFF_POLICY[1], estimators=ratios)
+    for repeated in measured(cell, 200, 100):
         guarded, alone = (repeated.coverage("variance", guarded) for guarded in (True, False))
         assert alone.share < 0.95 - slack(alone.known)
         assert guarded.missed < 0.05
@@ -159,7 +159,7 @@ def test_ratios_without_bound_have_no_interval_that_the_exact_variance_does_not_
 
 def test_exact_variances_along_directions_are_those_measured():
     """And add up to the total where the directions are a basis."""
-    (known,) = study(Case(GARNET, LINEAR, 2, (TO_GO,)))
+    (known,) = study(StudyCell(GARNET, LINEAR, 2, (TO_GO,)))
     assert known.along.shape == (9, 8)
     assert (known.along_variance == known.exact_along).all()
     total = known.along_variance[:8] / np.sum(known.along[:8] ** 2, axis=1)
@@ -168,7 +168,9 @@ def test_exact_variances_along_directions_are_those_measured():
 
 def test_truths_without_a_formula_are_those_of_a_long_run():
     """Against exact ones, which rloo has: bounds of four standard errors of the run."""
-    exact, measured = study(Case(SHORT, SOFTMAX, 4, (("rloo", {}), ("advantage_normalised", {}))))
+    exact, measured = study(
+        StudyCell(SHORT, SOFTMAX, 4, (("rloo", {}), ("advantage_normalised", {})))
+    )
     assert exact.exact_mean
     assert np.isfinite(exact.exact_variance)
     assert not measured.exact_mean
@@ -193,7 +195,7 @@ def test_truths_without_a_formula_are_those_of_a_long_run():
 def test_repetitions_are_the_replicates_in_order():
     """Of every estimator as if it were alone, whatever it is simulated with."""
     estimators = (("rloo", {}), TO_GO, ("importance_sampling", {}), NOISY)
-    known = study(Case(SHORT, LINEAR, 4, estimators))
+    known = study(StudyCell(SHORT, LINEAR, 4, estimators))
     found = list(repetitions(known, 30, 7))
     draws = Draws(known[0].subject.prepared.horizon, 4, 210, seed=2, stream=30)
     for e, own in enumerate(known):
@@ -204,7 +206,7 @@ def test_repetitions_are_the_replicates_in_order():
         assert joined.tobytes() == whole.tobytes()
 
 
-BANDIT = Case(("bandit", {"n_actions": 2}), LINEAR, 1, (REINFORCE,))
+BANDIT = StudyCell(("bandit", {"n_actions": 2}), LINEAR, 1, (REINFORCE,))
 
 
 def test_command_writes_its_tables(tmp_path, capsys):
@@ -219,9 +221,9 @@ def test_command_writes_its_tables(tmp_path, capsys):
 
 
 def test_tables_are_in_the_order_of_the_cases():
-    cases = (BANDIT, replace(BANDIT, batch_size=2))
+    cells = (BANDIT, replace(BANDIT, batch_size=2))
     with ThreadPoolExecutor(2) as executor:
-        text = tables({"A": cases, "B": cases[:1]}, (), (40, 20), 3, executor)
+        text = tables({"A": cells, "B": cells[:1]}, (), (40, 20), 3, executor)
     rows = [line.split(" | ")[3] for line in text.splitlines() if line.startswith("| bandit")]
     assert rows == ["1", "2", "1"] * 2
     titles = [line for line in text.splitlines() if line.startswith("##")]
@@ -233,9 +235,9 @@ def test_tables_are_in_the_order_of_the_cases():
 
 def test_every_class_of_cells_is_studied():
     """Linear-quadratic, batch, neural, direct and off-policy cells beside tables."""
-    assert tuple(case for group in GROUPS.values() for case in group) == CASES
-    assert {"direct", "neural", "gaussian", "softmax", "loglinear"} == {c.policy[0] for c in CASES}
-    names = {name for case in CASES for name, _ in case.estimators}
+    assert tuple(cell for group in GROUPS.values() for cell in group) == CELLS
+    assert {"direct", "neural", "gaussian", "softmax", "loglinear"} == {c.policy[0] for c in CELLS}
+    names = {name for cell in CELLS for name, _ in cell.estimators}
     assert {"rloo", "natural", "trajectory_importance_sampling", "importance_sampling"} <= names
 
 
@@ -245,16 +247,16 @@ def test_documented_table_is_of_these_cases():
     assert all(f" {column} |" in text for column in COLUMNS)
     rows = [line for line in text.splitlines() if line.count("|") == len(COLUMNS) + 5]
     titles = 2 * 2 * len(GROUPS)
-    assert len(rows) == titles + 2 * sum(len(case.estimators) for case in CASES)
+    assert len(rows) == titles + 2 * sum(len(cell.estimators) for cell in CELLS)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "case", CASES, ids=lambda case: f"{case.problem[0]}-{case.policy[0]}-{case.batch_size}"
+    "cell", CELLS, ids=lambda cell: f"{cell.problem[0]}-{cell.policy[0]}-{cell.batch_size}"
 )
-def test_the_study(case):
+def test_the_study(cell):
     """500 repetitions of 1000 replicates, as in the documentation: where given, intervals cover."""
-    for repeated in measured(case, 1000, 500):
+    for repeated in measured(cell, 1000, 500):
         unbounded = repeated.known.subject.estimator.unbounded(**repeated.known.subject.values)
         found = {name: repeated.coverage(name) for name in COVERED}
         if not unbounded:
@@ -269,8 +271,8 @@ def test_the_study(case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", RATES, ids=lambda case: case.problem[0])
-def test_fitted_rates_cover(case):
+@pytest.mark.parametrize("cell", RATES, ids=lambda cell: cell.problem[0])
+def test_fitted_rates_cover(cell):
     with single_threaded_blas():
-        for label, share in rates(case, 1000, 300):
+        for label, share in rates(cell, 1000, 300):
             assert share.share > 0.95 - slack(share.known), (label, str(share))

@@ -10,13 +10,13 @@ from pgbench.__main__ import main
 from pgbench.estimators import estimators
 from pgbench.problems import FiniteMDP
 from pgbench.trials import examination
-from pgbench.trials.accounts import ENDLESS, FINITE, NO_TAIL, RIGHT
 from pgbench.trials.battery import cases
 from pgbench.trials.candidate import Estimates
 from pgbench.trials.examination import examine
 from pgbench.trials.findings import State
-from pgbench.trials.measured import measured
-from pgbench.trials.verdict import Outcome, verdict
+from pgbench.trials.hypotheses import ENDLESS, FINITE, NO_TAIL, RIGHT
+from pgbench.trials.measured_mean import measured
+from pgbench.trials.verdict import Decision, verdict
 from pgbench.trials.verdict import tested as held_against
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -344,13 +344,13 @@ def test_what_cannot_be_tested_is_not_called_unbiased():
     gradients[7] = 400 * case.finite
     estimates = Estimates(case, 4, gradients, np.full(400, 10), None, 1e-9)
     found = verdict([measured(estimates)], ())
-    assert found.outcome is Outcome.UNDECIDED
+    assert found.decision is Decision.UNDECIDED
     assert [finding.state for finding in found.findings] == [State.NOTHING]
 
 
 def test_the_right_accounts_differ_where_the_horizon_cuts():
     cut = next(case for case in cases() if case.name == "cut short")
-    means = [account.mean(cut, 4) for account in RIGHT]
+    means = [hypothesis.mean(cut, 4) for hypothesis in RIGHT]
     assert RIGHT == (FINITE, ENDLESS, NO_TAIL)
     for i, one in enumerate(means):
         for other in means[:i]:

@@ -62,7 +62,7 @@ def test_bugs_describe_themselves(name):
 )
 def test_exact_moments_of_wrong_tables_differ(name):
     """Without sampling: mean or variance is not the one claimed, on some case."""
-    from pgbench.trials.examine import claimed
+    from pgbench.trials.sampled import claimed
 
     bug, gaps = bugs()[name], []
     for case in cases():

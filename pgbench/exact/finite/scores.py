@@ -7,10 +7,10 @@ import numpy as np
 from pgbench.arrays import FloatArray
 from pgbench.policies import Policy
 
-HELD = 2**22
+NUMBERS_AT_A_TIME = 2**22
 """As many states are taken at a time as make about this many numbers, 32 MiB."""
 
-MOST = 64
+STATES_AT_A_TIME = 64
 """Most states taken at a time: their weights grow with the square of the number."""
 
 
@@ -33,7 +33,7 @@ def state_gradients(policy: Policy, theta: FloatArray, weights: FloatArray) -> F
 def _pulled(policy: Policy, theta: FloatArray, rows: FloatArray) -> Iterator[FloatArray]:
     """Pull-backs (c, r, d) of the rows of weights (S, r, A) of each state, c states at a time."""
     S, r, _ = rows.shape
-    c = min(max(1, HELD // (r * policy.n_parameters)), S, MOST)
+    c = min(max(1, NUMBERS_AT_A_TIME // (r * policy.n_parameters)), S, STATES_AT_A_TIME)
     for begin in range(0, S, c):
         own = rows[begin : begin + c]
         states = np.arange(begin, begin + len(own))

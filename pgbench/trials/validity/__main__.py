@@ -9,15 +9,15 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pgbench.trials.validity
-from pgbench.trials.validity.cases import RATES, Case
+from pgbench.trials.validity.cells import RATES, StudyCell
 from pgbench.trials.validity.page import GROUPS
 from pgbench.trials.validity.run import tables
 
 
 def main(
     arguments: Sequence[str] | None = None,
-    groups: Mapping[str, Sequence[Case]] = GROUPS,
-    fits: Sequence[Case] = RATES,
+    groups: Mapping[str, Sequence[StudyCell]] = GROUPS,
+    fits: Sequence[StudyCell] = RATES,
 ) -> int:
     """Run the study, print its tables and write them to a file."""
     parser = argparse.ArgumentParser(

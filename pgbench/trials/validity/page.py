@@ -6,20 +6,20 @@ import numpy as np
 from scipy import stats
 
 from pgbench.arrays import FloatArray
-from pgbench.trials.validity.cases import (
+from pgbench.trials.validity.cells import (
     BATCHES,
     FINITE,
     LINEAR_QUADRATIC,
     OFF_POLICY,
     RATE_BATCHES,
-    Case,
+    StudyCell,
 )
 from pgbench.trials.validity.repeat import Repeated
-from pgbench.trials.validity.shares import Share
+from pgbench.trials.validity.shares import HitShare
 
 LEVEL = 0.05
 
-GROUPS: Mapping[str, tuple[Case, ...]] = {
+GROUPS: Mapping[str, tuple[StudyCell, ...]] = {
     "Tables on finite problems": FINITE,
     "Functions of batches": BATCHES,
     "Data of another policy": OFF_POLICY,
@@ -60,7 +60,7 @@ estimators) are those of a run of 200 000 replicates, 50 000 of functions of bat
 d or n is large."""
 
 
-def columns(repeated: Repeated) -> dict[str, Share | float]:
+def columns(repeated: Repeated) -> dict[str, HitShare | float]:
     """The entries of a row by column."""
     tests = (
         _below(repeated.p),
@@ -75,8 +75,8 @@ def columns(repeated: Repeated) -> dict[str, Share | float]:
     return dict(zip(COLUMNS, (*covered, *unguarded, *tests), strict=True))
 
 
-def _below(p: FloatArray) -> Share:
-    return Share.of(p < LEVEL, np.isfinite(p))
+def _below(p: FloatArray) -> HitShare:
+    return HitShare.of(p < LEVEL, np.isfinite(p))
 
 
 def _uniformity(z: FloatArray) -> float:
@@ -91,7 +91,7 @@ def row(repeated: Repeated) -> str:
     return f"| {repeated.known.label} | {' | '.join(cells)} |".replace("nan", "—")
 
 
-def rate_row(label: str, replicates: int, share: Share) -> str:
+def rate_row(label: str, replicates: int, share: HitShare) -> str:
     """A line of the table of rates."""
     return f"| {label} | {replicates} | {share} |"
 

@@ -17,9 +17,9 @@ from pgbench.statistics import (
     summarise,
     variance_test,
 )
-from pgbench.trials.validity.cases import RATE_BATCHES, Case
-from pgbench.trials.validity.known import Known, repetitions, study
-from pgbench.trials.validity.shares import Share
+from pgbench.trials.validity.cells import RATE_BATCHES, StudyCell
+from pgbench.trials.validity.shares import HitShare
+from pgbench.trials.validity.true_values import TrueValues, repetitions, study
 
 Summary = dict[str, Estimate]
 
@@ -42,7 +42,7 @@ class Repeated:
         p-value of a wrong variance, (repetitions,) each.
     """
 
-    known: Known
+    known: TrueValues
     summaries: Sequence[Summary]
     unguarded: Sequence[Summary]
     p: FloatArray
@@ -51,19 +51,19 @@ class Repeated:
     variance_z: FloatArray
     p_variance_wrong: FloatArray
 
-    def coverage(self, name: str, guarded: bool = True) -> Share:
+    def coverage(self, name: str, guarded: bool = True) -> HitShare:
         """How often the interval of a statistic holds its true value."""
         value = self.known.values[name]
         # A constant is known exactly, except for the rounding of its exact value.
         slack = 1e-9 * abs(value)
         found = [s[name] for s in (self.summaries if guarded else self.unguarded)]
-        return Share.of(
+        return HitShare.of(
             (e.low - slack <= value <= e.high + slack for e in found),
             (np.isfinite(e.low) for e in found),
         )
 
 
-def repeat(known: Sequence[Known], replicates: int, n: int) -> list[Repeated]:
+def repeat(known: Sequence[TrueValues], replicates: int, n: int) -> list[Repeated]:
     """Every estimator of a case measured n times with fresh replicates."""
     records: list[list[Any]] = [[] for _ in known]
     for found in repetitions(known, replicates, n):
@@ -76,7 +76,7 @@ def repeat(known: Sequence[Known], replicates: int, n: int) -> list[Repeated]:
     return repeated
 
 
-def sample_of(known: Known, gradients: FloatArray, steps: IntArray) -> Sample:
+def sample_of(known: TrueValues, gradients: FloatArray, steps: IntArray) -> Sample:
     """The sample of replicates (R, d) that are all in memory, as ``measure`` makes it."""
     centre = known.expected if known.exact_mean else gradients.mean(axis=0)
     sums = Sums(known.target, [centre], len(gradients), np.zeros((0, known.target.size)))
@@ -86,7 +86,7 @@ def sample_of(known: Known, gradients: FloatArray, steps: IntArray) -> Sample:
     return sample if known.exact_mean else sample.about_its_mean()
 
 
-def _measure(known: Known, gradients: FloatArray, steps: IntArray) -> tuple[Any, ...]:
+def _measure(known: TrueValues, gradients: FloatArray, steps: IntArray) -> tuple[Any, ...]:
     sample = sample_of(known, gradients, steps)
     projections, mean = gradients @ known.along.T, known.along @ known.expected
     # Wrong truths: four standard errors off along the gradient, and a variance 10 % too large.
@@ -105,12 +105,12 @@ def _measure(known: Known, gradients: FloatArray, steps: IntArray) -> tuple[Any,
     )
 
 
-def rates(case: Case, replicates: int, n: int) -> list[tuple[str, Share]]:
+def rates(cell: StudyCell, replicates: int, n: int) -> list[tuple[str, HitShare]]:
     """Coverage of the fitted rate over batch sizes, per estimator.
 
     What it should cover is the fit through the true RMSE: -1/2 exactly where there is no bias.
     """
-    runs = [repeat(study(replace(case, batch_size=b)), replicates, n) for b in RATE_BATCHES]
+    runs = [repeat(study(replace(cell, batch_size=b)), replicates, n) for b in RATE_BATCHES]
     rows = []
     for own in zip(*runs, strict=True):
         true = np.array([r.known.values["rmse"] for r in own])
@@ -123,5 +123,5 @@ def rates(case: Case, replicates: int, n: int) -> list[tuple[str, Share]]:
             exact = fit_rate(RATE_BATCHES, known_true, known_true, known_true)
             hits.append(fit.low <= exact.slope <= fit.high)
             known.append(bool(np.isfinite(fit.low)))
-        rows.append((own[0].known.label.rsplit(" | ", 1)[0], Share.of(hits, known)))
+        rows.append((own[0].known.label.rsplit(" | ", 1)[0], HitShare.of(hits, known)))
     return rows

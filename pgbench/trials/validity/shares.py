@@ -10,7 +10,7 @@ FEWEST = 10
 
 
 @dataclass(frozen=True)
-class Share:
+class HitShare:
     """How many of some repetitions, and of how many it could be said."""
 
     hits: int
@@ -18,7 +18,7 @@ class Share:
     total: int
 
     @classmethod
-    def of(cls, hits: Iterable[bool], known: Iterable[bool]) -> "Share":
+    def of(cls, hits: Iterable[bool], known: Iterable[bool]) -> "HitShare":
         """Count the hits among the known."""
         h, k = np.fromiter(hits, bool), np.fromiter(known, bool)
         return cls(int((h & k).sum()), int(k.sum()), k.size)

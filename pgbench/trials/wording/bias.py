@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pgbench.trials import terminal
-from pgbench.trials.accounts import FINITE
-from pgbench.trials.analysis import LEVEL, SURE
+from pgbench.trials import terminal_values
 from pgbench.trials.examination import Examination
 from pgbench.trials.findings import State
-from pgbench.trials.measured import TINY, Basis, unseen
-from pgbench.trials.scaling import LARGER, Share, Trend
-from pgbench.trials.verdict import ZERO, Outcome, Tested, Verdict
+from pgbench.trials.hypotheses import FINITE
+from pgbench.trials.mean_analysis import LEVEL, SURE
+from pgbench.trials.measured_mean import TINY, Basis, unseen
+from pgbench.trials.scaling import LARGER, BiasLeft, Trend
+from pgbench.trials.verdict import ZERO, Decision, Tested, Verdict
 from pgbench.trials.wording.directions import second_mistake
 from pgbench.trials.wording.numbers import percent, percent_of
 
@@ -19,25 +19,25 @@ from pgbench.trials.wording.numbers import percent, percent_of
 def bias(found: Examination, recognised: bool) -> Iterator[str]:
     """Sentences; ``recognised`` if it is something known."""
     verdict = found.verdict
-    if verdict.outcome is Outcome.UNBIASED:
+    if verdict.decision is Decision.UNBIASED:
         yield f"No bias was seen. Its mean {_right(verdict)}."
-    elif verdict.outcome is Outcome.UNDECIDED:
+    elif verdict.decision is Decision.UNDECIDED:
         yield f"It could not be judged: {undecided(verdict)}."
     else:
         yield from _biased(verdict, recognised)
-    if verdict.outcome is Outcome.UNBIASED:
+    if verdict.decision is Decision.UNBIASED:
         for tested in verdict.right:
             if tested.rejected.any():
                 names = _names(verdict, tested.rejected)
-                yield f"Its mean is not {tested.account.words}; that is ruled out on {names}."
-    if verdict.outcome is not Outcome.UNDECIDED and (rare := _untested(verdict)):
+                yield f"Its mean is not {tested.hypothesis.words}; that is ruled out on {names}."
+    if verdict.decision is not Decision.UNDECIDED and (rare := _untested(verdict)):
         yield f"Nothing can be said on {rare}: its estimates hang on rare events."
-    if verdict.outcome is not Outcome.UNDECIDED and (lost := hidden(verdict)):
+    if verdict.decision is not Decision.UNDECIDED and (lost := hidden(verdict)):
         yield f"Nothing can be said on {', '.join(lost)}: noise would hide even a mean of zero."
     for name, reason in found.refused.items():
         yield f"It refuses the problem '{name}': {reason}."
     if found.reads_ends:
-        yield terminal.SENTENCE
+        yield terminal_values.SENTENCE
     yield from _conditions(found)
     yield from _resolution(found)
 
@@ -105,8 +105,10 @@ def _untested(verdict: Verdict) -> str:
 
 
 def _right(verdict: Verdict) -> str:
-    """The accounts that hold, as one says them of a mean."""
-    held = [t.account.words for t in verdict.right if t.holds] or [verdict.reference.account.words]
+    """The hypotheses that hold, as one says them of a mean."""
+    held = [t.hypothesis.words for t in verdict.right if t.holds] or [
+        verdict.reference.hypothesis.words
+    ]
     first = f"{_is(verdict)} {held[0]}"
     if len(held) == 1:
         return first
@@ -120,18 +122,18 @@ def _is(verdict: Verdict) -> str:
     return "cannot be told from"
 
 
-def account(tested: Tested) -> str:
+def told(tested: Tested) -> str:
     """``is zero``, or ``cannot be told from ∇J_H (to 3.1 % of its length)``."""
     resolution = tested.resolution
     if resolution == 0:
         known = all(result.basis is Basis.TABLES for result in tested.results)
         n = min(result.estimates.replicates for result in tested.results)
-        return f"is {tested.account.words}{'' if known else f', as far as {n} estimates tell'}"
-    return f"cannot be told from {tested.account.words} (to {percent(resolution)} of its length)"
+        return f"is {tested.hypothesis.words}{'' if known else f', as far as {n} estimates tell'}"
+    return f"cannot be told from {tested.hypothesis.words} (to {percent(resolution)} of its length)"
 
 
 def _biased(verdict: Verdict, recognised: bool) -> Iterator[str]:
-    reference = verdict.reference.account
+    reference = verdict.reference.hypothesis
     yield f"Yes. Its mean is not {reference.words}. The bias shows {verdict.where}." + _worst(
         verdict
     )
@@ -141,8 +143,8 @@ def _biased(verdict: Verdict, recognised: bool) -> Iterator[str]:
     yield from _trends(verdict.shares)
     for i, other in enumerate(verdict.others):
         begin = f"On {_spoken(other, verdict)} its mean" if i == 0 else "As well it"
-        remark = f": {other.account.remark}" if other.account.remark else ""
-        yield f"{begin} {account(other)}{remark}."
+        remark = f": {other.hypothesis.remark}" if other.hypothesis.remark else ""
+        yield f"{begin} {told(other)}{remark}."
     yield from second_mistake(verdict)
     if not verdict.others and verdict.behind is None:
         none = "" if recognised else "Its mean is none of those that known mistakes have. "
@@ -188,7 +190,7 @@ def _elsewhere(verdict: Verdict) -> Iterator[str]:
         yield f"It was not seen elsewhere; {'; '.join(sentence)}."
 
 
-def _trends(shares: Sequence[Share]) -> Iterator[str]:
+def _trends(shares: Sequence[BiasLeft]) -> Iterator[str]:
     """How it depends on the batch size, problems of a kind together."""
     for trend in Trend:
         own = [share for share in shares if share.trend is trend]
@@ -198,7 +200,7 @@ def _trends(shares: Sequence[Share]) -> Iterator[str]:
         yield f"{names} {trend.value}: with {LARGER} times as many trajectories {_left(own)}."
 
 
-def _left(shares: Sequence[Share]) -> str:
+def _left(shares: Sequence[BiasLeft]) -> str:
     """What is left of the bias, from the least to the most, with intervals."""
     values = [share.left.value for share in shares]
     low, high = min(s.left.low for s in shares), max(s.left.high for s in shares)
@@ -212,7 +214,7 @@ def _left(shares: Sequence[Share]) -> str:
 
 
 def _spoken(other: Tested, verdict: Verdict) -> str:
-    """On what the account was tested."""
+    """On what the hypothesis was tested."""
     names = _names(verdict, np.isfinite(other.p))
     every = {result.estimates.case.name for result in verdict.results}
     return "every problem" if len(names.split(", ")) == len(every) else names
@@ -260,7 +262,7 @@ def _resolution(found: Examination) -> Iterator[str]:
         f" right estimator fails with a chance of at most {100 * LEVEL:g} %."
     )
     worst = visible(verdict)
-    if verdict.outcome is Outcome.UNBIASED and worst > 0:
+    if verdict.decision is Decision.UNBIASED and worst > 0:
         yield (
             f"A bias of {percent(worst)} along the gradient would have been seen on any problem"
             f" that was tested, with a probability of {100 * SURE:g} %."

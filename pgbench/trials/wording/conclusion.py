@@ -1,11 +1,11 @@
 """The verdict in one line."""
 
-from pgbench.trials import terminal
+from pgbench.trials import terminal_values
 from pgbench.trials.examination import Examination
 from pgbench.trials.findings import State
-from pgbench.trials.measured import unseen
-from pgbench.trials.verdict import Declared, Outcome
-from pgbench.trials.wording.bias import account, hidden, left_out, undecided, visible
+from pgbench.trials.measured_mean import unseen
+from pgbench.trials.verdict import Decision, Declared
+from pgbench.trials.wording.bias import hidden, left_out, told, undecided, visible
 from pgbench.trials.wording.directions import causes, direction_words
 from pgbench.trials.wording.numbers import percent
 from pgbench.trials.wording.resemblance import equal, in_all, known_as, name
@@ -21,11 +21,11 @@ def _conclusion(found: Examination) -> str:
     what = found.own.words
     if found.declared is not None:
         return _declared(what, found.declared)
-    if found.verdict.outcome is Outcome.UNDECIDED:
+    if found.verdict.decision is Decision.UNDECIDED:
         same = known_as(found)
         known = f" It is {same}, estimate by estimate." if same else ""
         return f"{what} could not be judged: {undecided(found.verdict)}.{known}"
-    if found.verdict.outcome is Outcome.UNBIASED:
+    if found.verdict.decision is Decision.UNBIASED:
         return _unbiased(what, found)
     return _biased(what, found)
 
@@ -58,8 +58,8 @@ def _unbiased(what: str, found: Examination) -> str:
     nothing = [f.case.name for f in verdict.findings if f.state is State.NOTHING]
     silent = ", ".join([*nothing, *hidden(verdict)])
     some = f" Nothing can be said on: {silent}." if silent else ""
-    ends = f" {terminal.SHORT}" if found.reads_ends else ""
-    return f"{what}{how} is unbiased for {verdict.reference.account.words}.{some}{ends}"
+    ends = f" {terminal_values.SHORT}" if found.reads_ends else ""
+    return f"{what}{how} is unbiased for {verdict.reference.hypothesis.words}.{some}{ends}"
 
 
 def _biased(what: str, found: Examination) -> str:
@@ -67,7 +67,7 @@ def _biased(what: str, found: Examination) -> str:
     if same and same[0].known.critic_errs:
         return f"{what} is biased by the error of its critic alone: it is {name(same[0].known)}."
     others = verdict.others
-    why = f": its mean {account(others[0])}" if others else causes(verdict)
+    why = f": its mean {told(others[0])}" if others else causes(verdict)
     if known := known_as(found):
         why += f"; it is {known}"
     if verdict.direction is not None:

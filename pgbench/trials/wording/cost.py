@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from pgbench.trials.comparison import Compared
 from pgbench.trials.examination import Examination
-from pgbench.trials.verdict import Outcome
+from pgbench.trials.verdict import Decision
 from pgbench.trials.wording.numbers import digits, seconds
 
 
@@ -14,10 +14,10 @@ def cost(found: Examination) -> Iterator[str]:
     ranking = found.ranking
     if math.isfinite(found.seconds):
         yield f"One estimate takes {seconds(found.seconds)} of your code, as a median."
-    if found.verdict.outcome in (Outcome.BIASED, Outcome.DIRECTION):
+    if found.verdict.decision in (Decision.BIASED, Decision.DIRECTION):
         yield "A biased estimator has no rank by variance: zero has none."
         return
-    if found.verdict.outcome is Outcome.UNDECIDED:
+    if found.verdict.decision is Decision.UNDECIDED:
         yield "What could not be judged has no rank by variance."
         return
     if not ranking:

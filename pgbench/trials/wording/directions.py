@@ -12,7 +12,7 @@ from pgbench.trials.verdict import Verdict
 
 FAMILIES = (("∇J", "∇J"), ("F†", "the natural gradient"), ("(F", "the damped natural gradient"),
             ("Σ_t", "the sum without γ^t"))  # fmt: skip
-"""How words of accounts begin, and what they have in common."""
+"""How words of hypotheses begin, and what they have in common."""
 
 
 def pointing_lines(verdict: Verdict) -> Iterator[str]:
@@ -22,19 +22,21 @@ def pointing_lines(verdict: Verdict) -> Iterator[str]:
     held = verdict.direction
     if held is not None:
         yield (
-            f"Its direction cannot be told from that of {held.account.words}, on any problem:"
+            f"Its direction cannot be told from that of {held.hypothesis.words}, on any problem:"
             f" {_angle(held)}. Its length is {_span(held)} times what it should be."
         )
     elif (best := nearest(verdict.directions)).holds:
-        yield (f"Its direction cannot be told from that of {best.account.words}: {_angle(best)}.")
+        yield (
+            f"Its direction cannot be told from that of {best.hypothesis.words}: {_angle(best)}."
+        )
     else:
         yield "Its direction is that of no gradient that is known here, on all problems."
     for family, name in FAMILIES:
-        members = [one for one in verdict.directions if one.account.words.startswith(family)]
+        members = [one for one in verdict.directions if one.hypothesis.words.startswith(family)]
         if members:
             best = nearest(members)
             yield f"- cosine with {name}: {_cosines(best)}{_which(best)}"
-    yield f"Problem by problem, next to {_shown(verdict).account.words}:"
+    yield f"Problem by problem, next to {_shown(verdict).hypothesis.words}:"
 
 
 def _shown(verdict: Verdict) -> Direction:
@@ -53,7 +55,7 @@ def _angle(direction: Direction) -> str:
 
 
 def _which(direction: Direction) -> str:
-    words = f" ({direction.account.words.split(', the')[0]}"
+    words = f" ({direction.hypothesis.words.split(', the')[0]}"
     if direction.damping is None:
         return f"{words})"
     return f"{words}; λ = {direction.damping[1]:.3g} fits the other half of the replicates best)"
@@ -105,7 +107,8 @@ def second_mistake(verdict: Verdict) -> Iterator[str]:
     if behind is not None:
         yield (
             "Two things are wrong. γ^t is left out: where nothing else is wrong its mean cannot be"
-            f" told from {behind.reference.account.words}. Beyond that a bias shows {behind.where}."
+            f" told from {behind.reference.hypothesis.words}."
+            f" Beyond that a bias shows {behind.where}."
         )
 
 
@@ -119,11 +122,11 @@ def causes(verdict: Verdict) -> str:
     if not best.cosine >= NEAR:
         return ": its direction is that of no gradient that is known here"
     return (
-        f": its direction is nearest to that of {best.account.words}, with a cosine of"
+        f": its direction is nearest to that of {best.hypothesis.words}, with a cosine of"
         f" {best.cosine:.2g} where batches are larger"
     )
 
 
 def direction_words(direction: Direction) -> str:
     """``the direction of ∇J_H, the gradient of the H-step objective, and another length``."""
-    return f"the direction of {direction.account.words}, and another length"
+    return f"the direction of {direction.hypothesis.words}, and another length"

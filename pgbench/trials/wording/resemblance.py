@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from pgbench.trials.equality import Equality
 from pgbench.trials.examination import Examination
-from pgbench.trials.known import Known
-from pgbench.trials.measured import unseen
+from pgbench.trials.known_estimators import KnownEstimator
+from pgbench.trials.measured_mean import unseen
 from pgbench.trials.resemblance import Likeness, exact
 from pgbench.trials.wording.numbers import percent
 
@@ -53,7 +53,7 @@ def known_as(found: Examination) -> str:
     return multiples[0].words if multiples else ""
 
 
-def name(known: Known) -> str:
+def name(known: KnownEstimator) -> str:
     """The name of an estimator, or of a mistake with what is wrong with it."""
     return f"the known mistake {known.name} ({known.mistake})" if known.mistake else known.name
 

@@ -5,8 +5,8 @@ import math
 from rich import box
 from rich.table import Table
 
-from pgbench.trials.analysis import LEVEL
-from pgbench.trials.measured import Basis, Measured
+from pgbench.trials.mean_analysis import LEVEL
+from pgbench.trials.measured_mean import Basis, MeasuredMean
 from pgbench.trials.verdict import Verdict
 from pgbench.trials.wording.numbers import factor, percent, percent_of
 
@@ -20,7 +20,7 @@ KEY = (
 
 def table(verdict: Verdict) -> Table:
     """Problem by problem: bias with interval, factor along the gradient, p-value, resolution."""
-    reference = verdict.reference.account.words.split(",")[0].split(" less")[0]
+    reference = verdict.reference.hypothesis.words.split(",")[0].split(" less")[0]
     made = Table(box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for column in ("problem", "N", f"bias / ‖{reference}‖", "length", "p", "visible"):
         made.add_column(column, justify="left" if column == "problem" else "right")
@@ -40,7 +40,7 @@ def table(verdict: Verdict) -> Table:
     return made
 
 
-def _p_value(p: float, result: Measured) -> str:
+def _p_value(p: float, result: MeasuredMean) -> str:
     if not math.isfinite(p):
         return "untested"
     if result.sharp:
@@ -48,7 +48,7 @@ def _p_value(p: float, result: Measured) -> str:
     return f"{p:.2g}" if p > 1e-4 else "< 1e-4"
 
 
-def _visible(visible: float, result: Measured) -> str:
+def _visible(visible: float, result: MeasuredMean) -> str:
     if result.basis is Basis.TABLES:
         return "exact"
     if result.basis is Basis.EQUAL:

@@ -11,7 +11,7 @@ from tests.support.numbers import close
 
 @pytest.mark.parametrize("held", [1, 100, 2**22])
 def test_norms_are_those_of_the_scores(truth, held, monkeypatch):
-    monkeypatch.setattr(scores, "HELD", held)
+    monkeypatch.setattr(scores, "NUMBERS_AT_A_TIME", held)
     expected = (truth.policy.scores(truth.theta) ** 2).sum(axis=2)
     close(scores.squared_norms(truth.policy, truth.theta), expected, 1e-13)
 

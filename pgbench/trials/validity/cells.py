@@ -8,7 +8,7 @@ Chosen = tuple[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Case:
+class StudyCell:
     """Estimators of one problem, policy and batch size; ``theta`` as ``Parameterised.initial``."""
 
     problem: Chosen
@@ -65,36 +65,36 @@ REINFORCE, TO_GO, BASELINE, ORACLE, TD = _plain(
 )
 
 FINITE = (
-    Case(GARNET, ("loglinear", {"n_features": 1}), 1, (TO_GO, NOISY)),
-    Case(("bandit", {"n_actions": 2}), SOFTMAX, 1, (REINFORCE,)),
-    Case(CORRIDOR, LINEAR, 1, (REINFORCE, TO_GO, NOISY)),
-    Case(CORRIDOR, LINEAR, 16, (REINFORCE, TO_GO, NOISY)),
-    Case(("two_state", {}), SOFTMAX, 1, (REINFORCE, TD)),
-    Case(GARNET, LINEAR, 4, (REINFORCE, BASELINE, LATE, NOISY)),
-    Case(GARNET, SOFTMAX, 1, (REINFORCE, ORACLE, LATE, NOISY)),
-    Case(GARNET, SOFTMAX, 64, (ORACLE, NOISY)),
-    Case(("garnet", {"n_states": 100, "gamma": 0.95}), SOFTMAX, 1, (BASELINE, NOISY)),
-    Case(("garnet", {"n_states": 1000, "gamma": 0.9}), SOFTMAX, 4, (BASELINE, NOISY)),
-    Case(RIVERSWIM, SOFTMAX, 1, (REINFORCE, TO_GO, TD)),
-    Case(RIVERSWIM, SOFTMAX, 16, (REINFORCE, TO_GO, TD)),
-    Case(LAKE, SOFTMAX, 1, (REINFORCE, BASELINE, TD)),
-    Case(LAKE, SOFTMAX, 16, (REINFORCE, BASELINE, TD)),
-    Case(CHAIN, SOFTMAX, 1, (REINFORCE, ORACLE)),
-    Case(CHAIN, SOFTMAX, 64, (REINFORCE, ORACLE)),
-    Case(SHORT, NEURAL, 1, (TO_GO, ORACLE)),
-    Case(GARNET, DIRECT, 1, (TO_GO, ORACLE, NOISY)),
+    StudyCell(GARNET, ("loglinear", {"n_features": 1}), 1, (TO_GO, NOISY)),
+    StudyCell(("bandit", {"n_actions": 2}), SOFTMAX, 1, (REINFORCE,)),
+    StudyCell(CORRIDOR, LINEAR, 1, (REINFORCE, TO_GO, NOISY)),
+    StudyCell(CORRIDOR, LINEAR, 16, (REINFORCE, TO_GO, NOISY)),
+    StudyCell(("two_state", {}), SOFTMAX, 1, (REINFORCE, TD)),
+    StudyCell(GARNET, LINEAR, 4, (REINFORCE, BASELINE, LATE, NOISY)),
+    StudyCell(GARNET, SOFTMAX, 1, (REINFORCE, ORACLE, LATE, NOISY)),
+    StudyCell(GARNET, SOFTMAX, 64, (ORACLE, NOISY)),
+    StudyCell(("garnet", {"n_states": 100, "gamma": 0.95}), SOFTMAX, 1, (BASELINE, NOISY)),
+    StudyCell(("garnet", {"n_states": 1000, "gamma": 0.9}), SOFTMAX, 4, (BASELINE, NOISY)),
+    StudyCell(RIVERSWIM, SOFTMAX, 1, (REINFORCE, TO_GO, TD)),
+    StudyCell(RIVERSWIM, SOFTMAX, 16, (REINFORCE, TO_GO, TD)),
+    StudyCell(LAKE, SOFTMAX, 1, (REINFORCE, BASELINE, TD)),
+    StudyCell(LAKE, SOFTMAX, 16, (REINFORCE, BASELINE, TD)),
+    StudyCell(CHAIN, SOFTMAX, 1, (REINFORCE, ORACLE)),
+    StudyCell(CHAIN, SOFTMAX, 64, (REINFORCE, ORACLE)),
+    StudyCell(SHORT, NEURAL, 1, (TO_GO, ORACLE)),
+    StudyCell(GARNET, DIRECT, 1, (TO_GO, ORACLE, NOISY)),
 )
 """Table estimators on finite problems."""
 
 BATCHES = (
-    Case(
+    StudyCell(
         SHORT,
         SOFTMAX,
         4,
         _plain("rloo", "advantage_normalised", "baseline_learned", "natural", "compatible_critic"),
     ),
-    Case(CORRIDOR, LINEAR, 4, _plain("rloo", "advantage_normalised")),
-    Case(RIVERSWIM, SOFTMAX, 4, _plain("rloo", "advantage_normalised")),
+    StudyCell(CORRIDOR, LINEAR, 4, _plain("rloo", "advantage_normalised")),
+    StudyCell(RIVERSWIM, SOFTMAX, 4, _plain("rloo", "advantage_normalised")),
 )
 """Functions of batches."""
 
@@ -106,14 +106,14 @@ def _explored(epsilon: float, *names: str) -> tuple[Chosen, ...]:
 _RATIOS = ("importance_sampling", "trajectory_importance_sampling")
 
 OFF_POLICY = (
-    Case(
+    StudyCell(
         SHORT,
         SOFTMAX,
         1,
         _explored(0.5, *_RATIOS, "weighted_importance_sampling", "doubly_robust", "vtrace"),
     ),
-    Case(GARNET, SOFTMAX, 1, _explored(0.5, *_RATIOS)),
-    Case(CORRIDOR, LINEAR, 1, _explored(0.2, *_RATIOS)),
+    StudyCell(GARNET, SOFTMAX, 1, _explored(0.5, *_RATIOS)),
+    StudyCell(CORRIDOR, LINEAR, 1, _explored(0.2, *_RATIOS)),
 )
 """Data of another policy."""
 
@@ -132,28 +132,28 @@ _LOGARITHMIC: Chosen = ("gaussian", {"scale": "log_std"})
 _ZERO = {"init": "zeros"}
 
 LINEAR_QUADRATIC = (
-    Case(
+    StudyCell(
         _LQG,
         _regulator(1.0),
         1,
         (REINFORCE, TO_GO, BASELINE, ORACLE, GAE, ("importance_sampling", {"exploration": 0.2})),
         _ZERO,
     ),
-    Case(_LQG, _regulator(0.01), 1, (TO_GO, ORACLE, GAE), _ZERO),
-    Case(_LQG, _regulator(1.0), 16, (TO_GO, ORACLE), _ZERO),
-    Case(_BRIEF, _regulator(1.0), 4, _plain("rloo", "natural", "weak_derivative"), _ZERO),
-    Case(_random(2), _LOGARITHMIC, 1, (TO_GO, BASELINE, ORACLE, GAE), _ZERO),
-    Case(_random(16), _LOGARITHMIC, 1, (TO_GO, ORACLE), _ZERO),
+    StudyCell(_LQG, _regulator(0.01), 1, (TO_GO, ORACLE, GAE), _ZERO),
+    StudyCell(_LQG, _regulator(1.0), 16, (TO_GO, ORACLE), _ZERO),
+    StudyCell(_BRIEF, _regulator(1.0), 4, _plain("rloo", "natural", "weak_derivative"), _ZERO),
+    StudyCell(_random(2), _LOGARITHMIC, 1, (TO_GO, BASELINE, ORACLE, GAE), _ZERO),
+    StudyCell(_random(16), _LOGARITHMIC, 1, (TO_GO, ORACLE), _ZERO),
 )
 """Continuous states and actions: polynomials of normal numbers."""
 
-CASES = FINITE + BATCHES + OFF_POLICY + LINEAR_QUADRATIC
+CELLS = FINITE + BATCHES + OFF_POLICY + LINEAR_QUADRATIC
 
 RATES = (
-    Case(GARNET, SOFTMAX, 1, (REINFORCE, ORACLE, NOISY)),
-    Case(CORRIDOR, LINEAR, 1, (REINFORCE, NOISY)),
-    Case(RIVERSWIM, SOFTMAX, 1, (REINFORCE, TD)),
-    Case(_BRIEF, _regulator(1.0), 1, (TO_GO, BASELINE), _ZERO),
+    StudyCell(GARNET, SOFTMAX, 1, (REINFORCE, ORACLE, NOISY)),
+    StudyCell(CORRIDOR, LINEAR, 1, (REINFORCE, NOISY)),
+    StudyCell(RIVERSWIM, SOFTMAX, 1, (REINFORCE, TD)),
+    StudyCell(_BRIEF, _regulator(1.0), 1, (TO_GO, BASELINE), _ZERO),
 )
 """Cells whose rate over batch sizes is fitted."""
 

@@ -12,7 +12,7 @@ import numpy as np
 from pgbench.arrays import FloatArray
 from pgbench.trials.battery import Case
 from pgbench.trials.repeatable import same
-from pgbench.trials.trajectories import Trajectories, drawn
+from pgbench.trials.user_batches import UserBatch, drawn
 
 SENTENCE = (
     "It uses batch.v or batch.q in terminal states, where they are zero and a learned critic is"
@@ -27,7 +27,7 @@ BATCHES = 8
 """So many batches of a case are tried."""
 
 
-def reads_ends(call: Callable[[Trajectories], FloatArray], cases: Sequence[Case]) -> bool:
+def reads_ends(call: Callable[[UserBatch], FloatArray], cases: Sequence[Case]) -> bool:
     """Whether any estimate changes if exact values of terminal states are one instead of zero."""
     return any(
         not same(call(batches[r]), call(_valued(batches[r], case)))
@@ -39,7 +39,7 @@ def reads_ends(call: Callable[[Trajectories], FloatArray], cases: Sequence[Case]
     )
 
 
-def _valued(batch: Trajectories, case: Case) -> Trajectories:
+def _valued(batch: UserBatch, case: Case) -> UserBatch:
     """The same batch with exact values of one in terminal states."""
     ends = case.truth.mdp.terminal
     v, q = np.where(ends, 1.0, batch.v), np.where(ends[:, None], 1.0, batch.q)

@@ -19,7 +19,7 @@ from pgbench.process.process import Process
 from pgbench.rollout.engines import by_process
 from pgbench.rollout.simulator import Draws
 from pgbench.statistics import directions
-from pgbench.trials.validity.cases import Case, in_words
+from pgbench.trials.validity.cells import StudyCell, in_words
 
 REFERENCE, REFERENCE_OF_BATCHES = 200_000, 50_000
 """Replicates of the long run, of table estimators and of batch estimators."""
@@ -37,7 +37,7 @@ Replicates = tuple[FloatArray, IntArray]
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class TrueValues:
     """An estimator in a case, with everything that is true of it.
 
     label
@@ -68,31 +68,31 @@ class Known:
         return self.subject.target
 
 
-def study(case: Case) -> list[Known]:
-    """Work out everything that is true of each estimator of a case."""
-    name, options = case.problem
+def study(cell: StudyCell) -> list[TrueValues]:
+    """Work out everything that is true of each estimator of a cell."""
+    name, options = cell.problem
     mdp = make_problem(name, **options)
-    policy = make_policy(case.policy[0], mdp, **case.policy[1])
-    truth = evaluate(mdp, policy, policy.initial(**case.theta))
+    policy = make_policy(cell.policy[0], mdp, **cell.policy[1])
+    truth = evaluate(mdp, policy, policy.initial(**cell.theta))
     horizon = min(shortest_horizon(truth), MAX_HORIZON)
     prepared = Prepared(truth, horizon, expected_steps(mdp, truth.pi, horizon))
-    subjects = [make_subject(prepared, find_estimator(e), given) for e, given in case.estimators]
-    runs = _long_runs(subjects, case.batch_size)
+    subjects = [make_subject(prepared, find_estimator(e), given) for e, given in cell.estimators]
+    runs = _long_runs(subjects, cell.batch_size)
     return [
-        _known(f"{case.setting} | {in_words(chosen)}", subject, run, case.batch_size)
-        for chosen, subject, run in zip(case.estimators, subjects, runs, strict=True)
+        _known(f"{cell.setting} | {in_words(chosen)}", subject, run, cell.batch_size)
+        for chosen, subject, run in zip(cell.estimators, subjects, runs, strict=True)
     ]
 
 
-def repetitions(known: Sequence[Known], replicates: int, n: int) -> Iterator[list[Replicates]]:
-    """n times R fresh replicates of each estimator of a case."""
+def repetitions(known: Sequence[TrueValues], replicates: int, n: int) -> Iterator[list[Replicates]]:
+    """n times R fresh replicates of each estimator of a cell."""
     draws = Draws(
         known[0].subject.prepared.horizon, known[0].batch_size, n * replicates, 2, replicates
     )
     return pieces([own.subject for own in known], draws, replicates)
 
 
-def _known(label: str, subject: Subject, run: "_LongRun", n: int) -> Known:
+def _known(label: str, subject: Subject, run: "_LongRun", n: int) -> TrueValues:
     target, exact = subject.target, subject.exact(n)
     expected = run.mean if exact.mean is None else exact.mean
     exact_variance = np.nan if exact.variance is None else float(exact.variance.sum())
@@ -110,7 +110,7 @@ def _known(label: str, subject: Subject, run: "_LongRun", n: int) -> Known:
         "steps": steps,
         "work_normalised_variance": variance * steps,
     }
-    return Known(
+    return TrueValues(
         label=f"{label} | {target.size} | {n}",
         subject=subject,
         batch_size=n,

@@ -20,14 +20,14 @@ from pgbench.statistics import (
 from pgbench.statistics.directions import N_DIRECTIONS
 
 LEVEL = 0.01
-"""Chance that a right account of the means is rejected at all, over all problems and sizes."""
+"""Chance that a right hypothesis of the means is rejected at all, over all problems and sizes."""
 
 SURE = 0.9
 """A bias that can be detected is one that is found with this probability."""
 
 
 @dataclass(frozen=True, eq=False)
-class Analysis:
+class MeanAnalysis:
     """What a sample says about its mean: test, intervals and resolution all come from here.
 
     sample

@@ -9,18 +9,18 @@ from pgbench.declared.parameters import label
 from pgbench.estimators import CAUSES, HORIZON, UNBIASED, TableEstimator
 from pgbench.estimators.parts.estimator import declared_mean
 from pgbench.statistics import holm
-from pgbench.trials.accounts import Account
-from pgbench.trials.analysis import LEVEL
 from pgbench.trials.battery import Case
 from pgbench.trials.candidate import RecordCandidate
-from pgbench.trials.measured import Measured
+from pgbench.trials.hypotheses import Hypothesis
+from pgbench.trials.mean_analysis import LEVEL
+from pgbench.trials.measured_mean import MeasuredMean
 from pgbench.trials.verdict import Declared, tested
 
 TOLERANCE = 1e-8
 """Exact means that differ by less, relative to the gradient, are the same."""
 
 
-def declared(candidate: RecordCandidate, results: Sequence[Measured]) -> Declared:
+def declared(candidate: RecordCandidate, results: Sequence[MeasuredMean]) -> Declared:
     """The declaration, checked exactly where the means are known and by samples where not."""
     record, values = candidate.record, dict(candidate.values)
     causes = record.causes(**values)
@@ -49,19 +49,19 @@ def declared(candidate: RecordCandidate, results: Sequence[Measured]) -> Declare
     return Declared(causes, lines + more, undeclared=wrong or bool(off), untested=off is None)
 
 
-def record_has_means(candidate: RecordCandidate, results: Sequence[Measured]) -> bool:
+def record_has_means(candidate: RecordCandidate, results: Sequence[MeasuredMean]) -> bool:
     """Whether a batch estimator gives exact means of its own."""
     moments = getattr(candidate.record, "moments", None)
     return moments is not None and all(r.estimates.exact is not None for r in results)
 
 
-def _samples(results: Sequence[Measured]) -> tuple[list[str], bool]:
+def _samples(results: Sequence[MeasuredMean]) -> tuple[list[str], bool]:
     """Whether samples have the exact mean that is claimed."""
     p = np.full(len(results), np.nan)
     for i, result in enumerate(results):
         mean = result.estimates.exact
         if mean is not None:
-            p[i] = Measured(result.estimates, result.adjusted, None).p_value(mean)
+            p[i] = MeasuredMean(result.estimates, result.adjusted, None).p_value(mean)
     adjusted = holm(p)
     if not np.isfinite(p).any():
         return [], False
@@ -87,7 +87,7 @@ def _target(candidate: RecordCandidate, case: Case, causes: tuple[str, ...]) -> 
 
 
 def _exactly(
-    candidate: RecordCandidate, results: Sequence[Measured], causes: tuple[str, ...]
+    candidate: RecordCandidate, results: Sequence[MeasuredMean], causes: tuple[str, ...]
 ) -> tuple[list[str], bool | None]:
     """Exact means with every declared cause removed, against what is then left to declare.
 
@@ -129,11 +129,11 @@ def _exactly(
 
 
 def _by_samples(
-    candidate: RecordCandidate, results: Sequence[Measured], causes: tuple[str, ...]
+    candidate: RecordCandidate, results: Sequence[MeasuredMean], causes: tuple[str, ...]
 ) -> tuple[list[str], bool | None]:
     """Samples against what is declared; sentences, and whether a bias shows, None if untestable."""
-    account = Account("what it declares", lambda case, n: _target(candidate, case, causes))
-    outcome = tested(account, results)
+    hypothesis = Hypothesis("what it declares", lambda case, n: _target(candidate, case, causes))
+    outcome = tested(hypothesis, results)
     if outcome.rejected.any():
         i = int(np.nanargmin(outcome.p))
         name = results[i].estimates.case.name

@@ -20,7 +20,7 @@ from pgbench.estimators.parts.variants import combinations, others
 from pgbench.problems import FiniteMDP
 from pgbench.trials.battery import Case, cases
 from pgbench.trials.candidate import Estimates, known
-from pgbench.trials.examine import sampled
+from pgbench.trials.sampled import sampled
 from pgbench.trials.undiscounted import undiscounted
 from pgbench.trials.zoo import bugs
 
@@ -31,7 +31,7 @@ SECONDS = 15.0
 
 
 @dataclass(eq=False)
-class Known:
+class KnownEstimator:
     """An estimator of the suite with given parameters, or a bug of the zoo.
 
     name, mistake
@@ -100,17 +100,19 @@ class Known:
 
 
 @cache
-def every_known() -> tuple[Known, ...]:
+def every_known() -> tuple[KnownEstimator, ...]:
     """Every estimator in a few variants, and every bug; they remember their estimates."""
     finite = (e for e in estimators().values() if FiniteMDP in e.on)
     found = [one for estimator in finite for one in _variants(estimator)]
     for bug in bugs().values():
-        found.append(Known(bug.name, bug.estimator, bug.estimator.bound(), mistake=bug.mistake))
+        found.append(
+            KnownEstimator(bug.name, bug.estimator, bug.estimator.bound(), mistake=bug.mistake)
+        )
     without = (_without_discount(one) for one in found)
     return (*found, *(one for one in without if one is not None))
 
 
-def _without_discount(one: Known) -> Known | None:
+def _without_discount(one: KnownEstimator) -> KnownEstimator | None:
     """The same without γ^t; None where that is no other estimator, or one that is known by name."""
     estimator = one.estimator
     if "discounted" in estimator.parameters or estimator.target != "gradient":
@@ -120,7 +122,7 @@ def _without_discount(one: Known) -> Known | None:
         return None  # what is wrong with it is not its mean
     mistake = f"γ^t is left out, and {one.mistake}" if one.mistake else WITHOUT_DISCOUNT
     name = f"{one.name} without γ^t"
-    found = Known(name, undiscounted(estimator), one.values, mistake)
+    found = KnownEstimator(name, undiscounted(estimator), one.values, mistake)
     if all(_right(found, case) for case in discounted):
         return None  # two mistakes that make up for each other
     case = discounted[0]
@@ -131,13 +133,13 @@ def _without_discount(one: Known) -> Known | None:
     return found if differs and not _carries_none(one, case) else None
 
 
-def _right(one: Known, case: Case) -> bool:
+def _right(one: KnownEstimator, case: Case) -> bool:
     """Whether its mean is known to be ∇J_H."""
     mean = one.exact(case, case.batch_size)
     return mean is not None and np.allclose(mean, case.finite, rtol=1e-9, atol=0)
 
 
-def _carries_none(one: Known, case: Case) -> bool:
+def _carries_none(one: KnownEstimator, case: Case) -> bool:
     """Whether its tables carry no γ^t, so that there is none to leave out."""
     if not isinstance(one.estimator, TableEstimator):
         return False
@@ -145,7 +147,7 @@ def _carries_none(one: Known, case: Case) -> bool:
     return tables.total or bool((tables.delta[~tables.process.mdp.terminal] == 1).all())
 
 
-def _variants(estimator: Estimator) -> Iterator[Known]:
+def _variants(estimator: Estimator) -> Iterator[KnownEstimator]:
     """Defaults, one switch thrown, one word chosen, the critic that users are given.
 
     Several values where one must be given.
@@ -161,7 +163,7 @@ def _variants(estimator: Estimator) -> Iterator[Known]:
         except ValueError:
             continue
         name = label(estimator.name, declared, bound)
-        yield Known(name, estimator, bound, default=given.keys() == needed)
+        yield KnownEstimator(name, estimator, bound, default=given.keys() == needed)
 
 
 def _tried(parameter: Parameter) -> list[Any]:
@@ -176,8 +178,8 @@ def _tried(parameter: Parameter) -> list[Any]:
 
 
 def affordable(
-    every: Sequence[Known], cases: Sequence[Case], replicates: int, seed: int
-) -> tuple[list[Known], list[str]]:
+    every: Sequence[KnownEstimator], cases: Sequence[Case], replicates: int, seed: int
+) -> tuple[list[KnownEstimator], list[str]]:
     """Those whose estimates on all cases could be made in time, and the names of the others."""
     tries = {}
     for one in every:

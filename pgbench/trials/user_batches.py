@@ -18,7 +18,7 @@ from pgbench.trials.battery import Case
 
 
 @dataclass(frozen=True, eq=False)
-class Trajectories:
+class UserBatch:
     """N independent trajectories of at most T steps under the policy at θ.
 
     Arrays are read-only copies. Where ``mask`` is false no step was taken, and states, actions,
@@ -78,11 +78,11 @@ class Trajectories:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class UserBatches:
     """All batches of a case at a batch size: replicates of the very trajectories all others see.
 
     states, actions, next_states, rewards, mask
-        (R, N, T), as of ``Trajectories``.
+        (R, N, T), as of ``UserBatch``.
     """
 
     case: Case
@@ -104,27 +104,27 @@ class Drawn:
         """Environment steps of each batch, (R,)."""
         return np.asarray(self.mask.sum(axis=(1, 2)))
 
-    def only(self, rows: IntArray) -> "Drawn":
+    def only(self, rows: IntArray) -> "UserBatches":
         """Some of the batches, for what is asked of all at once."""
         names = ("states", "actions", "next_states", "rewards", "mask")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
-    def __getitem__(self, r: int) -> Trajectories:
+    def __getitem__(self, r: int) -> UserBatch:
         """Batch r; made anew each time, with its random numbers set back."""
         key = (self.seed, self.case.stream, self.batch_size, r)
         return self._taken(r, np.random.default_rng(key))
 
-    def at_once(self, seed: int = 0) -> Trajectories:
+    def at_once(self, seed: int = 0) -> UserBatch:
         """All batches in one whose arrays have one axis more in front, (R, N, ...)."""
         return self._taken(slice(None), np.random.default_rng(seed))
 
-    def _taken(self, r: int | slice, rng: np.random.Generator) -> Trajectories:
+    def _taken(self, r: int | slice, rng: np.random.Generator) -> UserBatch:
         case, mdp = self.case, self.case.truth.mdp
         s, a, s2, mask = self.states[r], self.actions[r], self.next_states[r], self.mask[r]
         last = mask.sum(axis=-1, keepdims=True) - 1
         # A start state may be terminal; such a trajectory has no step.
         final = np.where(last >= 0, np.take_along_axis(s2, np.maximum(last, 0), axis=-1), 0)
-        return Trajectories(
+        return UserBatch(
             states=_copy(s),
             actions=_copy(a),
             rewards=_copy(self.rewards[r]),
@@ -159,7 +159,7 @@ def _scores(case: Case) -> FloatArray:
     return case.truth.policy.scores(case.truth.theta)
 
 
-def drawn(case: Case, replicates: int, seed: int, batch_size: int) -> Drawn:
+def drawn(case: Case, replicates: int, seed: int, batch_size: int) -> UserBatches:
     """The first batches of a case, padded to its horizon."""
     draws = case.draws(replicates, seed, batch_size)
     batches = (
@@ -167,15 +167,15 @@ def drawn(case: Case, replicates: int, seed: int, batch_size: int) -> Drawn:
     )
     parts = [_padded(batch, case.horizon) for batch in batches]
     arrays = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Drawn(case, batch_size, seed, *arrays)
+    return UserBatches(case, batch_size, seed, *arrays)
 
 
-def enumerated(case: Case, batch_size: int) -> tuple[Drawn, FloatArray]:
+def enumerated(case: Case, batch_size: int) -> tuple[UserBatches, FloatArray]:
     """Every batch that there is, and the probability of each (R,)."""
     simulator = Enumerator(case.truth, case.horizon, batch_size)
     arrays = _padded(simulator.batch(), case.horizon)
     assert simulator.probability is not None
-    return Drawn(case, batch_size, 0, *arrays), simulator.probability
+    return UserBatches(case, batch_size, 0, *arrays), simulator.probability
 
 
 def _padded(batch: Batch, horizon: int) -> list[Any]:

@@ -17,8 +17,8 @@ from pgbench.arrays import BoolArray, FloatArray
 from pgbench.statistics import Estimate
 from pgbench.statistics.estimate import CONFIDENCE, NOTHING
 from pgbench.statistics.hypothesis_tests import MIN_EFFECTIVE, effective_replicates
-from pgbench.trials.analysis import Analysis, complete, dense
 from pgbench.trials.candidate import Estimates
+from pgbench.trials.mean_analysis import MeanAnalysis, complete, dense
 
 
 class Basis(Enum):
@@ -43,7 +43,7 @@ TINY = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class MeasuredMean:
     """Estimates on a case at a batch size, and what they say about the mean.
 
     adjusted
@@ -75,7 +75,7 @@ class Measured:
         return self.basis in (Basis.TABLES, Basis.EQUAL)
 
     @cached_property
-    def analysis(self) -> Analysis | None:
+    def analysis(self) -> MeanAnalysis | None:
         """The one that gives test, intervals and resolution; None where tails are too heavy.
 
         What hangs on rare events is looked at along fewer directions, or with all its noise.
@@ -83,7 +83,7 @@ class Measured:
         few, whole = dense(self.estimates.case.finite), complete(self.estimates.case.finite)
         raw, steps = self.estimates.gradients, self.estimates.steps
         for sample, along in ((self.adjusted, whole), (self.adjusted, few), (raw, few)):
-            found = Analysis(sample, along, steps)
+            found = MeanAnalysis(sample, along, steps)
             if found.directions:
                 return found
         return None
@@ -217,7 +217,7 @@ class Measured:
         """How far rounding in a coarse format may move the mean along a target, over ‖target‖."""
         return self.estimates.shift * float(np.abs(target).sum() / np.sum(target**2))
 
-    def remains(self, target: FloatArray, other: "Measured") -> Estimate:
+    def remains(self, target: FloatArray, other: "MeasuredMean") -> Estimate:
         """Share of this bias that is left at another batch size, along this bias."""
         bias, left = self.mean - target, other.mean - target
         norm = float(np.sum(bias**2))
@@ -239,12 +239,12 @@ def measured(
     controls: Sequence[FloatArray] = (),
     claimed: FloatArray | None = None,
     witness: FloatArray | None = None,
-) -> Measured:
+) -> MeasuredMean:
     """The estimates with control variates (R, d) each, whose means are zero, fitted and removed."""
     U = estimates.gradients
     X = np.array([*controls]).reshape(-1, *U.shape)
     if not len(X) or claimed is not None:
-        return Measured(estimates, U, claimed, witness)
+        return MeasuredMean(estimates, U, claimed, witness)
     half = np.arange(len(U)) % 2 == 0
     adjusted = np.empty_like(U)
     for own in (half, ~half):
@@ -252,7 +252,7 @@ def measured(
         adjusted[own] = U[own] - np.einsum("k,krd->rd", c, X[:, own])
     # A fit to few replicates may add more noise than it removes.
     better = adjusted.var(axis=0).sum() < U.var(axis=0).sum()
-    return Measured(estimates, adjusted if better else U, None, witness)
+    return MeasuredMean(estimates, adjusted if better else U, None, witness)
 
 
 def _fitted(U: FloatArray, X: FloatArray) -> FloatArray:

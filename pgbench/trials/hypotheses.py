@@ -1,4 +1,4 @@
-"""Accounts of what an estimator's mean might be: the right ones, wrong ones, and multiples."""
+"""Hypotheses of what an estimator's mean might be: the right ones, wrong ones, and multiples."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,31 +9,31 @@ from pgbench.arrays import FloatArray
 from pgbench.estimators import advantage_oracle, reward_to_go
 from pgbench.exact.expectation import expectation
 from pgbench.trials.battery import Case
-from pgbench.trials.known import Known
-from pgbench.trials.measured import Measured
+from pgbench.trials.known_estimators import KnownEstimator
+from pgbench.trials.measured_mean import MeasuredMean
 from pgbench.trials.normalisers import Normaliser
 
-Mean = Callable[[Case, int], FloatArray | None]
-Factor = Callable[[Case, int], float | None]
+MeanOnCase = Callable[[Case, int], FloatArray | None]
+FactorOnCase = Callable[[Case, int], float | None]
 
 
 @dataclass(frozen=True)
-class Account:
+class Hypothesis:
     """What the mean might be.
 
     words
         As in "its mean is ...".
     mean
-        ``mean(case, batch_size)`` (d,), or None where the account says nothing.
+        ``mean(case, batch_size)`` (d,), or None where the hypothesis says nothing.
     remark
         What that would mean in a user's code, or nothing.
     """
 
     words: str
-    mean: Mean
+    mean: MeanOnCase
     remark: str = ""
 
-    def p_values(self, results: Sequence[Measured]) -> FloatArray:
+    def p_values(self, results: Sequence[MeasuredMean]) -> FloatArray:
         """Of the test that it holds on each case and size; NaN where there is none."""
         p = np.full(len(results), np.nan)
         for i, result in enumerate(results):
@@ -43,14 +43,16 @@ class Account:
         return p
 
 
-FINITE = Account("∇J_H, the gradient of the H-step objective", lambda case, n: case.finite)
-ENDLESS = Account("∇J, the gradient over an endless horizon", lambda case, n: case.truth.gradient)
-NO_TAIL = Account("∇J less the score terms beyond step H", lambda case, n: case.without_tail)
+FINITE = Hypothesis("∇J_H, the gradient of the H-step objective", lambda case, n: case.finite)
+ENDLESS = Hypothesis(
+    "∇J, the gradient over an endless horizon", lambda case, n: case.truth.gradient
+)
+NO_TAIL = Hypothesis("∇J less the score terms beyond step H", lambda case, n: case.without_tail)
 RIGHT = (FINITE, ENDLESS, NO_TAIL)
 """What a right estimator's mean may be: they differ by what the horizon does."""
 
-NATURAL = Account("F†∇J, the natural gradient", lambda case, n: case.truth.natural_gradient())
-NATURAL_FINITE = Account(
+NATURAL = Hypothesis("F†∇J, the natural gradient", lambda case, n: case.truth.natural_gradient())
+NATURAL_FINITE = Hypothesis(
     "F†∇J_H, the natural gradient of the H-step objective",
     lambda case, n: case.truth.natural(case.finite),
 )
@@ -72,19 +74,19 @@ def _undiscounted_oracle(case: Case, n: int) -> FloatArray:
 
 
 WITHOUT_DISCOUNT = (
-    Account(
+    Hypothesis(
         "Σ_t E[Q̂_t ψ_t], the sum without the factor γ^t",
         _undiscounted,
         "step t must carry γ^t; without it the sum is no gradient of J (Nota & Thomas 2020)",
     ),
-    Account(
+    Hypothesis(
         "Σ_t E[A ψ_t], the sum without the factor γ^t",
         _undiscounted_oracle,
         "step t must carry γ^t; without it the sum is no gradient of J (Nota & Thomas 2020)",
     ),
 )
 
-FACTORS: tuple[tuple[str, Factor, str], ...] = (
+FACTORS: tuple[tuple[str, FactorOnCase, str], ...] = (
     ("minus", lambda case, n: -1.0, "the sign is wrong: a loss is minus what is to be maximised"),
     ("(1 - 1/N) times", lambda case, n: 1 - 1 / n, "a baseline made of the batch, each trajectory"
      " itself included, takes 1/N of the gradient; leave it out of its own baseline"),
@@ -101,19 +103,21 @@ FACTORS: tuple[tuple[str, Factor, str], ...] = (
 """Factors that are seen: words, value, and what they say about the code."""
 
 
-def multiple(words: str, factor: Factor, of: Account, remark: str = "") -> Account:
-    """A multiple of another account."""
+def multiple(words: str, factor: FactorOnCase, of: Hypothesis, remark: str = "") -> Hypothesis:
+    """A multiple of another hypothesis."""
 
     def mean(case: Case, n: int) -> FloatArray | None:
         c, one = factor(case, n), of.mean(case, n)
         return None if c is None or one is None else c * one
 
-    return Account(f"{words} {of.words}", mean, remark)
+    return Hypothesis(f"{words} {of.words}", mean, remark)
 
 
-def wrong_accounts() -> list[Account]:
+def wrong_hypotheses() -> list[Hypothesis]:
     """What the mean of a wrong estimator might be, the plainest first."""
-    zero = Account("zero", lambda case, n: np.zeros_like(case.truth.gradient), "it knows nothing")
+    zero = Hypothesis(
+        "zero", lambda case, n: np.zeros_like(case.truth.gradient), "it knows nothing"
+    )
     multiples = [multiple(w, f, of, remark) for of in RIGHT for w, f, remark in FACTORS]
     without = [
         multiple(w, f, of, f"{remark}; {of.remark}" if remark else of.remark)
@@ -123,7 +127,7 @@ def wrong_accounts() -> list[Account]:
     return [zero, *multiples, *WITHOUT_DISCOUNT, *without]
 
 
-def divided(normaliser: Normaliser) -> list[Account]:
+def divided(normaliser: Normaliser) -> list[Hypothesis]:
     """What the mean of estimates may be, once they are multiplied by what they are divided by."""
     return [
         replace(one, words=words, remark=f"{normaliser.remark}{_also(one.remark)}")
@@ -136,7 +140,7 @@ def _also(remark: str) -> str:
     return f"; {remark}" if remark else ""
 
 
-def _divided(normaliser: Normaliser, of: Account) -> Iterator[tuple[str, Account]]:
+def _divided(normaliser: Normaliser, of: Hypothesis) -> Iterator[tuple[str, Hypothesis]]:
     """As it is, and less what a baseline made of the batch takes."""
     words = f"that of estimates of {{}}, each divided by {normaliser.words}"
     yield words.format(of.words.split(", the gradient")[0]), of
@@ -145,18 +149,18 @@ def _divided(normaliser: Normaliser, of: Account) -> Iterator[tuple[str, Account
     yield words.format(own.words.split(", the gradient")[0]), own
 
 
-def of_known(known: Known) -> Account:
+def of_known(known: KnownEstimator) -> Hypothesis:
     """The mean of an estimator of the suite, or of a known mistake."""
     what = f"the known mistake {known.name}" if known.mistake else known.name
-    return Account(
+    return Hypothesis(
         f"that of {what}",
         lambda case, n: known.exact(case, n),
         known.mistake or known.causes,
     )
 
 
-def scaled(results: Sequence[Measured], of: Account) -> Account | None:
-    """The account that the mean is some constant multiple, the factor fitted; None if it is 1."""
+def scaled(results: Sequence[MeasuredMean], of: Hypothesis) -> Hypothesis | None:
+    """Hypothesis that the mean is a constant multiple, the factor fitted; None if that is 1."""
     pairs = [(m, of.mean(m.estimates.case, m.estimates.batch_size)) for m in results]
     found = [m.factor(mean) for m, mean in pairs if mean is not None]
     values, se = np.array([[c.value, c.se] for c in found if np.isfinite(c.value)]).reshape(-1, 2).T

@@ -23,7 +23,7 @@ EXTRAS = {"jax": "jax", "torch": "torch"}
 
 
 @dataclass(frozen=True)
-class Own:
+class UserCode:
     """What a user wants to see examined.
 
     path, name
@@ -47,7 +47,7 @@ class Own:
         return f"{self.path.name}: {self.name}"
 
 
-def load(path: Path, name: str | None = None) -> Own:
+def load(path: Path, name: str | None = None) -> UserCode:
     """What a file holds to be examined.
 
     By default its only record, or its function ``estimate``. UserError says why there is none.
@@ -61,7 +61,7 @@ def load(path: Path, name: str | None = None) -> Own:
             missing = "has nothing called" if thing is None else "has no function or record"
             hint = did_you_mean(name, found)
             raise UserError(f"{path}: {missing} {name!r}{hint} (candidates: {known})")
-        return _checked(Own(path, name, thing))
+        return _checked(UserCode(path, name, thing))
     records = {key: thing for key, thing in found.items() if isinstance(thing, Estimator)}
     makers = [record.maker for record in records.values()]
     functions = {key: f for key, f in found.items() if key not in records and f not in makers}
@@ -70,7 +70,7 @@ def load(path: Path, name: str | None = None) -> Own:
         chosen[FUNCTION] = functions[FUNCTION]
     if len(chosen) == 1:
         ((key, thing),) = chosen.items()
-        return _checked(Own(path, key, thing))
+        return _checked(UserCode(path, key, thing))
     if chosen:
         raise UserError(
             f"{path}: holds several estimators: {', '.join(chosen)}; choose one with --function"
@@ -105,7 +105,7 @@ def _nothing(path: Path, functions: dict[str, Any]) -> str:
     return f"{text} `estimator = TableEstimator(...)`"
 
 
-def _checked(own: Own) -> Own:
+def _checked(own: UserCode) -> UserCode:
     """The same, if it can be called with one batch."""
     if own.record is not None:
         return own
