@@ -198,7 +198,7 @@ class _Climb:
         self.least, self.leasts = np.inf, np.full(log.size, np.nan)
 
     def run(self) -> Trace:
-        """From the first logged iterate to the last."""
+        """Climb from the first logged iterate to the last."""
         spent = 0.0
         with np.errstate(all="ignore"):  # what overflows is an outcome
             for place, first in enumerate(self.log):
@@ -241,7 +241,7 @@ class _Climb:
         return crowd
 
     def _watch(self, crowd: Crowd) -> None:
-        """Of an exact run, note how unlikely optimal actions ever became."""
+        """Note how unlikely optimal actions ever became in an exact run."""
         if self.exact:
             self.least = min(self.least, float(self.goal.optimal_probability(crowd)[0]))
 

@@ -92,7 +92,7 @@ class Crowd(ABC):
         """The exact quantities of replicate r alone."""
 
     def select(self, replicates: BoolArray) -> Self:
-        """Some of the replicates."""
+        """The crowd of the chosen replicates alone."""
         return replace(self, theta=self.theta[replicates])
 
 

@@ -50,7 +50,7 @@ class QuadraticCrowd(Crowd):
 
     @cached_property
     def stand_ins(self) -> QuadraticTruth:
-        """The same of all m, where a good one stands in for each that is not."""
+        """The exact quantities of all m, where a good one stands in for each that is not."""
         if self.good.all():
             return self.together
         able = np.where(self.good, np.arange(self.m), self.good.argmax())

@@ -61,7 +61,7 @@ def one_trajectory(truth: Truth, horizon: int, critic_noise: float, discounted: 
 
 
 def _variance(truth: Truth, weights: FloatArray, delta: float, horizon: int) -> FloatArray:
-    """Of a Markov reward process whose rewards are φ_k(s) = Σ_a weights ψ_k(s,a), (d,)."""
+    """Variance (d,) of reward processes whose rewards are φ_k(s) = Σ_a weights ψ_k(s,a)."""
     local = truth.policy.local_scores(truth.theta)
     if local is not None:
         # A coordinate is a multiple of the discounted visits of its one state.

@@ -39,7 +39,7 @@ def mean_values(batch: Batch) -> FloatArray:
 
 
 def values_of_others(batch: Batch) -> FloatArray:
-    """The same from the visits of the replicate's other trajectories."""
+    """Every-visit Monte Carlo values from the replicate's other trajectories, (m, n, T)."""
     m, n, _ = batch.shape
     to_go, mask = batch.to_go, batch.mask
     number = np.arange(m * n).reshape(m, n, 1)

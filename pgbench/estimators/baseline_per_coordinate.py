@@ -57,7 +57,7 @@ def exact_baseline(truth: Truth, horizon: int) -> FloatArray:
 
 
 def moments(truth: Truth, horizon: int, batch_size: float, *, fit: str) -> Exact:
-    """With exact baselines E[(R - b) Z], and E[(R - b)² Z²] less its square; else as declared."""
+    """Mean and variance with exact baselines, E[(R - b) Z] and Var[(R - b) Z]; else as declared."""
     if fit != "exact":
         return Exact(None)
     exact_baseline(truth, horizon)  # refuses what is too large

@@ -29,7 +29,7 @@ def constant(horizon: int, budget: str) -> int:
 
 
 def moments(truth: Truth, horizon: int, batch_size: float, *, budget: str) -> Exact:
-    """Those of ``group_mean`` over the constant and its square."""
+    """Mean and variance of ``group_mean`` over the constant and its square."""
     c = constant(horizon, budget)
     mean, variance = group_mean.moments(truth, horizon, batch_size)
     return Exact(None if mean is None else mean / c, None if variance is None else variance / c**2)

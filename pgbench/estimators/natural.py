@@ -73,7 +73,7 @@ def bias(fisher: str, damping: float) -> tuple[str, ...]:
 
 
 def moments(truth: Truth, horizon: int, batch_size: float, *, fisher: str, damping: float) -> Exact:
-    """With exact F the moments of a linear map of ``baseline_value``; else nothing is known."""
+    """Mean and variance with exact F, of a linear map of ``baseline_value``; else unknown."""
     require_small(truth)
     if fisher != "exact":
         return Exact(None)

@@ -40,7 +40,7 @@ class _Answers(Generic[T]):
 def latest(
     most: float,
 ) -> Callable[[Callable[Concatenate[A, P], T]], Callable[Concatenate[A, P], T]]:
-    """The same function of an object and more, that knows its latest answers for each object.
+    """Make a function of an object and more remember its latest answers for each object.
 
     The object is held weakly, so no answer may hold it.
     """
@@ -63,7 +63,7 @@ def latest(
 
 
 def remembered(function: Callable[Concatenate[A, P], T]) -> Callable[Concatenate[A, P], T]:
-    """The same function of an object and more, worked out once for each question and object."""
+    """A function of an object and more, worked out once for each object and question."""
     return latest(inf)(function)
 
 

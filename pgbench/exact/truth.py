@@ -75,7 +75,7 @@ class Truth(ABC):
         return np.nan
 
     def finite(self) -> Self:
-        """Itself; SolveError where J or ∇J have overflowed."""
+        """This truth, checked: SolveError where J or ∇J have overflowed."""
         numbers = {"J": np.array([self.objective]), "∇J": self.gradient}
         for name, values in numbers.items():
             bad = np.flatnonzero(~np.isfinite(values))

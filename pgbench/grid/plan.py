@@ -63,7 +63,7 @@ class Cell:
 
     @property
     def named(self) -> dict[str, Any]:
-        """What it is, for the journal's reader."""
+        """Names of the cell for the journal's reader."""
         return {"estimator": self.estimator.label, "batch_size": self.batch_size}
 
 
@@ -78,7 +78,7 @@ class AscentCell:
 
     @property
     def named(self) -> dict[str, Any]:
-        """What it is, for the journal's reader."""
+        """Names of the ascent for the journal's reader."""
         return {"label": f"{self.climber.label}, step size {self.step_size.label}"}
 
 

@@ -28,7 +28,7 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 
 def parallel_kernel(function: Callable[..., Any]) -> Any:
-    """The same with ``prange`` over threads."""
+    """The function compiled with ``prange`` over threads, or loaded as it was compiled before."""
     return _kept(njit(parallel=True)(function))
 
 

@@ -173,7 +173,7 @@ class TableSubject(Subject):
         return Exact(mean, None if variance is None else variance / batch_size)
 
     def mean(self, values: Mapping[str, Any], batch_size: float) -> FloatArray | None:
-        """That of the tables at hand where the parameters are the same."""
+        """Exact mean (d,), that of the tables at hand where the parameters are theirs."""
         if values == self.values:
             return self.one.mean
         return super().mean(values, batch_size)

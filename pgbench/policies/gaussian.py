@@ -101,7 +101,7 @@ class Gaussian(Parameterised):
         return table
 
     def _packed(self, table: NDArray[Any]) -> list[NDArray[Any]]:
-        """The same table (..., m, n or n+1) in the order of θ: K, then b if affine."""
+        """A table (..., m, n or n+1) in the order of θ: K, then b if affine."""
         n, m = self.problem.n, self.problem.m
         gain = table[..., :n].reshape(*table.shape[:-2], m * n)
         return [gain, table[..., n]] if self.affine else [gain]

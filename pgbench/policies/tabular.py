@@ -34,7 +34,7 @@ class Tabular(Policy):
         return np.array_equal(own, others)
 
     def __hash__(self) -> int:
-        """Of kind and size."""
+        """Hash of kind and size."""
         return hash((type(self), self.shape))
 
     @property

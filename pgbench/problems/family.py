@@ -56,7 +56,7 @@ class Family(Made):
         return self.made_in(Path(), given)
 
     def made_in(self, folder: Path, given: Mapping[str, Any]) -> Any:
-        """The same with files relative to a folder."""
+        """The problem with these parameters, its files relative to a folder."""
         values = bind(self.name, self.parameters, given)
         made = self.maker(**self.located(folder, values))
         return made.named(label(self.name, self.parameters, values))

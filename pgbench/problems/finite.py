@@ -236,7 +236,7 @@ class FiniteMDP(Problem):
         np.savez_compressed(path, gamma=np.float64(self.gamma), **arrays)
 
     def paying(self, reward: FloatArray) -> Self:
-        """The same problem with other rewards (S, A, B), 0 where it is terminal."""
+        """A copy of the problem with other rewards (S, A, B), 0 where it is terminal."""
         other = copy(self)
         for name in ("expected_reward", "reward_size", "digest"):
             other.__dict__.pop(name, None)
@@ -359,7 +359,7 @@ class FiniteMDP(Problem):
         )
 
     def _require_termination(self) -> None:
-        """With γ = 1 values are finite only if every state leads to a terminal one."""
+        """Raise ProblemError unless every state leads to a terminal one, as γ = 1 needs."""
         if not self.terminal.any():
             raise ProblemError(
                 "gamma is 1 but no state is terminal; use gamma < 1 or mark terminal states"

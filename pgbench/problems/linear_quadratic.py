@@ -122,7 +122,7 @@ class LinearQuadratic(Problem):
 
     @cached_property
     def dynamics(self) -> tuple[FloatArray, FloatArray]:
-        """The same for x̃ = (x, 1): x̃' = Ãx̃ + B̃u + noise, shapes (n+1, n+1) and (n+1, m)."""
+        """Ã (n+1, n+1) and B̃ (n+1, m) of the steps x̃' = Ãx̃ + B̃u + noise of x̃ = (x, 1)."""
         n, m = self.n, self.m
         A, B = np.zeros((n + 1, n + 1)), np.zeros((n + 1, m))
         A[:n, :n], A[n, n], B[:n] = self.A, 1.0, self.B

@@ -30,7 +30,7 @@ def _read(name: str, value: float | str) -> FloatArray:
 
 
 def _square(name: str, value: float | str, size: int) -> FloatArray:
-    """The same, where a number stands for that multiple of the identity."""
+    """A square matrix as given, where a number stands for that multiple of the identity."""
     return _read(name, value) if isinstance(value, str) else float(value) * np.eye(size)
 
 

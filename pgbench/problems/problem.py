@@ -82,7 +82,7 @@ class Problem(ABC):
         return 1 - self.gamma if self.gamma < 1 else 1.0
 
     def named(self, name: str) -> Self:
-        """The same record, arrays and all, under another name."""
+        """A copy of the record, arrays and all, under another name."""
         other = copy(self)
         object.__setattr__(other, "name", name)
         return other

@@ -68,7 +68,7 @@ class Trajectories(ABC):
 
     @abstractmethod
     def next_value(self, v: Any) -> FloatArray:
-        """The same at s_{t+1}, (m, n, T); 0 where no step is taken."""
+        """A function v of the state at s_{t+1}, (m, n, T); 0 where no step is taken."""
 
     @abstractmethod
     def tables(self, weights: ArrayLike) -> FloatArray:
@@ -110,15 +110,15 @@ class Trajectories(ABC):
         return self.mapped(lambda x: x.reshape(-1, 1, *x.shape[2:]))
 
     def select(self, trajectories: slice | IntArray) -> Self:
-        """The same with only some of each replicate's trajectories."""
+        """A batch of only some of each replicate's trajectories."""
         return self.mapped(lambda x: x[:, trajectories])
 
     def part(self, replicates: slice) -> Self:
-        """The same with only some of the replicates."""
+        """A batch of only some of the replicates."""
         return self.mapped(lambda x: x[replicates])
 
     def mapped(self, function: Callable[[Any], Any]) -> Self:
-        """The same with a function applied to each of its arrays."""
+        """A batch with a function applied to each of the arrays."""
         names = [f.name for f in fields(self) if f.name != "process"]
         return replace(self, **{name: function(getattr(self, name)) for name in names})
 

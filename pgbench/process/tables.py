@@ -72,7 +72,7 @@ class Tables:
 
 @dataclass(frozen=True, eq=False)
 class Forms:
-    """The same for a linear-quadratic problem: quadratic forms in place of tables.
+    """A table estimator of a linear-quadratic problem: quadratic forms in place of tables.
 
     sigma and beta are forms of (x, u), ``after`` what σ adds for x'; kappa and delta are numbers.
     Where the process draws actions from another law than it scores, σ, κ and δ are multiplied by

@@ -17,7 +17,7 @@ MOST_ESTIMATORS = 12
 
 
 def of_the_best(figure: Callable[["Dataset"], Drawing]) -> Callable[["Dataset"], Drawing]:
-    """The same figure of the twelve estimators with the least error, and a word on the others."""
+    """Draw a figure for the twelve estimators of least error, with a word on the others."""
 
     @wraps(figure)
     def drawn(summary: "Dataset") -> Drawing:

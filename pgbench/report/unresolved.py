@@ -24,7 +24,7 @@ def unresolved(summary: "Dataset") -> list[str]:
 
 
 def noted(figure: Callable[["Dataset"], Drawing]) -> Callable[["Dataset"], Drawing]:
-    """The same figure with a sentence on the settings that it cannot show."""
+    """Add to a figure a sentence on the settings that it cannot show."""
 
     @wraps(figure)
     def drawn(summary: "Dataset") -> Drawing:

@@ -57,11 +57,11 @@ class WeightBlock:
     steps: IntArray
 
     def on_host(self) -> "WeightBlock":
-        """Itself."""
+        """This block, which lies in main memory."""
         return self
 
     def parts(self, process: AnyProcess) -> Iterator["WeightBlock"]:
-        """The same in blocks of 16 replicates; whole where each is pulled back on its own."""
+        """Blocks of 16 replicates of it; the whole where each is pulled back on its own."""
         if isinstance(process, GaussianProcess):
             yield self
             return
@@ -100,7 +100,7 @@ class WeightBlock:
 
 @dataclass(frozen=True, eq=False)
 class GpuBlock:
-    """The same in a GPU's memory: ``weighed`` as ``kernels.cuda.finite.Weighed``.
+    """Weights in a GPU's memory: ``weighed`` as ``kernels.cuda.finite.Weighed``.
 
     rows and columns are those of one table of weights; magnitude is the largest number in the
     estimators' tables.
@@ -341,6 +341,6 @@ class Rollouts:
             yield engine.block(draws, first, min(chunk, draws.replicates - first), scratch)
 
     def weights(self, draws: Draws, memory_bytes: int | None = None) -> Iterator[WeightBlock]:
-        """The same blocks in main memory."""
+        """Weights block by block, in main memory."""
         for block in self.blocks(draws, memory_bytes):
             yield block.on_host()

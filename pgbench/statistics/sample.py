@@ -75,7 +75,7 @@ class Sample:
         expected: FloatArray,
         exact_variance: float = np.nan,
     ) -> "Sample":
-        """From running sums.
+        """A sample from running sums.
 
         Parameters
         ----------
@@ -106,7 +106,7 @@ class Sample:
         )
 
     def about_its_mean(self) -> "Sample":
-        """The same where the expectation is not known and deviations are from the replicates' mean.
+        """A sample without an expectation: deviations are from the replicates' own mean.
 
         They are enlarged by R/(R-1), so that their mean is tr(Σ̂); the bias that they suggest is
         itself measured and counts as unknown.
@@ -116,7 +116,7 @@ class Sample:
         return replace(self, squared_deviation=larger, exact_bias_squared=np.nan)
 
     def without_direction(self) -> "Sample":
-        """The same where g may be zero, so that nothing is relative to it."""
+        """A sample where g may be zero, so that nothing is relative to it."""
         return replace(self, truth_squared=0.0)
 
     @property

@@ -80,7 +80,7 @@ def _continuing(gamma: float) -> FiniteMDP:
 
 
 def _paying(mdp: FiniteMDP, more: float) -> FiniteMDP:
-    """The same with ``more`` added to every reward that is paid."""
+    """The problem with ``more`` added to every reward that is paid."""
     reward = mdp.reward + more * ~mdp.terminal[:, None, None]
     return replace(mdp, reward=reward)
 

@@ -95,7 +95,7 @@ class Mistake:
         return known(case, self.claims, tuple(self.given.items())).mean
 
     def biases(self, places: Sequence[Case] | None = None) -> dict[str, Bias | None]:
-        """By name of the case; None where it makes no sense or what is right is not known.
+        """Biases by name of the case; None where it makes no sense or what is right is not known.
 
         Against the first hypothesis of a right mean that fits everywhere, or its own if none does.
         """
@@ -107,7 +107,7 @@ class Mistake:
         return {name: None if row is None else row[chosen] for name, row in rows.items()}
 
     def _against_all(self, case: Case) -> list[Bias] | None:
-        """Against every hypothesis of a right mean."""
+        """Biases against every hypothesis of a right mean."""
         right = self.right(case)
         mean = None if right is None else self.mean(case)
         if right is None or mean is None:

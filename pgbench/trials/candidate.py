@@ -69,7 +69,7 @@ class Estimates:
         return len(self.gradients) + self.skipped
 
     def of_first(self, replicates: int) -> "Estimates":
-        """Those of the first replicates."""
+        """Estimates of the first replicates alone."""
         rows = np.arange(len(self.gradients)) if self.rows is None else self.rows
         left = int(np.searchsorted(rows, replicates))
         return replace(

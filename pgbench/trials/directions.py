@@ -292,7 +292,7 @@ def _damped(family: _Damped, results: Sequence[MeasuredMean]) -> Direction | Non
 
 
 def _largest(results: Sequence[MeasuredMean]) -> list[MeasuredMean]:
-    """Of every problem the result at the larger batch size."""
+    """The result of every problem at the larger batch size."""
     found: dict[str, MeasuredMean] = {}
     for r in sorted(results, key=lambda r: r.estimates.batch_size):
         found[r.estimates.case.name] = r

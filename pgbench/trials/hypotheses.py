@@ -34,7 +34,7 @@ class Hypothesis:
     remark: str = ""
 
     def p_values(self, results: Sequence[MeasuredMean]) -> FloatArray:
-        """Of the test that it holds on each case and size; NaN where there is none."""
+        """p-values of the test that it holds on each case and size; NaN where there is none."""
         p = np.full(len(results), np.nan)
         for i, result in enumerate(results):
             mean = self.mean(result.estimates.case, result.estimates.batch_size)
@@ -141,7 +141,7 @@ def _also(remark: str) -> str:
 
 
 def _divided(normaliser: Normaliser, of: Hypothesis) -> Iterator[tuple[str, Hypothesis]]:
-    """As it is, and less what a baseline made of the batch takes."""
+    """A hypothesis of divided estimates in words: plain, and less what a baseline takes."""
     words = f"that of estimates of {{}}, each divided by {normaliser.words}"
     yield words.format(of.words.split(", the gradient")[0]), of
     name, factor, remark = FACTORS[1]

@@ -113,7 +113,7 @@ def every_known() -> tuple[KnownEstimator, ...]:
 
 
 def _without_discount(one: KnownEstimator) -> KnownEstimator | None:
-    """The same without γ^t; None where that is no other estimator, or one that is known by name."""
+    """The estimator without γ^t; None where that is no other one, or one known by name."""
     estimator = one.estimator
     if "discounted" in estimator.parameters or estimator.target != "gradient":
         return None
@@ -180,7 +180,7 @@ def _tried(parameter: Parameter) -> list[Any]:
 def affordable(
     every: Sequence[KnownEstimator], cases: Sequence[Case], replicates: int, seed: int
 ) -> tuple[list[KnownEstimator], list[str]]:
-    """Those whose estimates on all cases could be made in time, and the names of the others."""
+    """Estimators whose estimates on all cases were made in time, and the names of the others."""
     tries = {}
     for one in every:
         one.sample(cases[0], cases[0].batch_size, 16, seed)

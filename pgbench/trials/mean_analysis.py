@@ -91,5 +91,5 @@ def dense(g: FloatArray) -> FloatArray:
 
 
 def complete(g: FloatArray) -> FloatArray:
-    """The same and every coordinate, (m + d, d)."""
+    """The directions of ``dense`` and every coordinate, (m + d, d)."""
     return np.vstack([dense(g), np.eye(g.size)])

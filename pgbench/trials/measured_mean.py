@@ -110,14 +110,14 @@ class MeasuredMean:
 
     @cached_property
     def events(self) -> float:
-        """So many estimates carry the spread along a typical direction: R/κ, κ the kurtosis."""
+        """Number of estimates that carry a typical direction's spread: R/κ, κ the kurtosis."""
         raw = self.estimates.gradients
         along = (raw - raw.mean(axis=0)) @ dense(self.estimates.case.finite).T
         found = effective_replicates(along)
         return float(np.nanmedian(found)) if np.isfinite(found).any() else 0.0
 
     def p_value(self, mean: FloatArray) -> float:
-        """Of the test that this is the mean; 0 or 1 where no noise is left, NaN if untestable."""
+        """p-value of this mean; 0 or 1 where no noise is left, NaN if it cannot be tested."""
         if self.sharp:
             return float(np.abs(self.mean - mean).max() <= self.tolerance)
         if self.analysis is None:

@@ -212,7 +212,7 @@ def closest(every: Sequence[Likeness], number: int) -> list[Likeness]:
 
 
 def exact(every: Sequence[Likeness]) -> list[Likeness]:
-    """What it is estimate by estimate, the plainest first.
+    """Known estimators that it is estimate by estimate, the plainest first.
 
     What it equals comes before multiples, constant multiples before those by a factor of each
     batch. Mistakes are told only where no estimator is the same, for a mistake may lie in what is

@@ -40,7 +40,7 @@ def reads_ends(call: Callable[[UserBatch], FloatArray], cases: Sequence[Case]) -
 
 
 def _valued(batch: UserBatch, case: Case) -> UserBatch:
-    """The same batch with exact values of one in terminal states."""
+    """A copy of the batch with exact values of one in terminal states."""
     ends = case.truth.mdp.terminal
     v, q = np.where(ends, 1.0, batch.v), np.where(ends[:, None], 1.0, batch.q)
     return replace(batch, v=v, q=q)

@@ -32,7 +32,7 @@ class _Simulator(Simulator):
 
 
 def undiscounted(estimator: Estimator) -> Estimator:
-    """The same estimator of finite problems with a weight of 1 in place of γ^t for step t.
+    """An estimator of finite problems with a weight of 1 in place of γ^t for step t.
 
     In tables δ is divided by γ. A function of batches is handed batches whose ``discounts()`` are
     1: what is discounted by a factor that it names itself stays so, as do its rewards to go. One

@@ -105,7 +105,7 @@ class UserBatches:
         return np.asarray(self.mask.sum(axis=(1, 2)))
 
     def only(self, rows: IntArray) -> "UserBatches":
-        """Some of the batches, for what is asked of all at once."""
+        """The chosen batches alone, for what is asked of all at once."""
         names = ("states", "actions", "next_states", "rewards", "mask")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 

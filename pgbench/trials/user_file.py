@@ -106,7 +106,7 @@ def _nothing(path: Path, functions: dict[str, Any]) -> str:
 
 
 def _checked(own: UserCode) -> UserCode:
-    """The same, if it can be called with one batch."""
+    """The user's code, if it can be called with one batch; UserError if not."""
     if own.record is not None:
         return own
     try:

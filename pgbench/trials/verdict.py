@@ -242,7 +242,7 @@ def _divided(undone: Callable[[Normaliser], Sequence[MeasuredMean]]) -> list[Tes
 
 
 def _behind(found: Verdict) -> Verdict | None:
-    """Against the sum without γ^t, if it holds on some problems where no right hypothesis does."""
+    """Verdict against the sum without γ^t, if that holds on problems where nothing right does."""
     wrong = {case.name for case in found.biased_cases}
     second = []
     for hypothesis in WITHOUT_DISCOUNT:

@@ -17,7 +17,7 @@ class Natural(Method):
             )
 
     def move(self, crowd: Crowd, k: int) -> Move:
-        """Along F†ĝ."""
+        """Next θ, a step along F†ĝ."""
         g, cost = self.source.gradient(crowd, k)
         exact = isinstance(self.source, ExactSource)
         return Move(crowd.natural_gradient if exact else crowd.natural(g), g, cost)

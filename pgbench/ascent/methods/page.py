@@ -13,7 +13,7 @@ from pgbench.declared.parameters import Range
 
 
 class Page(Method):
-    """With probability p a large batch, else v ← v + ĝ(θ) - ω ĝ(θ_before)."""
+    """PAGE: with probability p a large batch, else v ← v + ĝ(θ) - ω ĝ(θ_before)."""
 
     def __init__(self, context: Context, probability: float, large: int) -> None:
         self.source, self.numbers = reusable(context, "page"), context.numbers

@@ -123,7 +123,7 @@ class Estimator(ABC):
         return write_formula(self.formula, self.parameters, given)
 
     def causes_at(self, truth: Truth, **given: Any) -> tuple[str, ...]:
-        """The same at this θ: where actions that are never taken have a say in ∇J, that as well."""
+        """Why the mean differs at this θ: also where actions never taken have a say in ∇J."""
         return self.causes(**given) + (("support",) if truth.unseen else ())
 
     def refuses(self, batch_size: int) -> str:

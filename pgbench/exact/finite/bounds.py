@@ -55,7 +55,7 @@ def _error(truth: Truth, relative: float) -> FloatArray:
 
 
 def _finite_error(truth: Truth, relative: float) -> FloatArray:
-    """The same with a horizon: every number is a sum of products of at most H steps."""
+    """Bound on the error of d A (S, A) over H steps, sums of products of at most H factors."""
     mdp, H = truth.mdp, truth.horizon
     assert H is not None
     walk = Walk.of(mdp, truth.pi).within(H)

@@ -212,7 +212,7 @@ class Endless(Enclosed):
 
 @dataclass(frozen=True, eq=False)
 class Ending(Enclosed):
-    """With a horizon.
+    """Values and occupancies of a finite horizon, enclosed.
 
     Attributes
     ----------

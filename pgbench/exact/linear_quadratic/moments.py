@@ -83,7 +83,7 @@ class Step:
 
     @property
     def weights(self) -> FloatArray:
-        """Of the nodes, (q,)."""
+        """Weights of the nodes, (q,)."""
         return self._noise[2]
 
     @cached_property

@@ -29,7 +29,7 @@ def why_not() -> str:
 
 
 def diagnose(cuda) -> str:
-    """The same where the package is installed; ``cuda`` is ``numba.cuda``."""
+    """Why no GPU can be used through an installed ``numba.cuda``; nothing if one can."""
     try:
         if error := cuda.cuda_error():
             return f"no CUDA driver can be used ({_line(error)}; install NVIDIA's driver)"

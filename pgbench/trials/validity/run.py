@@ -23,7 +23,7 @@ def cell_rows(cell: StudyCell, replicates: Sequence[int], repetitions: int) -> d
 
 
 def fit_rows(cell: StudyCell, replicates: Sequence[int], repetitions: int) -> dict[int, list[str]]:
-    """Lines of the table of rates, likewise."""
+    """Lines of the table of rates, by number of replicates."""
     begin = time.perf_counter()
     with single_threaded_blas():
         rows = {

@@ -214,7 +214,7 @@ def _left(shares: Sequence[BiasLeft]) -> str:
 
 
 def _spoken(other: Tested, verdict: Verdict) -> str:
-    """On what the hypothesis was tested."""
+    """The problems that a hypothesis was tested on, in words."""
     names = _names(verdict, np.isfinite(other.p))
     every = {result.estimates.case.name for result in verdict.results}
     return "every problem" if len(names.split(", ")) == len(every) else names

@@ -42,7 +42,7 @@ def _declared(what: str, declared: Declared) -> str:
 
 
 def _unbiased(what: str, found: Examination) -> str:
-    """With the resolution at which that was tested."""
+    """That it is unbiased, with the resolution at which that was tested."""
     verdict = found.verdict
     same, chance = equal(found), percent(unseen(found.replicates))
     seen = visible(verdict)

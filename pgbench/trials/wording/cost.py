@@ -34,7 +34,7 @@ def cost(found: Examination) -> Iterator[str]:
 
 
 def _shown(ranking: Sequence[Compared]) -> list[Compared]:
-    """Those to be named: some that all know, the best, and the neighbours."""
+    """The estimators to be named: some that all know, the best, and the neighbours."""
     known = ("reinforce", "reward_to_go", "rloo", "baseline_value")
     near = sorted(ranking, key=lambda other: abs(math.log(other.variance)))[:1]
     chosen = {id(other) for other in [ranking[0], *near]}

@@ -46,7 +46,7 @@ def equal(found: Examination) -> list[Equality]:
 
 
 def known_as(found: Examination) -> str:
-    """What it is estimate by estimate: a known estimator, or one times or over something."""
+    """What known estimator it is, estimate by estimate, or one times or over something."""
     if same := equal(found):
         return name(same[0].known)
     multiples = [like for like in exact(found.likenesses) if not like.same]
