@@ -55,6 +55,7 @@ class Walk:
     pi: FloatArray
     mu0: FloatArray
     defect: float
+    # Not ``latest``: a part serves all shorter horizons too, and may be the walk itself.
     _parts: dict[int, "Walk"] = field(init=False, default_factory=dict)
 
     @classmethod
