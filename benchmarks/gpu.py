@@ -14,6 +14,8 @@ import numpy as np
 from benchmarks.settings import garnet
 
 HORIZON, BATCH_SIZE, REPLICATES = 128, 16, 8192
+ROWS = 3
+"""Of a table of weights of two actions."""
 
 
 def require_gpu():
@@ -80,14 +82,14 @@ class QuadraticRollouts:
 
     def track_weights(self):
         """Nanoseconds per environment step."""
-        return per_step(lambda m: self.rollouts.weigh(streams(), 0, m, HORIZON))
+        return per_step(lambda m: self.rollouts.weigh(streams(), 0, m, HORIZON, ROWS))
 
     track_weights.unit = "ns"
 
 
 def streams(seed=0):
     """Streams of batches of 16."""
-    from pgbench.kernels.rollout import Streams
+    from pgbench.kernels.streams import Streams
 
     return Streams(np.uint64(seed), np.uint64(0), BATCH_SIZE)
 
@@ -118,12 +120,12 @@ def reward_to_go(n_states):
 
 def make(n_states):
     """Rollouts with their tables on the GPU, and rows of weights per replicate."""
-    from pgbench.kernels.compact import compact
-    from pgbench.kernels.cuda.finite import FiniteRollouts
+    from pgbench.kernels.cuda.finite import DeviceRollouts
+    from pgbench.kernels.finite import compact
 
     _, tables = reward_to_go(n_states)
     process = tables.process
-    rollouts = FiniteRollouts(process.sampler, compact([tables], process.mdp))
+    rollouts = DeviceRollouts(process.sampler, compact([tables]))
     return rollouts, process.visited_rows(HORIZON, BATCH_SIZE)
 
 
@@ -146,11 +148,11 @@ def make_quadratic():
     """Rollouts of a random linear-quadratic problem."""
     from pgbench import exact, make_policy, make_problem
     from pgbench.estimators import find_estimator
-    from pgbench.kernels.cuda.linear_quadratic import QuadraticRollouts
-    from pgbench.kernels.linear_quadratic import make_plan, make_world
+    from pgbench.kernels.cuda.linear_quadratic import DeviceRollouts
+    from pgbench.kernels.linear_quadratic import compact
 
     mdp = make_problem("lqg_random", n=4, m=2, seed=0)
     policy = make_policy("gaussian", mdp)
     truth = exact.evaluate(mdp, policy, policy.initial(init="zeros"))
     tables = [find_estimator("reward_to_go").make(truth)]
-    return QuadraticRollouts(make_world(truth.process), make_plan(tables))
+    return DeviceRollouts(truth.process.sampler, compact(tables))

@@ -95,7 +95,7 @@ def _launch_everything():
         gpu.summing(400)(16)
     launch.launch(launch._add_one, 1, _zeros(1))
     launch.launch(launch._clear, 1, _zeros(1))
-    gpu.make_quadratic().weigh(gpu.streams(), 0, 4, 3)
+    gpu.make_quadratic().weigh(gpu.streams(), 0, 4, 3, gpu.ROWS)
 
 
 def assembled(compiled, capability=(9, 0)):

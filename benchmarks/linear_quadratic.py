@@ -17,7 +17,7 @@ MANY = ("reinforce", "reward_to_go", "baseline_value", "q_oracle", "advantage_or
 
 
 class QuadraticRollouts:
-    """``kernels.linear_quadratic.weights`` by dimension of state and action, one estimator."""
+    """``kernels.linear_quadratic.weigh`` by dimension of state and action, one estimator."""
 
     params = SIZES
     param_names = ("n and m",)
@@ -75,8 +75,8 @@ def call(n, m, names):
     """A function of no arguments that simulates and weighs, and its environment steps."""
     from pgbench import exact
     from pgbench.estimators import make_tables
-    from pgbench.kernels.linear_quadratic import make_plan, make_world, weights
-    from pgbench.kernels.rollout import Streams
+    from pgbench.kernels.linear_quadratic import compact, weigh
+    from pgbench.kernels.streams import Streams
     from pgbench.policies import make_policy
     from pgbench.problems import make_problem
 
@@ -84,13 +84,15 @@ def call(n, m, names):
     policy = make_policy("gaussian", mdp)
     truth = exact.evaluate(mdp, policy, policy.initial(init="zeros"))
     tables = [make_tables(truth, name, HORIZON) for name in names]
-    world, plan = make_world(truth.process), make_plan(tables)
+    sampler, compacted = truth.process.sampler, compact(tables)
     replicates = max(16, 512 // n)
-    out = np.empty((replicates, len(names), m + 1, n + 1 + m))
+    visited, n_visited = np.empty((replicates, m + 1), np.int32), np.empty(replicates, np.int64)
+    weights, steps = np.empty((replicates, len(names), m + 1, n + 1 + m)), np.empty_like(n_visited)
+    arrays = visited, n_visited, weights, steps
     streams = Streams(np.uint64(0), np.uint64(0), BATCH_SIZE)
 
     def run():
-        weights(world, plan, streams, 0, HORIZON, out)
+        weigh(sampler, compacted, streams, 0, HORIZON, *arrays)
 
     return run, replicates * BATCH_SIZE * HORIZON
 

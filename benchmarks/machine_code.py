@@ -35,15 +35,16 @@ def compiled():
     """The kernels, compiled by use; their code is not kept when it comes from a cache."""
     from pgbench import make_policy, make_problem
     from pgbench.api import sample_gradients
-    from pgbench.kernels import rollout, streams
+    from pgbench.kernels import streams
+    from pgbench.kernels.finite import recursion, tape
 
     mdp = make_problem("garnet", n_states=10)
     policy = make_policy("softmax", mdp)
     sample_gradients(mdp, policy, policy.initial(), "reward_to_go", horizon=8, replicates=16)
     return {
         "streams.next_words": streams.next_words,
-        "rollout._simulate": rollout._simulate,
-        "rollout._weigh": rollout._weigh,
+        "tape.simulate": tape.simulate,
+        "recursion.weigh_lanes": recursion.weigh_lanes,
     }
 
 

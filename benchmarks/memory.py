@@ -29,7 +29,7 @@ class Memory:
     setup_cache.timeout = 600
 
     def setup(self):
-        import pgbench.kernels.rollout
+        import pgbench.kernels.finite
         import pgbench.measure.gradients  # noqa: F401
 
         self.before = _peak()

@@ -40,7 +40,7 @@ def ratio(n_states, batch_size):
 
 def main():
     """Print the table."""
-    from pgbench.kernels.rollout import use_threads
+    from pgbench.kernels.partition import use_threads
 
     use_threads(1)
     print("trajectories per replicate" + "".join(f"{n:8}" for n in BATCH_SIZES))

@@ -17,7 +17,7 @@ STEPS = HORIZON * BATCH_SIZE * REPLICATES
 
 
 class Rollouts:
-    """``kernels.rollout.weight_rows`` for one estimator."""
+    """``kernels.finite.weigh`` for one estimator."""
 
     params = ((10, 1000, 100_000), (1, 2))
     param_names = ("n_states", "threads")
@@ -34,7 +34,7 @@ class Rollouts:
         self.call = _call(n_states)
         self.call()
 
-    def time_weight_rows(self, n_states, threads):
+    def time_weigh(self, n_states, threads):
         """Seconds per 2²⁰ environment steps."""
         self.call()
 
@@ -50,14 +50,14 @@ def _call(n_states):
     """A function of no arguments that takes the steps; made once, for asv repeats ``setup``."""
     from pgbench import exact
     from pgbench.estimators import find_estimator
-    from pgbench.kernels.alias import make_sampler
-    from pgbench.kernels.rollout import Streams, compact, weight_rows
+    from pgbench.kernels.finite import compact, make_sampler, weigh
+    from pgbench.kernels.streams import Streams
 
     mdp, policy, theta = garnet(n_states)
     # The tables of reward-to-go hold rewards and γ only, so one step of exact values will do.
     truth = exact.evaluate(mdp, policy, theta, horizon=1)
     sampler = make_sampler(mdp, truth.pi)
-    tables = compact([find_estimator("reward_to_go").make(truth)], mdp)
+    tables = compact([find_estimator("reward_to_go").make(truth)])
     streams = Streams(np.uint64(0), np.uint64(0), BATCH_SIZE)
     rows = min(n_states, HORIZON * BATCH_SIZE)
     visited, n_visited = np.zeros((REPLICATES, rows), np.int32), np.zeros(REPLICATES, np.int64)
@@ -65,7 +65,7 @@ def _call(n_states):
     steps = np.zeros(REPLICATES, np.int64)
 
     def call():
-        weight_rows(sampler, tables, streams, 0, HORIZON, visited, n_visited, weights, steps)
+        weigh(sampler, tables, streams, 0, HORIZON, visited, n_visited, weights, steps)
         if steps.sum() != STEPS:
             raise RuntimeError(f"{steps.sum()} steps were taken, must be {STEPS}")
 

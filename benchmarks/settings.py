@@ -16,7 +16,7 @@ def garnet(n_states, policy="softmax", **parameters):
 
 def use_threads(n):
     """Kernels use n threads from here on; asv skips what asks for more than there are cores."""
-    from pgbench.kernels.rollout import use_threads
+    from pgbench.kernels.partition import use_threads
 
     if n > (os.cpu_count() or 1):
         raise NotImplementedError(f"this machine has fewer than {n} cores")

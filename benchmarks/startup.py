@@ -28,8 +28,8 @@ class Imports:
         return "import pgbench.measure.gradients"
 
     def timeraw_kernels(self):
-        """``import pgbench.kernels.rollout``, with numba; nothing is compiled yet."""
-        return "import pgbench.kernels.rollout"
+        """``import pgbench.kernels.finite``, with numba; nothing is compiled yet."""
+        return "import pgbench.kernels.finite"
 
 
 class Help:

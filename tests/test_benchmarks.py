@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pgbench.kernels.rollout import use_threads
+from pgbench.kernels.partition import use_threads
 
 SLOW = {"memory.Memory", "startup.Run"}
 MODULES = (

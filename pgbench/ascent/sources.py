@@ -68,14 +68,13 @@ class Numbers:
         self, mdp: FiniteMDP, pi: FloatArray, n: int, stream: int, horizon: int | None = None
     ) -> Drawn:
         """n rollouts of each of the policies π (m, S, A)."""
-        from pgbench.kernels.alias import make_samplers
-        from pgbench.kernels.rollout import trajectories
+        from pgbench.kernels.finite import make_samplers, record
 
         m, horizon = len(pi), horizon or self.horizon
         pair, slot = np.empty((2, m, n, horizon), np.int32)
         steps = np.empty((m, n), np.int64)
         streams = Draws(horizon, n, m, self.seed, stream).streams
-        trajectories(make_samplers(mdp, pi), streams, 0, pair, slot, steps)
+        record(make_samplers(mdp, pi), streams, 0, pair, slot, steps)
         return Drawn(pair, slot, steps, mdp, pi)
 
 

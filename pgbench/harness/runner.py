@@ -152,7 +152,7 @@ def _work_off(
     device: Device,
 ) -> None:
     """Write the records of all tasks, and at last by what and in how long they were made."""
-    from pgbench.kernels.rollout import use_threads
+    from pgbench.kernels.partition import use_threads
 
     begin, used = time.perf_counter(), 0
     try:

@@ -7,7 +7,10 @@ one thread, and its sums run in a fixed order.
 import numpy as np
 from numba import int64, prange
 
+from pgbench.kernels import recursion
 from pgbench.kernels.jit import kernel, parallel_kernel
+
+_backward, _forward = kernel(recursion.backward), kernel(recursion.forward)
 
 WORTH_THREADS = 2**18
 """Below so many operations, threads cost more than they gain."""
@@ -274,7 +277,7 @@ def weigh(pair, slot, steps, sigma, kappa, beta, delta, total, factor, weights):
     Parameters
     ----------
     pair, slot, steps
-        (m, n, H) int32 and (m, n) int64 as ``rollout.trajectories`` records them.
+        (m, n, H) int32 and (m, n) int64 as ``finite.record`` records them.
     sigma, kappa, beta, delta
         (c, S·A·B), (c, S·A), ... float64 with c = 1, shared, or m, a table per replicate.
     total
@@ -299,18 +302,15 @@ def weigh(pair, slot, steps, sigma, kappa, beta, delta, total, factor, weights):
             following = 0.0
             for t in range(length - 1, -1, -1):
                 at = pair[r, i, t] - offset
-                following = s[slot[r, i, t] - offset * n_slots] + k[at] * following
+                following = _backward(s[slot[r, i, t] - offset * n_slots], k[at], following)
                 x[t] = following
-            if total:
-                value = x[0] - b[pair[r, i, 0] - offset]
-                for t in range(length):
-                    w[pair[r, i, t] - offset] += share * value
-            else:
-                carry = share
-                for t in range(length):
-                    at = pair[r, i, t] - offset
-                    w[at] += carry * (x[t] - b[at])
-                    carry *= d[at]
+            carry = share
+            for t in range(length):
+                at = pair[r, i, t] - offset
+                origin = 0 if total else t
+                baseline = b[pair[r, i, origin] - offset]
+                value, carry = _forward(total, carry, x[origin], baseline, d[at])
+                w[at] += value
 
 
 @parallel_kernel

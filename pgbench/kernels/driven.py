@@ -1,7 +1,7 @@
 """Rollouts driven by given uniform numbers, by inverse distribution functions.
 
 Two policies driven by the same numbers stay together as long as they would act alike; so do a
-rollout and its mirror image, driven by u and 1 - u. The rollouts of ``rollout`` have neither use.
+rollout and its mirror image, driven by u and 1 - u. The rollouts of ``finite`` have neither use.
 """
 
 import numpy as np

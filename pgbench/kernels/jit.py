@@ -5,7 +5,8 @@ versions that made code of them: numba's own key is the file that holds a kernel
 same when a helper in another file changes. A locator of our own names the directory, because numba
 reads ``NUMBA_CACHE_DIR`` anew at every compilation and forgets what else it was told.
 
-No ``fastmath``, and no closures over values: every kernel is a function of its arguments.
+Options of the compiler stand here, and those of CUDA's in ``cuda.jit``, and nowhere else. No kernel
+is a closure over values: each is a function of its arguments.
 """
 
 import os
@@ -21,14 +22,18 @@ from numba import njit
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.dispatcher import Dispatcher
 
+_SOURCES = Path(__file__).parent
+
 
 def kernel(function: Callable[..., Any]) -> Any:
     """The function compiled on first use, or loaded as it was compiled before."""
+    # No fastmath, which would add in another order. Not numba's cache, for the reason above.
     return _kept(njit(function))
 
 
 def parallel_kernel(function: Callable[..., Any]) -> Any:
     """The function compiled with ``prange`` over threads, or loaded as it was compiled before."""
+    # Not for every kernel, because to look for loops that could be parallel takes seconds.
     return _kept(njit(parallel=True)(function))
 
 
@@ -40,9 +45,12 @@ def _kept(dispatcher: Any) -> Any:
 
 
 def _stamp() -> str:
-    """Hash of the kernel sources and of the versions that make code of them."""
+    """Hash of the kernel sources and of the versions that make code of them.
+
+    Numbers that kernels read, such as those in ``normal.npy``, are arguments and no part of code.
+    """
     state = blake2b(digest_size=8)
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    for source in sorted(_SOURCES.rglob("*.py")):
         state.update(source.read_bytes())
     state.update(
         f"{sys.version} {version('numba')} {version('llvmlite')} {version('numpy')}".encode()
@@ -93,7 +101,7 @@ class _Locator(_CacheLocator):
 
     def __init__(self, function: Any, file: str) -> None:
         self._py_file = file
-        self._line = function.__code__.co_firstlineno
+        self._place = f"{function.__module__}-{function.__code__.co_firstlineno}"
 
     @classmethod
     def from_function(cls, py_func: Any, py_file: str) -> Self:
@@ -109,8 +117,8 @@ class _Locator(_CacheLocator):
         return ""
 
     def get_disambiguator(self) -> str:
-        """The line, for two kernels of one name."""
-        return str(self._line)
+        """Module and line, for two kernels of one name in modules of one name."""
+        return self._place
 
 
 class _CompiledKernel(CompileResultCacheImpl):

@@ -3,18 +3,19 @@
 A word gives a sign, its lowest bit, and a tail probability p = (k + ½) 2⁻⁵³ with k its highest 52
 bits; the number is ±z with Φ(-z) = p. -Φ⁻¹ is a polynomial of degree seven on each sixteenth of
 each octave of p, so tails are as exact as the middle: the largest |z| is 8.29, and the relative
-error is below 10⁻¹³. Nothing but multiplications and additions is used, in one order, so every
-machine draws the same bits. One word makes one number: streams stay in step whatever is drawn.
+error is below 10⁻¹³. Nothing but multiplications and additions is used, in one order, and their
+coefficients, interpolated at Chebyshev's points, are read from ``normal.npy``: every machine draws
+the same bits. One word makes one number: streams stay in step whatever is drawn.
 
 Source of the segments, halved towards the tail: Lee, Luk, Villasenor & Cheung 2003 ("hierarchical
 segmentation"); of inversion by polynomials: Hörmann & Leydold 2003.
 """
 
 import math
+from pathlib import Path
 
 import numpy as np
 from numba import int64, uint64
-from scipy.special import ndtri
 
 from pgbench.kernels.jit import kernel
 from pgbench.kernels.streams import LANES, WORD
@@ -26,7 +27,6 @@ PARTS = 16
 OCTAVES = 53
 """Octaves of k + ½, from ½ to 2⁵²."""
 
-_SCALE = 2.0**-53
 _SHIFT = uint64(48)
 _BASE = uint64(1022 * PARTS)
 """What the exponent and the four highest bits of the mantissa of ½ read."""
@@ -36,20 +36,7 @@ _DROPPED = uint64(12)
 _ONE = uint64(1)
 
 
-def _coefficients() -> np.ndarray:
-    """(segments, DEGREE + 1) of -Φ⁻¹ in t ∈ [-1, 1), highest power first.
-
-    Interpolated at Chebyshev's points.
-    """
-    t = np.cos(np.pi * (np.arange(DEGREE + 1) + 0.5) / (DEGREE + 1))
-    octave, part = np.divmod(np.arange(OCTAVES * PARTS), PARTS)
-    low = 2.0 ** (octave - 1) * (1 + part / PARTS)
-    width = 2.0 ** (octave - 1) / PARTS
-    p = (low[:, None] + width[:, None] * (t + 1) / 2) * _SCALE
-    return np.ascontiguousarray(np.linalg.solve(np.vander(t), -ndtri(p).T).T)
-
-
-_TABLE = _coefficients()
+_TABLE = np.load(Path(__file__).with_name("normal.npy"))
 
 
 @kernel
@@ -81,7 +68,7 @@ def segment(word):
 
 
 def table() -> np.ndarray:
-    """The coefficients that ``normals`` takes, (segments, DEGREE + 1)."""
+    """The coefficients that ``normals`` takes, (segments, DEGREE + 1), highest power first."""
     return _TABLE
 
 

@@ -17,7 +17,7 @@ from pgbench.kernels.streams import next_word, seed_state
 SARSA, TD, MONTE_CARLO = 0, 1, 2
 
 
-class World(NamedTuple):
+class Environment(NamedTuple):
     """The problem as the loop reads it.
 
     start (S,) and moves (S, A, B), distribution functions as of ``driven``; successor (S, A, B),
@@ -114,14 +114,14 @@ def _finite(x):
 
 @parallel_kernel
 def actor_critic(
-    world, actor, critic, kind, discounted, horizon, seed, stream, first, actor_steps,
+    environment, actor, critic, kind, discounted, horizon, seed, stream, first, actor_steps,
     critic_steps, theta, w, stopped, taken,
 ):  # fmt: skip
     """Rollouts ``first``, ``first + 1``, ... of every replicate.
 
     Parameters
     ----------
-    world, actor, critic
+    environment, actor, critic
         The problem, and what π and the critic are linear in.
     kind
         SARSA: w += α_w (r + γQ' - Q)∇Q, θ += α γ^t Q ψ, the actor with the older w; TD: V in place
@@ -138,7 +138,7 @@ def actor_critic(
     taken
         (m,) int64, receives the environment steps.
     """
-    gamma, A = world.gamma, world.moves.shape[1]
+    gamma, A = environment.gamma, environment.moves.shape[1]
     for r in prange(theta.shape[0]):
         taken[r] = 0
         p, state = np.empty(A), np.empty(4, np.uint64)
@@ -151,14 +151,14 @@ def actor_critic(
             kept, kept_value = own.copy(), value.copy()
             alpha, beta = actor_steps[i], critic_steps[i]
             seed_state(state, seed, stream, r, first + i, 1)
-            s = outcome(world.start, _uniform(state))
+            s = outcome(environment.start, _uniform(state))
             _probabilities(actor, own, s, p)
             a = _act(p, _uniform(state))
             carry, t, estimate = 1.0, 0, 0.0
             while t < horizon:
-                slot = outcome(world.moves[s, a], _uniform(state))
-                after, reward = world.successor[s, a, slot], world.reward[s, a, slot]
-                ended = world.terminal[after]
+                slot = outcome(environment.moves[s, a], _uniform(state))
+                after, reward = environment.successor[s, a, slot], environment.reward[s, a, slot]
+                ended = environment.terminal[after]
                 states[t], actions[t], rewards[t] = s, a, reward
                 t += 1
                 if kind == TD:

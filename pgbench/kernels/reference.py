@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pgbench.arrays import FloatArray
+from pgbench.kernels.recursion import backward, forward
 
 _MASK = 2**64 - 1
 _LOW = 2**32 - 1
@@ -56,7 +57,7 @@ def trajectory(
     index: int,
     horizon: int,
 ) -> tuple[list[int], list[int]]:
-    """Flat (s, a) and (s, a, slot) indices of one trajectory; for sampler see kernels.alias."""
+    """Flat (s, a) and (s, a, slot) indices of one trajectory; for sampler see ``finite``."""
     bits, n_slots = int(sampler.bits), int(sampler.n_slots)
     n = sampler.step.shape[1]
     generator = list(philox4x64((index, replicate, batch_size, 0), (seed, stream)))
@@ -88,13 +89,11 @@ def weights(
     """The flat (S·A,) weight table of one trajectory under flat estimator tables."""
     x = [0.0] * (len(pairs) + 1)
     for t in reversed(range(len(pairs))):
-        x[t] = sigma[slots[t]] + kappa[pairs[t]] * x[t + 1]
+        x[t] = backward(sigma[slots[t]], kappa[pairs[t]], x[t + 1])
     table = np.zeros(kappa.size)
     carry = 1.0
     for t, p in enumerate(pairs):
-        if total:
-            table[p] += x[0] - beta[pairs[0]]
-        else:
-            table[p] += carry * (x[t] - beta[p])
-            carry *= delta[p]
+        at = 0 if total else t
+        value, carry = forward(total, carry, x[at], beta[pairs[at]], delta[p])
+        table[p] += value
     return table

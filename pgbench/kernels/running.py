@@ -90,7 +90,7 @@ def add_rows(sums, target, scale, share, visited, n_visited, weights, steps, fir
     """Add replicates ``first``, ``first + 1``, ... from their weight rows.
 
     scale, share (n, k), with d = n·k; visited (m, rows) int32, n_visited, steps (m,) int64, weights
-    (m, E, rows, k) float64 as ``rollout.weight_rows`` makes them. Row ``visited - offset`` is the
+    (m, E, rows, k) float64 as ``finite.weigh`` makes them. Row ``visited - offset`` is the
     policy's own, and what lies outside [0, n) adds nothing. Estimators run in parallel where that
     pays, replicates one after the other, so the sums depend neither on threads nor on how calls are
     cut.

@@ -7,6 +7,8 @@ stream depends on which thread, chunk or process draws from it.
 Sources: Salmon, Moraes, Dror & Shaw 2011 (Philox, Random123); Blackman & Vigna 2021 (xoshiro256++).
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import uint64
 
@@ -17,6 +19,15 @@ LANES = 16
 
 WORD = 4 * LANES
 """Where the outputs of the generators begin."""
+
+
+class Streams(NamedTuple):
+    """What names the random streams: seed and stream (uint64 each), and the batch size."""
+
+    seed: np.uint64
+    stream: np.uint64
+    batch_size: int
+
 
 _MULTIPLIER_0 = np.uint64(0xD2E7470EE14C6C93)
 _MULTIPLIER_1 = np.uint64(0xCA5A826395121157)
@@ -94,6 +105,20 @@ def seed_lane(lanes, lane, seed, stream, replicate, trajectory, batch_size):
     lanes[lane], lanes[LANES + lane], lanes[2 * LANES + lane], lanes[3 * LANES + lane] = (
         w0, w1, w2, w3,
     )  # fmt: skip
+
+
+@kernel
+def seed_lanes(lanes, streams, replicate, trajectory, n_lanes):
+    """Set the generators of consecutive trajectories, the first ``trajectory`` of ``replicate``.
+
+    They run on into the next replicates. Idle lanes repeat the last one.
+    """
+    for lane in range(LANES):
+        index = trajectory + min(lane, n_lanes - 1)
+        seed_lane(
+            lanes, lane, streams.seed, streams.stream,
+            replicate + index // streams.batch_size, index % streams.batch_size, streams.batch_size,
+        )  # fmt: skip
 
 
 @kernel

@@ -45,6 +45,9 @@ class Process:
     once: bool = False
     horizon: int | None = None
 
+    entries: ClassVar[int] = 1
+    """Numbers of a recorded step: which slot was drawn."""
+
     @property
     def rows(self) -> int:
         """Rows of a table of weights: S'."""
@@ -62,9 +65,21 @@ class Process:
     @cached_property
     def sampler(self) -> Any:
         """Alias tables of the process, what the kernels draw from; made once."""
-        from pgbench.kernels.alias import make_sampler
+        from pgbench.kernels.finite import make_sampler
 
         return make_sampler(self.mdp, self.pi)
+
+    @cached_property
+    def distributions(self) -> tuple[FloatArray, FloatArray]:
+        """Distribution functions of starts (S',) and slots (S', A, B), for ``kernels.driven``."""
+        from pgbench.kernels.driven import cumulative
+
+        return cumulative(self.mdp.mu0), cumulative(self.mdp.probability)
+
+    @property
+    def ends(self) -> bool:
+        """Whether trajectories may be shorter than the horizon."""
+        return bool(self.mdp.terminal.any())
 
     def within(self, horizon: int | None) -> int | None:
         """The horizon of exact sums over a rollout; None where the process ends of itself."""
@@ -99,6 +114,19 @@ class GaussianProcess:
     scored: ClassVar[slice] = slice(None)
     once: ClassVar[bool] = False
     horizon: ClassVar[int | None] = None
+    ends: ClassVar[bool] = False
+
+    @property
+    def entries(self) -> int:
+        """Numbers of a recorded step: (x, 1, u)."""
+        return self.columns
+
+    @cached_property
+    def sampler(self) -> Any:
+        """Matrices of the process, what the kernels draw from; made once."""
+        from pgbench.kernels.linear_quadratic import make_sampler
+
+        return make_sampler(self.mdp, self.pi, self.target)
 
     @property
     def weighed(self) -> bool:

@@ -9,6 +9,7 @@ trajectories.
 """
 
 from dataclasses import dataclass
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
@@ -50,24 +51,7 @@ class Tables:
 
         On a linear-quadratic problem ``Forms``, from quadratic forms and numbers.
         """
-        if isinstance(process, GaussianProcess):
-            return Forms.build(process, sigma, kappa, beta, delta, total)
-        mdp = process.mdp
-
-        def fill(value: ArrayLike, shape: tuple[int, ...]) -> FloatArray:
-            table = np.array(np.broadcast_to(np.asarray(value, np.float64), shape))
-            table[mdp.terminal] = 0.0
-            return table
-
-        pairs = (mdp.n_states, mdp.n_actions)
-        return cls(
-            process=process,
-            sigma=fill(sigma, mdp.probability.shape),
-            kappa=fill(kappa, pairs),
-            beta=fill(beta, pairs),
-            delta=fill(delta, pairs),
-            total=total,
-        )
+        return _build(process, sigma, kappa, beta, delta, total)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,27 +71,49 @@ class Forms:
     delta: float
     total: bool
 
-    @classmethod
-    def build(
-        cls,
-        process: GaussianProcess,
-        sigma: "Transition | Quadratic | float",
-        kappa: ArrayLike,
-        beta: "Quadratic | float",
-        delta: ArrayLike,
-        total: bool,
-    ) -> "Forms":
-        """Forms from forms and numbers."""
-        nothing = 0.0 * process.mdp.reward
-        here, after = (
-            (sigma.here, sigma.after) if isinstance(sigma, Transition) else (sigma, nothing)
-        )
-        return cls(
-            process=process,
-            sigma=here + nothing,
-            after=after,
-            kappa=float(np.asarray(kappa)),
-            beta=beta + nothing,
-            delta=float(np.asarray(delta)),
-            total=total,
-        )
+
+@singledispatch
+def _build(process: Any, sigma: Any, kappa: Any, beta: Any, delta: Any, total: bool) -> Any:
+    """``Tables.build``."""
+    raise NotImplementedError(f"no tables are known of a {type(process).__name__}")
+
+
+@_build.register
+def _(
+    process: Process, sigma: ArrayLike, kappa: ArrayLike, beta: ArrayLike, delta: ArrayLike,
+    total: bool,
+) -> Tables:  # fmt: skip
+    mdp = process.mdp
+
+    def fill(value: ArrayLike, shape: tuple[int, ...]) -> FloatArray:
+        table = np.array(np.broadcast_to(np.asarray(value, np.float64), shape))
+        table[mdp.terminal] = 0.0
+        return table
+
+    pairs = (mdp.n_states, mdp.n_actions)
+    return Tables(
+        process=process,
+        sigma=fill(sigma, mdp.probability.shape),
+        kappa=fill(kappa, pairs),
+        beta=fill(beta, pairs),
+        delta=fill(delta, pairs),
+        total=total,
+    )
+
+
+@_build.register
+def _(
+    process: GaussianProcess, sigma: Transition | Quadratic | float, kappa: ArrayLike,
+    beta: Quadratic | float, delta: ArrayLike, total: bool,
+) -> Forms:  # fmt: skip
+    nothing = 0.0 * process.mdp.reward
+    here, after = (sigma.here, sigma.after) if isinstance(sigma, Transition) else (sigma, nothing)
+    return Forms(
+        process=process,
+        sigma=here + nothing,
+        after=after,
+        kappa=float(np.asarray(kappa)),
+        beta=beta + nothing,
+        delta=float(np.asarray(delta)),
+        total=total,
+    )

@@ -4,10 +4,10 @@ Both give the same trajectories, bit for bit, and weights that differ by roundin
 many replicates as memory allows; their numbers do not depend on it.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import singledispatch
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pgbench.arrays import FloatArray, IntArray
 from pgbench.process.process import GaussianProcess, Process
 from pgbench.process.tables import Forms, Tables
+from pgbench.rollout.compiled import device_kernels, kernels
 from pgbench.rollout.device import Device
 from pgbench.rollout.simulator import BLOCK, Draws
 
@@ -62,11 +63,9 @@ class WeightBlock:
 
     def parts(self, process: AnyProcess) -> Iterator["WeightBlock"]:
         """Blocks of 16 replicates of it; the whole where each is pulled back on its own."""
-        if isinstance(process, GaussianProcess):
-            yield self
-            return
-        for begin in range(0, self.steps.size, BLOCK):
-            part = slice(begin, begin + BLOCK)
+        size = _part_size(process, self.steps.size)
+        for begin in range(0, self.steps.size, size):
+            part = slice(begin, begin + size)
             yield WeightBlock(
                 first=self.first + begin,
                 visited=self.visited[part],
@@ -98,9 +97,20 @@ class WeightBlock:
         return states - begin, weights[:, :, :-1]
 
 
+@singledispatch
+def _part_size(process: Any, m: int) -> int:
+    """How many of m replicates are pulled back together."""
+    return BLOCK
+
+
+@_part_size.register
+def _(process: GaussianProcess, m: int) -> int:
+    return m
+
+
 @dataclass(frozen=True, eq=False)
 class GpuBlock:
-    """Weights in a GPU's memory: ``weighed`` as ``kernels.cuda.finite.Weighed``.
+    """Weights in a GPU's memory: ``weighed`` as ``kernels.cuda.weighed.Weighed``.
 
     rows and columns are those of one table of weights; magnitude is the largest number in the
     estimators' tables.
@@ -130,8 +140,8 @@ class GpuBlock:
         )
 
 
-class _Engine(ABC):
-    """Estimators' tables where they are simulated.
+class _Cpu:
+    """Estimators' tables in main memory.
 
     Attributes
     ----------
@@ -141,118 +151,64 @@ class _Engine(ABC):
 
     memory_bytes = MEMORY_BYTES
 
-    def __init__(self, process: Any, tables: Sequence[Any]) -> None:
-        self.process = process
-        self.n_estimators = len(tables)
+    def __init__(self, process: AnyProcess, tables: Sequence[Tables | Forms]) -> None:
+        self._process, self._kernels, self._n_estimators = process, kernels(process), len(tables)
+        self._tables = self._kernels.compact(tables)
 
     def bytes_per_replicate(self, draws: Draws) -> int:
         """Memory that a replicate takes."""
-        return bytes_per_replicate(self.process, draws, self.n_estimators)
+        return bytes_per_replicate(self._process, draws, self._n_estimators)
 
     def scratch(self, draws: Draws, m: int) -> tuple[Any, ...]:
         """Arrays for blocks of up to m replicates, which one after the other uses."""
-        return ()
-
-    @abstractmethod
-    def block(
-        self, draws: Draws, first: int, m: int, scratch: tuple[Any, ...]
-    ) -> WeightBlock | GpuBlock:
-        """Replicates ``first``, ..., ``first + m - 1``."""
-
-
-class _CpuEngine(_Engine):
-    def scratch(self, draws: Draws, m: int) -> tuple[Any, ...]:
-        rows = self.process.visited_rows(draws.horizon, draws.batch_size)
+        rows = self._process.visited_rows(draws.horizon, draws.batch_size)
         return (
             np.empty((m, rows), np.int32),
             np.empty(m, np.int64),
-            np.empty((m, self.n_estimators, rows, self.process.columns)),
+            np.empty((m, self._n_estimators, rows, self._process.columns)),
             np.empty(m, np.int64),
         )
 
-
-class _FiniteCpu(_CpuEngine):
-    def __init__(self, process: Process, tables: Sequence[Tables]) -> None:
-        from pgbench.kernels.rollout import compact
-
-        super().__init__(process, tables)
-        self._arguments = process.sampler, compact(tables, process.mdp)
-
     def block(self, draws: Draws, first: int, m: int, scratch: tuple[Any, ...]) -> WeightBlock:
-        from pgbench.kernels.rollout import weight_rows
-
-        arrays, horizon = [array[:m] for array in scratch], self.process.steps(draws.horizon)
-        weight_rows(*self._arguments, draws.streams, first, horizon, *arrays)
+        """Replicates ``first``, ..., ``first + m - 1``."""
+        arrays, horizon = [array[:m] for array in scratch], self._process.steps(draws.horizon)
+        self._kernels.weigh(
+            self._process.sampler, self._tables, draws.streams, first, horizon, *arrays
+        )
         return WeightBlock(first, *arrays)
 
 
-class _QuadraticCpu(_CpuEngine):
-    def __init__(self, process: GaussianProcess, tables: Sequence[Forms]) -> None:
-        from pgbench.kernels.linear_quadratic import make_plan, make_world
+class _Gpu:
+    """The same in a GPU's memory."""
 
-        super().__init__(process, tables)
-        self._arguments = make_world(process), make_plan(tables)
-
-    def block(self, draws: Draws, first: int, m: int, scratch: tuple[Any, ...]) -> WeightBlock:
-        from pgbench.kernels.linear_quadratic import weights
-
-        visited, n_visited, out, steps = (array[:m] for array in scratch)
-        weights(*self._arguments, draws.streams, first, draws.horizon, out)
-        visited[:], n_visited[:] = np.arange(out.shape[2]), out.shape[2]
-        steps[:] = draws.horizon * draws.batch_size
-        return WeightBlock(first, visited, n_visited, out, steps)
-
-
-class _FiniteGpu(_Engine):
     memory_bytes = GPU_BYTES
 
-    def __init__(self, process: Process, tables: Sequence[Tables]) -> None:
-        from pgbench.kernels.compact import compact
-        from pgbench.kernels.cuda.finite import FiniteRollouts
-
-        super().__init__(process, tables)
-        compacted = compact(tables, process.mdp)
-        self._magnitude = float(np.abs(compacted.values).max())
-        self._rollouts = FiniteRollouts(process.sampler, compacted)
+    def __init__(self, process: AnyProcess, tables: Sequence[Tables | Forms]) -> None:
+        self._process = process
+        self._rollouts = device_kernels(process).DeviceRollouts(
+            process.sampler, kernels(process).compact(tables)
+        )
 
     def bytes_per_replicate(self, draws: Draws) -> int:
-        rows = self.process.visited_rows(draws.horizon, draws.batch_size)
-        horizon = self.process.steps(draws.horizon)
-        return self._rollouts.bytes_per_replicate(horizon, draws.batch_size, rows)
+        horizon, n, rows = self._sizes(draws)
+        bytes_each: int = self._rollouts.bytes_per_replicate(horizon, n, rows)
+        return bytes_each
+
+    def scratch(self, draws: Draws, m: int) -> tuple[Any, ...]:
+        return ()
 
     def block(self, draws: Draws, first: int, m: int, scratch: tuple[Any, ...]) -> GpuBlock:
-        process = self.process
-        rows = process.visited_rows(draws.horizon, draws.batch_size)
-        horizon = process.steps(draws.horizon)
+        horizon, _, rows = self._sizes(draws)
         weighed = self._rollouts.weigh(draws.streams, first, m, horizon, rows)
-        return GpuBlock(first, weighed, rows, process.columns, self._magnitude)
+        return GpuBlock(first, weighed, rows, self._process.columns, self._rollouts.magnitude)
+
+    def _sizes(self, draws: Draws) -> tuple[int, int, int]:
+        """Steps, batch size and rows of weights."""
+        rows = self._process.visited_rows(draws.horizon, draws.batch_size)
+        return self._process.steps(draws.horizon), draws.batch_size, rows
 
 
-class _QuadraticGpu(_Engine):
-    memory_bytes = GPU_BYTES
-
-    def __init__(self, process: GaussianProcess, tables: Sequence[Forms]) -> None:
-        from pgbench.kernels.cuda.linear_quadratic import QuadraticRollouts
-        from pgbench.kernels.linear_quadratic import make_plan, make_world
-
-        super().__init__(process, tables)
-        self._rollouts = QuadraticRollouts(make_world(process), make_plan(tables))
-
-    def bytes_per_replicate(self, draws: Draws) -> int:
-        rows = self.process.rows
-        return self._rollouts.bytes_per_replicate(draws.horizon, draws.batch_size, rows)
-
-    def block(self, draws: Draws, first: int, m: int, scratch: tuple[Any, ...]) -> WeightBlock:
-        # Tables are small beside the rollouts: they are fetched at once.
-        rows, columns = self.process.rows, self.process.columns
-        weights = self._rollouts.weigh(draws.streams, first, m, draws.horizon).copy_to_host()
-        return WeightBlock(
-            first=first,
-            visited=np.tile(np.arange(rows, dtype=np.int32), (m, 1)),
-            n_visited=np.full(m, rows),
-            weights=_by_replicate(weights.reshape(-1, rows, columns, m)),
-            steps=np.full(m, draws.horizon * draws.batch_size),
-        )
+_ENGINES: dict[str, type[_Cpu] | type[_Gpu]] = {"cpu": _Cpu, "cuda": _Gpu}
 
 
 def _by_replicate(weights: FloatArray) -> FloatArray:
@@ -304,14 +260,7 @@ class Rollouts:
 
     def __init__(self, tables: Sequence[Tables | Forms], place: str = "cpu") -> None:
         self.process: AnyProcess = tables[0].process
-        kinds: dict[tuple[type, str], type[_Engine]] = {
-            (Process, "cpu"): _FiniteCpu,
-            (Process, "cuda"): _FiniteGpu,
-            (GaussianProcess, "cpu"): _QuadraticCpu,
-            (GaussianProcess, "cuda"): _QuadraticGpu,
-        }
-        kind = kinds[type(self.process), place]
-        self._engine = kind(cast(Any, self.process), tables)
+        self._engine = _ENGINES[place](self.process, tables)
 
     def blocks(
         self, draws: Draws, memory_bytes: int | None = None

@@ -6,6 +6,7 @@ numbers depend neither on threads nor on memory.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import singledispatch
 from hashlib import blake2b
 from math import prod
 from typing import Any, TypeVar
@@ -14,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.arrays import FloatArray, IntArray
-from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.truth import Truth
 from pgbench.process.batch import Batch, QuadraticBatch
 from pgbench.process.process import GaussianProcess, Process
@@ -24,7 +24,7 @@ T = TypeVar("T")
 BLOCK = 16
 """Replicates are simulated in multiples of so many."""
 
-HELD = 2**20
+BLOCK_NUMBERS = 2**20
 """A block has so many replicates that its largest array has about this many numbers, or 16."""
 
 RECORDED = 2**26
@@ -50,7 +50,7 @@ class Draws:
     @property
     def streams(self) -> Any:
         """The streams as the kernels take them."""
-        from pgbench.kernels.rollout import Streams
+        from pgbench.kernels.streams import Streams
 
         return Streams(np.uint64(self.seed), np.uint64(self.stream), self.batch_size)
 
@@ -69,6 +69,10 @@ class Simulator:
         Index of the block's first replicate, and how many it has.
     steps
         (m,) int64, environment steps drawn so far.
+    shared
+        Batches of this block by purpose and size: all estimators see the same ones.
+    kept
+        What ``once`` made, by name, for all blocks of one estimator.
     """
 
     truth: Truth
@@ -111,30 +115,19 @@ class Simulator:
         return batch
 
     def _drawn(self, purpose: str, n: int, process: Any) -> Any:
-        key = purpose, n
-        for other, batch in self.shared.items():
-            if other == key and batch.process.same_as(process):
-                return batch
-        self.shared[key] = batch = self._simulate(purpose, n, process)
+        batch = self.shared.get((purpose, n))
+        if batch is None or not batch.process.same_as(process):
+            self.shared[purpose, n] = batch = self._simulate(purpose, n, process)
         return batch
 
     def _simulate(self, purpose: str, n: int, process: Any) -> Any:
-        if isinstance(process, GaussianProcess):
-            return self._gaussian(purpose, n, process)
-        from pgbench.kernels.rollout import count_steps, trajectories
+        return _simulated(process, self, purpose, n)
 
-        horizon, m = process.steps(self.horizon), self.m
-        steps = np.empty((m, n), np.int64)
-        streams = self._streams(purpose, n)
-        if m * n * horizon > RECORDED:
-            count_steps(process.sampler, streams, self.first, horizon, steps)
-            horizon = max(int(steps.max()), 1)
-            self._require_held(n, horizon)
-        pair, slot = np.empty((2, m, n, horizon), np.int32)
-        trajectories(process.sampler, streams, self.first, pair, slot, steps)
-        return recorded(process, pair, slot, steps)
+    def streams(self, purpose: str, n: int) -> Any:
+        """The streams of n trajectories of each replicate for a purpose."""
+        return replace(self.draws, batch_size=n, stream=self.stream(purpose)).streams
 
-    def _require_held(self, n: int, length: int, entries: int = 1) -> None:
+    def require_held(self, n: int, length: int, entries: int = 1) -> None:
         """ValueError where n trajectories of so many steps of each replicate are too many."""
         needed = self.m * n * length * entries
         if needed > RECORDED:
@@ -144,19 +137,6 @@ class Simulator:
                 f" {self.m} replicates at a time, are {needed} to hold, at most {RECORDED} are;"
                 " take a shorter horizon, fewer trajectories or a table estimator"
             )
-
-    def _gaussian(self, purpose: str, n: int, process: GaussianProcess) -> QuadraticBatch:
-        from pgbench.kernels.linear_quadratic import make_world, record
-
-        mdp, shape = process.mdp, (self.m, n, self.horizon)
-        self._require_held(n, self.horizon, mdp.n + 1 + mdp.m)
-        z = np.empty((self.m, n, self.horizon + 1, mdp.n + 1 + mdp.m))
-        noise, ratios = np.empty((*shape, mdp.m)), np.empty(shape)
-        record(make_world(process), self._streams(purpose, n), self.first, z, noise, ratios)
-        return QuadraticBatch.of(process, z, noise, ratios)
-
-    def _streams(self, purpose: str, n: int) -> Any:
-        return replace(self.draws, batch_size=n, stream=self.stream(purpose)).streams
 
     def driven(self, uniforms: FloatArray, pi: FloatArray | None = None) -> Batch:
         """Rollouts of several policies driven by given numbers, through inverse distributions.
@@ -179,18 +159,18 @@ class Simulator:
         mdp = self.truth.mdp
         pi = self.truth.pi[None, None] if pi is None else pi
         k, n = pi.shape[1], uniforms.shape[2]
-        self._require_held(k * n, self.horizon)
+        self.require_held(k * n, self.horizon)
         replicate, number, rollout = np.indices((self.m, k, n)).reshape(3, -1)
         policy = (replicate * k + number) if len(pi) > 1 else number
         rows = uniforms.shape[1]
         row = (replicate * rows + (number if rows > 1 else 0)) * n + rollout
         pair, slot = np.empty((2, row.size, self.horizon), np.int32)
         steps = np.empty(row.size, np.int64)
-        moves = self.once("moves", lambda: (cumulative(mdp.mu0), cumulative(mdp.probability)))
+        start, moves = self.truth.process.distributions
         driven(
-            moves[0],
+            start,
             cumulative(pi).reshape(-1, *pi.shape[2:]),
-            moves[1],
+            moves,
             mdp.successor,
             mdp.terminal,
             policy,
@@ -213,7 +193,7 @@ class Simulator:
 
     def uniforms(self, purpose: str, *shape: int) -> FloatArray:
         """Numbers (m, ..., 2H + 1) that drive rollouts."""
-        self._require_held(prod(shape), self.horizon)
+        self.require_held(prod(shape), self.horizon)
         return self.generator(purpose).random((self.m, *shape, 2 * self.horizon + 1))
 
     def stream(self, purpose: str) -> int:
@@ -243,6 +223,40 @@ class Simulator:
         return np.asarray(self.truth.policy.pull_back(self.truth.theta, tables), np.float64)
 
 
+@singledispatch
+def _simulated(process: Any, simulator: Simulator, purpose: str, n: int) -> Any:
+    """A batch of n trajectories of each replicate."""
+    raise NotImplementedError(f"no batches are known of a {type(process).__name__}")
+
+
+@_simulated.register
+def _(process: Process, simulator: Simulator, purpose: str, n: int) -> Batch:
+    from pgbench.kernels.finite import count_steps, record
+
+    m, first, horizon = simulator.m, simulator.first, process.steps(simulator.horizon)
+    streams, steps = simulator.streams(purpose, n), np.empty((m, n), np.int64)
+    if m * n * horizon > RECORDED:
+        count_steps(process.sampler, streams, first, horizon, steps)
+        horizon = max(int(steps.max()), 1)
+        simulator.require_held(n, horizon)
+    pair, slot = np.empty((2, m, n, horizon), np.int32)
+    record(process.sampler, streams, first, pair, slot, steps)
+    return recorded(process, pair, slot, steps)
+
+
+@_simulated.register
+def _(process: GaussianProcess, simulator: Simulator, purpose: str, n: int) -> QuadraticBatch:
+    from pgbench.kernels.linear_quadratic import record
+
+    m, horizon = simulator.m, simulator.horizon
+    simulator.require_held(n, horizon, process.entries)
+    z = np.empty((m, n, horizon + 1, process.columns))
+    noise, ratios = np.empty((m, n, horizon, process.mdp.m)), np.empty((m, n, horizon))
+    streams = simulator.streams(purpose, n)
+    record(process.sampler, streams, simulator.first, z, noise, ratios)
+    return QuadraticBatch.of(process, z, noise, ratios)
+
+
 def recorded(
     process: Process,
     pair: NDArray[np.int32],
@@ -268,12 +282,11 @@ def recorded(
 
 def blocks(truth: Truth, draws: Draws) -> Iterator[tuple[int, int]]:
     """First replicate and number of replicates of every block."""
-    quadratic = isinstance(truth, QuadraticTruth)
-    per_step = truth.mdp.n + 1 + truth.mdp.m if quadratic else 1
-    largest = max(truth.pi.size, draws.batch_size * min(draws.horizon, 1000) * per_step)
-    size = BLOCK * max(1, HELD // (BLOCK * largest))
-    if quadratic or not truth.mdp.terminal.any():
+    process, n = truth.process, draws.batch_size
+    largest = max(truth.pi.size, n * min(draws.horizon, 1000) * process.entries)
+    size = BLOCK * max(1, BLOCK_NUMBERS // (BLOCK * largest))
+    if not process.ends:
         # Every trajectory is as long as the horizon.
-        size = min(size, max(1, RECORDED // (draws.batch_size * draws.horizon * per_step)))
+        size = min(size, max(1, RECORDED // (n * draws.horizon * process.entries)))
     for first in range(0, draws.replicates, size):
         yield first, min(size, draws.replicates - first)

@@ -14,7 +14,7 @@ from pgbench.declared.summary import SUMMARY
 from pgbench.grid.reader import parse_grid
 from pgbench.harness.progress import Silent
 from pgbench.harness.runner import Interrupted, execute
-from pgbench.kernels.rollout import use_threads
+from pgbench.kernels.partition import use_threads
 from pgbench.measure import cells as _warm_up_keeps_its_own  # noqa: F401
 from pgbench.measure import subject as subjects
 from pgbench.results import dataset as results

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgbench.kernels.alias import alias_tables, make_sampler
+from pgbench.kernels.finite import make_sampler
+from pgbench.kernels.finite.alias import alias_tables
 from pgbench.problems import FiniteMDP, make_problem
 
 HALF = 2**32

@@ -7,7 +7,7 @@ import pytest
 
 from pgbench.exact import evaluate
 from pgbench.kernels.driven import cumulative
-from pgbench.kernels.rollout import use_threads
+from pgbench.kernels.partition import use_threads
 from pgbench.policies import make_policy
 from pgbench.problems import FiniteMDP
 from pgbench.rollout.simulator import Draws, Simulator

@@ -1,5 +1,9 @@
-"""Where compiled code is kept: never stale, never in the way where nothing can be written."""
+"""How kernels are compiled, and where compiled code is kept.
 
+Options stand in one place; code is never stale, nor in the way where nothing can be written.
+"""
+
+import ast
 import os
 import shutil
 import subprocess
@@ -118,3 +122,48 @@ def test_what_is_asked_for_comes_first(monkeypatch, tmp_path):
     directory = jit._cache_directory()
     assert directory.parent == tmp_path
     assert directory.name == jit.CACHE_DIRECTORY.name
+
+
+OPTIONS = {"njit", "jit", "vectorize", "guvectorize", "stencil", "cfunc"}
+
+
+def compiles(path):
+    """Whether a file asks a compiler of numba for anything, by whatever name."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        asked: set[str] = set()
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("numba"):
+            asked = {alias.name for alias in node.names}
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("numba", "cuda"):
+            asked = {node.attr}
+        if asked & OPTIONS:
+            return True
+    return False
+
+
+def test_options_of_the_compilers_stand_in_two_files():
+    root = Path(jit.__file__).parents[1]
+    found = {path.relative_to(root).as_posix() for path in root.rglob("*.py") if compiles(path)}
+    assert found == {"kernels/jit.py", "kernels/cuda/jit.py"}
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["from numba import njit", "import numba\nnumba.njit(f)", "@cuda.jit\ndef f(): pass"],
+)
+def test_another_compiled_function_is_found(source, tmp_path):
+    path = tmp_path / "some.py"
+    path.write_text(source)
+    assert compiles(path)
+
+
+def test_kernels_of_one_name_on_one_line_of_modules_of_one_name_are_kept_apart():
+    """As ``finite.weights._weigh`` and ``linear_quadratic.weights._weigh`` may stand."""
+
+    def weigh(x):
+        return x
+
+    names = set()
+    for module in ("pgbench.kernels.finite.weights", "pgbench.kernels.linear_quadratic.weights"):
+        weigh.__module__ = module
+        names.add(jit._Locator(weigh, "weights.py").get_disambiguator())
+    assert len(names) == 2

@@ -6,10 +6,10 @@ from numba import get_num_threads, set_num_threads
 
 from pgbench.estimators import make_tables
 from pgbench.exact import evaluate
-from pgbench.kernels import linear_quadratic, reference
-from pgbench.kernels.linear_quadratic import make_plan, make_world, record, weights
+from pgbench.kernels import reference
+from pgbench.kernels.linear_quadratic import compact, record, tape, weigh
 from pgbench.kernels.normal import from_words
-from pgbench.kernels.rollout import Streams
+from pgbench.kernels.streams import Streams
 from pgbench.policies import make_policy
 from pgbench.policies.law import Law
 from pgbench.problems import make_problem
@@ -37,16 +37,22 @@ def recorded(process, n, replicates, first=0, stream=5):
     mdp = process.mdp
     z = np.empty((replicates, n, H + 1, mdp.n + 1 + mdp.m))
     e, ratio = np.empty((replicates, n, H, mdp.m)), np.empty((replicates, n, H))
-    record(make_world(process), Streams(np.uint64(7), np.uint64(stream), n), first, z, e, ratio)
+    record(process.sampler, Streams(np.uint64(7), np.uint64(stream), n), first, z, e, ratio)
     return QuadraticBatch.of(process, z, e, ratio)
 
 
 def weighed(tables, n, replicates, first=0, stream=5):
     """Weights of replicates."""
     process = tables[0].process
+    visited, n_visited = np.empty((replicates, process.rows), np.int32), np.empty(replicates, int)
     out = np.empty((replicates, len(tables), process.rows, process.columns))
+    steps = np.empty(replicates, int)
     streams = Streams(np.uint64(7), np.uint64(stream), n)
-    weights(make_world(process), make_plan(tables), streams, first, H, out)
+    arrays = visited, n_visited, out, steps
+    weigh(process.sampler, compact(tables), streams, first, H, *arrays)
+    assert (visited == np.arange(process.rows)).all()
+    assert (n_visited == process.rows).all()
+    assert (steps == H * n).all()
     return out
 
 
@@ -129,8 +135,8 @@ def test_segments_do_not_change_a_byte(truth, n, steps, monkeypatch):
         return weighed(together, n, 18), weighed(apart, n, 18), batch.z, batch.noise, batch.ratios
 
     whole = made()
-    monkeypatch.setattr(linear_quadratic, "TAPE_BYTES", 0)
-    monkeypatch.setattr(linear_quadratic, "SHORTEST", steps)
+    monkeypatch.setattr(tape, "TAPE_BYTES", 0)
+    monkeypatch.setattr(tape, "SHORTEST", steps)
     for one, other in zip(whole, made(), strict=True):
         assert one.tobytes() == other.tobytes()
 

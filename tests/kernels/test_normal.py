@@ -1,11 +1,13 @@
 """Normal numbers: the inverse distribution function to the last digits, tails included."""
 
+from hashlib import blake2b
+
 import numpy as np
 import pytest
 from scipy import stats
 from scipy.special import ndtri
 
-from pgbench.kernels.normal import from_words
+from pgbench.kernels.normal import DEGREE, OCTAVES, PARTS, from_words, table
 
 SCALE = 2.0**-53
 
@@ -13,6 +15,29 @@ SCALE = 2.0**-53
 def words(k, sign=0):
     """Words whose 52 highest bits are k."""
     return (np.asarray(k, np.uint64) << np.uint64(12)) | np.uint64(sign)
+
+
+def coefficients():
+    """(segments, DEGREE + 1) of -Φ⁻¹ in t ∈ [-1, 1), interpolated at Chebyshev's points."""
+    t = np.cos(np.pi * (np.arange(DEGREE + 1) + 0.5) / (DEGREE + 1))
+    octave, part = np.divmod(np.arange(OCTAVES * PARTS), PARTS)
+    low = 2.0 ** (octave - 1) * (1 + part / PARTS)
+    width = 2.0 ** (octave - 1) / PARTS
+    p = (low[:, None] + width[:, None] * (t + 1) / 2) * SCALE
+    return np.linalg.solve(np.vander(t), -ndtri(p).T).T
+
+
+def test_coefficients_are_those_of_the_interpolation():
+    expected = coefficients()
+    assert table().shape == expected.shape
+    np.testing.assert_allclose(table(), expected, rtol=0, atol=1e-12)
+
+
+def test_coefficients_are_the_same_bits_everywhere():
+    """No machine computes them anew: another digest is another stream of numbers."""
+    assert table().dtype == np.dtype("<f8")
+    digest = blake2b(np.ascontiguousarray(table()).tobytes(), digest_size=16).hexdigest()
+    assert digest == "32ca9df92afe93dcfecdfd9037b9bac7"
 
 
 def test_every_octave_is_the_inverse_distribution_function():

@@ -7,17 +7,10 @@ import pytest
 
 from pgbench.exact import evaluate
 from pgbench.exact.finite.horizon import truncated_visitation
-from pgbench.kernels import reference, rollout
-from pgbench.kernels.alias import make_sampler
-from pgbench.kernels.rollout import (
-    LANES,
-    Streams,
-    compact,
-    count_steps,
-    trajectories,
-    use_threads,
-    weight_rows,
-)
+from pgbench.kernels import finite, reference
+from pgbench.kernels.finite import compact, count_steps, make_sampler, tape, weigh
+from pgbench.kernels.partition import use_threads
+from pgbench.kernels.streams import LANES, Streams
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
 from tests.support.truths import WEIGHTS_OF
@@ -37,7 +30,7 @@ def record(sampler, batch_size, replicates, horizon, first=0, seed=SEED):
     pair = np.full((replicates, batch_size, horizon), -1, np.int32)
     slot, steps = pair.copy(), np.zeros((replicates, batch_size), np.int64)
     streams = Streams(np.uint64(seed), np.uint64(STREAM), batch_size)
-    trajectories(sampler, streams, first, pair, slot, steps)
+    finite.record(sampler, streams, first, pair, slot, steps)
     return pair, slot, steps
 
 
@@ -49,9 +42,9 @@ def weights_of(truth, tables, batch_size, replicates, horizon, first=0):
     n_visited, steps = np.zeros(replicates, np.int64), np.full(replicates, -1)
     weights = np.full((replicates, len(tables), rows, A), np.nan)
     streams = Streams(np.uint64(SEED), np.uint64(STREAM), batch_size)
-    tabled = compact(tables, truth.mdp)
+    tabled = compact(tables)
     arrays = visited, n_visited, weights, steps
-    weight_rows(sampler_of(truth), tabled, streams, first, horizon, *arrays)
+    weigh(sampler_of(truth), tabled, streams, first, horizon, *arrays)
     dense = np.zeros((replicates, len(tables), S, A))
     for r in range(replicates):
         states = visited[r, : n_visited[r]]
@@ -160,7 +153,7 @@ def test_segments_do_not_change_a_byte(truth, tables, batch_size, segment, monke
     arguments = truth, [tables, *on_policy(truth)], batch_size, 19, 10
     whole = weights_of(*arguments)
     listed = record(sampler_of(truth), batch_size, 19, 10)
-    monkeypatch.setattr(rollout, "SEGMENT", segment)
+    monkeypatch.setattr(tape, "SEGMENT", segment)
     for one, other in zip(whole, weights_of(*arguments), strict=True):
         assert one.tobytes() == other.tobytes()
     for one, other in zip(listed, record(sampler_of(truth), batch_size, 19, 10), strict=True):
@@ -169,7 +162,7 @@ def test_segments_do_not_change_a_byte(truth, tables, batch_size, segment, monke
 
 @WEIGHTS_OF
 def test_steps_can_be_counted_without_being_recorded(truth, monkeypatch):
-    monkeypatch.setattr(rollout, "SEGMENT", 5)
+    monkeypatch.setattr(tape, "SEGMENT", 5)
     _, _, steps = record(sampler_of(truth), 3, 10, 12)
     counted = np.zeros_like(steps)
     streams = Streams(np.uint64(SEED), np.uint64(STREAM), 3)

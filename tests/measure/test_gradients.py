@@ -8,7 +8,7 @@ import pytest
 
 from pgbench.estimators import Tables
 from pgbench.exact.table_moments import table_moments
-from pgbench.kernels.rollout import use_threads
+from pgbench.kernels.partition import use_threads
 from pgbench.measure.gradients import gradient_blocks
 from pgbench.rollout.engines import MEMORY_BYTES, bytes_per_replicate
 from pgbench.rollout.simulator import Draws

@@ -7,9 +7,8 @@ from pgbench.estimators import Tables, estimators
 from pgbench.exact import evaluate
 from pgbench.exact.finite.expectation import expected_weights
 from pgbench.exact.horizon import expected_steps
-from pgbench.kernels.alias import make_sampler
-from pgbench.kernels.rollout import Streams
-from pgbench.kernels.rollout import trajectories as trajectories_of
+from pgbench.kernels.finite import make_sampler, record
+from pgbench.kernels.streams import Streams
 from pgbench.policies import NotApplicable, make_policy
 from pgbench.problems import make_problem
 from pgbench.process.process import Process, random_horizon
@@ -84,7 +83,7 @@ def sampled_visits(process, S, replicates):
     sampler = make_sampler(mdp, process.pi)
     pair = np.zeros((replicates, 1, horizon), np.int32)
     slot, steps = pair.copy(), np.zeros((replicates, 1), np.int64)
-    trajectories_of(sampler, Streams(np.uint64(4), np.uint64(9), 1), 0, pair, slot, steps)
+    record(sampler, Streams(np.uint64(4), np.uint64(9), 1), 0, pair, slot, steps)
     taken = pair[np.arange(horizon) < steps[:, :, None]]
     counts = np.bincount(taken, minlength=process.pi.size).reshape(process.pi.shape)
     return counts[process.scored]

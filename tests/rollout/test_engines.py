@@ -24,7 +24,7 @@ def test_rollouts_may_be_used_again_for_other_draws(truth):
 def test_tables_are_made_before_anything_is_simulated(truth, monkeypatch):
     """What the cost of an estimator is timed with holds no preparation."""
     rollouts = Rollouts(on_policy(truth)[:1])
-    monkeypatch.setattr("pgbench.kernels.rollout.compact", None)
-    monkeypatch.setattr("pgbench.kernels.alias.make_sampler", None)
+    monkeypatch.setattr("pgbench.kernels.finite.compact", None)
+    monkeypatch.setattr("pgbench.kernels.finite.make_sampler", None)
     (block,) = rollouts.weights(Draws(3, 2, 16, seed=1, stream=2))
     assert block.steps.size == 16

@@ -38,7 +38,7 @@ def library():
 
 def make(function, workload):
     """One of the functions of ``rollouts.c``."""
-    from pgbench.kernels.alias import make_sampler
+    from pgbench.kernels.finite import make_sampler
 
     mdp, pi = workload.mdp, workload.pi
     sampler = make_sampler(mdp, pi)
@@ -83,7 +83,7 @@ def _flat_alias(probability):
 
     ``two_draws`` and ``avx512`` take the entry's index for a draw and look it up again.
     """
-    from pgbench.kernels.alias import alias_tables
+    from pgbench.kernels.finite.alias import alias_tables
 
     n, k = probability.shape
     own = alias_tables(probability[:, None], np.ones((n, 1)))

@@ -41,7 +41,7 @@ class ActorCritic(Online):
         self.actor = _actor(mdp, context.policy)
         self.critic, size = _critic(mdp, features, self.kind == online.SARSA)
         self.w = np.zeros((context.replicates, size))
-        self.world = online.World(
+        self.environment = online.Environment(
             cumulative(mdp.mu0),
             cumulative(mdp.probability),
             mdp.successor,
@@ -60,7 +60,7 @@ class ActorCritic(Online):
         steps = [context.rule.scales(context, crowd, theta[:1], int(k))[0] for k in rollouts]
         taken = np.zeros(len(theta), np.int64)
         actor_critic(
-            self.world,
+            self.environment,
             self.actor,
             self.critic,
             self.kind,

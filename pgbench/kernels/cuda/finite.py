@@ -10,36 +10,21 @@ Every sum is made by one thread in a fixed order, and no thread waits for anothe
 neither on how threads are scheduled nor on how replicates are cut into calls.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import cuda, int64, uint64
 
-from pgbench.kernels import alias
-from pgbench.kernels.compact import EstimatorTables
+from pgbench.kernels import recursion
+from pgbench.kernels.cuda.jit import device_function, kernel
 from pgbench.kernels.cuda.launch import empty, launch, shared_bytes, upload, zeros
+from pgbench.kernels.cuda.weighed import Weighed
+from pgbench.kernels.finite import EstimatorTables, Sampler, sampler
 from pgbench.kernels.streams import next_word, seed_state
 
-pick_start = cuda.jit(device=True)(alias.pick_start.py_func)
-pick_step = cuda.jit(device=True)(alias.pick_step.py_func)
+pick_start, pick_step = device_function(sampler.pick_start), device_function(sampler.pick_step)
+backward, forward = device_function(recursion.backward), device_function(recursion.forward)
 
 
-class Weighed(NamedTuple):
-    """Weights of m replicates, in arrays on the GPU.
-
-    visited (rows, m) int32 and n_visited (m,) int64, states that count and how many; weights
-    (E, rows·A, m) float64, averaged over the batch; steps (m,) int64. Where ``everywhere`` is set
-    row s is state s, and visited is empty.
-    """
-
-    everywhere: bool
-    visited: np.ndarray
-    n_visited: np.ndarray
-    weights: np.ndarray
-    steps: np.ndarray
-
-
-@cuda.jit
+@kernel
 def _simulate(
     start, start_state, step, n, n_slots, bits, staged, seed, stream, first, batch_size,
     slot, pair, lengths,
@@ -70,7 +55,7 @@ def _simulate(
     lengths[i] = length
 
 
-@cuda.jit
+@kernel
 def _list(pair, lengths, n_actions, known, shift, where, visited, n_visited):
     """List the states of a replicate, and where (H, N) uint32 each of its steps adds.
 
@@ -106,7 +91,7 @@ def _list(pair, lengths, n_actions, known, shift, where, visited, n_visited):
     n_visited[r] = n_rows
 
 
-@cuda.jit
+@kernel
 def _weigh(
     values, sigma, kappa, beta, delta, by_slot, constant_kappa, constant_beta, constant_delta,
     total, slot, pair, lengths, out,
@@ -124,22 +109,18 @@ def _weigh(
         t = length - 1 - back
         p = int64(pair[t, i])
         q = int64(slot[t, i]) if by_slot[e] else p
-        x = values[sigma[e] + q] + values[kappa[e] + vary_k * p] * x
+        x = backward(values[sigma[e] + q], values[kappa[e] + vary_k * p], x)
         out[e, t, i] = x
     carry = 1.0
     for t in range(length):
         p = int64(pair[t, i])
-        if not total[e]:
-            out[e, t, i] = carry * (out[e, t, i] - values[beta[e] + vary_b * p])
-            carry *= values[delta[e] + vary_d * p]
-        elif t == 0:
-            x -= values[beta[e] + vary_b * p]
-            out[e, t, i] = x
-        else:
-            out[e, t, i] = x
+        origin = int64(pair[0, i]) if total[e] else p
+        own = x if total[e] else out[e, t, i]
+        baseline, factor = values[beta[e] + vary_b * origin], values[delta[e] + vary_d * p]
+        out[e, t, i], carry = forward(total[e], carry, own, baseline, factor)
 
 
-@cuda.jit
+@kernel
 def _gather(where, lengths, stepwise, n_actions, parts, n_visited, partial):
     """Sum what the steps (E, H, N) of a part of a batch add to weights (E·parts, rows·A, m)."""
     m = n_visited.size
@@ -156,7 +137,7 @@ def _gather(where, lengths, stepwise, n_actions, parts, n_visited, partial):
             partial[at, where[t, i], r] += stepwise[e, t, i]
 
 
-@cuda.jit
+@kernel
 def _average(partial, parts, lengths, n_actions, n_visited, weights, steps):
     """Sum the parts of a batch to weights (E, rows·A, m), averaged, which may be ``partial``."""
     m = n_visited.size
@@ -185,15 +166,15 @@ def _parts(horizon, batch_size, width):
     return max(1, min(batch_size, horizon * batch_size // width))
 
 
-class FiniteRollouts:
+class DeviceRollouts:
     """Estimators of one finite process, their tables on the GPU.
 
-    sampler and tables are those that ``rollout.weight_rows`` takes.
+    sampler and tables are those that ``kernels.finite.weigh`` takes.
     """
 
-    def __init__(self, sampler, tables: EstimatorTables) -> None:
+    def __init__(self, sampler: Sampler, tables: EstimatorTables) -> None:
         self.n_states, self.n_actions = sampler.terminal.size, sampler.n_actions
-        self.n_estimators = tables.total.size
+        self.n_estimators, self.magnitude = tables.total.size, float(np.abs(tables.values).max())
         step = np.ascontiguousarray(sampler.step).reshape(-1)
         self._shared = shared_bytes(step)
         self._sampler = (

@@ -4,6 +4,8 @@ import numpy as np
 from numba import cuda
 from numba.core import config
 
+from pgbench.kernels.cuda.jit import kernel
+
 SIMULATED = bool(config.ENABLE_CUDASIM)
 
 # A grid that does not fill the GPU is no mistake.
@@ -26,10 +28,10 @@ else:
     from numba.cuda.libdevice import dmul_rn as times  # noqa: F401
 
 
-def launch(kernel, threads: int, *arguments, shared: int = 0) -> None:
+def launch(compiled, threads: int, *arguments, shared: int = 0) -> None:
     """Run a kernel in so many threads, with so many bytes of shared memory per block."""
     blocks = max(1, -(-threads // THREADS))
-    kernel[blocks, THREADS, 0, shared](*arguments)
+    compiled[blocks, THREADS, 0, shared](*arguments)
 
 
 def wait() -> None:
@@ -59,14 +61,14 @@ def zeros(shape, dtype=np.float64):
     return array
 
 
-@cuda.jit
+@kernel
 def _clear(x):
     i = cuda.grid(1)
     if i < x.size:
         x[i] = 0
 
 
-@cuda.jit
+@kernel
 def _add_one(x):
     if cuda.grid(1) == 0:
         x[0] += 1.0

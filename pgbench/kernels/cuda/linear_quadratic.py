@@ -14,15 +14,20 @@ import math
 import numpy as np
 from numba import cuda, uint64
 
+from pgbench.kernels import recursion
+from pgbench.kernels.cuda.jit import device_function, kernel
 from pgbench.kernels.cuda.launch import empty, launch, times, upload
-from pgbench.kernels.linear_quadratic import Plan, World
+from pgbench.kernels.cuda.weighed import Weighed
+from pgbench.kernels.linear_quadratic import EstimatorTables, Sampler
 from pgbench.kernels.normal import DEGREE, segment
 from pgbench.kernels.streams import next_word, seed_state
+
+backward = device_function(recursion.backward)
 
 _ONE = uint64(1)
 
 
-@cuda.jit(device=True)
+@device_function
 def _normal(word, table):
     """The standard normal number of a word, see ``kernels.normal``."""
     row, t = segment(word)
@@ -32,7 +37,7 @@ def _normal(word, table):
     return -z if word & _ONE else z
 
 
-@cuda.jit
+@kernel
 def _simulate(
     A, B, noise, start_mean, start, gain, factor, form, log_ratio, weighed, normals,
     seed, stream, first, batch_size, z, e, ratio,
@@ -94,7 +99,7 @@ def _simulate(
         z[horizon, n + 1 + i, k] = 0.0
 
 
-@cuda.jit
+@kernel
 def _evaluate(forms, z, values):
     """Values (J, T+1, N) of upper triangular forms (J, p, p)."""
     n_forms, n_times, total = values.shape
@@ -113,7 +118,7 @@ def _evaluate(forms, z, values):
     values[f, t, k] = value
 
 
-@cuda.jit
+@kernel
 def _weigh(sigma, after, beta, kappa, delta, total, weighed, values, ratio, out):
     """D_t (y_t - β_t), or y_0 - β_0, of every step into out (E, T, N)."""
     n_estimators, horizon, n_trajectories = out.shape
@@ -123,9 +128,7 @@ def _weigh(sigma, after, beta, kappa, delta, total, weighed, values, ratio, out)
     y = 0.0
     for back in range(horizon):
         t = horizon - 1 - back
-        y = kappa[e] * y
-        if sigma[e] >= 0:
-            y += values[sigma[e], t, k]
+        y = backward(values[sigma[e], t, k] if sigma[e] >= 0 else 0.0, kappa[e], y)
         if after[e] >= 0:
             y += values[after[e], t + 1, k]
         if weighed:
@@ -135,6 +138,7 @@ def _weigh(sigma, after, beta, kappa, delta, total, weighed, values, ratio, out)
     for t in range(horizon):
         if not total[e]:
             baseline = values[beta[e], t, k] if beta[e] >= 0 else 0.0
+            # Not ``recursion.forward``: as on the CPU, D y and D β are rounded one by one.
             out[e, t, k] = carry * out[e, t, k] - carry * baseline
             carry *= delta[e]
             if weighed:
@@ -147,7 +151,7 @@ def _weigh(sigma, after, beta, kappa, delta, total, weighed, values, ratio, out)
             out[e, t, k] = y
 
 
-@cuda.jit
+@kernel
 def _gather(stepwise, z, e, batch_size, weights):
     """Sum the steps (E, T, N) of a replicate times (e, 1)(x̃, e)ᵀ to weights (E, (m+1)·p, R)."""
     n_estimators, entries, replicates = weights.shape
@@ -170,26 +174,27 @@ def _gather(stepwise, z, e, batch_size, weights):
     weights[f, entry, r] = total * (1.0 / batch_size)
 
 
-class QuadraticRollouts:
+class DeviceRollouts:
     """Estimators of one Gaussian policy on a linear-quadratic problem, their forms on the GPU.
 
-    world and plan are those that ``linear_quadratic.weights`` takes, of one policy.
+    sampler and tables are those that ``kernels.linear_quadratic.weigh`` takes, of one policy.
     """
 
-    def __init__(self, world: World, plan: Plan) -> None:
-        if len(world.gain) > 1:
-            raise ValueError(f"{len(world.gain)} policies at once, must be one on a GPU")
-        self.n_states, self.n_actions = world.B.shape
-        self.n_estimators, self._n_forms = plan.total.size, plan.forms.shape[1]
-        self._weighed = bool(world.weighed)
-        self._world = (
-            *map(upload, (world.A, world.B, world.noise, world.start_mean, world.start)),
-            *map(upload, (world.gain[0], world.factor[0], world.ratio[0])),
-            float(world.log_ratio[0]), self._weighed, upload(world.normals),
+    def __init__(self, sampler: Sampler, tables: EstimatorTables) -> None:
+        if len(sampler.gain) > 1:
+            raise ValueError(f"{len(sampler.gain)} policies at once, must be one on a GPU")
+        self.n_states, self.n_actions = sampler.B.shape
+        self.n_estimators, self._n_forms = tables.total.size, tables.forms.shape[1]
+        self.magnitude = float(np.abs(tables.forms).max(initial=0.0))
+        self._weighed = bool(sampler.weighed)
+        self._sampler = (
+            *map(upload, (sampler.A, sampler.B, sampler.noise, sampler.start_mean, sampler.start)),
+            *map(upload, (sampler.gain[0], sampler.factor[0], sampler.ratio[0])),
+            float(sampler.log_ratio[0]), self._weighed, upload(sampler.normals),
         )  # fmt: skip
-        self._forms = upload(plan.forms[0])
-        self._plan = tuple(
-            upload(getattr(plan, name))
+        self._forms = upload(tables.forms[0])
+        self._tables = tuple(
+            upload(getattr(tables, name))
             for name in ("sigma", "after", "beta", "kappa", "delta", "total")
         )
 
@@ -209,20 +214,21 @@ class QuadraticRollouts:
         drawn = empty((horizon + 1, self._p, total)), empty((horizon, self.n_actions, total))
         ratio = empty((horizon, total) if self._weighed else (1, 1))
         launch(
-            _simulate, total, *self._world, np.uint64(streams.seed), np.uint64(streams.stream),
+            _simulate, total, *self._sampler, np.uint64(streams.seed), np.uint64(streams.stream),
             first, int(streams.batch_size), *drawn, ratio,
         )  # fmt: skip
         return *drawn, ratio
 
-    def weigh(self, streams, first: int, m: int, horizon: int):
-        """Weights (E, (m+1)·p, m) of replicates first, ..., averaged over their batches."""
+    def weigh(self, streams, first: int, m: int, horizon: int, rows: int) -> Weighed:
+        """Weights of replicates first, ..., first + m - 1, of all rows, which ``rows`` counts."""
         E, n = self.n_estimators, int(streams.batch_size)
         z, e, ratio = self.simulate(streams, first, m, horizon)
-        total, entries = m * n, (self.n_actions + 1) * self._p
+        total, entries = m * n, rows * self._p
         values = empty((max(1, self._n_forms), horizon + 1, total))
         if self._n_forms:
             launch(_evaluate, values.size, self._forms, z, values)
         stepwise, weights = empty((E, horizon, total)), empty((E, entries, m))
-        launch(_weigh, E * total, *self._plan, self._weighed, values, ratio, stepwise)
+        launch(_weigh, E * total, *self._tables, self._weighed, values, ratio, stepwise)
         launch(_gather, weights.size, stepwise, z, e, n, weights)
-        return weights
+        every, steps = upload(np.full(m, rows)), upload(np.full(m, horizon * n))
+        return Weighed(True, empty((1, 1), np.int32), every, weights, steps)

@@ -14,6 +14,7 @@ import math
 import numpy as np
 from numba import cuda, int64
 
+from pgbench.kernels.cuda.jit import device_function, kernel
 from pgbench.kernels.cuda.launch import empty, launch, upload, zeros
 from pgbench.kernels.running import N_DIRECTIONS, N_SCALARS, RunningSums, Target
 
@@ -31,7 +32,7 @@ _UNIT = 2.0**DIGITS
 _LARGEST = 2.0 ** (2 * DIGITS - 1)
 
 
-@cuda.jit(device=True)
+@device_function
 def _deposit(sums, e, kind, at, value, overflow):
     """Add a value to ``sums[e, kind, at]``, or say that it is too large."""
     if not abs(value) < _LARGEST:
@@ -45,7 +46,7 @@ def _deposit(sums, e, kind, at, value, overflow):
         rest = (rest - piece) * _UNIT
 
 
-@cuda.jit(device=True)
+@device_function
 def _total(scale, weights, e, s, j, i):
     """Σ_a h_a of a row, see ``kernels.running``."""
     total = 0.0
@@ -54,7 +55,7 @@ def _total(scale, weights, e, s, j, i):
     return total
 
 
-@cuda.jit
+@kernel
 def _add(
     expected, scale, share, offset, everywhere, visited, n_visited, weights,
     unit, first, replicates, n_blocks, sums, visits, overflow,
@@ -81,7 +82,7 @@ def _add(
         _deposit(sums, e, block, p, value * unit, overflow)
 
 
-@cuda.jit
+@kernel
 def _compare(
     expected, scale, share, offset, everywhere, visited, n_visited, weights,
     truth, truth_squared, expected_squared, along, scalars, projections,

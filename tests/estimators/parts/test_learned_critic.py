@@ -13,7 +13,7 @@ from pgbench.estimators.parts.learned_critic import (
     sarsa,
     temporal_difference,
 )
-from pgbench.kernels.rollout import use_threads
+from pgbench.kernels.partition import use_threads
 from pgbench.measure.gradients import estimates
 from pgbench.policies import NotApplicable
 from pgbench.rollout.simulator import Draws, Simulator

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pgbench.exact import evaluate
-from pgbench.kernels.compact import compact
-from pgbench.kernels.rollout import Streams, trajectories, weight_rows
+from pgbench.kernels.finite import compact, record, weigh
+from pgbench.kernels.streams import Streams
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
 from pgbench.rollout.engines import by_process
@@ -35,14 +35,14 @@ def streams(batch_size):
 
 
 def on_cpu(process, tables, sizes):
-    """What ``weight_rows`` makes of the same."""
+    """What ``weigh`` makes of the same."""
     n, m, H = sizes.batch_size, sizes.replicates, process.steps(sizes.horizon)
     rows = process.visited_rows(H, n)
     visited, n_visited = np.zeros((m, rows), np.int32), np.zeros(m, np.int64)
     weights, steps = np.zeros((m, len(tables), rows, process.columns)), np.zeros(m, np.int64)
     arrays = visited, n_visited, weights, steps
-    tabled = compact(tables, process.mdp)
-    weight_rows(process.sampler, tabled, streams(n), FIRST, H, *arrays)
+    tabled = compact(tables)
+    weigh(process.sampler, tabled, streams(n), FIRST, H, *arrays)
     return arrays
 
 
@@ -61,9 +61,9 @@ def on_gpu(process, tables, sizes, cut=None):
 
 
 def make_rollouts(process, tables):
-    from pgbench.kernels.cuda.finite import FiniteRollouts
+    from pgbench.kernels.cuda.finite import DeviceRollouts
 
-    return FiniteRollouts(process.sampler, compact(tables, process.mdp))
+    return DeviceRollouts(process.sampler, compact(tables))
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
@@ -72,7 +72,7 @@ def test_trajectories_are_the_same_bits(some, sizes, every_table, batch_size):
     pair, slot = np.zeros((2, m, batch_size, H), np.int32)
     lengths = np.zeros((m, batch_size), np.int64)
     sampler = some.process.sampler
-    trajectories(sampler, streams(batch_size), FIRST, pair, slot, lengths)
+    record(sampler, streams(batch_size), FIRST, pair, slot, lengths)
     rollouts = make_rollouts(some.process, every_table(some, H)[:1])
     assert (rollouts._shared > 0) == (some.mdp.n_states < WIDE)
     drawn = rollouts.simulate(streams(batch_size), FIRST, m, H)

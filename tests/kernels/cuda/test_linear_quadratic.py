@@ -5,8 +5,8 @@ import pytest
 
 from pgbench.exact import evaluate
 from pgbench.kernels import normal
-from pgbench.kernels.linear_quadratic import make_plan, make_world, record
-from pgbench.kernels.rollout import Streams
+from pgbench.kernels.linear_quadratic import compact, record
+from pgbench.kernels.streams import Streams
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
 from pgbench.rollout.engines import Rollouts, by_process
@@ -42,7 +42,7 @@ def weighed_process(tables):
 
 @pytest.mark.parametrize("weighed", [False, True])
 def test_states_and_actions_are_the_same_bits(some, sizes, every_table, weighed):
-    from pgbench.kernels.cuda.linear_quadratic import QuadraticRollouts
+    from pgbench.kernels.cuda.linear_quadratic import DeviceRollouts
 
     process = weighed_process(every_table(some, 6)) if weighed else some.process
     n, m, H = sizes.batch_size, sizes.replicates, sizes.horizon
@@ -50,8 +50,8 @@ def test_states_and_actions_are_the_same_bits(some, sizes, every_table, weighed)
     streams = Streams(np.uint64(SEED), np.uint64(STREAM), n)
     z, e = np.zeros((m, n, H + 1, p)), np.zeros((m, n, H, some.mdp.m))
     ratios = np.ones((m, n, H))
-    record(make_world(process), streams, FIRST, z, e, ratios)
-    rollouts = QuadraticRollouts(make_world(process), make_plan(every_table(some, 6)[:1]))
+    record(process.sampler, streams, FIRST, z, e, ratios)
+    rollouts = DeviceRollouts(process.sampler, compact(every_table(some, 6)[:1]))
     found = [x.copy_to_host() for x in rollouts.simulate(streams, FIRST, m, H)]
     np.testing.assert_array_equal(by_trajectory(found[0], n), z)
     np.testing.assert_array_equal(by_trajectory(found[1], n), e)
@@ -111,13 +111,13 @@ def test_normal_numbers_need_no_bits():
 
 
 def test_several_policies_are_refused(every_table):
-    from pgbench.kernels.cuda.linear_quadratic import QuadraticRollouts
+    from pgbench.kernels.cuda.linear_quadratic import DeviceRollouts
 
     truth = truth_of("lqg")
-    world = make_world(truth.process)
-    two = world._replace(gain=np.repeat(world.gain, 2, axis=0))
+    sampler = truth.process.sampler
+    two = sampler._replace(gain=np.repeat(sampler.gain, 2, axis=0))
     with pytest.raises(ValueError, match="2 policies at once, must be one on a GPU"):
-        QuadraticRollouts(two, make_plan(every_table(truth, 6)[:1]))
+        DeviceRollouts(two, compact(every_table(truth, 6)[:1]))
 
 
 def test_memory_is_what_a_replicate_takes(sizes, every_table):
@@ -126,7 +126,7 @@ def test_memory_is_what_a_replicate_takes(sizes, every_table):
 
     own = every_table(truth_of("random"), 6)[:3]
     draws = Draws(sizes.horizon, sizes.batch_size, 16, SEED, STREAM)
-    rollouts = linear_quadratic.QuadraticRollouts(make_world(own[0].process), make_plan(own))
+    rollouts = linear_quadratic.DeviceRollouts(own[0].process.sampler, compact(own))
     taken = []
 
     def counted(shape, dtype=np.float64):
@@ -135,7 +135,7 @@ def test_memory_is_what_a_replicate_takes(sizes, every_table):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(linear_quadratic, "empty", counted)
-        rollouts.weigh(draws.streams, 0, draws.replicates, draws.horizon)
-    rows = own[0].process.rows
+        rows = own[0].process.rows
+        rollouts.weigh(draws.streams, 0, draws.replicates, draws.horizon, rows)
     bound = 16 * rollouts.bytes_per_replicate(draws.horizon, draws.batch_size, rows)
     assert 0.8 * bound <= sum(taken) <= bound

@@ -90,9 +90,9 @@ def test_no_order_changes_a_bit(sizes):
 
 def plain_sums(values):
     """One estimator of one parameter whose replicates are given numbers; the unit is one."""
-    from pgbench.kernels.cuda.finite import Weighed
     from pgbench.kernels.cuda.launch import upload
     from pgbench.kernels.cuda.running import DeviceSums
+    from pgbench.kernels.cuda.weighed import Weighed
 
     m = len(values)
     host = Sums(np.zeros(1), [np.zeros(1)], m, fixed_directions(1), blocks=1)

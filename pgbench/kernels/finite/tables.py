@@ -1,14 +1,15 @@
-"""Tables of estimators as the rollout kernel reads them: without what repeats.
+"""Tables of estimators as rollouts read them: without what repeats.
 
 Few estimators need all of their tables: rewards mostly belong to pairs and not to slots, κ and δ
 are mostly γ everywhere, β is mostly 0. What is one number costs no load, and what is smaller stays
 in a nearer cache.
 """
 
-from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
+
+from pgbench.kernels.distinct import Distinct
 
 
 class EstimatorTables(NamedTuple):
@@ -41,17 +42,18 @@ class EstimatorTables(NamedTuple):
     same_signal: np.ndarray
 
 
-def compact(tables, mdp) -> EstimatorTables:
-    """``Tables`` of several estimators on one ``FiniteMDP``.
+def compact(tables) -> EstimatorTables:
+    """The distinct tables of several estimators' ``Tables`` of one process, and who uses which.
 
     What they hold on terminal states, σ apart, and on slots of probability zero is never read.
     """
+    mdp = tables[0].process.mdp
     live, used = ~mdp.terminal, mdp.probability > 0
-    pool = _Pool()
+    distinct = Distinct()
     sigma, by_slot = [], []
     for t in tables:
         by_slot.append(bool(((t.sigma != t.sigma[..., :1]) & used).any()))
-        sigma.append(pool.begin(t.sigma if by_slot[-1] else t.sigma[..., 0]))
+        sigma.append(_place(distinct, t.sigma if by_slot[-1] else t.sigma[..., 0]))
     columns: dict[str, list[int]] = {"kappa": [], "beta": [], "delta": []}
     constant: dict[str, list[bool]] = {name: [] for name in columns}
     for name, column in columns.items():
@@ -59,12 +61,13 @@ def compact(tables, mdp) -> EstimatorTables:
             table = getattr(t, name)
             rows = table[live]
             constant[name].append(bool((rows == rows[0, 0]).all()))
-            column.append(pool.begin(rows[0, :1] if constant[name][-1] else table))
+            column.append(_place(distinct, rows[0, :1] if constant[name][-1] else table))
     signals = list(zip(sigma, by_slot, columns["kappa"], constant["kappa"], strict=True))
+    begins = np.cumsum([0, *(table.size for table in distinct.arrays)])
     return EstimatorTables(
-        values=np.concatenate(pool.tables),
-        sigma=np.array(sigma),
-        **{name: np.array(column) for name, column in columns.items()},
+        values=np.concatenate(distinct.arrays),
+        sigma=begins[sigma],
+        **{name: begins[column] for name, column in columns.items()},
         sigma_by_slot=np.array(by_slot),
         **{f"constant_{name}": np.array(column) for name, column in constant.items()},
         total=np.array([bool(t.total) for t in tables]),
@@ -72,20 +75,5 @@ def compact(tables, mdp) -> EstimatorTables:
     )
 
 
-class _Pool:
-    """Distinct tables, and where each begins when they lie end to end."""
-
-    def __init__(self) -> None:
-        self.tables: list[np.ndarray] = []
-        self._begins: dict[bytes, int] = {}
-        self._size = 0
-
-    def begin(self, table) -> int:
-        """Where the table begins; it is added if it is new."""
-        flat = np.ascontiguousarray(table, np.float64).ravel()
-        name = blake2b(flat.data, digest_size=16).digest()
-        if name not in self._begins:
-            self._begins[name] = self._size
-            self._size += flat.size
-            self.tables.append(flat)
-        return self._begins[name]
+def _place(distinct: Distinct, table) -> int:
+    return distinct.place(np.ascontiguousarray(table, np.float64).ravel())

@@ -1,0 +1,54 @@
+"""Rollouts of Gaussian policies recorded as they are simulated."""
+
+from numba import prange
+
+from pgbench.kernels.jit import kernel, parallel_kernel
+from pgbench.kernels.linear_quadratic.tape import advance, make_tape, segment, start
+from pgbench.kernels.partition import partition
+from pgbench.kernels.streams import LANES
+
+
+def record(sampler, streams, first, z, e, ratio) -> None:
+    """Fill arrays with the trajectories of replicates ``first``, ... of one policy.
+
+    z (replicates, batch, T+1, p), e (replicates, batch, T, m) and ratio (replicates, batch, T)
+    float64 receive (x, 1, u), the noise of the actions, and ratios of densities.
+    """
+    longest = segment(sampler, 0, e.shape[2])
+    parts = partition(len(e), streams.batch_size)
+    _record(sampler, streams, first, longest, parts, z, e, ratio)
+
+
+@parallel_kernel
+def _record(sampler, streams, first, longest, parts, z, e, ratio):
+    for span in prange(parts.bounds.size - 1):
+        _record_span(
+            sampler, streams, first, longest, z, e, ratio,
+            parts.bounds[span], parts.bounds[span + 1], parts.unit,
+        )  # fmt: skip
+
+
+@kernel
+def _record_span(sampler, streams, first, longest, z, e, ratio, begin, end, unit):
+    """``record`` for the replicates from ``begin`` to ``end``, ``unit`` at a time."""
+    batch_size, tape = streams.batch_size, make_tape(sampler, 0, e.shape[2], longest)
+    for low in range(begin, end, unit):
+        n_trajectories = (min(low + unit, end) - low) * batch_size
+        for trajectory in range(0, n_trajectories, LANES):
+            n_lanes = min(LANES, n_trajectories - trajectory)
+            start(sampler, streams, first + low, trajectory, n_lanes, tape)
+            for k in range(tape.marks.shape[0]):
+                steps = advance(sampler, 0, k, tape)
+                for lane in range(n_lanes):
+                    r = low + (trajectory + lane) // batch_size
+                    i = (trajectory + lane) % batch_size
+                    _copy(tape, k, lane, steps, z[r, i], e[r, i], ratio[r, i])
+
+
+@kernel
+def _copy(tape, k, lane, steps, z, e, ratio):
+    """The steps of a lane in segment k, and the state after them, into z, e and ratio."""
+    begin = k * tape.e.shape[0]
+    z[begin : begin + steps + 1] = tape.z[: steps + 1, :, lane]
+    e[begin : begin + steps] = tape.e[:steps, :, lane]
+    ratio[begin : begin + steps] = tape.ratio[:steps, lane]

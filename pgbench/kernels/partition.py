@@ -1,0 +1,53 @@
+"""Which replicates a thread takes, and how their trajectories are cut.
+
+Replicates are taken a *unit* at a time: as many as fill the lanes with trajectories. Consecutive
+units make a *span*, which has scratch memory of its own and runs on one thread. Trajectories that
+are longer than what is recorded at a time are cut into *segments*.
+
+A replicate belongs to one unit, its sums run in a fixed order, and units begin at multiples of
+``LANES`` whatever calls begin with: numbers depend neither on threads nor on how replicates are cut
+into calls.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import config, get_num_threads, set_num_threads
+
+from pgbench.kernels.jit import kernel
+from pgbench.kernels.streams import LANES
+
+_SPANS_PER_THREAD = 4
+"""Spans are not equally long in time; several for each thread even that out."""
+
+
+class Partition(NamedTuple):
+    """Replicates of a unit, and where each of K spans begins and the last ends, (K + 1,) int64."""
+
+    unit: int
+    bounds: np.ndarray
+
+
+def partition(n_replicates: int, batch_size: int, *, apart: bool = False) -> Partition:
+    """So many replicates in units and spans; with ``apart`` no lanes are shared by two of them."""
+    unit = 1 if apart else max(1, LANES // int(batch_size))
+    n_units = -(-n_replicates // unit)
+    n_spans = max(1, min(n_units, _SPANS_PER_THREAD * get_num_threads()))
+    bounds = np.arange(n_spans + 1) * n_units // n_spans * unit
+    return Partition(unit, np.minimum(bounds, n_replicates))
+
+
+@kernel
+def count_segments(steps, longest):
+    """Into how many segments of at most ``longest`` steps so many steps are cut."""
+    return (steps + longest - 1) // longest
+
+
+def use_threads(n: int | None) -> int:
+    """Use n threads in parallel kernels from here on (None: leave it); the number in use."""
+    if n is not None:
+        most = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+        if not 1 <= n <= most:
+            raise ValueError(f"threads is {n}, must be between 1 and {most}")
+        set_num_threads(n)
+    return int(get_num_threads())
