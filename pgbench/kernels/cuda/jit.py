@@ -8,7 +8,7 @@ from numba import cuda
 def kernel(function: Any) -> Any:
     """The function compiled as a kernel, on first launch."""
     # Nothing is kept on disk: numba's key is the file of a kernel, not what it calls. No fastmath,
-    # as on the CPU; products that must be rounded before sums are taken go through ``launch.times``.
+    # as on the CPU; products that must not be fused with a sum go through ``launch.times``.
     return cuda.jit(function)
 
 
