@@ -1,9 +1,4 @@
-"""Many policies on one problem, and everything exact about them at once.
-
-In an ascent every replicate has a θ of its own. A crowd evaluates them together, compiled: by dense
-elimination up to ``DENSE_STATES`` states, by iteration beyond; and where that does not settle, one
-after another.
-"""
+"""Many policies on one problem: in an ascent every replicate has a θ of its own."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
@@ -14,15 +9,11 @@ import numpy as np
 
 from pgbench.arrays import BoolArray, FloatArray
 from pgbench.exact.finite import fisher
-from pgbench.exact.finite.values import FiniteTruth
-from pgbench.exact.truth import Truth, evaluate
-from pgbench.policies import Direct, Policy, Softmax
+from pgbench.exact.finite.several import FiniteTruths
+from pgbench.exact.truth import Truth
+from pgbench.policies import Policy, Softmax
 from pgbench.policies.tabular import Tabular
 from pgbench.problems import FiniteMDP
-from pgbench.problems.problem import SolveError
-
-DENSE_STATES = 300
-"""Up to so many states a policy is evaluated by dense elimination."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,98 +118,39 @@ class FiniteCrowd(Crowd):
         return logs
 
     @cached_property
-    def bonus(self) -> FloatArray:
-        """-τ log π(a|s), (m, S, A), 0 where π is; what entropy adds to rewards."""
-        return -self.entropy * self.log_pi
-
-    @cached_property
-    def _solved(self) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
-        mdp, (m, S, A) = self.mdp, self.pi.shape
-        v, visitation = np.empty((2, m, S))
-        q, good = np.empty((m, S, A)), np.zeros(m, bool)
-        from pgbench.kernels.crowd import evaluate as evaluate_dense
-        from pgbench.kernels.crowd import iterate
-
-        reward = (mdp.expected_reward + (self.bonus if self.entropy else 0.0)).reshape(-1, S, A)
-        if S <= DENSE_STATES or mdp.gamma < 1:
-            (evaluate_dense if S <= DENSE_STATES else iterate)(
-                mdp.probability,
-                mdp.successor,
-                reward,
-                mdp.terminal,
-                mdp.mu0,
-                mdp.gamma,
-                np.ascontiguousarray(self.pi),
-                v,
-                q,
-                visitation,
-                good,
-            )
-        if S > DENSE_STATES:
-            for r in np.flatnonzero(~good):
-                # Anything that cannot be evaluated is an outcome of its replicate.
-                try:
-                    truth = evaluate(self._rewarded(int(r)), self.policy, self.theta[r])
-                    v[r], q[r], visitation[r], good[r] = truth.v, truth.q, truth.visitation, True
-                except (SolveError, ValueError):
-                    v[r], q[r], visitation[r] = np.nan, np.nan, np.nan
-        return v, q, visitation, good
-
-    def _rewarded(self, r: int) -> FiniteMDP:
-        """The problem of replicate r, entropy among its rewards."""
-        if not self.entropy:
-            return self.mdp
-        return self.mdp.paying(self.mdp.reward + self.bonus[r][:, :, None])
-
-    @property
-    def v(self) -> FloatArray:
-        """V(s), (m, S), unit reward; NaN where it is not finite or could not be computed."""
-        return self._solved[0]
-
-    @property
-    def q(self) -> FloatArray:
-        """Q(s, a), (m, S, A), unit reward."""
-        return self._solved[1]
+    def truths(self) -> FiniteTruths:
+        """The exact quantities of all replicates; where entropy counts, with its rewards."""
+        mdp, bonus = self.mdp, np.zeros((1, 1, 1))
+        if self.entropy:
+            bonus = -self.entropy * self.log_pi
+            mdp = mdp.paying(mdp.reward + bonus[..., None])
+        expected = self.mdp.expected_reward + bonus
+        return FiniteTruths(mdp, self.policy, self.theta, self.pi, expected)
 
     @property
     def visitation(self) -> FloatArray:
         """Unnormalised d(s), (m, S); zero on terminal states."""
-        return self._solved[2]
+        return self.truths.visitation
 
     @property
     def good(self) -> BoolArray:
         """Which replicates could be evaluated, (m,)."""
-        return self._solved[3]
+        return self.truths.good
 
-    @cached_property
-    def advantage(self) -> FloatArray:
-        """Q - V, (m, S, A), unit reward; zero on terminal states."""
-        return self.q - self.v[:, :, None]
-
-    @cached_property
+    @property
     def objective(self) -> FloatArray:
         """J, or what entropy makes of it, (m,), unit reward."""
-        return np.asarray(self.v @ self.mdp.mu0, np.float64)
+        return np.asarray(self.truths.objective, np.float64)
 
-    @cached_property
+    @property
     def gradient(self) -> FloatArray:
-        """∇J (m, d), reward per unit of θ; of the direct policy at the boundary too.
-
-        There no action that is never taken has a score, but d(s) A(s,a) still says what it would
-        bring: projected ascent needs it to leave a face of the simplex.
-        """
-        if isinstance(self.policy, Direct):
-            return self.policy.derivative(self.theta, self.advantage, self.visitation)
-        weights = self.visitation[:, :, None] * self.pi * self.advantage
-        return self.policy.each_pull_back(self.theta, weights)
+        """∇J (m, d), reward per unit of θ; of the direct policy at the boundary too."""
+        return self.truths.gradient
 
     @property
     def unseen(self) -> FloatArray:
         """Number of visited states where actions of probability 0 have a say in ∇J, (m,)."""
-        pairs = self.policy.unseen(self.theta)
-        if pairs is None:
-            return super().unseen
-        return np.sum(pairs.any(axis=2) & (self.visitation > 0), axis=1, dtype=np.float64)
+        return np.asarray(self.truths.unseen, np.float64)
 
     @cached_property
     def state_weights(self) -> FloatArray:
@@ -234,7 +166,7 @@ class FiniteCrowd(Crowd):
         """
         if not isinstance(self.policy, Softmax):
             return self.natural(self.gradient)
-        table = self.advantage / self.mdp.visit_weight
+        table = self.truths.advantage / self.mdp.visit_weight
         table = np.where(self.mdp.reachable[:, None], table, 0.0)
         if (allowed := self.mdp.allowed) is None:
             return (table - table.mean(axis=2, keepdims=True)).reshape(self.theta.shape)
@@ -265,20 +197,7 @@ class FiniteCrowd(Crowd):
 
     def truth(self, r: int) -> Truth:
         """The exact quantities of replicate r alone; where entropy counts, with its rewards."""
-        return FiniteTruth(
-            mdp=self._rewarded(r),
-            policy=self.policy,
-            theta=self.theta[r],
-            horizon=None,
-            pi=self.pi[r],
-            v=self.v[r],
-            q=self.q[r],
-            visitation=self.visitation[r],
-            objective=float(self.objective[r]),
-            worth=self.visitation[r][:, None] * self.advantage[r],
-            gradient=self.gradient[r],
-            error_bound=0.0,
-        )
+        return self.truths.one(r)
 
 
 gather.register(FiniteMDP)(FiniteCrowd)

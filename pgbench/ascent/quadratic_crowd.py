@@ -1,6 +1,6 @@
 """Many Gaussian policies on one linear-quadratic problem, and everything exact about them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -10,9 +10,7 @@ from pgbench.ascent.crowd import Crowd, gather
 from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.linear_quadratic.values import unending
 from pgbench.policies import Gaussian, NotApplicable
-from pgbench.policies.law import Law
 from pgbench.problems import LinearQuadratic
-from pgbench.problems.quadratic import Quadratic
 
 DOUBLINGS = 60
 """Most squarings of a closed loop: 2⁶⁰ steps."""
@@ -61,18 +59,7 @@ class QuadraticCrowd(Crowd):
 
     def truth(self, r: int) -> QuadraticTruth:
         """The exact quantities of replicate r alone, which must be good."""
-        every, i = self.together, int(self.good[:r].sum())
-        return replace(
-            every,
-            theta=every.theta[i],
-            pi=Law(every.pi.gain[i], every.pi.covariance[i]),
-            v=Quadratic(every.v.matrix[i], self.mdp.n),
-            q=Quadratic(every.q.matrix[i], self.mdp.n),
-            visitation=every.visitation[i],
-            objective=float(self.objective[r]),
-            weights=every.weights[i],
-            gradient=every.gradient[i],
-        )
+        return self.together.one(int(self.good[:r].sum()))
 
     def spread_out(self, values: FloatArray) -> FloatArray:
         """Values (k, ...) of the good replicates as (m, ...), NaN for the others."""

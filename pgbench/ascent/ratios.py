@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.ascent.sources import Drawn
+from pgbench.rollout.several import Recorded
 
 
-def ratios(drawn: Drawn, crowd: Any, other: Any) -> FloatArray:
+def ratios(drawn: Recorded, crowd: Any, other: Any) -> FloatArray:
     """Π_t π'(a_t|s_t)/π(a_t|s_t) of rollouts drawn by a finite crowd, (m, n); may be infinite."""
     from pgbench.kernels.crowd import likelihood_ratios
 

@@ -23,4 +23,5 @@ estimator = BatchEstimator(
     formula=r"\sum_t \gamma^t [(\hat Q_t - \tilde q(s_t,a_t))\,\psi_t"
     r" + \sum_a \pi(s_t,a)\,\tilde q(s_t,a)\,\psi(s_t,a)]",
     reference="Gu, Lillicrap, Ghahramani, Turner & Levine 2017 (Q-Prop); Tucker et al. 2018",
+    alone="",
 )

@@ -32,7 +32,8 @@ def tables(
     Pairs are weighed as rollouts visit them, by Σ_t γ^t Pr(s_t, a_t). With the scores as features
     the critic's error has no say in the mean: w is (1-γ) F†∇J where the horizon is infinite.
     """
-    q = critic_values(truth, horizon, critic, n_features)
+    shape = truth.mdp.n_states, truth.mdp.n_actions
+    q = truth.each(lambda one: critic_values(one, horizon, critic, n_features), *shape)
     return Tables.build(truth.process, beta=-q, delta=step_discount(truth, discounted))
 
 
@@ -59,7 +60,8 @@ def critic_values(truth: Truth, horizon: int | None, critic: str, n_features: in
 
 def pair_features(truth: Truth, n: int) -> FloatArray:
     """Fixed standard normal features of pairs (S, A, n)."""
-    return np.random.default_rng(19990711).standard_normal((*truth.pi.shape, n))
+    shape = truth.mdp.n_states, truth.mdp.n_actions, n
+    return np.random.default_rng(19990711).standard_normal(shape)
 
 
 def bias(critic: str, n_features: int, discounted: bool) -> tuple[str, ...]:
@@ -74,4 +76,5 @@ estimator = TableEstimator(
     formula=lambda discounted, **_: rf"\sum_t {step_power(discounted)}Q_w(s_t,a_t)\,\psi_t",
     reference="Sutton, McAllester, Singh & Mansour 2000, Theorem 2; Konda & Tsitsiklis 2000",
     cures={"critic": {"critic": "compatible"}, "discount": {"discounted": True}},
+    alone="",
 )

@@ -115,4 +115,5 @@ estimator = BatchEstimator(
     reference="Schulman et al. 2017 (PPO), as implemented; Andrychowicz et al. 2021",
     cures={"normalisation": {"normalised": False}, "discount": {"discounted": True}},
     on=EVERYWHERE,
+    alone="",
 )

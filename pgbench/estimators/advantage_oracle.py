@@ -25,4 +25,5 @@ estimator = TableEstimator(
     reference="Sutton, McAllester, Singh & Mansour 2000; Baird 1993 (advantage)",
     cures={"discount": {"discounted": True}},
     on=EVERYWHERE,
+    alone="",
 )

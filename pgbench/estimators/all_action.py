@@ -35,10 +35,16 @@ def estimate(
     from state to state, but add nothing to the variance of a step.
     """
     truth = simulator.truth
-    weights = simulator.once("weights", lambda: action_weights(truth, critic_noise))
+    weights = simulator.once("weights", lambda: weights_of_actions(truth, critic_noise))
     batch = simulator.batch()
     visits = batch.state_tables(batch.discounts(step_discount(truth, discounted)))
     return simulator.pull_back(visits[:, :, None] * weights)
+
+
+def weights_of_actions(truth: Truth, critic_noise: float) -> FloatArray:
+    """Those of a policy, or of each of several (m, S, A)."""
+    shape = truth.mdp.n_states, truth.mdp.n_actions
+    return np.asarray(truth.each(lambda one: action_weights(one, critic_noise), *shape))
 
 
 def action_weights(truth: Truth, critic_noise: float) -> FloatArray:
@@ -93,4 +99,5 @@ estimator = BatchEstimator(
     ),
     reference="Sutton, Singh & McAllester 2001; Asadi et al. 2017; Ciosek & Whiteson 2018",
     cures={"critic": {"critic_noise": 0.0}, "discount": {"discounted": True}},
+    alone="",
 )

@@ -50,4 +50,5 @@ estimator = BatchEstimator(
         + r"\,\psi_t"
     ),
     reference="Hammersley & Morton 1956",
+    alone="",
 )

@@ -43,7 +43,7 @@ def values_of_others(batch: Batch) -> FloatArray:
     m, n, _ = batch.shape
     to_go, mask = batch.to_go, batch.mask
     number = np.arange(m * n).reshape(m, n, 1)
-    place = (number * batch.process.pi.shape[0] + batch.states)[mask]
+    place = (number * batch.process.mdp.n_states + batch.states)[mask]
     _, visit = np.unique(place, return_inverse=True)
     own, own_count = np.zeros((2, *batch.shape))
     own[mask] = np.bincount(visit, to_go[mask])[visit]
@@ -64,4 +64,5 @@ estimator = BatchEstimator(
         + r"\,\psi_{i,t}"
     ),
     reference="Sutton & Barto 2018, Section 13.4, with the Monte Carlo values of Section 5.1",
+    alone="",
 )

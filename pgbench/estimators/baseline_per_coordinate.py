@@ -28,15 +28,20 @@ def estimate(simulator: Simulator, *, fit: Fit = "exact") -> FloatArray:
     b_k = E[R Z_k²]/E[Z_k²] with Z = Σ_t ψ_t has the least variance of coordinate k. Left out one at
     a time, a coordinate in which the other trajectories have no score gets their mean return.
     """
-    batch = simulator.batch()
-    known = exact_baseline(simulator.truth, simulator.horizon) if fit == "exact" else None
 
-    def part(own: Batch) -> FloatArray:
-        R, Z = own.returns[:, :, None], score_sums(simulator, own)
-        b = known if known is not None else fitted(R, Z, fit)
+    def part(own: Simulator, batch: Batch) -> FloatArray:
+        R, Z = batch.returns[:, :, None], score_sums(own, batch)
+        b = known_baseline(own) if fit == "exact" else fitted(R, Z, fit)
         return np.asarray(((R - b) * Z).mean(axis=1))
 
-    return in_parts(simulator, batch, part)
+    return in_parts(simulator, simulator.batch(), part)
+
+
+def known_baseline(simulator: Simulator) -> FloatArray:
+    """b (1, d) of the policy, or (m, 1, d) of several."""
+    truth, horizon = simulator.truth, simulator.horizon
+    d = truth.policy.n_parameters
+    return np.asarray(truth.each(lambda one: exact_baseline(one, horizon), d))[..., None, :]
 
 
 def fitted(R: FloatArray, Z: FloatArray, fit: str) -> FloatArray:
@@ -82,4 +87,5 @@ estimator = BatchEstimator(
         }[fit]
     ),
     reference="Peters & Schaal 2008 (Neural Networks); Lawrence, Cowan & Russell 2003",
+    alone="",
 )

@@ -25,7 +25,9 @@ def estimate(simulator: Simulator, *, fit: Fit = "exact") -> FloatArray:
     batch = simulator.batch()
     to_go, taken = batch.to_go, batch.mask.astype(np.float64)
     if fit == "exact":
-        b = time_values(simulator.truth, simulator.horizon)[: batch.shape[2]]
+        H = simulator.horizon
+        values = np.asarray(simulator.truth.each(lambda one: time_values(one, H), H))
+        b = values[..., None, : batch.shape[2]]
     elif fit == "in_sample":
         b = ratio(to_go.sum(axis=1, keepdims=True), taken.sum(axis=1, keepdims=True))
     else:
@@ -110,4 +112,5 @@ estimator = BatchEstimator(
         }[fit]
     ),
     reference="Peters & Schaal 2008 (Neural Networks), the baseline of each time step",
+    alone="",
 )

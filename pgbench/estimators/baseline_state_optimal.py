@@ -21,7 +21,7 @@ def tables(truth: Truth, *, discounted: Discounted = True) -> Tables:
         truth.process,
         sigma=truth.mdp.reward,
         kappa=truth.mdp.gamma,
-        beta=state_optimal(truth)[:, None],
+        beta=truth.each(state_optimal, truth.mdp.n_states)[..., None],
         delta=step_discount(truth, discounted),
     )
 
@@ -46,4 +46,5 @@ estimator = TableEstimator(
     ),
     reference="Greensmith, Bartlett & Baxter 2004",
     cures={"discount": {"discounted": True}},
+    alone="",
 )

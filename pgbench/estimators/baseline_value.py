@@ -32,4 +32,5 @@ estimator = TableEstimator(
     reference="Williams 1992, Section 5; Sutton & Barto 2018, eq. 13.11",
     cures={"discount": {"discounted": True}},
     on=EVERYWHERE,
+    alone="",
 )

@@ -1,5 +1,7 @@
 """A critic that is linear in the scores, fitted on trajectories of its own."""
 
+from functools import singledispatch
+
 import numpy as np
 
 from pgbench.arrays import FloatArray
@@ -12,6 +14,7 @@ from pgbench.estimators.parts.fisher_blocks import (
     sampled_fisher,
     solved,
 )
+from pgbench.exact.finite.several import FiniteTruths
 from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.truth import Truth
 from pgbench.rollout.simulator import Simulator
@@ -39,12 +42,18 @@ def estimate(simulator: Simulator) -> FloatArray:
     return simulator.pull_back(sampled(truth, batch) * fitted(truth, w))
 
 
+@singledispatch
 def fitted(truth: Truth, w: FloatArray) -> FloatArray:
     """ψ(s,a)·w (m, S, A) of weights w (m, d)."""
     psi = block_scores(truth)
     G, _, k = psi.shape
     values = np.einsum("gpk,mgk->mgp", psi, w.reshape(-1, G, k))
     return np.asarray(values.reshape(-1, *truth.pi.shape), np.float64)
+
+
+@fitted.register
+def _(truth: FiniteTruths, w: FloatArray) -> FloatArray:
+    return np.concatenate([fitted(truth.one(r), w[r : r + 1]) for r in range(truth.m)])
 
 
 def moments(truth: Truth, horizon: int, batch_size: float) -> Exact:
@@ -62,4 +71,5 @@ estimator = BatchEstimator(
     r"\,\hat w = argmin \sum \gamma^t (\hat Q - V - \psi\cdot w)^2",
     reference="Sutton, McAllester, Singh & Mansour 2000, Theorem 2; Kakade 2001",
     on=EVERYWHERE,
+    alone="",
 )

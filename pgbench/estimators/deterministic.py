@@ -6,6 +6,7 @@ import numpy as np
 
 from pgbench.arrays import FloatArray
 from pgbench.estimators.parts.estimator import (
+    BY_POLICY,
     BatchEstimator,
     Discounted,
     Exact,
@@ -102,4 +103,5 @@ estimator = BatchEstimator(
     " Whiteson 2018 (second order)",
     cures={"exploration": {"second_order": True}, "discount": {"discounted": True}},
     on=(LinearQuadratic,),
+    alone=BY_POLICY,
 )

@@ -21,7 +21,7 @@ def estimate(
     truth, gamma = simulator.truth, simulator.truth.mdp.gamma
     batch, ratio = behaved(simulator, exploration)
     q = approximate_q(truth, q_noise)
-    own, value = batch.at(q), batch.value((truth.pi * q).sum(axis=1))
+    own, value = batch.at(q), batch.value((truth.pi * q).sum(axis=-1))
     taken = np.where(batch.mask, ratio, 0.0)
     robust = batch.backward(value + taken * (batch.rewards - own), gamma * taken)
     following = np.zeros_like(robust)
@@ -41,4 +41,5 @@ estimator = BatchEstimator(
     r" + \sum_a \pi \tilde q\,\psi]",
     reference="Huang & Jiang 2020, eq. 4, less its gradient of q; Jiang & Li 2016",
     unbounded=lambda exploration, q_noise: True,
+    alone="",
 )

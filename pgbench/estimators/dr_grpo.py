@@ -47,4 +47,5 @@ estimator = BatchEstimator(
     ),
     reference="Liu et al. 2025 (Understanding R1-Zero-like training), Section 3.2",
     cures={"normalisation": {"budget": "one"}},
+    alone="",
 )

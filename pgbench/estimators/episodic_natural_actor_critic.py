@@ -20,15 +20,15 @@ def estimate(simulator: Simulator) -> FloatArray:
     step t, not γ^t, which is the natural gradient only where A is linear in ψ, as in tables.
     Eigenvalues below 1e-10 of the largest square of a Σ_t γ^t ψ_t count as zero.
     """
-    batch = simulator.batch()
 
-    def part(own: Batch) -> FloatArray:
-        Z = score_sums(simulator, own, own.discounts())
+    def part(own: Simulator, batch: Batch) -> FloatArray:
+        Z = score_sums(own, batch, batch.discounts())
         scale = (Z**2).sum(axis=2).max(axis=1)
-        R = own.returns - own.returns.mean(axis=1, keepdims=True)
+        R = batch.returns - batch.returns.mean(axis=1, keepdims=True)
         return least_squares(Z - Z.mean(axis=1, keepdims=True), R, scale)
 
-    return np.asarray(in_parts(simulator, batch, part) / simulator.truth.mdp.visit_weight)
+    w = in_parts(simulator, simulator.batch(), part)
+    return np.asarray(w / simulator.truth.mdp.visit_weight)
 
 
 estimator = BatchEstimator(
@@ -40,4 +40,5 @@ estimator = BatchEstimator(
     r" \sum_i (R_i - b - w\cdot\sum_t \gamma^t \psi_{i,t})^2",
     reference="Peters & Schaal 2008 (Neurocomputing), episodic natural actor-critic",
     target="natural gradient",
+    alone="",
 )

@@ -51,9 +51,9 @@ def perturbed(
     require_free(simulator.truth)
     if sigma == 0:
         raise ParameterError("sigma is 0; perturbations to simulate must have a σ above 0")
-    m, n, theta = simulator.m, simulator.n, simulator.truth.theta
-    k = n // 2 if antithetic else n
-    noise = simulator.generator("perturbations").standard_normal((m, k, theta.size))
+    n, theta = simulator.n, simulator.truth.theta[..., None, :]
+    k, d = n // 2 if antithetic else n, theta.shape[-1]
+    noise = simulator.random_numbers("perturbations", lambda rng, m: rng.standard_normal((m, k, d)))
     if antithetic:
         noise = np.concatenate([noise, -noise], axis=1)
     uniforms = simulator.uniforms("evolution", noise.shape[1], 1)
@@ -118,4 +118,5 @@ estimator = BatchEstimator(
     ),
     reference="Salimans, Ho, Chen, Sidor & Sutskever 2017, Algorithm 1; Nesterov & Spokoiny 2017",
     cures={"smoothing": {"sigma": 0.0}, "normalisation": {"shaping": "none"}},
+    alone="",
 )

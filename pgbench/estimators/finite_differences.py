@@ -30,10 +30,11 @@ def estimate(
     if step == 0:
         raise ParameterError("finite_differences.step is 0; a step to simulate must be above 0")
     truth, n = simulator.truth, simulator.n
-    gradient = np.empty((simulator.m, truth.theta.size))
-    for k in range(truth.theta.size):
-        thetas = np.tile(truth.theta, (1, 2, 1))
-        thetas[0, :, k] += step, -step
+    theta = np.atleast_2d(truth.theta)  # of the policy that all share, or of each
+    gradient = np.empty((simulator.m, theta.shape[1]))
+    for k in range(theta.shape[1]):
+        thetas = np.repeat(theta[:, None], 2, axis=1)
+        thetas[:, :, k] += step, -step
         uniforms = simulator.uniforms(f"finite differences {k}", 1 if common else 2, n)
         returns = simulator.driven(uniforms, probabilities(truth, thetas)).returns
         means = returns.mean(axis=1).reshape(-1, 2)
@@ -51,10 +52,8 @@ def moments(truth: Truth, horizon: int, batch_size: float, *, step: float, commo
 
 def _require(truth: Truth) -> None:
     require_free(truth)
-    if truth.theta.size > LARGEST:
-        raise NotApplicable(
-            f"θ has {truth.theta.size} parameters, finite differences take at most {LARGEST}"
-        )
+    if (d := truth.policy.n_parameters) > LARGEST:
+        raise NotApplicable(f"θ has {d} parameters, finite differences take at most {LARGEST}")
 
 
 estimator = BatchEstimator(
@@ -69,4 +68,5 @@ estimator = BatchEstimator(
     ),
     reference="Glynn 1989 (common random numbers); Peters & Schaal 2008, Section 3.1",
     cures={"smoothing": {"step": 0.0}},
+    alone="",
 )

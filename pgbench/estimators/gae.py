@@ -49,4 +49,5 @@ estimator = TableEstimator(
     reference="Schulman, Moritz, Levine, Jordan & Abbeel 2016, eq. 16",
     cures={"critic": {"critic_noise": 0.0}, "discount": {"discounted": True}},
     on=EVERYWHERE,
+    alone="",
 )

@@ -50,4 +50,5 @@ estimator = BatchEstimator(
     formula=r"\sum_t \gamma^t \psi_t \sum_l (\gamma\lambda)^l"
     r" (r_{t+l} + \gamma \hat V_{t+l+1} - \hat V_{t+l})",
     reference="Schulman, Moritz, Levine, Jordan & Abbeel 2016, eq. 16; Sutton 1988 (TD)",
+    alone="",
 )

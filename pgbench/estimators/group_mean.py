@@ -30,4 +30,5 @@ estimator = BatchEstimator(
     formula=r"\frac{1}{n}\sum_i (R_i - \bar R)\sum_t \psi_{i,t}",
     reference="Williams 1992, Section 5; as in Dr. GRPO, Liu et al. 2025",
     on=EVERYWHERE,
+    alone="",
 )

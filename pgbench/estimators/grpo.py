@@ -79,4 +79,5 @@ estimator = BatchEstimator(
     ),
     reference="Shao et al. 2024 (DeepSeekMath), Section 4.1",
     cures={"normalisation": {"std": False, "length_normalised": False}},
+    alone="",
 )

@@ -23,7 +23,7 @@ def tables(truth: Truth, *, exploration: Exploration = 0.5) -> Any:
     ratio = ratios(truth, behaviour)
     return Tables.build(
         Process(mdp, behaviour),
-        sigma=ratio[:, :, None] * mdp.reward,
+        sigma=ratio[..., None] * mdp.reward,
         kappa=mdp.gamma * ratio,
         delta=mdp.gamma * ratio,
     )
@@ -38,4 +38,5 @@ estimator = TableEstimator(
     reference="Precup, Sutton & Singh 2000, Section 4; Jie & Abbeel 2010",
     on=EVERYWHERE,
     unbounded=lambda exploration: True,
+    alone="",
 )

@@ -97,4 +97,5 @@ estimator = BatchEstimator(
     reference="Mnih et al. 2016, Algorithm S3; Sutton & Barto 2018, Section 7.1",
     cures={"critic": {"critic_noise": 0.0}, "discount": {"discounted": True}},
     on=EVERYWHERE,
+    alone="",
 )

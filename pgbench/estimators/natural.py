@@ -10,6 +10,7 @@ from pgbench.estimators import baseline_value
 from pgbench.estimators.parts.estimator import EVERYWHERE, BatchEstimator, Exact
 from pgbench.estimators.parts.fisher_blocks import (
     applied,
+    block_shape,
     matrices,
     require_small,
     sampled_fisher,
@@ -49,7 +50,8 @@ def estimate(
     advantage = batch.to_go - batch.value(truth.v)
     g = simulator.pull_back(batch.tables(batch.discounts() * advantage))
     if fisher == "exact":
-        return np.asarray(applied(exact_inverse(truth, damping), g))
+        inverse = truth.each(lambda one: exact_inverse(one, damping), *block_shape(truth))
+        return np.asarray(applied(inverse, g))
     other = batch if fisher == "same_batch" else simulator.batch("fisher")
     return solved(sampled_fisher(truth, other), g, damping)
 
@@ -116,4 +118,5 @@ estimator = BatchEstimator(
     cures={"damping": {"damping": 0.0}},
     target="natural gradient",
     on=EVERYWHERE,
+    alone="",
 )

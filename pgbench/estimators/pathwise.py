@@ -3,7 +3,7 @@
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.estimators.parts.estimator import BatchEstimator, Exact
+from pgbench.estimators.parts.estimator import BY_POLICY, BatchEstimator, Exact
 from pgbench.exact.horizon import finite_gradient
 from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.linear_quadratic.moments import Chain, variance_of
@@ -76,4 +76,5 @@ estimator = BatchEstimator(
     reference="Heess, Wayne, Silver, Lillicrap, Erez & Tassa 2015; Mohamed, Rosca, Figurnov & Mnih"
     " 2020, Section 5",
     on=(LinearQuadratic,),
+    alone=BY_POLICY,
 )

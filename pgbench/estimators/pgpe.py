@@ -70,4 +70,5 @@ estimator = BatchEstimator(
     ),
     reference="Sehnke et al. 2010; Zhao, Hachiya, Niu & Sugiyama 2012 (baseline)",
     cures={"smoothing": {"sigma": 0.0}},
+    alone="",
 )

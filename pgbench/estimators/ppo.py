@@ -48,4 +48,5 @@ estimator = TableEstimator(
     ),
     reference="Schulman, Wolski, Dhariwal, Radford & Klimov 2017, eq. 7",
     cures={"clipping": {"clip": NEVER}, "states": {"drift": 0.0}},
+    alone="",
 )

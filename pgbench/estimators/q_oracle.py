@@ -24,4 +24,5 @@ estimator = TableEstimator(
     reference="Sutton, McAllester, Singh & Mansour 2000, Theorem 1",
     cures={"discount": {"discounted": True}},
     on=EVERYWHERE,
+    alone="",
 )

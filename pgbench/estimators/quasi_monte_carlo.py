@@ -28,8 +28,10 @@ def estimate(simulator: Simulator, *, value: Value = False) -> FloatArray:
             f" have at most {LARGEST}"
         )
     points = simulator.once("points", lambda: sobol(simulator.n, dimensions))
-    shape = (simulator.m, 1, 1, dimensions)
-    shift = simulator.generator("digital shift").integers(2**BITS, size=shape, dtype=np.uint64)
+    shift = simulator.random_numbers(
+        "digital shift",
+        lambda rng, m: rng.integers(2**BITS, size=(m, 1, 1, dimensions), dtype=np.uint64),
+    )
     return reward_to_go(simulator, ((points ^ shift) + 0.5) / 2**BITS, value)
 
 
@@ -53,4 +55,5 @@ estimator = BatchEstimator(
         + r"\,\psi_t"
     ),
     reference="Sobol' 1967; L'Ecuyer & Lemieux 2002 (digital shifts)",
+    alone="",
 )

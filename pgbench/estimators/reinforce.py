@@ -18,4 +18,5 @@ estimator = TableEstimator(
     formula=lambda baseline: r"\sum_t \psi_t".join(written_less(r"R(\tau)", baseline)),
     reference="Williams 1992, eq. 11",
     on=EVERYWHERE,
+    alone="",
 )

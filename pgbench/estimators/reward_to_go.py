@@ -33,4 +33,5 @@ estimator = TableEstimator(
     reference="Baxter & Bartlett 2001; Sutton, McAllester, Singh & Mansour 2000",
     cures={"discount": {"discounted": True}},
     on=EVERYWHERE,
+    alone="",
 )

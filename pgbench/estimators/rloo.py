@@ -35,4 +35,5 @@ estimator = BatchEstimator(
     formula=r"\frac{1}{n}\sum_i (R_i - \frac{1}{n-1}\sum_{j\neq i} R_j)\sum_t \psi_{i,t}",
     reference="Kool, van Hoof & Welling 2019; Ahmadian et al. 2024",
     on=EVERYWHERE,
+    alone="",
 )

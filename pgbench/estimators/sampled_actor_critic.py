@@ -87,4 +87,5 @@ estimator = BatchEstimator(
     ),
     reference="Konda & Tsitsiklis 2000; Lagoudakis & Parr 2003 (LSTD-Q)",
     on=EVERYWHERE,
+    alone="",
 )

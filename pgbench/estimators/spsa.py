@@ -34,9 +34,11 @@ def differences(simulator: Simulator, step: float) -> tuple[FloatArray, FloatArr
     require_free(simulator.truth)
     if step == 0:
         raise ParameterError("spsa.step is 0; a step to simulate must be above 0")
-    theta, n = simulator.truth.theta, simulator.n
-    shape = (simulator.m, n, theta.size)
-    signs = simulator.generator("signs").choice([-1.0, 1.0], size=shape)
+    theta, n = simulator.truth.theta[..., None, :], simulator.n
+    d = theta.shape[-1]
+    signs = simulator.random_numbers(
+        "signs", lambda rng, m: rng.choice([-1.0, 1.0], size=(m, n, d))
+    )
     uniforms = simulator.uniforms("spsa", n, 1)
     up, down = (returns_at(simulator, theta + c * signs, uniforms) for c in (step, -step))
     return signs, (up - down) / (2 * step)
@@ -70,4 +72,5 @@ estimator = BatchEstimator(
     r"\,\Delta_i^{-1}",
     reference="Spall 1992, eq. 2.2",
     cures={"smoothing": {"step": 0.0}},
+    alone="",
 )

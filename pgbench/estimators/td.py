@@ -37,4 +37,5 @@ estimator = TableEstimator(
     reference="Sutton & Barto 2018, Section 13.5; Bhatnagar et al. 2009",
     cures={"critic": {"critic_noise": 0.0}, "discount": {"discounted": True}},
     on=EVERYWHERE,
+    alone="",
 )

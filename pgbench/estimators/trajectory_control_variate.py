@@ -15,7 +15,7 @@ def estimate(simulator: Simulator, *, q_noise: QNoise = 0.2) -> FloatArray:
     truth, batch = simulator.truth, simulator.batch()
     q, discounts = approximate_q(truth, q_noise), batch.discounts()
     own = batch.at(q)
-    surprise = own - batch.value((truth.pi * q).sum(axis=1))
+    surprise = own - batch.value((truth.pi * q).sum(axis=-1))
     later = batch.backward(batch.rewards - surprise, truth.mdp.gamma) + surprise
     tables = batch.tables(discounts * (later - own))
     return simulator.pull_back(tables + expected_scores(batch, truth, q, discounts))
@@ -29,4 +29,5 @@ estimator = BatchEstimator(
     formula=r"\sum_t \gamma^t [(\hat Q_t - \tilde q_t - \sum_{k>t} \gamma^{k-t}"
     r"(\tilde q_k - \tilde v_k))\,\psi_t + \sum_a \pi \tilde q\,\psi]",
     reference="Pankov 2018; Cheng, Yan & Boots 2020, eq. 11",
+    alone="",
 )

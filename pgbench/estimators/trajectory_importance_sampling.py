@@ -22,4 +22,5 @@ estimator = BatchEstimator(
     formula=r"\prod_t w_t \sum_t \gamma^t \hat Q_t\,\psi_t,\,w=\pi/\mu",
     reference="Precup, Sutton & Singh 2000, Section 3; Jie & Abbeel 2010",
     unbounded=lambda exploration: True,
+    alone="",
 )

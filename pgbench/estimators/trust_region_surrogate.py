@@ -34,18 +34,23 @@ def surrogate(
     """Tables of the gradient, each pair's term times ``share(ratio, advantage)`` (S, A)."""
     mdp = truth.mdp
     old = older_policy(truth.pi, drift)
-    v, _ = state_values(mdp, old)
-    advantage = advantages(action_values(mdp, v), v)
+    advantage = truth.each(lambda one: older_advantage(one, drift), mdp.n_states, mdp.n_actions)
     ratio = np.divide(truth.pi, old, out=np.zeros_like(old), where=old > 0)
     weight = ratio * advantage * share(ratio, advantage)
     return Tables.build(Process(mdp, old), beta=-weight, delta=mdp.gamma)
 
 
+def older_advantage(truth: Truth, drift: float) -> FloatArray:
+    """A_old (S, A), exactly."""
+    v, _ = state_values(truth.mdp, older_policy(truth.pi, drift))
+    return advantages(action_values(truth.mdp, v), v)
+
+
 def older_policy(pi: FloatArray, drift: float) -> FloatArray:
     """Probabilities (S, A) proportional to π exp(drift·ξ) with fixed standard normal ξ."""
-    xi = np.random.default_rng(20170720).standard_normal(pi.shape)
+    xi = np.random.default_rng(20170720).standard_normal(pi.shape[-2:])
     weights = pi * np.exp(drift * xi)
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float64)
+    return np.asarray(weights / weights.sum(axis=-1, keepdims=True), np.float64)
 
 
 def bias(drift: float) -> tuple[str, ...]:
@@ -60,4 +65,5 @@ estimator = TableEstimator(
     formula=r"\sum_t \gamma^t w_t A_{old}(s_t,a_t)\,\psi_t,\,w = \pi/\pi_{old}",
     reference="Kakade & Langford 2002; Schulman, Levine, Moritz, Jordan & Abbeel 2015, eq. 14",
     cures={"states": {"drift": 0.0}},
+    alone="",
 )

@@ -16,4 +16,5 @@ estimator = TableEstimator(
     bias=lambda: (),
     formula=r"A(s,a)\,\psi(s,a) / (1-\gamma),\,(s,a)\sim\rho",
     reference="Sutton, McAllester, Singh & Mansour 2000, Theorem 1; Baird 1993 (advantage)",
+    alone="",
 )

@@ -22,4 +22,5 @@ estimator = TableEstimator(
     bias=lambda: (),
     formula=r"\psi(s,a) \sum_{t<T} r_t / (1-\gamma),\,(s,a)\sim\rho,\,T\sim Geom(1-\gamma)",
     reference="Paternain, Bazerque, Small & Ribeiro 2021; Zhang, Koppel, Zhu & Başar 2020",
+    alone="",
 )

@@ -17,4 +17,5 @@ estimator = TableEstimator(
     formula=r"Q(s,a)\,\psi(s,a) / (1-\gamma),\,(s,a)\sim\rho",
     reference="Sutton, McAllester, Singh & Mansour 2000, Theorem 1; "
     "Agarwal, Kakade, Lee & Mahajan 2021 (sampler)",
+    alone="",
 )

@@ -34,7 +34,7 @@ def tables(
     v = noisy_critic(truth, critic_noise)
     return Tables.build(
         Process(mdp, behaviour),
-        sigma=w[:, :, None] * td_error(truth, v),
+        sigma=w[..., None] * td_error(truth, v),
         kappa=mdp.gamma * w,
         delta=mdp.gamma * ratio if correct_states else mdp.gamma,
     )
@@ -67,4 +67,5 @@ estimator = TableEstimator(
         "critic": {"critic_noise": 0.0},
     },
     unbounded=lambda exploration, clip, correct_states, critic_noise: correct_states or clip > 1,
+    alone="",
 )

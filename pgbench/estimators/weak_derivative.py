@@ -6,6 +6,7 @@ import numpy as np
 
 from pgbench.arrays import FloatArray
 from pgbench.estimators.parts.estimator import (
+    BY_POLICY,
     BatchEstimator,
     Discounted,
     Exact,
@@ -93,4 +94,5 @@ estimator = BatchEstimator(
     " Muratore & Peters 2021",
     cures={"discount": {"discounted": True}},
     on=(LinearQuadratic,),
+    alone=BY_POLICY,
 )

@@ -34,4 +34,5 @@ estimator = BatchEstimator(
     bias=lambda exploration: ("batch",) * (exploration > 0) + ("truncation",),
     formula=r"\sum_i \frac{w(\tau_i)}{\sum_j w(\tau_j)} \sum_t \gamma^t \hat Q_{i,t}\,\psi_{i,t}",
     reference="Precup, Sutton & Singh 2000, Section 3; Tang & Abbeel 2010",
+    alone="",
 )

@@ -1,6 +1,7 @@
 """What is exact about one policy on one problem, whatever the problem's class."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any, Self
@@ -18,7 +19,8 @@ class Truth(ABC):
     Values are tables for finite problems (``values.FiniteTruth``) and quadratic forms for
     linear-quadratic ones (``linear_quadratic.QuadraticTruth``). Functions of a truth such as
     ``expectation`` and ``table_moments`` dispatch on its class; formulas that hold for both, as
-    those of estimators, are written once.
+    those of estimators, are written once. A truth may also be of several policies at once
+    (``several.FiniteTruths``, and ``QuadraticTruth``), with these as first axis of every array.
 
     Attributes
     ----------
@@ -54,10 +56,13 @@ class Truth(ABC):
     gradient: FloatArray
     error_bound: float
 
-    @property
-    def copies(self) -> int:
-        """Number of policies that values belong to: this one; see ``pgbench.ascent.sources``."""
-        return 1
+    def each(self, function: Callable[[Any], Any], *shape: int) -> Any:
+        """``function`` of this truth; of a truth of several policies that of each of them.
+
+        There the results, arrays of the given shape, are stacked: (m, *shape). An estimator asks
+        so for what cannot be written with an axis of policies.
+        """
+        return function(self)
 
     @property
     def unseen(self) -> bool:

@@ -9,7 +9,7 @@ from pgbench.api import ascend
 from pgbench.arrays import FloatArray
 from pgbench.ascent import algorithms, step_sizes
 from pgbench.ascent.climb import Trace, climb
-from pgbench.ascent.crowd import DENSE_STATES, gather
+from pgbench.ascent.crowd import gather
 from pgbench.ascent.goal import Goal, find_goal
 from pgbench.ascent.sources import Numbers, Source, make_source
 from pgbench.ascent.summary import (
@@ -26,6 +26,7 @@ from pgbench.declared.ascents import ASCENT, FRACTIONS
 from pgbench.declared.outcomes import LOST
 from pgbench.declared.variables import ENDS, require_declared
 from pgbench.estimators import estimators
+from pgbench.exact.finite.several import DENSE_STATES
 from pgbench.grid.grid import Climber
 from pgbench.grid.plan import AscentCell, Prepared, Setting
 from pgbench.policies import make_policy

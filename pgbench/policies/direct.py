@@ -44,6 +44,16 @@ class Direct(Tabular):
         table = worth if visits is None else visits[..., None] * worth
         return self.tangent(table.reshape(theta.shape))
 
+    def each_derivative(
+        self, thetas: FloatArray, pi: FloatArray, worth: FloatArray, visits: FloatArray
+    ) -> FloatArray:
+        """The derivatives (m, d) of worth (m, S, A) and visits (m, S), each at its own θ of (m, d).
+
+        At the boundary no action that is never taken has a score, but d(s) C(s,a) still says what
+        it would bring: projected ascent needs it to leave a face of the simplex.
+        """
+        return self.derivative(thetas, worth, visits)
+
     def derivative_error(self, theta: FloatArray, worth: FloatArray, error: FloatArray) -> float:
         """Bound on the length of the error of ``derivative``, ``error`` (S, A) being that of C."""
         own = error + (self.n_actions + 4) * UNIT * (np.abs(worth) + error)

@@ -173,6 +173,15 @@ class Policy(Parameterised):
         pairs = zip(thetas, weights, strict=True)
         return np.stack([self.pull_back(theta, table) for theta, table in pairs])
 
+    def each_derivative(
+        self, thetas: FloatArray, pi: FloatArray, worth: FloatArray, visits: FloatArray
+    ) -> FloatArray:
+        """The derivatives (m, d) of worth (m, S, A) and visits (m, S), each at its own θ of (m, d).
+
+        pi (m, S, A) are the probabilities there, which need not be worked out again.
+        """
+        return self.each_pull_back(thetas, visits[:, :, None] * pi * worth)
+
     def each_push_forward(self, thetas: FloatArray, directions: FloatArray) -> FloatArray:
         """Derivatives of log π (m, S, A) along directions (m, d), each at its own θ of (m, d)."""
         pairs = zip(thetas, directions, strict=True)

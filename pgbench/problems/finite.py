@@ -236,7 +236,10 @@ class FiniteMDP(Problem):
         np.savez_compressed(path, gamma=np.float64(self.gamma), **arrays)
 
     def paying(self, reward: FloatArray) -> Self:
-        """A copy of the problem with other rewards (S, A, B), 0 where it is terminal."""
+        """A copy of the problem with other rewards (S, A, B), 0 where it is terminal.
+
+        Rewards (m, S, A, B) pay m policies differently; only rollouts take those.
+        """
         other = copy(self)
         for name in ("expected_reward", "reward_size", "digest"):
             other.__dict__.pop(name, None)
@@ -244,20 +247,6 @@ class FiniteMDP(Problem):
         own.setflags(write=False)
         object.__setattr__(other, "reward", own)
         return other
-
-    def copies(self, m: int) -> Self:
-        """m copies side by side: state s of copy r is r·S + s."""
-        apart = self.n_states * np.arange(m)[:, None, None, None]
-        return type(self)(
-            successor=(self.successor + apart).reshape(-1, *self.successor.shape[1:]),
-            probability=np.tile(self.probability, (m, 1, 1)),
-            reward=np.tile(self.reward, (m, 1, 1)),
-            mu0=np.tile(self.mu0, m) / m,
-            gamma=self.gamma,
-            terminal=np.tile(self.terminal, m),
-            allowed=None if self.allowed is None else np.tile(self.allowed, (m, 1)),
-            name=f"{m} copies of {self.name}",
-        )
 
     @property
     def facts(self) -> Mapping[str, Any]:

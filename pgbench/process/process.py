@@ -29,7 +29,7 @@ class Process:
     mdp
         The simulated MDP of S' states.
     pi
-        (S', A) float64, probabilities of its actions.
+        (S', A) float64, probabilities of its actions; or (m, S', A), those of m policies.
     scored
         Which S of the S' states stand for the states of the policy; visits of the others add
         nothing to an estimate.
@@ -65,9 +65,9 @@ class Process:
     @cached_property
     def sampler(self) -> Any:
         """Alias tables of the process, what the kernels draw from; made once."""
-        from pgbench.kernels.finite import make_sampler
+        from pgbench.kernels.finite import make_sampler, make_samplers
 
-        return make_sampler(self.mdp, self.pi)
+        return (make_sampler if self.pi.ndim == 2 else make_samplers)(self.mdp, self.pi)
 
     @cached_property
     def distributions(self) -> tuple[FloatArray, FloatArray]:
@@ -191,14 +191,14 @@ def random_horizon(mdp: FiniteMDP, pi: FloatArray, *, collect: bool) -> Process:
     end = n - 1
     successor = np.full((n, A, 2 * B), end, np.int32)
     probability = np.zeros((n, A, 2 * B))
-    reward = np.zeros((n, A, 2 * B))
-    mdp_reward = np.concatenate([mdp.reward, mdp.reward], axis=2)
+    reward = np.zeros((*mdp.reward.shape[:-3], n, A, 2 * B))
+    mdp_reward = np.concatenate([mdp.reward, mdp.reward], axis=-1)
     split = np.concatenate([gamma * mdp.probability, (1 - gamma) * mdp.probability], axis=2)
     successor[:S] = np.concatenate([mdp.successor, mdp.successor + S], axis=2)
     probability[:S] = split
     for first in range(S, n - 1, S):
         rows = slice(first, first + S)
-        reward[rows] = mdp_reward
+        reward[..., rows, :, :] = mdp_reward
         if collect:
             successor[rows, :, :B] = mdp.successor + 2 * S
             probability[rows] = split
@@ -210,15 +210,20 @@ def random_horizon(mdp: FiniteMDP, pi: FloatArray, *, collect: bool) -> Process:
     ending = FiniteMDP(
         successor=successor,
         probability=probability,
-        reward=reward,
+        reward=np.zeros(probability.shape),
         mu0=start,
         gamma=1.0,
         terminal=np.append(np.tile(mdp.terminal, copies), True),
         name=f"{mdp.name} with a random horizon",
     )
-    tables = np.concatenate([np.tile(pi, (copies, 1)), np.full((1, A), 1 / A)])
+    last = np.full((*pi.shape[:-2], 1, A), 1 / A)
+    tables = np.concatenate([*[pi] * copies, last], axis=-2)
     return Process(
-        ending, tables, scored=slice(S, 2 * S), once=True, horizon=_longest(gamma, collect)
+        ending.paying(reward),
+        tables,
+        scored=slice(S, 2 * S),
+        once=True,
+        horizon=_longest(gamma, collect),
     )
 
 

@@ -26,7 +26,8 @@ class Tables:
 
     process says what is simulated, with S' states, A actions and B slots. sigma (S', A, B), kappa,
     beta, delta (S', A) float64; zero on terminal states. ``total`` selects the total shape, in
-    which delta is not used.
+    which delta is not used. Of a process of m policies a table that is not the same for all of them
+    has these as first axis.
     """
 
     process: Process
@@ -86,8 +87,11 @@ def _(
     mdp = process.mdp
 
     def fill(value: ArrayLike, shape: tuple[int, ...]) -> FloatArray:
-        table = np.array(np.broadcast_to(np.asarray(value, np.float64), shape))
-        table[mdp.terminal] = 0.0
+        given = np.asarray(value, np.float64)
+        own = process.pi.shape[:-2] if given.ndim > len(shape) else ()
+        table = np.array(np.broadcast_to(given, (*own, *shape)))
+        ends: Any = (..., mdp.terminal, *[slice(None)] * (len(shape) - 1))
+        table[ends] = 0.0
         return table
 
     pairs = (mdp.n_states, mdp.n_actions)

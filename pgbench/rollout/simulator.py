@@ -157,7 +157,9 @@ class Simulator:
         from pgbench.kernels.driven import cumulative, driven
 
         mdp = self.truth.mdp
-        pi = self.truth.pi[None, None] if pi is None else pi
+        if pi is None:
+            own = self.truth.pi
+            pi = own[None, None] if own.ndim == 2 else own[:, None]
         k, n = pi.shape[1], uniforms.shape[2]
         self.require_held(k * n, self.horizon)
         replicate, number, rollout = np.indices((self.m, k, n)).reshape(3, -1)
@@ -194,7 +196,21 @@ class Simulator:
     def uniforms(self, purpose: str, *shape: int) -> FloatArray:
         """Numbers (m, ..., 2H + 1) that drive rollouts."""
         self.require_held(prod(shape), self.horizon)
-        return self.generator(purpose).random((self.m, *shape, 2 * self.horizon + 1))
+        return self.random_numbers(
+            purpose, lambda rng, m: rng.random((m, *shape, 2 * self.horizon + 1))
+        )
+
+    def random_numbers(self, purpose: str, draw: Callable[[np.random.Generator, int], T]) -> T:
+        """``draw(generator, m)``: random numbers of every replicate, these as first axis.
+
+        Parameters
+        ----------
+        purpose
+            Names independent numbers.
+        draw
+            Draws those of m replicates at once from a generator.
+        """
+        return draw(self.generator(purpose), self.m)
 
     def stream(self, purpose: str) -> int:
         """The stream of a purpose; the draws' own where it is empty."""
@@ -270,12 +286,17 @@ def recorded(
     slots = np.where(mask, slot[:, :, :longest], 0).astype(np.int64)
     mdp = process.mdp
     states, actions = np.divmod(pairs, mdp.n_actions)
+    paid = slots
+    if mdp.reward.ndim > 3:
+        # Every policy is paid differently, and has a replicate or several.
+        policy = np.arange(len(slots)) * len(mdp.reward) // len(slots)
+        paid = slots + mdp.numbers * policy[:, None, None]
     return Batch(
         process=process,
         states=states,
         actions=actions,
         successors=np.where(mask, mdp.successor.ravel()[slots], 0).astype(np.int64),
-        rewards=np.where(mask, mdp.reward.ravel()[slots], 0.0),
+        rewards=np.where(mask, mdp.reward.ravel()[paid], 0.0),
         mask=mask,
     )
 

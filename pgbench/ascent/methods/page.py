@@ -9,6 +9,7 @@ from pgbench.ascent.algorithm import Algorithm, Context, Method, Move, reusable
 from pgbench.ascent.crowd import Crowd
 from pgbench.ascent.methods.svrpg import Large
 from pgbench.ascent.ratios import ratios
+from pgbench.ascent.sources.tables import Weigher
 from pgbench.declared.parameters import Range
 
 
@@ -18,25 +19,25 @@ class Page(Method):
     def __init__(self, context: Context, probability: float, large: int) -> None:
         self.source, self.numbers = reusable(context, "page"), context.numbers
         self.probability, self.large = probability, large
-        self.before: Crowd | None = None
+        self.before: Weigher | None = None
         self.v: FloatArray | None = None
 
     def move(self, crowd: Crowd, k: int) -> Move:
         """Along the estimate; every replicate tosses a coin of its own."""
+        here = self.source.at(crowd)
         if self.before is None or self.v is None:
             fresh = np.ones(crowd.m, bool)
             v, cost = np.empty_like(crowd.theta), np.zeros(crowd.m, np.int64)
         else:
             fresh = self._coins(crowd.m, k) < self.probability
-            drawn = self.source.draw(crowd, k)
-            here = self.source.weighed(crowd, drawn)
-            earlier = self.source.weighed(self.before, drawn, ratios(drawn, crowd, self.before))
-            v, cost = self.v + here - earlier, drawn.cost
+            drawn = here.draw(k)
+            earlier = self.before.weighed(drawn, ratios(drawn, crowd, self.before.crowd))
+            v, cost = self.v + here.weighed(drawn) - earlier, drawn.cost
         if fresh.any():
-            some = crowd.select(fresh)
-            drawn = self.source.draw(some, k, self.large, "large")
-            v[fresh], cost[fresh] = self.source.weighed(some, drawn), drawn.cost
-        self.before, self.v = crowd, v
+            some = self.source.at(crowd.select(fresh))
+            drawn = some.draw(k, self.large, "large")
+            v[fresh], cost[fresh] = some.weighed(drawn), drawn.cost
+        self.before, self.v = here, v
         return Move(v, v, cost)
 
     def _coins(self, m: int, k: int) -> FloatArray:

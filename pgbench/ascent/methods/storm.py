@@ -6,6 +6,7 @@ from pgbench.arrays import FloatArray
 from pgbench.ascent.algorithm import Algorithm, Context, Method, Move, reusable
 from pgbench.ascent.crowd import Crowd
 from pgbench.ascent.ratios import ratios
+from pgbench.ascent.sources.tables import Weigher
 from pgbench.declared.parameters import Range
 
 
@@ -15,17 +16,18 @@ class Storm(Method):
     def __init__(self, context: Context, a: float) -> None:
         self.source = reusable(context, "storm")
         self.a = a
-        self.before: Crowd | None = None
+        self.before: Weigher | None = None
         self.u: FloatArray | None = None
 
     def move(self, crowd: Crowd, k: int) -> Move:
         """Along the recursive estimate."""
-        drawn = self.source.draw(crowd, k)
-        u = self.source.weighed(crowd, drawn)
+        here = self.source.at(crowd)
+        drawn = here.draw(k)
+        u = here.weighed(drawn)
         if self.before is not None and self.u is not None:
-            earlier = self.source.weighed(self.before, drawn, ratios(drawn, crowd, self.before))
+            earlier = self.before.weighed(drawn, ratios(drawn, crowd, self.before.crowd))
             u = u + (1 - self.a) * (self.u - earlier)
-        self.before, self.u = crowd, u
+        self.before, self.u = here, u
         return Move(u, u, drawn.cost)
 
 

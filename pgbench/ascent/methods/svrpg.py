@@ -6,6 +6,7 @@ from pgbench.arrays import FloatArray
 from pgbench.ascent.algorithm import Algorithm, Context, Method, Move, reusable
 from pgbench.ascent.crowd import Crowd
 from pgbench.ascent.ratios import ratios
+from pgbench.ascent.sources.tables import Weigher
 from pgbench.declared.parameters import Range
 
 Large = Annotated[int, Range(1), "rollouts of the large batches"]
@@ -17,19 +18,19 @@ class SVRPG(Method):
     def __init__(self, context: Context, epoch: int, large: int) -> None:
         self.source = reusable(context, "svrpg")
         self.epoch, self.large = epoch, large
-        self.snapshot: Crowd | None = None
+        self.snapshot: Weigher | None = None
         self.anchor: FloatArray | None = None
 
     def move(self, crowd: Crowd, k: int) -> Move:
         """Along the corrected gradient of the snapshot."""
+        here = self.source.at(crowd)
         if self.snapshot is None or self.anchor is None or k % self.epoch == 0:
-            drawn = self.source.draw(crowd, k, self.large, "large")
-            self.snapshot, self.anchor = crowd, self.source.weighed(crowd, drawn)
+            drawn = here.draw(k, self.large, "large")
+            self.snapshot, self.anchor = here, here.weighed(drawn)
             return Move(self.anchor, self.anchor, drawn.cost)
-        drawn = self.source.draw(crowd, k)
-        here = self.source.weighed(crowd, drawn)
-        there = self.source.weighed(self.snapshot, drawn, ratios(drawn, crowd, self.snapshot))
-        v = self.anchor + here - there
+        drawn = here.draw(k)
+        there = self.snapshot.weighed(drawn, ratios(drawn, crowd, self.snapshot.crowd))
+        v = self.anchor + here.weighed(drawn) - there
         return Move(v, v, drawn.cost)
 
 

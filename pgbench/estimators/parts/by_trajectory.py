@@ -5,6 +5,7 @@ replicates at a time as fit.
 """
 
 from collections.abc import Callable
+from math import prod
 
 import numpy as np
 
@@ -12,26 +13,26 @@ from pgbench.arrays import FloatArray
 from pgbench.process.batch import Batch
 from pgbench.rollout.simulator import Simulator
 
-HELD = 2**23
+SCORE_NUMBERS = 2**23
 """Numbers that the scores of all trajectories of a part of the replicates may take, 64 MiB."""
 
 
 def in_parts(
-    simulator: Simulator, batch: Batch, function: Callable[[Batch], FloatArray]
+    simulator: Simulator, batch: Batch, function: Callable[[Simulator, Batch], FloatArray]
 ) -> FloatArray:
-    """``function`` of parts of the replicates of a batch, its results one after another."""
-    truth = simulator.truth
-    numbers = batch.shape[1] * max(truth.pi.size, truth.gradient.size)
-    step = max(1, HELD // numbers)
-    m = batch.shape[0]
-    return np.concatenate([function(batch.part(slice(i, i + step))) for i in range(0, m, step)])
+    """``function`` of parts of the replicates, its results one after another."""
+    policy, (m, n, _) = simulator.truth.policy, batch.shape
+    step = max(1, SCORE_NUMBERS // (n * max(prod(policy.shape), policy.n_parameters)))
+    parts = [slice(i, min(i + step, m)) for i in range(0, m, step)]
+    return np.concatenate([function(simulator.part(part), batch.part(part)) for part in parts])
 
 
 def score_sums(simulator: Simulator, batch: Batch, weights: FloatArray | float = 1.0) -> FloatArray:
     """Σ_t weights_t ψ_t of every trajectory (m, n, d); weights broadcasts to (m, n, T)."""
     m, n, T = batch.shape
     steps = np.broadcast_to(weights, batch.shape).reshape(m * n, 1, T)
-    return simulator.pull_back(batch.alone().tables(steps)).reshape(m, n, -1)
+    tables = batch.alone().tables(steps)
+    return simulator.pull_back(tables.reshape(m, n, *tables.shape[1:]))
 
 
 def others(x: FloatArray) -> FloatArray:

@@ -1,10 +1,11 @@
 """The constant baselines of estimators: a number, the mean return, or the best there is."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
 from pgbench.declared.parameters import Choice
+from pgbench.exact.finite.several import FiniteTruths
 from pgbench.exact.remember import remembered
 from pgbench.exact.returns import return_moments
 from pgbench.exact.table_moments import NoFiniteVariance, TooLarge, table_moments
@@ -35,14 +36,17 @@ def with_baseline(
 
     Raises NotApplicable where the optimal baseline is asked for and not known.
     """
+    b: Any = baseline
     if baseline == "optimal":
-        b = optimal(truth, horizon, delta)
-    else:
-        b = truth.objective if isinstance(baseline, str) else baseline
+        b = truth.each(lambda one: optimal(one, horizon, delta))
+    elif baseline == "objective":
+        b = truth.objective
+    if isinstance(truth, FiniteTruths) and baseline in ("optimal", "objective"):
+        b = b[:, None, None]
     return _tables(truth, delta, b)
 
 
-def _tables(truth: Truth, delta: float | None, b: float, rewards: float = 1.0) -> Tables:
+def _tables(truth: Truth, delta: float | None, b: Any, rewards: float = 1.0) -> Tables:
     mdp = truth.mdp
     return Tables.build(
         truth.process,

@@ -15,9 +15,14 @@ QNoise = Annotated[
 
 
 def approximate_q(truth: Truth, noise: float) -> FloatArray:
-    """q̃ (S, A) = Q + noise·rms(Q)·ξ with fixed standard normal ξ; zero on terminal states."""
-    xi = np.random.default_rng(20170427).standard_normal(truth.q.shape)
-    q = truth.q + noise * np.sqrt(np.mean(truth.q**2)) * xi
+    """q̃ (S, A) = Q + noise·rms(Q)·ξ with fixed standard normal ξ; zero on terminal states.
+
+    Of several policies (m, S, A), each with its own rms.
+    """
+    shape = truth.q.shape[-2:]
+    xi = np.random.default_rng(20170427).standard_normal(shape)
+    square = np.mean(truth.q.reshape(*truth.q.shape[:-2], -1) ** 2, axis=-1)
+    q = truth.q + noise * np.sqrt(square)[..., None, None] * xi
     return np.where(truth.mdp.terminal[:, None], 0.0, q)
 
 

@@ -40,6 +40,12 @@ CriticNoise = Annotated[
     float, Range(0), "error of the critic: v = V + noise·rms(V)·ξ(s), ξ ~ N(0, 1) fixed"
 ]
 
+UNDECLARED = "it does not declare that it takes many policies at once"
+"""Why an estimator is asked for one policy at a time that says nothing of it."""
+
+BY_POLICY = "batches of linear-quadratic problems are drawn policy by policy"
+"""Why those are asked for one policy at a time that are for these problems only."""
+
 Target = Literal["gradient", "natural gradient"]
 
 EVERYWHERE: tuple[type[Problem], ...] = (FiniteMDP, LinearQuadratic)
@@ -84,6 +90,9 @@ class Estimator(ABC):
         ``unbounded(**values)`` says whether it multiplies ratios of probabilities along a
         trajectory and nothing bounds the product: one estimate may then outweigh all others, and
         what a sample lacks it cannot show.
+    alone
+        Why an ascent asks for one policy at a time; "" says that the estimator takes many at once:
+        a truth, and batches, with the policies as first axis of every array.
     """
 
     name: str
@@ -94,6 +103,7 @@ class Estimator(ABC):
     target: Target = field(default="gradient", kw_only=True)
     on: tuple[type[Problem], ...] = field(default=(FiniteMDP,), kw_only=True)
     unbounded: Callable[..., bool] = field(default=lambda **values: False, kw_only=True)
+    alone: str = field(default=UNDECLARED, kw_only=True)
 
     @property
     @abstractmethod
@@ -276,15 +286,14 @@ def step_discount(truth: Truth, discounted: bool) -> float:
 def noisy_critic(truth: Truth, noise: float) -> Any:
     """v (S,) = V + noise·rms(V)·ξ with fixed standard normal ξ; zero on terminal states.
 
-    Of several policies at once, each with values of its own, every one has its own rms. On a
+    Of several policies (m, S), each with values of its own, every one has its own rms. On a
     linear-quadratic problem ξ is a quadratic form with fixed standard normal coefficients over the
     square root of their number, in coordinates in which visited states have unit size, and rms(V)
     is that of V's coefficients there, the constant left out.
     """
-    v = truth.v.reshape(truth.copies, -1)
-    xi = np.random.default_rng(_CRITIC_SEED).standard_normal(v.shape[1])
-    v = v + noise * np.sqrt(np.mean(v**2, axis=1, keepdims=True)) * xi
-    return np.where(truth.mdp.terminal, 0.0, v.reshape(truth.v.shape))
+    xi = np.random.default_rng(_CRITIC_SEED).standard_normal(truth.mdp.n_states)
+    v = truth.v + noise * np.sqrt(np.mean(truth.v**2, axis=-1, keepdims=True)) * xi
+    return np.where(truth.mdp.terminal, 0.0, v)
 
 
 @noisy_critic.register
@@ -316,7 +325,7 @@ def unmasked_critic(truth: Truth) -> FloatArray:
 def td_error(truth: Truth, v: Any) -> Any:
     """r(s,a,s') + γ v(s') - v(s) per slot, shape (S, A, B), or as a function of a transition."""
     mdp = truth.mdp
-    return mdp.reward + mdp.gamma * v[mdp.successor] - v[:, None, None]
+    return mdp.reward + mdp.gamma * v[..., mdp.successor] - v[..., None, None]
 
 
 @td_error.register
@@ -326,12 +335,12 @@ def _(truth: QuadraticTruth, v: Quadratic) -> Transition:
 
 def by_state(v: Any) -> Any:
     """A function v of the state as one of state and action: (S, 1), or the form itself."""
-    return v if isinstance(v, Quadratic) else v[:, None]
+    return v if isinstance(v, Quadratic) else v[..., None]
 
 
 def at_random_horizon(truth: Truth, weight: FloatArray) -> Tables:
     """Tables that weigh the score of one pair drawn from ρ by ``weight`` (S, A) over 1-γ."""
     process = random_horizon(truth.mdp, truth.pi, collect=False)
     beta = np.zeros(process.pi.shape)
-    beta[process.scored] = -weight / (1 - truth.mdp.gamma)
+    beta[..., process.scored, :] = -weight / (1 - truth.mdp.gamma)
     return Tables.build(process, beta=beta)

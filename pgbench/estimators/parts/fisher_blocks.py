@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from pgbench.arrays import FloatArray
+from pgbench.exact.finite.several import FiniteTruths
 from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.remember import remembered
 from pgbench.exact.truth import Truth
@@ -33,18 +34,27 @@ CUTOFF = 1e-10
 _ROUNDING = 1e-13
 """Scores this small relative to the largest are rounding errors, where states share parameters."""
 
-HELD = 2**23
-"""Numbers that the arrays of a part of the replicates may take, 64 MiB."""
+WEIGHED_SCORES = 2**23
+"""Numbers that the weighed scores of a part of the replicates may take, 64 MiB."""
 
 
 def require_small(truth: Truth) -> None:
     """NotApplicable where F would be one block of more than ``LARGEST`` parameters."""
-    d = truth.gradient.size
-    if truth.policy.local_scores(truth.theta) is None and d > LARGEST:
+    block_shape(truth)
+
+
+def block_shape(truth: Truth) -> tuple[int, int, int]:
+    """(G, k, k) of the blocks of F; NotApplicable where it is one of more than ``LARGEST``."""
+    d = truth.policy.n_parameters
+    local = truth.policy.local_scores(np.atleast_2d(truth.theta)[0])
+    if local is not None:
+        return len(local), local.shape[2], local.shape[2]
+    if d > LARGEST:
         raise NotApplicable(
             f"θ has {d} parameters that states share; estimates of a full Fisher matrix are made"
             f" for at most {LARGEST}"
         )
+    return 1, d, d
 
 
 @remembered
@@ -67,6 +77,7 @@ def sampled(truth: Truth, batch: Batch) -> FloatArray:
     return truth.mdp.visit_weight * batch.tables(batch.discounts())
 
 
+@singledispatch
 def matrices(truth: Truth, weights: FloatArray) -> FloatArray:
     """Σ_{s,a} W(s,a) ψψᵀ in blocks (m, G, k, k) from W (m, S, A)."""
     psi = block_scores(truth)
@@ -74,7 +85,7 @@ def matrices(truth: Truth, weights: FloatArray) -> FloatArray:
     m = len(weights)
     w = weights.reshape(m, G, p)
     out = np.empty((m, G, k, k))
-    step = max(1, HELD // psi.size)
+    step = max(1, WEIGHED_SCORES // psi.size)
     for i in range(0, m, step):
         part = slice(i, i + step)
         # Only pairs that some replicate of the part visited: most of a large block are not.
@@ -82,6 +93,12 @@ def matrices(truth: Truth, weights: FloatArray) -> FloatArray:
         own = psi[:, seen]
         out[part] = (own * w[part][:, :, seen, None]).swapaxes(2, 3) @ own
     return out
+
+
+@matrices.register
+def _(truth: FiniteTruths, weights: FloatArray) -> FloatArray:
+    own = [matrices(truth.one(r), weights[r : r + 1]) for r in range(truth.m)]
+    return np.concatenate(own)
 
 
 @singledispatch
@@ -96,7 +113,7 @@ def _(truth: QuadraticTruth, batch: QuadraticBatch) -> FloatArray:
     m, n, T = batch.shape
     d = truth.gradient.size
     F = np.empty((m, 1, d, d))
-    step = max(1, HELD // (n * T * d))
+    step = max(1, WEIGHED_SCORES // (n * T * d))
     discounts = np.sqrt(truth.mdp.visit_weight / n * batch.discounts())[:, None]
     for i in range(0, m, step):
         part = batch.part(slice(i, i + step))

@@ -52,9 +52,10 @@ def sarsa(batch: Batch, phi: FloatArray | None, step: float) -> FloatArray:
     steps = batch.pairs, following_pairs(batch), batch.rewards, batch.lengths
     m, gamma = batch.shape[0], process.mdp.gamma
     if phi is None:
-        q = np.zeros((m, process.pi.size))
+        shape = process.mdp.n_states, process.mdp.n_actions
+        q = np.zeros((m, shape[0] * shape[1]))
         critics.tabular(*steps, gamma, step, q)
-        return q.reshape(m, *process.pi.shape)
+        return q.reshape(m, *shape)
     w = np.zeros((m, phi.shape[2]))
     critics.linear(*steps, phi.reshape(-1, phi.shape[2]), gamma, step, w)
     return np.asarray(np.einsum("sak,mk->msa", phi, w), np.float64)

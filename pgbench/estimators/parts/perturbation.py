@@ -1,6 +1,7 @@
 """What estimators that perturb θ share: policies at other parameters, and mean returns there."""
 
 from collections.abc import Iterator
+from math import prod
 
 import numpy as np
 
@@ -11,22 +12,21 @@ from pgbench.exact.truth import Truth
 from pgbench.policies import NotApplicable
 from pgbench.rollout.simulator import Simulator
 
-HELD = 2**22
-"""About so many probabilities are held at a time."""
+PROBABILITIES = 2**22
+"""About so many of the perturbed policies are held at a time."""
 
 
 def require_free(truth: Truth) -> None:
     """NotApplicable where θ cannot be moved along any coordinate."""
-    probe = np.arange(1.0, truth.theta.size + 1)
+    probe = np.arange(1.0, truth.policy.n_parameters + 1)
     if not np.allclose(truth.policy.tangent(probe), probe):
         raise NotApplicable("θ is constrained, so its coordinates cannot be perturbed one by one")
 
 
 def probabilities(truth: Truth, thetas: FloatArray) -> FloatArray:
     """π (..., S, A) at parameters (..., d)."""
-    flat = thetas.reshape(-1, thetas.shape[-1])
-    tables = np.stack([truth.policy.probabilities(theta) for theta in flat])
-    return tables.reshape(*thetas.shape[:-1], *truth.pi.shape)
+    tables = truth.policy.each_probabilities(thetas.reshape(-1, thetas.shape[-1]))
+    return tables.reshape(*thetas.shape[:-1], *truth.policy.shape)
 
 
 def objective(truth: Truth, theta: FloatArray, horizon: int) -> float:
@@ -51,7 +51,7 @@ def returns_at(simulator: Simulator, thetas: FloatArray, uniforms: FloatArray) -
 
 def parts(simulator: Simulator, k: int) -> Iterator[tuple[Simulator, slice]]:
     """The simulator for a part of its replicates at a time, if each has k policies."""
-    size = max(1, HELD // (k * simulator.truth.pi.size))
+    size = max(1, PROBABILITIES // (k * prod(simulator.truth.policy.shape)))
     for first in range(0, simulator.m, size):
         part = slice(first, min(first + size, simulator.m))
         own = simulator.part(part)

@@ -91,6 +91,29 @@ class QuadraticTruth(Truth):
         """Proven bound on ‖δ∇J‖ of the gradient's error δ∇J; NaN where none could be proven."""
         return self.enclosed.gradient_error()
 
+    def one(self, r: int) -> "QuadraticTruth":
+        """Of a truth of several θ the exact quantities of one alone."""
+        return replace(
+            self,
+            theta=self.theta[r],
+            pi=Law(self.pi.gain[r], self.pi.covariance[r]),
+            v=Quadratic(self.v.matrix[r], self.mdp.n),
+            q=Quadratic(self.q.matrix[r], self.mdp.n),
+            visitation=self.visitation[r],
+            objective=float(np.asarray(self.objective)[r]),
+            weights=self.weights[r],
+            gradient=self.gradient[r],
+        )
+
+    def each(self, function: Callable[[Any], Any], *shape: int) -> Any:
+        """``function`` of this truth; of several θ that of each, stacked to (m, *shape)."""
+        if self.theta.ndim == 1:
+            return function(self)
+        found = np.empty((len(self.theta), *shape))
+        for r in range(len(self.theta)):
+            found[r] = function(self.one(r))
+        return found
+
     def fisher(self) -> FloatArray:
         """F (d, d): one block for the mean, one for the covariance."""
         means, own = self.policy.fisher(self.theta, self.state_weights)
