@@ -83,7 +83,7 @@ class Trace:
     path: FloatArray
 
 
-NUMBERS_HELD = 2**24
+STEPS_AND_SLOTS = 2**24
 """Steps of rollouts and slots of problems that a group of replicates holds, 8 bytes each."""
 
 SCORES = (
@@ -144,7 +144,7 @@ def climb(
         How many iterates are logged, about.
 
     Replicates run together, or in groups of a size that hangs on nothing but the problem and the
-    batch, so that rollouts of no more than ``NUMBERS_HELD`` steps are held at a time.
+    batch, so that rollouts of no more than ``STEPS_AND_SLOTS`` steps are held at a time.
 
     Raises
     ------
@@ -154,7 +154,7 @@ def climb(
     log = logged_steps(steps, points)
     if not (source(numbers).sampled or not algorithm.estimates):
         replicates = 1
-    group = max(1, NUMBERS_HELD // (batch_size * numbers.horizon + mdp.numbers))
+    group = max(1, STEPS_AND_SLOTS // (batch_size * numbers.horizon + mdp.numbers))
     traces = []
     for first in range(0, replicates, group):
         m = min(group, replicates - first)

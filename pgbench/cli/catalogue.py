@@ -119,6 +119,11 @@ def applies_to(estimator: Estimator) -> str:
     return " and ".join(kind.kind for kind in estimator.on)
 
 
+def in_ascents(estimator: Estimator) -> str:
+    """Why an ascent asks for one policy at a time, in words; nothing where it asks for all."""
+    return f"one policy at a time: {estimator.alone}" if estimator.alone else ""
+
+
 SUPPORT = """One cause of bias hangs on θ and not on the estimator, and is every estimator's: where
 a direct policy gives an action of a visited state probability 0, on the boundary of the simplex,
 no rollout sees what that action would bring to ∇J (`exact_bias_support`)."""
@@ -183,6 +188,7 @@ def _section(estimator: Estimator) -> str:
         "- bias:",
         bias,
         f"- exact moments: {exactness(estimator)}",
+        *([f"- in ascents: {reason}"] if (reason := in_ascents(estimator)) else []),
         *(["- parameters:", *given] if given else []),
         f"- source: {estimator.reference}",
         "",

@@ -10,6 +10,7 @@ from pgbench.cli.catalogue import (
     described,
     exactness,
     formulas,
+    in_ascents,
     plain_formula,
 )
 from pgbench.cli.terminal import console, titled
@@ -42,7 +43,8 @@ def print_list(what: str | None) -> None:
             table.add_row(
                 estimator.name,
                 f"{estimator.summary}\n{_formulas(estimator.formula, estimator.parameters)}\n"
-                f"for {applies_to(estimator)} problems",
+                f"for {applies_to(estimator)} problems"
+                + (f"\nin ascents {reason}" if (reason := in_ascents(estimator)) else ""),
                 "\n".join(bias_classes(estimator)),
                 exactness(estimator),
                 described(estimator.parameters),

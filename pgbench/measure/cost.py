@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pgbench.ascent.climb import NUMBERS_HELD
+from pgbench.ascent.climb import STEPS_AND_SLOTS
 from pgbench.estimators import TableEstimator, estimators
 from pgbench.exact import Size
 from pgbench.exact.horizon import expected_steps
@@ -166,5 +166,5 @@ def _ascents(setting: Setting, prepared: Prepared) -> tuple[float, float, float]
         seconds += plan.steps * (SECONDS_PER_UPDATE + SECONDS_PER_RUN * runs)
         numbers = runs * (cell.climber.batch_size * prepared.horizon + slots)
         # Rollouts are held twice, and a problem's tables several times.
-        memory = max(memory, 32.0 * min(numbers, max(NUMBERS_HELD, slots)))
+        memory = max(memory, 32.0 * min(numbers, max(STEPS_AND_SLOTS, slots)))
     return seconds, steps, memory

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from pgbench.ascent import crowd as crowd_module
 from pgbench.ascent.crowd import FiniteCrowd
 from pgbench.exact import evaluate
-from pgbench.exact.finite import fisher
+from pgbench.exact.finite import fisher, several
 from pgbench.kernels import crowd as kernels
 from pgbench.policies import Softmax, make_policy
 from pgbench.problems import FiniteMDP, make_problem
@@ -21,7 +20,7 @@ def crowd_of(mdp, policy, m=3, **options):
 @pytest.mark.parametrize("way", ["eliminated", "iterated", "one by one"])
 def test_each_member_is_evaluated_as_if_alone(small_problem, kind, way, monkeypatch):
     if way != "eliminated":
-        monkeypatch.setattr(crowd_module, "DENSE_STATES", 0)
+        monkeypatch.setattr(several, "DENSE_STATES", 0)
     if way == "one by one":
         monkeypatch.setattr(kernels, "iterate", lambda *given: None)
     policy = make_kind(kind, small_problem)
@@ -30,12 +29,12 @@ def test_each_member_is_evaluated_as_if_alone(small_problem, kind, way, monkeypa
     for r in range(crowd.m):
         truth = evaluate(small_problem, policy, crowd.theta[r])
         for name in ("pi", "v", "q", "visitation"):
-            close(getattr(crowd, name)[r], getattr(truth, name), rtol=1e-10)
+            close(getattr(crowd.truths, name)[r], getattr(truth, name), rtol=1e-10)
         # Iteration promises digits of the largest value only.
         size = np.abs(truth.v).max() * (1e-10 if way == "iterated" else 0.0)
         for name in ("advantage", "objective", "gradient"):
             np.testing.assert_allclose(
-                getattr(crowd, name)[r],
+                getattr(crowd.truths, name)[r],
                 getattr(truth, name),
                 rtol=1e-10,
                 atol=size + 1e-10 * np.abs(getattr(truth, name)).max(),
@@ -61,7 +60,7 @@ def test_entropy_is_a_reward(kind):
         )
         truth = evaluate(other, policy, crowd.theta[r])
         for name in ("v", "q", "gradient", "objective"):
-            close(getattr(crowd, name)[r], getattr(truth, name), rtol=1e-11)
+            close(getattr(crowd.truths, name)[r], getattr(truth, name), rtol=1e-11)
 
 
 def test_gradient_with_entropy_is_the_derivative_of_the_regularised_objective(kind):
@@ -93,7 +92,7 @@ def test_direct_gradient_on_the_boundary_says_what_an_action_would_bring():
     policy = make_policy("direct", mdp)
     theta = np.tile([1.0, 0.0, 0.0], 3)
     crowd = FiniteCrowd(mdp, policy, theta[None])
-    table = crowd.visitation[0][:, None] * crowd.advantage[0]
+    table = crowd.visitation[0][:, None] * crowd.truths.advantage[0]
     close(crowd.gradient[0].reshape(3, 3), table - table.mean(axis=1, keepdims=True))
     step = 1e-6
 
@@ -156,7 +155,7 @@ def test_natural_gradient_outlives_underflow():
     assert direction[1, 0] > direction[1, 1]
     np.testing.assert_allclose(
         direction[:, 0] - direction[:, 1],
-        (crowd.advantage[0, :, 0] - crowd.advantage[0, :, 1]) / 0.05,
+        (crowd.truths.advantage[0, :, 0] - crowd.truths.advantage[0, :, 1]) / 0.05,
     )
 
 

@@ -126,12 +126,12 @@ def test_svrpg(mdp, policy):
     for k, crowd in enumerate(path):
         move = method.move(crowd, k)
         if k % 3 == 0:
-            snapshot, drawn = crowd, source.draw(crowd, k, 50, "large")
-            anchor = expected = source.weighed(crowd, drawn)
+            snapshot, drawn = crowd, source.at(crowd).draw(k, 50, "large")
+            anchor = expected = source.at(crowd).weighed(drawn)
         else:
-            drawn = source.draw(crowd, k)
-            away = source.weighed(snapshot, drawn, ratios(drawn, crowd, snapshot))
-            expected = anchor + source.weighed(crowd, drawn) - away
+            drawn = source.at(crowd).draw(k)
+            away = source.at(snapshot).weighed(drawn, ratios(drawn, crowd, snapshot))
+            expected = anchor + source.at(crowd).weighed(drawn) - away
         np.testing.assert_allclose(move.direction, expected, rtol=1e-12, atol=1e-12)
         np.testing.assert_array_equal(move.cost, drawn.steps.sum(axis=1))
 
@@ -142,13 +142,13 @@ def test_storm(mdp, policy):
     source, path = made.source, crowds(mdp, policy, 4)
     for k, crowd in enumerate(path):
         move = method.move(crowd, k)
-        drawn = source.draw(crowd, k)
-        here = source.weighed(crowd, drawn)
+        drawn = source.at(crowd).draw(k)
+        here = source.at(crowd).weighed(drawn)
         if k == 0:
             u = here
         else:
             before = path[k - 1]
-            u = here + 0.7 * (u - source.weighed(before, drawn, ratios(drawn, crowd, before)))
+            u = here + 0.7 * (u - source.at(before).weighed(drawn, ratios(drawn, crowd, before)))
         np.testing.assert_allclose(move.direction, u, rtol=1e-12, atol=1e-12)
 
 
@@ -165,19 +165,19 @@ def test_page(mdp, policy):
     large, v = 0, np.zeros_like(path[0].theta)
     for k, crowd in enumerate(path):
         move = method.move(crowd, k)
-        drawn = source.draw(crowd, k)
+        drawn = source.at(crowd).draw(k)
         fresh = move.cost > drawn.cost * 2
         if k == 0:
             assert fresh.all()
         else:
             before = path[k - 1]
-            away = source.weighed(before, drawn, ratios(drawn, crowd, before))
-            expected = v + source.weighed(crowd, drawn) - away
+            away = source.at(before).weighed(drawn, ratios(drawn, crowd, before))
+            expected = v + source.at(crowd).weighed(drawn) - away
             np.testing.assert_allclose(move.direction[~fresh], expected[~fresh], atol=1e-12)
             large += fresh.sum()
         if fresh.any():
             some = crowd.select(fresh)
-            expected = source.weighed(some, source.draw(some, k, 30, "large"))
+            expected = source.at(some).weighed(source.at(some).draw(k, 30, "large"))
             np.testing.assert_allclose(move.direction[fresh], expected, atol=1e-12)
         v = move.direction
     assert 5 <= large <= 24  # of 33 coins with probability 0.4

@@ -1,5 +1,7 @@
 """Ascents of linear-quadratic problems: paths, outcomes, and the lecture's lesson."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -138,3 +140,22 @@ def test_the_goal_is_the_regulator(lecture):
     assert scores["distance"][0] == pytest.approx(0.1)
     assert scores["entropy"][0] == pytest.approx(0.5 * np.log(2 * np.pi * np.e * 0.5))
     assert find_goal(make_problem("lqg", gamma=1.0), policy).optimum is None
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [("reward_to_go", {"baseline": "optimal"}), ("gae", {"lam": 0.5}), ("importance_sampling", {})],
+)
+def test_forms_made_one_policy_at_a_time_are_those_made_together(lecture, name, given):
+    """And an optimal baseline, a number per policy, is known of several."""
+    mdp, policy = lecture
+    record, numbers = estimators()[name], Numbers(6, 1, 2)
+    crowd = gather(mdp, policy, np.array([[-0.3, 0.5], [-0.5, 0.4], [9.0, 0.4]]))
+    alone = replace(record, alone="for the test")
+    together, one_by_one = (
+        make_source(mdp, policy, own, given, numbers, 4).gradient(crowd, 0)
+        for own in (record, alone)
+    )
+    assert np.isfinite(together[0]).all(axis=1).tolist() == [True, True, False]
+    np.testing.assert_allclose(together[0], one_by_one[0], rtol=1e-12)
+    np.testing.assert_array_equal(together[1], one_by_one[1])

@@ -49,44 +49,6 @@ def test_batch_estimators(setting, variant):
     compare(setting, variant)
 
 
-@pytest.mark.parametrize(
-    ("name", "given_parameters"),
-    [
-        ("reinforce", {}),
-        ("reinforce", {"baseline": "objective"}),
-        ("reward_to_go", {"discounted": False}),
-        ("baseline_value", {}),
-        ("gae", {"lam": 0.9, "critic_noise": 0.5}),
-        ("importance_sampling", {}),
-        ("rloo", {}),
-        ("grpo", {}),
-    ],
-)
-def test_common_estimators_are_worked_out_for_all_policies_at_once(setting, name, given_parameters):
-    """Speed hangs on it; that the numbers are right is another test."""
-    record = estimators()[name]
-    source = make_source(setting.mdp, setting.policy, record, given_parameters, NUMBERS, N)
-    assert source.together
-
-
-def test_an_estimator_that_mixes_policies_up_is_asked_one_by_one(setting):
-    """V less its mean over states is another number where the states of several are together."""
-    from pgbench.estimators import TableEstimator, Tables
-
-    def tables(truth):
-        """Centred values as a baseline."""
-        beta = (truth.v - truth.v.mean())[:, None]
-        return Tables.build(truth.process, sigma=truth.mdp.reward, kappa=0.8, beta=beta)
-
-    mixing = TableEstimator(
-        "mixing", bias=lambda: ("discount",), formula="", reference="", tables=tables
-    )
-    source = make_source(setting.mdp, setting.policy, mixing, {}, NUMBERS, N)
-    assert not source.together
-    got, _ = source.gradient(setting, 0)
-    assert np.isfinite(got).all()
-
-
 def test_entropy_enters_the_rewards_that_are_sampled(setting):
     """With an action-independent baseline the estimate is that of a problem which pays τ too."""
     crowd = FiniteCrowd(setting.mdp, setting.policy, setting.theta, entropy=0.4)
@@ -127,7 +89,7 @@ def test_unknown_means_are_refused(setting):
 
 def test_likelihood_ratios_are_those_of_the_policies(setting):
     source = make_source(setting.mdp, setting.policy, estimators()["reward_to_go"], {}, NUMBERS, N)
-    drawn = source.draw(setting, 0)
+    drawn = source.at(setting).draw(0)
     other = FiniteCrowd(setting.mdp, setting.policy, setting.theta + 0.1 * np.arange(6))
     got = ratios(drawn, setting, other)
     for r in range(setting.m):
@@ -147,11 +109,11 @@ def test_reweighed_rollouts_have_the_mean_of_the_other_policy(setting):
     )
     numbers = Numbers(horizon=4, seed=1, stream=1)
     source = make_source(mdp, policy, estimators()["reward_to_go"], {}, numbers, 8)
-    drawn = source.draw(here, 0)
+    drawn, there_too = source.at(here).draw(0), source.at(there)
     truth = evaluate(mdp, policy, there.theta[0], horizon=4).gradient
 
     def z(estimate):
         return np.abs(estimate.mean(0) - truth) / (estimate.std(0) / np.sqrt(m))
 
-    assert z(source.weighed(there, drawn, ratios(drawn, here, there))).max() < 4
-    assert z(source.weighed(there, drawn)).max() > 6
+    assert z(there_too.weighed(drawn, ratios(drawn, here, there))).max() < 4
+    assert z(there_too.weighed(drawn)).max() > 6

@@ -239,7 +239,7 @@ def test_groups_of_replicates_share_nothing(monkeypatch, tmp_path):
     text += "ascent: {algorithms: [gradient, {algorithm: actor_critic, critic_step: 0.1}],"
     text += " estimators: reward_to_go, step_sizes: 0.01, steps: 5, replicates: 7}\n"
     together = execute(parse_grid(text), tmp_path / "a").tree["ascent"]["objective"].values
-    monkeypatch.setattr(climb, "NUMBERS_HELD", 2 * (9 + 8))
+    monkeypatch.setattr(climb, "STEPS_AND_SLOTS", 2 * (9 + 8))
     apart = execute(parse_grid(text), tmp_path / "b").tree["ascent"]["objective"].values
     assert np.isfinite(apart).all()
     np.testing.assert_array_equal(apart[..., :2, :], together[..., :2, :])

@@ -26,6 +26,8 @@ class TableSource(EstimatorSource):
         self, crowd: FiniteCrowd, k: int
     ) -> tuple[FloatArray, IntArray]:
         """Estimates (m, d) and their environment steps (m,); NaN where they need unknown values."""
+        if self.estimator.alone and not crowd.good.any():
+            return np.full(crowd.theta.shape, np.nan), np.zeros(crowd.m, np.int64)
         here = self.at(crowd)
         drawn = here.draw(k)
         return here.weighed(drawn), drawn.cost
@@ -38,7 +40,7 @@ class TableSource(EstimatorSource):
         make, horizon = self.estimator.make, self.numbers.horizon
         if not self.estimator.alone:
             return self._of_all(make(crowd.truths, horizon, **self.values), crowd.m)
-        # For a policy without finite values those of another one stand in, and are taken out after.
+        # For a policy without finite values another one stands in, whose tables are blanked after.
         able = np.where(crowd.good, np.arange(crowd.m), crowd.good.argmax())
         made = {int(r): make(crowd.truth(int(r)), horizon, **self.values) for r in np.unique(able)}
         return _stacked([made[int(r)] for r in able], crowd.good)
