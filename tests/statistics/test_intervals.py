@@ -20,6 +20,7 @@ from pgbench.statistics import (
     tail_shape,
 )
 from pgbench.statistics.sample import MIN_SHARE, MIN_SHARED
+from tests.support.numbers import close
 
 TRUTH = np.array([1.0, -0.5, 0.25])
 BIAS = np.array([0.2, 0.1, -0.3])
@@ -499,7 +500,7 @@ def test_an_uncertain_mean_is_rejected_only_beyond_what_it_may_be():
     assert mean_test(made, np.zeros(2), 5e-4 * np.eye(2)).p_value < 1e-6
 
 
-def test_a_line_is_that_of_least_squares_with_students_interval(close):
+def test_a_line_is_that_of_least_squares_with_students_interval():
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((2, 9))
     line = fit_line(x, y)
