@@ -145,56 +145,44 @@ def advance(sampler, policy, k, tape):
 @kernel
 def walk(sampler, policy, k, tape):
     """Simulate segment k from the state in ``tape.z[0]``; the number of its steps."""
+    # One function for action and state: apart they take a third longer.
+    n, m = sampler.B.shape
+    gain, factor = sampler.gain[policy], sampler.factor[policy]
     steps = min(tape.e.shape[0], tape.horizon - k * tape.e.shape[0])
     for t in range(steps):
-        _act(sampler, sampler.gain[policy], sampler.factor[policy], t, tape)
-        _move(sampler, t, tape)
-    tape.z[steps, sampler.B.shape[0], :] = 1.0
+        z, after, e = tape.z[t], tape.z[t + 1], tape.e[t]
+        z[n, :] = 1.0
+        e[:, :] = 0.0
+        for j in range(m):
+            _draw(sampler, tape)
+            for i in range(j, m):
+                if factor[i, j] != 0.0:
+                    add(e[i], factor[i, j], tape.number)
+        for i in range(m):
+            u = z[n + 1 + i]
+            for lane in range(LANES):
+                u[lane] = e[i, lane] + gain[i, n]
+            for j in range(n):
+                if gain[i, j] != 0.0:
+                    add(u, gain[i, j], z[j])
+        after[:, :] = 0.0
+        for i in range(n):
+            x = after[i]
+            for j in range(n):
+                if sampler.A[i, j] != 0.0:
+                    add(x, sampler.A[i, j], z[j])
+            for j in range(m):
+                if sampler.B[i, j] != 0.0:
+                    add(x, sampler.B[i, j], z[n + 1 + j])
+        for j in range(sampler.noise.shape[1]):
+            _draw(sampler, tape)
+            for i in range(n):
+                if sampler.noise[i, j] != 0.0:
+                    add(after[i], sampler.noise[i, j], tape.number)
+    tape.z[steps, n, :] = 1.0
     if sampler.weighed:
         _compare(sampler.ratio[policy], sampler.log_ratio[policy], steps, tape)
     return steps
-
-
-@kernel
-def _act(sampler, gain, factor, t, tape):
-    """u = K̃x̃ + e with e = L ξ."""
-    n, m = sampler.B.shape
-    z, e = tape.z[t], tape.e[t]
-    z[n, :] = 1.0
-    e[:, :] = 0.0
-    for j in range(m):
-        _draw(sampler, tape)
-        for i in range(j, m):
-            if factor[i, j] != 0.0:
-                add(e[i], factor[i, j], tape.number)
-    for i in range(m):
-        u = z[n + 1 + i]
-        for lane in range(LANES):
-            u[lane] = e[i, lane] + gain[i, n]
-        for j in range(n):
-            if gain[i, j] != 0.0:
-                add(u, gain[i, j], z[j])
-
-
-@kernel
-def _move(sampler, t, tape):
-    """x' = A x + B u + F ω."""
-    n, m = sampler.B.shape
-    z, after = tape.z[t], tape.z[t + 1]
-    after[:, :] = 0.0
-    for i in range(n):
-        x = after[i]
-        for j in range(n):
-            if sampler.A[i, j] != 0.0:
-                add(x, sampler.A[i, j], z[j])
-        for j in range(m):
-            if sampler.B[i, j] != 0.0:
-                add(x, sampler.B[i, j], z[n + 1 + j])
-    for j in range(sampler.noise.shape[1]):
-        _draw(sampler, tape)
-        for i in range(n):
-            if sampler.noise[i, j] != 0.0:
-                add(after[i], sampler.noise[i, j], tape.number)
 
 
 @kernel

@@ -57,19 +57,20 @@ def _weigh_span(sampler, tables, streams, first, horizon, longest, weights, begi
 @kernel
 def _weigh_unit(sampler, policy, tables, forms, streams, first, tape, weights):
     """``weigh`` for the replicates of a unit."""
-    n_trajectories = weights.shape[0] * streams.batch_size
+    n_replicates, n_estimators, rows, columns = weights.shape
+    n_trajectories = n_replicates * streams.batch_size
     weights[:] = 0.0
     for trajectory in range(0, n_trajectories, LANES):
         n_lanes = min(LANES, n_trajectories - trajectory)
         simulate(sampler, policy, streams, first, trajectory, n_lanes, tape)
         if tape.marks.shape[0] == 1:
             evaluate(forms, tape.horizon, tape)
-        for e in range(weights.shape[1]):
+        for e in range(n_estimators):
             weigh_lanes(sampler, policy, tables, forms, e, tape)
             for lane in range(n_lanes):
-                own = weights[(trajectory + lane) // streams.batch_size, e]
-                for i in range(own.shape[0]):
-                    for j in range(own.shape[1]):
-                        own[i, j] += tape.sums[i, j, lane]
+                r = (trajectory + lane) // streams.batch_size
+                for i in range(rows):
+                    for j in range(columns):
+                        weights[r, e, i, j] += tape.sums[i, j, lane]
     if streams.batch_size > 1:
         weights *= 1.0 / streams.batch_size
