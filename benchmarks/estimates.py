@@ -6,6 +6,7 @@ pull-back. A trajectory has at most 128 steps. Compiling and exact values are no
 
 from functools import lru_cache
 
+from benchmarks.revisions import find
 from benchmarks.settings import ESTIMATORS, garnet, use_threads
 
 HORIZON, REPLICATES = 128, 64
@@ -50,7 +51,9 @@ class Batches(Estimates):
     def setup(self, estimator):
         from pgbench import exact
         from pgbench.estimators import find_estimator
-        from pgbench.measure.gradients import Draws, estimates
+
+        Draws = find("rollout.simulator.Draws", "simulator.Draws")
+        estimates = find("measure.gradients.estimates", "sampling.estimates")
 
         use_threads(1)
         truth = exact.evaluate(*garnet(100, "softmax"))
@@ -119,7 +122,9 @@ def sampling(
     """A function of no arguments that samples the estimates."""
     from pgbench import exact
     from pgbench.estimators import find_estimator
-    from pgbench.measure.gradients import Draws, gradient_blocks
+
+    Draws = find("rollout.simulator.Draws", "simulator.Draws")
+    gradient_blocks = find("measure.gradients.gradient_blocks", "sampling.gradient_blocks")
 
     features = {"n_features": 8} if policy == "loglinear" else {}
     # Reward-to-go needs rewards and γ only, so one step of exact values will do.

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.revisions import find
+
 GRID = """
 name: plan
 problems: [{problem: garnet, n_states: [10, 100], gamma: 0.9, instances: 5}]
@@ -23,8 +25,8 @@ class Plan:
 
     def time_plan(self):
         """Seconds from the text of the grid to the key of every cell."""
-        from pgbench.grid.plan import settings
-        from pgbench.grid.reader import parse_grid
+        settings = find("grid.plan.settings", "plan.settings")
+        parse_grid = find("grid.reader.parse_grid", "grid.parse_grid")
 
         keys = {cell.key for setting in settings(parse_grid(GRID)) for cell in setting.cells}
         if len(keys) != 1000:
@@ -39,7 +41,7 @@ class Journal:
     repeat = (3, 10, 5.0)
 
     def setup(self):
-        from pgbench.results.journal import Journal
+        Journal = find("results.journal.Journal", "journal.Journal")
 
         self.open = Journal.open
         self.directory = Path(tempfile.mkdtemp())

@@ -9,6 +9,7 @@ from time import perf_counter
 
 import numpy as np
 
+from benchmarks.revisions import find
 from benchmarks.settings import use_threads
 
 HORIZON, BATCH_SIZE = 100, 16
@@ -66,7 +67,7 @@ class ExactVariance:
 
     def time_moments(self):
         """Seconds of the mean and variance of every coordinate."""
-        from pgbench.exact.table_moments import table_moments
+        table_moments = find("exact.table_moments.table_moments", "exact.moments.table_moments")
 
         table_moments(self.truth, self.tables, HORIZON)
 
@@ -76,10 +77,10 @@ def call(n, m, names):
     from pgbench import exact
     from pgbench.estimators import make_tables
     from pgbench.kernels.linear_quadratic import compact, weigh
-    from pgbench.kernels.streams import Streams
     from pgbench.policies import make_policy
     from pgbench.problems import make_problem
 
+    Streams = find("kernels.streams.Streams", "kernels.rollout.Streams")
     mdp = make_problem("lqg_random", n=n, m=m)
     policy = make_policy("gaussian", mdp)
     truth = exact.evaluate(mdp, policy, policy.initial(init="zeros"))

@@ -29,8 +29,8 @@ class Memory:
     setup_cache.timeout = 600
 
     def setup(self):
-        import pgbench.kernels.finite
-        import pgbench.measure.gradients  # noqa: F401
+        import pgbench.kernels.streams  # noqa: F401
+        from pgbench import sample_gradients  # noqa: F401
 
         self.before = _peak()
 
@@ -76,7 +76,7 @@ def _peak():
 
 
 def _sample():
-    from pgbench.api import sample_gradients
+    from pgbench import sample_gradients
 
     sample_gradients(
         *garnet(1000), "reward_to_go", horizon=128, batch_size=16, replicates=100, seed=0

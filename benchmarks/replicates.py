@@ -8,6 +8,8 @@ projections over that of the rollouts alone, taken in turns.
 from statistics import median
 from time import perf_counter
 
+from benchmarks.revisions import find
+
 SIZES, BATCH_SIZES, STEPS, ROUNDS = (10, 1000, 100_000), (1, 16, 256), 2**19, 15
 
 
@@ -16,9 +18,10 @@ def ratio(n_states, batch_size):
     from benchmarks.settings import garnet
     from pgbench import exact
     from pgbench.estimators import find_estimator
-    from pgbench.measure.sums import Sums
-    from pgbench.rollout.engines import Rollouts
-    from pgbench.rollout.simulator import Draws
+
+    Sums = find("measure.sums.Sums", "sums.Sums")
+    Rollouts = find("rollout.engines.Rollouts", "rollouts.Rollouts")
+    Draws = find("rollout.simulator.Draws", "simulator.Draws")
     from pgbench.statistics import fixed_directions
 
     truth = exact.evaluate(*garnet(n_states), horizon=1)
@@ -40,7 +43,7 @@ def ratio(n_states, batch_size):
 
 def main():
     """Print the table."""
-    from pgbench.kernels.partition import use_threads
+    use_threads = find("kernels.partition.use_threads", "kernels.rollout.use_threads")
 
     use_threads(1)
     print("trajectories per replicate" + "".join(f"{n:8}" for n in BATCH_SIZES))

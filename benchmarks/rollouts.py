@@ -10,6 +10,7 @@ from time import perf_counter
 
 import numpy as np
 
+from benchmarks.revisions import find
 from benchmarks.settings import garnet, use_threads
 
 HORIZON, BATCH_SIZE, REPLICATES = 128, 256, 32
@@ -50,8 +51,11 @@ def _call(n_states):
     """A function of no arguments that takes the steps; made once, for asv repeats ``setup``."""
     from pgbench import exact
     from pgbench.estimators import find_estimator
-    from pgbench.kernels.finite import compact, make_sampler, weigh
-    from pgbench.kernels.streams import Streams
+
+    compact = find("kernels.finite.compact", "kernels.rollout.compact")
+    make_sampler = find("kernels.finite.make_sampler", "kernels.alias.make_sampler")
+    weigh = find("kernels.finite.weigh", "kernels.rollout.weight_rows")
+    Streams = find("kernels.streams.Streams", "kernels.rollout.Streams")
 
     mdp, policy, theta = garnet(n_states)
     # The tables of reward-to-go hold rewards and γ only, so one step of exact values will do.

@@ -3,6 +3,8 @@
 import os
 from functools import lru_cache
 
+from benchmarks.revisions import find
+
 
 @lru_cache(maxsize=1)
 def garnet(n_states, policy="softmax", **parameters):
@@ -16,7 +18,7 @@ def garnet(n_states, policy="softmax", **parameters):
 
 def use_threads(n):
     """Kernels use n threads from here on; asv skips what asks for more than there are cores."""
-    from pgbench.kernels.partition import use_threads
+    use_threads = find("kernels.partition.use_threads", "kernels.rollout.use_threads")
 
     if n > (os.cpu_count() or 1):
         raise NotImplementedError(f"this machine has fewer than {n} cores")

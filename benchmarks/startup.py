@@ -24,12 +24,12 @@ class Imports:
         return "import pgbench"
 
     def timeraw_sampling(self):
-        """``import pgbench.measure.gradients``, with numpy and scipy but without numba."""
-        return "import pgbench.measure.gradients"
+        """``pgbench.sample_gradients`` imported, with numpy and scipy but without numba."""
+        return "from pgbench import sample_gradients"
 
     def timeraw_kernels(self):
-        """``import pgbench.kernels.finite``, with numba; nothing is compiled yet."""
-        return "import pgbench.kernels.finite"
+        """``import pgbench.kernels.streams``, with numba; nothing is compiled yet."""
+        return "import pgbench.kernels.streams"
 
 
 class Help:

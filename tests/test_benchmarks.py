@@ -105,6 +105,7 @@ def test_every_file_is_watched():
         "limits",
         "machine_code",
         "replicates",
+        "revisions",
         "share",
         "settings",
         "trend",

@@ -42,7 +42,7 @@ def estimate(
 
 
 def weights_of_actions(truth: Truth, critic_noise: float) -> FloatArray:
-    """Those of a policy, or of each of several (m, S, A)."""
+    """``action_weights`` (S, A) of a policy, or (m, S, A) of each of several."""
     shape = truth.mdp.n_states, truth.mdp.n_actions
     return np.asarray(truth.each(lambda one: action_weights(one, critic_noise), *shape))
 

@@ -26,7 +26,7 @@ LOST = 1e-290
 """Least sum of squares that is not zero: smaller numbers have lost digits."""
 
 
-HELD = 2**20
+NUMBERS_TOGETHER = 2**20
 """Arrays of weights and of gradients are cut to about so many numbers."""
 
 
@@ -124,14 +124,14 @@ class Sums:
         held: list[FloatArray] = []
         for part in block.parts(process):
             states, weights = part.scored(process)
-            together = max(1, HELD // weights[:, :1].size)
+            together = max(1, NUMBERS_TOGETHER // weights[:, :1].size)
             gradients = [
                 policy.pull_back(theta, np.swapaxes(weights[:, e : e + together], 0, 1), states)
                 for e in range(0, weights.shape[1], together)
             ]
             held.append(np.concatenate(gradients).swapaxes(0, 1))
             end = part.first + part.steps.size
-            if held[0].size * len(held) > HELD or end == block.first + block.steps.size:
+            if held[0].size * len(held) > NUMBERS_TOGETHER or end == block.first + block.steps.size:
                 steps = block.steps[first - block.first : end - block.first]
                 self.add_gradients(first, np.concatenate(held), steps)
                 held, first = [], end

@@ -179,7 +179,7 @@ class _Cpu:
 
 
 class _Gpu:
-    """The same in a GPU's memory."""
+    """Blocks of weights made on a GPU, which stay in its memory."""
 
     memory_bytes = GPU_BYTES
 

@@ -185,7 +185,7 @@ class FiniteTruths(Truth):
         return out
 
     def part(self, policies: slice) -> "FiniteTruths":
-        """The same of some of the policies."""
+        """A truth of some of the policies."""
         mdp, reward = self.mdp, self.expected_reward
         if mdp.reward.ndim > 3:
             mdp, reward = mdp.paying(mdp.reward[policies]), reward[policies]
