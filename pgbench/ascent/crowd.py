@@ -120,11 +120,10 @@ class FiniteCrowd(Crowd):
     @cached_property
     def truths(self) -> FiniteTruths:
         """The exact quantities of all replicates; where entropy counts, with its rewards."""
-        mdp, bonus = self.mdp, np.zeros((1, 1, 1))
+        mdp, expected = self.mdp, np.array(self.mdp.expected_reward)[None]
         if self.entropy:
             bonus = -self.entropy * self.log_pi
-            mdp = mdp.paying(mdp.reward + bonus[..., None])
-        expected = self.mdp.expected_reward + bonus
+            mdp, expected = mdp.paying(mdp.reward + bonus[..., None]), expected + bonus
         return FiniteTruths(mdp, self.policy, self.theta, self.pi, expected)
 
     @property

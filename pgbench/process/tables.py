@@ -85,13 +85,15 @@ def _(
     total: bool,
 ) -> Tables:  # fmt: skip
     mdp = process.mdp
+    ends = np.flatnonzero(mdp.terminal)
 
     def fill(value: ArrayLike, shape: tuple[int, ...]) -> FloatArray:
         given = np.asarray(value, np.float64)
         own = process.pi.shape[:-2] if given.ndim > len(shape) else ()
-        table = np.array(np.broadcast_to(given, (*own, *shape)))
-        ends: Any = (..., mdp.terminal, *[slice(None)] * (len(shape) - 1))
-        table[ends] = 0.0
+        table = np.empty((*own, *shape))
+        table[...] = given
+        if ends.size:
+            table.reshape(-1, mdp.n_states, *shape[1:])[:, ends] = 0.0
         return table
 
     pairs = (mdp.n_states, mdp.n_actions)

@@ -185,10 +185,15 @@ class TableEstimator(Estimator):
         """The function that makes the tables."""
         return self.tables
 
+    @cached_property
+    def _positional(self) -> int:
+        """Number of arguments that are not parameters; looked up once, for ascents ask often."""
+        return positional(self.tables)
+
     def make(self, truth: Truth, horizon: int | None = None, /, **given: Any) -> Tables:
         """The tables with these parameters; ValueError lists everything that is wrong with them."""
         self.require(truth.mdp)
-        arguments = (truth, horizon)[: positional(self.tables)]
+        arguments = (truth, horizon)[: self._positional]
         return self.tables(*arguments, **self.bound(**given))
 
     def mean(

@@ -58,8 +58,7 @@ class FiniteTruths(Truth):
         expected_reward: FloatArray,
     ) -> None:
         given = {"mdp": mdp, "policy": policy, "theta": theta, "pi": pi}
-        for name, value in (given | {"expected_reward": expected_reward}).items():
-            object.__setattr__(self, name, value)
+        self.__dict__.update(given, expected_reward=expected_reward)
 
     expected_reward: FloatArray
     """r(s, a), (1, S, A), or (m, S, A) where policies are paid differently."""
@@ -99,8 +98,8 @@ class FiniteTruths(Truth):
                     v[r], q[r], visitation[r], good[r] = truth.v, truth.q, truth.visitation, True
                 except (SolveError, ValueError):
                     continue
-        for values in (v, q, visitation):
-            values[~good] = np.nan
+        if not good.all():
+            v[~good] = q[~good] = visitation[~good] = np.nan
         return v, q, visitation, good
 
     def _mdp_of(self, r: int) -> FiniteMDP:
