@@ -111,8 +111,8 @@ MUTATIONS = [
     Mutation(
         "tables are not cleared on terminal states",
         "process",
-        "            table[mdp.terminal] = 0.0\n",
-        "",
+        "            if ends.size:\n",
+        "            if not ends.size:\n",
         "tests/process tests/estimators/test_contract.py",
     ),
     Mutation(

@@ -82,3 +82,7 @@ class SeveralSimulator(Simulator):
         if tables.ndim == 3:
             return policy.each_pull_back(theta, tables)
         return np.stack([policy.pull_back(*own) for own in zip(theta, tables, strict=True)])
+
+    def pull_back_each(self, tables: FloatArray) -> FloatArray:
+        """Pull-backs (m, n, d) of weight tables (m·n, S, A), n of each policy."""
+        return self.pull_back(tables.reshape(self.m, -1, *tables.shape[1:]))

@@ -238,6 +238,12 @@ class Simulator:
         """Σ_{s,a} W(s,a) ∇_θ log π(s,a), shape (..., d), of weight tables (..., S, A)."""
         return np.asarray(self.truth.policy.pull_back(self.truth.theta, tables), np.float64)
 
+    def pull_back_each(self, tables: FloatArray) -> FloatArray:
+        """Pull-backs (m, n, d) of weight tables (m·n, S, A), n of each replicate."""
+        # Of all at once: as m products of matrices the last digits would be others.
+        gradients = self.pull_back(tables)
+        return gradients.reshape(self.m, -1, gradients.shape[-1])
+
 
 @singledispatch
 def _simulated(process: Any, simulator: Simulator, purpose: str, n: int) -> Any:

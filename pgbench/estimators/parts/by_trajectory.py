@@ -31,8 +31,7 @@ def score_sums(simulator: Simulator, batch: Batch, weights: FloatArray | float =
     """Σ_t weights_t ψ_t of every trajectory (m, n, d); weights broadcasts to (m, n, T)."""
     m, n, T = batch.shape
     steps = np.broadcast_to(weights, batch.shape).reshape(m * n, 1, T)
-    tables = batch.alone().tables(steps)
-    return simulator.pull_back(tables.reshape(m, n, *tables.shape[1:]))
+    return simulator.pull_back_each(batch.alone().tables(steps))
 
 
 def others(x: FloatArray) -> FloatArray:
