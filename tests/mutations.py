@@ -43,21 +43,21 @@ MUTATIONS = [
         "kernels",
         "i = i if lanes[_LOW_WORD + lane] < entry >> _HALF else alias",
         "i = alias if lanes[_LOW_WORD + lane] < entry >> _HALF else i",
-        "tests/kernels/test_alias.py tests/kernels/test_rollout.py",
+        "tests/kernels/finite",
     ),
     Mutation(
         "streams of different names are the same",
         "kernels",
         "        uint64(seed),\n        uint64(stream),\n",
         "        uint64(seed),\n        uint64(0),\n",
-        "tests/kernels/test_rollout.py",
+        "tests/kernels/finite",
     ),
     Mutation(
         "the last step of an episode is not counted",
         "kernels",
         "alive[lane] = min(alive[lane], begin + t + 1 if ended else horizon)",
         "alive[lane] = min(alive[lane], begin + t if ended else horizon)",
-        "tests/kernels/test_rollout.py",
+        "tests/kernels/finite",
     ),
     Mutation(
         "terminal states are not absorbing",
@@ -111,8 +111,8 @@ MUTATIONS = [
     Mutation(
         "tables are not cleared on terminal states",
         "process",
-        "            if ends.size:\n",
-        "            if not ends.size:\n",
+        "        if ends.size:\n",
+        "        if not ends.size:\n",
         "tests/process tests/estimators/test_contract.py",
     ),
     Mutation(
@@ -125,8 +125,8 @@ MUTATIONS = [
     Mutation(
         "an estimator's own batch is another than tables see",
         "rollout",
-        "trajectories(process.sampler, streams, self.first, pair, slot, steps)",
-        "trajectories(process.sampler, streams, self.first + 1, pair, slot, steps)",
+        "record(process.sampler, streams, first, pair, slot, steps)",
+        "record(process.sampler, streams, first + 1, pair, slot, steps)",
     ),
     Mutation(
         "the mean of the others is over all",
@@ -192,8 +192,8 @@ MUTATIONS = [
     Mutation(
         "failed cells are not tried again",
         "harness",
-        'if r.get("status") in ("done", "skipped")',
-        'if r.get("status") in ("done", "skipped", "failed")',
+        "frozenset({Status.DONE.word, Status.SKIPPED.word})",
+        "frozenset({Status.DONE.word, Status.SKIPPED.word, Status.FAILED.word})",
     ),
     Mutation(
         "numbers below the least are taken",
@@ -203,10 +203,9 @@ MUTATIONS = [
     ),
     Mutation(
         "the interval of an exponent has a degree of freedom too many",
-        "report",
-        "float(stats.t.ppf(0.975, n - 2)",
-        "float(stats.t.ppf(0.975, n - 1)",
-        "tests/report/test_scaling.py",
+        "statistics",
+        "stats.t.isf(0.025, x.size - 2)",
+        "stats.t.isf(0.025, x.size - 1)",
     ),
     Mutation(
         "what is ruled out holds",
