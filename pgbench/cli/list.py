@@ -23,7 +23,7 @@ def act(options: argparse.Namespace) -> int:
 
         print(markdown())
         return OK
-    from pgbench.cli.listing import print_list
+    from pgbench.cli.records_table import print_list
 
     print_list(options.what)
     return OK

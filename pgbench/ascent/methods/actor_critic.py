@@ -25,7 +25,7 @@ class ActorCritic(Online):
         features: str,
         discounted: bool,
     ) -> None:
-        from pgbench.kernels import online
+        from pgbench.kernels import actor_critic as compiled
         from pgbench.kernels.driven import cumulative
 
         if not context.rule.rule.alone:
@@ -34,14 +34,14 @@ class ActorCritic(Online):
         self.context, self.discounted = context, discounted
         self.critic_step, self.critic_power = critic_step, critic_power
         self.kind = {
-            "sarsa": online.SARSA,
-            "td": online.TD,
-            "monte_carlo": online.MONTE_CARLO,
+            "sarsa": compiled.SARSA,
+            "td": compiled.TD,
+            "monte_carlo": compiled.MONTE_CARLO,
         }[critic]
         self.actor = _actor(mdp, context.policy)
-        self.critic, size = _critic(mdp, features, self.kind == online.SARSA)
+        self.critic, size = _critic(mdp, features, self.kind == compiled.SARSA)
         self.w = np.zeros((context.replicates, size))
-        self.environment = online.Environment(
+        self.environment = compiled.Environment(
             cumulative(mdp.mu0),
             cumulative(mdp.probability),
             mdp.successor,
@@ -52,7 +52,7 @@ class ActorCritic(Online):
 
     def advance(self, theta: FloatArray, stopped: IntArray, first: int, last: int) -> IntArray:
         """Rollouts first..last-1."""
-        from pgbench.kernels.online import actor_critic
+        from pgbench.kernels.actor_critic import actor_critic
 
         context, numbers = self.context, self.context.numbers
         rollouts = np.arange(first, last)
@@ -81,7 +81,7 @@ class ActorCritic(Online):
 
 def _actor(mdp: FiniteMDP, policy: Policy) -> Any:
     """What the logits are linear in; NotApplicable for other policies."""
-    from pgbench.kernels.online import Linear
+    from pgbench.kernels.actor_critic import Linear
 
     S, A = mdp.n_states, mdp.n_actions
     if isinstance(policy, Softmax):
@@ -93,7 +93,7 @@ def _actor(mdp: FiniteMDP, policy: Policy) -> Any:
 
 def _critic(mdp: FiniteMDP, features: str, pairs: bool) -> tuple[Any, int]:
     """What the critic is linear in, and the number of its weights."""
-    from pgbench.kernels.online import Linear
+    from pgbench.kernels.actor_critic import Linear
 
     S, A = mdp.n_states, mdp.n_actions
     if features == "own":
