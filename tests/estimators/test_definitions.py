@@ -12,7 +12,7 @@ from pgbench.kernels import reference
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
 from pgbench.rollout.enumeration import trajectories
-from tests.support.truths import WEIGHTS_OF
+from tests.support.truths import TWO_KINDS, WEIGHTS_OF
 from tests.support.variants import on_tiny, table_variants
 
 
@@ -138,8 +138,7 @@ def coefficients(truth, name, given, pairs, slots):
     return discounts * DEFINITIONS[name](path, **given)
 
 
-@WEIGHTS_OF
-@on_tiny(DEFINED)
+@on_tiny(DEFINED, kind=TWO_KINDS)
 def test_weights_are_those_of_the_definition(problem, truth, variant):
     listed_steps = variant.listed_steps(problem)
     tables = variant.tables(truth, listed_steps)

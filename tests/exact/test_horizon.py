@@ -1,5 +1,7 @@
 """Finite horizons: gradients, recursions, and the shortest sufficient horizon."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -10,11 +12,20 @@ from pgbench.policies import make_policy
 from pgbench.problems import make_problem
 from pgbench.rollout.enumeration import trajectories
 from tests.support.numbers import close, differentiate
-from tests.support.truths import make_kind
+from tests.support.problems import FAMILIES
+from tests.support.truths import KINDS, make_kind
 
 
-@pytest.mark.parametrize("steps", [1, 2, 9])
-def test_gradient_is_the_derivative_of_the_finite_objective(small_problem, kind, steps):
+@pytest.mark.parametrize(
+    ("name", "kind", "steps"),
+    [
+        *((name, "softmax", (1, 2, 9)[i % 3]) for i, name in enumerate(FAMILIES)),
+        *product(("garnet", "riverswim"), KINDS, (1, 2, 9)),
+    ],
+)
+def test_gradient_is_the_derivative_of_the_finite_objective(make_small, name, kind, steps):
+    """Of every family at some horizon; of every kind, which enters by its pull-back, on two."""
+    small_problem = make_small(name)
     policy = make_kind(kind, small_problem)
     theta = policy.initial(seed=2, scale=0.5)
     truth = evaluate(small_problem, policy, theta, steps)

@@ -12,7 +12,7 @@ from pgbench.kernels.partition import use_threads
 from pgbench.measure.gradients import gradient_blocks
 from pgbench.rollout.engines import MEMORY_BYTES, bytes_per_replicate
 from pgbench.rollout.simulator import Draws
-from tests.support.truths import WEIGHTS_OF
+from tests.support.truths import TWO_KINDS, WEIGHTS_OF
 from tests.support.variants import on_policy, on_tiny, table_variants
 
 
@@ -109,9 +109,7 @@ def largest_z(truth, tables, expected, horizon, batch_size, seed):
     return np.abs(z_mean[live]).max(), np.abs(z_variance[live]).max()
 
 
-@WEIGHTS_OF
-@on_tiny(table_variants())
-@pytest.mark.parametrize("batch_size", [1, 7])
+@on_tiny(table_variants(), kind=TWO_KINDS, batch_size=(1, 7))
 def test_sampled_moments_are_the_exact_ones(truth, variant, batch_size):
     """Bounds for the largest of up to 8 coordinates: 5 standard errors."""
     tables = variant.tables(truth, 8)

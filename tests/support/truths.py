@@ -14,8 +14,11 @@ from .problems import TINY
 KINDS = [name for name, kind in kinds().items() if kind.on is FiniteMDP]
 """Kinds of policy for finite problems."""
 
-WEIGHTS_OF = pytest.mark.parametrize("kind", ["softmax", "loglinear"])
-"""Weights know of a policy only π: one kind that is a table, and one that shares parameters."""
+TWO_KINDS = ["softmax", "loglinear"]
+"""One kind that is a table, and one that shares parameters."""
+
+WEIGHTS_OF = pytest.mark.parametrize("kind", TWO_KINDS)
+"""Weights know of a policy only π, so that two kinds are enough."""
 
 SMALL: dict[str, dict[str, Any]] = {"neural": {"hidden": 3}}
 """Parameters that keep a kind of policy small."""

@@ -1,6 +1,6 @@
 """Every estimator in every variant of its parameters, and on which tiny problems each is tried."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -142,17 +142,24 @@ def each(variants: Iterable[Variant]) -> pytest.MarkDecorator:
 
 
 def on_tiny(
-    variants: Iterable[Variant], problems: Iterable[str] = tuple(TINY)
+    variants: Iterable[Variant],
+    problems: Iterable[str] = tuple(TINY),
+    **turns: Sequence[Any],
 ) -> pytest.MarkDecorator:
-    """A test of every variant on every tiny problem where it makes sense."""
-    return pytest.mark.parametrize(
-        ("problem", "variant"),
-        [
-            pytest.param(problem, variant, id=f"{problem}-{variant}")
-            for problem, variant in product(problems, variants)
-            if problem in DISCOUNTED or not variant.simulates_its_horizon
-        ],
-    )
+    """A test of every variant on every tiny problem where it makes sense.
+
+    The combinations of what else is given take turns, so that every variant meets all of them
+    where they are no more than the problems, and every problem does.
+    """
+    combinations = list(product(*turns.values()))
+    cases = []
+    for first, variant in enumerate(variants):
+        here = [p for p in problems if p in DISCOUNTED or not variant.simulates_its_horizon]
+        for i, problem in enumerate(here):
+            others = combinations[(first + i) % len(combinations)]
+            words = "-".join([problem, str(variant), *map(str, others)])
+            cases.append(pytest.param(problem, variant, *others, id=words))
+    return pytest.mark.parametrize(("problem", "variant", *turns), cases)
 
 
 def record(variant: Variant) -> BatchEstimator:

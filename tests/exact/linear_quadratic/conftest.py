@@ -19,16 +19,21 @@ def setting(request) -> Setting:
     return make_setting(request.param)
 
 
-@pytest.fixture(params=VECTORS)
-def problem(request):
-    """Problems of several sizes."""
-    return VECTORS[request.param]()
+OTHERS = [name for name in VECTORS if name != "random"]
+
+PAIRS = [
+    *(("random", given) for given in PARAMETERS),
+    *((name, PARAMETERS[k]) for i, name in enumerate(OTHERS) for k in (i, -1 - i)),
+]
+"""Every parameterisation where states and actions have several coordinates; each other problem
+with two that have nothing in common, all eight among them."""
 
 
-@pytest.fixture(params=PARAMETERS, ids=lambda p: "-".join(p.values()))
-def policy(request, problem):
-    """Every parameterisation."""
-    return make_policy("gaussian", problem, **request.param)
+@pytest.fixture(params=PAIRS, ids=lambda pair: "-".join([pair[0], *pair[1].values()]))
+def policy(request):
+    """Every parameterisation, and problems of several sizes."""
+    name, given = request.param
+    return make_policy("gaussian", VECTORS[name](), **given)
 
 
 @pytest.fixture
