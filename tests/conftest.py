@@ -8,7 +8,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from pgbench.estimators import Tables
 from pgbench.exact import Truth
 from pgbench.problems import FiniteMDP
 from tests.support.problems import FAMILIES, TINY, make_small
+from tests.support.runs import unpublished
 from tests.support.truths import KINDS, tiny_truth
 from tests.support.variants import random_tables
 
@@ -68,6 +69,24 @@ def small_problem(request: pytest.FixtureRequest, tmp_path: Path) -> FiniteMDP:
 def make_small_here(tmp_path: Path) -> Callable[..., FiniteMDP]:
     """``make_small(name, ...)``: a small problem of a family."""
     return partial(make_small, folder=tmp_path)
+
+
+@pytest.fixture(name="unpublished")
+def unpublished_here() -> Iterator[None]:
+    """No dataset is written, for tests that look at the tree alone."""
+    with unpublished():
+        yield
+
+
+@pytest.fixture
+def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made but not laid out and rendered, which takes most of the time of a report."""
+
+    def save(figure: Any, stem: Path) -> None:
+        stem.with_suffix(".svg").write_bytes(b"<svg/>")
+        stem.with_suffix(".png").write_bytes(b"\x89PNG")
+
+    monkeypatch.setattr("pgbench.report.page.save", save)
 
 
 @pytest.fixture(scope="session")

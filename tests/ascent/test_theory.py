@@ -15,7 +15,7 @@ from tests.support.ascents import ascend
 from tests.support.problems import FAMILIES, small_gamma
 from tests.support.truths import make_kind
 
-STEPS = 300
+STEPS = 150
 
 
 def checked(mdp, policy, trace, algorithm, rule="constant", step=0.0):

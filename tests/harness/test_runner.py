@@ -19,7 +19,7 @@ from pgbench.measure import cells as _warm_up_keeps_its_own  # noqa: F401
 from pgbench.measure import subject as subjects
 from pgbench.results import dataset as results
 from pgbench.results.journal import Journal, OutputError
-from tests.support.runs import StopAfter
+from tests.support.runs import StopAfter, unpublished
 
 GRID = """
 name: t
@@ -75,6 +75,7 @@ def test_numbers_are_right(whole):
     assert float(corridor) < -11.65
 
 
+@pytest.mark.usefixtures("unpublished")
 @pytest.mark.parametrize("options", [{"threads": 1}, {"memory_bytes": 1}, {"memory_bytes": 50_000}])
 def test_threads_and_memory_do_not_change_a_byte(whole, tmp_path, options):
     other = execute(parse_grid(GRID), tmp_path, **options)
@@ -82,6 +83,7 @@ def test_threads_and_memory_do_not_change_a_byte(whole, tmp_path, options):
     assert results.same_numbers(whole.tree, other.tree) == []
 
 
+@pytest.mark.usefixtures("unpublished")
 def test_another_seed_changes_the_numbers(whole, tmp_path):
     """The comparison that the tests above rely on can fail."""
     other = execute(parse_grid(GRID + "seed: 1\n"), tmp_path)
@@ -102,7 +104,8 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(whole, tmp_path, batches):
     assert notes == []
     done = int((partial["status"] == 1).sum())
     assert done == 3 * batches
-    resumed = execute(grid, tmp_path)
+    with unpublished():
+        resumed = execute(grid, tmp_path)
     assert (resumed.measured, resumed.reused) == (54 - done, done)
     assert results.same_numbers(whole.tree, resumed.tree) == []
 
@@ -126,17 +129,20 @@ def test_a_killed_process_resumes_to_the_same_bytes(whole, tmp_path, number):
         assert f"To resume: python -m pgbench run {path} --output" in stopped.stderr
     else:
         assert stopped.returncode == -signal.SIGKILL
-    resumed = execute(parse_grid(GRID), tmp_path / "o")
+    with unpublished():
+        resumed = execute(parse_grid(GRID), tmp_path / "o")
     assert 0 < resumed.reused < 54
     assert results.same_numbers(whole.tree, resumed.tree) == []
 
 
+@pytest.mark.usefixtures("unpublished")
 def test_a_finished_run_measures_nothing(whole, tmp_path):
     again = execute(parse_grid(GRID), whole.directory.parent)
     assert (again.measured, again.reused) == (0, 54)
     assert results.same_numbers(whole.tree, again.tree) == []
 
 
+@pytest.mark.usefixtures("unpublished")
 def test_a_longer_grid_adds_and_a_shorter_one_loses_nothing(tmp_path):
     small = "name: t\nproblems: corridor\nestimators: td\nbatch_sizes: [1, 2]\nreplicates: 20\n"
     first = execute(parse_grid(small), tmp_path)
@@ -150,6 +156,7 @@ def test_a_longer_grid_adds_and_a_shorter_one_loses_nothing(tmp_path):
     assert len(Journal.read(tmp_path / "t").grids) == 3
 
 
+@pytest.mark.usefixtures("unpublished")
 def test_the_order_of_the_grid_does_not_matter(whole, tmp_path):
     turned = GRID.replace("[1, 6, 20]", "[20, 1, 6]").replace("[4, 30]", "[30, 4]")
     other = execute(parse_grid(turned), tmp_path).tree
@@ -158,6 +165,7 @@ def test_the_order_of_the_grid_does_not_matter(whole, tmp_path):
     assert a.values.tobytes() == b.values.tobytes()
 
 
+@pytest.mark.usefixtures("unpublished")
 def test_failed_cells_keep_their_traceback_and_are_retried(tmp_path, monkeypatch):
     grid = parse_grid(GRID)
     make = subjects.make_subject
@@ -182,6 +190,7 @@ def test_failed_cells_keep_their_traceback_and_are_retried(tmp_path, monkeypatch
     assert (again.measured, again.reused, again.failed) == (18, 36, 0)
 
 
+@pytest.mark.usefixtures("unpublished")
 def test_a_problem_that_cannot_be_built_fails_alone(tmp_path):
     text = (
         "name: t\nestimators: td\nreplicates: 20\n"
@@ -193,6 +202,7 @@ def test_a_problem_that_cannot_be_built_fails_alone(tmp_path):
     assert "gymnasium cannot make 'No-v0'" in message
 
 
+@pytest.mark.usefixtures("unpublished")
 def test_combinations_without_sense_are_skipped_with_a_reason(tmp_path):
     text = (
         "name: t\nestimators: td\nreplicates: 20\nproblems: [corridor, riverswim]\n"
@@ -204,6 +214,7 @@ def test_combinations_without_sense_are_skipped_with_a_reason(tmp_path):
     assert execute(parse_grid(text), tmp_path).reused == 2
 
 
+@pytest.mark.usefixtures("unpublished")
 def test_a_second_run_at_the_same_time_is_refused(tmp_path):
     class Second(Silent):
         message = ""
@@ -313,6 +324,7 @@ def test_results_of_a_file_outlive_the_file(tmp_path):
     assert (tree["status"] == 1).all()
 
 
+@pytest.mark.usefixtures("unpublished")
 def test_an_unseen_reward_rejects_nothing(tmp_path):
     """No replicate reaches the end of the chain: that is no evidence against the code."""
     text = (
@@ -324,6 +336,7 @@ def test_an_unseen_reward_rejects_nothing(tmp_path):
     assert np.isnan(tree["code_test_p"].values.item())
 
 
+@pytest.mark.usefixtures("unpublished")
 def test_a_gradient_of_rounding_noise_is_zero(tmp_path):
     """With γ = 0 nothing near the start tells actions apart; their advantage is exactly zero."""
     text = (
@@ -336,6 +349,7 @@ def test_a_gradient_of_rounding_noise_is_zero(tmp_path):
     assert np.isnan(tree["relative_variance"].values.item())
 
 
+@pytest.mark.usefixtures("unpublished")
 def test_overflow_fails_the_cell_with_a_reason(tmp_path):
     """Scores of the direct policy are as large as 1/π, which may be beyond all numbers."""
     grid = parse_grid(
@@ -348,6 +362,7 @@ def test_overflow_fails_the_cell_with_a_reason(tmp_path):
     assert all("of the exact variance is inf, must be finite" in str(m) for m in messages)
 
 
+@pytest.mark.usefixtures("unpublished")
 def test_what_has_no_interval_says_why(tmp_path):
     """Ratios without bound: the exact variance guards those of steps, nothing those of episodes."""
     grid = parse_grid("""

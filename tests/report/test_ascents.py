@@ -13,6 +13,7 @@ from pgbench.report.ascents.runs import best, rule_label, runs
 from pgbench.report.panels import NothingToDraw
 from pgbench.report.plots import plots
 from pgbench.report.style import theme
+from tests.support.runs import unpublished
 
 GRID = """
 name: t
@@ -35,7 +36,8 @@ ascent:
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory):
-    return execute(parse_grid(GRID), tmp_path_factory.mktemp("r"))
+    with unpublished():
+        return execute(parse_grid(GRID), tmp_path_factory.mktemp("r"))
 
 
 @pytest.fixture
@@ -164,7 +166,7 @@ def test_the_page_has_the_section_and_nothing_of_estimators(outcome, tmp_path):
     assert "{{" not in page
 
 
-@pytest.mark.usefixtures("unrendered")
+@pytest.mark.usefixtures("unpublished", "unrendered")
 def test_figures_of_ascents_go_with_them(outcome, tmp_path):
     write_report(outcome.tree, tmp_path)
     text = "name: t\nproblems: corridor\nestimators: td\nreplicates: 20\nhorizon: 9\n"

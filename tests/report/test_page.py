@@ -30,6 +30,7 @@ from pgbench.report.tables import estimator_rows, number, p_value
 from pgbench.results import dataset as results
 from pgbench.results.journal import Journal
 from pgbench.statistics import holm
+from tests.support.runs import unpublished
 
 FIGURES = plots("estimators")
 
@@ -45,7 +46,8 @@ replicates: 120
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    return execute(parse_grid(GRID), tmp_path_factory.mktemp("run")).tree
+    with unpublished():
+        return execute(parse_grid(GRID), tmp_path_factory.mktemp("run")).tree
 
 
 @pytest.fixture
@@ -93,7 +95,7 @@ def test_the_page_says_what_was_found(page):
     assert GRID.splitlines()[2].split(":")[0] in text
 
 
-@pytest.mark.usefixtures("unrendered")
+@pytest.mark.usefixtures("unpublished", "unrendered")
 def test_a_wrong_estimator_is_called_wrong(tmp_path, monkeypatch):
     """The verdict is not yes whatever happens: here the kernel weighs rewards twice."""
     make = subjects.make_subject
@@ -110,6 +112,7 @@ def test_a_wrong_estimator_is_called_wrong(tmp_path, monkeypatch):
     assert "its mean is not its own exact expectation" in text
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_text_from_the_data_is_escaped(small, tmp_path):
     summary = small.assign_coords(problem=["<script>x</script>"])
     summary.attrs["cpu"] = "<script>alert(1)</script>"
@@ -143,7 +146,7 @@ def test_a_partial_run_has_a_report(tree, tmp_path):
     assert text.count("Not drawn:") == len(FIGURES)
 
 
-@pytest.mark.usefixtures("unrendered")
+@pytest.mark.usefixtures("unpublished", "unrendered")
 def test_failed_cells_are_listed_with_their_messages(tmp_path, monkeypatch):
     def broken(*given):
         raise ArithmeticError("a < b & c")
@@ -155,7 +158,7 @@ def test_failed_cells_are_listed_with_their_messages(tmp_path, monkeypatch):
     assert "ArithmeticError: a &lt; b &amp; c" in text
 
 
-@pytest.mark.usefixtures("unrendered")
+@pytest.mark.usefixtures("unpublished", "unrendered")
 @pytest.mark.parametrize(
     "change", ["batch_sizes: [1, 4]/batch_sizes: 2", "n_states: [3, 8]/n_states: 3"]
 )
@@ -167,6 +170,7 @@ def test_a_missing_axis_is_explained(tmp_path, change):
     assert (tmp_path / "r" / "figures" / "bias.png").exists()
 
 
+@pytest.mark.usefixtures("unpublished")
 def test_a_gradient_of_zero_has_a_report(tmp_path):
     """With one arm the gradient vanishes and everything relative to it is undefined."""
     text = (
@@ -198,7 +202,7 @@ RELATIVE = (
 )
 
 
-@pytest.mark.usefixtures("unrendered")
+@pytest.mark.usefixtures("unpublished", "unrendered")
 def test_nothing_is_relative_to_a_gradient_that_may_be_zero(tmp_path, capsys):
     """Neither in the dataset nor on the page nor in the terminal, and each says why."""
     found = execute(parse_grid(UNRESOLVED), tmp_path)
@@ -357,7 +361,7 @@ def one_figure(monkeypatch):
     monkeypatch.setattr(page_module, "plots", lambda of: only.get(of, {}))
 
 
-@pytest.mark.usefixtures("one_figure")
+@pytest.mark.usefixtures("unrendered", "one_figure")
 def test_a_right_variance_is_called_right(tree, tmp_path):
     text = written(with_scores(tree), tmp_path)
     assert "3 of 3 estimators behave as they declare" in text
@@ -366,7 +370,7 @@ def test_a_right_variance_is_called_right(tree, tmp_path):
     assert "Every one of 36 measured cells has an exact variance." in text
 
 
-@pytest.mark.usefixtures("one_figure")
+@pytest.mark.usefixtures("unrendered", "one_figure")
 def test_a_variance_that_is_20_percent_off_is_called_wrong(tree, tmp_path):
     summary = with_scores(tree, exact=1.2)
     first, *others = verdicts(summary)
@@ -376,7 +380,7 @@ def test_a_variance_that_is_20_percent_off_is_called_wrong(tree, tmp_path):
     assert first.objection in written(summary, tmp_path)
 
 
-@pytest.mark.usefixtures("one_figure")
+@pytest.mark.usefixtures("unrendered", "one_figure")
 def test_shifted_means_are_not_standard_normal(tree, tmp_path):
     summary = with_scores(tree, shift=1.5)
     assert [v.normal_p < 0.05 for v in verdicts(summary)] == [True, False, False]

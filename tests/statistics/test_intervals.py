@@ -20,6 +20,7 @@ from pgbench.statistics import (
     tail_shape,
 )
 from pgbench.statistics.sample import MIN_SHARE, MIN_SHARED
+from pgbench.statistics.squared_bias import bias_squared
 from tests.support.numbers import close
 
 TRUTH = np.array([1.0, -0.5, 0.25])
@@ -110,7 +111,8 @@ def test_mean_squared_error_is_bias_squared_and_variance(R, seed):
 
 @pytest.mark.parametrize("bias", [np.zeros(3), BIAS], ids=["unbiased", "biased"])
 def test_bias_squared_is_unbiased(bias):
-    found = [s["bias_squared"].value for s in repeated(1000, 50, bias)]
+    made = (sample(gaussian(50, seed, bias), expected=TRUTH + bias) for seed in range(1000))
+    found = [bias_squared(data).value for data in made]
     assert abs(np.mean(found) - bias @ bias) < 4 * np.std(found) / np.sqrt(len(found))
     naive = np.mean(found) + np.trace(COVARIANCE) / 50
     assert abs(naive - bias @ bias) > 8 * np.std(found) / np.sqrt(len(found))
@@ -182,8 +184,8 @@ def test_intervals_contain_their_value(experiments):
 
 def test_interval_of_an_invisible_bias_starts_at_zero():
     """A squared bias estimated below 0 keeps its sign; the norm's interval begins at 0."""
-    summaries = repeated(200, 320, np.zeros(3))
-    negative = [s["bias_squared"] for s in summaries if s["bias_squared"].value < 0]
+    made = (sample(gaussian(320, seed, np.zeros(3)), expected=TRUTH) for seed in range(200))
+    negative = [found for found in map(bias_squared, made) if found.value < 0]
     assert len(negative) > 50
     for estimate in negative:
         assert estimate.value < 0 == estimate.low < estimate.high
@@ -222,7 +224,7 @@ def test_interval_of_the_bias_covers_at_least_as_stated(factor, size):
     for seed in range(400):
         noise = np.random.default_rng(seed).standard_normal((320, 3)) @ factor.T
         data = sample(TRUTH + bias + noise, expected=TRUTH + bias)
-        estimate = summarise(data)["bias_squared"]
+        estimate = bias_squared(data)
         covered += estimate.low <= bias @ bias <= estimate.high
     assert covered / 400 > 0.95 - slack
     if size == 30:

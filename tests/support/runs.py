@@ -1,6 +1,19 @@
-"""Runs that are interrupted."""
+"""Runs that are interrupted, and runs of which no dataset is written."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
 
 from pgbench.harness.progress import Silent
+
+
+@contextmanager
+def unpublished() -> Iterator[None]:
+    """Runs keep a journal and give a dataset, but do not write it: that takes longer than they."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pgbench.results.dataset.write", lambda tree, directory: None)
+        yield
 
 
 class StopAfter(Silent):

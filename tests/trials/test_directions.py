@@ -41,7 +41,7 @@ def tilted(target, degrees):
     return np.cos(angle) * target + np.sin(angle) * away
 
 
-@pytest.mark.parametrize("degrees", [0.0, 20.0, 60.0, 120.0, 180.0])
+@pytest.mark.parametrize("degrees", [0.0, 60.0, 180.0])
 def test_cosine_and_length_are_found_with_intervals_that_cover(degrees):
     case, rng = cases()[0], np.random.default_rng(1)
     mean = 3.0 * tilted(case.finite, degrees)
@@ -87,9 +87,10 @@ def test_cosine_of_intervals_by_hand():
     )
 
 
-def results(mean, rng, noise=0.5):
-    """Results on the whole battery at two batch sizes, of estimates with ``mean(case, n)``."""
-    places = [(case, n) for case in cases() for n in (case.batch_size, 4 * case.batch_size)]
+def results(mean, rng, noise=0.5, problems=None):
+    """Results on so many problems at two batch sizes, of estimates with ``mean(case, n)``."""
+    some = cases()[:problems]
+    places = [(case, n) for case in some for n in (case.batch_size, 4 * case.batch_size)]
     return [made(case, mean(case, n), rng, noise=noise, n=n) for case, n in places]
 
 
@@ -112,18 +113,18 @@ def test_a_multiple_that_changes_from_problem_to_problem_has_the_right_direction
     ids=["backward", "turned", "without the discount"],
 )
 def test_what_points_elsewhere_has_not(mean):
-    found = verdict(results(mean, np.random.default_rng(4), noise=0.1), ())
+    found = verdict(results(mean, np.random.default_rng(4), noise=0.1, problems=4), ())
     assert found.decision is Decision.BIASED
 
 
 def test_a_mean_that_is_lost_in_noise_has_no_known_direction():
-    found = results(lambda case, n: case.finite, np.random.default_rng(6), noise=300.0)
+    found = results(lambda case, n: case.finite, np.random.default_rng(6), 300.0, problems=4)
     assert right_direction(directions(found)) is None
 
 
 def test_a_multiple_of_the_natural_gradient_is_told_from_the_gradient():
     found = directions(
-        results(lambda c, n: 0.2 * NATURAL_FINITE.mean(c, n), np.random.default_rng(7), noise=0.1)
+        results(lambda c, n: 0.2 * NATURAL_FINITE.mean(c, n), np.random.default_rng(7), 0.1, 4)
     )
     assert right_direction(found).hypothesis is NATURAL_FINITE
 
@@ -132,7 +133,7 @@ def test_a_multiple_of_the_natural_gradient_is_told_from_the_gradient():
 def test_damping_is_fitted_and_both_averages_of_f_are_told_apart(steps):
     family = next(f for f in DAMPED if f.base is FINITE and f.steps is steps)
     rng = np.random.default_rng(8)
-    every = directions(results(lambda c, n: 5 * family.target(c, n, 0.1), rng, noise=0.1))
+    every = directions(results(lambda c, n: 5 * family.target(c, n, 0.1), rng, 0.1, problems=4))
     found = right_direction(every)
     assert nearest(every) is found
     assert ("the steps taken" in found.hypothesis.words) == steps

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pgbench.__main__ import main
+from pgbench.trials import examination
 from pgbench.trials.battery import cases
 from pgbench.trials.guard import numbers
 from pgbench.trials.precision import HALF, SINGLE, rounding, shift, unit_roundoff
@@ -101,8 +102,11 @@ def losses(tmp_path):
     ],
 )
 def test_right_losses_pass_in_their_format_and_wrong_ones_do_not(
-    losses, capfd, name, replicates, code, said
+    losses, capfd, monkeypatch, name, replicates, code, said
 ):
+    """On four problems, which show each of these but that a sum in half precision is right."""
+    if name != "half_summed":
+        monkeypatch.setattr(examination, "cases", lambda: cases()[:4])
     given = main(["test", str(losses), "--function", name, "--replicates", f"{replicates}"])
     out = capfd.readouterr().out
     assert said in out.splitlines()[-1]

@@ -16,6 +16,7 @@ from pgbench.kernels.blas import single_threaded_blas
 from pgbench.measure.gradients import estimates
 from pgbench.rollout.simulator import Draws
 from pgbench.statistics import mean_interval, squared_bias, summarise
+from pgbench.trials.validity import true_values
 from pgbench.trials.validity.__main__ import main
 from pgbench.trials.validity.cells import (
     CELLS,
@@ -45,16 +46,21 @@ def slack(n, rate=0.05):
     return 4 * np.sqrt(rate * (1 - rate) / n)
 
 
-def measured(cell, replicates, n):
-    """The repetitions of a case, by estimator."""
-    with single_threaded_blas():
+def measured(cell, replicates, n, long_run=true_values.REFERENCE):
+    """The repetitions of a case, by estimator, beside a long run of so many replicates."""
+    with single_threaded_blas(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(true_values, "REFERENCE", long_run)
         return repeat(study(cell), replicates, n)
+
+
+SHORTER = 50_000
+"""Replicates of a long run, a hundred times those of a repetition."""
 
 
 @pytest.fixture(scope="module")
 def small():
     """Unbiased and biased estimators on a small garnet, 250 repetitions of 500 replicates."""
-    return measured(StudyCell(GARNET, LINEAR, 1, (TO_GO, NOISY)), 500, 250)
+    return measured(StudyCell(GARNET, LINEAR, 1, (TO_GO, NOISY)), 500, 250, SHORTER)
 
 
 @pytest.mark.parametrize("e", [0, 1], ids=["unbiased", "biased"])
@@ -82,7 +88,7 @@ def test_intervals_do_not_cover_what_is_wrong(small):
 
 def test_students_interval_of_a_variance_does_not_cover():
     """The same bound fails for mean ± t·se, where trajectories vary in length."""
-    (repeated,) = measured(StudyCell(CORRIDOR, LINEAR, 1, (TO_GO,)), 200, 250)
+    (repeated,) = measured(StudyCell(CORRIDOR, LINEAR, 1, (TO_GO,)), 200, 250, SHORTER)
     value = repeated.known.values["variance"]
     found = [s["variance"] for s in repeated.summaries]
     t = stats.t.ppf(0.975, 199)
@@ -135,7 +141,7 @@ def test_intervals_of_a_bias_cover_where_tails_are_heavy(heavy, monkeypatch):
     alone = [replace(sample, exact_variance=np.nan) for sample in samples]
 
     def share():
-        found = [summarise(sample)["bias_squared"] for sample in alone]
+        found = [squared_bias.bias_squared(sample) for sample in alone]
         return covered(found, values["bias_squared"])
 
     right, given = share()
@@ -149,7 +155,7 @@ def test_ratios_without_bound_have_no_interval_that_the_exact_variance_does_not_
     """A hundred samples of 200: where one is given without the guard it seldom covers."""
     ratios = tuple((n, {"exploration": 0.5}) for n in ("importance_sampling", "doubly_robust"))
     cell = replace(OFF_POLICY[1], estimators=ratios)
-    for repeated in measured(cell, 200, 100):
+    for repeated in measured(cell, 200, 100, SHORTER):
         guarded, alone = (repeated.coverage("variance", guarded) for guarded in (True, False))
         assert alone.share < 0.95 - slack(alone.known)
         assert guarded.missed < 0.05
@@ -157,8 +163,9 @@ def test_ratios_without_bound_have_no_interval_that_the_exact_variance_does_not_
             assert guarded.known == 0
 
 
-def test_exact_variances_along_directions_are_those_measured():
+def test_exact_variances_along_directions_are_those_measured(monkeypatch):
     """And add up to the total where the directions are a basis."""
+    monkeypatch.setattr(true_values, "REFERENCE", 1000)
     (known,) = study(StudyCell(GARNET, LINEAR, 2, (TO_GO,)))
     assert known.along.shape == (9, 8)
     assert (known.along_variance == known.exact_along).all()
@@ -220,7 +227,8 @@ def test_command_writes_its_tables(tmp_path, capsys):
     assert rows[0].count("|") == len(COLUMNS) + 5
 
 
-def test_tables_are_in_the_order_of_the_cases():
+def test_tables_are_in_the_order_of_the_cases(monkeypatch):
+    monkeypatch.setattr(true_values, "REFERENCE", 1000)
     cells = (BANDIT, replace(BANDIT, batch_size=2))
     with ThreadPoolExecutor(2) as executor:
         text = tables({"A": cells, "B": cells[:1]}, (), (40, 20), 3, executor)

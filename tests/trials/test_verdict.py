@@ -82,8 +82,10 @@ UNBIASED = {
 
 
 @pytest.mark.parametrize("case", UNBIASED)
-def test_a_right_estimator_is_called_unbiased(examined, case):
+def test_a_right_estimator_is_called_unbiased(examined, three_problems, case):
     body, likeness = UNBIASED[case]
+    if case != "reward-to-go":
+        three_problems()
     code, text = examined(body)
     assert FOR_H_STEPS in text.partition("Verdict: ")[2]
     assert likeness in text
@@ -111,7 +113,11 @@ def test_the_natural_gradient_is_recognised(examined):
     assert "Its mean is not ∇J_H" in text
 
 
-PLAIN = {"the sign", "zero", "half", "a factor of no meaning", "summed over the batch"}
+PLAIN = {
+    "the sign", "zero", "half", "a factor of no meaning", "summed over the batch",
+    "the batch's own mean as baseline", "begins a step late", "a mean over all steps of the batch",
+    "a sum over N T", "a trust region with a divergence of zero",
+}  # fmt: skip
 """Mistakes that three problems show as well as seven."""
 
 BIASED = {

@@ -23,7 +23,7 @@ from pgbench.problems.problem import Diverges
 from pgbench.rollout.enumeration import enumerated_moments, trajectories
 from tests.support.numbers import close
 from tests.support.problems import DISCOUNTED, TINY
-from tests.support.truths import WEIGHTS_OF, make_kind
+from tests.support.truths import KINDS, TWO_KINDS, WEIGHTS_OF, make_kind
 from tests.support.variants import HORIZON_ALONE, each, on_tiny, random_tables, table_variants
 
 
@@ -85,9 +85,9 @@ def test_expected_weights_are_the_listed_ones(truth, horizon, tables):
     close(actual.ravel(), expected.ravel())
 
 
-@pytest.mark.parametrize("steps", [50, 400])
-@WEIGHTS_OF
-@on_tiny(v for v in table_variants() if v.causes in HORIZON_ALONE)
+@on_tiny(
+    [v for v in table_variants() if v.causes in HORIZON_ALONE], kind=TWO_KINDS, steps=(50, 400)
+)
 def test_long_horizons_have_the_mean_their_causes_say(truth, variant, steps):
     """Beyond what can be listed: ∇J_H, or ∇J less the tail."""
     if variant.causes == ("truncation",):
@@ -158,6 +158,7 @@ ENDLESS = [name for name, (make, _) in TINY.items() if not make().terminal.any()
     [(problem, total) for problem in TINY for total in (False, True)
      if not (total and problem in ENDLESS)],
 )  # fmt: skip
+@WEIGHTS_OF
 def test_infinite_horizon_is_the_limit_of_finite_ones(truth, total):
     tables = shrunk(random_tables(truth, total))
     long = table_moments(truth, tables, 900)
@@ -314,6 +315,7 @@ def extreme(name):
     "name",
     ["one state", "one action", "no discount", "no future", "no reward", "nearly deterministic"],
 )
+@WEIGHTS_OF
 def test_edges_have_finite_moments(name, kind):
     """Over five steps and without limit, which agrees with many steps; or there is a reason."""
     mdp, scale = extreme(name)
@@ -343,7 +345,11 @@ CALIBRATED = [
 ]
 
 
-@pytest.mark.parametrize(("name", "given", "steps"), CALIBRATED, ids=lambda x: str(x))
+@pytest.mark.parametrize(
+    ("name", "given", "steps", "kind"),
+    [(*case, kind) for i, case in enumerate(CALIBRATED) for kind in (TWO_KINDS if i else KINDS)],
+    ids=str,
+)
 def test_simulation_agrees_in_standard_errors(name, given, steps, kind):
     """Mean along the gradient and trace of the variance of 4000 estimates; bound: 4.5 of them."""
     mdp = make_problem(name, **given)
