@@ -161,11 +161,11 @@ def test_a_second_mistake_behind_the_missing_discount_is_seen():
         without = WITHOUT_DISCOUNT[0].mean(case, n)
         return without if case.name != "cut short" else tilted(without, 40.0)
 
-    found = verdict(results(mean, np.random.default_rng(9), noise=0.1), ())
+    found = verdict(results(mean, np.random.default_rng(9), noise=0.1, problems=4), ())
     assert found.decision is Decision.BIASED
     assert [case.name for case in found.behind.biased_cases] == ["cut short"]
     alone = verdict(
-        results(partial(WITHOUT_DISCOUNT[0].mean), np.random.default_rng(9), noise=0.1), ()
+        results(partial(WITHOUT_DISCOUNT[0].mean), np.random.default_rng(9), 0.1, problems=4), ()
     )
     assert alone.behind is None
     assert alone.others[0].hypothesis is WITHOUT_DISCOUNT[0]

@@ -117,6 +117,7 @@ PLAIN = {
     "the sign", "zero", "half", "a factor of no meaning", "summed over the batch",
     "the batch's own mean as baseline", "begins a step late", "a mean over all steps of the batch",
     "a sum over N T", "a trust region with a divergence of zero",
+    "divided by the deviation",
 }  # fmt: skip
 """Mistakes that three problems show as well as seven."""
 
