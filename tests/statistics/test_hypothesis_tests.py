@@ -1,10 +1,10 @@
-"""Tests of means, their correction for multiplicity, and fitted rates."""
+"""Tests of means, variances and scores, and their correction for multiplicity."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from pgbench.statistics import directions, holm, mean_test, mean_z, variance_test
+from pgbench.statistics import directions, holm, mean_test, mean_z, normality, variance_test
 
 
 def test_directions_are_orthogonal_and_complete_when_small():
@@ -233,3 +233,50 @@ def test_holm_keeps_the_family_wise_error():
     share = np.mean([holm(row).min() < 0.05 for row in p])
     expected = 1 - (1 - 0.01) ** 5
     assert abs(share - expected) < 4 * np.sqrt(expected * (1 - expected) / 1000)
+
+
+def test_a_sample_that_is_tiny_beside_the_expected_mean_is_not_tested():
+    """What it would take to make up for it may have been seen by none of the replicates."""
+    made = 1e-11 * (1 + 0.2 * np.random.default_rng(0).standard_normal((500, 2)))
+    assert np.isnan(mean_test(made, np.ones(2)).p_value)
+
+
+def test_an_uncertain_mean_is_rejected_only_beyond_what_it_may_be():
+    """Along what nearly cancels, too: x + y varies by a thousandth of what x does."""
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal(500)
+    made = np.stack([x, 1e-3 * rng.standard_normal(500) - x + 2e-3], axis=1)
+    assert mean_test(made, np.zeros(2)).p_value < 1e-6
+    assert mean_test(made, np.zeros(2), 1e-3 * np.eye(2)).p_value > 0.05
+    assert mean_test(made, np.zeros(2), 5e-4 * np.eye(2)).p_value < 1e-6
+
+
+def scores(seed=0):
+    """Independent z-scores, (6, 5, 4); a test for each of the last."""
+    return np.random.default_rng(seed).standard_normal((6, 5, 4))
+
+
+def test_standard_normal_scores_pass_at_the_level_of_the_test():
+    smallest = [normality(scores(seed)).min() for seed in range(400)]
+    rejected = np.mean(np.array(smallest) < 0.05)
+    assert rejected < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
+
+
+@pytest.mark.parametrize("wrong", [lambda z: z + 1, lambda z: 3 * z, lambda z: z / 4])
+def test_scores_that_are_not_standard_normal_are_found(wrong):
+    z = scores()
+    z[..., 2] = wrong(z[..., 2])
+    p = normality(z)
+    assert p[2] < 0.01
+    assert (p[[0, 1, 3]] > 0.05).all()
+
+
+def test_scores_that_are_missing_are_left_out():
+    z = scores()
+    z[0, :, 1] = np.nan
+    z[1:, :, 2] = np.nan  # five are left
+    p = normality(z)
+    assert np.isnan(p).tolist() == [False, False, True, False]
+    alone = stats.kstest(z[1:, :, 1].ravel(), "norm").pvalue
+    np.testing.assert_allclose(normality(z[..., [1]]), alone)
+    assert np.isnan(normality(np.full((3, 3), np.nan))).all()

@@ -10,18 +10,14 @@ from scipy import stats
 
 from pgbench.statistics import (
     Sample,
-    fit_line,
     least_share,
     mean_interval,
-    mean_test,
     n_blocks,
-    normality,
     summarise,
     tail_shape,
 )
 from pgbench.statistics.sample import MIN_SHARE, MIN_SHARED
 from pgbench.statistics.squared_bias import bias_squared
-from tests.support.numbers import close
 
 TRUTH = np.array([1.0, -0.5, 0.25])
 BIAS = np.array([0.2, 0.1, -0.3])
@@ -381,37 +377,6 @@ def test_blocks_are_never_more_than_replicates():
     assert [n_blocks(R) for R in (2, 31, 32, 33, 10**6)] == [2, 31, 32, 32, 32]
 
 
-def scores(seed=0):
-    """Independent z-scores, (6, 5, 4); a test for each of the last."""
-    return np.random.default_rng(seed).standard_normal((6, 5, 4))
-
-
-def test_standard_normal_scores_pass_at_the_level_of_the_test():
-    smallest = [normality(scores(seed)).min() for seed in range(400)]
-    rejected = np.mean(np.array(smallest) < 0.05)
-    assert rejected < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
-
-
-@pytest.mark.parametrize("wrong", [lambda z: z + 1, lambda z: 3 * z, lambda z: z / 4])
-def test_scores_that_are_not_standard_normal_are_found(wrong):
-    z = scores()
-    z[..., 2] = wrong(z[..., 2])
-    p = normality(z)
-    assert p[2] < 0.01
-    assert (p[[0, 1, 3]] > 0.05).all()
-
-
-def test_scores_that_are_missing_are_left_out():
-    z = scores()
-    z[0, :, 1] = np.nan
-    z[1:, :, 2] = np.nan  # five are left
-    p = normality(z)
-    assert np.isnan(p).tolist() == [False, False, True, False]
-    alone = stats.kstest(z[1:, :, 1].ravel(), "norm").pvalue
-    np.testing.assert_allclose(normality(z[..., [1]]), alone)
-    assert np.isnan(normality(np.full((3, 3), np.nan))).all()
-
-
 def test_a_sample_that_missed_the_rare_events_has_no_interval_of_its_spread():
     """Where the exact variance is twice the measured one, events of weight were not seen."""
     seen = sample(gaussian(400, 3), expected=TRUTH + BIAS)
@@ -484,33 +449,3 @@ def test_reasons_for_no_interval():
     missed = replace(sample(gaussian(400, 3)), exact_variance=100.0)
     assert missed.unseen.split(":")[0] == "rare events were not seen"
     assert sample(gaussian(400, 3)).unseen == ""
-
-
-def test_a_sample_that_is_tiny_beside_the_expected_mean_is_not_tested():
-    """What it would take to make up for it may have been seen by none of the replicates."""
-    made = 1e-11 * (1 + 0.2 * np.random.default_rng(0).standard_normal((500, 2)))
-    assert np.isnan(mean_test(made, np.ones(2)).p_value)
-
-
-def test_an_uncertain_mean_is_rejected_only_beyond_what_it_may_be():
-    """Along what nearly cancels, too: x + y varies by a thousandth of what x does."""
-    rng = np.random.default_rng(1)
-    x = rng.standard_normal(500)
-    made = np.stack([x, 1e-3 * rng.standard_normal(500) - x + 2e-3], axis=1)
-    assert mean_test(made, np.zeros(2)).p_value < 1e-6
-    assert mean_test(made, np.zeros(2), 1e-3 * np.eye(2)).p_value > 0.05
-    assert mean_test(made, np.zeros(2), 5e-4 * np.eye(2)).p_value < 1e-6
-
-
-def test_a_line_is_that_of_least_squares_with_students_interval():
-    rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((2, 9))
-    line = fit_line(x, y)
-    design = np.stack([x, np.ones(9)], axis=1)
-    expected, squares = np.linalg.lstsq(design, y, rcond=None)[:2]
-    close([line.slope, line.intercept], expected)
-    close(1 - line.r_squared, squares[0] / np.sum((y - y.mean()) ** 2))
-    error = np.sqrt(squares[0] / 7 * np.linalg.inv(design.T @ design)[0, 0])
-    close(line.half, stats.t.ppf(0.975, 7) * error)
-    assert np.isnan(fit_line(x[:2], y[:2]).half)
-    assert fit_line(x, np.full(9, 2.0)).half == 0

@@ -1,9 +1,11 @@
-"""Fitted rates: exact data, coverage of their intervals, and what is left out."""
+"""Fitted lines and rates: exact data, coverage of intervals, and what is left out."""
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from pgbench.statistics import fit_rate
+from pgbench.statistics import fit_line, fit_rate
+from tests.support.numbers import close
 
 
 def test_rate_of_exact_data():
@@ -45,3 +47,17 @@ def test_rate_leaves_out_what_is_not_positive():
     y = np.array([2.0, 1.0, -1.0, np.nan])
     rate = fit_rate([1.0, 4.0, 16.0, 64.0], y, 0.9 * y, 1.1 * y)
     assert rate.slope == pytest.approx(-0.5, rel=1e-12)
+
+
+def test_a_line_is_that_of_least_squares_with_students_interval():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 9))
+    line = fit_line(x, y)
+    design = np.stack([x, np.ones(9)], axis=1)
+    expected, squares = np.linalg.lstsq(design, y, rcond=None)[:2]
+    close([line.slope, line.intercept], expected)
+    close(1 - line.r_squared, squares[0] / np.sum((y - y.mean()) ** 2))
+    error = np.sqrt(squares[0] / 7 * np.linalg.inv(design.T @ design)[0, 0])
+    close(line.half, stats.t.ppf(0.975, 7) * error)
+    assert np.isnan(fit_line(x[:2], y[:2]).half)
+    assert fit_line(x, np.full(9, 2.0)).half == 0
