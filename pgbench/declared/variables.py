@@ -17,8 +17,11 @@ Kind = Literal["number", "text", "code"]
 ENDS = {"_low": ", lower end of the 95 % interval", "_high": ", upper end of the 95 % interval"}
 """Suffixes of variables that are the ends of an interval, and what they add to descriptions."""
 
+INTERVAL = ("", *ENDS)
+"""Suffixes of a value and of the ends of its interval."""
+
 SPREAD = {"_se": ", standard error", **ENDS}
-"""The same with the standard error."""
+"""Those and that of the standard error."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from pgbench.ascent.summary import (
 from pgbench.ascent.theory import theory
 from pgbench.declared.ascents import ASCENT, FRACTIONS
 from pgbench.declared.outcomes import LOST
-from pgbench.declared.variables import ENDS, require_declared
+from pgbench.declared.variables import INTERVAL, require_declared
 from pgbench.estimators import estimators
 from pgbench.exact.finite.several import DENSE_STATES
 from pgbench.grid.grid import Climber
@@ -123,7 +123,7 @@ def _summarised(
         interval = iqm_interval([sign * table])
         ends = (interval.low, interval.high) if sign > 0 else (interval.high, interval.low)
         known = np.isfinite(goal.objective) or name == "objective"
-        for suffix, x in zip(("", "_low", "_high"), (interval.value, *ends), strict=True):
+        for suffix, x in zip(INTERVAL, (interval.value, *ends), strict=True):
             arrays[f"{name}_iqm{suffix}"] = sign * x if known else np.full(x.shape, np.nan)
     for check, count in proven.violations.items():
         values[f"violations_{check}"] = count
@@ -134,7 +134,7 @@ def _summarised(
         values[f"seconds_to_{key}"] = median * trace.seconds if np.isfinite(median) else np.nan
     for outcome in LOST:
         part = share(int((found == outcome).sum()), found.size)
-        names = (f"{outcome.name.lower()}_share{end}" for end in ("", *ENDS))
+        names = (f"{outcome.name.lower()}_share{end}" for end in INTERVAL)
         values |= dict(zip(names, part, strict=True))
     fit = fit_decay(trace.steps, gap)
     values |= {

@@ -24,6 +24,7 @@ from pgbench.exact.truth import Truth
 from pgbench.grid.grid import Chosen, Grid
 from pgbench.grid.plan import Prepared, Setting, settings
 from pgbench.harness.directory import HORIZONS_NAME
+from pgbench.harness.measuring import sentence
 from pgbench.harness.provenance import provenance
 from pgbench.kernels.blas import single_threaded_blas
 from pgbench.policies import NotApplicable
@@ -111,7 +112,7 @@ def _sweep(setting: Setting, arrays: Mapping[str, Any], place: tuple[int, int]) 
         arrays["message"][place] = str(reason)
         return
     except (ValueError, MemoryError) as error:
-        arrays["message"][place] = f"{type(error).__name__}: {error}"
+        arrays["message"][place] = sentence(error)
         return
     horizons = swept(prepared.horizon, setting.grid.max_horizon)
     arrays["horizon"][place][: len(horizons)] = horizons
@@ -148,7 +149,7 @@ def _curves(
             return Status.SKIPPED, str(reason)
         return Status.DONE, f"nothing beyond H = {horizons[known - 1]}: {reason}"
     except (ValueError, MemoryError) as error:
-        return Status.FAILED, f"{type(error).__name__}: {error}"
+        return Status.FAILED, sentence(error)
     return Status.DONE, prepared.truth.unresolved_note
 
 

@@ -26,7 +26,7 @@ from pgbench.results.journal import JournalRecord
 from pgbench.rollout.device import Device
 from pgbench.rollout.simulator import Draws
 
-Batch = list[JournalRecord]
+RecordBatch = list[JournalRecord]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Conditions:
 
 def measured(
     tasks: Sequence[Task], conditions: Conditions
-) -> Iterator[tuple[Task, Iterator[Batch]]]:
+) -> Iterator[tuple[Task, Iterator[RecordBatch]]]:
     """Every task with the batches of its records; a problem is made once for all its settings."""
     for problem, together in groupby(tasks, key=lambda task: task.setting.problem):
         made = cache(partial(make_problem, problem))
@@ -48,7 +48,9 @@ def measured(
             yield task, batches(task, made, conditions)
 
 
-def batches(task: Task, made: Callable[[], Problem], conditions: Conditions) -> Iterator[Batch]:
+def batches(
+    task: Task, made: Callable[[], Problem], conditions: Conditions
+) -> Iterator[RecordBatch]:
     """Records of a setting, of its cells and of its ascents; ``made`` gives the problem."""
     with recorded(task.pending) as lost:
         prepared = task.setting.prepare(made())
@@ -63,21 +65,27 @@ def batches(task: Task, made: Callable[[], Problem], conditions: Conditions) -> 
 
 
 @contextmanager
-def recorded(cells: Sequence[Cell | AscentCell]) -> Iterator[Batch]:
+def recorded(cells: Sequence[Cell | AscentCell]) -> Iterator[RecordBatch]:
     """A batch that is empty, or holds records of the cells if the block fails.
 
     They were skipped where the block says that they are not applicable. Any other failure is
     theirs alone, and the run goes on; an interruption is not a failure.
     """
-    lost: Batch = []
+    lost: RecordBatch = []
     try:
         yield lost
     except NotApplicable as reason:
         lost += [_record(cell, Status.SKIPPED, message=str(reason)) for cell in cells]
     except Exception as error:
-        message = f"{type(error).__name__}: {error}"
         trace = "".join(traceback.format_exception(error))
-        lost += [_record(cell, Status.FAILED, message=message, traceback=trace) for cell in cells]
+        lost += [
+            _record(cell, Status.FAILED, message=sentence(error), traceback=trace) for cell in cells
+        ]
+
+
+def sentence(error: Exception) -> str:
+    """What is recorded and shown of a failure."""
+    return f"{type(error).__name__}: {error}"
 
 
 def _record(cell: Cell | AscentCell, status: Status, **details: Any) -> JournalRecord:
@@ -99,7 +107,7 @@ def _exact(setting: Setting, prepared: Prepared) -> JournalRecord:
     }
 
 
-def _cells(task: Task, prepared: Prepared, conditions: Conditions) -> Iterator[Batch]:
+def _cells(task: Task, prepared: Prepared, conditions: Conditions) -> Iterator[RecordBatch]:
     """Records of cells, one batch size at a time, all estimators together."""
     ready: dict[str, subjects.Subject] = {}
     for label, chosen in {cell.estimator.label: cell.estimator for cell in task.cells}.items():
@@ -128,7 +136,7 @@ def _together(
     together: Sequence[tuple[Cell, subjects.Subject]],
     batch_size: int,
     conditions: Conditions,
-) -> Batch:
+) -> RecordBatch:
     """Records of cells of one batch size, which share trajectories where they can."""
     draws = Draws(
         horizon=prepared.horizon,
@@ -154,7 +162,7 @@ def _together(
     ]
 
 
-def _ascents(task: Task, prepared: Prepared) -> Iterator[Batch]:
+def _ascents(task: Task, prepared: Prepared) -> Iterator[RecordBatch]:
     """Records of ascents, one after another; those skipped for one reason together at last."""
     if not task.ascents:
         return
@@ -163,7 +171,7 @@ def _ascents(task: Task, prepared: Prepared) -> Iterator[Batch]:
     if lost:
         yield lost
         return
-    skipped: dict[str, Batch] = {}
+    skipped: dict[str, RecordBatch] = {}
     for cell in task.ascents:
         with recorded([cell]) as lost:
             found = run_ascent(task.setting, prepared, cell, goal)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pgbench.arrays import FloatArray
+from pgbench.declared.variables import INTERVAL
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -22,7 +23,7 @@ class Statistic:
     @classmethod
     def of(cls, summary: "Dataset", name: str) -> "Statistic":
         """The variables ``name``, ``name_low`` and ``name_high``; NaN in place of infinity."""
-        parts = (summary[name + part].values for part in ("", "_low", "_high"))
+        parts = (summary[name + part].values for part in INTERVAL)
         return cls(*(np.where(np.isfinite(part), part, np.nan) for part in parts))
 
     def __getitem__(self, place: Any) -> "Statistic":

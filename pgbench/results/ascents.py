@@ -10,7 +10,7 @@ from pgbench.ascent.climb import logged_steps
 from pgbench.ascent.summary import iqm_interval
 from pgbench.declared.ascents import ASCENT, CHECKS, RUN
 from pgbench.declared.outcomes import AscentOutcome, Status
-from pgbench.declared.variables import allocate, require_declared
+from pgbench.declared.variables import INTERVAL, allocate, require_declared
 from pgbench.grid.grid import Ascents, Grid
 from pgbench.grid.plan import AscentCell, Setting
 from pgbench.results.journal import JournalRecord
@@ -98,7 +98,7 @@ def _pool(arrays: dict[str, Any]) -> None:
         if strata:
             interval = iqm_interval(strata)
             for suffix, x in zip(
-                ("", "_low", "_high"), (interval.value, interval.low, interval.high), strict=True
+                INTERVAL, (interval.value, interval.low, interval.high), strict=True
             ):
                 arrays[f"relative_suboptimality_iqm{suffix}"][place] = x
 

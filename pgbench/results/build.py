@@ -13,7 +13,7 @@ import xarray as xr
 from pgbench.declared.ascents import ASCENT
 from pgbench.declared.outcomes import Status
 from pgbench.declared.summary import MAPS, SUMMARY
-from pgbench.declared.variables import allocate, require_declared
+from pgbench.declared.variables import INTERVAL, allocate, require_declared
 from pgbench.grid.grid import Chosen, Grid
 from pgbench.grid.plan import Cell, Setting, settings
 from pgbench.problems import families
@@ -108,7 +108,7 @@ def _fit_rates(arrays: dict[str, Any], batch_sizes: Any) -> None:
         own = (arrays[name][place] for name in ("rmse", "rmse_low", "rmse_high"))
         rate = fit_rate(batch_sizes, *own)
         for suffix, value in zip(
-            ("", "_low", "_high", "_intercept"),
+            (*INTERVAL, "_intercept"),
             (rate.slope, rate.low, rate.high, rate.intercept),
             strict=True,
         ):

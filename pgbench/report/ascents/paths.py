@@ -10,6 +10,7 @@ from matplotlib.ticker import NullLocator
 
 from pgbench.arrays import FloatArray
 from pgbench.ascent.summary import mean_of_replicates
+from pgbench.declared.variables import INTERVAL
 from pgbench.report.ascents.runs import Run, best, facets, handles
 from pgbench.report.marks import DASHES, decades, fitting_ticks, key
 from pgbench.report.panels import Drawing, NothingToDraw, add_legend, panels
@@ -59,7 +60,7 @@ def draw_paths(
     lowest: Callable[[FloatArray], float] | None = None,
 ) -> None:
     """A line and band per run in every panel; ``lowest`` says from a curve where it ends."""
-    value, low, high = (ascent[f"{name}{end}"].values for end in ("", "_low", "_high"))
+    value, low, high = (ascent[f"{name}{end}"].values for end in INTERVAL)
     for place, ax in axes.items():
         for run in shown:
             own = (*place, *run.place)
@@ -250,7 +251,7 @@ def pooled(ascent: "Dataset") -> Drawing:
             ("problem", "policy", "algorithm", "step_size", "step"),
             ascent[f"relative_suboptimality_iqm{end}"].values[None],
         )
-        for end in ("", "_low", "_high")
+        for end in INTERVAL
     }
     draw_paths(one.assign(spread), shown, "relative_suboptimality_iqm", axes, x, _rounding)
     for ax in axes.values():

@@ -9,6 +9,7 @@ from pgbench.ascent.goal import UNKNOWN, UPPER
 from pgbench.ascent.summary import RATES, median_steps
 from pgbench.declared.ascents import CHECKS
 from pgbench.declared.outcomes import LOST, AscentOutcome, Status
+from pgbench.declared.variables import INTERVAL
 from pgbench.grid.grid import EXACT
 from pgbench.report.ascents.runs import algorithm_labels, rule_label
 from pgbench.report.style import problem_titles
@@ -120,7 +121,7 @@ def _row(run: "Dataset", name: str, rule: str) -> dict[str, str]:
     kind = str(run["rate_kind"].values)
     rate = "—"
     if np.isfinite(float(run["rate"])):
-        value, low, high = (number(float(run[f"rate{e}"]), 2) for e in ("", "_low", "_high"))
+        value, low, high = (number(float(run[f"rate{e}"]), 2) for e in INTERVAL)
         rate = f"{RATES[kind].format(value)} [{low}, {high}]"
     bad = [check for check in CHECKS if float(run[f"violations_{check}"]) > 0]
     return {
