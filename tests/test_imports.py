@@ -39,6 +39,8 @@ DOORS = {
     "seaborn": "report/",
     "matplotlib": "report/",
     "gymnasium": "problems/gymnasium.py",
+    "distributed": "harness/cluster.py",
+    "dask": "harness/cluster.py",
 }
 
 BY_NAME = {

@@ -16,6 +16,17 @@ def add_plugin(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_workers(command: argparse.ArgumentParser) -> None:
+    """Let a command share its work among processes."""
+    where = command.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers", type=int, metavar="N", help="processes on this machine that share the work"
+    )
+    where.add_argument(
+        "--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers do the work"
+    )
+
+
 def add_folders(command: argparse.ArgumentParser) -> None:
     """Let a command be told where results and reports go."""
     command.add_argument("--output", type=Path, default=Path("results"), help="default: results")

@@ -4,14 +4,16 @@ import argparse
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pgbench.cli.exit_codes import INTERRUPTED, OK, SOME_FAILED
-from pgbench.cli.options import add_folders, add_plugin
+from pgbench.cli.options import add_folders, add_plugin, add_workers
 from pgbench.rollout.device import KINDS
 
 if TYPE_CHECKING:
     from xarray import DataTree
+
+    from pgbench.harness.tasks import Shard
 
 HELP = "run a grid; the same command again resumes it"
 
@@ -27,6 +29,10 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         choices=KINDS,
         help="where rollouts run, default: as the grid says, else cpu; results differ by rounding",
     )
+    add_workers(command)
+    command.add_argument(
+        "--shard", type=_shard, metavar="I/N", help="only every N-th task, from the I-th on"
+    )
     add_plugin(command)
     command.add_argument("--quiet", action="store_true", help="no progress")
 
@@ -36,6 +42,7 @@ def act(options: argparse.Namespace) -> int:
     from pgbench.grid.reader import read_grid
     from pgbench.harness.progress import Bars, Lines, Silent, duration
     from pgbench.harness.runner import Interrupted, execute
+    from pgbench.harness.tasks import Shard
 
     if options.threads is not None and options.threads < 1:
         raise ValueError(f"--threads is {options.threads}, must be at least 1")
@@ -53,6 +60,8 @@ def act(options: argparse.Namespace) -> int:
                 options.output,
                 threads=options.threads,
                 device=options.device,
+                shard=options.shard or Shard(),
+                performer=_performer(options),
                 progress=progress,
             )
         except Interrupted as stop:
@@ -74,6 +83,28 @@ def act(options: argparse.Namespace) -> int:
     for sentence in violated:
         print(f"failed check: {sentence}", file=sys.stderr)
     return SOME_FAILED if outcome.failed or violated else OK
+
+
+def _shard(text: str) -> "Shard":
+    """The shard of a text such as 2/5."""
+    from pgbench.harness.tasks import Shard
+
+    number, slash, of = text.partition("/")
+    if not (slash and number.isascii() and number.isdigit() and of.isascii() and of.isdigit()):
+        raise argparse.ArgumentTypeError(f"is {text!r}, must be I/N, such as 2/5")
+    try:
+        return Shard(int(number), int(of))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _performer(options: argparse.Namespace) -> Any:
+    """Who performs the tasks, if not this process."""
+    if options.workers is None and options.scheduler is None:
+        return None
+    from pgbench.harness.cluster import Workers, by_workers
+
+    return by_workers(Workers(options.workers, options.scheduler, options.threads))
 
 
 def _violations(tree: "DataTree") -> list[str]:

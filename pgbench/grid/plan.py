@@ -3,12 +3,13 @@
 A *setting* is a problem with a policy: one θ, one exact truth, one set of trajectories. A *cell* is
 a setting with an estimator and a batch size. The key of a cell is a hash of its canonical
 description, so results do not depend on the order of the grid, and a changed grid adds cells
-without touching those it had.
+without touching those it had. The replicates of a large cell come in *portions*, whose sums are
+joined in order: they can be measured anywhere, and more replicates are more portions.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -65,6 +66,31 @@ class Cell:
     def named(self) -> dict[str, Any]:
         """Names of the cell for the journal's reader."""
         return {"estimator": self.estimator.label, "batch_size": self.batch_size}
+
+
+LEAST_PORTION = 16
+PORTION_STEPS = 2**24
+"""A portion has 16 times a power of two replicates, as many as take about so many steps."""
+
+
+@dataclass(frozen=True)
+class Portion:
+    """Consecutive replicates of a large cell.
+
+    first, replicates
+        Index of the first, and how many there are.
+    room
+        How many a whole portion of this cell has.
+    """
+
+    first: int
+    replicates: int
+    room: int
+
+    @property
+    def identity(self) -> dict[str, int]:
+        """What the sums of a portion depend on, beside its cell."""
+        return {"first": self.first, "replicates": self.replicates, "room": self.room}
 
 
 @dataclass(frozen=True)
@@ -149,15 +175,62 @@ class Setting:
         ]
 
     def _cell_key(self, estimator: Chosen, batch_size: int) -> str:
-        return content_hash(
-            {
-                **self.description,
-                "estimator": estimator.canonical,
-                "estimator_source": source_digest(estimators()[estimator.name].maker),
-                "batch_size": batch_size,
-                "replicates": self.grid.replicates,
-            }
+        replicates: dict[str, Any] = {"replicates": self.grid.replicates}
+        if portions := self.portions(batch_size):
+            replicates["room"] = portions[0].room
+        return content_hash({**self._described(estimator, batch_size), **replicates})
+
+    def _described(self, estimator: Chosen, batch_size: int) -> dict[str, Any]:
+        """What every estimate of a cell depends on."""
+        return {
+            **self.description,
+            "estimator": estimator.canonical,
+            "estimator_source": source_digest(estimators()[estimator.name].maker),
+            "batch_size": batch_size,
+        }
+
+    def portion_key(self, cell: Cell, portion: Portion) -> str:
+        """Key of the record of a portion's sums, however many others there are."""
+        described = self._described(cell.estimator, cell.batch_size)
+        return content_hash({**described, "portion": portion.identity})
+
+    def portions(self, batch_size: int) -> list[Portion]:
+        """The portions of cells of a batch size, in order; none where a cell is not large."""
+        each, replicates = batch_size * self.planned_horizon, self.grid.replicates
+        room = LEAST_PORTION
+        while 2 * room * each <= PORTION_STEPS:
+            room *= 2
+        if replicates <= room:
+            return []
+        return [
+            Portion(first, min(room, replicates - first), room)
+            for first in range(0, replicates, room)
+        ]
+
+    @property
+    def planned_horizon(self) -> int:
+        """About how many steps a trajectory has, as far as the grid alone says."""
+        if self.grid.horizon is not None:
+            return self.grid.horizon
+        gamma: Any = self.problem.values.get("gamma")
+        discounting = isinstance(gamma, float) and 0 < gamma < 1
+        horizon = int(np.ceil(np.log(0.01) / np.log(float(gamma)))) if discounting else 200
+        return min(horizon, self.grid.max_horizon)
+
+    @property
+    def recipe(self) -> "Setting":
+        """The setting without the rest of its grid: what somebody elsewhere needs to know of it."""
+        ascent = self.grid.ascent and replace(self.grid.ascent, climbers=(), step_sizes=())
+        grid = replace(
+            self.grid,
+            problems=(self.problem,),
+            policies=(self.policy,),
+            estimators=(),
+            batch_sizes=(),
+            text="",
+            ascent=ascent,
         )
+        return Setting(grid, self.problem, self.policy)
 
     @cached_property
     def ascents(self) -> list[AscentCell]:
@@ -225,20 +298,9 @@ def settings(grid: Grid) -> list[Setting]:
     return [Setting(grid, problem, policy) for problem in grid.problems for policy in grid.policies]
 
 
-def work(
-    setting: Setting,
-    cells: list[Cell],
-    horizon: int | None = None,
-    ascents: Sequence[AscentCell] = (),
-) -> float:
+def work(setting: Setting, cells: Sequence[Cell], ascents: Sequence[AscentCell] = ()) -> float:
     """About how many environment steps cells and ascents take; cells of a batch size share them."""
-    gamma: Any = setting.problem.values.get("gamma")
-    if horizon is None:
-        horizon = setting.grid.horizon
-    if horizon is None:
-        discounting = isinstance(gamma, float) and 0 < gamma < 1
-        horizon = int(np.ceil(np.log(0.01) / np.log(float(gamma)))) if discounting else 200
-        horizon = min(horizon, setting.grid.max_horizon)
+    horizon = setting.planned_horizon
     steps = horizon * setting.grid.replicates * sum({cell.batch_size for cell in cells})
     if plan := setting.grid.ascent:
         rollouts = sum(plan.replicates * c.climber.batch_size for c in ascents if c.climber.sampled)

@@ -1,67 +1,310 @@
-"""A run as a generator of records: setting by setting, cell by cell, ascent by ascent.
+"""Tasks performed: every one gives batches of records.
 
 Records are plain data and arrays, so that whoever makes them need not be who writes them. Those
 that are to be written together, or not at all, come in one batch.
 """
 
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache, partial
-from itertools import groupby
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import singledispatchmethod
+from typing import Any, Generic, TypeVar
 
-from pgbench.ascent.goal import find_goal
+from pgbench.ascent.goal import Goal, find_goal
 from pgbench.declared.outcomes import Status
 from pgbench.estimators import estimators
+from pgbench.grid.grid import Chosen
 from pgbench.grid.plan import AscentCell, Cell, Prepared, Setting, make_problem
 from pgbench.harness.ascents import run_ascent
-from pgbench.harness.tasks import Task
-from pgbench.measure import subject as subjects
-from pgbench.measure.cells import exact_values, measure
-from pgbench.policies import NotApplicable
-from pgbench.problems import Problem
+from pgbench.harness.ascents import warm_up as warm_up_ascents
+from pgbench.harness.tasks import AscentTask, JoinTask, MeasureTask, PortionTask, Task
+from pgbench.measure.cells import join, measure, measure_portion, warm_up
+from pgbench.measure.measurement import Measurement, exact_values
+from pgbench.measure.subject import Subject, make_subject
+from pgbench.policies import NotApplicable, kinds
+from pgbench.problems import FiniteMDP, LinearQuadratic, Problem
 from pgbench.results.journal import JournalRecord
 from pgbench.rollout.device import Device
 from pgbench.rollout.simulator import Draws
 
 RecordBatch = list[JournalRecord]
 
+ReadPortion = Callable[[str], JournalRecord | None]
+"""The record of a portion by its key; None where there is none."""
+
+ESTIMATORS = 1000
+"""Estimators of a setting that are kept ready."""
+
+KEPT_NUMBERS = 2**26
+"""Settings are kept ready up to so many entries of their problems' tables together."""
+
 
 @dataclass(frozen=True)
 class Conditions:
-    """With how many threads, in how much memory and where a run is measured."""
+    """With how many threads (None: all), in how much memory and where a run is measured."""
 
-    threads: int
+    threads: int | None
     memory_bytes: int | None
     device: Device
 
 
-def measured(
-    tasks: Sequence[Task], conditions: Conditions
-) -> Iterator[tuple[Task, Iterator[RecordBatch]]]:
-    """Every task with the batches of its records; a problem is made once for all its settings."""
-    for problem, together in groupby(tasks, key=lambda task: task.setting.problem):
-        made = cache(partial(make_problem, problem))
-        for task in together:
-            yield task, batches(task, made, conditions)
+T = TypeVar("T")
 
 
-def batches(
-    task: Task, made: Callable[[], Problem], conditions: Conditions
-) -> Iterator[RecordBatch]:
-    """Records of a setting, of its cells and of its ascents; ``made`` gives the problem."""
-    with recorded(task.pending) as lost:
-        prepared = task.setting.prepare(made())
-        exact = [_exact(task.setting, prepared)] if task.unknown else []
-    if lost:
-        yield lost
-        return
-    if exact:
-        yield exact
-    yield from _cells(task, prepared, conditions)
-    yield from _ascents(task, prepared)
+class Kept(Generic[T]):
+    """The last things made, by key; what failed to be made fails again at once.
+
+    Parameters
+    ----------
+    most
+        Number of things kept, as long as they are at most ``KEPT_NUMBERS`` large together.
+    size
+        How large a thing is.
+    """
+
+    def __init__(self, most: int, size: Callable[[T], int]) -> None:
+        self._most, self._size = most, size
+        self._things: OrderedDict[str, T] = OrderedDict()
+        self._failures: dict[str, Exception] = {}
+
+    def get(self, key: str, make: Callable[[], T]) -> T:
+        """The thing of that key, made if need be; room is made for it first."""
+        if key in self._failures:
+            raise self._failures[key]
+        if key in self._things:
+            self._things.move_to_end(key)
+            return self._things[key]
+        while self._things and not self._fits():
+            self._things.popitem(last=False)
+        try:
+            self._things[key] = make()
+        except Exception as error:
+            self._failures[key] = error.with_traceback(None)
+            raise
+        return self._things[key]
+
+    def _fits(self) -> bool:
+        """Whether there is room for one more."""
+        sizes = [self._size(thing) for thing in self._things.values()]
+        return len(sizes) < self._most and sum(sizes) <= KEPT_NUMBERS
+
+
+@dataclass(eq=False)
+class _Place:
+    """A setting made ready: its truth, and what was made of its estimators and its goal so far."""
+
+    prepared: Prepared
+    subjects: Kept[Subject] = field(default_factory=lambda: Kept(ESTIMATORS, lambda subject: 0))
+    goal: Goal | None = None
+
+
+class Workshop:
+    """Performs tasks, and keeps problems and settings ready for the next ones.
+
+    Parameters
+    ----------
+    conditions
+        How it is measured; no number depends on threads or memory.
+    kept
+        So many settings are kept, as long as they are not too large together.
+    """
+
+    def __init__(self, conditions: Conditions, kept: int = 1) -> None:
+        self.conditions = conditions
+        self._compiled: set[str] = set()
+        self._problems: Kept[Problem] = Kept(1, lambda problem: problem.numbers)
+        self._places: Kept[_Place] = Kept(kept, lambda place: place.prepared.truth.mdp.numbers)
+
+    def compile(self, tasks: Sequence[Task]) -> None:
+        """Compile every kernel that tasks use, or load it; what was is not compiled again."""
+        classes = {kinds()[task.setting.policy.name].on for task in tasks}
+        needed = {on.__name__ for on in classes} - self._compiled
+        if needed:
+            warm_up(LinearQuadratic in classes, self.conditions.device)
+        algorithms = {
+            cell.climber.algorithm.name
+            for task in tasks
+            if isinstance(task, AscentTask) and kinds()[task.setting.policy.name].on is FiniteMDP
+            for cell in task.cells
+        }
+        if algorithms - self._compiled:
+            warm_up_ascents(algorithms - self._compiled)
+        self._compiled |= needed | algorithms
+
+    def perform(self, task: Task, read: ReadPortion = lambda key: None) -> Iterator[RecordBatch]:
+        """Batches of the records of a task; failures are records as well."""
+        with recorded(task.cells) as lost:
+            place = self._place(task.setting)
+            exact = [_exact(task.setting, place.prepared)] if task.unknown else []
+        if lost:
+            yield lost
+            return
+        if exact:
+            yield exact
+        yield from self._records(task, place, read)
+
+    def _place(self, setting: Setting) -> _Place:
+        return self._places.get(
+            setting.key, lambda: _Place(setting.prepare(self._problem(setting.problem)))
+        )
+
+    def _problem(self, chosen: Chosen) -> Problem:
+        key = repr((chosen.canonical, chosen.content, chosen.folder))
+        return self._problems.get(key, lambda: make_problem(chosen))
+
+    @singledispatchmethod
+    def _records(self, task: Task, place: _Place, read: ReadPortion) -> Iterator[RecordBatch]:
+        raise TypeError(f"nobody performs a {type(task).__name__}")
+
+    @_records.register
+    def _(self, task: MeasureTask, place: _Place, read: ReadPortion) -> Iterator[RecordBatch]:
+        """Records of cells, one batch size at a time, all estimators together."""
+        for batch_size in sorted({cell.batch_size for cell in task.cells}):
+            same = [cell for cell in task.cells if cell.batch_size == batch_size]
+            ready = yield from self._ready(place, same)
+            if ready:
+                yield self._measured(task, place.prepared, ready)
+
+    @_records.register
+    def _(self, task: PortionTask, place: _Place, read: ReadPortion) -> Iterator[RecordBatch]:
+        """Records of the sums of cells over a portion."""
+        ready = yield from self._ready(place, task.cells)
+        if ready:
+            yield self._added_up(task, place.prepared, ready)
+
+    @_records.register
+    def _(self, task: JoinTask, place: _Place, read: ReadPortion) -> Iterator[RecordBatch]:
+        """Records of cells whose portions are all there."""
+        found = [read(key) for key in task.keys]
+        portions = [portion for portion in found if portion is not None]
+        if len(portions) < len(found):
+            return
+        ready = yield from self._ready(place, task.cells)
+        if ready:
+            yield self._joined(task, place.prepared, ready, portions)
+
+    @_records.register
+    def _(self, task: AscentTask, place: _Place, read: ReadPortion) -> Iterator[RecordBatch]:
+        """Records of ascents, one after another."""
+        with recorded(task.cells) as lost:
+            truth = place.prepared.truth
+            goal = place.goal = place.goal or find_goal(truth.mdp, truth.policy)
+        if lost:
+            yield lost
+            return
+        for cell in task.cells:
+            with recorded([cell]) as lost:
+                found = run_ascent(task.setting, place.prepared, cell, goal)
+            yield lost or [_record(cell, Status.DONE, **found)]
+
+    def _ready(
+        self, place: _Place, cells: Sequence[Cell]
+    ) -> Generator[RecordBatch, None, list[tuple[Cell, Subject]]]:
+        """The cells that can be measured, with their subjects; yields records of the others."""
+        ready: list[tuple[Cell, Subject]] = []
+        for cell in cells:
+            with recorded([cell]) as lost:
+                subject = self._subject(place, cell.estimator)
+                if refusal := subject.refuses(cell.batch_size):
+                    raise NotApplicable(refusal)
+                ready.append((cell, subject))
+            if lost:
+                yield lost
+        return ready
+
+    def _subject(self, place: _Place, chosen: Chosen) -> Subject:
+        return place.subjects.get(
+            chosen.label,
+            lambda: make_subject(
+                place.prepared,
+                estimators()[chosen.name],
+                chosen.values,
+                self.conditions.threads,
+            ),
+        )
+
+    def _measured(
+        self, task: Task, prepared: Prepared, ready: Sequence[tuple[Cell, Subject]]
+    ) -> RecordBatch:
+        """Records of cells of one batch size, which share trajectories where they can."""
+        own, draws = [subject for _, subject in ready], _draws(task.setting, prepared, ready)
+        with recorded([cell for cell, _ in ready]) as lost:
+            found = measure(
+                prepared, own, draws, self.conditions.memory_bytes, self.conditions.device
+            )
+        return lost or [
+            _done(cell, subject, measurement)
+            for (cell, subject), measurement in zip(ready, found, strict=True)
+        ]
+
+    def _added_up(
+        self, task: PortionTask, prepared: Prepared, ready: Sequence[tuple[Cell, Subject]]
+    ) -> RecordBatch:
+        """Records of the sums of cells over a portion."""
+        portion, own = task.portion, [subject for _, subject in ready]
+        draws = replace(
+            _draws(task.setting, prepared, ready),
+            first=portion.first,
+            replicates=portion.replicates,
+        )
+        conditions = self.conditions
+        with recorded([cell for cell, _ in ready]) as lost:
+            found = measure_portion(
+                prepared, own, draws, portion.room, conditions.memory_bytes, conditions.device
+            )
+        return lost or [
+            {
+                "kind": "portion",
+                "key": task.key(cell),
+                **cell.named,
+                "device": sums.device,
+                "arrays": dict(sums.sums or {}),
+            }
+            for (cell, _), sums in zip(ready, found, strict=True)
+        ]
+
+    def _joined(
+        self,
+        task: JoinTask,
+        prepared: Prepared,
+        ready: Sequence[tuple[Cell, Subject]],
+        portions: Sequence[JournalRecord],
+    ) -> RecordBatch:
+        """The record of a large cell; without sums, which need the mean first, it is measured."""
+        if not all(portion["arrays"] for portion in portions):
+            return self._measured(task, prepared, ready)
+        ((cell, subject),) = ready
+        device = ", ".join(sorted({portion["device"] for portion in portions}))
+        with recorded([cell]) as lost:
+            sums = [portion["arrays"] for portion in portions]
+            found = join(subject, sums, cell.batch_size, device)
+        return lost or [_done(cell, subject, found, portions=len(portions))]
+
+
+def _draws(setting: Setting, prepared: Prepared, ready: Sequence[tuple[Cell, Subject]]) -> Draws:
+    """All replicates of cells of one batch size."""
+    return Draws(
+        horizon=prepared.horizon,
+        batch_size=ready[0][0].batch_size,
+        replicates=setting.grid.replicates,
+        seed=setting.grid.seed,
+        stream=setting.stream,
+    )
+
+
+def _done(cell: Cell, subject: Subject, measurement: Measurement, **details: Any) -> JournalRecord:
+    return _record(
+        cell,
+        Status.DONE,
+        values=dict(measurement.values),
+        maps=dict(measurement.maps),
+        exact_note=subject.note,
+        interval_note=measurement.note,
+        device=measurement.device,
+        **details,
+    )
 
 
 @contextmanager
@@ -78,9 +321,12 @@ def recorded(cells: Sequence[Cell | AscentCell]) -> Iterator[RecordBatch]:
         lost += [_record(cell, Status.SKIPPED, message=str(reason)) for cell in cells]
     except Exception as error:
         trace = "".join(traceback.format_exception(error))
-        lost += [
-            _record(cell, Status.FAILED, message=sentence(error), traceback=trace) for cell in cells
-        ]
+        lost += failed(cells, sentence(error), trace)
+
+
+def failed(cells: Sequence[Cell | AscentCell], message: str, trace: str = "") -> RecordBatch:
+    """Records of cells that failed."""
+    return [_record(cell, Status.FAILED, message=message, traceback=trace) for cell in cells]
 
 
 def sentence(error: Exception) -> str:
@@ -105,80 +351,3 @@ def _exact(setting: Setting, prepared: Prepared) -> JournalRecord:
         "maps": dict(exact.maps),
         "gradient_note": prepared.truth.unresolved_note,
     }
-
-
-def _cells(task: Task, prepared: Prepared, conditions: Conditions) -> Iterator[RecordBatch]:
-    """Records of cells, one batch size at a time, all estimators together."""
-    ready: dict[str, subjects.Subject] = {}
-    for label, chosen in {cell.estimator.label: cell.estimator for cell in task.cells}.items():
-        with recorded([cell for cell in task.cells if cell.estimator.label == label]) as lost:
-            record = estimators()[chosen.name]
-            ready[label] = subjects.make_subject(
-                prepared, record, chosen.values, conditions.threads
-            )
-        if lost:
-            yield lost
-    cells = [cell for cell in task.cells if cell.estimator.label in ready]
-    for batch_size in sorted({cell.batch_size for cell in cells}):
-        together = []
-        for cell in (cell for cell in cells if cell.batch_size == batch_size):
-            if refusal := ready[cell.estimator.label].refuses(batch_size):
-                yield [_record(cell, Status.SKIPPED, message=refusal)]
-            else:
-                together.append((cell, ready[cell.estimator.label]))
-        if together:
-            yield _together(task.setting, prepared, together, batch_size, conditions)
-
-
-def _together(
-    setting: Setting,
-    prepared: Prepared,
-    together: Sequence[tuple[Cell, subjects.Subject]],
-    batch_size: int,
-    conditions: Conditions,
-) -> RecordBatch:
-    """Records of cells of one batch size, which share trajectories where they can."""
-    draws = Draws(
-        horizon=prepared.horizon,
-        batch_size=batch_size,
-        replicates=setting.grid.replicates,
-        seed=setting.grid.seed,
-        stream=setting.stream,
-    )
-    own = [subject for _, subject in together]
-    with recorded([cell for cell, _ in together]) as lost:
-        found = measure(prepared, own, draws, conditions.memory_bytes, conditions.device)
-    return lost or [
-        _record(
-            cell,
-            Status.DONE,
-            values=dict(measurement.values),
-            maps=dict(measurement.maps),
-            exact_note=subject.note,
-            interval_note=measurement.note,
-            device=measurement.device,
-        )
-        for (cell, subject), measurement in zip(together, found, strict=True)
-    ]
-
-
-def _ascents(task: Task, prepared: Prepared) -> Iterator[RecordBatch]:
-    """Records of ascents, one after another; those skipped for one reason together at last."""
-    if not task.ascents:
-        return
-    with recorded(task.ascents) as lost:
-        goal = find_goal(prepared.truth.mdp, prepared.truth.policy)
-    if lost:
-        yield lost
-        return
-    skipped: dict[str, RecordBatch] = {}
-    for cell in task.ascents:
-        with recorded([cell]) as lost:
-            found = run_ascent(task.setting, prepared, cell, goal)
-        if not lost:
-            yield [_record(cell, Status.DONE, **found)]
-        elif lost[0]["status"] == Status.SKIPPED.word:
-            skipped.setdefault(lost[0]["message"], []).extend(lost)
-        else:
-            yield lost
-    yield from skipped.values()

@@ -20,17 +20,20 @@ class Silent:
     def start(self, n_settings: int, n_cells: int, work: float) -> None:
         """Measuring begins: so many settings and cells, so much work in environment steps."""
 
-    def setting(self, label: str, n_cells: int) -> None:
-        """A setting begins."""
+    def setting(self, label: str) -> None:
+        """Something of a setting begins."""
 
     def batch(self, n_cells: int, steps: float) -> None:
-        """Cells were finished with so many environment steps."""
+        """Cells were finished, and so many environment steps taken."""
 
-    def problem(self, n_cells: int, status: str, message: str) -> None:
-        """Cells failed or were skipped."""
+    def problem(self, label: str, n_cells: int, status: str, message: str) -> None:
+        """Cells of a setting failed or were skipped."""
 
-    def done(self, work: float) -> None:
-        """A setting ends; ``work`` is what it was announced with."""
+    def advance(self, work: float) -> None:
+        """So much of the work is done."""
+
+    def done(self, label: str, seconds: float, steps: float) -> None:
+        """A setting ends, for which somebody worked so long and took so many steps."""
 
 
 Progress = Silent
@@ -60,10 +63,9 @@ class Lines(Silent):
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stderr
-        self.begin = self.lap = time.perf_counter()
-        self.total = self.finished = self.steps = 0.0
+        self.begin = time.perf_counter()
+        self.total = self.finished = 0.0
         self.number = self.n_settings = 0
-        self.label = ""
 
     def _say(self, text: str) -> None:
         print(text, file=self.stream, flush=True)
@@ -85,27 +87,22 @@ class Lines(Silent):
         self.begin, self.total, self.n_settings = time.perf_counter(), work, n_settings
         self._say(f"measuring {n_cells} cells in {n_settings} settings")
 
-    def setting(self, label: str, n_cells: int) -> None:
-        """A setting begins."""
-        self.number += 1
-        self.label, self.lap, self.steps = label, time.perf_counter(), 0.0
-
-    def batch(self, n_cells: int, steps: float) -> None:
-        """Cells were finished."""
-        self.steps += steps
-
-    def problem(self, n_cells: int, status: str, message: str) -> None:
+    def problem(self, label: str, n_cells: int, status: str, message: str) -> None:
         """Cells failed or were skipped."""
-        self._say(f"{self.label}: {n_cells} cells {status}: {message}")
+        self._say(f"{label}: {n_cells} cells {status}: {message}")
 
-    def done(self, work: float) -> None:
-        """A setting ends."""
-        now = time.perf_counter()
+    def advance(self, work: float) -> None:
+        """So much of the work is done."""
         self.finished += work
-        left = (now - self.begin) * (self.total / max(self.finished, 1.0) - 1)
+
+    def done(self, label: str, seconds: float, steps: float) -> None:
+        """A setting ends."""
+        self.number += 1
+        elapsed = time.perf_counter() - self.begin
+        left = elapsed * (self.total / max(self.finished, 1.0) - 1)
         self._say(
-            f"[{self.number}/{self.n_settings}] {self.label}: {duration(now - self.lap)},"
-            f" {rate(self.steps, now - self.lap)}, about {duration(max(left, 0))} left"
+            f"[{self.number}/{self.n_settings}] {label}: {duration(seconds)},"
+            f" {rate(steps, seconds)}, about {duration(max(left, 0))} left"
         )
 
 
@@ -155,9 +152,10 @@ class Bars(Silent):
         self.begin, self.n_cells = time.perf_counter(), n_cells
         self.task = self.bar.add_task("", total=work, cells="", rate="")
 
-    def setting(self, label: str, n_cells: int) -> None:
-        """A setting begins."""
-        self.bar.update(self.task, description=label[:60].replace("[", "\\["))
+    def setting(self, label: str) -> None:
+        """Something of a setting begins."""
+        if self.task is not None:
+            self.bar.update(self.task, description=label[:60].replace("[", "\\["))
 
     def batch(self, n_cells: int, steps: float) -> None:
         """Cells were finished."""
@@ -169,10 +167,10 @@ class Bars(Silent):
             rate=rate(self.steps, time.perf_counter() - self.begin),
         )
 
-    def problem(self, n_cells: int, status: str, message: str) -> None:
+    def problem(self, label: str, n_cells: int, status: str, message: str) -> None:
         """Cells failed or were skipped."""
-        self.bar.console.print(f"{n_cells} cells {status}: {message}", markup=False)
+        self.bar.console.print(f"{label}: {n_cells} cells {status}: {message}", markup=False)
 
-    def done(self, work: float) -> None:
-        """A setting ends."""
+    def advance(self, work: float) -> None:
+        """So much of the work is done."""
         self.bar.advance(self.task, work)

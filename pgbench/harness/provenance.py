@@ -4,9 +4,13 @@ import os
 import platform
 import subprocess
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from pgbench import __version__
+from pgbench.declared.sources import shared_digest
 
 
 def provenance(threads: int, seconds: float, steps: float, gpu: str = "") -> dict[str, Any]:
@@ -32,6 +36,13 @@ def provenance(threads: int, seconds: float, steps: float, gpu: str = "") -> dic
             )
         },
     }
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of what numbers depend on; pgbench's with a digest of its files."""
+    found = {name: _version(name) for name in ("numba", "numpy", "scipy")}
+    return {"pgbench": f"{__version__} with sources {shared_digest('**/*.py')[:8]}", **found}
 
 
 def _version(name: str) -> str:

@@ -2,8 +2,8 @@
 
 import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,22 +12,26 @@ from pgbench.declared.outcomes import Status
 from pgbench.grid.grid import Grid
 from pgbench.grid.plan import settings
 from pgbench.grid.reader import read_grid
-from pgbench.harness.ascents import warm_up as warm_up_ascents
 from pgbench.harness.directory import claimed, open_journal
-from pgbench.harness.measuring import Conditions, measured
+from pgbench.harness.measuring import Conditions
+from pgbench.harness.performing import Here, Performer
 from pgbench.harness.progress import Progress, Silent
 from pgbench.harness.provenance import provenance
-from pgbench.harness.tasks import Task, unfinished
+from pgbench.harness.tasks import Shard, Task, tasks, unfinished
 from pgbench.harness.writer import Writer
 from pgbench.kernels.blas import single_threaded_blas
-from pgbench.measure.cells import warm_up
-from pgbench.policies import kinds
-from pgbench.problems import FiniteMDP, LinearQuadratic
 from pgbench.results.journal import Journal
+from pgbench.results.portions import Portions
 from pgbench.rollout.device import Device, find_device
 
 if TYPE_CHECKING:
     from xarray import DataTree
+
+
+WHOLE = Shard()
+"""All tasks."""
+
+MakePerformer = Callable[[Conditions], AbstractContextManager[Performer]]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -81,6 +85,8 @@ def execute(
     threads: int | None = None,
     memory_bytes: int | None = None,
     device: str | None = None,
+    shard: Shard = WHOLE,
+    performer: MakePerformer | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
     """Run what is not finished yet of a grid in ``output/<name>``.
@@ -94,6 +100,10 @@ def execute(
     device
         Where rollouts of table estimators run, ``cpu``, ``cuda`` or ``auto``, in place of what the
         grid says. Results differ by rounding.
+    shard
+        Which of the tasks; by default all.
+    performer
+        Who performs them, by default this process; results do not depend on it.
     progress
         Where to report, default nowhere.
 
@@ -108,18 +118,21 @@ def execute(
     """
     progress = progress or Silent()
     where = find_device(device or grid.device)
+    performer = performer or (lambda conditions: nullcontext(Here(conditions)))
     directory = output / grid.name
     with claimed(directory), single_threaded_blas(), _stoppable():
-        journal = open_journal(grid, directory)
+        journal, portions = open_journal(grid, directory), Portions(directory)
         for note in filter(None, [*journal.notes, where.note]):
             progress.note(note)
         plan = settings(grid)
-        tasks = unfinished(plan, journal.records)
-        pending = [cell.key for task in tasks for cell in task.pending]
-        writer = Writer(journal, progress, grid.replicates)
+        todo = unfinished(shard.chosen(tasks(plan)), journal.records, portions)
+        pending = [cell.key for task in todo for cell in task.cells if task.finishes]
+        writer = Writer(journal, portions, progress, grid.replicates)
         try:
-            if tasks:
-                _work_off(tasks, writer, threads, memory_bytes, where)
+            if todo:
+                conditions = Conditions(threads, memory_bytes, where)
+                with performer(conditions) as own:
+                    _work_off(todo, writer, own, where)
         except KeyboardInterrupt as stop:
             _publish(grid, journal, directory)
             done = _count(journal, pending, Status.DONE)
@@ -144,56 +157,16 @@ def _count(journal: Journal, keys: Sequence[str], status: Status) -> int:
     return found.count(status.word)
 
 
-def _work_off(
-    tasks: Sequence[Task],
-    writer: Writer,
-    threads: int | None,
-    memory_bytes: int | None,
-    device: Device,
-) -> None:
+def _work_off(todo: Sequence[Task], writer: Writer, performer: Performer, device: Device) -> None:
     """Write the records of all tasks, and at last by what and in how long they were made."""
-    from pgbench.kernels.partition import use_threads
-
-    begin, used = time.perf_counter(), 0
+    begin = time.perf_counter()
     try:
-        used = use_threads(threads)
-        _compile(tasks, writer.progress, device)
-        _write_all(tasks, writer, Conditions(used, memory_bytes, device))
+        performer.prepare(todo, writer.progress)
+        writer.write_all(todo, performer.performed(todo, writer.portions.read, writer.progress))
     finally:
         seconds = time.perf_counter() - begin
-        attributes = provenance(used, seconds, writer.steps, device.name)
+        attributes = provenance(performer.threads, seconds, writer.steps, device.name)
         writer.journal.append([{"kind": "execution", "attributes": attributes}])
-
-
-def _compile(tasks: Sequence[Task], progress: Progress, device: Device) -> None:
-    """Compile or load the kernels that tasks use."""
-    from pgbench.kernels.jit import CACHE_DIRECTORY
-
-    if CACHE_DIRECTORY is None:
-        progress.note(
-            "compiled kernels are not kept: neither NUMBA_CACHE_DIR nor the user's cache nor"
-            " the temporary directory can be written to"
-        )
-    progress.phase("compiling kernels")
-    begin = time.perf_counter()
-    classes = {kinds()[task.setting.policy.name].on for task in tasks}
-    warm_up(LinearQuadratic in classes, device)
-    climbing = {cell.climber.algorithm.name for task in tasks for cell in task.ascents}
-    if climbing and FiniteMDP in classes:
-        warm_up_ascents(climbing)
-    progress.compiled(time.perf_counter() - begin)
-
-
-def _write_all(tasks: Sequence[Task], writer: Writer, conditions: Conditions) -> None:
-    """Write every record as it is made."""
-    progress = writer.progress
-    total = sum(task.work for task in tasks)
-    progress.start(len(tasks), sum(len(task.pending) for task in tasks), total)
-    for task, batches in measured(tasks, conditions):
-        progress.setting(task.setting.label, len(task.pending))
-        for batch in batches:
-            writer.write(batch)
-        progress.done(task.work)
 
 
 def _publish(grid: Grid, journal: Journal, directory: Path) -> "DataTree":

@@ -43,6 +43,12 @@ def count_segments(steps, longest):
     return (steps + longest - 1) // longest
 
 
+def limit_threads(n: int | None) -> int:
+    """Use n threads from here on, or as many as there may be; the number in use."""
+    most = int(config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+    return use_threads(min(n or most, most))
+
+
 def use_threads(n: int | None) -> int:
     """Use n threads in parallel kernels from here on (None: leave it); the number in use."""
     if n is not None:

@@ -1,55 +1,41 @@
-"""One setting measured: rollouts, running sums, statistics, per estimator and batch size."""
+"""One setting measured: rollouts and running sums, per estimator and batch size.
+
+Large cells are measured a portion of their replicates at a time, and joined.
+"""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import singledispatch
 
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.declared.summary import MAPS, SUMMARY
-from pgbench.declared.variables import require_declared
-from pgbench.estimators import Exact, find_estimator
-from pgbench.exact.finite.optimum import optimal_value
-from pgbench.exact.horizon import finite_objective, truncated_gradient
-from pgbench.exact.linear_quadratic import QuadraticTruth, landscape, optimal_regulator
+from pgbench.estimators import find_estimator
 from pgbench.exact.truth import Truth, evaluate
 from pgbench.grid.plan import Prepared
 from pgbench.measure.gradients import BatchBlock, batch_gradients
+from pgbench.measure.measurement import Measurement, measurement
 from pgbench.measure.subject import BatchSubject, Subject, TableSubject, make_subject
 from pgbench.measure.sums import SUMS_BYTES, Sums, sums_bytes
-from pgbench.problems import FiniteMDP, LinearQuadratic, Problem
-from pgbench.problems.problem import SolveError
-from pgbench.process.tables import Tables
 from pgbench.rollout.device import CPU, Device
 from pgbench.rollout.engines import Rollouts, by_process, choose_place
 from pgbench.rollout.simulator import Draws, Simulator
-from pgbench.statistics import fixed_directions, mean_test, mean_z, summarise, variance_test
-
-MAP_LIMIT = 10_000
-"""Per-coordinate maps are stored up to this many parameters."""
-
-OPTIMUM_LIMIT = 20_000
-"""The optimal value is computed up to this many states."""
+from pgbench.statistics import fixed_directions
 
 
 @dataclass(frozen=True, eq=False)
-class Measurement:
-    """What was found about a cell or a setting.
+class Portion:
+    """What was added up of an estimator over some of its replicates.
 
-    Numbers by the names of ``SUMMARY``, arrays by those of ``MAPS``, where rollouts ran, and why
-    what hangs on the spread has no interval, or nothing. ValueError for any other name.
+    sums
+        As ``Sums.portion`` gives them; None where the exact mean is not known: deviations are then
+        from the mean of all replicates, which must be there first.
+    device
+        Where rollouts ran.
     """
 
-    values: Mapping[str, float]
-    maps: Mapping[str, FloatArray]
+    sums: Mapping[str, FloatArray] | None
     device: str = "cpu"
-    note: str = ""
-
-    def __post_init__(self) -> None:
-        require_declared(self.values, SUMMARY, "the summary")
-        require_declared(self.maps, MAPS, "the maps")
 
 
 def measure(
@@ -65,58 +51,100 @@ def measure(
     in ``SUMS_BYTES`` together are simulated in groups, which changes the time but not one bit of
     the result.
     """
-    tables = {i: s for i, s in enumerate(subjects) if isinstance(s, TableSubject)}
-    batches = {i: s for i, s in enumerate(subjects) if isinstance(s, BatchSubject)}
     results: dict[int, Measurement] = {}
-    if tables:
-        found = _measure_tables(prepared, list(tables.values()), draws, memory_bytes, device)
-        results |= zip(tables, found, strict=True)
-    if batches:
-        found = _measure_batches(prepared, list(batches.values()), draws)
-        results |= zip(batches, found, strict=True)
+    for place, sums, e, where in _every_sum(prepared, subjects, draws, memory_bytes, device):
+        results[place] = measurement(subjects[place], sums, e, draws.batch_size, where)
     return [results[place] for place in range(len(subjects))]
 
 
-def _measure_tables(
+def measure_portion(
+    prepared: Prepared,
+    subjects: Sequence[Subject],
+    draws: Draws,
+    room: int,
+    memory_bytes: int | None = None,
+    device: Device = CPU,
+) -> list[Portion]:
+    """Sums of estimators over the replicates of ``draws`` alone; one Portion each.
+
+    ``room`` is the number of replicates of a whole portion, of which the last may have fewer.
+    """
+    known = {i: s for i, s in enumerate(subjects) if s.exact(draws.batch_size).mean is not None}
+    results = [Portion(None)] * len(subjects)
+    own = list(known.values())
+    for place, sums, e, where in _every_sum(prepared, own, draws, memory_bytes, device, room):
+        results[list(known)[place]] = Portion(sums.portion(e), where)
+    return results
+
+
+def join(
+    subject: Subject, portions: Sequence[Mapping[str, FloatArray]], batch_size: int, device: str
+) -> Measurement:
+    """A Measurement from the sums of all portions, in the order of their replicates."""
+    expected = subject.exact(batch_size).mean
+    assert expected is not None
+    fixed = fixed_directions(subject.target.size)
+    sums = Sums.joined(subject.target, expected, fixed, portions, directed=subject.resolved)
+    return measurement(subject, sums, 0, batch_size, device)
+
+
+def _every_sum(
+    prepared: Prepared,
+    subjects: Sequence[Subject],
+    draws: Draws,
+    memory_bytes: int | None,
+    device: Device,
+    room: int | None = None,
+) -> Iterator[tuple[int, Sums, int, str]]:
+    """Place of every subject, sums and its place in them, and where its rollouts ran."""
+    tables = {i: s for i, s in enumerate(subjects) if isinstance(s, TableSubject)}
+    batches = {i: s for i, s in enumerate(subjects) if isinstance(s, BatchSubject)}
+    if tables:
+        places, own = list(tables), list(tables.values())
+        for place, sums, e, where in _of_tables(prepared, own, draws, memory_bytes, device, room):
+            yield places[place], sums, e, where
+    if batches:
+        every = _of_batches(prepared, list(batches.values()), draws, room)
+        for place, sums in zip(batches, every, strict=True):
+            yield place, sums, 0, "cpu"
+
+
+def _of_tables(
     prepared: Prepared,
     subjects: Sequence[TableSubject],
     draws: Draws,
     memory_bytes: int | None,
     device: Device,
-) -> list[Measurement]:
+    room: int | None,
+) -> Iterator[tuple[int, Sums, int, str]]:
     """Simulate by the compiled kernels, sums on the way."""
     truth = prepared.truth
-    fixed = fixed_directions(truth.gradient.size)
     fitting = max(1, SUMS_BYTES // sums_bytes(truth.gradient.size, draws.replicates))
-    results: dict[int, Measurement] = {}
     for _, together in by_process([subject.tables for subject in subjects]):
         for begin in range(0, len(together), fitting):
             places = together[begin : begin + fitting]
             group = [subjects[place] for place in places]
-            # The mean of a table estimator is always known.
-            expected = [s.one.mean for s in group if s.one.mean is not None]
-            tables = [s.tables for s in group]
-            sums, where = _summed(truth, expected, fixed, tables, draws, memory_bytes, device)
+            sums, where = _summed(truth, group, draws, memory_bytes, device, room)
             for e, place in enumerate(places):
-                found = _statistics(group[e], sums, e, draws.batch_size)
-                results[place] = replace(found, device=where)
-    return [results[place] for place in range(len(subjects))]
+                yield place, sums, e, where
 
 
 def _summed(
     truth: Truth,
-    expected: Sequence[FloatArray],
-    fixed: FloatArray,
-    tables: Sequence[Tables],
+    subjects: Sequence[TableSubject],
     draws: Draws,
     memory_bytes: int | None,
     device: Device,
+    room: int | None,
 ) -> tuple[Sums, str]:
     """Sums of estimators on the same trajectories, and where those were simulated.
 
     What a GPU cannot add without losing digits is simulated again on the CPU.
     """
-    sums = Sums(truth.gradient, expected, draws.replicates, fixed, directed=truth.resolved)
+    # The mean of a table estimator is always known.
+    expected = [s.one.mean for s in subjects if s.one.mean is not None]
+    tables = [s.tables for s in subjects]
+    sums = _empty(truth.gradient, expected, draws, truth.resolved, room)
     where = choose_place(device, tables[0].process, draws)
     rollouts = Rollouts(tables, where)
     try:
@@ -126,37 +154,44 @@ def _summed(
     except OverflowError:
         if where == "cpu":
             raise
-        return _summed(truth, expected, fixed, tables, draws, memory_bytes, CPU)
+        return _summed(truth, subjects, draws, memory_bytes, CPU, room)
     return sums, where
 
 
-def _measure_batches(
-    prepared: Prepared, subjects: Sequence[BatchSubject], draws: Draws
-) -> list[Measurement]:
+def _empty(
+    target: FloatArray,
+    expected: Sequence[FloatArray],
+    draws: Draws,
+    directed: bool,
+    room: int | None,
+) -> Sums:
+    fixed = fixed_directions(target.size)
+    return Sums(
+        target, expected, draws.replicates, fixed, directed=directed, first=draws.first, room=room
+    )
+
+
+def _of_batches(
+    prepared: Prepared, subjects: Sequence[BatchSubject], draws: Draws, room: int | None
+) -> Iterator[Sums]:
     """Simulate by functions of batches, on the CPU, sums on the way.
 
     Deviations of an estimator without an exact mean are from that of its own replicates, so those
     are simulated twice.
     """
     size = prepared.truth.gradient.size
-    fixed = fixed_directions(size)
     fitting = max(1, SUMS_BYTES // sums_bytes(size, draws.replicates))
-    results = []
     for begin in range(0, len(subjects), fitting):
         group = subjects[begin : begin + fitting]
         centres = _centres(prepared, group, draws)
         sums = [
-            Sums(subject.target, [centre], draws.replicates, fixed, directed=subject.resolved)
+            _empty(subject.target, [centre], draws, subject.resolved, room)
             for subject, centre in zip(group, centres, strict=True)
         ]
         for block in _batches(prepared, group, draws):
             for own, gradients, steps in zip(sums, block.gradients, block.steps, strict=True):
                 own.add_gradients(block.first, gradients[:, None], steps)
-        results += [
-            _statistics(subject, own, 0, draws.batch_size)
-            for subject, own in zip(group, sums, strict=True)
-        ]
-    return results
+        yield from sums
 
 
 def _centres(
@@ -179,115 +214,6 @@ def _batches(
 ) -> Iterator[BatchBlock]:
     own = [(subject.estimator, subject.values) for subject in subjects]
     return batch_gradients(prepared.truth, own, draws)
-
-
-def _statistics(subject: Subject, sums: Sums, e: int, batch_size: int) -> Measurement:
-    g, along = subject.target, sums.along
-    exact = subject.exact(batch_size)
-    values = _exact(subject, exact, batch_size)
-    mean, squares = sums.moments(e)
-    sample = sums.sample(e, values["exact_variance"])
-    sample = replace(sample, unbounded=subject.estimator.unbounded(**subject.values))
-    if not subject.resolved:
-        sample = sample.without_direction()
-    if exact.mean is None:
-        sample = sample.about_its_mean()
-    projections = sums.projections(e)
-    for name, estimate in summarise(sample).items():
-        values[name] = estimate.value
-        values[f"{name}_se"] = estimate.se
-        values[f"{name}_low"], values[f"{name}_high"] = estimate.low, estimate.high
-    tests = {"bias_test": g} if exact.mean is None else {"bias_test": g, "code_test": exact.mean}
-    for prefix, target in tests.items():
-        test = mean_test(projections, along @ target)
-        values[f"{prefix}_max_z"], values[f"{prefix}_p"] = test.max_z, test.p_value
-        values[f"{prefix}_directions"] = float(test.directions)
-    if exact.mean is not None:
-        signal = np.array([subject.signal_variance(batch_size)])
-        values["mean_z"] = float(mean_z(projections[:, -1:], along[-1:] @ exact.mean, signal)[0])
-        spread = variance_test(sample.squared_deviation, values["exact_variance"])
-        values["variance_test_z"], values["variance_test_p"] = spread.z, spread.p_value
-        values["variance_test_chi2"] = spread.chi_squared
-    values["seconds"] = subject.cost.seconds(batch_size)
-    values["time_normalised_variance"] = values["variance"] * values["seconds"]
-    maps: dict[str, FloatArray] = {}
-    if g.size <= MAP_LIMIT:
-        maps["mean_gradient"] = mean
-        maps["gradient_variance"] = squares / (projections.shape[0] - 1)
-        if exact.mean is not None:
-            maps["expected_gradient"] = exact.mean
-        if exact.variance is not None:
-            maps["expected_variance"] = exact.variance
-    return Measurement(values, maps, note=sample.unseen)
-
-
-def _exact(subject: Subject, exact: Exact, batch_size: int) -> dict[str, float]:
-    """Exact quantities of an estimator, by the names of ``SUMMARY``; NaN if not known."""
-    norm = float(np.linalg.norm(subject.target))
-    scale = norm if subject.resolved else np.nan
-    bias = np.nan if exact.mean is None else float(np.linalg.norm(exact.mean - subject.target))
-    variance = np.nan if exact.variance is None else float(exact.variance.sum())
-    values = {
-        "target_norm": norm,
-        "exact_bias": bias,
-        "exact_relative_bias": bias / scale,
-        "exact_variance": variance,
-        "exact_relative_variance": variance / scale**2,
-        "exact_rmse": float(np.sqrt(bias**2 + variance)),
-    }
-    for part, vector in subject.parts(batch_size).items():
-        values[f"exact_bias_{part}"] = float(np.linalg.norm(vector))
-    return values
-
-
-def exact_values(prepared: Prepared) -> Measurement:
-    """Exact quantities of a setting, by the names of ``SUMMARY``, and its maps."""
-    truth, H = prepared.truth, prepared.horizon
-    objective, gradient = finite_objective(truth, H)
-    norm = float(np.linalg.norm(truth.gradient))
-    scale = norm if truth.resolved else np.nan
-    values = {
-        "objective": truth.objective,
-        "finite_objective": objective,
-        "optimal_objective": _optimal_objective(truth.mdp),
-        "gradient_norm": norm,
-        "gradient_error_bound": truth.gradient_bound,
-        "truncation_bias": float(np.linalg.norm(gradient - truth.gradient)) / scale,
-        "tail_bias": float(np.linalg.norm(truncated_gradient(truth, H) - truth.gradient)) / scale,
-        "support_bias": float(np.linalg.norm(truth.seen_gradient - truth.gradient)) / scale,
-        "horizon": float(H),
-        "expected_steps": prepared.expected_steps,
-        "n_parameters": float(truth.gradient.size),
-        "value_error_bound": truth.error_bound,
-    }
-    maps: dict[str, FloatArray] = {}
-    if truth.gradient.size <= MAP_LIMIT and truth.visitation.size <= MAP_LIMIT:
-        maps = {"gradient": truth.gradient, "theta": truth.theta}
-        if isinstance(truth, QuadraticTruth):
-            maps |= landscape(truth)
-        else:
-            maps |= {"value": truth.v, "visitation": truth.visitation}
-    return Measurement(values, maps)
-
-
-@singledispatch
-def _optimal_objective(mdp: Problem) -> float:
-    """J*, or NaN where it is not finite or the problem is too large."""
-    assert isinstance(mdp, FiniteMDP)
-    if mdp.n_states > OPTIMUM_LIMIT:
-        return np.nan
-    try:
-        return optimal_value(mdp).objective
-    except SolveError:
-        return np.nan
-
-
-@_optimal_objective.register
-def _(mdp: LinearQuadratic) -> float:
-    try:
-        return optimal_regulator(mdp).objective
-    except SolveError:
-        return np.nan
 
 
 def warm_up(quadratic: bool = False, device: Device = CPU) -> float:

@@ -1,6 +1,10 @@
-"""Running sums over replicate gradients: all that the statistics need of them."""
+"""Running sums over replicate gradients: all that the statistics need of them.
 
-from collections.abc import Sequence
+Those of a portion, a run of consecutive replicates, are joined with those of others: whoever made
+them, and in whatever order, they are added in the order of the replicates.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +12,7 @@ import numpy as np
 from pgbench.arrays import FloatArray, IntArray
 from pgbench.exact.truth import Truth
 from pgbench.rollout.engines import AnyProcess, GpuBlock, WeightBlock
-from pgbench.statistics import Sample, n_blocks
+from pgbench.statistics import MAX_BLOCKS, Sample, block_sizes, n_blocks
 
 SUMS_BYTES = 2**31
 """Bound on the sums of all estimators that are measured together, if several are."""
@@ -35,6 +39,14 @@ def sums_bytes(d: int, replicates: int) -> int:
     return 8 * d * (n_blocks(replicates) + 12)
 
 
+def blocks_together(n: int) -> int:
+    """How many of n equal blocks of replicates make one, so that there are not too many."""
+    together = 1
+    while -(-n // together) > MAX_BLOCKS:
+        together *= 2
+    return together
+
+
 class Sums:
     """Sums over R replicates of E estimators' gradients, in the order of the replicates.
 
@@ -54,11 +66,17 @@ class Sums:
         ``statistics``.
     directed
         Whether g has a direction and is not zero but for its own error.
+    first
+        Index of the first of these replicates.
+    room
+        Blocks are those of so many replicates, of which the R are the first; by default of R.
 
     Attributes
     ----------
     target, running
         The arrays of ``kernels.running``; what a GPU adds is in them after ``finish``.
+    sizes
+        (K,) float64, numbers of replicates of the blocks.
     """
 
     def __init__(
@@ -69,13 +87,15 @@ class Sums:
         fixed: FloatArray,
         blocks: int | None = None,
         directed: bool = True,
+        first: int = 0,
+        room: int | None = None,
     ) -> None:
         from pgbench.kernels.running import N_DIRECTIONS, Target, empty_sums
 
         along = np.zeros((truth.size, N_DIRECTIONS))
         along[:, : len(fixed)] = fixed.T
         self.fixed = fixed
-        self._directed = directed
+        self._directed, self._first, self._replicates = directed, first, replicates
         self.target = Target(
             truth=truth,
             expected=np.stack(expected),
@@ -84,7 +104,9 @@ class Sums:
             along=along,
         )
         self._local: tuple[Truth, tuple[FloatArray, FloatArray] | None] | None = None
-        self.running = empty_sums(self.target, replicates, blocks or n_blocks(replicates))
+        room = room or replicates
+        self.running = empty_sums(self.target, room, blocks or n_blocks(room))
+        self.sizes = block_sizes(replicates, self.running.blocks.shape[1], room)
         self._on_gpu: Any = None
 
     @property
@@ -117,7 +139,8 @@ class Sums:
                 return
             block = block.on_host()
             arrays = block.visited, block.n_visited, block.weights, block.steps
-            add_rows(self.running, self.target, *local, *arrays, block.first, offset)
+            first = block.first - self._first
+            add_rows(self.running, self.target, *local, *arrays, first, offset)
             return
         block = block.on_host()
         first = block.first
@@ -152,7 +175,7 @@ class Sums:
             self._on_gpu = DeviceSums(
                 self.running, self.target, *local, offset, magnitude=block.magnitude
             )
-        self._on_gpu.add(block.weighed, block.first)
+        self._on_gpu.add(block.weighed, block.first - self._first)
 
     def add_gradients(self, first: int, gradients: FloatArray, steps: IntArray) -> None:
         """Add replicates ``first``, ``first + 1``, ... with gradients (m, E, d) and steps (m,)."""
@@ -168,7 +191,7 @@ class Sums:
             np.full(m, d),
             np.ascontiguousarray(gradients)[..., None],
             steps,
-            first,
+            first - self._first,
             0,
         )
 
@@ -182,6 +205,57 @@ class Sums:
         """
         if self._on_gpu is not None:
             self._on_gpu.collect()
+
+    def portion(self, e: int) -> dict[str, FloatArray]:
+        """Everything added of estimator e, by the names of ``kernels.running.RunningSums``."""
+        running, R, K = self.running, self._replicates, self.sizes.size
+        return {
+            "deviations": running.deviations[e],
+            "squares": running.squares[e],
+            "visits": running.visits.astype(np.float64),
+            "blocks": running.blocks[e, :K],
+            "sizes": self.sizes,
+            "scalars": running.scalars[e, :R],
+            "projections": running.projections[e, :R],
+        }
+
+    @classmethod
+    def joined(
+        cls,
+        truth: FloatArray,
+        expected: FloatArray,
+        fixed: FloatArray,
+        portions: Sequence[Mapping[str, FloatArray]],
+        directed: bool = True,
+    ) -> "Sums":
+        """Sums of one estimator over the replicates of all portions, added in their order.
+
+        Parameters
+        ----------
+        truth, expected, fixed, directed
+            As of any sums; expected is one mean (d,).
+        portions
+            What ``portion`` gave, in the order of the replicates.
+        """
+        sizes = np.concatenate([portion["sizes"] for portion in portions])
+        together = blocks_together(sizes.size)
+        places = np.arange(sizes.size) // together
+        replicates = int(sizes.sum())
+        sums = cls(truth, [expected], replicates, fixed, blocks=places[-1] + 1, directed=directed)
+        sums.sizes = np.bincount(places, sizes).astype(np.float64)
+        running, first, K = sums.running, 0, 0
+        for portion in portions:
+            R = len(portion["scalars"])
+            running.deviations[0] += portion["deviations"]
+            running.squares[0] += portion["squares"]
+            running.visits[:] += portion["visits"].astype(np.int64)
+            running.scalars[0, first : first + R] = portion["scalars"]
+            running.projections[0, first : first + R] = portion["projections"]
+            for block in portion["blocks"]:
+                running.blocks[0, places[K]] += block
+                K += 1
+            first += R
+        return sums
 
     def moments(self, e: int) -> tuple[FloatArray, FloatArray]:
         """Mean and sum of squared deviations from it of estimator e, each (d,)."""
@@ -218,6 +292,7 @@ class Sums:
             self.running.scalars[e],
             squares,
             self.running.blocks[e],
+            self.sizes,
             self.target.truth,
             self.target.expected[e],
             exact_variance,

@@ -44,12 +44,13 @@ def _decode(value: dict[str, Any]) -> Any:
     return value
 
 
-def _line(record: Mapping[str, Any]) -> bytes:
+def line_of(record: Mapping[str, Any]) -> bytes:
+    """The line of a record, with its checksum."""
     text = json.dumps(record, default=_encode, separators=(",", ":"), ensure_ascii=False).encode()
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
-def _parse(line: bytes) -> JournalRecord | None:
+def parse_line(line: bytes) -> JournalRecord | None:
     """The record of a line without its newline, or None if the line is damaged."""
     try:
         if int(line[:8], 16) != zlib.crc32(line[9:]):
@@ -99,10 +100,12 @@ class Journal:
         path = directory / NAME
         try:
             if not path.exists() or path.stat().st_size == 0:
-                write_file(path, _line(HEADER))
+                write_file(path, line_of(HEADER))
             journal = cls.read(directory)
             data = path.read_bytes()
-            whole = b"".join(line + b"\n" for line in data.split(b"\n") if _parse(line) is not None)
+            whole = b"".join(
+                line + b"\n" for line in data.split(b"\n") if parse_line(line) is not None
+            )
             if whole != data:
                 if journal.notes:
                     copy = _unused(directory, "journal.damaged-{}.jsonl")
@@ -124,23 +127,7 @@ class Journal:
             If the disk refuses them; the journal is then as it was before.
         """
         records = list(records)
-        data = b"".join(_line(record) for record in records)
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
-        size = os.fstat(descriptor).st_size
-        try:
-            _write(descriptor, data)
-            os.fsync(descriptor)
-        except BaseException as error:
-            # An interruption, too, must not leave half a line for the next record to follow.
-            os.ftruncate(descriptor, size)
-            if not isinstance(error, OSError):
-                raise
-            raise OutputError(
-                f"{self.path} cannot be written: {error.strerror};"
-                " everything finished so far is kept"
-            ) from error
-        finally:
-            os.close(descriptor)
+        append_lines(self.path, records)
         for record in records:
             if "key" in record:
                 self.records[record["key"]] = record
@@ -159,10 +146,36 @@ class Journal:
         return attributes
 
 
+def append_lines(path: Path, records: Iterable[JournalRecord], at: int | None = None) -> list[int]:
+    """Append a line per record, on disk when this returns; the sizes of the lines in bytes.
+
+    What lies beyond ``at``, by default the end, is lost. OutputError if the disk refuses the
+    lines; the file is then as it was before.
+    """
+    lines = [line_of(record) for record in records]
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    size = os.fstat(descriptor).st_size if at is None else at
+    try:
+        os.ftruncate(descriptor, size)
+        _write(descriptor, b"".join(lines))
+        os.fsync(descriptor)
+    except BaseException as error:
+        # An interruption, too, must not leave half a line for the next record to follow.
+        os.ftruncate(descriptor, size)
+        if not isinstance(error, OSError):
+            raise
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror}; everything finished so far is kept"
+        ) from error
+    finally:
+        os.close(descriptor)
+    return [len(line) for line in lines]
+
+
 def _split(data: bytes) -> tuple[list[JournalRecord], list[int]]:
     """Intact records, and the numbers of damaged lines; a last line cut short is neither."""
     lines = data.split(b"\n")[:-1]
-    parsed = [_parse(line) for line in lines]
+    parsed = [parse_line(line) for line in lines]
     return [r for r in parsed if r is not None], [i + 1 for i, r in enumerate(parsed) if r is None]
 
 

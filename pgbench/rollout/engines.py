@@ -286,8 +286,8 @@ class Rollouts:
         fitting = bound // engine.bytes_per_replicate(draws)
         chunk = min(max(BLOCK, fitting // BLOCK * BLOCK), -(-draws.replicates // BLOCK) * BLOCK)
         scratch = engine.scratch(draws, chunk)
-        for first in range(0, draws.replicates, chunk):
-            yield engine.block(draws, first, min(chunk, draws.replicates - first), scratch)
+        for first in range(draws.first, draws.end, chunk):
+            yield engine.block(draws, first, min(chunk, draws.end - first), scratch)
 
     def weights(self, draws: Draws, memory_bytes: int | None = None) -> Iterator[WeightBlock]:
         """Weights block by block, in main memory."""

@@ -39,6 +39,8 @@ class Draws:
         Steps per trajectory at most, trajectories per estimate, independent estimates.
     seed, stream
         Two unsigned 64-bit integers that name the random streams.
+    first
+        Index of the first estimate, a multiple of 16: what precedes it is drawn elsewhere.
     """
 
     horizon: int
@@ -46,6 +48,12 @@ class Draws:
     replicates: int
     seed: int
     stream: int
+    first: int = 0
+
+    @property
+    def end(self) -> int:
+        """Index of the last estimate and one."""
+        return self.first + self.replicates
 
     @property
     def streams(self) -> Any:
@@ -315,5 +323,5 @@ def blocks(truth: Truth, draws: Draws) -> Iterator[tuple[int, int]]:
     if not process.ends:
         # Every trajectory is as long as the horizon.
         size = min(size, max(1, RECORDED // (n * draws.horizon * process.entries)))
-    for first in range(0, draws.replicates, size):
-        yield first, min(size, draws.replicates - first)
+    for first in range(draws.first, draws.end, size):
+        yield first, min(size, draws.end - first)

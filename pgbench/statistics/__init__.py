@@ -14,16 +14,18 @@ from pgbench.statistics.hypothesis_tests import (
 from pgbench.statistics.intervals import mean_interval, summarise
 from pgbench.statistics.proportions import clopper_pearson, wilson
 from pgbench.statistics.rates import Line, Rate, fit_line, fit_rate
-from pgbench.statistics.sample import Sample, n_blocks
+from pgbench.statistics.sample import MAX_BLOCKS, Sample, block_sizes, n_blocks
 from pgbench.statistics.tails import least_share, tail_shape
 
 __all__ = [
+    "MAX_BLOCKS",
     "Estimate",
     "Line",
     "MeanTest",
     "Rate",
     "Sample",
     "VarianceTest",
+    "block_sizes",
     "clopper_pearson",
     "directions",
     "fit_line",

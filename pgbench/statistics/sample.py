@@ -25,10 +25,12 @@ def n_blocks(replicates: int) -> int:
     return min(replicates, MAX_BLOCKS)
 
 
-def block_sizes(replicates: int) -> FloatArray:
-    """Numbers of replicates in each of the contiguous blocks, (K,)."""
-    K = n_blocks(replicates)
-    return np.bincount(np.arange(replicates) * K // replicates).astype(float)
+def block_sizes(replicates: int, K: int, room: int) -> FloatArray:
+    """Numbers of replicates in each of the contiguous blocks that have any, (≤ K,).
+
+    K blocks are cut of ``room`` replicates, of which there are the first so many.
+    """
+    return np.bincount(np.arange(replicates) * K // room).astype(float)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +42,9 @@ class Sample:
         cos(ĝ_r, g), 1[ĝ_r·g > 0] and environment steps.
     variance
         tr(Σ̂), unbiased.
-    gram
-        (K, K) float64, inner products of the K vectors Σ_{r∈b} (ĝ_r - g) of contiguous blocks.
+    gram, sizes
+        (K, K) float64, inner products of the K vectors Σ_{r∈b} (ĝ_r - g) of contiguous blocks, and
+        (K,) float64, the numbers of replicates in them.
     d
         Number of parameters.
     truth_squared, exact_bias_squared
@@ -59,6 +62,7 @@ class Sample:
     steps: FloatArray
     variance: float
     gram: FloatArray
+    sizes: FloatArray
     d: int
     truth_squared: float
     exact_bias_squared: float
@@ -71,6 +75,7 @@ class Sample:
         scalars: FloatArray,
         squares: FloatArray,
         blocks: FloatArray,
+        sizes: FloatArray,
         truth: FloatArray,
         expected: FloatArray,
         exact_variance: float = np.nan,
@@ -81,6 +86,8 @@ class Sample:
         ----------
         scalars, blocks
             (R, 6) and (K, d) as in ``kernels.running.RunningSums``; blocks is overwritten.
+        sizes
+            (K,) float64, numbers of replicates in the blocks.
         squares
             (d,) float64, Σ (ĝ_r - mean)².
         truth, expected, exact_variance
@@ -88,7 +95,7 @@ class Sample:
         """
         error, deviation, cosine, ascent, steps, _ = np.ascontiguousarray(scalars.T)
         variance = float(squares.sum()) / (error.size - 1)
-        for block, size in zip(blocks, block_sizes(error.size), strict=True):
+        for block, size in zip(blocks, sizes, strict=True):
             block -= size * truth
         return cls(
             squared_error=error,
@@ -99,6 +106,7 @@ class Sample:
             # What cancels to rounding is no variance.
             variance=variance if variance > 1e-13 * float(error.mean()) else 0.0,
             gram=blocks @ blocks.T,
+            sizes=sizes,
             d=truth.size,
             truth_squared=float(np.sum(truth**2)),
             exact_bias_squared=float(np.sum((expected - truth) ** 2)),

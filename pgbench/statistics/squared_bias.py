@@ -7,7 +7,7 @@ import numpy as np
 from scipy import optimize, special
 
 from pgbench.statistics.estimate import NORMAL, Estimate
-from pgbench.statistics.sample import Sample, block_sizes, share_held
+from pgbench.statistics.sample import Sample, share_held
 
 
 def bias_squared(sample: Sample) -> Estimate:
@@ -65,7 +65,7 @@ def _trace_of_square(sample: Sample) -> float:
     A block of n replicates stands for (Σ_{r∈b} ĝ_r - nḡ)/√n, which has covariance Σ.
     """
     gram, K, R = sample.gram, sample.gram.shape[0], sample.squared_error.size
-    n = block_sizes(R)
+    n = sample.sizes
     lean = np.outer(n, gram.sum(axis=0)) / R
     centred = gram - lean - lean.T + np.outer(n, n) * gram.sum() / R**2
     centred = centred / np.sqrt(np.outer(n, n))
@@ -85,7 +85,7 @@ def _variances_along_bias(sample: Sample, total: float) -> tuple[float, float]:
     K, R = sample.gram.shape[0], sample.squared_error.size
     measured = sample.variance / R
     if total > 0:
-        n = block_sizes(R)
+        n = sample.sizes
         along = sample.gram.sum(axis=1) / R - n * total
         measured = float(np.sum(along**2 / n)) / (K - 1) / total / R
     b2 = sample.exact_bias_squared

@@ -10,6 +10,7 @@ from scipy import stats
 
 from pgbench.statistics import (
     Sample,
+    block_sizes,
     least_share,
     mean_interval,
     n_blocks,
@@ -44,6 +45,7 @@ def sample(gradients, truth=TRUTH, steps=None, expected=None):
         steps=steps,
         variance=gradients.var(axis=0, ddof=1).sum(),
         gram=total @ total.T,
+        sizes=block_sizes(R, K, R),
         d=d,
         truth_squared=float(truth @ truth),
         exact_bias_squared=((expected - truth) ** 2).sum(),

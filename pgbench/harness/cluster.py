@@ -1,0 +1,385 @@
+"""Tasks performed by the workers of a Dask cluster: the only file that knows Dask.
+
+Tasks go out as recipes and records come back; nothing is written but by the client. A worker that
+dies loses its tasks to others. Whoever was on it is suspected and tried once more with nothing
+else on the cluster, so that a cell that kills its workers is found and fails alone.
+"""
+
+import os
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pgbench.harness.measuring import Conditions, ReadPortion, RecordBatch, Workshop, failed
+from pgbench.harness.performing import Performed
+from pgbench.harness.progress import Progress
+from pgbench.harness.provenance import versions
+from pgbench.harness.tasks import JoinTask, PortionTask, Task
+from pgbench.kernels.blas import single_threaded_blas
+from pgbench.results.journal import JournalRecord
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+MOST_DEATHS = 3
+"""A cell that was on so many workers when they died, the last time alone, has failed."""
+
+AHEAD = 2
+"""So many tasks per worker thread are sent ahead."""
+
+KEPT = 8
+"""Settings that a worker keeps ready."""
+
+NEEDED = ("pgbench", "numba", "numpy", "scipy")
+"""Packages whose versions must be the client's, or numbers would not be."""
+
+
+class ClusterError(ValueError):
+    """The cluster cannot be used, or is gone; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Where workers are.
+
+    number
+        So many processes on this machine; None where there is a scheduler.
+    scheduler
+        Address of a scheduler, such as ``tcp://10.0.0.1:8786``.
+    threads
+        Threads of a worker here; by default its share of the cores.
+    """
+
+    number: int | None = None
+    scheduler: str | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.number is not None and self.number < 1:
+            raise ValueError(f"--workers is {self.number}, must be at least 1")
+
+    @contextmanager
+    def client(self) -> Iterator["Client"]:
+        """A client of the cluster, which is started if need be and ended at last.
+
+        ClusterError says what to install, or that nobody answers at the address.
+        """
+        if find_spec("distributed") is None:
+            option = "--scheduler" if self.scheduler else "--workers"
+            raise ClusterError(
+                f"{option} needs Dask: python -m pip install 'pgbench[dask]'; without it, several"
+                " processes or machines can share a grid by --shard i/n and `merge`"
+            )
+        if self.scheduler is None:
+            with _local(self.number or 1, self.threads) as client:
+                yield client
+        else:
+            with _joined(self.scheduler) as client:
+                yield client
+
+
+@contextmanager
+def _local(number: int, threads: int | None) -> Iterator["Client"]:
+    """A client of so many new processes on this machine, each with its share of the cores."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    share = threads or max(1, (os.cpu_count() or 1) // number)
+    settings = {
+        # The client counts deaths, and kernels may keep a worker from its heartbeat.
+        "distributed.scheduler.allowed-failures": 0,
+        "distributed.scheduler.worker-ttl": None,
+        "distributed.nanny.pre-spawn-environ.NUMBA_NUM_THREADS": share,
+    }
+    with dask.config.set(settings):
+        cluster = LocalCluster(
+            n_workers=number,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            silence_logs="CRITICAL",
+        )
+        with cluster, Client(cluster) as client:
+            yield client
+
+
+@contextmanager
+def _joined(address: str) -> Iterator["Client"]:
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=20)
+    except (OSError, ValueError) as error:
+        raise ClusterError(f"--scheduler {address}: nobody answers there ({error})") from None
+    with client:
+        yield client
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker needs beside a task.
+
+    conditions
+        How it is measured; threads are at most those of the worker.
+    versions
+        The client's.
+    set_up
+        Called once before anything else, for users' estimators.
+    """
+
+    conditions: Conditions
+    versions: Mapping[str, str]
+    set_up: Callable[[], Any] | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a task: batches of records and seconds, or why the worker cannot do it."""
+
+    batches: Sequence[RecordBatch] = ()
+    seconds: float = 0.0
+    refusal: str = ""
+    worker: str = ""
+
+
+_ALONE = threading.Lock()
+"""One task at a time: a worker may have several threads, the kernels have theirs."""
+
+
+def _answer(order: Order, task: Task, portions: Mapping[str, JournalRecord]) -> Answer:
+    """Perform a task, on a worker."""
+    from distributed import get_worker
+
+    address = str(get_worker().address)
+    if refusal := different(order.versions, versions(), f"worker {address}"):
+        return Answer(refusal=refusal, worker=address)
+    with _ALONE, single_threaded_blas():
+        begin = time.perf_counter()
+        workshop = _workshop(order)
+        workshop.compile([task])
+        batches = list(workshop.perform(task, portions.get))
+        return Answer(batches, time.perf_counter() - begin)
+
+
+_workshops: dict[str, Workshop] = {}
+
+
+def _workshop(order: Order) -> Workshop:
+    """The worker's workshop for such orders, with its problems and exact solutions."""
+    from pgbench.kernels.partition import limit_threads
+
+    threads = limit_threads(order.conditions.threads)
+    key = repr((order.conditions, order.set_up))
+    if key not in _workshops:
+        _workshops.clear()
+        if order.set_up is not None:
+            order.set_up()
+        _workshops[key] = Workshop(replace(order.conditions, threads=threads), KEPT)
+    return _workshops[key]
+
+
+def different(client: Mapping[str, str], other: Mapping[str, str], name: str) -> str:
+    """Which needed packages somebody has in other versions than the client, or nothing."""
+    odd = [
+        f"{package} {other.get(package, 'missing')} (the client has {client[package]})"
+        for package in NEEDED
+        if other.get(package) != client[package]
+    ]
+    return f"{name} has {', '.join(odd)}" if odd else ""
+
+
+@dataclass(eq=False)
+class _Sent:
+    """A task on its way, how many workers died with it, and whether it is alone there."""
+
+    task: Task
+    deaths: int = 0
+    alone: bool = False
+
+
+def by_workers(
+    workers: Workers, set_up: Callable[[], Any] | None = None
+) -> Callable[[Conditions], AbstractContextManager["Cluster"]]:
+    """What makes a run's performer of workers; each calls ``set_up`` before its first task."""
+
+    @contextmanager
+    def make(conditions: Conditions) -> Iterator[Cluster]:
+        with workers.client() as client:
+            yield Cluster(client, conditions, set_up)
+
+    return make
+
+
+@dataclass
+class Cluster:
+    """Performs tasks by the workers of a client.
+
+    threads
+        Number of threads of the kernels of all workers, once prepared.
+    """
+
+    client: "Client"
+    conditions: Conditions
+    set_up: Callable[[], Any] | None = None
+    threads: int = 0
+    _ready: deque[_Sent] = field(default_factory=deque)
+    _suspects: deque[_Sent] = field(default_factory=deque)
+    _waiting: list[JoinTask] = field(default_factory=list)
+
+    def prepare(self, tasks: Sequence[Task], progress: Progress) -> None:
+        """Wait for a worker, and see that all have the client's versions; else ClusterError."""
+        if not self.client.scheduler_info()["workers"]:
+            progress.note("the scheduler has no workers yet; waiting for the first")
+            self.client.wait_for_workers(1)
+        self._order = Order(self.conditions, versions(), self.set_up)
+        try:
+            found = self.client.run(_description)
+        except ModuleNotFoundError as error:
+            raise ClusterError(f"a worker has no module {error.name}; install it there") from None
+        refusals = [
+            different(self._order.versions, other, f"worker {address}")
+            for address, (other, _) in sorted(found.items())
+        ]
+        if odd := [refusal for refusal in refusals if refusal]:
+            raise ClusterError("; ".join(odd))
+        self.threads = sum(threads for _, threads in found.values())
+        progress.phase(f"working with {len(found)} workers of {self.threads} threads in all")
+
+    def performed(
+        self, tasks: Sequence[Task], read: ReadPortion, progress: Progress
+    ) -> Iterator[Performed]:
+        """Every task as it is finished; those that join when their portions are."""
+        from distributed import as_completed
+
+        self._waiting = [task for task in tasks if isinstance(task, JoinTask)]
+        self._ready.extend(_Sent(task) for task in tasks if not isinstance(task, JoinTask))
+        self._open = Counter(_group(sent.task) for sent in self._ready)
+        self._release()
+        sent: dict[Future, _Sent] = {}
+        completed = as_completed()
+        try:
+            while True:
+                for future, own in self._send(len(sent), read):
+                    sent[future] = own
+                    completed.add(future)
+                if not sent:
+                    return
+                future = next(completed)
+                yield from self._received(future, sent.pop(future), progress)
+        finally:
+            self.client.cancel(list(sent))
+
+    def _release(self) -> None:
+        """Let tasks go that join portions of which none is open any more."""
+        waiting, self._waiting = self._waiting, []
+        for task in waiting:
+            if self._open[_group(task)]:
+                self._waiting.append(task)
+            else:
+                self._ready.append(_Sent(task))
+
+    def _send(self, outstanding: int, read: ReadPortion) -> Iterator[tuple["Future", _Sent]]:
+        """Send tasks, a few ahead of the workers; suspects one by one when all else is done."""
+        room = AHEAD * max(1, sum(self.client.nthreads().values())) if self._ready else 0
+        while self._ready and outstanding < room:
+            outstanding += 1
+            sent = self._ready.popleft()
+            yield self._submit(sent, read), sent
+        if self._suspects and not outstanding and not self._ready:
+            sent = replace(self._suspects.popleft(), alone=True)
+            yield self._submit(sent, read), sent
+
+    def _submit(self, sent: _Sent, read: ReadPortion) -> "Future":
+        portions: Any = {}
+        if isinstance(sent.task, JoinTask):
+            found = {key: read(key) for key in sent.task.keys}
+            portions = {key: record for key, record in found.items() if record is not None}
+            (portions,) = self.client.scatter([portions], hash=False)
+        return self.client.submit(
+            _answer, self._order, sent.task.to_send(), portions, pure=False, key=_name(sent.task)
+        )
+
+    def _received(self, future: "Future", sent: _Sent, progress: Progress) -> Iterator[Performed]:
+        """What is to be written of a task that ended; it may have to be sent once more."""
+        from distributed import KilledWorker
+
+        task = sent.task
+        if future.status not in ("finished", "error"):
+            raise ClusterError("the scheduler is gone; everything finished so far is kept")
+        error = future.exception()
+        if isinstance(error, KilledWorker):
+            sent.deaths += 1 + int(error.args[2])
+            if not sent.alone or sent.deaths < MOST_DEATHS:
+                self._suspects.append(sent)
+                return
+            if len(task.cells) > 1:
+                alone = [replace(task, cells=[cell], unknown=False) for cell in task.cells]
+                alone[0] = replace(alone[0], unknown=task.unknown)
+                self._suspects.extend(_Sent(own, sent.deaths) for own in alone)
+                self._open[_group(task)] += len(alone) - 1
+                return
+            reason = f"the worker died each of {sent.deaths} times: out of memory, or killed by it"
+            answer = Answer([failed(task.cells, reason)])
+        elif error is not None:
+            answer = Answer([failed(task.cells, f"{type(error).__name__}: {error}")])
+        else:
+            answer = future.result()
+        if answer.refusal:
+            progress.note(f"{answer.refusal}; it is sent away")
+            self.client.retire_workers([answer.worker])
+            self._ready.append(sent)
+            return
+        self._open[_group(task)] -= 1
+        yield Performed(task, iter(answer.batches), answer.seconds)
+        self._release()
+
+
+def _description() -> tuple[dict[str, str], int]:
+    """Versions and number of threads of a worker."""
+    from pgbench.kernels.partition import limit_threads
+
+    return versions(), limit_threads(None)
+
+
+def _group(task: Task) -> tuple[str, int]:
+    """Setting and batch size of what belongs to portions; one group for all else."""
+    if isinstance(task, PortionTask | JoinTask):
+        return task.setting.key, task.cells[0].batch_size
+    return "", 0
+
+
+_numbers = iter(range(2**62))
+
+
+def _name(task: Task) -> str:
+    """A key that a dashboard shows: what is done, where, and a number that makes it unique."""
+    kind = type(task).__name__.removesuffix("Task").lower()
+    return f"{kind} {task.setting.label}-{os.getpid()}-{next(_numbers)}"
+
+
+def mapped(client: "Client", function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
+    """``function`` of every item, in their order, by the workers of a client.
+
+    ClusterError where workers die of one.
+    """
+    from distributed import KilledWorker
+
+    futures = client.map(function, list(items), pure=False)
+    try:
+        for future in futures:
+            try:
+                yield future.result()
+            except KilledWorker as error:
+                raise ClusterError(
+                    f"workers died of {error.task}; is there enough memory?"
+                ) from None
+    finally:
+        client.cancel(futures)
