@@ -189,10 +189,14 @@ class Setting:
             "batch_size": batch_size,
         }
 
-    def portion_key(self, cell: Cell, portion: Portion) -> str:
-        """Key of the record of a portion's sums, however many others there are."""
+    def portion_key(self, cell: Cell, portion: Portion, centred: bool = False) -> str:
+        """Key of the record of a portion's sums.
+
+        It does not depend on how many others there are, unless deviations are from the mean of all.
+        """
         described = self._described(cell.estimator, cell.batch_size)
-        return content_hash({**described, "portion": portion.identity})
+        about = {"replicates": self.grid.replicates} if centred else {}
+        return content_hash({**described, **about, "portion": portion.identity})
 
     def portions(self, batch_size: int) -> list[Portion]:
         """The portions of cells of a batch size, in order; none where a cell is not large."""

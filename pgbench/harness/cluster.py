@@ -8,18 +8,18 @@ else on the cluster, so that a cell that kills its workers is found and fails al
 import os
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pgbench.harness.measuring import Conditions, ReadPortion, RecordBatch, Workshop, failed
+from pgbench.harness.measuring import Conditions, RecordBatch, Workshop, failed
 from pgbench.harness.performing import Performed
 from pgbench.harness.progress import Progress
 from pgbench.harness.provenance import versions
-from pgbench.harness.tasks import JoinTask, PortionTask, Task
+from pgbench.harness.tasks import ReadPortion, Task
 from pgbench.kernels.blas import single_threaded_blas
 from pgbench.results.journal import JournalRecord
 
@@ -98,6 +98,8 @@ def _local(number: int, threads: int | None) -> Iterator["Client"]:
         "distributed.scheduler.allowed-failures": 0,
         "distributed.scheduler.worker-ttl": None,
         "distributed.nanny.pre-spawn-environ.NUMBA_NUM_THREADS": share,
+        # Dask gives freed memory back at once; arrays that come and go would fault on every page.
+        "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
     }
     with dask.config.set(settings):
         cluster = LocalCluster(
@@ -232,7 +234,8 @@ class Cluster:
     threads: int = 0
     _ready: deque[_Sent] = field(default_factory=deque)
     _suspects: deque[_Sent] = field(default_factory=deque)
-    _waiting: list[JoinTask] = field(default_factory=list)
+    _waiting: dict[tuple[str, int], list[Task]] = field(default_factory=lambda: defaultdict(list))
+    _open: Counter[tuple[str, int, int]] = field(default_factory=Counter)
 
     def prepare(self, tasks: Sequence[Task], progress: Progress) -> None:
         """Wait for a worker, and see that all have the client's versions; else ClusterError."""
@@ -259,10 +262,11 @@ class Cluster:
         """Every task as it is finished; those that join when their portions are."""
         from distributed import as_completed
 
-        self._waiting = [task for task in tasks if isinstance(task, JoinTask)]
-        self._ready.extend(_Sent(task) for task in tasks if not isinstance(task, JoinTask))
-        self._open = Counter(_group(sent.task) for sent in self._ready)
-        self._release()
+        for task in tasks:
+            self._waiting[task.group].append(task)
+            self._open[(*task.group, task.stage)] += 1
+        for group in list(self._waiting):
+            self._release(group)
         sent: dict[Future, _Sent] = {}
         completed = as_completed()
         try:
@@ -277,12 +281,12 @@ class Cluster:
         finally:
             self.client.cancel(list(sent))
 
-    def _release(self) -> None:
-        """Let tasks go that join portions of which none is open any more."""
-        waiting, self._waiting = self._waiting, []
+    def _release(self, group: tuple[str, int]) -> None:
+        """Let tasks of a group go that wait for nothing of an earlier stage any more."""
+        waiting = self._waiting.pop(group, [])
         for task in waiting:
-            if self._open[_group(task)]:
-                self._waiting.append(task)
+            if any(self._open[(*group, stage)] for stage in range(1, task.stage)):
+                self._waiting[group].append(task)
             else:
                 self._ready.append(_Sent(task))
 
@@ -298,10 +302,8 @@ class Cluster:
             yield self._submit(sent, read), sent
 
     def _submit(self, sent: _Sent, read: ReadPortion) -> "Future":
-        portions: Any = {}
-        if isinstance(sent.task, JoinTask):
-            found = {key: read(key) for key in sent.task.keys}
-            portions = {key: record for key, record in found.items() if record is not None}
+        portions: Any = sent.task.needed(read)
+        if portions:
             (portions,) = self.client.scatter([portions], hash=False)
         return self.client.submit(
             _answer, self._order, sent.task.to_send(), portions, pure=False, key=_name(sent.task)
@@ -324,7 +326,7 @@ class Cluster:
                 alone = [replace(task, cells=[cell], unknown=False) for cell in task.cells]
                 alone[0] = replace(alone[0], unknown=task.unknown)
                 self._suspects.extend(_Sent(own, sent.deaths) for own in alone)
-                self._open[_group(task)] += len(alone) - 1
+                self._open[(*task.group, task.stage)] += len(alone) - 1
                 return
             reason = f"the worker died each of {sent.deaths} times: out of memory, or killed by it"
             answer = Answer([failed(task.cells, reason)])
@@ -337,9 +339,9 @@ class Cluster:
             self.client.retire_workers([answer.worker])
             self._ready.append(sent)
             return
-        self._open[_group(task)] -= 1
+        self._open[(*task.group, task.stage)] -= 1
         yield Performed(task, iter(answer.batches), answer.seconds)
-        self._release()
+        self._release(task.group)
 
 
 def _description() -> tuple[dict[str, str], int]:
@@ -347,13 +349,6 @@ def _description() -> tuple[dict[str, str], int]:
     from pgbench.kernels.partition import limit_threads
 
     return versions(), limit_threads(None)
-
-
-def _group(task: Task) -> tuple[str, int]:
-    """Setting and batch size of what belongs to portions; one group for all else."""
-    if isinstance(task, PortionTask | JoinTask):
-        return task.setting.key, task.cells[0].batch_size
-    return "", 0
 
 
 _numbers = iter(range(2**62))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import singledispatchmethod
 from typing import Any, Generic, TypeVar
 
+from pgbench.arrays import FloatArray
 from pgbench.ascent.goal import Goal, find_goal
 from pgbench.declared.outcomes import Status
 from pgbench.estimators import estimators
@@ -19,7 +20,15 @@ from pgbench.grid.grid import Chosen
 from pgbench.grid.plan import AscentCell, Cell, Prepared, Setting, make_problem
 from pgbench.harness.ascents import run_ascent
 from pgbench.harness.ascents import warm_up as warm_up_ascents
-from pgbench.harness.tasks import AscentTask, JoinTask, MeasureTask, PortionTask, Task
+from pgbench.harness.tasks import (
+    AscentTask,
+    CentredTask,
+    JoinTask,
+    MeasureTask,
+    PortionTask,
+    ReadPortion,
+    Task,
+)
 from pgbench.measure.cells import join, measure, measure_portion, warm_up
 from pgbench.measure.measurement import Measurement, exact_values
 from pgbench.measure.subject import Subject, make_subject
@@ -30,9 +39,6 @@ from pgbench.rollout.device import Device
 from pgbench.rollout.simulator import Draws
 
 RecordBatch = list[JournalRecord]
-
-ReadPortion = Callable[[str], JournalRecord | None]
-"""The record of a portion by its key; None where there is none."""
 
 ESTIMATORS = 1000
 """Estimators of a setting that are kept ready."""
@@ -175,15 +181,23 @@ class Workshop:
             yield self._added_up(task, place.prepared, ready)
 
     @_records.register
+    def _(self, task: CentredTask, place: _Place, read: ReadPortion) -> Iterator[RecordBatch]:
+        """Records of the sums of cells over a portion, about the mean of all replicates."""
+        found = {cell.key: task.centre(cell, read) for cell in task.cells}
+        centres = {key: centre for key, centre in found.items() if centre is not None}
+        asking = [cell for cell in task.cells if cell.key in centres]
+        ready = yield from self._ready(place, asking)
+        if ready:
+            own = [centres[cell.key] for cell, _ in ready]
+            yield self._added_up(task, place.prepared, ready, own)
+
+    @_records.register
     def _(self, task: JoinTask, place: _Place, read: ReadPortion) -> Iterator[RecordBatch]:
         """Records of cells whose portions are all there."""
-        found = [read(key) for key in task.keys]
-        portions = [portion for portion in found if portion is not None]
-        if len(portions) < len(found):
-            return
         ready = yield from self._ready(place, task.cells)
-        if ready:
-            yield self._joined(task, place.prepared, ready, portions)
+        for cell, subject in ready:
+            if portions := task.sums(cell, read):
+                yield self._joined(cell, subject, portions)
 
     @_records.register
     def _(self, task: AscentTask, place: _Place, read: ReadPortion) -> Iterator[RecordBatch]:
@@ -240,7 +254,11 @@ class Workshop:
         ]
 
     def _added_up(
-        self, task: PortionTask, prepared: Prepared, ready: Sequence[tuple[Cell, Subject]]
+        self,
+        task: PortionTask,
+        prepared: Prepared,
+        ready: Sequence[tuple[Cell, Subject]],
+        centres: Sequence[FloatArray] | None = None,
     ) -> RecordBatch:
         """Records of the sums of cells over a portion."""
         portion, own = task.portion, [subject for _, subject in ready]
@@ -252,7 +270,13 @@ class Workshop:
         conditions = self.conditions
         with recorded([cell for cell, _ in ready]) as lost:
             found = measure_portion(
-                prepared, own, draws, portion.room, conditions.memory_bytes, conditions.device
+                prepared,
+                own,
+                draws,
+                portion.room,
+                centres,
+                conditions.memory_bytes,
+                conditions.device,
             )
         return lost or [
             {
@@ -260,22 +284,15 @@ class Workshop:
                 "key": task.key(cell),
                 **cell.named,
                 "device": sums.device,
-                "arrays": dict(sums.sums or {}),
+                "arrays": dict(sums.arrays),
             }
             for (cell, _), sums in zip(ready, found, strict=True)
         ]
 
     def _joined(
-        self,
-        task: JoinTask,
-        prepared: Prepared,
-        ready: Sequence[tuple[Cell, Subject]],
-        portions: Sequence[JournalRecord],
+        self, cell: Cell, subject: Subject, portions: Sequence[JournalRecord]
     ) -> RecordBatch:
-        """The record of a large cell; without sums, which need the mean first, it is measured."""
-        if not all(portion["arrays"] for portion in portions):
-            return self._measured(task, prepared, ready)
-        ((cell, subject),) = ready
+        """The record of a large cell."""
         device = ", ".join(sorted({portion["device"] for portion in portions}))
         with recorded([cell]) as lost:
             sums = [portion["arrays"] for portion in portions]

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pgbench.harness.measuring import Conditions, ReadPortion, RecordBatch, Workshop
+from pgbench.harness.measuring import Conditions, RecordBatch, Workshop
 from pgbench.harness.progress import Progress
-from pgbench.harness.tasks import Task
+from pgbench.harness.tasks import ReadPortion, Task
 
 
 @dataclass

@@ -6,24 +6,30 @@ one that joins their sums.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, ClassVar
 
+import numpy as np
+
+from pgbench.arrays import FloatArray
 from pgbench.declared.outcomes import Status
-from pgbench.estimators import TableEstimator, estimators
+from pgbench.estimators import BatchEstimator, estimators
 from pgbench.grid.plan import AscentCell, Cell, Portion, Setting, work
 from pgbench.results.journal import JournalRecord
 
 FINISHED = frozenset({Status.DONE.word, Status.SKIPPED.word})
 """Cells with such a record do not run again; failed ones do."""
 
+ReadPortion = Callable[[str], JournalRecord | None]
+"""The record of a portion by its key; None where there is none."""
+
 TASK_STEPS = 2**24
 """Cells are put together to tasks of about so many environment steps at most."""
 
-BATCH_STEP = 20
-"""A step of a function of batches takes as long as so many of the compiled kernels."""
+BATCHES_TOGETHER = 8
+"""So many functions of batches at most share the trajectories of a large cell."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +51,8 @@ class Task(ABC):
     unknown: bool = field(default=False, kw_only=True)
     finishes: ClassVar[bool] = True
     """Whether its cells are finished with it."""
+    stage: ClassVar[int] = 0
+    """It waits for tasks of earlier stages in its group; 0 waits for none."""
 
     @property
     @abstractmethod
@@ -52,9 +60,13 @@ class Task(ABC):
         """About how many environment steps it takes."""
 
     @property
-    def name(self) -> str:
-        """What it is about, in words."""
-        return self.setting.label
+    def group(self) -> tuple[str, int]:
+        """Setting and batch size, by which stages belong together."""
+        return self.setting.key, self.cells[0].batch_size if self.stage else 0
+
+    def needed(self, read: ReadPortion) -> dict[str, JournalRecord]:
+        """Records of portions that it asks for, by key."""
+        return {}
 
     def left(self, records: Mapping[str, JournalRecord], portions: Container[str]) -> "Task | None":
         """What records and portions say is left to do of it, or None."""
@@ -79,11 +91,15 @@ class MeasureTask(Task):
 
 @dataclass(frozen=True, eq=False)
 class PortionTask(Task):
-    """Add up the estimates of large cells of one batch size over a portion of the replicates."""
+    """Add up the estimates of large cells of one batch size over a portion of the replicates.
+
+    Where the exact mean is not known this gives the sum of the estimates alone.
+    """
 
     cells: Sequence[Cell]
     portion: Portion = field(kw_only=True)
     finishes = False
+    stage = 1
 
     @property
     def work(self) -> float:
@@ -103,22 +119,70 @@ class PortionTask(Task):
 
 
 @dataclass(frozen=True, eq=False)
+class CentredTask(PortionTask):
+    """Add up the same about the mean of all replicates, where the exact mean is not known."""
+
+    portions: Sequence[Portion] = field(kw_only=True)
+    stage = 2
+
+    def key(self, cell: Cell) -> str:
+        """Key of the record of a cell's portion."""
+        return self.setting.portion_key(cell, self.portion, centred=True)
+
+    def centre(self, cell: Cell, read: ReadPortion) -> FloatArray | None:
+        """The mean of all replicates (d,); None where the exact one is known."""
+        first = _portions(self, cell, self.portions, read)
+        totals = [record["arrays"]["total"] for record in first if "total" in record["arrays"]]
+        if not totals:
+            return None
+        mean: FloatArray = np.add.reduce(totals) / self.setting.grid.replicates
+        return mean
+
+    def needed(self, read: ReadPortion) -> dict[str, JournalRecord]:
+        """The sums of the estimates of those cells whose exact mean is not known."""
+        every = [r for cell in self.cells for r in _portions(self, cell, self.portions, read)]
+        return {record["key"]: record for record in every if "total" in record["arrays"]}
+
+
+@dataclass(frozen=True, eq=False)
 class JoinTask(Task):
     """Make the record of a large cell from the sums of its portions."""
 
     cells: Sequence[Cell]
     portions: Sequence[Portion] = field(kw_only=True)
+    stage = 3
 
     @property
     def work(self) -> float:
         """Next to nothing."""
         return 0.0
 
-    @property
-    def keys(self) -> list[str]:
-        """Keys of the records of the portions, in order."""
-        (cell,) = self.cells
-        return [self.setting.portion_key(cell, portion) for portion in self.portions]
+    def sums(self, cell: Cell, read: ReadPortion) -> list[JournalRecord]:
+        """Records of the sums of all portions of a cell, in order; none where one is missing."""
+        first = _portions(self, cell, self.portions, read)
+        if any("total" in record["arrays"] for record in first):
+            return _portions(self, cell, self.portions, read, centred=True)
+        return first
+
+    def needed(self, read: ReadPortion) -> dict[str, JournalRecord]:
+        """Records of portions that it asks for."""
+        keys = [
+            self.setting.portion_key(cell, portion, centred)
+            for cell in self.cells
+            for portion in self.portions
+            for centred in (False, True)
+        ]
+        found = {key: read(key) for key in keys}
+        return {key: record for key, record in found.items() if record is not None}
+
+
+def _portions(
+    task: Task, cell: Cell, portions: Sequence[Portion], read: ReadPortion, centred: bool = False
+) -> list[JournalRecord]:
+    """Records of all portions of a cell, in order; none where one is missing."""
+    found = [read(task.setting.portion_key(cell, portion, centred)) for portion in portions]
+    there = [record for record in found if record is not None]
+    return there if len(there) == len(found) else []
 
 
 class AscentTask(Task):
@@ -148,17 +212,19 @@ def tasks(plan: Iterable[Setting]) -> Iterator[Task]:
 
 
 def _together(setting: Setting) -> list[list[str]]:
-    """Labels of estimators whose cells may be in one task: functions of batches apart if slow."""
-    every = setting.grid.estimators
-    tables = [e.label for e in every if isinstance(estimators()[e.name], TableEstimator)]
-    batches = [e.label for e in every if e.label not in set(tables)]
-    largest = max(setting.grid.batch_sizes, default=1) * setting.planned_horizon
-    fitting = TASK_STEPS // (BATCH_STEP * largest * setting.grid.replicates)
-    if fitting >= len(batches):
-        return [[e.label for e in every]] if every else []
-    size = max(1, fitting)
-    apart = [batches[i : i + size] for i in range(0, len(batches), size)]
+    """Labels of estimators whose cells are together; functions of batches apart if slow."""
+    every = [e.label for e in setting.grid.estimators]
+    if not any(setting.portions(batch_size) for batch_size in setting.grid.batch_sizes):
+        return [every] if every else []
+    batches = [e.label for e in setting.grid.estimators if _is_batch(e.name)]
+    tables = [label for label in every if label not in set(batches)]
+    starts = range(0, len(batches), BATCHES_TOGETHER)
+    apart = [batches[i : i + BATCHES_TOGETHER] for i in starts]
     return [tables, *apart] if tables else apart
+
+
+def _is_batch(name: str) -> bool:
+    return isinstance(estimators()[name], BatchEstimator)
 
 
 def _measuring(setting: Setting, cells: Sequence[Cell]) -> Iterator[Task]:
@@ -170,6 +236,9 @@ def _measuring(setting: Setting, cells: Sequence[Cell]) -> Iterator[Task]:
         large, portions = list(same), setting.portions(batch_size)
         for portion in portions:
             yield PortionTask(setting, large, portion=portion)
+        if _is_batch(large[0].estimator.name):
+            for portion in portions:
+                yield CentredTask(setting, large, portion=portion, portions=portions)
         for cell in large:
             yield JoinTask(setting, [cell], portions=portions)
 
@@ -206,7 +275,7 @@ def unfinished(
 class Shard:
     """Every n-th task, from the i-th on: what one machine of n does by hand.
 
-    Joins are left out of the count: they are done wherever all portions are.
+    What waits for portions is left out of the count: it is done wherever those are.
     """
 
     number: int = 1
@@ -220,7 +289,7 @@ class Shard:
         """Its own tasks."""
         place = 0
         for task in every:
-            if isinstance(task, JoinTask):
+            if task.stage > 1:
                 yield task
                 continue
             if place % self.of == self.number - 1:

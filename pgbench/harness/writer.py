@@ -96,5 +96,6 @@ def _steps(record: JournalRecord, replicates: int = 0) -> float:
         taken = record["arrays"]["environment_steps"]
         return float(np.nansum(np.nanmax(taken, axis=1, initial=0.0)))
     if record["kind"] == "portion":
-        return float(record["arrays"]["scalars"][:, 4].sum()) if record["arrays"] else 0.0
+        arrays = record["arrays"]
+        return float(arrays["scalars"][:, 4].sum()) if "scalars" in arrays else 0.0
     return float(record["values"]["steps"] * replicates)

@@ -27,14 +27,15 @@ from pgbench.statistics import fixed_directions
 class Portion:
     """What was added up of an estimator over some of its replicates.
 
-    sums
-        As ``Sums.portion`` gives them; None where the exact mean is not known: deviations are then
-        from the mean of all replicates, which must be there first.
+    arrays
+        As ``Sums.portion`` gives them. Where the exact mean is not known deviations are from the
+        mean of all replicates, ``centre`` (d,); before that is there, there is but the sum of these
+        estimates, ``total`` (d,).
     device
         Where rollouts ran.
     """
 
-    sums: Mapping[str, FloatArray] | None
+    arrays: Mapping[str, FloatArray]
     device: str = "cpu"
 
 
@@ -62,27 +63,41 @@ def measure_portion(
     subjects: Sequence[Subject],
     draws: Draws,
     room: int,
+    centres: Sequence[FloatArray] | None = None,
     memory_bytes: int | None = None,
     device: Device = CPU,
 ) -> list[Portion]:
     """Sums of estimators over the replicates of ``draws`` alone; one Portion each.
 
-    ``room`` is the number of replicates of a whole portion, of which the last may have fewer.
+    Parameters
+    ----------
+    room
+        Number of replicates of a whole portion, of which the last may have fewer.
+    centres
+        Means (d,) of all replicates of estimators whose exact mean is not known. Without them
+        those have the sum of their estimates.
     """
-    known = {i: s for i, s in enumerate(subjects) if s.exact(draws.batch_size).mean is not None}
-    results = [Portion(None)] * len(subjects)
-    own = list(known.values())
-    for place, sums, e, where in _every_sum(prepared, own, draws, memory_bytes, device, room):
-        results[list(known)[place]] = Portion(sums.portion(e), where)
-    return results
+    results: dict[int, Portion] = {}
+    own = dict(enumerate(subjects))
+    if centres is None:
+        unknown = {i: s for i, s in own.items() if s.exact(draws.batch_size).mean is None}
+        totals = _totals(prepared, list(unknown.values()), draws)
+        results |= {i: Portion({"total": t}) for i, t in zip(unknown, totals, strict=True)}
+        own = {i: s for i, s in own.items() if i not in unknown}
+    places = list(own)
+    every = _every_sum(prepared, list(own.values()), draws, memory_bytes, device, room, centres)
+    for place, sums, e, where in every:
+        centre = {} if centres is None else {"centre": centres[place]}
+        results[places[place]] = Portion({**sums.portion(e), **centre}, where)
+    return [results[place] for place in range(len(subjects))]
 
 
 def join(
     subject: Subject, portions: Sequence[Mapping[str, FloatArray]], batch_size: int, device: str
 ) -> Measurement:
     """A Measurement from the sums of all portions, in the order of their replicates."""
-    expected = subject.exact(batch_size).mean
-    assert expected is not None
+    known = subject.exact(batch_size).mean
+    expected = portions[0]["centre"] if known is None else known
     fixed = fixed_directions(subject.target.size)
     sums = Sums.joined(subject.target, expected, fixed, portions, directed=subject.resolved)
     return measurement(subject, sums, 0, batch_size, device)
@@ -95,6 +110,7 @@ def _every_sum(
     memory_bytes: int | None,
     device: Device,
     room: int | None = None,
+    centres: Sequence[FloatArray] | None = None,
 ) -> Iterator[tuple[int, Sums, int, str]]:
     """Place of every subject, sums and its place in them, and where its rollouts ran."""
     tables = {i: s for i, s in enumerate(subjects) if isinstance(s, TableSubject)}
@@ -104,7 +120,7 @@ def _every_sum(
         for place, sums, e, where in _of_tables(prepared, own, draws, memory_bytes, device, room):
             yield places[place], sums, e, where
     if batches:
-        every = _of_batches(prepared, list(batches.values()), draws, room)
+        every = _of_batches(prepared, list(batches.values()), draws, room, centres)
         for place, sums in zip(batches, every, strict=True):
             yield place, sums, 0, "cpu"
 
@@ -172,7 +188,11 @@ def _empty(
 
 
 def _of_batches(
-    prepared: Prepared, subjects: Sequence[BatchSubject], draws: Draws, room: int | None
+    prepared: Prepared,
+    subjects: Sequence[BatchSubject],
+    draws: Draws,
+    room: int | None,
+    centres: Sequence[FloatArray] | None,
 ) -> Iterator[Sums]:
     """Simulate by functions of batches, on the CPU, sums on the way.
 
@@ -183,10 +203,14 @@ def _of_batches(
     fitting = max(1, SUMS_BYTES // sums_bytes(size, draws.replicates))
     for begin in range(0, len(subjects), fitting):
         group = subjects[begin : begin + fitting]
-        centres = _centres(prepared, group, draws)
+        own_centres = (
+            _centres(prepared, group, draws)
+            if centres is None
+            else centres[begin : begin + fitting]
+        )
         sums = [
             _empty(subject.target, [centre], draws, subject.resolved, room)
-            for subject, centre in zip(group, centres, strict=True)
+            for subject, centre in zip(group, own_centres, strict=True)
         ]
         for block in _batches(prepared, group, draws):
             for own, gradients, steps in zip(sums, block.gradients, block.steps, strict=True):
@@ -200,13 +224,19 @@ def _centres(
     """Exact means (d,), or those of the replicates where they are not known."""
     means = [subject.exact(draws.batch_size).mean for subject in subjects]
     unknown = [s for s, mean in zip(subjects, means, strict=True) if mean is None]
-    totals = [np.zeros(prepared.truth.gradient.size) for _ in unknown]
-    if unknown:
-        for block in _batches(prepared, unknown, draws):
+    measured = iter(_totals(prepared, unknown, draws))
+    return [next(measured) / draws.replicates if mean is None else mean for mean in means]
+
+
+def _totals(prepared: Prepared, subjects: Sequence[Subject], draws: Draws) -> list[FloatArray]:
+    """Sums of all estimates of functions of batches, (d,) each."""
+    own = [subject for subject in subjects if isinstance(subject, BatchSubject)]
+    totals = [np.zeros(prepared.truth.gradient.size) for _ in own]
+    if own:
+        for block in _batches(prepared, own, draws):
             for total, gradients in zip(totals, block.gradients, strict=True):
                 total += gradients.sum(axis=0)
-    measured = iter(totals)
-    return [next(measured) / draws.replicates if mean is None else mean for mean in means]
+    return totals
 
 
 def _batches(

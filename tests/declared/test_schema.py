@@ -12,8 +12,8 @@ from pgbench.declared.summary import MAPS, SUMMARY
 from pgbench.declared.variables import allocate, breaches, require_declared
 from pgbench.grid.plan import settings
 from pgbench.grid.reader import parse_grid
-from pgbench.measure import cells
-from pgbench.measure.cells import Measurement
+from pgbench.measure import measurement
+from pgbench.measure.measurement import Measurement
 from pgbench.results.build import build
 from pgbench.results.journal import Journal
 from pgbench.results.labelled import labelled
@@ -43,10 +43,10 @@ def test_a_likely_name_is_suggested():
 def test_an_undeclared_statistic_fails_the_cell(tmp_path, monkeypatch):
     from pgbench.harness.runner import execute
 
-    found = cells.summarise
-    monkeypatch.setattr("pgbench.harness.runner.warm_up", lambda *options: 0.0)
+    found = measurement.summarise
+    monkeypatch.setattr("pgbench.harness.measuring.warm_up", lambda *options: 0.0)
     monkeypatch.setattr(
-        cells, "summarise", lambda sample: (x := found(sample)) | {"luck": x["bias"]}
+        measurement, "summarise", lambda sample: (x := found(sample)) | {"luck": x["bias"]}
     )
     text = "name: t\nproblems: corridor\nestimators: td\nreplicates: 20\n"
     outcome = execute(parse_grid(text), tmp_path)

@@ -176,10 +176,14 @@ def test_portions_in_any_order_and_by_anybody_give_the_same_bytes(small_portions
     assert len(statistics(whole)) == 16
     todo = unfinished(tasks(settings(parse_grid(LARGE))), {})
     joins = [task for task in todo if isinstance(task, JoinTask)]
-    rest = [task for task in todo if not isinstance(task, JoinTask)]
     other = {}
     # Every task by somebody who keeps nothing, the last portion first, cells of one task apart.
-    apart = [own for task in reversed(rest) for own in (_only(task, [cell]) for cell in task.cells)]
+    apart = [
+        _only(task, [cell])
+        for stage in ((0, 1), (2,))
+        for task in reversed([task for task in todo if task.stage in stage])
+        for cell in task.cells
+    ]
     found = {}
     for task in [*apart, *joins]:
         found |= measured(LARGE, other.get, other, [task])
@@ -205,7 +209,7 @@ def test_joined_portions_say_what_all_replicates_together_say(small_portions, mo
         key=lambda r: (r["batch_size"], r["estimator"], r["values"]["exact_variance"]),
     )
     for a, b in zip(one, other, strict=True):
-        for name in ("variance", "mse", "cosine", "steps", "bias_test_p", "variance_test_z"):
+        for name in ("variance", "mse", "cosine", "steps", "bias_test_p"):
             np.testing.assert_allclose(a["values"][name], b["values"][name], rtol=1e-9)
         np.testing.assert_allclose(a["maps"]["mean_gradient"], b["maps"]["mean_gradient"])
         assert abs(a["values"]["bias_squared_se"] / b["values"]["bias_squared_se"] - 1) < 0.2
@@ -216,7 +220,7 @@ def test_more_replicates_measure_only_what_is_new(small_portions):
     measured(LARGE, store.get, store)
     longer = LARGE.replace("replicates: 90", "replicates: 150")
     todo = unfinished(tasks(settings(parse_grid(longer))), {}, store)
-    cut = [t for t in todo if isinstance(t, PortionTask)]
+    cut = [t for t in todo if isinstance(t, PortionTask) and t.stage == 1]
     assert {(t.portion.first, t.portion.replicates) for t in cut} == {(64, 32), (96, 32), (128, 22)}
     extended = measured(longer, store.get, store, todo)
     fresh = {}

@@ -12,11 +12,11 @@ import pgbench as pg
 from pgbench.declared.outcomes import Status
 from pgbench.declared.summary import SUMMARY
 from pgbench.grid.reader import parse_grid
+from pgbench.harness import measuring
 from pgbench.harness.progress import Silent
 from pgbench.harness.runner import Interrupted, execute
 from pgbench.kernels.partition import use_threads
 from pgbench.measure import cells as _warm_up_keeps_its_own  # noqa: F401
-from pgbench.measure import subject as subjects
 from pgbench.results import dataset as results
 from pgbench.results.journal import Journal, OutputError
 from tests.support.runs import StopAfter, unpublished
@@ -168,14 +168,14 @@ def test_the_order_of_the_grid_does_not_matter(whole, tmp_path):
 @pytest.mark.usefixtures("unpublished")
 def test_failed_cells_keep_their_traceback_and_are_retried(tmp_path, monkeypatch):
     grid = parse_grid(GRID)
-    make = subjects.make_subject
+    make = measuring.make_subject
 
     def broken(prepared, estimator, values, threads=None):
         if estimator.name == "reinforce":
             raise ZeroDivisionError("on purpose")
         return make(prepared, estimator, values, threads)
 
-    monkeypatch.setattr(subjects, "make_subject", broken)
+    monkeypatch.setattr(measuring, "make_subject", broken)
     first = execute(grid, tmp_path)
     assert (first.measured, first.failed) == (36, 18)
     cell = first.tree.isel(problem=0, policy=0, batch_size=0).sel(estimator="reinforce")
