@@ -97,6 +97,8 @@ def _local(number: int, threads: int | None) -> Iterator["Client"]:
         # The client counts deaths, and kernels may keep a worker from its heartbeat.
         "distributed.scheduler.allowed-failures": 0,
         "distributed.scheduler.worker-ttl": None,
+        # A machine under load takes long to start a worker anew; it is not given up.
+        "distributed.deploy.lost-worker-timeout": "10 minutes",
         "distributed.nanny.pre-spawn-environ.NUMBA_NUM_THREADS": share,
         # Dask gives freed memory back at once; arrays that come and go would fault on every page.
         "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,

@@ -87,7 +87,8 @@ class Kept(Generic[T]):
         try:
             self._things[key] = make()
         except Exception as error:
-            self._failures[key] = error.with_traceback(None)
+            self._failures[key] = error
+            traceback.clear_frames(error.__traceback__)
             raise
         return self._things[key]
 
