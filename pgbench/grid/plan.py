@@ -7,7 +7,7 @@ without touching those it had.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -48,8 +48,21 @@ ASCENT = ("ascent/*.py",)
 
 def content_hash(description: Mapping[str, Any], size: int = 16) -> str:
     """Hash of a canonical description, as hexadecimal digits."""
-    text = json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return blake2b(text.encode(), digest_size=size).hexdigest()
+    return _hashed(_written(description), size)
+
+
+def _written(description: Mapping[str, Any]) -> dict[str, str]:
+    """The parts of a description by name, each as canonical JSON."""
+    return {name: _ENCODER.encode(part) for name, part in description.items()}
+
+
+def _hashed(parts: Mapping[str, str], size: int = 16) -> str:
+    """Hash of the canonical JSON that is put together of parts, which many cells share."""
+    text = ",".join(f'"{name}":{parts[name]}' for name in sorted(parts))
+    return blake2b(f"{{{text}}}".encode(), digest_size=size).hexdigest()
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 @dataclass(frozen=True)
@@ -130,9 +143,14 @@ class Setting:
         }
 
     @cached_property
+    def _parts(self) -> dict[str, str]:
+        """The description, as every key of the setting holds it."""
+        return _written(self.description)
+
+    @cached_property
     def key(self) -> str:
         """Key of the setting's record of exact quantities."""
-        return content_hash(self.description)
+        return _hashed(self._parts)
 
     @property
     def stream(self) -> int:
@@ -142,22 +160,19 @@ class Setting:
     @cached_property
     def cells(self) -> list[Cell]:
         """The cells of the setting."""
-        return [
-            Cell(self._cell_key(estimator, batch_size), estimator, batch_size)
-            for estimator in self.grid.estimators
-            for batch_size in self.grid.batch_sizes
-        ]
+        return [cell for estimator in self.grid.estimators for cell in self._cells_of(estimator)]
 
-    def _cell_key(self, estimator: Chosen, batch_size: int) -> str:
-        return content_hash(
+    def _cells_of(self, estimator: Chosen) -> Iterator[Cell]:
+        parts = self._parts | _written(
             {
-                **self.description,
                 "estimator": estimator.canonical,
                 "estimator_source": source_digest(estimators()[estimator.name].maker),
-                "batch_size": batch_size,
                 "replicates": self.grid.replicates,
             }
         )
+        for batch_size in self.grid.batch_sizes:
+            key = _hashed(parts | _written({"batch_size": batch_size}))
+            yield Cell(key, estimator, batch_size)
 
     @cached_property
     def ascents(self) -> list[AscentCell]:
@@ -177,18 +192,20 @@ class Setting:
         makers = [algorithms()[climber.algorithm.name].maker, step_sizes()[rule.name].maker]
         if estimator is not None:
             makers.append(estimators()[estimator.name].maker)
-        return content_hash(
-            {
-                **self.description,
-                "ascent": {**climber.canonical, "step_size": rule.canonical},
-                "ascent_sources": [
-                    shared_digest(*ASCENT),
-                    *(source_digest(maker) for maker in makers),
-                ],
-                "steps": plan.steps,
-                "points": plan.points,
-                "replicates": plan.replicates if climber.sampled else 1,
-            }
+        return _hashed(
+            self._parts
+            | _written(
+                {
+                    "ascent": {**climber.canonical, "step_size": rule.canonical},
+                    "ascent_sources": [
+                        shared_digest(*ASCENT),
+                        *(source_digest(maker) for maker in makers),
+                    ],
+                    "steps": plan.steps,
+                    "points": plan.points,
+                    "replicates": plan.replicates if climber.sampled else 1,
+                }
+            )
         )
 
     def prepare(self, mdp: Problem | None = None) -> Prepared:

@@ -1,7 +1,13 @@
 """Settings and cells are identified by their content."""
 
+import json
+from hashlib import blake2b
+from pathlib import Path
+
 import numpy as np
 
+from pgbench.declared.sources import forget_sources, source_digest
+from pgbench.estimators import estimators
 from pgbench.grid.plan import settings
 from pgbench.grid.reader import parse_grid
 
@@ -93,3 +99,35 @@ def test_changed_code_is_another_cell_on_the_same_trajectories(monkeypatch):
     after = settings(parse_grid(GRID))
     assert old.isdisjoint(cell.key for setting in after for cell in setting.cells)
     assert [s.stream for s in before] == [s.stream for s in after]
+
+
+def test_keys_are_hashes_of_whole_descriptions():
+    """Parts that cells share are written once; what is hashed is what it ever was."""
+    setting = settings(parse_grid(GRID))[3]
+    assert setting.key == hashed(setting.description)
+    for cell in setting.cells:
+        whole = {
+            **setting.description,
+            "estimator": cell.estimator.canonical,
+            "estimator_source": source_digest(estimators()[cell.estimator.name].maker),
+            "batch_size": cell.batch_size,
+            "replicates": 10,
+        }
+        assert cell.key == hashed(whole)
+
+
+def hashed(description):
+    text = json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def test_a_longer_plan_does_not_look_at_more_files(monkeypatch):
+    looked, plain = [], Path.is_file
+    monkeypatch.setattr(Path, "is_file", lambda path: looked.append(path) or plain(path))
+    counts = []
+    for seeds in (1, 20):
+        forget_sources()
+        looked.clear()
+        keys(GRID.replace("n_states: [5, 6]", f"n_states: [5, 6], instances: {seeds}"))
+        counts.append(len(looked))
+    assert 0 < counts[1] <= counts[0]
