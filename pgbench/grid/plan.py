@@ -22,8 +22,10 @@ from pgbench.estimators import estimators
 from pgbench.exact.horizon import expected_steps, shortest_horizon
 from pgbench.exact.truth import Truth, evaluate
 from pgbench.grid.grid import Chosen, Climber, Grid
-from pgbench.policies import kinds
+from pgbench.memory import explained, require_memory
+from pgbench.policies import Parameterised, kinds
 from pgbench.problems import Problem, families
+from pgbench.problems.dimensions import Dimensions
 
 FORMAT = 6
 """Version of what the harness writes into a record, which no digest covers: who edits a progress
@@ -211,11 +213,19 @@ class Setting:
     def prepare(self, mdp: Problem | None = None) -> Prepared:
         """Build problem, policy, θ and truth, and settle the horizon.
 
-        Raises NotApplicable where the policy makes no sense on the problem, and ValueError where
-        the problem cannot be built or solved.
+        Raises NotApplicable where the policy makes no sense on the problem, ValueError where the
+        problem cannot be built or solved, and NotEnoughMemory where either does not fit.
         """
         mdp = mdp or make_problem(self.problem)
-        policy = kinds()[self.policy.name].make(mdp, **_given(self.policy))
+        kind, given = kinds()[self.policy.name], _given(self.policy)
+        require_memory(
+            self.label, mdp.dimensions.memory + kind.expected_memory(mdp.dimensions, given)
+        )
+        with explained(self.label):
+            return self._evaluated(mdp, kind.make(mdp, **given))
+
+    def _evaluated(self, mdp: Problem, policy: Parameterised) -> Prepared:
+        """θ and truth of a policy, and the horizon."""
         if "values" in self.grid.theta:
             theta = policy.given(self.grid.theta["values"])
         else:
@@ -226,10 +236,17 @@ class Setting:
 
 
 def make_problem(problem: Chosen) -> Problem:
-    """The problem of a choice."""
-    family, folder = families()[problem.name], Path(problem.folder)
-    made: Problem = family.made_in(folder, _given(problem))
+    """The problem of a choice; NotEnoughMemory, before anything is built, if it does not fit."""
+    if dimensions := expected_dimensions(problem):
+        require_memory(problem.label, dimensions.memory)
+    with explained(problem.label):
+        made: Problem = families()[problem.name].made_in(Path(problem.folder), _given(problem))
     return made
+
+
+def expected_dimensions(problem: Chosen) -> Dimensions | None:
+    """How large a problem will be, or None if only building it tells."""
+    return families()[problem.name].expected(Path(problem.folder), _given(problem))
 
 
 def _given(choice: Chosen) -> dict[str, Any]:

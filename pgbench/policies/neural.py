@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Integral
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from pgbench.policies.actions import (
 from pgbench.policies.features import coordinates
 from pgbench.policies.policy import ROOM, Policy, PolicyKind, States
 from pgbench.problems import FiniteMDP, NotApplicable
+from pgbench.problems.dimensions import FiniteDimensions
 from pgbench.rounding import FUNCTION, UNIT
 
 MAX_PARAMETERS = 2**26
@@ -354,9 +355,22 @@ def neural(
     return policy
 
 
+def memory(dimensions: FiniteDimensions, inputs: str, hidden: int | str, **other: Any) -> float:
+    """Bytes of θ four times over, and of what every layer makes of every state seven times."""
+    states, first, last = float(dimensions.n_states), dimensions.n_states, dimensions.n_actions
+    if inputs == "own":
+        states, first, last = dimensions.pairs, dimensions.n_features, 1
+    elif inputs == "coordinates" or (inputs == "auto" and dimensions.n_coordinates):
+        first = dimensions.n_coordinates or 1
+    widths = [float(first), *map(float, str(hidden).split("x")), float(last)]
+    parameters = sum((n + 1) * m for n, m in pairwise(widths))
+    return 8 * (7 * states * sum(widths[1:]) + 4 * parameters)
+
+
 kind = PolicyKind(
     "neural",
     neural,
     formula=r"\pi(s,a) \propto \exp f_\theta(s)_a",
     reference="Sutton & Barto 2018, Section 9.7; LeCun, Bottou, Orr & Müller 1998 (initial θ)",
+    memory=memory,
 )

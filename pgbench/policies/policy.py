@@ -5,7 +5,7 @@ table W to Σ_{s,a} W(s,a) ∇_θ log π(s,a). Nothing else of a policy is visib
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from pgbench.arrays import BoolArray, FloatArray
 from pgbench.declared.parameters import bind
 from pgbench.declared.registry import Made
 from pgbench.problems import FiniteMDP, NotApplicable, Problem
+from pgbench.problems.dimensions import Dimensions
 from pgbench.rounding import UNIT
 
 States = NDArray[np.integer[Any]]
@@ -210,15 +211,30 @@ class Policy(Parameterised):
 
 @dataclass(frozen=True)
 class PolicyKind(Made):
-    """A named kind of policy and the function that makes it for a problem of class ``on``."""
+    """A named kind of policy and the function that makes it for a problem of class ``on``.
+
+    ``memory`` is a function of a problem's dimensions and the maker's parameters: the bytes that
+    evaluating such a policy takes, about, beside those of a table or a law.
+    """
 
     name: str
     maker: Callable[..., Parameterised]
     formula: str
     reference: str
     on: type[Problem] = FiniteMDP
+    memory: Callable[..., float] = lambda dimensions, **values: 0.0
 
     leading = 1
+
+    def expected_memory(self, dimensions: Dimensions, given: Mapping[str, Any]) -> float:
+        """Bytes that such a policy takes on a problem of these dimensions, beside the problem.
+
+        That is nothing where it makes no sense there.
+        """
+        if dimensions.kind != self.on.kind:
+            return 0.0
+        values = bind(self.name, self.parameters, given)
+        return self.memory(dimensions, **values)
 
     def make(self, mdp: Problem, **given: Any) -> Any:
         """The policy on a problem; ValueError lists what is wrong with the parameters.

@@ -5,11 +5,14 @@ from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from pgbench.declared.sources import forget_sources, source_digest
 from pgbench.estimators import estimators
-from pgbench.grid.plan import settings
+from pgbench.grid.plan import make_problem, settings
 from pgbench.grid.reader import parse_grid
+from pgbench.memory import NotEnoughMemory
+from pgbench.problems import families
 
 GRID = """
 name: t
@@ -131,3 +134,48 @@ def test_a_longer_plan_does_not_look_at_more_files(monkeypatch):
         keys(GRID.replace("n_states: [5, 6]", f"n_states: [5, 6], instances: {seeds}"))
         counts.append(len(looked))
     assert 0 < counts[1] <= counts[0]
+
+
+TOO_LARGE = [
+    "{problem: bandit, n_actions: 100000000000}",
+    "{problem: chain, length: 1000000000000}",
+    "{problem: corridor, length: 1000000000000}",
+    "{problem: garnet, n_states: 100000000000}",
+    "{problem: garnet, n_states: 10000000, branching: 10000000}",
+    "{problem: gridworld, size: 10000000}",
+    "{problem: lqg_chain, masses: 10000000}",
+    "{problem: random, n_states: 10000000}",
+    "{problem: riverswim, n_states: 1000000000000}",
+]
+
+
+@pytest.mark.parametrize("problem", TOO_LARGE)
+def test_a_problem_that_cannot_fit_is_refused_before_it_is_built(problem, monkeypatch):
+    family = families()[problem.removeprefix("{problem: ").split(",")[0]]
+    monkeypatch.setattr("numpy.random.default_rng", None)
+    monkeypatch.setattr("numpy.zeros", None)
+    monkeypatch.setattr("numpy.arange", None)
+    chosen = parse_grid(GRID.replace("problems: [corridor,", f"problems: [{problem},")).problems[0]
+    with pytest.raises(
+        NotEnoughMemory,
+        match=rf"^{family.name}\[.*\] takes about [\d,]+ GiB of memory, .*available$",
+    ):
+        make_problem(chosen)
+
+
+def test_a_policy_that_cannot_fit_is_refused_before_it_is_made():
+    entry = "{policy: loglinear, n_features: 100000000000}"
+    setting = settings(parse_grid(GRID.replace("[softmax, loglinear]", f"[{entry}]")))[1]
+    message = r"^garnet\[n_states=5\] × loglinear\[.*\] takes about 37,253 GiB of memory, "
+    with pytest.raises(NotEnoughMemory, match=message):
+        setting.prepare()
+
+
+def test_memory_that_runs_out_all_the_same_is_a_sentence(monkeypatch):
+    setting = settings(parse_grid(GRID))[2]
+    monkeypatch.setattr("pgbench.grid.plan.evaluate", lambda *given: np.empty(2**50))
+    with pytest.raises(NotEnoughMemory, match=r"^garnet.* × softmax needs another 8,388,608 GiB"):
+        setting.prepare()
+    monkeypatch.setattr("pgbench.problems.garnet.np.sort", lambda *given, **more: np.empty(2**50))
+    with pytest.raises(NotEnoughMemory, match=r"^garnet\[n_states=5\] needs another 8,388,608 GiB"):
+        make_problem(setting.problem)
