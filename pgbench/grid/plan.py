@@ -24,6 +24,7 @@ from pgbench.exact.truth import Truth, evaluate
 from pgbench.grid.grid import Chosen, Climber, Grid
 from pgbench.memory import explained, require_memory
 from pgbench.policies import Parameterised, kinds
+from pgbench.policies.policy import PolicyDimensions
 from pgbench.problems import Problem, families
 from pgbench.problems.dimensions import Dimensions
 
@@ -218,9 +219,8 @@ class Setting:
         """
         mdp = mdp or make_problem(self.problem)
         kind, given = kinds()[self.policy.name], _given(self.policy)
-        require_memory(
-            self.label, mdp.dimensions.memory + kind.expected_memory(mdp.dimensions, given)
-        )
+        size = expected_policy(self.policy, mdp.dimensions)
+        require_memory(self.label, mdp.dimensions.memory + (size.memory if size else 0.0))
         with explained(self.label):
             return self._evaluated(mdp, kind.make(mdp, **given))
 
@@ -249,6 +249,11 @@ def expected_dimensions(problem: Chosen) -> Dimensions | None:
     return families()[problem.name].expected(Path(problem.folder), _given(problem))
 
 
+def expected_policy(policy: Chosen, problem: Dimensions) -> PolicyDimensions | None:
+    """How large a policy will be on a problem, or None if it makes no sense there."""
+    return kinds()[policy.name].expected(problem, _given(policy))
+
+
 def _given(choice: Chosen) -> dict[str, Any]:
     # None stands for "not given"; the maker's own default says the same.
     return {name: value for name, value in choice.values.items() if value is not None}
@@ -259,6 +264,16 @@ def settings(grid: Grid) -> list[Setting]:
     return [Setting(grid, problem, policy) for problem in grid.problems for policy in grid.policies]
 
 
+def likely_horizon(setting: Setting) -> int:
+    """The horizon, or about what it will be if it is settled later."""
+    if setting.grid.horizon is not None:
+        return setting.grid.horizon
+    gamma: Any = setting.problem.values.get("gamma")
+    discounting = isinstance(gamma, float) and 0 < gamma < 1
+    guess = int(np.ceil(np.log(0.01) / np.log(float(gamma)))) if discounting else 200
+    return min(guess, setting.grid.max_horizon)
+
+
 def work(
     setting: Setting,
     cells: list[Cell],
@@ -266,13 +281,7 @@ def work(
     ascents: Sequence[AscentCell] = (),
 ) -> float:
     """About how many environment steps cells and ascents take; cells of a batch size share them."""
-    gamma: Any = setting.problem.values.get("gamma")
-    if horizon is None:
-        horizon = setting.grid.horizon
-    if horizon is None:
-        discounting = isinstance(gamma, float) and 0 < gamma < 1
-        horizon = int(np.ceil(np.log(0.01) / np.log(float(gamma)))) if discounting else 200
-        horizon = min(horizon, setting.grid.max_horizon)
+    horizon = horizon or likely_horizon(setting)
     steps = horizon * setting.grid.replicates * sum({cell.batch_size for cell in cells})
     if plan := setting.grid.ascent:
         rollouts = sum(plan.replicates * c.climber.batch_size for c in ascents if c.climber.sampled)

@@ -17,7 +17,7 @@ from pgbench.policies.actions import (
     softmax_error,
 )
 from pgbench.policies.features import coordinates, crossed, polynomial, tiles
-from pgbench.policies.policy import ROOM, Policy, PolicyKind, States
+from pgbench.policies.policy import ROOM, Policy, PolicyDimensions, PolicyKind, States
 from pgbench.problems import FiniteMDP, NotApplicable
 from pgbench.problems.dimensions import FiniteDimensions
 from pgbench.rounding import UNIT
@@ -152,27 +152,26 @@ def log_linear(
     return LogLinear(draws / np.sqrt(n_features), mdp.allowed)
 
 
-def memory(
-    dimensions: FiniteDimensions,
+def dimensions(
+    problem: FiniteDimensions,
     features: str,
     n_features: int,
     n_tiles: int,
     n_tilings: int,
     degree: int,
     **other: Any,
-) -> float:
-    """Bytes of the features (S, A, d) two and a half times over."""
-    S, A = dimensions.n_states, dimensions.n_actions
-    c = dimensions.n_coordinates or 1
-    per_pair = n_features
+) -> PolicyDimensions:
+    """How large a log-linear policy is: features (S, A, d) are held two and a half times."""
+    S, A, c = problem.n_states, problem.n_actions, problem.n_coordinates or 1
+    d: float = n_features
     if features == "tiles":
         # Tiles that hold no state are left out.
-        per_pair = A * n_tilings * min(S, (n_tiles + (n_tilings > 1)) ** c)
+        d = A * n_tilings * min(S, (n_tiles + (n_tilings > 1)) ** c)
     elif features == "polynomial":
-        per_pair = A * comb(c + degree, degree)
-    elif features != "random" and dimensions.n_features:
-        per_pair = dimensions.n_features
-    return 20 * dimensions.pairs * per_pair
+        d = A * comb(c + degree, degree)
+    elif features != "random" and problem.n_features:
+        d = problem.n_features
+    return PolicyDimensions(d, 20 * problem.pairs * d)
 
 
 kind = PolicyKind(
@@ -180,5 +179,5 @@ kind = PolicyKind(
     log_linear,
     formula=r"\pi(s,a) \propto \exp(\phi(s,a)\cdot\theta)",
     reference="Sutton, McAllester, Singh & Mansour 2000; Agarwal et al. 2021, Section 6",
-    memory=memory,
+    dimensions=dimensions,
 )

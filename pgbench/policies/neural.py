@@ -19,7 +19,7 @@ from pgbench.policies.actions import (
     softmax_error,
 )
 from pgbench.policies.features import coordinates
-from pgbench.policies.policy import ROOM, Policy, PolicyKind, States
+from pgbench.policies.policy import ROOM, Policy, PolicyDimensions, PolicyKind, States
 from pgbench.problems import FiniteMDP, NotApplicable
 from pgbench.problems.dimensions import FiniteDimensions
 from pgbench.rounding import FUNCTION, UNIT
@@ -355,16 +355,18 @@ def neural(
     return policy
 
 
-def memory(dimensions: FiniteDimensions, inputs: str, hidden: int | str, **other: Any) -> float:
-    """Bytes of θ four times over, and of what every layer makes of every state seven times."""
-    states, first, last = float(dimensions.n_states), dimensions.n_states, dimensions.n_actions
+def dimensions(
+    problem: FiniteDimensions, inputs: str, hidden: int | str, **other: Any
+) -> PolicyDimensions:
+    """How large a network is: θ is held four times, what layers make of all states seven times."""
+    states, first, last = float(problem.n_states), float(problem.n_states), problem.n_actions
     if inputs == "own":
-        states, first, last = dimensions.pairs, dimensions.n_features, 1
-    elif inputs == "coordinates" or (inputs == "auto" and dimensions.n_coordinates):
-        first = dimensions.n_coordinates or 1
-    widths = [float(first), *map(float, str(hidden).split("x")), float(last)]
-    parameters = sum((n + 1) * m for n, m in pairwise(widths))
-    return 8 * (7 * states * sum(widths[1:]) + 4 * parameters)
+        states, first, last = problem.pairs, problem.n_features, 1
+    elif inputs == "coordinates" or (inputs == "auto" and problem.n_coordinates):
+        first = problem.n_coordinates or 1
+    widths = [first, *map(float, str(hidden).split("x")), last]
+    n_parameters = sum((n + 1) * m for n, m in pairwise(widths))
+    return PolicyDimensions(n_parameters, 8 * (7 * states * sum(widths[1:]) + 4 * n_parameters))
 
 
 kind = PolicyKind(
@@ -372,5 +374,5 @@ kind = PolicyKind(
     neural,
     formula=r"\pi(s,a) \propto \exp f_\theta(s)_a",
     reference="Sutton & Barto 2018, Section 9.7; LeCun, Bottou, Orr & Müller 1998 (initial θ)",
-    memory=memory,
+    dimensions=dimensions,
 )

@@ -210,11 +210,19 @@ class Policy(Parameterised):
 
 
 @dataclass(frozen=True)
+class PolicyDimensions:
+    """How large a policy is: d, and the bytes that evaluating it holds beside the problem's."""
+
+    n_parameters: float
+    memory: float = 0.0
+
+
+@dataclass(frozen=True)
 class PolicyKind(Made):
     """A named kind of policy and the function that makes it for a problem of class ``on``.
 
-    ``memory`` is a function of a problem's dimensions and the maker's parameters: the bytes that
-    evaluating such a policy takes, about, beside those of a table or a law.
+    ``dimensions`` is a function of a problem's dimensions and the maker's parameters: how large
+    such a policy is at most, said before it is made. By default that of a table.
     """
 
     name: str
@@ -222,19 +230,15 @@ class PolicyKind(Made):
     formula: str
     reference: str
     on: type[Problem] = FiniteMDP
-    memory: Callable[..., float] = lambda dimensions, **values: 0.0
+    dimensions: Callable[..., PolicyDimensions] = lambda problem: PolicyDimensions(problem.pairs)
 
     leading = 1
 
-    def expected_memory(self, dimensions: Dimensions, given: Mapping[str, Any]) -> float:
-        """Bytes that such a policy takes on a problem of these dimensions, beside the problem.
-
-        That is nothing where it makes no sense there.
-        """
-        if dimensions.kind != self.on.kind:
-            return 0.0
-        values = bind(self.name, self.parameters, given)
-        return self.memory(dimensions, **values)
+    def expected(self, problem: Dimensions, given: Mapping[str, Any]) -> PolicyDimensions | None:
+        """How large the policy on a problem will be, or None if it makes no sense there."""
+        if problem.kind != self.on.kind:
+            return None
+        return self.dimensions(problem, **bind(self.name, self.parameters, given))
 
     def make(self, mdp: Problem, **given: Any) -> Any:
         """The policy on a problem; ValueError lists what is wrong with the parameters.

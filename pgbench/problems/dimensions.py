@@ -37,6 +37,10 @@ class FiniteDimensions:
         """S·A·B."""
         return self.pairs * self.branching
 
+    def weights(self, steps: float) -> float:
+        """Most weights of an estimate of so many steps: rows of the states that are visited."""
+        return min(float(self.n_states), steps) * self.n_actions
+
     @property
     def memory(self) -> float:
         """Bytes that building and evaluating a tabular policy hold at a time, about; measured."""
@@ -57,6 +61,10 @@ class QuadraticDimensions:
     def numbers(self) -> float:
         """Entries of A and B."""
         return float(self.n) * (self.n + self.m)
+
+    def weights(self, steps: float) -> float:
+        """Weights of an estimate, however many steps it takes."""
+        return float(self.m + 1) * (self.n + 1 + self.m)
 
     @property
     def memory(self) -> float:

@@ -296,9 +296,37 @@ def test_memory_is_what_evaluating_takes(problem, kind, chosen):
     evaluated(mdp, kind, chosen)
     held = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    needed = mdp.dimensions.memory + kinds()[kind].expected_memory(mdp.dimensions, chosen)
-    assert held / 3 < needed < 3 * held
+    expected = kinds()[kind].expected(mdp.dimensions, chosen)
+    assert held / 3 < mdp.dimensions.memory + expected.memory < 3 * held
 
 
-def test_a_policy_takes_nothing_where_it_makes_no_sense():
-    assert kinds()["neural"].expected_memory(make_problem("lqg").dimensions, {}) == 0
+@pytest.mark.parametrize(
+    ("problem", "kind", "chosen"),
+    [
+        ("garnet", "softmax", {}),
+        ("garnet", "direct", {}),
+        ("garnet", "loglinear", {}),
+        ("garnet", "loglinear", {"features": "polynomial", "degree": 3}),
+        ("garnet", "loglinear", {"features": "tiles", "n_tiles": 4}),
+        ("garnet", "neural", {}),
+        ("garnet", "neural", {"inputs": "coordinates", "hidden": 7}),
+        ("corridor", "loglinear", {}),
+        ("corridor", "loglinear", {"features": "random"}),
+        ("corridor", "loglinear", {"features": "polynomial"}),
+        ("corridor", "neural", {"hidden": "3x2"}),
+        ("corridor", "neural", {"inputs": "own", "hidden": "3x2"}),
+        ("lqg_random", "gaussian", {}),
+        ("lqg_random", "gaussian", {"mean": "affine", "covariance": "full"}),
+    ],
+    ids=str,
+)
+def test_number_of_parameters_is_known_beforehand(problem, kind, chosen):
+    size = {"garnet": {"n_states": 20}, "corridor": {}, "lqg_random": {"n": 3, "m": 2}}
+    mdp = make_problem(problem, **size[problem])
+    expected = kinds()[kind].expected(mdp.dimensions, chosen)
+    assert expected.n_parameters == make_policy(kind, mdp, **chosen).n_parameters
+
+
+def test_nothing_is_expected_of_a_policy_where_it_makes_no_sense():
+    assert kinds()["neural"].expected(make_problem("lqg").dimensions, {}) is None
+    assert kinds()["gaussian"].expected(make_problem("corridor").dimensions, {}) is None
