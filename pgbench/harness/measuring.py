@@ -20,6 +20,7 @@ from pgbench.harness.ascents import run_ascent
 from pgbench.harness.tasks import Task
 from pgbench.measure import subject as subjects
 from pgbench.measure.cells import exact_values, measure
+from pgbench.memory import explained
 from pgbench.policies import NotApplicable
 from pgbench.problems import Problem
 from pgbench.results.journal import JournalRecord
@@ -73,7 +74,8 @@ def recorded(cells: Sequence[Cell | AscentCell]) -> Iterator[RecordBatch]:
     """
     lost: RecordBatch = []
     try:
-        yield lost
+        with explained("measuring"):
+            yield lost
     except NotApplicable as reason:
         lost += [_record(cell, Status.SKIPPED, message=str(reason)) for cell in cells]
     except Exception as error:
