@@ -11,6 +11,7 @@ from pgbench.problems.dimensions import FiniteDimensions
 from pgbench.problems.family import Family
 from pgbench.problems.finite import FiniteMDP
 from pgbench.problems.npz import shapes_in
+from pgbench.problems.problem import ProblemError
 
 
 def file(
@@ -34,8 +35,14 @@ def content(values: Mapping[str, Any]) -> str:
 
 
 def dimensions(path: str, **other: Any) -> FiniteDimensions | None:
-    """How large a file's problem is, by the shapes that it declares; None if they make no sense."""
-    shapes = shapes_in(Path(path))
+    """How large a file's problem is, by the shapes that it declares; None if they make no sense.
+
+    Nor if it cannot be read, which building reports.
+    """
+    try:
+        shapes = shapes_in(Path(path))
+    except ProblemError:
+        return None
     shape = shapes.get("P", shapes.get("probability", ()))
     if len(shape) != 3:
         return None

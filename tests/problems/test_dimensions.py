@@ -8,7 +8,7 @@ import pytest
 
 from pgbench.exact import evaluate
 from pgbench.policies import make_policy
-from pgbench.problems import LinearQuadratic, ProblemError, families, make_problem
+from pgbench.problems import LinearQuadratic, families, make_problem
 from pgbench.problems.dimensions import FiniteDimensions
 
 FIXED = {"gymnasium", "lqg", "sign_flip", "three_armed", "two_state"}
@@ -86,9 +86,8 @@ def test_a_file_that_makes_no_sense_is_left_to_who_reads_it(tmp_path):
     path = tmp_path / "a.npz"
     np.savez(path, P=np.zeros((2, 2)))
     assert expected("file", {"path": str(path)}) is None
-    path.write_text("no archive")
-    with pytest.raises(ProblemError, match=r"is no \.npz file"):
-        expected("file", {"path": str(path)})
+    path.write_text("no archive", encoding="utf-8")
+    assert expected("file", {"path": str(path)}) is None
 
 
 def test_every_family_that_grows_says_so():
