@@ -28,6 +28,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         help="where rollouts run, default: as the grid says, else cpu; results differ by rounding",
     )
     add_plugin(command)
+    command.add_argument(
+        "--yes", action="store_true", help="run what may take very long, or too much memory"
+    )
     command.add_argument("--quiet", action="store_true", help="no progress")
 
 
@@ -53,6 +56,7 @@ def act(options: argparse.Namespace) -> int:
                 options.output,
                 threads=options.threads,
                 device=options.device,
+                confirmed=options.yes,
                 progress=progress,
             )
         except Interrupted as stop:
@@ -97,5 +101,6 @@ def _resuming(options: argparse.Namespace) -> list[str]:
         words += ["--threads", str(options.threads)]
     if options.device is not None:
         words += ["--device", options.device]
-    words += ["--no-report"] * options.no_report + ["--quiet"] * options.quiet
+    flags = {"--no-report": options.no_report, "--yes": options.yes, "--quiet": options.quiet}
+    words += [flag for flag, given in flags.items() if given]
     return words

@@ -21,6 +21,7 @@ from pgbench.harness.tasks import Task, unfinished
 from pgbench.harness.writer import Writer
 from pgbench.kernels.blas import single_threaded_blas
 from pgbench.measure.cells import warm_up
+from pgbench.measure.forecast import require_confirmed
 from pgbench.policies import kinds
 from pgbench.problems import FiniteMDP, LinearQuadratic
 from pgbench.results.journal import Journal
@@ -56,7 +57,7 @@ def run(grid: "Grid | str | Path", output: str | Path = "results", **options: An
     output
         Directory for results; the run's own is ``output/<name>``.
     options
-        ``threads``, ``memory_bytes`` and ``device`` as in ``execute``.
+        ``threads``, ``memory_bytes``, ``device`` and ``confirmed`` as in ``execute``.
 
     Returns
     -------
@@ -66,8 +67,8 @@ def run(grid: "Grid | str | Path", output: str | Path = "results", **options: An
     Raises
     ------
     ValueError
-        For a wrong grid, or an output directory or a device that cannot be used. Failed cells do
-        not raise; they have status 2 and a message.
+        For a wrong grid, an output directory or a device that cannot be used, or a run that needs
+        to be confirmed. Failed cells do not raise; they have status 2 and a message.
     """
     if not isinstance(grid, Grid):
         grid = read_grid(grid)
@@ -81,6 +82,7 @@ def execute(
     threads: int | None = None,
     memory_bytes: int | None = None,
     device: str | None = None,
+    confirmed: bool = False,
     progress: Progress | None = None,
 ) -> RunResult:
     """Run what is not finished yet of a grid in ``output/<name>``.
@@ -94,11 +96,15 @@ def execute(
     device
         Where rollouts of table estimators run, ``cpu``, ``cuda`` or ``auto``, in place of what the
         grid says. Results differ by rounding.
+    confirmed
+        Whether to run what may take very long, or more memory than there is.
     progress
         Where to report, default nowhere.
 
     Raises
     ------
+    Unconfirmed
+        If the run needs to be confirmed; it says why.
     DeviceError
         If the device cannot be used; it says what to install.
     OutputError
@@ -108,6 +114,8 @@ def execute(
     """
     progress = progress or Silent()
     where = find_device(device or grid.device)
+    if not confirmed:
+        require_confirmed(grid)
     directory = output / grid.name
     with claimed(directory), single_threaded_blas(), _stoppable():
         journal = open_journal(grid, directory)
