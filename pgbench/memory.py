@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from math import inf
 from pathlib import Path
 
+TRIFLE = 2**24
+"""Bytes that are there: asking the system for every small problem of a long plan takes longer."""
+
 _LIMITS = {"Max address space": "VmSize", "Max data size": "VmData"}
 """Limits of a process, and what counts against each."""
 
@@ -31,8 +34,7 @@ def available(root: Path = Path("/")) -> float:
 
 def require_memory(what: str, needed: float) -> None:
     """Raise NotEnoughMemory unless so many bytes are available."""
-    free = available()
-    if needed > free:
+    if needed > TRIFLE and needed > (free := available()):
         raise NotEnoughMemory(
             f"{what} takes about {in_words(needed)} of memory, {in_words(free)} are available"
         )
