@@ -28,7 +28,7 @@ FLOORS = (
     {"policies"},
     {"problems"},
     {"kernels", "declared", "statistics"},
-    {"arrays", "rounding"},
+    {"arrays", "rounding", "memory"},
 )
 """Rooms from the top down: what is in one imports from itself and from lower ones alone."""
 

@@ -1,5 +1,8 @@
 """The table of what a grid will do."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
 from rich.table import Table
 
 from pgbench.cli.terminal import console, titled
@@ -7,43 +10,84 @@ from pgbench.grid.grid import Grid
 from pgbench.grid.plan import Prepared, Setting, settings
 from pgbench.harness.progress import duration
 from pgbench.measure.cost import SettingCost, setting_cost
+from pgbench.measure.forecast import objections
+from pgbench.memory import NotEnoughMemory, explained, in_words
 from pgbench.policies import NotApplicable
 
-PLAN = ("problem", "policy", "S", "A", "d", "γ", "horizon", "cells", "steps", "exact")
+PLAN = ("problem", "policy", "S", "A", "d", "γ", "horizon", "cells", "steps", "memory", "exact")
+
+
+@dataclass
+class Summary:
+    """What the settings of a plan come to, added up one after another."""
+
+    cells: int = 0
+    steps: float = 0.0
+    memory: float = 0.0
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+    good: bool = True
+
+    def add(self, setting: Setting, cost: SettingCost) -> None:
+        """Count a setting in; settings are measured one at a time."""
+        self.cells += _n_cells(setting)
+        self.steps += cost.steps
+        self.memory = max(self.memory, cost.memory)
+        self.seconds += cost.seconds
+        self.notes += [f"skipped: {setting.label}: {reason}" for reason in cost.skipped]
+
+    def refuse(self, reason: str) -> None:
+        """Note once what is wrong, however many settings it is wrong with."""
+        self.good = False
+        if reason not in self.notes:
+            self.notes.append(reason)
+
+    @property
+    def sentence(self) -> str:
+        """The plan in a line."""
+        return (
+            f"{self.cells} cells, {self.steps:.3g} environment steps, about"
+            f" {in_words(self.memory)} beside the libraries, about {duration(self.seconds)} on one"
+            " core after compilation; exact: estimators whose exact variance is not too large to"
+            " compute"
+        )
 
 
 def print_plan(grid: Grid) -> bool:
     """Print settings, cells, steps, memory and time of a grid; False if any cannot be built."""
-    out, table = console(), titled("plan", *PLAN)
-    costs: list[SettingCost] = []
-    notes: list[str] = []
-    n_cells, good = 0, True
+    out, table, summary = console(), titled("plan", *PLAN), Summary()
+    for setting, prepared, cost in _built(grid, summary):
+        summary.add(setting, cost)
+        _add_row(table, setting, prepared, cost)
+    out.print(table)
+    for note in summary.notes:
+        out.print(note)
+    out.print("S and A: numbers of states and actions, or dimensions of linear-quadratic ones")
+    out.print(summary.sentence)
+    if reasons := objections(grid):
+        out.print(f"needs --yes because {' and '.join(reasons)}")
+    return summary.good
+
+
+def _built(grid: Grid, summary: Summary) -> Iterator[tuple[Setting, Prepared, SettingCost]]:
+    """The settings that can be built, and their costs; the summary notes why others cannot."""
     for setting in settings(grid):
         try:
             prepared = setting.prepare()
+            with explained(setting.label):
+                cost = setting_cost(setting, prepared)
         except NotApplicable as reason:
-            notes.append(f"skipped: {setting.label}: {reason}")
-            continue
-        except (ValueError, MemoryError) as error:
-            notes.append(f"error: {setting.label}: {error}")
-            good = False
-            continue
-        costs.append(setting_cost(setting, prepared))
-        n_cells += len(setting.cells) + len(setting.ascents)
-        notes += [f"skipped: {setting.label}: {reason}" for reason in costs[-1].skipped]
-        _add_row(table, setting, prepared, costs[-1])
-    out.print(table)
-    for note in notes:
-        out.print(note)
-    out.print("S and A: numbers of states and actions, or dimensions of linear-quadratic ones")
-    steps, seconds = sum(c.steps for c in costs), sum(c.seconds for c in costs)
-    memory = max((c.memory for c in costs), default=0.0)
-    out.print(
-        f"{n_cells} cells, {steps:.3g} environment steps, about {memory / 2**20:.0f} MiB beside the"
-        f" libraries, about {duration(seconds)} on one core after compilation; exact: estimators"
-        " whose exact variance is not too large to compute"
-    )
-    return good
+            summary.notes.append(f"skipped: {setting.label}: {reason}")
+        except NotEnoughMemory as error:
+            summary.refuse(f"error: {error}")
+        except ValueError as error:
+            summary.refuse(f"error: {setting.label}: {error}")
+        else:
+            yield setting, prepared, cost
+
+
+def _n_cells(setting: Setting) -> int:
+    return len(setting.cells) + len(setting.ascents)
 
 
 def _add_row(table: Table, setting: Setting, prepared: Prepared, cost: SettingCost) -> None:
@@ -56,7 +100,8 @@ def _add_row(table: Table, setting: Setting, prepared: Prepared, cost: SettingCo
         str(prepared.truth.gradient.size),
         f"{mdp.gamma:g}",
         str(prepared.horizon),
-        str(len(setting.cells) + len(setting.ascents)),
+        str(_n_cells(setting)),
         f"{cost.steps:.3g}",
+        in_words(cost.memory),
         f"{cost.exact} of {cost.table_estimators}",
     )

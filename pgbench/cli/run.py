@@ -34,6 +34,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--shard", type=_shard, metavar="I/N", help="only every N-th task, from the I-th on"
     )
     add_plugin(command)
+    command.add_argument(
+        "--yes", action="store_true", help="run what may take very long, or too much memory"
+    )
     command.add_argument("--quiet", action="store_true", help="no progress")
 
 
@@ -62,6 +65,7 @@ def act(options: argparse.Namespace) -> int:
                 device=options.device,
                 shard=options.shard or Shard(),
                 performer=_performer(options),
+                confirmed=options.yes,
                 progress=progress,
             )
         except Interrupted as stop:
@@ -128,5 +132,6 @@ def _resuming(options: argparse.Namespace) -> list[str]:
         words += ["--threads", str(options.threads)]
     if options.device is not None:
         words += ["--device", options.device]
-    words += ["--no-report"] * options.no_report + ["--quiet"] * options.quiet
+    flags = {"--no-report": options.no_report, "--yes": options.yes, "--quiet": options.quiet}
+    words += [flag for flag, given in flags.items() if given]
     return words

@@ -62,12 +62,12 @@ def _scan(package: str, kind: Any) -> dict[str, Any]:
         for value in vars(importlib.import_module(f"{package}.{module}")).values():
             if isinstance(value, kind) and records.setdefault(value.name, value) is not value:
                 raise ValueError(f"two records of {package} are called {value.name!r}")
-    return records
+    return dict(sorted(records.items()))
 
 
 def discover(package: str, kind: Callable[..., R]) -> dict[str, R]:
     """Records of one kind, a class, in the modules of a package, by name, in order of name."""
-    return dict(sorted(_scan(package, kind).items()))
+    return dict(_scan(package, kind))
 
 
 def find(what: str, records: dict[str, R], name: str) -> R:

@@ -32,8 +32,7 @@ def source(maker: Callable[..., Any]) -> str:
 
 def source_digest(maker: Callable[..., Any]) -> str:
     """Hash of the file that a maker is written in with what it imports; empty if there is none."""
-    path = Path(source(maker))
-    return _digest_from(path) if path.is_file() else ""
+    return _digest_from(source(maker))
 
 
 @cache
@@ -49,8 +48,10 @@ def forget_sources() -> None:
 
 
 @cache
-def _digest_from(start: Path) -> str:
-    return _joint(_reached(start))
+def _digest_from(file: str) -> str:
+    # Asked for every cell of a plan: not even whether the file is there is looked up twice.
+    path = Path(file)
+    return _joint(_reached(path)) if path.is_file() else ""
 
 
 def _joint(paths: Iterable[Path]) -> str:

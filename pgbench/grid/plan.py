@@ -8,7 +8,7 @@ joined in order: they can be measured anywhere, and more replicates are more por
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
@@ -23,8 +23,11 @@ from pgbench.estimators import estimators
 from pgbench.exact.horizon import expected_steps, shortest_horizon
 from pgbench.exact.truth import Truth, evaluate
 from pgbench.grid.grid import Chosen, Climber, Grid
-from pgbench.policies import kinds
+from pgbench.memory import explained, require_memory
+from pgbench.policies import Parameterised, kinds
+from pgbench.policies.policy import PolicyDimensions
 from pgbench.problems import Problem, families
+from pgbench.problems.dimensions import Dimensions
 
 FORMAT = 6
 """Version of what the harness writes into a record, which no digest covers: who edits a progress
@@ -49,8 +52,21 @@ ASCENT = ("ascent/*.py",)
 
 def content_hash(description: Mapping[str, Any], size: int = 16) -> str:
     """Hash of a canonical description, as hexadecimal digits."""
-    text = json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return blake2b(text.encode(), digest_size=size).hexdigest()
+    return _hashed(_written(description), size)
+
+
+def _written(description: Mapping[str, Any]) -> dict[str, str]:
+    """The parts of a description by name, each as canonical JSON."""
+    return {name: _ENCODER.encode(part) for name, part in description.items()}
+
+
+def _hashed(parts: Mapping[str, str], size: int = 16) -> str:
+    """Hash of the canonical JSON that is put together of parts, which many cells share."""
+    text = ",".join(f'"{name}":{parts[name]}' for name in sorted(parts))
+    return blake2b(f"{{{text}}}".encode(), digest_size=size).hexdigest()
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 @dataclass(frozen=True)
@@ -156,9 +172,14 @@ class Setting:
         }
 
     @cached_property
+    def _parts(self) -> dict[str, str]:
+        """The description, as every key of the setting holds it."""
+        return _written(self.description)
+
+    @cached_property
     def key(self) -> str:
         """Key of the setting's record of exact quantities."""
-        return content_hash(self.description)
+        return _hashed(self._parts)
 
     @property
     def stream(self) -> int:
@@ -168,58 +189,48 @@ class Setting:
     @cached_property
     def cells(self) -> list[Cell]:
         """The cells of the setting."""
-        return [
-            Cell(self._cell_key(estimator, batch_size), estimator, batch_size)
-            for estimator in self.grid.estimators
-            for batch_size in self.grid.batch_sizes
-        ]
+        return [cell for estimator in self.grid.estimators for cell in self._cells_of(estimator)]
 
-    def _cell_key(self, estimator: Chosen, batch_size: int) -> str:
-        replicates: dict[str, Any] = {"replicates": self.grid.replicates}
-        if portions := self.portions(batch_size):
-            replicates["room"] = portions[0].room
-        return content_hash({**self._described(estimator, batch_size), **replicates})
+    def _cells_of(self, estimator: Chosen) -> Iterator[Cell]:
+        parts = self._described(estimator) | _written({"replicates": self.grid.replicates})
+        for batch_size in self.grid.batch_sizes:
+            own, room = {"batch_size": batch_size}, self.room(batch_size)
+            if room < self.grid.replicates:
+                own["room"] = room
+            yield Cell(_hashed(parts | _written(own)), estimator, batch_size)
 
-    def _described(self, estimator: Chosen, batch_size: int) -> dict[str, Any]:
-        """What every estimate of a cell depends on."""
-        return {
-            **self.description,
-            "estimator": estimator.canonical,
-            "estimator_source": source_digest(estimators()[estimator.name].maker),
-            "batch_size": batch_size,
-        }
+    def _described(self, estimator: Chosen) -> dict[str, str]:
+        """What every estimate of an estimator depends on, beside the batch size, as text."""
+        return self._parts | _written(
+            {
+                "estimator": estimator.canonical,
+                "estimator_source": source_digest(estimators()[estimator.name].maker),
+            }
+        )
 
     def portion_key(self, cell: Cell, portion: Portion, centred: bool = False) -> str:
         """Key of the record of a portion's sums.
 
         It does not depend on how many others there are, unless deviations are from the mean of all.
         """
-        described = self._described(cell.estimator, cell.batch_size)
+        own = {"batch_size": cell.batch_size, "portion": portion.identity}
         about = {"replicates": self.grid.replicates} if centred else {}
-        return content_hash({**described, **about, "portion": portion.identity})
+        return _hashed(self._described(cell.estimator) | _written({**own, **about}))
+
+    def room(self, batch_size: int) -> int:
+        """Number of replicates of a portion of cells of a batch size."""
+        each = LEAST_PORTION * batch_size * likely_horizon(self)
+        return LEAST_PORTION * 2 ** max(0, (PORTION_STEPS // each).bit_length() - 1)
 
     def portions(self, batch_size: int) -> list[Portion]:
         """The portions of cells of a batch size, in order; none where a cell is not large."""
-        each, replicates = batch_size * self.planned_horizon, self.grid.replicates
-        room = LEAST_PORTION
-        while 2 * room * each <= PORTION_STEPS:
-            room *= 2
+        replicates, room = self.grid.replicates, self.room(batch_size)
         if replicates <= room:
             return []
         return [
             Portion(first, min(room, replicates - first), room)
             for first in range(0, replicates, room)
         ]
-
-    @property
-    def planned_horizon(self) -> int:
-        """About how many steps a trajectory has, as far as the grid alone says."""
-        if self.grid.horizon is not None:
-            return self.grid.horizon
-        gamma: Any = self.problem.values.get("gamma")
-        discounting = isinstance(gamma, float) and 0 < gamma < 1
-        horizon = int(np.ceil(np.log(0.01) / np.log(float(gamma)))) if discounting else 200
-        return min(horizon, self.grid.max_horizon)
 
     @property
     def recipe(self) -> "Setting":
@@ -254,28 +265,37 @@ class Setting:
         makers = [algorithms()[climber.algorithm.name].maker, step_sizes()[rule.name].maker]
         if estimator is not None:
             makers.append(estimators()[estimator.name].maker)
-        return content_hash(
-            {
-                **self.description,
-                "ascent": {**climber.canonical, "step_size": rule.canonical},
-                "ascent_sources": [
-                    shared_digest(*ASCENT),
-                    *(source_digest(maker) for maker in makers),
-                ],
-                "steps": plan.steps,
-                "points": plan.points,
-                "replicates": plan.replicates if climber.sampled else 1,
-            }
+        return _hashed(
+            self._parts
+            | _written(
+                {
+                    "ascent": {**climber.canonical, "step_size": rule.canonical},
+                    "ascent_sources": [
+                        shared_digest(*ASCENT),
+                        *(source_digest(maker) for maker in makers),
+                    ],
+                    "steps": plan.steps,
+                    "points": plan.points,
+                    "replicates": plan.replicates if climber.sampled else 1,
+                }
+            )
         )
 
     def prepare(self, mdp: Problem | None = None) -> Prepared:
         """Build problem, policy, θ and truth, and settle the horizon.
 
-        Raises NotApplicable where the policy makes no sense on the problem, and ValueError where
-        the problem cannot be built or solved.
+        Raises NotApplicable where the policy makes no sense on the problem, ValueError where the
+        problem cannot be built or solved, and NotEnoughMemory where either does not fit.
         """
         mdp = mdp or make_problem(self.problem)
-        policy = kinds()[self.policy.name].make(mdp, **_given(self.policy))
+        kind, given = kinds()[self.policy.name], _given(self.policy)
+        size = expected_policy(self.policy, mdp.dimensions)
+        require_memory(self.label, mdp.dimensions.memory + (size.memory if size else 0.0))
+        with explained(self.label):
+            return self._evaluated(mdp, kind.make(mdp, **given))
+
+    def _evaluated(self, mdp: Problem, policy: Parameterised) -> Prepared:
+        """θ and truth of a policy, and the horizon."""
         if "values" in self.grid.theta:
             theta = policy.given(self.grid.theta["values"])
         else:
@@ -286,10 +306,22 @@ class Setting:
 
 
 def make_problem(problem: Chosen) -> Problem:
-    """The problem of a choice."""
-    family, folder = families()[problem.name], Path(problem.folder)
-    made: Problem = family.made_in(folder, _given(problem))
+    """The problem of a choice; NotEnoughMemory, before anything is built, if it does not fit."""
+    if dimensions := expected_dimensions(problem):
+        require_memory(problem.label, dimensions.memory)
+    with explained(problem.label):
+        made: Problem = families()[problem.name].made_in(Path(problem.folder), _given(problem))
     return made
+
+
+def expected_dimensions(problem: Chosen) -> Dimensions | None:
+    """How large a problem will be, or None if only building it tells."""
+    return families()[problem.name].expected(Path(problem.folder), _given(problem))
+
+
+def expected_policy(policy: Chosen, problem: Dimensions) -> PolicyDimensions | None:
+    """How large a policy will be on a problem, or None if it makes no sense there."""
+    return kinds()[policy.name].expected(problem, _given(policy))
 
 
 def _given(choice: Chosen) -> dict[str, Any]:
@@ -302,9 +334,23 @@ def settings(grid: Grid) -> list[Setting]:
     return [Setting(grid, problem, policy) for problem in grid.problems for policy in grid.policies]
 
 
-def work(setting: Setting, cells: Sequence[Cell], ascents: Sequence[AscentCell] = ()) -> float:
+def likely_horizon(setting: Setting) -> int:
+    """The horizon, or about what it will be if it is settled later."""
+    if setting.grid.horizon is not None:
+        return setting.grid.horizon
+    gamma: Any = setting.problem.values.get("gamma")
+    discounting = isinstance(gamma, float) and 0 < gamma < 1
+    guess = int(np.ceil(np.log(0.01) / np.log(float(gamma)))) if discounting else 200
+    return min(guess, setting.grid.max_horizon)
+
+
+def work(
+    setting: Setting,
+    cells: Sequence[Cell],
+    ascents: Sequence[AscentCell] = (),
+) -> float:
     """About how many environment steps cells and ascents take; cells of a batch size share them."""
-    horizon = setting.planned_horizon
+    horizon = likely_horizon(setting)
     steps = horizon * setting.grid.replicates * sum({cell.batch_size for cell in cells})
     if plan := setting.grid.ascent:
         rollouts = sum(plan.replicates * c.climber.batch_size for c in ascents if c.climber.sampled)

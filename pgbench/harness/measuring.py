@@ -32,6 +32,7 @@ from pgbench.harness.tasks import (
 from pgbench.measure.cells import join, measure, measure_portion, warm_up
 from pgbench.measure.measurement import Measurement, exact_values
 from pgbench.measure.subject import Subject, make_subject
+from pgbench.memory import explained
 from pgbench.policies import NotApplicable, kinds
 from pgbench.problems import FiniteMDP, LinearQuadratic, Problem
 from pgbench.results.journal import JournalRecord
@@ -334,7 +335,8 @@ def recorded(cells: Sequence[Cell | AscentCell]) -> Iterator[RecordBatch]:
     """
     lost: RecordBatch = []
     try:
-        yield lost
+        with explained("measuring"):
+            yield lost
     except NotApplicable as reason:
         lost += [_record(cell, Status.SKIPPED, message=str(reason)) for cell in cells]
     except Exception as error:

@@ -20,6 +20,7 @@ from pgbench.harness.provenance import provenance
 from pgbench.harness.tasks import Shard, Task, tasks, unfinished
 from pgbench.harness.writer import Writer
 from pgbench.kernels.blas import single_threaded_blas
+from pgbench.measure.forecast import require_confirmed
 from pgbench.results.journal import Journal
 from pgbench.results.portions import Portions
 from pgbench.rollout.device import Device, find_device
@@ -60,7 +61,7 @@ def run(grid: "Grid | str | Path", output: str | Path = "results", **options: An
     output
         Directory for results; the run's own is ``output/<name>``.
     options
-        ``threads``, ``memory_bytes`` and ``device`` as in ``execute``.
+        ``threads``, ``memory_bytes``, ``device`` and ``confirmed`` as in ``execute``.
 
     Returns
     -------
@@ -70,8 +71,8 @@ def run(grid: "Grid | str | Path", output: str | Path = "results", **options: An
     Raises
     ------
     ValueError
-        For a wrong grid, or an output directory or a device that cannot be used. Failed cells do
-        not raise; they have status 2 and a message.
+        For a wrong grid, an output directory or a device that cannot be used, or a run that needs
+        to be confirmed. Failed cells do not raise; they have status 2 and a message.
     """
     if not isinstance(grid, Grid):
         grid = read_grid(grid)
@@ -87,6 +88,7 @@ def execute(
     device: str | None = None,
     shard: Shard = WHOLE,
     performer: MakePerformer | None = None,
+    confirmed: bool = False,
     progress: Progress | None = None,
 ) -> RunResult:
     """Run what is not finished yet of a grid in ``output/<name>``.
@@ -104,11 +106,15 @@ def execute(
         Which of the tasks; by default all.
     performer
         Who performs them, by default this process; results do not depend on it.
+    confirmed
+        Whether to run what may take very long, or more memory than there is.
     progress
         Where to report, default nowhere.
 
     Raises
     ------
+    Unconfirmed
+        If the run needs to be confirmed; it says why.
     DeviceError
         If the device cannot be used; it says what to install.
     OutputError
@@ -119,6 +125,8 @@ def execute(
     progress = progress or Silent()
     where = find_device(device or grid.device)
     performer = performer or (lambda conditions: nullcontext(Here(conditions)))
+    if not confirmed:
+        require_confirmed(grid)
     directory = output / grid.name
     with claimed(directory), single_threaded_blas(), _stoppable():
         journal, portions = open_journal(grid, directory), Portions(directory)

@@ -16,7 +16,7 @@ import numpy as np
 from pgbench.arrays import FloatArray
 from pgbench.declared.outcomes import Status
 from pgbench.estimators import BatchEstimator, estimators
-from pgbench.grid.plan import AscentCell, Cell, Portion, Setting, work
+from pgbench.grid.plan import AscentCell, Cell, Portion, Setting, likely_horizon, work
 from pgbench.results.journal import JournalRecord
 
 FINISHED = frozenset({Status.DONE.word, Status.SKIPPED.word})
@@ -104,7 +104,7 @@ class PortionTask(Task):
     @property
     def work(self) -> float:
         """About how many environment steps it takes."""
-        each = self.setting.planned_horizon * self.cells[0].batch_size
+        each = likely_horizon(self.setting) * self.cells[0].batch_size
         return float(each * self.portion.replicates)
 
     def left(self, records: Mapping[str, JournalRecord], portions: Container[str]) -> Task | None:

@@ -7,7 +7,7 @@ from pgbench.estimators import TableEstimator, estimators
 from pgbench.exact import Size
 from pgbench.exact.horizon import expected_steps
 from pgbench.exact.table_moments import fits, moments_size
-from pgbench.grid.grid import Grid
+from pgbench.grid.grid import Ascents, Grid
 from pgbench.grid.plan import Prepared, Setting
 from pgbench.measure.sums import SUMS_BYTES, sums_bytes
 from pgbench.policies import NotApplicable
@@ -52,7 +52,10 @@ def setting_cost(setting: Setting, prepared: Prepared) -> SettingCost:
     """What the estimators and the ascents of a setting cost."""
     grid, demand = setting.grid, Demand.of(setting, prepared)
     sampled = demand.steps * grid.replicates * sum(grid.batch_sizes)
-    seconds, climbed, held = _ascents(setting, prepared)
+    seconds, climbed, held = 0.0, 0.0, 0.0
+    if plan := grid.ascent:
+        slots = prepared.truth.mdp.numbers
+        seconds, climbed, held = ascent_cost(plan, prepared.horizon, prepared.expected_steps, slots)
     return SettingCost(
         steps=sampled + climbed,
         seconds=demand.seconds(grid, prepared, sampled) + seconds,
@@ -115,7 +118,6 @@ class Demand:
 
     def seconds(self, grid: Grid, prepared: Prepared, steps: float) -> float:
         """Seconds that estimates of so many steps, and what is exact, take about."""
-        n = len(self.tables)
         weights = sum(
             grid.replicates
             * process.visited_rows(draws.horizon, draws.batch_size)
@@ -123,48 +125,81 @@ class Demand:
             for process, _ in by_process(self.tables)
             for draws in _draws(grid, prepared)
         )
-        rollouts = SECONDS_PER_STEP * steps * (1 + n / 4) + SECONDS_PER_WEIGHT * n * weights
         operations = sum(size.operations for size in self.exact if fits(size))
-        solves = SECONDS_PER_SLOT * prepared.truth.mdp.numbers
-        rollouts += SECONDS_PER_BATCH_STEP * self.batch * steps
-        return rollouts + SECONDS_PER_OPERATION * operations + solves
+        sampling = sampling_seconds(steps, weights, len(self.tables), self.batch)
+        return (
+            sampling
+            + SECONDS_PER_OPERATION * operations
+            + SECONDS_PER_SLOT * prepared.truth.mdp.numbers
+        )
 
     def memory(self, grid: Grid, prepared: Prepared) -> float:
         """Bytes held at a time, about."""
-        mdp, d = prepared.truth.mdp, prepared.truth.gradient.size
-        weights = [0.0]
-        for process, places in by_process(self.tables):
-            for draws in _draws(grid, prepared):
-                replicate = bytes_per_replicate(process, draws, len(places))
-                held = min(MEMORY_BYTES, grid.replicates * replicate)
-                weights.append(max(BLOCK * replicate, held))
-        per_estimator = sums_bytes(d, grid.replicates)
-        sums = max(per_estimator, min(SUMS_BYTES, per_estimator * len(self.tables)))
-        tables = 2 * 8 * mdp.numbers * (1 + len(self.tables))
-        scalars = 8 * 16 * grid.replicates * len(self.tables)
+        replicate = max(
+            (
+                bytes_per_replicate(process, draws, len(places))
+                for process, places in by_process(self.tables)
+                for draws in _draws(grid, prepared)
+            ),
+            default=0.0,
+        )
+        truth = prepared.truth
         exact = max((size.memory_bytes for size in self.exact if fits(size)), default=0.0)
-        sums = max(sums, min(SUMS_BYTES, per_estimator * self.batch))
-        return float(max(max(weights) + sums, exact) + tables + scalars + 8 * d * 60)
+        return bytes_held(
+            grid.replicates,
+            replicate,
+            float(truth.mdp.numbers),
+            float(truth.gradient.size),
+            len(self.tables),
+            self.batch,
+            exact,
+        )
+
+
+def sampling_seconds(steps: float, weights: float, tables: int, batch: int) -> float:
+    """Seconds of so many steps and weights of so many table and batch estimators."""
+    rollouts = SECONDS_PER_STEP * steps * (1 + tables / 4) + SECONDS_PER_WEIGHT * tables * weights
+    return rollouts + SECONDS_PER_BATCH_STEP * batch * steps
+
+
+def bytes_held(
+    replicates: int,
+    replicate: float,
+    numbers: float,
+    d: float,
+    tables: int,
+    batch: int,
+    exact: float = 0.0,
+) -> float:
+    """Bytes held at a time while table and batch estimators are measured, about.
+
+    ``replicate`` is what the weights of a replicate take, ``numbers`` the size of the problem, and
+    ``exact`` what exact moments take, which are not worked out while weights are held.
+    """
+    weights = max(BLOCK * replicate, min(MEMORY_BYTES, replicates * replicate))
+    per_estimator = d * sums_bytes(1, replicates)
+    sums = max(per_estimator, min(SUMS_BYTES, per_estimator * max(tables, batch)))
+    own = 2 * 8 * numbers * (1 + tables) + 8 * 16 * replicates * tables + 8 * d * 60
+    return float(max(weights + sums, exact) + own)
+
+
+def ascent_cost(
+    plan: Ascents, horizon: int, steps_per_rollout: float, slots: float
+) -> tuple[float, float, float]:
+    """Seconds, environment steps and bytes that the ascents of a setting take, about."""
+    seconds, steps, memory = 0.0, 0.0, 0.0
+    for climber in plan.climbers:
+        runs = plan.replicates if climber.sampled else 1
+        rollouts = runs * climber.batch_size if climber.sampled else 0
+        own = plan.steps * rollouts * steps_per_rollout
+        updates = plan.steps * (SECONDS_PER_UPDATE + SECONDS_PER_RUN * runs)
+        steps += len(climber.step_sizes) * own
+        seconds += len(climber.step_sizes) * (SECONDS_PER_CLIMBING_STEP * own + updates)
+        numbers = runs * (climber.batch_size * horizon + slots)
+        # Rollouts are held twice, and a problem's tables several times.
+        memory = max(memory, 32.0 * min(numbers, max(STEPS_AND_SLOTS, slots)))
+    return seconds, steps, memory
 
 
 def _draws(grid: Grid, prepared: Prepared) -> list[Draws]:
     return [Draws(prepared.horizon, n, grid.replicates, 0, 0) for n in grid.batch_sizes]
-
-
-def _ascents(setting: Setting, prepared: Prepared) -> tuple[float, float, float]:
-    """Seconds, environment steps and bytes that the ascents of a setting take, about."""
-    plan, seconds, steps, memory = setting.grid.ascent, 0.0, 0.0, 0.0
-    if plan is None:
-        return seconds, steps, memory
-    slots = prepared.truth.mdp.numbers
-    for cell in setting.ascents:
-        runs = plan.replicates if cell.climber.sampled else 1
-        rollouts = runs * cell.climber.batch_size if cell.climber.sampled else 0
-        own = plan.steps * rollouts * prepared.expected_steps
-        steps += own
-        seconds += SECONDS_PER_CLIMBING_STEP * own
-        seconds += plan.steps * (SECONDS_PER_UPDATE + SECONDS_PER_RUN * runs)
-        numbers = runs * (cell.climber.batch_size * prepared.horizon + slots)
-        # Rollouts are held twice, and a problem's tables several times.
-        memory = max(memory, 32.0 * min(numbers, max(STEPS_AND_SLOTS, slots)))
-    return seconds, steps, memory

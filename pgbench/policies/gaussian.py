@@ -12,8 +12,9 @@ from scipy.linalg import solve_triangular
 from pgbench.arrays import BoolArray, FloatArray, IndexArray
 from pgbench.declared.parameters import Choice, Range
 from pgbench.policies.law import Law
-from pgbench.policies.policy import Parameterised, PolicyKind
+from pgbench.policies.policy import Parameterised, PolicyDimensions, PolicyKind
 from pgbench.problems import LinearQuadratic
+from pgbench.problems.dimensions import QuadraticDimensions
 
 LEAST, MOST = 1e-100, 1e100
 """Least and largest variance: its square and inverse square are numbers with room to spare."""
@@ -326,10 +327,20 @@ def gaussian(
     )
 
 
+def dimensions(
+    problem: QuadraticDimensions, mean: str, covariance: str, **other: Any
+) -> PolicyDimensions:
+    """How large a Gaussian policy is: beside its law nothing counts."""
+    n, m = problem.n, float(problem.m)
+    spread = m * (m + 1) / 2 if covariance == "full" else m
+    return PolicyDimensions(m * (n + (mean == "affine")) + spread)
+
+
 kind = PolicyKind(
     "gaussian",
     gaussian,
     formula=r"u \sim N(Kx + b, \Sigma)",
     reference="Williams 1992, Section 6; Kakade 2001; Peters & Schaal 2008",
     on=LinearQuadratic,
+    dimensions=dimensions,
 )

@@ -1,7 +1,8 @@
 """Log-linear softmax: logits are linear in given features."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from math import comb
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -16,8 +17,9 @@ from pgbench.policies.actions import (
     softmax_error,
 )
 from pgbench.policies.features import coordinates, crossed, polynomial, tiles
-from pgbench.policies.policy import ROOM, Policy, PolicyKind, States
+from pgbench.policies.policy import ROOM, Policy, PolicyDimensions, PolicyKind, States
 from pgbench.problems import FiniteMDP, NotApplicable
+from pgbench.problems.dimensions import FiniteDimensions
 from pgbench.rounding import UNIT
 
 
@@ -150,9 +152,32 @@ def log_linear(
     return LogLinear(draws / np.sqrt(n_features), mdp.allowed)
 
 
+def dimensions(
+    problem: FiniteDimensions,
+    features: str,
+    n_features: int,
+    n_tiles: int,
+    n_tilings: int,
+    degree: int,
+    **other: Any,
+) -> PolicyDimensions:
+    """How large a log-linear policy is: features (S, A, d) are held two and a half times."""
+    S, A, c = problem.n_states, problem.n_actions, problem.n_coordinates or 1
+    d: float = n_features
+    if features == "tiles":
+        # Tiles that hold no state are left out.
+        d = A * n_tilings * min(S, (n_tiles + (n_tilings > 1)) ** c)
+    elif features == "polynomial":
+        d = A * comb(c + degree, degree)
+    elif features != "random" and problem.n_features:
+        d = problem.n_features
+    return PolicyDimensions(d, 20 * problem.pairs * d)
+
+
 kind = PolicyKind(
     "loglinear",
     log_linear,
     formula=r"\pi(s,a) \propto \exp(\phi(s,a)\cdot\theta)",
     reference="Sutton, McAllester, Singh & Mansour 2000; Agarwal et al. 2021, Section 6",
+    dimensions=dimensions,
 )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Integral
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -19,8 +19,9 @@ from pgbench.policies.actions import (
     softmax_error,
 )
 from pgbench.policies.features import coordinates
-from pgbench.policies.policy import ROOM, Policy, PolicyKind, States
+from pgbench.policies.policy import ROOM, Policy, PolicyDimensions, PolicyKind, States
 from pgbench.problems import FiniteMDP, NotApplicable
+from pgbench.problems.dimensions import FiniteDimensions
 from pgbench.rounding import FUNCTION, UNIT
 
 MAX_PARAMETERS = 2**26
@@ -354,9 +355,24 @@ def neural(
     return policy
 
 
+def dimensions(
+    problem: FiniteDimensions, inputs: str, hidden: int | str, **other: Any
+) -> PolicyDimensions:
+    """How large a network is: θ is held four times, what layers make of all states seven times."""
+    states, first, last = float(problem.n_states), float(problem.n_states), problem.n_actions
+    if inputs == "own":
+        states, first, last = problem.pairs, problem.n_features, 1
+    elif inputs == "coordinates" or (inputs == "auto" and problem.n_coordinates):
+        first = problem.n_coordinates or 1
+    widths = [first, *map(float, str(hidden).split("x")), last]
+    n_parameters = sum((n + 1) * m for n, m in pairwise(widths))
+    return PolicyDimensions(n_parameters, 8 * (7 * states * sum(widths[1:]) + 4 * n_parameters))
+
+
 kind = PolicyKind(
     "neural",
     neural,
     formula=r"\pi(s,a) \propto \exp f_\theta(s)_a",
     reference="Sutton & Barto 2018, Section 9.7; LeCun, Bottou, Orr & Müller 1998 (initial θ)",
+    dimensions=dimensions,
 )

@@ -5,7 +5,7 @@ table W to Σ_{s,a} W(s,a) ∇_θ log π(s,a). Nothing else of a policy is visib
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from pgbench.arrays import BoolArray, FloatArray
 from pgbench.declared.parameters import bind
 from pgbench.declared.registry import Made
 from pgbench.problems import FiniteMDP, NotApplicable, Problem
+from pgbench.problems.dimensions import Dimensions
 from pgbench.rounding import UNIT
 
 States = NDArray[np.integer[Any]]
@@ -209,16 +210,35 @@ class Policy(Parameterised):
 
 
 @dataclass(frozen=True)
+class PolicyDimensions:
+    """How large a policy is: d, and the bytes that evaluating it holds beside the problem's."""
+
+    n_parameters: float
+    memory: float = 0.0
+
+
+@dataclass(frozen=True)
 class PolicyKind(Made):
-    """A named kind of policy and the function that makes it for a problem of class ``on``."""
+    """A named kind of policy and the function that makes it for a problem of class ``on``.
+
+    ``dimensions`` is a function of a problem's dimensions and the maker's parameters: how large
+    such a policy is at most, said before it is made. By default that of a table.
+    """
 
     name: str
     maker: Callable[..., Parameterised]
     formula: str
     reference: str
     on: type[Problem] = FiniteMDP
+    dimensions: Callable[..., PolicyDimensions] = lambda problem: PolicyDimensions(problem.pairs)
 
     leading = 1
+
+    def expected(self, problem: Dimensions, given: Mapping[str, Any]) -> PolicyDimensions | None:
+        """How large the policy on a problem will be, or None if it makes no sense there."""
+        if problem.kind != self.on.kind:
+            return None
+        return self.dimensions(problem, **bind(self.name, self.parameters, given))
 
     def make(self, mdp: Problem, **given: Any) -> Any:
         """The policy on a problem; ValueError lists what is wrong with the parameters.

@@ -1,10 +1,11 @@
 """Bernoulli bandit: one decision, then the end."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
 from pgbench.declared.parameters import Range
+from pgbench.problems.dimensions import FiniteDimensions
 from pgbench.problems.family import Discount, Family, Seed
 from pgbench.problems.finite import FiniteMDP
 
@@ -31,4 +32,15 @@ def bandit(
     )
 
 
-family = Family("bandit", bandit, size="n_actions", reference="Sutton & Barto 2018, Chapter 2")
+def dimensions(n_actions: int, **other: Any) -> FiniteDimensions:
+    """How large a bandit is: one decision, and the end."""
+    return FiniteDimensions(2, n_actions, branching=2)
+
+
+family = Family(
+    "bandit",
+    bandit,
+    size="n_actions",
+    reference="Sutton & Barto 2018, Chapter 2",
+    dimensions=dimensions,
+)

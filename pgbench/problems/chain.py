@@ -1,10 +1,11 @@
 """The chain with exponentially vanishing gradients."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
 from pgbench.declared.parameters import Choice, Range
+from pgbench.problems.dimensions import FiniteDimensions
 from pgbench.problems.family import Family
 from pgbench.problems.finite import FiniteMDP
 
@@ -42,9 +43,15 @@ def chain(
     )
 
 
+def dimensions(length: int, n_actions: int, **other: Any) -> FiniteDimensions:
+    """How large a chain is."""
+    return FiniteDimensions(length + 2, n_actions, n_coordinates=1)
+
+
 family = Family(
     "chain",
     chain,
     size="length",
     reference="Agarwal, Kakade, Lee & Mahajan 2021, Proposition 4.1 and Figure 2",
+    dimensions=dimensions,
 )

@@ -1,10 +1,11 @@
 """The short corridor with switched actions, whose states look alike."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
 from pgbench.declared.parameters import Range
+from pgbench.problems.dimensions import FiniteDimensions
 from pgbench.problems.family import Discount, Family
 from pgbench.problems.finite import FiniteMDP
 
@@ -39,4 +40,15 @@ def corridor(
     )
 
 
-family = Family("corridor", corridor, size="length", reference="Sutton & Barto 2018, Example 13.1")
+def dimensions(length: int, **other: Any) -> FiniteDimensions:
+    """How large a corridor is."""
+    return FiniteDimensions(length + 1, 2, n_features=2, n_coordinates=1)
+
+
+family = Family(
+    "corridor",
+    corridor,
+    size="length",
+    reference="Sutton & Barto 2018, Example 13.1",
+    dimensions=dimensions,
+)

@@ -1,10 +1,11 @@
 """Dense random MDPs: every state can follow every other."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
 from pgbench.declared.parameters import Range
+from pgbench.problems.dimensions import FiniteDimensions
 from pgbench.problems.family import Count, Discount, Family, Seed
 from pgbench.problems.finite import FiniteMDP
 
@@ -22,4 +23,15 @@ def random(
     return FiniteMDP.from_arrays(P, r, rng.dirichlet(np.ones(n_states)), gamma)
 
 
-family = Family("random", random, size="n_states", reference="the usual dense test problem")
+def dimensions(n_states: int, n_actions: int, **other: Any) -> FiniteDimensions:
+    """How large a dense problem is."""
+    return FiniteDimensions(n_states, n_actions, branching=n_states)
+
+
+family = Family(
+    "random",
+    random,
+    size="n_states",
+    reference="the usual dense test problem",
+    dimensions=dimensions,
+)

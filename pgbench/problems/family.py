@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pgbench.declared.parameters import Range, bind, label
 from pgbench.declared.registry import Made
+from pgbench.problems.dimensions import Dimensions
 from pgbench.problems.problem import Problem
 
 Count = Annotated[int, Range(1)]
@@ -36,6 +37,9 @@ class Family(Made):
         Parameters that name files; in a grid they are relative to the folder of the grid's file.
     named_by
         The parameter whose value a problem goes by in reports, or nothing: it goes by the family.
+    dimensions
+        Function of the maker's parameters: how large the problem is at most, said before it is
+        built. It says None, and need not be given, where only building tells, or all are small.
     """
 
     name: str
@@ -45,6 +49,7 @@ class Family(Made):
     content: Callable[[Mapping[str, Any]], str] = lambda values: ""
     paths: tuple[str, ...] = ()
     named_by: str = ""
+    dimensions: Callable[..., Dimensions | None] = lambda **values: None
 
     @property
     def random(self) -> bool:
@@ -60,6 +65,11 @@ class Family(Made):
         values = bind(self.name, self.parameters, given)
         made = self.maker(**self.located(folder, values))
         return made.named(label(self.name, self.parameters, values))
+
+    def expected(self, folder: Path, given: Mapping[str, Any]) -> Dimensions | None:
+        """How large the problem with these parameters will be, or None if nothing says."""
+        values = bind(self.name, self.parameters, given)
+        return self.dimensions(**self.located(folder, values))
 
     def located(self, folder: Path, values: Mapping[str, Any]) -> dict[str, Any]:
         """Parameter values in which paths begin at a folder, unless they are absolute."""

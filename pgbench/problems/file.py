@@ -1,13 +1,17 @@
 """A problem from an ``.npz`` file."""
 
 from collections.abc import Mapping
-from hashlib import blake2b
+from functools import partial
+from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import Annotated, Any
 
 from pgbench.declared.parameters import Range
+from pgbench.problems.dimensions import FiniteDimensions
 from pgbench.problems.family import Family
 from pgbench.problems.finite import FiniteMDP
+from pgbench.problems.npz import shapes_in
+from pgbench.problems.problem import ProblemError
 
 
 def file(
@@ -24,9 +28,31 @@ def file(
 def content(values: Mapping[str, Any]) -> str:
     """Hash of the file's bytes, or nothing if it cannot be read, which building reports."""
     try:
-        return blake2b(Path(values["path"]).read_bytes(), digest_size=16).hexdigest()
+        with Path(values["path"]).open("rb") as opened:
+            return file_digest(opened, partial(blake2b, digest_size=16)).hexdigest()
     except OSError:
         return ""
+
+
+def dimensions(path: str, **other: Any) -> FiniteDimensions | None:
+    """How large a file's problem is, by the shapes that it declares; None if they make no sense.
+
+    Nor if it cannot be read, which building reports.
+    """
+    try:
+        shapes = shapes_in(Path(path))
+    except ProblemError:
+        return None
+    shape = shapes.get("P", shapes.get("probability", ()))
+    if len(shape) != 3:
+        return None
+    S, A, B = shape
+    features, places = shapes.get("features", ()), shapes.get("coordinates", ())
+    return FiniteDimensions(S, A, B, _last(features), _last(places))
+
+
+def _last(shape: tuple[int, ...]) -> int:
+    return shape[-1] if shape else 0
 
 
 family = Family(
@@ -37,4 +63,5 @@ family = Family(
     content=content,
     paths=("path",),
     named_by="path",
+    dimensions=dimensions,
 )

@@ -22,6 +22,7 @@ from scipy import sparse
 from pgbench.arrays import BoolArray, FloatArray
 from pgbench.problems.absent import blanked, existing_actions
 from pgbench.problems.checks import floats, successors
+from pgbench.problems.dimensions import FiniteDimensions
 from pgbench.problems.distribution import normalise
 from pgbench.problems.npz import arrays_in
 from pgbench.problems.problem import Problem, ProblemError, require_size
@@ -257,6 +258,18 @@ class FiniteMDP(Problem):
     def numbers(self) -> int:
         """Number of slots S·A·B."""
         return self.probability.size
+
+    @property
+    def dimensions(self) -> FiniteDimensions:
+        """How large the problem is."""
+        S, A, B = self.probability.shape
+        return FiniteDimensions(
+            S,
+            A,
+            B,
+            n_features=0 if self.features is None else self.features.shape[2],
+            n_coordinates=0 if self.coordinates is None else self.coordinates.shape[1],
+        )
 
     @property
     def n_states(self) -> int:

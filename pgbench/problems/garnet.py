@@ -1,11 +1,12 @@
 """Garnet: generic random MDPs with a fixed number of successors."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.declared.parameters import Range
+from pgbench.problems.dimensions import FiniteDimensions
 from pgbench.problems.family import Count, Discount, Family, Seed
 from pgbench.problems.finite import FiniteMDP
 from pgbench.problems.problem import ProblemError
@@ -44,9 +45,14 @@ def garnet(
     )
 
 
+def _by_keys(n: int, k: int) -> bool:
+    """Whether subsets are drawn by a random key for every element: redrawing would take long."""
+    return 4 * k * k > n
+
+
 def _distinct(rng: np.random.Generator, rows: int, n: int, k: int) -> NDArray[np.int32]:
     """Uniform k-subsets of {0..n-1}, one per row: redraw the rows that hold a repetition."""
-    if 4 * k * k > n:
+    if _by_keys(n, k):
         keys = rng.random((rows, n))
         return np.argpartition(keys, k - 1, axis=1)[:, :k].astype(np.int32)
     chosen = rng.integers(n, size=(rows, k), dtype=np.int32)
@@ -58,9 +64,16 @@ def _distinct(rng: np.random.Generator, rows: int, n: int, k: int) -> NDArray[np
     return chosen
 
 
+def dimensions(n_states: int, n_actions: int, branching: int, **other: Any) -> FiniteDimensions:
+    """How large a garnet is; keys and their order take 16 bytes each."""
+    keys = 16.0 * n_states * n_actions * n_states if _by_keys(n_states, branching) else 0.0
+    return FiniteDimensions(n_states, n_actions, branching, building=keys)
+
+
 family = Family(
     "garnet",
     garnet,
     size="n_states",
     reference="Archibald, McKinnon & Thomas 1995; Bhatnagar, Sutton, Ghavamzadeh & Lee 2009",
+    dimensions=dimensions,
 )

@@ -1,10 +1,11 @@
 """Gridworld: a square room with walls, slippery moves, a goal and a pit."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
 from pgbench.declared.parameters import Range
+from pgbench.problems.dimensions import FiniteDimensions
 from pgbench.problems.family import Discount, Family, Probability, Seed
 from pgbench.problems.finite import FiniteMDP
 
@@ -77,6 +78,17 @@ def _reachable(target: np.ndarray) -> np.ndarray:
     return found
 
 
+def dimensions(size: int, walls: float, **other: Any) -> FiniteDimensions:
+    """How large a gridworld is if no cell is cut off."""
+    cells = float(size) * size
+    free = (1 - walls) * cells + walls * 2 * size
+    return FiniteDimensions(free, 4, branching=3, n_coordinates=2, building=180 * cells)
+
+
 family = Family(
-    "gridworld", gridworld, size="size", reference="Russell & Norvig 2020, Figure 17.1, generalised"
+    "gridworld",
+    gridworld,
+    size="size",
+    reference="Russell & Norvig 2020, Figure 17.1, generalised",
+    dimensions=dimensions,
 )

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pgbench.arrays import FloatArray
+from pgbench.problems.dimensions import QuadraticDimensions
 from pgbench.problems.problem import Problem, ProblemError, require_size
 from pgbench.problems.quadratic import Quadratic
 
@@ -111,6 +112,11 @@ class LinearQuadratic(Problem):
     def numbers(self) -> int:
         """Entries of A and B."""
         return self.A.size + self.B.size
+
+    @property
+    def dimensions(self) -> QuadraticDimensions:
+        """How large the problem is."""
+        return QuadraticDimensions(self.n, self.m)
 
     @cached_property
     def reward(self) -> Quadratic:

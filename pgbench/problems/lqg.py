@@ -1,11 +1,12 @@
 """Linear-quadratic Gaussian problems by name: given matrices, random systems, coupled masses."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
 from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import Pattern, Range
+from pgbench.problems.dimensions import QuadraticDimensions
 from pgbench.problems.family import Count, Discount, Family, Seed
 from pgbench.problems.linear_quadratic import LinearQuadratic
 from pgbench.problems.problem import ProblemError
@@ -127,6 +128,16 @@ def lqg_chain(
     )
 
 
+def dimensions_of_random(n: int, m: int, **other: Any) -> QuadraticDimensions:
+    """How large a random system is."""
+    return QuadraticDimensions(n, m)
+
+
+def dimensions_of_chain(masses: int, **other: Any) -> QuadraticDimensions:
+    """How large a chain is: a position and a velocity of every mass, each of which is pushed."""
+    return QuadraticDimensions(2.0 * masses, masses)
+
+
 given = Family(
     "lqg",
     lqg,
@@ -138,10 +149,12 @@ random = Family(
     lqg_random,
     size="n",
     reference="Fazel, Ge, Kakade & Mesbahi 2018; Tu & Recht 2019",
+    dimensions=dimensions_of_random,
 )
 chain = Family(
     "lqg_chain",
     lqg_chain,
     size="masses",
     reference="Anderson & Moore 1990, Section 2; Recht 2019 (double integrator)",
+    dimensions=dimensions_of_chain,
 )

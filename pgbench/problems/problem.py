@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from pgbench.arrays import FloatArray
+from pgbench.problems.dimensions import Dimensions
 
 REWARDS = 1e30
 """Rewards are this large at most.
@@ -75,6 +76,11 @@ class Problem(ABC):
     @abstractmethod
     def numbers(self) -> int:
         """How many numbers make up the problem, for estimates of time and memory."""
+
+    @property
+    @abstractmethod
+    def dimensions(self) -> Dimensions:
+        """How large the problem is, for estimates of what policies take on it."""
 
     @property
     def visit_weight(self) -> float:

@@ -1,10 +1,11 @@
 """RiverSwim: swimming against the current pays late."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
 from pgbench.declared.parameters import Range
+from pgbench.problems.dimensions import FiniteDimensions
 from pgbench.problems.family import Discount, Family
 from pgbench.problems.finite import FiniteMDP
 
@@ -40,6 +41,15 @@ def riverswim(
     )
 
 
+def dimensions(n_states: int, **other: Any) -> FiniteDimensions:
+    """How large a river is."""
+    return FiniteDimensions(n_states, 2, branching=3, n_coordinates=1)
+
+
 family = Family(
-    "riverswim", riverswim, size="n_states", reference="Strehl & Littman 2008, Figure 1"
+    "riverswim",
+    riverswim,
+    size="n_states",
+    reference="Strehl & Littman 2008, Figure 1",
+    dimensions=dimensions,
 )

@@ -1,6 +1,7 @@
 """The command line: exit codes, messages, and what is not imported."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -212,6 +213,52 @@ def test_check_prints_the_plan(grid, capsys):
     printed = capsys.readouterr().out
     assert "corridor" in printed
     assert "4 cells" in printed
+
+
+def test_check_says_what_memory_settings_take(grid, capsys):
+    main(["check", "grid.yaml"])
+    printed = capsys.readouterr().out
+    assert re.search(r"│ [\d.]+ MiB", printed)
+    assert re.search(r"about [\d.]+ MiB beside the libraries", printed)
+
+
+HUGE = "corridor, {problem: garnet, n_states: 1000000000000}"
+
+
+@pytest.mark.usefixtures("unpublished")
+def test_a_problem_that_cannot_fit_is_refused_and_the_others_are_measured(grid, capsys):
+    text = GRID.replace("corridor", f"[{HUGE}]") + "policies: [softmax, direct]\n"
+    grid.write_text(text, encoding="utf-8")
+    assert main(["check", "grid.yaml"]) == 2
+    lines = capsys.readouterr().out.splitlines()
+    (told,) = [line for line in lines if line.startswith("error: garnet[n_states=1000000000000]")]
+    assert re.search(r" takes about [\d,]+ GiB of memory, [\d.,]+ [GM]iB are available$", told)
+    assert main(["run", "grid.yaml", "--no-report", "--quiet"]) == 1
+    assert "8 cells measured" in (printed := capsys.readouterr()).out
+    assert "8 failed" in printed.out
+    assert printed.err == ""
+
+
+def test_a_very_long_run_is_to_be_confirmed(grid, capsys):
+    grid.write_text(
+        GRID.replace("[1, 4]", "[1, 1000000000]").replace("20", "20000"), encoding="utf-8"
+    )
+    assert main(["check", "grid.yaml"]) == 0
+    assert "needs --yes because it may take about" in capsys.readouterr().out
+    assert main(["run", "grid.yaml", "--no-report"]) == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith("t needs --yes (in Python confirmed=True) because it may take about")
+    assert not (grid.parent / "results").exists()
+
+
+@pytest.mark.usefixtures("unpublished")
+def test_what_is_confirmed_runs(grid, monkeypatch, capsys):
+    monkeypatch.setattr("pgbench.measure.forecast.MOST_HOURS", 0)
+    assert main(["run", "grid.yaml", "--no-report"]) == 2
+    assert main(["run", "grid.yaml", "--no-report", "--yes"]) == 0
+    with pytest.raises(ValueError, match="needs --yes"):
+        pgbench.run("grid.yaml")
+    assert pgbench.run("grid.yaml", confirmed=True).attrs
 
 
 def test_list_shows_everything(capsys):

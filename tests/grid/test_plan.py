@@ -1,9 +1,18 @@
 """Settings and cells are identified by their content."""
 
-import numpy as np
+import json
+from hashlib import blake2b
+from pathlib import Path
 
-from pgbench.grid.plan import settings
+import numpy as np
+import pytest
+
+from pgbench.declared.sources import forget_sources, source_digest
+from pgbench.estimators import estimators
+from pgbench.grid.plan import make_problem, settings
 from pgbench.grid.reader import parse_grid
+from pgbench.memory import NotEnoughMemory
+from pgbench.problems import families
 
 GRID = """
 name: t
@@ -93,3 +102,80 @@ def test_changed_code_is_another_cell_on_the_same_trajectories(monkeypatch):
     after = settings(parse_grid(GRID))
     assert old.isdisjoint(cell.key for setting in after for cell in setting.cells)
     assert [s.stream for s in before] == [s.stream for s in after]
+
+
+def test_keys_are_hashes_of_whole_descriptions():
+    """Parts that cells share are written once; what is hashed is what it ever was."""
+    setting = settings(parse_grid(GRID))[3]
+    assert setting.key == hashed(setting.description)
+    for cell in setting.cells:
+        whole = {
+            **setting.description,
+            "estimator": cell.estimator.canonical,
+            "estimator_source": source_digest(estimators()[cell.estimator.name].maker),
+            "batch_size": cell.batch_size,
+            "replicates": 10,
+        }
+        assert cell.key == hashed(whole)
+
+
+def hashed(description):
+    text = json.dumps(description, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def test_a_longer_plan_does_not_look_at_more_files(monkeypatch):
+    looked, plain = [], Path.is_file
+    monkeypatch.setattr(Path, "is_file", lambda path: looked.append(path) or plain(path))
+    counts = []
+    for seeds in (1, 20):
+        forget_sources()
+        looked.clear()
+        keys(GRID.replace("n_states: [5, 6]", f"n_states: [5, 6], instances: {seeds}"))
+        counts.append(len(looked))
+    assert 0 < counts[1] <= counts[0]
+
+
+TOO_LARGE = [
+    "{problem: bandit, n_actions: 100000000000}",
+    "{problem: chain, length: 1000000000000}",
+    "{problem: corridor, length: 1000000000000}",
+    "{problem: garnet, n_states: 100000000000}",
+    "{problem: garnet, n_states: 10000000, branching: 10000000}",
+    "{problem: gridworld, size: 10000000}",
+    "{problem: lqg_chain, masses: 10000000}",
+    "{problem: random, n_states: 10000000}",
+    "{problem: riverswim, n_states: 1000000000000}",
+]
+
+
+@pytest.mark.parametrize("problem", TOO_LARGE)
+def test_a_problem_that_cannot_fit_is_refused_before_it_is_built(problem, monkeypatch):
+    family = families()[problem.removeprefix("{problem: ").split(",")[0]]
+    monkeypatch.setattr("numpy.random.default_rng", None)
+    monkeypatch.setattr("numpy.zeros", None)
+    monkeypatch.setattr("numpy.arange", None)
+    chosen = parse_grid(GRID.replace("problems: [corridor,", f"problems: [{problem},")).problems[0]
+    with pytest.raises(
+        NotEnoughMemory,
+        match=rf"^{family.name}\[.*\] takes about [\d,]+ GiB of memory, .*available$",
+    ):
+        make_problem(chosen)
+
+
+def test_a_policy_that_cannot_fit_is_refused_before_it_is_made():
+    entry = "{policy: loglinear, n_features: 100000000000}"
+    setting = settings(parse_grid(GRID.replace("[softmax, loglinear]", f"[{entry}]")))[1]
+    message = r"^garnet\[n_states=5\] × loglinear\[.*\] takes about 37,253 GiB of memory, "
+    with pytest.raises(NotEnoughMemory, match=message):
+        setting.prepare()
+
+
+def test_memory_that_runs_out_all_the_same_is_a_sentence(monkeypatch):
+    setting = settings(parse_grid(GRID))[2]
+    monkeypatch.setattr("pgbench.grid.plan.evaluate", lambda *given: np.empty(2**50))
+    with pytest.raises(NotEnoughMemory, match=r"^garnet.* × softmax needs another 8,388,608 GiB"):
+        setting.prepare()
+    monkeypatch.setattr("pgbench.problems.garnet.np.sort", lambda *given, **more: np.empty(2**50))
+    with pytest.raises(NotEnoughMemory, match=r"^garnet\[n_states=5\] needs another 8,388,608 GiB"):
+        make_problem(setting.problem)

@@ -2,32 +2,20 @@
 
 import os
 import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 
 import pytest
 
 from pgbench.grid.plan import settings
 from pgbench.grid.reader import parse_grid
-from pgbench.harness import cluster
 from pgbench.harness.cluster import (
-    Answer,
     Cluster,
-    ClusterError,
-    Order,
     Workers,
-    by_workers,
-    different,
-    mapped,
 )
-from pgbench.harness.measuring import Conditions
 from pgbench.harness.progress import Silent
 from pgbench.harness.runner import execute
-from pgbench.harness.tasks import tasks, unfinished
+from pgbench.harness.tasks import tasks
 from pgbench.results.dataset import same_numbers
-from pgbench.rollout.device import CPU
 
 GRID = """
 name: t
@@ -92,9 +80,7 @@ def test_the_grid_of_these_tests_has_every_kind_of_task(grid):
     assert kinds == {"MeasureTask", "PortionTask", "CentredTask", "JoinTask", "AscentTask"}
 
 
-def test_workers_give_the_bytes_of_one_process_though_one_is_killed(
-    grid, alone, client, tmp_path
-):
+def test_workers_give_the_bytes_of_one_process_though_one_is_killed(grid, alone, client, tmp_path):
     found = execute(grid, tmp_path, performer=on(client), progress=KillOne(client, 2))
     assert same_numbers(found.tree, alone.tree) == []
     assert (found.measured, found.failed) == (alone.measured, 0)

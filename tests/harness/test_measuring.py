@@ -99,7 +99,7 @@ def test_a_goal_that_cannot_be_found_fails_the_ascents_alone(plan, monkeypatch):
     ("error", "status", "message"),
     [
         (NotApplicable("makes no sense"), "skipped", "makes no sense"),
-        (MemoryError("too much"), "failed", "MemoryError: too much"),
+        (ZeroDivisionError("on purpose"), "failed", "ZeroDivisionError: on purpose"),
     ],
 )
 def test_a_failure_becomes_a_record_of_every_cell(plan, error, status, message):
@@ -112,6 +112,13 @@ def test_a_failure_becomes_a_record_of_every_cell(plan, error, status, message):
     assert all(
         ("in test_a_failure" in r.get("traceback", "")) == (status == "failed") for r in lost
     )
+
+
+def test_memory_that_runs_out_is_a_sentence(plan):
+    with recorded(plan[0].cells) as lost:
+        np.empty(2**50)
+    (sentence,) = {record["message"] for record in lost}
+    assert sentence.startswith("NotEnoughMemory: measuring needs another 8,388,608 GiB of memory, ")
 
 
 def test_an_interruption_is_no_failure(plan):

@@ -1,5 +1,7 @@
 """Policies: the table, the pull-back and its transpose, for every kind."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -261,3 +263,70 @@ def test_wrong_declared_parameters_are_refused(given_parameters, message):
 def test_unknown_kind_is_refused():
     with pytest.raises(ValueError, match=r"unknown policy 'softmx', did you mean softmax\?"):
         make_policy("softmx", PROBLEM)
+
+
+def evaluated(mdp, kind, chosen):
+    policy = make_policy(kind, mdp, **chosen)
+    return evaluate(mdp, policy, policy.initial()).resolved
+
+
+@pytest.mark.parametrize(
+    ("problem", "kind", "chosen"),
+    [
+        ("garnet", "direct", {}),
+        ("garnet", "loglinear", {"n_features": 100}),
+        ("garnet", "loglinear", {"features": "polynomial", "degree": 30}),
+        ("garnet", "loglinear", {"features": "tiles", "n_tiles": 50}),
+        ("garnet", "neural", {"hidden": "128x128"}),
+        ("gridworld", "loglinear", {"features": "polynomial", "degree": 6}),
+        ("gridworld", "neural", {"hidden": 256}),
+        ("corridor", "neural", {"inputs": "own", "hidden": 64}),
+    ],
+    ids=str,
+)
+def test_memory_is_what_evaluating_takes(problem, kind, chosen):
+    size = {
+        "garnet": {"n_states": 2000},
+        "gridworld": {"size": 30},
+        "corridor": {"length": 2000, "gamma": 0.99},
+    }
+    mdp = make_problem(problem, **size[problem])
+    evaluated(make_problem(problem, **size[problem]), kind, chosen)
+    tracemalloc.start()
+    evaluated(mdp, kind, chosen)
+    held = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    expected = kinds()[kind].expected(mdp.dimensions, chosen)
+    assert held / 3 < mdp.dimensions.memory + expected.memory < 3 * held
+
+
+@pytest.mark.parametrize(
+    ("problem", "kind", "chosen"),
+    [
+        ("garnet", "softmax", {}),
+        ("garnet", "direct", {}),
+        ("garnet", "loglinear", {}),
+        ("garnet", "loglinear", {"features": "polynomial", "degree": 3}),
+        ("garnet", "loglinear", {"features": "tiles", "n_tiles": 4}),
+        ("garnet", "neural", {}),
+        ("garnet", "neural", {"inputs": "coordinates", "hidden": 7}),
+        ("corridor", "loglinear", {}),
+        ("corridor", "loglinear", {"features": "random"}),
+        ("corridor", "loglinear", {"features": "polynomial"}),
+        ("corridor", "neural", {"hidden": "3x2"}),
+        ("corridor", "neural", {"inputs": "own", "hidden": "3x2"}),
+        ("lqg_random", "gaussian", {}),
+        ("lqg_random", "gaussian", {"mean": "affine", "covariance": "full"}),
+    ],
+    ids=str,
+)
+def test_number_of_parameters_is_known_beforehand(problem, kind, chosen):
+    size = {"garnet": {"n_states": 20}, "corridor": {}, "lqg_random": {"n": 3, "m": 2}}
+    mdp = make_problem(problem, **size[problem])
+    expected = kinds()[kind].expected(mdp.dimensions, chosen)
+    assert expected.n_parameters == make_policy(kind, mdp, **chosen).n_parameters
+
+
+def test_nothing_is_expected_of_a_policy_where_it_makes_no_sense():
+    assert kinds()["neural"].expected(make_problem("lqg").dimensions, {}) is None
+    assert kinds()["gaussian"].expected(make_problem("corridor").dimensions, {}) is None
