@@ -1,9 +1,7 @@
 """Run a grid: skip what is finished, measure the rest, keep every record, publish the dataset."""
 
-import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,7 @@ from pgbench.harness.directory import claimed, open_journal
 from pgbench.harness.measuring import Conditions, measured
 from pgbench.harness.progress import Progress, Silent
 from pgbench.harness.provenance import provenance
+from pgbench.harness.signals import stoppable
 from pgbench.harness.tasks import Task, unfinished
 from pgbench.harness.writer import Writer
 from pgbench.kernels.blas import single_threaded_blas
@@ -104,12 +103,12 @@ def execute(
     OutputError
         If the directory holds something else, cannot be written, or is in use by another run.
     Interrupted
-        On SIGINT or SIGTERM, after the partial results were published.
+        On SIGINT, SIGTERM or SIGHUP, after the partial results were published.
     """
     progress = progress or Silent()
     where = find_device(device or grid.device)
     directory = output / grid.name
-    with claimed(directory), single_threaded_blas(), _stoppable():
+    with claimed(directory), single_threaded_blas(), stoppable(patient=True) as stop:
         journal = open_journal(grid, directory)
         for note in filter(None, [*journal.notes, where.note]):
             progress.note(note)
@@ -120,12 +119,14 @@ def execute(
         try:
             if tasks:
                 _work_off(tasks, writer, threads, memory_bytes, where)
-        except KeyboardInterrupt as stop:
-            _publish(grid, journal, directory)
-            done = _count(journal, pending, Status.DONE)
-            raise Interrupted(f"{done} cells measured before the interruption") from stop
+            stop.hold()
+        except KeyboardInterrupt:
+            stop.asked = True
         progress.phase("writing results")
         tree = _publish(grid, journal, directory)
+        if stop.asked:
+            done = _count(journal, pending, Status.DONE)
+            raise Interrupted(f"{done} cells measured before the interruption")
     planned = [cell.key for setting in plan for cell in setting.cells]
     planned += [cell.key for setting in plan for cell in setting.ascents]
     return RunResult(
@@ -203,21 +204,3 @@ def _publish(grid: Grid, journal: Journal, directory: Path) -> "DataTree":
     tree = build(grid, journal)
     write(tree, directory)
     return tree
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGTERM stops a run as ^C does, where signals can be handled (the main thread)."""
-
-    def stop(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        previous = signal.signal(signal.SIGTERM, stop)
-    except ValueError:
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
