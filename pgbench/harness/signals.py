@@ -18,10 +18,18 @@ SOON = 0.05
 """Seconds after which an order comes again where it could not be heard."""
 
 
+class Stopped(KeyboardInterrupt):
+    """A block was ordered to stop.
+
+    Python ends a process by SIGINT, whatever its exit code, if a KeyboardInterrupt went through an
+    ``exec``, such as that of a dataclass; not so for a class of our own.
+    """
+
+
 class Stop:
     """Whether there was an order to stop, and what the next one does.
 
-    An order raises KeyboardInterrupt, unless it has to wait for what is being written.
+    An order raises Stopped, unless it has to wait for what is being written.
 
     Attributes
     ----------
@@ -42,13 +50,14 @@ class Stop:
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal."""
         waits = self._held or (self.patient and self.asked and self._again is None)
-        self.asked, self._again, self._number = True, None, number
+        self.forget()
+        self.asked, self._number = True, number
         if waits:
             self._answer(number)
         elif _called_from_c(frame):
             self._repeat()
         else:
-            raise KeyboardInterrupt
+            raise Stopped
 
     def hold(self) -> None:
         """Let orders wait from here on, so that ``asked`` is to be looked at in the end.
@@ -67,21 +76,24 @@ class Stop:
     def _answer(self, number: int) -> None:
         """Say what is waited for; who knows and asks again does not want to wait."""
         if self._told and number == signal.SIGINT:
-            raise KeyboardInterrupt
+            raise Stopped
         if not self._told:
             self._told = True
             with suppress(OSError):  # nobody may be there to read it
                 os.write(2, PATIENT)  # the stream may be what was interrupted
 
     def _repeat(self) -> None:
+        """Let the order come again."""
+        self.forget()
         self._again = threading.Timer(SOON, os.kill, (os.getpid(), self._number))
         self._again.daemon = True
         self._again.start()
 
     def forget(self) -> None:
-        """Do not let an order come again."""
+        """Do not let the order come again."""
         if self._again is not None:
             self._again.cancel()
+        self._again = None
 
 
 def _called_from_c(frame: FrameType | None) -> bool:
