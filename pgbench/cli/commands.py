@@ -11,6 +11,7 @@ from pgbench import __version__
 from pgbench.cli import check, horizons, report, run, schema, show, test, zoo
 from pgbench.cli import list as listing
 from pgbench.cli.exit_codes import BAD_INPUT, EXPLAINED
+from pgbench.declared.messages import bounded
 
 COMMANDS = {
     "run": run,
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _plug_in(getattr(options, "plugin", []))
             code: int = options.action(options)
     except ValueError as error:
-        print(f"{error}", file=sys.stderr)
+        print(bounded(str(error).split("\n")), file=sys.stderr)
         return BAD_INPUT
     except MemoryError as error:
         print(f"not enough memory: {error}", file=sys.stderr)
