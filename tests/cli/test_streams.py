@@ -119,6 +119,32 @@ def test_tables_on_a_narrow_terminal_keep_their_words(columns):
     assert "softmax" in shown.decode()
 
 
+ON_TERMINAL = """
+import os, sys
+os.login_tty(int(sys.argv[1]))
+os.execv(sys.executable, [sys.executable, "-m", "pgbench", *sys.argv[2:]])
+"""
+
+
+def test_a_run_whose_terminal_is_closed_is_published(tmp_path):
+    """It gets SIGHUP, and nothing that it prints can be written any more."""
+    long = GRID.replace("corridor", "{problem: garnet, n_states: 50, instances: 100}")
+    (tmp_path / "grid.yaml").write_text(long.replace("20", "20000"), encoding="utf-8")
+    ours, terminal = pty.openpty()
+    run = subprocess.Popen(
+        [sys.executable, "-c", ON_TERMINAL, str(terminal), "run", "grid.yaml"],
+        cwd=tmp_path,
+        pass_fds=[terminal],
+    )
+    os.close(terminal)
+    shown = b""
+    while b"ready" not in shown:
+        shown += _read(ours)
+    os.close(ours)
+    assert run.wait() == 130
+    assert (tmp_path / "results" / "t" / "results.nc").exists()
+
+
 def _read(descriptor):
     try:
         return os.read(descriptor, 4096)
