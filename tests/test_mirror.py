@@ -63,6 +63,7 @@ OF_SEVERAL = {
     "estimators/test_many.py": "all estimators, of many policies at once",
     "estimators/test_linear_quadratic.py": "all estimators on linear-quadratic problems",
     "estimators/test_surrogates.py": "surrogates of an older policy's data, side by side",
+    "grid/test_mutated.py": "reading and planning, of grids with mistakes",
     "kernels/cuda/test_benchmarks.py": "needs the back end that is chosen there",
     "kernels/cuda/test_code.py": "what the compiler makes of all of them",
     "kernels/cuda/test_compiled.py": "the other files with compiled kernels",

@@ -10,7 +10,8 @@ from typing import TextIO
 from pgbench import __version__
 from pgbench.cli import check, horizons, report, run, schema, show, test, zoo
 from pgbench.cli import list as listing
-from pgbench.cli.exit_codes import BAD_INPUT, EXPLAINED, INTERRUPTED, OK
+from pgbench.cli.exit_codes import BAD_INPUT, EXPLAINED
+from pgbench.declared.messages import bounded
 
 COMMANDS = {
     "run": run,
@@ -45,24 +46,19 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code."""
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser().parse_args(words, argparse.Namespace(words=words))
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _note
             _plug_in(getattr(options, "plugin", []))
             code: int = options.action(options)
     except ValueError as error:
-        print(f"{error}", file=sys.stderr)
+        print(bounded(str(error).split("\n")), file=sys.stderr)
         return BAD_INPUT
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
     except MemoryError as error:
         print(f"not enough memory: {error}", file=sys.stderr)
         return BAD_INPUT
-    except BrokenPipeError:
-        sys.stderr.close()
-        return OK
     except OSError as error:
         print(f"{error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
         return BAD_INPUT

@@ -5,5 +5,5 @@ NOT_RIGHT = 1
 
 EXPLAINED = (
     "exit codes: 0 fine, 1 some cells or checks failed (of test: biased, or could not be judged),"
-    " 2 bad input, 130 interrupted"
+    " 2 bad input, or output or memory that cannot be had, 130 interrupted by ^C, SIGTERM or SIGHUP"
 )

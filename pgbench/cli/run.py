@@ -1,8 +1,10 @@
 """``run``: run a grid; the same command again resumes it."""
 
 import argparse
+import shlex
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from pgbench.rollout.device import KINDS
 if TYPE_CHECKING:
     from xarray import DataTree
 
+    from pgbench.harness.progress import Progress
     from pgbench.harness.tasks import Shard
 
 HELP = "run a grid; the same command again resumes it"
@@ -42,37 +45,35 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def act(options: argparse.Namespace) -> int:
     """Do it; the exit code."""
+    try:
+        return _run(options)
+    except KeyboardInterrupt as stop:
+        again = shlex.join(["python", "-m", "pgbench", *options.words])
+        told = "; ".join(filter(None, ["interrupted", str(stop)]))
+        print(f"{told}. To resume: {again}", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run(options: argparse.Namespace) -> int:
     from pgbench.grid.reader import read_grid
-    from pgbench.harness.progress import Bars, Lines, Silent, duration
-    from pgbench.harness.runner import Interrupted, execute
+    from pgbench.harness.progress import duration
+    from pgbench.harness.runner import execute
     from pgbench.harness.tasks import Shard
 
     if options.threads is not None and options.threads < 1:
         raise ValueError(f"--threads is {options.threads}, must be at least 1")
     grid = read_grid(options.grid)
-    with ExitStack() as stack:
-        if options.quiet:
-            progress = Silent()
-        elif sys.stderr.isatty():
-            progress = stack.enter_context(Bars())
-        else:
-            progress = Lines()
-        try:
-            outcome = execute(
-                grid,
-                options.output,
-                threads=options.threads,
-                device=options.device,
-                shard=options.shard or Shard(),
-                performer=_performer(options),
-                confirmed=options.yes,
-                progress=progress,
-            )
-        except Interrupted as stop:
-            stack.close()
-            again = "python -m pgbench run " + " ".join(map(str, _resuming(options)))
-            print(f"interrupted; {stop}. To resume: {again}", file=sys.stderr)
-            return INTERRUPTED
+    with _progress(options.quiet) as progress:
+        outcome = execute(
+            grid,
+            options.output,
+            threads=options.threads,
+            device=options.device,
+            shard=options.shard or Shard(),
+            performer=_performer(options),
+            confirmed=options.yes,
+            progress=progress,
+        )
     attributes = outcome.tree.attrs
     print(
         f"{outcome.directory / 'results.nc'}: {outcome.measured} cells measured in"
@@ -111,6 +112,20 @@ def _performer(options: argparse.Namespace) -> Any:
     return by_workers(Workers(options.workers, options.scheduler, options.threads))
 
 
+@contextmanager
+def _progress(quiet: bool) -> "Iterator[Progress]":
+    """Where a run reports: bars need a terminal."""
+    from pgbench.harness.progress import Bars, Lines, Silent
+
+    if quiet:
+        yield Silent()
+    elif sys.stderr.isatty():
+        with Bars() as bars:
+            yield bars
+    else:
+        yield Lines()
+
+
 def _violations(tree: "DataTree") -> list[str]:
     """What is proven of ascents and does not hold in a run."""
     if "ascent" not in tree.children:
@@ -118,20 +133,3 @@ def _violations(tree: "DataTree") -> list[str]:
     from pgbench.results.ascents import violations
 
     return violations(tree["ascent"].to_dataset())
-
-
-def _resuming(options: argparse.Namespace) -> list[str]:
-    words = [str(options.grid)]
-    if options.output != Path("results"):
-        words += ["--output", str(options.output)]
-    if options.reports != Path("reports"):
-        words += ["--reports", str(options.reports)]
-    for file in options.plugin:
-        words += ["--plugin", str(file)]
-    if options.threads is not None:
-        words += ["--threads", str(options.threads)]
-    if options.device is not None:
-        words += ["--device", options.device]
-    flags = {"--no-report": options.no_report, "--yes": options.yes, "--quiet": options.quiet}
-    words += [flag for flag, given in flags.items() if given]
-    return words

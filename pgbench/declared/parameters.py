@@ -16,6 +16,8 @@ from numbers import Integral, Real
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
+from pgbench.declared.messages import shown
+
 REQUIRED: Any = inspect.Parameter.empty
 
 
@@ -119,7 +121,7 @@ class Parameter:
                 return self._in_pattern(self._in_choice(value))
             if kind is dict and isinstance(value, Mapping):
                 return dict(value)
-        raise ParameterError(f"{value!r} is not allowed here, must be {self.allowed}")
+        raise ParameterError(f"{shown(value)} is not allowed here, must be {self.allowed}")
 
     def _in_range(self, value: Any) -> Any:
         low, high = self.range.minimum, self.range.maximum
@@ -128,20 +130,22 @@ class Parameter:
             or (low is not None and value < low)
             or (high is not None and value > high)
         ):
-            raise ParameterError(f"{value!r} is out of range, must be {self.allowed}")
+            raise ParameterError(f"{shown(value)} is out of range, must be {self.allowed}")
         return value
 
     def _in_choice(self, value: str) -> str:
         if self.choice is None or value in self.choice.options:
             return value
         hint = did_you_mean(value, self.choice.options)
-        raise ParameterError(f"{value!r} is unknown{hint}, must be {self.allowed}")
+        raise ParameterError(f"{shown(value)} is unknown{hint}, must be {self.allowed}")
 
     def _in_pattern(self, value: str) -> Any:
         if self.pattern is None:
             return value
         if not re.fullmatch(self.pattern.expression, value):
-            raise ParameterError(f"{value!r} is not of the form needed, must be {self.allowed}")
+            raise ParameterError(
+                f"{shown(value)} is not of the form needed, must be {self.allowed}"
+            )
         # One value has one spelling, whether a file quotes its digits or not.
         return int(value) if int in self.types and value.isdigit() else value
 
@@ -227,7 +231,7 @@ def check_counts(**counts: Any) -> None:
     """ValueError naming the first count that is not a positive integer."""
     for name, value in counts.items():
         if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-            raise ParameterError(f"{name} is {value!r}, must be an integer ≥ 1")
+            raise ParameterError(f"{name} is {shown(value)}, must be an integer ≥ 1")
 
 
 Formula = str | Callable[..., str]

@@ -1,22 +1,29 @@
 """YAML as nodes that know their line and column, and values read off them.
 
 Scalars are read by the rules below and not by YAML 1.1's, which take ``1e-3`` for a string and
-``no`` for false, and a key that stands twice is an error instead of losing its first value.
+``no`` for false, and a key that stands twice is an error instead of losing its first value. What
+looks like a number and is none, such as ``1_`` or ``1e999``, is a word. Text holds no control
+characters, which no name or path needs, and no halves of characters.
 """
 
+import math
 import re
+import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
+from pgbench.declared.messages import shortened, shown
 from pgbench.declared.parameters import Parameter, ParameterError, did_you_mean
 
 MAX_NODES = 50_000
 MAX_DEPTH = 30
 
-_INTEGER = re.compile(r"[-+]?[0-9][0-9_]*")
+LONGEST_PLACE = 200
+
+_INTEGER = re.compile(r"[-+]?[0-9]+(_[0-9]+)*")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan")
 
 
@@ -38,32 +45,49 @@ class NodeReader:
 
     def fail(self, node: Node, place: str, message: str) -> None:
         """Record an error at a node."""
-        self.errors.append(f"{node.line}:{node.column}: {place + ': ' if place else ''}{message}")
+        self.fail_at(node.line, node.column, place, message)
+
+    def fail_at(self, line: int, column: int, place: str, message: str) -> None:
+        """Record an error at a line and column, which count from one."""
+        where = shortened(place, LONGEST_PLACE) + ": " if place else ""
+        self.errors.append(f"{line}:{column}: {where}{shortened(message)}")
 
     def parse(self, text: str) -> Node | None:
         """The tree of a text, or None after recording why there is none."""
-        try:
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-            self.errors.append(f"{line}:{column}: not valid YAML: {error.problem or error.context}")
-            return None
-        except yaml.reader.ReaderError as error:
-            line = text.count("\n", 0, error.position) + 1
-            self.errors.append(f"{line}:1: not valid YAML: {error.reason}")
-            return None
-        except RecursionError:
-            self.errors.append("1:1: nested too deeply")
-            return None
+        root = self.compose(text)
         if root is None:
-            self.errors.append("1:1: the grid is empty")
+            if not self.errors:
+                self.fail_at(1, 1, "", "the grid is empty")
             return None
         try:
             return self.convert(root, "", 0)
         except OverflowError as error:
-            self.errors.append(f"1:1: {error}")
+            self.fail_at(1, 1, "", str(error))
             return None
+
+    def compose(self, text: str) -> yaml.Node | None:
+        """The tree as YAML has it, or None if the text is empty or after recording an error."""
+        line, column, problem = 1, 1, "nested too deeply"
+        loader = None
+        try:
+            loader = yaml.SafeLoader(text)
+            return loader.get_single_node()
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+            problem = f"not valid YAML: {error.problem or error.context}"
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            problem = f"not valid YAML: {shown(chr(error.character))}: {error.reason}"
+        except (ValueError, OverflowError):
+            # An escape such as "\UFFFFFFFF", or a version: YAML's scanner has Python convert them.
+            assert loader is not None
+            line, column = loader.line + 1, loader.column + 1
+            problem = "not valid YAML: a number or the code of a character is too large"
+        except RecursionError:
+            pass
+        self.fail_at(line, column, "", problem)
+        return None
 
     def convert(self, node: Any, place: str, depth: int) -> Node:
         """Plain values with places; duplicate keys and foreign tags are errors."""
@@ -74,7 +98,7 @@ class NodeReader:
             )
         line, column = node.start_mark.line + 1, node.start_mark.column + 1
         if not node.tag.startswith("tag:yaml.org,2002:") or "python" in node.tag:
-            self.fail(Node(None, line, column), place, f"the tag {node.tag} is not allowed")
+            self.fail(Node(None, line, column), place, f"the tag {shown(node.tag)} is not allowed")
         if isinstance(node, yaml.SequenceNode):
             items = [
                 self.convert(item, f"{place}.{i}".lstrip("."), depth + 1)
@@ -82,13 +106,18 @@ class NodeReader:
             ]
             return Node(items, line, column)
         if isinstance(node, yaml.ScalarNode):
-            return Node(_scalar(node), line, column)
+            scalar = Node(_scalar(node), line, column)
+            if wrong := _unprintable(node.value):
+                self.fail(scalar, place, f"{shown(wrong)} is not allowed in text")
+            return scalar
         mapping: dict[str, tuple[Node, Node]] = {}
         for key_node, value_node in node.value:
             key = self.convert(key_node, place, depth + 1)
             name = key.value
             if not isinstance(name, str):
-                self.fail(key, place, f"the key {name!r} must be a word")
+                self.fail(key, place, f"the key {shown(plain(key))} must be a word")
+                continue
+            if _unprintable(name):  # said already
                 continue
             here = f"{place}.{name}".lstrip(".")
             value = self.convert(value_node, here, depth + 1)
@@ -169,8 +198,16 @@ def _scalar(node: yaml.ScalarNode) -> Any:
     if _INTEGER.fullmatch(text) and len(text) < 40:
         return int(text)
     if _FLOAT.fullmatch(text):
-        return float(text.replace(".inf", "inf").replace(".nan", "nan"))
+        number = float(text.replace(".inf", "inf").replace(".nan", "nan"))
+        if math.isfinite(number) or text.endswith((".inf", ".nan")):
+            return number
     return text
+
+
+def _unprintable(text: str) -> str:
+    """The first control character of a text, or half of a character; nothing if there is none."""
+    wrong = (c for c in text if unicodedata.category(c) in ("Cc", "Cs"))
+    return "" if text.isprintable() else next(wrong, "")
 
 
 def plain(node: Node) -> Any:

@@ -1,6 +1,8 @@
 """The grid file: strict reading of ``grid.yaml``, with every error located and reported at once."""
 
+import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pgbench.ascent import algorithms, step_sizes
+from pgbench.declared.messages import bounded, shown
 from pgbench.declared.parameters import Parameter, did_you_mean, label
 from pgbench.declared.registry import Record
 from pgbench.estimators import TableEstimator, estimators
@@ -73,7 +76,7 @@ def parse_grid(
     grid = reader.grid(tree, text) if tree is not None else None
     if reader.errors or grid is None:
         raise GridError(
-            "\n".join(f"{source}:{where}" for where in sorted(set(reader.errors), key=_place))
+            bounded(f"{source}:{where}" for where in sorted(set(reader.errors), key=_place))
         )
     if contents is None:
         return grid
@@ -84,6 +87,11 @@ def parse_grid(
 def _place(error: str) -> tuple[int, int]:
     line, column, _ = error.split(":", 2)
     return int(line), int(column)
+
+
+def _identity(choice: Chosen | Climber) -> str:
+    """What two choices share if one stands for the other."""
+    return json.dumps(choice.canonical, sort_keys=True)
 
 
 class _Reader(NodeReader):
@@ -123,8 +131,7 @@ class _Reader(NodeReader):
         if ascent:
             runs = sum(len(climber.step_sizes) for climber in ascent.climbers)
             n_cells += len(choices["problems"]) * len(choices["policies"]) * runs
-        if n_cells > MAX_CELLS:
-            self.fail(tree, "", f"the grid has {n_cells} cells, at most {MAX_CELLS} are allowed")
+        if self.too_many(tree, "", n_cells):
             return None
         horizon = values.pop("horizon")
         return Grid(
@@ -138,6 +145,14 @@ class _Reader(NodeReader):
             ascent=ascent,
             **values,
         )
+
+    def too_many(self, node: Node, place: str, n_cells: int) -> bool:
+        """Whether a grid, or a part of it alone, has more cells than a grid may have: an error."""
+        if n_cells <= MAX_CELLS:
+            return False
+        what = "makes" if place else "the grid has"
+        self.fail(node, place, f"{what} {n_cells} cells, at most {MAX_CELLS} are allowed")
+        return True
 
     def theta(self, node: Node) -> dict[str, Any]:
         """Either how θ is drawn, or its values."""
@@ -160,7 +175,7 @@ class _Reader(NodeReader):
         if "algorithms" not in node.value:
             self.fail(node, "ascent.algorithms", "missing, must be a list of algorithms")
             return None
-        climbers: list[Climber] = []
+        climbers: dict[str, Climber] = {}
         for i, entry in enumerate(self.items(node.value["algorithms"][1], "ascent.algorithms")):
             place = f"ascent.algorithms.{i}"
             own = dict(common)
@@ -169,21 +184,22 @@ class _Reader(NodeReader):
                 rest = {k: v for k, v in entry.value.items() if k not in axes}
                 entry = replace(entry, value=rest)
             for climber in self.climbers(entry, place, own):
-                same = [j for j, c in enumerate(climbers) if c.canonical == climber.canonical]
-                if not same:
-                    climbers.append(climber)
+                same = climbers.setdefault(_identity(climber), climber)
+                if same is climber:
                     continue
                 # A further entry may add step sizes that are not for everyone.
-                rules = climbers[same[0]].step_sizes
+                known = {*map(_identity, same.step_sizes)}
                 for rule in climber.step_sizes:
-                    if rule in rules:
+                    if _identity(rule) in known:
                         twice = f"{climber.label} with step size {rule.label} stands twice"
                         self.fail(entry, place, twice)
-                climbers[same[0]] = replace(climber, step_sizes=rules + climber.step_sizes)
-        axis: list[Chosen] = []
-        for climber in climbers:
-            axis += [rule for rule in climber.step_sizes if rule not in axis]
-        return Ascents(tuple(climbers), tuple(axis), **values)
+                rules = same.step_sizes + climber.step_sizes
+                climbers[_identity(climber)] = replace(climber, step_sizes=rules)
+        every = (rule for climber in climbers.values() for rule in climber.step_sizes)
+        axis: dict[str, Chosen] = {}
+        for rule in every:
+            axis.setdefault(_identity(rule), rule)
+        return Ascents(tuple(climbers.values()), tuple(axis.values()), **values)
 
     def climbers(self, entry: Node, place: str, axes: Mapping[str, Node]) -> list[Climber]:
         """One entry of ``ascent.algorithms``: its parameters, estimators and batch sizes."""
@@ -200,7 +216,9 @@ class _Reader(NodeReader):
         sizes = [1]
         if "batch_sizes" in axes:
             sizes = self.axis(axes["batch_sizes"], f"{place}.batch_sizes", BATCH_SIZE)
-        found = []
+        found: list[Climber] = []
+        if self.too_many(entry, place, len(estimating) * len(followed) * len(sizes)):
+            return found
         for choice in chosen:
             if choice not in estimating:
                 found.append(Climber(choice, None, False, 1, tuple(rules)))
@@ -246,8 +264,9 @@ class _Reader(NodeReader):
                     if choice.name == "constant" and choice.values.get("step") is not None:
                         choice = replace(choice, label=f"{choice.values['step']:g}")
                     rules.append(choice)
-        for rule in rules[:-1]:
-            if rules.count(rule) > 1:
+        counts = Counter(map(_identity, rules))
+        for rule in rules:
+            if counts[_identity(rule)] > 1:
                 self.fail(node, f"{place}.step_sizes", f"{rule.label} stands twice")
         return rules
 
@@ -276,14 +295,13 @@ class _Reader(NodeReader):
                 return []
             return [Chosen(default, {}, default)]
         node = tree.value[axis][1]
-        chosen: list[Chosen] = []
+        chosen: dict[str, Chosen] = {}
         for i, entry in enumerate(self.items(node, axis)):
-            expanded = self.entry(entry, f"{axis}.{i}", word, records, seed)
-            for choice in expanded:
-                if any(choice.canonical == other.canonical for other in chosen):
+            for choice in self.entry(entry, f"{axis}.{i}", word, records, seed):
+                if _identity(choice) in chosen:
                     self.fail(entry, f"{axis}.{i}", f"{choice.label} stands twice")
-            chosen += expanded
-        return chosen
+                chosen[_identity(choice)] = choice
+        return [*chosen.values()]
 
     def entry(
         self, node: Node, place: str, word: str, records: Mapping[str, Record], seed: int
@@ -300,7 +318,7 @@ class _Reader(NodeReader):
             self.fail(
                 name_node,
                 f"{place}.{word}",
-                f"unknown {word} {plain(name_node)!r}{hint} (known: {known})",
+                f"unknown {word} {shown(plain(name_node))}{hint} (known: {known})",
             )
             return []
         place = f"{place}.{record.name}"
@@ -317,10 +335,11 @@ class _Reader(NodeReader):
             else:
                 axes[name] = [parameter.default]
         instances = self.instances(content, place, parameters) if word == "problem" else 1
-        if len(self.errors) > wrong:
-            return []
+        choices: list[Chosen] = []
+        several = self.too_many(node, place, prod(map(len, axes.values())) * instances)
+        if several or len(self.errors) > wrong:
+            return choices
         drawn = "seed" in parameters and "seed" not in content and word == "problem"
-        choices = []
         for values in product(*axes.values()):
             for instance in range(instances):
                 bound = dict(zip(axes, values, strict=True))

@@ -1,9 +1,8 @@
 """Run a grid: skip what is finished, measure the rest, keep every record, publish the dataset."""
 
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +11,13 @@ from pgbench.declared.outcomes import Status
 from pgbench.grid.grid import Grid
 from pgbench.grid.plan import settings
 from pgbench.grid.reader import read_grid
+from pgbench.harness.cluster import ClusterError
 from pgbench.harness.directory import claimed, open_journal
 from pgbench.harness.measuring import Conditions
 from pgbench.harness.performing import Here, Performer
 from pgbench.harness.progress import Progress, Silent
 from pgbench.harness.provenance import provenance
+from pgbench.harness.signals import stoppable
 from pgbench.harness.tasks import Shard, Task, tasks, unfinished
 from pgbench.harness.writer import Writer
 from pgbench.kernels.blas import single_threaded_blas
@@ -119,8 +120,10 @@ def execute(
         If the device cannot be used; it says what to install.
     OutputError
         If the directory holds something else, cannot be written, or is in use by another run.
+    ClusterError
+        If the workers cannot be used or are gone, after the partial results were published.
     Interrupted
-        On SIGINT or SIGTERM, after the partial results were published.
+        On SIGINT, SIGTERM or SIGHUP, after the partial results were published.
     """
     progress = progress or Silent()
     where = find_device(device or grid.device)
@@ -128,7 +131,7 @@ def execute(
     if not confirmed:
         require_confirmed(grid)
     directory = output / grid.name
-    with claimed(directory), single_threaded_blas(), _stoppable():
+    with claimed(directory), single_threaded_blas(), stoppable(patient=True) as stop:
         journal, portions = open_journal(grid, directory), Portions(directory)
         for note in filter(None, [*journal.notes, where.note]):
             progress.note(note)
@@ -136,17 +139,23 @@ def execute(
         todo = unfinished(shard.chosen(tasks(plan)), journal.records, portions)
         pending = [cell.key for task in todo for cell in task.cells if task.finishes]
         writer = Writer(journal, portions, progress, grid.replicates)
+        lost: ClusterError | None = None
         try:
             if todo:
-                conditions = Conditions(threads, memory_bytes, where)
-                with performer(conditions) as own:
+                with performer(Conditions(threads, memory_bytes, where)) as own:
                     _work_off(todo, writer, own, where)
-        except KeyboardInterrupt as stop:
-            _publish(grid, journal, directory)
-            done = _count(journal, pending, Status.DONE)
-            raise Interrupted(f"{done} cells measured before the interruption") from stop
+            stop.hold()
+        except KeyboardInterrupt:
+            stop.asked = True
+        except ClusterError as error:
+            lost = error
         progress.phase("writing results")
         tree = _publish(grid, journal, directory)
+        if stop.asked:
+            done = _count(journal, pending, Status.DONE)
+            raise Interrupted(f"{done} cells measured before the interruption")
+        if lost is not None:
+            raise lost
     planned = [cell.key for setting in plan for cell in setting.cells]
     planned += [cell.key for setting in plan for cell in setting.ascents]
     return RunResult(
@@ -184,21 +193,3 @@ def _publish(grid: Grid, journal: Journal, directory: Path) -> "DataTree":
     tree = build(grid, journal)
     write(tree, directory)
     return tree
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGTERM stops a run as ^C does, where signals can be handled (the main thread)."""
-
-    def stop(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        previous = signal.signal(signal.SIGTERM, stop)
-    except ValueError:
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

@@ -50,8 +50,9 @@ def sentences(study: Study) -> list[str]:
 def print_study(study: Study) -> None:
     """Print power, the test that finds each bug best, and false alarms."""
     console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=160)
+    # A pipe has no width, and on a narrow terminal the table would have no words.
+    width = max(console.width, 80) if console.is_terminal else 160
+    console = Console(highlight=False, markup=False, width=width)
     table = Table(title="bugs, and how often they are found", title_justify="left")
     table.add_column("bug")
     table.add_column("mistake", overflow="fold")

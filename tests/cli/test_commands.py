@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -301,12 +302,89 @@ def test_light_commands_import_nothing_heavy(grid):
     assert [line.strip() for line in told] == ["imported:"] * len(commands)
 
 
-def test_a_closed_pipe_is_no_error(grid):
-    done = subprocess.run(
-        f"{sys.executable} -m pgbench schema | head -1",
-        shell=True,
-        capture_output=True,
-        text=True,
-        check=True,
+LISTED = ("run", "check", "horizons", "report", "zoo", "list", "show", "test", "schema")
+
+
+@pytest.mark.parametrize("words", [[], *([name] for name in LISTED)])
+def test_help_says_the_exit_codes(capsys, words):
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--help"])
+    assert end.value.code == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "exit codes: 0 fine, 1 some cells or checks failed" in printed
+    assert "2 bad input, or output or memory" in printed
+    assert "130 interrupted" in printed
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ImportError])
+def test_an_order_to_stop_is_one_line_whatever_becomes_of_it(grid, capsys, monkeypatch, error):
+    """What is being loaded may make an ImportError of it."""
+
+    def ordered(options):
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            before(signal.SIGTERM, None)
+        finally:
+            raise error
+
+    monkeypatch.setattr("pgbench.cli.check.act", ordered)
+    assert main(["check", "grid.yaml"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_a_fault_is_no_interruption(grid, monkeypatch):
+    def faulty(options):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("pgbench.cli.check.act", faulty)
+    with pytest.raises(ZeroDivisionError):
+        main(["check", "grid.yaml"])
+
+
+def test_to_resume_is_what_was_typed(grid, capsys, monkeypatch):
+    """Every option as it was given, and quoted for a shell."""
+
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt("3 cells measured before the interruption")
+
+    monkeypatch.setattr("pgbench.harness.runner.execute", interrupted)
+    words = ["run", "grid.yaml", "--output=my results", "--quiet", "--threads", "2", "--no-rep"]
+    assert main(words) == 130
+    assert capsys.readouterr().err == (
+        "interrupted; 3 cells measured before the interruption. To resume: python -m pgbench"
+        " run grid.yaml '--output=my results' --quiet --threads 2 --no-rep\n"
     )
-    assert done.stderr == ""
+
+
+ORDERING = """
+import atexit, os, runpy, signal, sys
+order = lambda: os.kill(os.getpid(), signal.SIGINT)
+
+class Ordering:
+    def find_spec(name, path, target=None):
+        if name == moment:
+            order()
+
+moment = sys.argv.pop(1)
+sys.meta_path.insert(0, Ordering)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may have had it ignored
+if moment == "end":
+    atexit.register(order)
+runpy.run_module("pgbench", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("moment", "code", "told"),
+    [
+        ("pgbench.cli.streams", -signal.SIGINT, ""),
+        ("pgbench.cli.commands", 130, "interrupted\n"),
+        ("numpy", 130, "interrupted\n"),
+        ("end", -signal.SIGINT, ""),
+    ],
+)
+def test_a_process_interrupted_at_any_moment_shows_no_traceback(grid, moment, code, told):
+    """While a module is looked for, or at the end; a shell says 130 of a process that ^C ended."""
+    words = [sys.executable, "-c", ORDERING, moment, "check", "grid.yaml"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=grid.parent)
+    assert (done.returncode, done.stderr) == (code, told)

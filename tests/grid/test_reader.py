@@ -128,6 +128,29 @@ def test_all_errors_are_reported_at_once_in_order():
         (MINIMAL.replace("corridor", "{n_states: 3}"), "problems.0: must be a name or a mapping"),
         ("name: ../up\nproblems: corridor\nestimators: td\n", "name: must be letters"),
         ("name: t\nestimators: td\n", "problems: missing"),
+        (MINIMAL + "seed: 1_\n", "4:7: seed: '1_' is not allowed here, must be an integer"),
+        (MINIMAL + "seed: 1__0\n", "4:7: seed: '1__0' is not allowed here"),
+        (MINIMAL + f"seed: {'9' * 5000}\n", "characters ... 99999"),
+        (MINIMAL + "theta: {scale: 1e400}\n", "theta.scale: '1e400' is not allowed here"),
+        (MINIMAL + "theta: {scale: .inf}\n", "theta.scale: inf is out of range"),
+        (MINIMAL + 'device: "\\UFFFFFFFF"\n', "4:12: not valid YAML: a number or the code"),
+        (MINIMAL + '"\\U00110000": 1\n', "4:4: not valid YAML: a number or the code"),
+        (f"%YAML 1.{'9' * 5000}\n---\n" + MINIMAL, "1:9: not valid YAML: a number or the code"),
+        (MINIMAL + 'device: "\\ud800"\n', "4:9: device: '\\ud800' is not allowed in text"),
+        (MINIMAL + 'device: "a\\0"\n', "4:9: device: '\\x00' is not allowed in text"),
+        (MINIMAL + '"a\\e[31m": 1\n', "4:1: '\\x1b' is not allowed in text"),
+        (MINIMAL + "? |\n  seed\n: 3\n", "4:3: '\\n' is not allowed in text"),
+        (MINIMAL + "? [a, {b: c}]\n: 1\n", "4:3: the key ['a', {'b': 'c'}] must be a word"),
+        (MINIMAL + "seed: \0\n", "4:1: not valid YAML: '\\x00': special characters"),
+        (MINIMAL + "theta: {<<: *a}\n", "not valid YAML: found undefined alias"),
+        (MINIMAL + "<<: {seed: 3}\n", "4:1: <<: unknown key"),
+        (MINIMAL + "theta:\n\tscale: 1\n", "5:1: not valid YAML"),
+        (MINIMAL + "seed: 2020-01-01\n", "seed: '2020-01-01' is not allowed here"),
+        (MINIMAL + "theta: !!set {scale}\n", "theta.scale: None is not allowed here"),
+        (
+            MINIMAL.replace("corridor", "{problem: garnet, n_states: [5, 5]}"),
+            "problems.0: garnet[n_states=5] stands twice",
+        ),
     ],
 )
 def test_bad_input_has_a_located_message(text, message):
@@ -141,6 +164,42 @@ def test_aliases_cannot_blow_up():
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
     assert any("not a grid file" in line for line in errors("\n".join(lines)))
+
+
+LONG = {
+    "value": MINIMAL + f"seed: {'x' * 900_000}\n",
+    "key": MINIMAL + f"? {'x' * 900_000}\n: 1\n",
+    "mapping": MINIMAL + f"seed: {{{', '.join(f'k{i}: {i}' for i in range(2000))}}}\n",
+    "alias": MINIMAL + f"theta: *{'x' * 900_000}\n",
+    "tag": MINIMAL + f"seed: !{'x' * 900_000} 3\n",
+    "errors": MINIMAL.replace("reinforce", f"[{', '.join(f'nope{i}' for i in range(1000))}]"),
+}
+
+
+@pytest.mark.parametrize("text", LONG.values(), ids=LONG)
+def test_messages_are_short_and_keep_their_place(text):
+    found = errors(text)
+    assert len(found) <= 41
+    assert all(len(line) < 2300 for line in found)
+    assert all(line.startswith("grid.yaml:") for line in found[:40])
+    assert re.match(r"grid\.yaml:[1-4]:\d+: ", found[0])
+
+
+def test_numbers_with_groups_of_digits():
+    assert parse_grid(MINIMAL + "seed: 1_000_000\n").seed == 1_000_000
+
+
+DRAWN = "{{problem: garnet, n_states: {}, instances: 10000}}"
+MANY = {
+    "listed": f"[{DRAWN.format(5)}, {DRAWN.format(6)}]",
+    "multiplied": DRAWN.format(f"{[*range(2, 2002)]}, branching: {[*range(1, 2001)]}"),
+}
+
+
+@pytest.mark.parametrize("problems", MANY.values(), ids=MANY)
+def test_many_choices_are_told_from_each_other_or_refused_at_once(problems):
+    text = MINIMAL.replace("corridor", problems) + f"batch_sizes: {[*range(1, 1001)]}\n"
+    assert "cells, at most 200000 are allowed" in errors(text)[0]
 
 
 def test_too_many_cells():

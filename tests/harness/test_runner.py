@@ -19,7 +19,7 @@ from pgbench.kernels.partition import use_threads
 from pgbench.measure import cells as _warm_up_keeps_its_own  # noqa: F401
 from pgbench.results import dataset as results
 from pgbench.results.journal import Journal, OutputError
-from tests.support.runs import StopAfter, unpublished
+from tests.support.runs import Ordering, StopAfter, unpublished
 
 GRID = """
 name: t
@@ -112,7 +112,11 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(whole, tmp_path, batches):
 
 @pytest.mark.parametrize(
     "number",
-    [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
+    [
+        signal.SIGKILL,
+        signal.SIGINT,
+        *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGTERM, signal.SIGHUP)),
+    ],
 )
 def test_a_killed_process_resumes_to_the_same_bytes(whole, tmp_path, number):
     path = tmp_path / "grid.yaml"
@@ -132,6 +136,50 @@ def test_a_killed_process_resumes_to_the_same_bytes(whole, tmp_path, number):
     with unpublished():
         resumed = execute(parse_grid(GRID), tmp_path / "o")
     assert 0 < resumed.reused < 54
+    assert results.same_numbers(whole.tree, resumed.tree) == []
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.fixture
+def heard():
+    """A parent may have had signals ignored."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("heard")
+@pytest.mark.parametrize(
+    ("batches", "writing"),
+    [
+        ({4: signal.SIGINT}, ()),
+        ({4: signal.SIGHUP}, (signal.SIGHUP, signal.SIGTERM, signal.SIGHUP)),
+        ({4: signal.SIGINT}, (signal.SIGINT,)),
+        ({}, (signal.SIGINT,)),
+    ],
+)
+def test_what_is_finished_is_published_whatever_signals_come(tmp_path, batches, writing):
+    with pytest.raises(Interrupted, match="cells measured before the interruption"):
+        execute(parse_grid(GRID), tmp_path, progress=Ordering(batches, writing))
+    found, notes = results.read(tmp_path / "t")
+    assert notes == []
+    assert int((found["status"] == 1).sum()) == (12 if batches else 54)
+    assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+
+
+@pytest.mark.usefixtures("heard")
+def test_who_does_not_want_to_wait_for_the_dataset_loses_nothing(whole, tmp_path):
+    progress = Ordering({4: signal.SIGINT}, (signal.SIGINT, signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        execute(parse_grid(GRID), tmp_path, progress=progress)
+    left = {path.name for path in (tmp_path / "t").iterdir()}
+    assert left == {".lock", "grid.yaml", "journal.jsonl"}
+    with unpublished():
+        resumed = execute(parse_grid(GRID), tmp_path)
+    assert resumed.reused == 12
     assert results.same_numbers(whole.tree, resumed.tree) == []
 
 

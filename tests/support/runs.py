@@ -1,6 +1,8 @@
 """Runs that are interrupted, and runs of which no dataset is written."""
 
-from collections.abc import Iterator
+import os
+import signal
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import pytest
@@ -26,3 +28,23 @@ class StopAfter(Silent):
         self.left -= 1
         if self.left == 0:
             raise KeyboardInterrupt
+
+
+class Ordering(Silent):
+    """Sends this process signals: after batches of cells by number, and as results are written."""
+
+    def __init__(
+        self, batches: Mapping[int, signal.Signals], writing: tuple[signal.Signals, ...] = ()
+    ) -> None:
+        self.batches, self.writing = batches, writing
+        self.count = 0
+
+    def batch(self, n_cells: int, steps: float) -> None:
+        self.count += 1
+        if self.count in self.batches:
+            os.kill(os.getpid(), self.batches[self.count])
+
+    def phase(self, name: str) -> None:
+        if name == "writing results":
+            for number in self.writing:
+                os.kill(os.getpid(), number)

@@ -92,6 +92,15 @@ def test_a_right_estimator_is_called_unbiased(examined, three_problems, case):
     assert code == 0
 
 
+def test_tables_on_a_narrow_terminal_keep_their_words(examined, three_problems, monkeypatch):
+    """The terminal wraps them."""
+    three_problems()
+    for name, value in {"FORCE_COLOR": "1", "NO_COLOR": "1", "COLUMNS": "20"}.items():
+        monkeypatch.setenv(name, value)
+    _, text = examined(UNBIASED["leave one out"][0])
+    assert all(case.name in text for case in cases()[:3])
+
+
 def test_what_needs_no_horizon_is_unbiased_without_its_tail(examined):
     code, text = examined("    return summed(batch, (batch.q - batch.v[:, None])[batch.states,"
                           " batch.actions] * batch.mask)")  # fmt: skip

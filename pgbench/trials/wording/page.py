@@ -13,14 +13,15 @@ from pgbench.trials.wording.directions import pointing_lines, pointing_table
 from pgbench.trials.wording.resemblance import known_as, resemblance
 from pgbench.trials.wording.table import KEY, table
 
-WIDTH = 96
+WIDTH, NARROWEST = 96, 80
 
 
 def print_examination(found: Examination) -> None:
     """Print everything that was found; the last line is the verdict."""
     console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=WIDTH + 4)
+    # A pipe has no width, and on a narrow terminal tables would have no words.
+    width = max(console.width, NARROWEST) if console.is_terminal else WIDTH + 4
+    console = Console(highlight=False, markup=False, width=width)
 
     def say(heading: str, lines: Iterator[str]) -> None:
         console.print(f"\n{heading}")
