@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Iterator
+from io import StringIO
 
 from rich.console import Console
 
@@ -16,11 +17,20 @@ from pgbench.trials.wording.table import KEY, table
 WIDTH = 96
 
 
-def print_examination(found: Examination) -> None:
+def blank_page() -> Console:
+    """A console that keeps what is printed, as wide and as colourful as the output is now."""
+    output = Console()
+    return Console(
+        file=StringIO(),
+        force_terminal=output.is_terminal,
+        width=output.width if output.is_terminal else WIDTH + 4,
+        highlight=False,
+        markup=False,
+    )
+
+
+def print_examination(found: Examination, console: Console) -> None:
     """Print everything that was found; the last line is the verdict."""
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=WIDTH + 4)
 
     def say(heading: str, lines: Iterator[str]) -> None:
         console.print(f"\n{heading}")
