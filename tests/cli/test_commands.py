@@ -295,7 +295,7 @@ def test_an_examination_in_a_child_is_bounded(grid, capfd, monkeypatch):
 
 @pytest.mark.slow
 def test_an_examination_in_a_child_is_printed_as_one_here(grid, capfd, monkeypatch):
-    command = ["test", str(EXAMPLE), "--replicates", "100"]
+    command = ["test", str(EXAMPLE), "--replicates", "250"]
     code = main(command)
     printed = capfd.readouterr()
     monkeypatch.setattr(Child, "perform", lambda child, f, *arguments: f(*arguments))
