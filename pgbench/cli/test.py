@@ -1,9 +1,9 @@
 """``test``: examine an estimator of one's own."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
-from typing import Any
 
 from pgbench.cli.exit_codes import BAD_INPUT, NOT_RIGHT, OK
 from pgbench.cli.notes import notes
@@ -43,14 +43,18 @@ def act(options: argparse.Namespace) -> int:
     return OK if passed else NOT_RIGHT
 
 
-def _examined(path: Path, *chosen: Any) -> tuple[bool, str]:
+def _examined(
+    path: Path, function: str | None, replicates: int | None, seed: int, skip_nan: bool
+) -> tuple[bool, str]:
     """Whether an estimator passed, and the page about it."""
     from pgbench.harness.child import doing
     from pgbench.trials.examination import examine
     from pgbench.trials.wording import blank_page, print_examination
 
     page = blank_page()
-    with notes(), doing(path.name):
-        found = examine(path, *chosen)
+    # The user's code may close the stream that everybody prints on; there may be none.
+    errors = os.dup(sys.stderr.fileno()) if sys.stderr else os.open(os.devnull, os.O_WRONLY)
+    with os.fdopen(errors, "w") as own, notes(), doing(path.name):
+        found = examine(path, function, replicates, seed, skip_nan, own)
         print_examination(found, page)
     return found.passed, page.file.getvalue()  # type: ignore[attr-defined]

@@ -101,8 +101,8 @@ class Child:
         ChildTimeout
             If the call, or what it was doing, took too long.
         Exception
-            What the function raised. Exceptions of other packages come as the built-in ones that
-            they are kinds of. A note holds the child's traceback.
+            What the function raised. Exceptions of other packages come as MemoryError, OSError,
+            ValueError or RuntimeError. A note holds the child's traceback.
         """
         try:
             limit = self._memory_bytes or int(SHARE * available_bytes())
@@ -312,12 +312,11 @@ def _performed(call: bytes) -> bytes:
 def _portable(error: BaseException) -> BaseException:
     """An exception that the parent can load, with the traceback in a note."""
     trace = "".join(traceback.format_exception(error))
-    kind = type(error)
     if isinstance(error, SystemExit):
         error = ChildError(f"the call ended its process, sys.exit({error.code!r})")
-    elif kind.__module__.partition(".")[0] not in ("builtins", "pgbench"):
-        (known, *_) = (k for k in kind.__mro__ if k.__module__ == "builtins")
-        error = known(f"{error}")
+    elif type(error).__module__.partition(".")[0] not in ("builtins", "pgbench"):
+        known = (kind for kind in (MemoryError, OSError, ValueError) if isinstance(error, kind))
+        error = next(known, RuntimeError)(f"{type(error).__name__}: {error}")
     error.add_note(trace)
     return error
 

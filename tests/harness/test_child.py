@@ -131,9 +131,9 @@ def test_what_is_printed_and_warned_of_is_seen(capfd, monkeypatch):
     assert "UserWarning: careful" in printed.err
 
 
-def test_exceptions_come_as_they_are_or_as_the_next_of_python():
+def test_exceptions_come_as_they_are_or_as_the_kinds_that_commands_know():
     with Child() as child:
-        with pytest.raises(ValueError, match="oh dear") as caught:
+        with pytest.raises(ValueError, match="OwnError: oh dear") as caught:
             child.perform(children.fail)
         assert type(caught.value) is ValueError
         assert "in fail" in caught.value.__notes__[0]
