@@ -2,15 +2,14 @@
 
 import argparse
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
 
 from pgbench import __version__
 from pgbench.cli import check, horizons, report, run, schema, show, test, zoo
 from pgbench.cli import list as listing
 from pgbench.cli.exit_codes import BAD_INPUT, EXPLAINED
+from pgbench.cli.notes import notes
 from pgbench.declared.messages import bounded
 
 COMMANDS = {
@@ -49,8 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     options = _parser().parse_args(words, argparse.Namespace(words=words))
     try:
-        with warnings.catch_warnings():
-            warnings.showwarning = _note
+        with notes():
             _plug_in(getattr(options, "plugin", []))
             code: int = options.action(options)
     except ValueError as error:
@@ -65,26 +63,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _note(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    """Print a warning meant for users as one line, any other with its place in the code."""
-    if issubclass(category, UserWarning):
-        text = f"note: {message}\n"
-    else:
-        text = warnings.formatwarning(message, category, filename, lineno, line)
-    (file or sys.stderr).write(text)
-
-
 def _plug_in(files: Sequence[Path]) -> None:
-    """Add users' estimators; nothing is imported where there are none."""
-    if files:
-        from pgbench.trials.user_file import plug_in
+    """Add users' estimators; nothing is imported where there are none.
 
-        for file in files:
-            plug_in(file)
+    A child tries first, for what ends, fills or blocks the process that imports it.
+    """
+    if not files:
+        return
+    from pgbench.harness.child import Child, ChildError
+    from pgbench.trials.user_file import plug_in, probe
+
+    try:
+        with Child() as child:
+            for file in files:
+                child.perform(probe, file)
+    except ChildError as error:
+        raise ValueError(f"{error}") from None
+    for file in files:
+        plug_in(file)

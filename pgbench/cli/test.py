@@ -1,9 +1,12 @@
 """``test``: examine an estimator of one's own."""
 
 import argparse
+import os
+import sys
 from pathlib import Path
 
-from pgbench.cli.exit_codes import NOT_RIGHT, OK
+from pgbench.cli.exit_codes import BAD_INPUT, NOT_RIGHT, OK
+from pgbench.cli.notes import notes
 
 HELP = "examine an estimator of your own: bias, variance, what it resembles"
 
@@ -26,12 +29,32 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def act(options: argparse.Namespace) -> int:
-    """Do it; the exit code."""
-    from pgbench.trials.examination import examine
-    from pgbench.trials.wording import print_examination
+    """Do it; the exit code. The user's code runs in a child, which it may end as it likes."""
+    from pgbench.harness.child import Child, ChildError, ChildTimeout
 
-    found = examine(
-        options.file, options.function, options.replicates, options.seed, options.skip_nan
-    )
-    print_examination(found)
-    return OK if found.passed else NOT_RIGHT
+    chosen = options.function, options.replicates, options.seed, options.skip_nan
+    try:
+        with Child() as child:
+            passed, page = child.perform(_examined, options.file, *chosen)
+    except ChildError as error:
+        print(error, file=sys.stderr)
+        return BAD_INPUT if isinstance(error, ChildTimeout) else NOT_RIGHT
+    sys.stdout.write(page)
+    return OK if passed else NOT_RIGHT
+
+
+def _examined(
+    path: Path, function: str | None, replicates: int | None, seed: int, skip_nan: bool
+) -> tuple[bool, str]:
+    """Whether an estimator passed, and the page about it."""
+    from pgbench.harness.child import doing
+    from pgbench.trials.examination import examine
+    from pgbench.trials.wording import blank_page, print_examination
+
+    page = blank_page()
+    # The user's code may close the stream that everybody prints on; there may be none.
+    errors = os.dup(sys.stderr.fileno()) if sys.stderr else os.open(os.devnull, os.O_WRONLY)
+    with os.fdopen(errors, "w") as own, notes(), doing(path.name):
+        found = examine(path, function, replicates, seed, skip_nan, own)
+        print_examination(found, page)
+    return found.passed, page.file.getvalue()  # type: ignore[attr-defined]

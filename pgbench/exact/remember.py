@@ -6,6 +6,7 @@ Questions are compared by value, arrays too: problems and policies make equal ar
 from collections.abc import Callable
 from functools import wraps
 from math import inf
+from threading import Lock
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 from weakref import WeakKeyDictionary
 
@@ -24,16 +25,19 @@ class _Answers(Generic[T]):
     def __init__(self, most: float) -> None:
         self.most = most
         self.known: list[tuple[Question, T]] = []
+        self.lock = Lock()  # not held while asking: threads may work out one answer twice
 
     def of(self, question: Question, ask: Callable[[], T]) -> T:
-        for place, (asked, answer) in enumerate(self.known):
-            if _same(asked, question):
-                self.known.append(self.known.pop(place))
-                return answer
+        with self.lock:
+            for place, (asked, answer) in enumerate(self.known):
+                if _same(asked, question):
+                    self.known.append(self.known.pop(place))
+                    return answer
         answer = ask()
-        self.known.append((tuple(map(_kept, question)), answer))
-        if len(self.known) > self.most:
-            del self.known[0]
+        with self.lock:
+            self.known.append((tuple(map(_kept, question)), answer))
+            if len(self.known) > self.most:
+                del self.known[0]
         return answer
 
 

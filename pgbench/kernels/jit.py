@@ -13,14 +13,19 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from functools import wraps
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Self
+from threading import Lock
+from types import FunctionType
+from typing import Any, Self, cast
 
-from numba import njit
+from numba import get_num_threads, njit
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.dispatcher import Dispatcher
+from numba.np.ufunc import parallel
 
 _SOURCES = Path(__file__).parent
 
@@ -32,9 +37,52 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 
 def parallel_kernel(function: Callable[..., Any]) -> Any:
-    """The function compiled with ``prange`` over threads, or loaded as it was compiled before."""
+    """The function compiled with ``prange`` over threads, or loaded as it was compiled before.
+
+    In a process that was forked after its parent's threads had begun it runs on one thread, with
+    the same numbers: GNU OpenMP ends a child that asks for the threads that it has lost.
+    """
     # Not for every kernel, because to look for loops that could be parallel takes seconds.
-    return _kept(njit(parallel=True)(function))
+    over_threads = _kept(njit(parallel=True)(function))
+    in_turn = kernel(_named_apart(function))
+
+    @wraps(function)
+    def run(*arguments: Any) -> Any:
+        if _threads_lost:
+            return in_turn(*arguments)
+        with _turn():
+            return over_threads(*arguments)
+
+    return run
+
+
+_one_at_a_time = Lock()
+_threads_lost = False
+
+
+def _turn() -> AbstractContextManager[Any]:
+    """What to hold in a parallel kernel: numba's work queue takes one at a time, or aborts."""
+    if parallel._threading_layer is None:
+        get_num_threads()  # loads it
+    return _one_at_a_time if parallel._threading_layer == "workqueue" else nullcontext()
+
+
+def _after_fork() -> None:
+    """See whether OpenMP's threads had begun, which the parent alone has now."""
+    global _one_at_a_time, _threads_lost
+    _threads_lost = parallel._threading_layer == "omp"
+    _one_at_a_time = Lock()  # a thread of the parent's may have held it
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def _named_apart(function: Callable[..., Any]) -> FunctionType:
+    """The function by another name, under which numba keeps other code of it."""
+    same = cast(FunctionType, function)
+    copy = FunctionType(same.__code__, same.__globals__)
+    copy.__name__ = copy.__qualname__ = f"{same.__name__}_in_turn"
+    return copy
 
 
 def _kept(dispatcher: Any) -> Any:

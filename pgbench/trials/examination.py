@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -102,8 +103,12 @@ def examine(
     replicates: int | None = None,
     seed: int = 0,
     skip_nan: bool = False,
+    notices: TextIO | None = None,
 ) -> Examination:
-    """Examine what a file holds; UserError says what is wrong with the file."""
+    """Examine what a file holds; UserError says what is wrong with the file.
+
+    How long it will take is said on ``notices``, by default standard error.
+    """
     if replicates is not None and replicates < FEWEST:
         raise UserError(f"--replicates is {replicates}, must be at least {FEWEST}")
     if not 0 <= seed < 2**63:
@@ -115,14 +120,17 @@ def examine(
     examined.time(places, np.inf if replicates else 4 * LONGEST / FEWEST)
     refused = examined.refused if isinstance(examined, RecordCandidate) else {}
     places = [(case, n) for case, n in places if case.name not in refused]
-    R, places = _planned(examined, places, replicates)
+    R, places = _planned(examined, places, replicates, notices or sys.stderr)
     made = [examined.estimates(case, n, R) for case, n in places]
     examined.finish()
     return _judged(examined, made, R, refused)
 
 
 def _planned(
-    examined: Candidate, places: list[tuple[Case, int]], replicates: int | None
+    examined: Candidate,
+    places: list[tuple[Case, int]],
+    replicates: int | None,
+    notices: TextIO,
 ) -> tuple[int, list[tuple[Case, int]]]:
     """Number of replicates, and on what, that the measured time allows."""
     own, seconds = examined.own, examined.seconds(places)
@@ -137,14 +145,14 @@ def _planned(
                 f" estimates on each of {len(small)} problems would take {duration(fewer)};"
                 f" --replicates {FEWEST} does it nevertheless"
             )
-        print(f"{own.words} is slow; it is examined at one batch size only", file=sys.stderr)
+        print(f"{own.words} is slow; it is examined at one batch size only", file=notices)
         places, seconds = small, fewer / R
     problems = {case.name for case, _ in places}
     sizes = "two batch sizes" if len(places) > len(problems) else "one batch size"
     print(
         f"{own.words}: {R} estimates on each of {len(problems)} problems, at {sizes}, about"
         f" {max(1, round(R * seconds))} s",
-        file=sys.stderr,
+        file=notices,
         flush=True,
     )
     return R, places

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 import time
 import traceback
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.arrays import BoolArray, FloatArray
+from pgbench.harness.child import doing, overdue, postpone
 from pgbench.kernels.compiling import compiled_seconds
 from pgbench.trials.user_batches import UserBatch
 
@@ -26,9 +26,6 @@ PATIENCE = 20.0
 
 FIRST_PATIENCE = 60.0
 """The same of the first call, in which JAX and PyTorch may compile, which nobody can time."""
-
-STUBBORN = 5
-"""So often may code swallow the order to stop before the program ends."""
 
 
 class UserError(ValueError):
@@ -44,25 +41,21 @@ def time_limit(seconds: float, message: str) -> Iterator[None]:
     """UserError with this message if the body takes longer, what numba compiles not counted.
 
     Works on the main thread of systems with interval timers; elsewhere there is no limit. Compiled
-    code is stopped when it comes back to the interpreter.
+    code is stopped when it comes back to the interpreter. What is not stopped so, or takes no
+    notice, ends with its process where that is a child.
     """
     main = threading.current_thread() is threading.main_thread()
     if not (main and hasattr(signal, "setitimer")):
         yield
         return
 
-    ignored = 0
     begin, compiled = time.perf_counter(), compiled_seconds()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal ignored
         spent = time.perf_counter() - begin - (compiled_seconds() - compiled)
         if spent < seconds:
+            postpone(seconds - spent)
             return
-        ignored += 1
-        if ignored > STUBBORN:
-            print(message, file=sys.stderr, flush=True)
-            os._exit(2)
         raise _Stopped
 
     before = signal.signal(signal.SIGALRM, stop)
@@ -81,10 +74,12 @@ def guarded(path: Path, what: str, body: Callable[[], T], seconds: float | None 
     """What the body returns; UserError says what it raised, and where in the user's own files.
 
     what names the call, such as ``my.py: estimate``; by default it may take ``PATIENCE`` seconds.
+    A copy of the process that the body makes does not come back from it.
     """
     limit = PATIENCE if seconds is None else seconds
+    process = os.getpid()
     try:
-        with time_limit(limit, f"{what} did not return within {limit:g} s and was stopped"):
+        with doing(what, limit), time_limit(limit, overdue(what, limit)):
             return body()
     except (KeyboardInterrupt, UserError):
         raise
@@ -95,6 +90,9 @@ def guarded(path: Path, what: str, body: Callable[[], T], seconds: float | None 
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         where = frames(path, error.__traceback__)
         raise UserError(f"{what} failed: {text}{where}{_advice(error)}") from None
+    finally:
+        if os.getpid() != process:
+            os._exit(0)
 
 
 def frames(path: Path, trace: TracebackType | None) -> str:

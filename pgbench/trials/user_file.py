@@ -4,7 +4,9 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -96,6 +98,15 @@ def plug_in(path: Path) -> list[str]:
         except ValueError as error:
             raise UserError(f"{path}: {error}") from None
     return [record.name for record in records]
+
+
+def probe(path: Path) -> None:
+    """See whether ``plug_in`` can use a file, with nothing printed; for a process to do that with.
+
+    UserError if not.
+    """
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        plug_in(path)
 
 
 def _nothing(path: Path, functions: dict[str, Any]) -> str:

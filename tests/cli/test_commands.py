@@ -13,6 +13,9 @@ import xarray as xr
 
 import pgbench
 from pgbench.__main__ import main
+from pgbench.harness.child import Child
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "wrong_baseline.py"
 
 GRID = """
 name: t
@@ -388,3 +391,46 @@ def test_a_process_interrupted_at_any_moment_shows_no_traceback(grid, moment, co
     words = [sys.executable, "-c", ORDERING, moment, "check", "grid.yaml"]
     done = subprocess.run(words, capture_output=True, text=True, cwd=grid.parent)
     assert (done.returncode, done.stderr) == (code, told)
+
+
+VANISHING = "import os\ndef estimate(batch):\n    os._exit(0)\n"
+
+
+def test_user_code_that_ends_its_process_is_no_verdict(grid, capfd):
+    """Neither where it is examined nor where it is a plug-in."""
+    Path("mine.py").write_text(VANISHING, encoding="utf-8")
+    assert main(["test", "mine.py"]) == 1
+    problem = "on the problem 'continuing' with N = 4"
+    sentence = f"mine.py: estimate {problem} ended its process, with exit code 0\n"
+    assert capfd.readouterr() == ("", sentence)
+    Path("mine.py").write_text("print('here I am')\nimport os; os.abort()\n", encoding="utf-8")
+    assert main(["check", "grid.yaml", "--plugin", "mine.py"]) == 2
+    sentence = "mine.py: importing it ended its process by signal 6, Aborted\n"
+    assert capfd.readouterr() == ("", sentence)
+
+
+def test_an_examination_in_a_child_is_bounded(grid, capfd, monkeypatch):
+    monkeypatch.setattr("pgbench.harness.child.available_bytes", lambda: 2**20)
+    Path("mine.py").write_text("import time; time.sleep(60)", encoding="utf-8")
+    assert main(["test", "mine.py"]) == 1
+    printed = capfd.readouterr()
+    assert "GiB of memory, at most 0.000879 GiB are allowed, and was stopped" in printed.err
+    assert printed.err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_an_examination_in_a_child_is_printed_as_one_here(grid, capfd, monkeypatch):
+    command = ["test", str(EXAMPLE), "--replicates", "250"]
+    assert main(command) == 1
+    printed = capfd.readouterr()
+    monkeypatch.setattr(Child, "perform", lambda child, f, *arguments: f(*arguments))
+    assert main(command) == 1
+    here = capfd.readouterr()
+
+    def unhurried(text):
+        """Headings and the verdict; what is compared with what hangs on how long it takes."""
+        return [line for line in text.splitlines() if not line.startswith((" ", "│"))]
+
+    assert unhurried(printed.out) == unhurried(here.out)
+    assert printed.out.count("\n") > 40
+    assert printed.err[:50] == here.err[:50]

@@ -1,11 +1,14 @@
 """What is remembered: by value, the latest few, and no longer than what it is about lives."""
 
 import gc
+import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+from pgbench.exact import remember
 from pgbench.exact.remember import latest, remembered
 
 
@@ -65,3 +68,27 @@ def test_what_is_remembered_does_not_keep_its_thing_alive():
     del thing
     gc.collect()
     assert [reference() for reference in known] == [None, None]
+
+
+class Slow(list):
+    """A list that lets another thread look at it while an entry is moved."""
+
+    def pop(self, place):
+        found = super().pop(place)
+        time.sleep(0.05)
+        return found
+
+
+def test_threads_find_what_one_of_them_has_worked_out():
+    answers = remember._Answers(1)
+    asked = []
+
+    def ask():
+        asked.append(1)
+        return 2
+
+    answers.of((1,), ask)
+    answers.known = Slow(answers.known)
+    with ThreadPoolExecutor(4) as executor:
+        assert [*executor.map(lambda _: answers.of((1,), ask), range(4))] == [2] * 4
+    assert asked == [1]

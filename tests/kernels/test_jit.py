@@ -124,6 +124,47 @@ def test_what_is_asked_for_comes_first(monkeypatch, tmp_path):
     assert directory.name == jit.CACHE_DIRECTORY.name
 
 
+ASKED_FOR_AT_ONCE = """
+import multiprocessing, sys
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+import numpy as np
+from pgbench import make_policy, make_problem, sample_gradients
+
+
+def sampled(seed):
+    mdp = make_problem("corridor", length=3, gamma=0.9)
+    policy = make_policy("softmax", mdp)
+    theta = np.zeros(policy.n_parameters)
+    return sample_gradients(
+        mdp, policy, theta, "reward_to_go", horizon=10, replicates=64, seed=seed
+    ).tobytes()
+
+
+if __name__ == "__main__":
+    expected = [sampled(seed) for seed in range(4)]
+    if sys.argv[1] == "threads":
+        executor = ThreadPoolExecutor(4)
+    else:
+        executor = ProcessPoolExecutor(1, multiprocessing.get_context(sys.argv[1]))
+    with executor:
+        assert [*executor.map(sampled, range(4))] == expected
+"""
+
+
+@pytest.mark.parametrize("layer", ["default", "workqueue"])
+@pytest.mark.parametrize("way", ["fork", "forkserver", "spawn", "threads"])
+def test_processes_and_threads_of_one_that_has_used_kernels_use_them_too(tmp_path, way, layer):
+    """GNU OpenMP, which numba takes by default, ends a forked child that asks it for threads."""
+    script = tmp_path / "script.py"
+    script.write_text(ASKED_FOR_AT_ONCE, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(script), way],
+        env=os.environ | {"NUMBA_THREADING_LAYER": layer, "PYTHONPATH": os.getcwd()},
+        capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 OPTIONS = {"njit", "jit", "vectorize", "guvectorize", "stencil", "cfunc"}
 
 

@@ -1,9 +1,12 @@
 """Examinations next to a few known estimators, for speed; one test has them all."""
 
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import pytest
 
+from pgbench.harness.child import Child
 from pgbench.trials import examination
 from pgbench.trials.known_estimators import KnownEstimator, every_known
 
@@ -36,3 +39,13 @@ def few_known(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     """Only these are known, unless a test asks for all."""
     if getattr(request, "param", True):
         monkeypatch.setattr(examination, "every_known", few)
+
+
+@pytest.fixture(autouse=True)
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the command does in a child is done here, for speed, and so that tests can change it."""
+
+    def perform(_child: Child, function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(*arguments)
+
+    monkeypatch.setattr(Child, "perform", perform)

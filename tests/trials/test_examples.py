@@ -32,6 +32,8 @@ class Hidden:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Hidden())
 from pgbench.__main__ import main
+from pgbench.harness.child import Child
+Child.perform = lambda child, function, *arguments: function(*arguments)
 raise SystemExit(main(sys.argv[2:]))
 """
 """The command where a library cannot be imported."""

@@ -2,6 +2,7 @@
 
 import random
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -328,7 +329,7 @@ def test_a_function_of_20_ms_still_sees_both_batch_sizes(capfd):
     every = [(case, n) for case in cases() for n in (case.batch_size, 4 * case.batch_size)]
     made = FunctionCandidate(user_file.UserCode(Path("mine.py"), "estimate", print), 0)
     made.laps = {(case.name, n): 0.02 for case, n in every}
-    assert examination._planned(made, every, None) == (100, every)
+    assert examination._planned(made, every, None, sys.stderr) == (100, every)
     assert "at two batch sizes" in capfd.readouterr().err
 
 
@@ -380,6 +381,18 @@ def test_what_the_user_prints_is_let_through(examined):
     source = "def estimate(batch):\n    print('here I am')\n    return None\n"
     _, out, _ = examined(source, *QUICK)
     assert out == "here I am\n"
+
+
+def test_what_is_said_does_not_need_the_users_streams(examined, monkeypatch):
+    monkeypatch.setattr(examination, "cases", lambda: cases()[:1])
+    monkeypatch.setattr(sys, "stderr", sys.stderr)  # put back afterwards
+    source = (
+        "import os, sys\nsys.stderr = open(os.devnull, 'w')\nsys.stderr.close()\n"
+        "def estimate(batch): return batch.theta\n"
+    )
+    code, _, errors = examined(source, *QUICK)
+    assert code == 1
+    assert "100 estimates on each of 1 problems" in errors
 
 
 def test_batches_are_what_is_documented():

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Iterator
+from io import StringIO
 
 from rich.console import Console
 
@@ -16,12 +17,20 @@ from pgbench.trials.wording.table import KEY, table
 WIDTH, NARROWEST = 96, 80
 
 
-def print_examination(found: Examination) -> None:
+def blank_page() -> Console:
+    """A console that keeps what is printed, as wide and as colourful as the output is now."""
+    output = Console()
+    return Console(
+        file=StringIO(),
+        force_terminal=output.is_terminal,
+        width=max(output.width, NARROWEST) if output.is_terminal else WIDTH + 4,
+        highlight=False,
+        markup=False,
+    )
+
+
+def print_examination(found: Examination, console: Console) -> None:
     """Print everything that was found; the last line is the verdict."""
-    console = Console(highlight=False, markup=False)
-    # A pipe has no width, and on a narrow terminal tables would have no words.
-    width = max(console.width, NARROWEST) if console.is_terminal else WIDTH + 4
-    console = Console(highlight=False, markup=False, width=width)
 
     def say(heading: str, lines: Iterator[str]) -> None:
         console.print(f"\n{heading}")
