@@ -70,7 +70,7 @@ def _run(options: argparse.Namespace) -> int:
             threads=options.threads,
             device=options.device,
             shard=options.shard or Shard(),
-            performer=_performer(options),
+            **_elsewhere(options),
             confirmed=options.yes,
             progress=progress,
         )
@@ -103,13 +103,20 @@ def _shard(text: str) -> "Shard":
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _performer(options: argparse.Namespace) -> Any:
-    """Who performs the tasks, if not this process."""
-    if options.workers is None and options.scheduler is None:
-        return None
-    from pgbench.harness.cluster import Workers, by_workers
+def _elsewhere(options: argparse.Namespace) -> dict[str, Any]:
+    """What of a run happens in other processes: all of it, or users' code alone."""
+    found: dict[str, Any] = {}
+    if options.plugin:
+        from pgbench.trials.user_file import PlugIns
 
-    return by_workers(Workers(options.workers, options.scheduler, options.threads))
+        found["set_up"] = PlugIns.of(options.plugin)
+    if options.workers is not None or options.scheduler is not None:
+        from pgbench.harness.cluster import Workers, by_workers
+
+        found["performer"] = by_workers(
+            Workers(options.workers, options.scheduler, options.threads)
+        )
+    return found
 
 
 @contextmanager

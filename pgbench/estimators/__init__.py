@@ -54,6 +54,11 @@ def add_estimator(estimator: Estimator) -> None:
     _added[name] = estimator
 
 
+def is_added(name: str) -> bool:
+    """Whether the estimator of that name is from elsewhere."""
+    return name in _added
+
+
 def find_estimator(name: str) -> Estimator:
     """The estimator of that name; ValueError for an unknown one."""
     return find("estimator", estimators(), name)

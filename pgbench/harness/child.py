@@ -26,6 +26,8 @@ from pathlib import Path
 from select import select
 from typing import Any, Self, TypeVar
 
+from pgbench.memory import available
+
 T = TypeVar("T")
 
 SHARE = 0.9
@@ -105,7 +107,7 @@ class Child:
             ValueError or RuntimeError. A note holds the child's traceback.
         """
         try:
-            limit = self._memory_bytes or int(SHARE * available_bytes())
+            limit = self._memory_bytes or int(SHARE * available())
             process = self._ready(limit)
             kind, value = process.answer(pickle.dumps((function, arguments)), seconds, limit)
         except BaseException:
@@ -353,16 +355,3 @@ def _resident_bytes(pid: int) -> int:
     except OSError:
         return 0
     return int(pages) * mmap.PAGESIZE
-
-
-def available_bytes() -> int:
-    """Memory that can be taken without swapping; all there is where the system does not say."""
-    meminfo = Path("/proc/meminfo")
-    if not meminfo.exists():
-        return os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE
-    fields = dict(line.split(":") for line in meminfo.read_text(encoding="ascii").splitlines())
-    free = int(fields["MemAvailable"].split()[0]) * 1024
-    limit, used = (Path(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
-    if limit.exists() and (most := limit.read_text(encoding="ascii").strip()) != "max":
-        free = min(free, int(most) - int(used.read_text(encoding="ascii")))
-    return free

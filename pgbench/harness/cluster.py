@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pgbench.harness.measuring import Conditions, RecordBatch, Workshop, failed
-from pgbench.harness.performing import Performed
+from pgbench.harness.measuring import RecordBatch, failed
+from pgbench.harness.performing import Hands, Order, Performed
 from pgbench.harness.progress import Progress
 from pgbench.harness.provenance import versions
 from pgbench.harness.tasks import ReadPortion, Task
@@ -128,23 +128,6 @@ def _joined(address: str) -> Iterator["Client"]:
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a worker needs beside a task.
-
-    conditions
-        How it is measured; threads are at most those of the worker.
-    versions
-        The client's.
-    set_up
-        Called once before anything else, for users' estimators.
-    """
-
-    conditions: Conditions
-    versions: Mapping[str, str]
-    set_up: Callable[[], Any] | None = None
-
-
-@dataclass(frozen=True)
 class Answer:
     """What came of a task: batches of records and seconds, or why the worker cannot do it."""
 
@@ -158,36 +141,41 @@ _ALONE = threading.Lock()
 """One task at a time: a worker may have several threads, the kernels have theirs."""
 
 
-def _answer(order: Order, task: Task, portions: Mapping[str, JournalRecord]) -> Answer:
-    """Perform a task, on a worker."""
+def _answer(
+    order: Order, needed: Mapping[str, str], task: Task, portions: Mapping[str, JournalRecord]
+) -> Answer:
+    """Perform a task, on a worker, if its versions are those that are needed."""
     from distributed import get_worker
 
     address = str(get_worker().address)
-    if refusal := different(order.versions, versions(), f"worker {address}"):
+    if refusal := different(needed, versions(), f"worker {address}"):
         return Answer(refusal=refusal, worker=address)
     with _ALONE, single_threaded_blas():
         begin = time.perf_counter()
-        workshop = _workshop(order)
-        workshop.compile([task])
-        batches = list(workshop.perform(task, portions.get))
+        hands = _hands(order)
+        hands.workshop.compile([task])
+        batches = list(hands.perform(task, portions.get))
         return Answer(batches, time.perf_counter() - begin)
 
 
-_workshops: dict[str, Workshop] = {}
+_held: dict[str, Hands] = {}
 
 
-def _workshop(order: Order) -> Workshop:
-    """The worker's workshop for such orders, with its problems and exact solutions."""
+def _hands(order: Order) -> Hands:
+    """The worker's hands for such orders, with its problems and exact solutions."""
     from pgbench.kernels.partition import limit_threads
 
     threads = limit_threads(order.conditions.threads)
-    key = repr((order.conditions, order.set_up))
-    if key not in _workshops:
-        _workshops.clear()
+    key = repr(order)
+    if key not in _held:
+        for old in _held.values():
+            old.close()
+        _held.clear()
         if order.set_up is not None:
             order.set_up()
-        _workshops[key] = Workshop(replace(order.conditions, threads=threads), KEPT)
-    return _workshops[key]
+        conditions = replace(order.conditions, threads=threads)
+        _held[key] = Hands(replace(order, conditions=conditions), KEPT)
+    return _held[key]
 
 
 def different(client: Mapping[str, str], other: Mapping[str, str], name: str) -> str:
@@ -209,15 +197,13 @@ class _Sent:
     alone: bool = False
 
 
-def by_workers(
-    workers: Workers, set_up: Callable[[], Any] | None = None
-) -> Callable[[Conditions], AbstractContextManager["Cluster"]]:
-    """What makes a run's performer of workers; each calls ``set_up`` before its first task."""
+def by_workers(workers: Workers) -> Callable[[Order], AbstractContextManager["Cluster"]]:
+    """What makes a run's performer of workers."""
 
     @contextmanager
-    def make(conditions: Conditions) -> Iterator[Cluster]:
+    def make(order: Order) -> Iterator[Cluster]:
         with workers.client() as client:
-            yield Cluster(client, conditions, set_up)
+            yield Cluster(client, order)
 
     return make
 
@@ -231,8 +217,7 @@ class Cluster:
     """
 
     client: "Client"
-    conditions: Conditions
-    set_up: Callable[[], Any] | None = None
+    order: Order
     threads: int = 0
     _ready: deque[_Sent] = field(default_factory=deque)
     _suspects: deque[_Sent] = field(default_factory=deque)
@@ -244,13 +229,12 @@ class Cluster:
         if not self.client.scheduler_info()["workers"]:
             progress.note("the scheduler has no workers yet; waiting for the first")
             self.client.wait_for_workers(1)
-        self._order = Order(self.conditions, versions(), self.set_up)
         try:
             found = self.client.run(_description)
         except ModuleNotFoundError as error:
             raise ClusterError(f"a worker has no module {error.name}; install it there") from None
         refusals = [
-            different(self._order.versions, other, f"worker {address}")
+            different(versions(), other, f"worker {address}")
             for address, (other, _) in sorted(found.items())
         ]
         if odd := [refusal for refusal in refusals if refusal]:
@@ -308,7 +292,13 @@ class Cluster:
         if portions:
             (portions,) = self.client.scatter([portions], hash=False)
         return self.client.submit(
-            _answer, self._order, sent.task.to_send(), portions, pure=False, key=_name(sent.task)
+            _answer,
+            self.order,
+            versions(),
+            sent.task.to_send(),
+            portions,
+            pure=False,
+            key=_name(sent.task),
         )
 
     def _received(self, future: "Future", sent: _Sent, progress: Progress) -> Iterator[Performed]:
@@ -325,12 +315,14 @@ class Cluster:
                 self._suspects.append(sent)
                 return
             if len(task.cells) > 1:
-                alone = [replace(task, cells=[cell], unknown=False) for cell in task.cells]
-                alone[0] = replace(alone[0], unknown=task.unknown)
-                self._suspects.extend(_Sent(own, sent.deaths) for own in alone)
+                alone = [_Sent(own, sent.deaths) for own in task.alone()]
+                self._suspects.extend(alone)
                 self._open[(*task.group, task.stage)] += len(alone) - 1
                 return
-            reason = f"the worker died each of {sent.deaths} times: out of memory, or killed by it"
+            reason = (
+                f"its worker died {sent.deaths} times, at last with nothing else on it: memory ran"
+                " out, or it ended its process"
+            )
             answer = Answer([failed(task.cells, reason)])
         elif error is not None:
             answer = Answer([failed(task.cells, f"{type(error).__name__}: {error}")])

@@ -1,13 +1,83 @@
 """Who performs the tasks of a run, and in what way; here, one after another in this process."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, Protocol
 
-from pgbench.harness.measuring import Conditions, RecordBatch, Workshop
+from pgbench.harness.child import Child, ChildError, doing
+from pgbench.harness.measuring import Conditions, RecordBatch, Workshop, failed
 from pgbench.harness.progress import Progress
 from pgbench.harness.tasks import ReadPortion, Task
+from pgbench.results.journal import JournalRecord
+
+PATIENCE, PATIENCE_PER_STEP = 600.0, 20e-6
+"""Seconds that a task of users' code may take, and besides per environment step."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What whoever performs tasks needs beside them.
+
+    conditions
+        How it is measured; threads are at most those that there are.
+    set_up
+        Called once in every process but the first, so that users' estimators are known there; None
+        where there are none.
+    """
+
+    conditions: Conditions
+    set_up: Callable[[], Any] | None = None
+
+
+class Hands:
+    """Performs tasks: users' code in a child, which it may end as it likes, all else here."""
+
+    def __init__(self, order: Order, kept: int = 1) -> None:
+        self._order, self._child = order, Child(order.set_up)
+        self.workshop = Workshop(order.conditions, kept)
+
+    def perform(self, task: Task, read: ReadPortion) -> Iterator[RecordBatch]:
+        """Batches of the records of a task."""
+        if self._order.set_up is None or not task.foreign:
+            yield from self.workshop.perform(task, read)
+            return
+        seconds = PATIENCE + PATIENCE_PER_STEP * task.work
+        sent, portions = task.to_send(), task.needed(read)
+        try:
+            batches = self._child.perform(
+                _perform, self._order.conditions, sent, portions, seconds=seconds
+            )
+        except ChildError as error:
+            if len(task.cells) > 1:
+                for own in task.alone():
+                    yield from self.perform(own, read)
+            else:
+                yield failed(task.cells, str(error))
+            return
+        yield from batches
+
+    def close(self) -> None:
+        """End the child, if there is one."""
+        self._child.close()
+
+
+def _perform(
+    conditions: Conditions, task: Task, portions: Mapping[str, JournalRecord]
+) -> list[RecordBatch]:
+    """Batches of the records of a task, in a child."""
+    workshop = _workshop(conditions)
+    workshop.compile([task])
+    with doing(f"{', '.join(sorted(task.estimators))} in {task.setting.label}"):
+        return list(workshop.perform(task, portions.get))
+
+
+@cache
+def _workshop(conditions: Conditions) -> Workshop:
+    from pgbench.kernels.partition import limit_threads
+
+    return Workshop(replace(conditions, threads=limit_threads(conditions.threads)))
 
 
 @dataclass
@@ -42,28 +112,30 @@ class Performer(Protocol):
         """
 
 
-@dataclass
 class Here:
     """Performs tasks in this process, in their order.
 
+    Attributes
+    ----------
     threads
         Number of threads in use, once prepared.
     """
 
-    conditions: Conditions
+    def __init__(self, order: Order) -> None:
+        self._order, self._hands, self.threads = order, Hands(order), 0
 
-    threads: int = 0
+    def __enter__(self) -> "Here":
+        return self
 
-    def __post_init__(self) -> None:
-        self._workshop = Workshop(self.conditions)
+    def __exit__(self, *_: object) -> None:
+        self._hands.close()
 
     def prepare(self, tasks: Sequence[Task], progress: Progress) -> None:
         """Compile or load the kernels that tasks use."""
         from pgbench.kernels.jit import CACHE_DIRECTORY
         from pgbench.kernels.partition import use_threads
 
-        self.threads = use_threads(self.conditions.threads)
-
+        self.threads = use_threads(self._order.conditions.threads)
         if CACHE_DIRECTORY is None:
             progress.note(
                 "compiled kernels are not kept: neither NUMBA_CACHE_DIR nor the user's cache nor"
@@ -71,7 +143,7 @@ class Here:
             )
         progress.phase("compiling kernels")
         begin = time.perf_counter()
-        self._workshop.compile(tasks)
+        self._hands.workshop.compile(tasks)
         progress.compiled(time.perf_counter() - begin)
 
     def performed(
@@ -81,7 +153,7 @@ class Here:
         for task in tasks:
             progress.setting(task.setting.label)
             done = Performed(task, iter(()))
-            done.batches = _timed(done, self._workshop.perform(task, read))
+            done.batches = _timed(done, self._hands.perform(task, read))
             yield done
 
 

@@ -1,8 +1,8 @@
 """Run a grid: skip what is finished, measure the rest, keep every record, publish the dataset."""
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,10 @@ from pgbench.grid.reader import read_grid
 from pgbench.harness.cluster import ClusterError
 from pgbench.harness.directory import claimed, open_journal
 from pgbench.harness.measuring import Conditions
-from pgbench.harness.performing import Here, Performer
+from pgbench.harness.performing import Here, Order, Performed, Performer
 from pgbench.harness.progress import Progress, Silent
 from pgbench.harness.provenance import provenance
-from pgbench.harness.signals import stoppable
+from pgbench.harness.signals import Stop, stoppable
 from pgbench.harness.tasks import Shard, Task, tasks, unfinished
 from pgbench.harness.writer import Writer
 from pgbench.kernels.blas import single_threaded_blas
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 WHOLE = Shard()
 """All tasks."""
 
-MakePerformer = Callable[[Conditions], AbstractContextManager[Performer]]
+MakePerformer = Callable[[Order], AbstractContextManager[Performer]]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -88,7 +88,8 @@ def execute(
     memory_bytes: int | None = None,
     device: str | None = None,
     shard: Shard = WHOLE,
-    performer: MakePerformer | None = None,
+    performer: MakePerformer = Here,
+    set_up: Callable[[], Any] | None = None,
     confirmed: bool = False,
     progress: Progress | None = None,
 ) -> RunResult:
@@ -107,6 +108,9 @@ def execute(
         Which of the tasks; by default all.
     performer
         Who performs them, by default this process; results do not depend on it.
+    set_up
+        Lets other processes know the estimators of users' files. Those are then measured in a
+        child, so that a cell that ends its process, hangs or takes all memory fails alone.
     confirmed
         Whether to run what may take very long, or more memory than there is.
     progress
@@ -127,7 +131,7 @@ def execute(
     """
     progress = progress or Silent()
     where = find_device(device or grid.device)
-    performer = performer or (lambda conditions: nullcontext(Here(conditions)))
+    order = Order(Conditions(threads, memory_bytes, where), set_up)
     if not confirmed:
         require_confirmed(grid)
     directory = output / grid.name
@@ -142,8 +146,8 @@ def execute(
         lost: ClusterError | None = None
         try:
             if todo:
-                with performer(Conditions(threads, memory_bytes, where)) as own:
-                    _work_off(todo, writer, own, where)
+                with performer(order) as own:
+                    _work_off(todo, writer, own, where, stop)
             stop.hold()
         except KeyboardInterrupt:
             stop.asked = True
@@ -174,16 +178,27 @@ def _count(journal: Journal, keys: Sequence[str], status: Status) -> int:
     return found.count(status.word)
 
 
-def _work_off(todo: Sequence[Task], writer: Writer, performer: Performer, device: Device) -> None:
+def _work_off(
+    todo: Sequence[Task], writer: Writer, performer: Performer, device: Device, stop: Stop
+) -> None:
     """Write the records of all tasks, and at last by what and in how long they were made."""
     begin = time.perf_counter()
     try:
         performer.prepare(todo, writer.progress)
-        writer.write_all(todo, performer.performed(todo, writer.portions.read, writer.progress))
+        performed = performer.performed(todo, writer.portions.read, writer.progress)
+        writer.write_all(todo, _until(stop, performed))
     finally:
         seconds = time.perf_counter() - begin
         attributes = provenance(performer.threads, seconds, writer.steps, device.name)
         writer.journal.append([{"kind": "execution", "attributes": attributes}])
+
+
+def _until(stop: Stop, performed: Iterator[Performed]) -> Iterator[Performed]:
+    """What is performed until there is an order to stop, which users' code may have swallowed."""
+    for done in performed:
+        yield done
+        if stop.asked:
+            raise KeyboardInterrupt
 
 
 def _publish(grid: Grid, journal: Journal, directory: Path) -> "DataTree":

@@ -15,7 +15,7 @@ import numpy as np
 
 from pgbench.arrays import FloatArray
 from pgbench.declared.outcomes import Status
-from pgbench.estimators import BatchEstimator, estimators
+from pgbench.estimators import BatchEstimator, estimators, is_added
 from pgbench.grid.plan import AscentCell, Cell, Portion, Setting, likely_horizon, work
 from pgbench.results.journal import JournalRecord
 
@@ -67,6 +67,24 @@ class Task(ABC):
     def needed(self, read: ReadPortion) -> dict[str, JournalRecord]:
         """Records of portions that it asks for, by key."""
         return {}
+
+    @property
+    def estimators(self) -> set[str]:
+        """Names of the estimators whose code it runs."""
+        return {cell.estimator.name for cell in self.cells}
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it runs code of a user's file."""
+        return any(map(is_added, self.estimators))
+
+    def alone(self) -> "list[Task]":
+        """A task for each of its cells."""
+        unknown = [self.unknown] + [False] * (len(self.cells) - 1)
+        return [
+            replace(self, cells=[cell], unknown=first)
+            for cell, first in zip(self.cells, unknown, strict=True)
+        ]
 
     def left(self, records: Mapping[str, JournalRecord], portions: Container[str]) -> "Task | None":
         """What records and portions say is left to do of it, or None."""
@@ -191,6 +209,12 @@ class AscentTask(Task):
     cells: Sequence[AscentCell]
 
     @property
+    def estimators(self) -> set[str]:
+        """Names of the estimators whose code it runs."""
+        followed = (cell.climber.estimator for cell in self.cells)
+        return {chosen.name for chosen in followed if chosen is not None}
+
+    @property
     def work(self) -> float:
         """About how many environment steps it takes."""
         return work(self.setting, (), self.cells)
@@ -212,15 +236,18 @@ def tasks(plan: Iterable[Setting]) -> Iterator[Task]:
 
 
 def _together(setting: Setting) -> list[list[str]]:
-    """Labels of estimators whose cells are together; functions of batches apart if slow."""
-    every = [e.label for e in setting.grid.estimators]
-    if not any(setting.portions(batch_size) for batch_size in setting.grid.batch_sizes):
-        return [every] if every else []
-    batches = [e.label for e in setting.grid.estimators if _is_batch(e.name)]
-    tables = [label for label in every if label not in set(batches)]
-    starts = range(0, len(batches), BATCHES_TOGETHER)
-    apart = [batches[i : i + BATCHES_TOGETHER] for i in starts]
-    return [tables, *apart] if tables else apart
+    """Labels of estimators whose cells are together.
+
+    Users' ones are apart, and in large cells functions of batches, which are slow.
+    """
+    every = setting.grid.estimators
+    own = [e.label for e in every if is_added(e.name)]
+    cut = any(setting.portions(batch_size) for batch_size in setting.grid.batch_sizes)
+    slow = [e.label for e in every if cut and _is_batch(e.name) and e.label not in set(own)]
+    others = [e.label for e in every if e.label not in {*own, *slow}]
+    starts = range(0, len(slow), BATCHES_TOGETHER)
+    groups = [others, own, *(slow[i : i + BATCHES_TOGETHER] for i in starts)]
+    return [group for group in groups if group]
 
 
 def _is_batch(name: str) -> bool:
@@ -236,7 +263,7 @@ def _measuring(setting: Setting, cells: Sequence[Cell]) -> Iterator[Task]:
         large, portions = list(same), setting.portions(batch_size)
         for portion in portions:
             yield PortionTask(setting, large, portion=portion)
-        if _is_batch(large[0].estimator.name):
+        if any(_is_batch(cell.estimator.name) for cell in large):
             for portion in portions:
                 yield CentredTask(setting, large, portion=portion, portions=portions)
         for cell in large:

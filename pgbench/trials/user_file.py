@@ -1,11 +1,15 @@
 """A user's file: loaded, and what is to be examined found in it."""
 
+import atexit
 import importlib.util
 import inspect
+import shutil
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from io import StringIO
 from pathlib import Path
 from types import ModuleType
@@ -98,6 +102,43 @@ def plug_in(path: Path) -> list[str]:
         except ValueError as error:
             raise UserError(f"{path}: {error}") from None
     return [record.name for record in records]
+
+
+@dataclass(frozen=True)
+class PlugIns:
+    """Files of users' estimators, for other processes and other machines to plug in.
+
+    files
+        Where they are here, and their bytes, which count: elsewhere there may be another file, or
+        none.
+    """
+
+    files: tuple[tuple[Path, bytes], ...]
+
+    @classmethod
+    def of(cls, paths: Iterable[Path]) -> "PlugIns":
+        """Those of files that can be read."""
+        return cls(tuple((path.resolve(), path.read_bytes()) for path in paths))
+
+    def __call__(self) -> None:
+        """Let their estimators be known in this process."""
+        for path, source in self.files:
+            same = path.is_file() and path.read_bytes() == source
+            plug_in(path if same else _copied(path.name, source))
+
+
+def _copied(name: str, source: bytes) -> Path:
+    """A file of this process's own; one of that name is replaced."""
+    path = Path(_folder()) / name
+    path.write_bytes(source)
+    return path
+
+
+@cache
+def _folder() -> str:
+    folder = tempfile.mkdtemp(prefix="pgbench-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def probe(path: Path) -> None:

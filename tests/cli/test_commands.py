@@ -410,7 +410,7 @@ def test_user_code_that_ends_its_process_is_no_verdict(grid, capfd):
 
 
 def test_an_examination_in_a_child_is_bounded(grid, capfd, monkeypatch):
-    monkeypatch.setattr("pgbench.harness.child.available_bytes", lambda: 2**20)
+    monkeypatch.setattr("pgbench.harness.child.available", lambda: 2**20)
     Path("mine.py").write_text("import time; time.sleep(60)", encoding="utf-8")
     assert main(["test", "mine.py"]) == 1
     printed = capfd.readouterr()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pgbench.harness import child as door
-from pgbench.harness.child import Child, ChildError, ChildTimeout, available_bytes, doing
+from pgbench.harness.child import Child, ChildError, ChildTimeout, doing
 from tests.support import children
 
 ENDINGS = {
@@ -92,10 +92,6 @@ def test_a_child_that_holds_too_much_memory_is_stopped():
     sentence = r"the call held 0\.\d+ GiB of memory, at most 0.0977 GiB are allowed, and was stop"
     with Child(memory_bytes=100 * 2**20) as child, pytest.raises(ChildError, match=sentence):
         child.perform(children.take, 200 * 2**20)
-
-
-def test_what_is_available_is_no_more_than_there_is():
-    assert 0 < available_bytes() <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_a_copy_that_the_call_makes_of_its_process_does_not_answer():

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -47,13 +48,12 @@ def client():
         yield client
 
 
-def on(client):
+def on(client, set_up=None):
     """A performer of a client that goes on afterwards."""
-    from contextlib import contextmanager
 
     @contextmanager
-    def make(conditions):
-        yield Cluster(client, conditions)
+    def make(order):
+        yield Cluster(client, order if set_up is None else replace(order, set_up=set_up))
 
     return make
 
@@ -88,25 +88,10 @@ def test_workers_give_the_bytes_of_one_process_though_one_is_killed(grid, alone,
     assert (again.measured, again.reused) == (0, found.measured + found.skipped)
 
 
-def kill_own_worker():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def test_a_cell_that_kills_its_workers_fails_alone_and_the_others_are_measured(
-    grid, alone, client, tmp_path
+    grid, client, tmp_path
 ):
     """Each worker dies of every task with td; the tasks hold other estimators too."""
-    order = Deadly("td")
-    made = on(client)
-
-    from contextlib import contextmanager
-
-    @contextmanager
-    def deadly(conditions):
-        with made(conditions) as own:
-            own.set_up = order
-            yield own
-
     small = replace(
         grid,
         problems=grid.problems[:1],
@@ -114,13 +99,12 @@ def test_a_cell_that_kills_its_workers_fails_alone_and_the_others_are_measured(
         ascent=None,
         estimators=grid.estimators[:2],
     )
-    found = execute(small, tmp_path, performer=deadly)
+    found = execute(small, tmp_path, performer=on(client, Deadly("td")))
     status = found.tree["status"].squeeze(drop=True)
     assert status.sel(estimator="td").values.tolist() == [2, 2]
     assert status.sel(estimator="reward_to_go").values.tolist() == [1, 1]
     message = str(found.tree["message"].sel(estimator="td").values.ravel()[0])
     assert message.startswith("its worker died ")
-    del alone
 
 
 class Deadly:
