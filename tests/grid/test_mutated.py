@@ -32,8 +32,8 @@ def judged(seed):
     except GridError as error:
         lines = str(error).split("\n")
         wrong = [line for line in lines[:MOST_LINES] if not LINE.fullmatch(line)]
-        assert wrong == [], f"seed {seed}"
-        assert len(lines) <= MOST_LINES + 1, f"seed {seed}"
+        assert wrong == [], f"seed {seed}\n{text}"
+        assert len(lines) <= MOST_LINES + 1, f"seed {seed}\n{text}"
         str(error).encode()
         return "refused"
     except Exception as error:
