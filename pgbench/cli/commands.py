@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TextIO
 
 from pgbench import __version__
-from pgbench.cli import check, horizons, report, run, schema, show, test, zoo
+from pgbench.cli import check, horizons, merge, report, run, schema, show, test, zoo
 from pgbench.cli import list as listing
 from pgbench.cli.exit_codes import BAD_INPUT, EXPLAINED, INTERRUPTED, OK
 
 COMMANDS = {
     "run": run,
+    "merge": merge,
     "check": check,
     "horizons": horizons,
     "report": report,
