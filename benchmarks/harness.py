@@ -19,6 +19,18 @@ batch_sizes: [1, 4, 16, 64, 256]
 
 RECORDS, TOGETHER = 1000, 10
 
+NAMES = [
+    f"{name}{end}"
+    for name in (
+        "bias", "bias_squared", "relative_bias", "variance", "relative_variance", "mse", "rmse",
+        "relative_rmse", "snr", "cosine", "ascent_probability", "steps",
+        "work_normalised_variance",
+    )
+    for end in ("", "_se", "_low", "_high")
+]  # fmt: skip
+MAPS = ["mean_gradient", "gradient_variance", "expected_gradient", "expected_variance"]
+"""Numbers and arrays of a record; a journal takes those alone that a dataset declares."""
+
 
 class Plan:
     """A grid of 1000 cells in 20 settings; no problem is made."""
@@ -34,7 +46,7 @@ class Plan:
 
 
 class Journal:
-    """1000 records, each of 60 numbers and four arrays of 100, in a temporary directory."""
+    """1000 records, each of 52 numbers and four arrays of 100, in a temporary directory."""
 
     number = 1
     warmup_time = 0
@@ -84,8 +96,8 @@ def _records():
             "status": "done",
             "estimator": "gae[lam=0.95]",
             "batch_size": 16,
-            "values": {f"value_{j}": x for j, x in enumerate(rng.normal(size=60))},
-            "maps": {f"map_{j}": rng.normal(size=100) for j in range(4)},
+            "values": dict(zip(NAMES, rng.normal(size=len(NAMES)), strict=True)),
+            "maps": {name: rng.normal(size=100) for name in MAPS},
             "exact_note": "",
         }
         for i in range(RECORDS)

@@ -179,8 +179,20 @@ MUTATIONS = [
     Mutation(
         "damaged lines of the journal are read",
         "results",
-        "if int(line[:8], 16) != zlib.crc32(line[9:]):",
-        "if int(line[:8], 16) < 0:",
+        'if line[:8] != b"%08x" % zlib.crc32(line[9:]):',
+        "if len(line) < 9:",
+    ),
+    Mutation(
+        "numbers of records may be anything",
+        "results",
+        "if why := KINDS[variable.kind](value):",
+        "if why := KINDS[variable.kind](0):",
+    ),
+    Mutation(
+        "what a disk refused to take back is followed by the next record",
+        "results",
+        "os.ftruncate(descriptor, self._torn)\n            write_all",
+        "write_all",
     ),
     Mutation(
         "an ascent of more steps is taken for done",

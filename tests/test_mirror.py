@@ -34,7 +34,7 @@ COVERED = {
     "exact/linear_quadratic/test_moments.py": "exact/linear_quadratic: expectation",
     "grid/test_reader.py": "grid: grid keys nodes",
     "harness/test_measuring.py": "measure: measurement",
-    "harness/test_runner.py": "harness: directory provenance",
+    "harness/test_runner.py": "harness: provenance",
     "kernels/cuda/test_finite.py": "kernels/cuda: jit",
     "kernels/finite/test_weights.py": (
         "kernels: distinct prefetch; kernels/finite: recursion sampler tables trajectories"

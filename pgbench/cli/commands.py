@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pgbench import __version__
-from pgbench.cli import check, horizons, report, run, schema, show, test, zoo
+from pgbench.cli import check, horizons, merge, report, run, schema, show, test, zoo
 from pgbench.cli import list as listing
 from pgbench.cli.exit_codes import BAD_INPUT, EXPLAINED
 from pgbench.cli.notes import notes
@@ -14,6 +14,7 @@ from pgbench.declared.messages import bounded
 
 COMMANDS = {
     "run": run,
+    "merge": merge,
     "check": check,
     "horizons": horizons,
     "report": report,

@@ -24,7 +24,7 @@ def act(options: argparse.Namespace) -> int:
     """Do it; the exit code."""
     from pgbench.declared.parameters import check_counts
     from pgbench.kernels.blas import single_threaded_blas
-    from pgbench.results.journal import write_file
+    from pgbench.results.files import write_file
     from pgbench.trials.battery import cases
     from pgbench.trials.biases import of_zoo, slips
     from pgbench.trials.biases_table import part

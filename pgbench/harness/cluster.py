@@ -21,7 +21,7 @@ from pgbench.harness.progress import Progress
 from pgbench.harness.provenance import versions
 from pgbench.harness.tasks import ReadPortion, Task
 from pgbench.kernels.blas import single_threaded_blas
-from pgbench.results.journal import JournalRecord
+from pgbench.results.lines import JournalRecord
 
 if TYPE_CHECKING:
     from distributed import Client, Future

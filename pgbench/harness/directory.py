@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pgbench.grid.grid import Grid
+from pgbench.results.files import TEMPORARY, OutputError, remove_temporaries, write_file
 from pgbench.results.journal import NAME as JOURNAL_NAME
-from pgbench.results.journal import Journal, OutputError, write_file
+from pgbench.results.journal import Journal
 
 LOCK_NAME = ".lock"
 HORIZONS_NAME = "horizons.nc"
@@ -36,9 +37,18 @@ def claimed(directory: Path) -> Iterator[None]:
     except OSError as error:
         raise OutputError(f"{directory} cannot be written: {error.strerror or error}") from error
     try:
+        _tidy(directory)
         yield
     finally:
         lock.release()
+
+
+def _tidy(directory: Path) -> None:
+    """Remove what killed runs left of files that they were writing."""
+    try:
+        remove_temporaries(directory)
+    except OSError as error:
+        raise OutputError(f"{directory} cannot be written: {error.strerror or error}") from error
 
 
 def _foreign(directory: Path) -> list[str]:
@@ -47,7 +57,7 @@ def _foreign(directory: Path) -> list[str]:
     if JOURNAL_NAME in names:
         return []
     # A run killed while it wrote its first file leaves that file's temporary behind.
-    left = [name for name in names if not (name.startswith(".") and name.endswith(".tmp"))]
+    left = [name for name in names if not TEMPORARY.fullmatch(name)]
     return [name for name in left if name not in (LOCK_NAME, HORIZONS_NAME)]
 
 

@@ -30,6 +30,7 @@ from pgbench.kernels.blas import single_threaded_blas
 from pgbench.policies import NotApplicable
 from pgbench.process.tables import Tables
 from pgbench.results.dataset import write_netcdf
+from pgbench.results.files import remove_temporaries
 from pgbench.results.labelled import labelled
 
 if TYPE_CHECKING:
@@ -87,8 +88,9 @@ def study(grid: Grid, progress: Callable[[str], None] = lambda line: None) -> "D
 
 
 def write(found: "Dataset", directory: Path) -> Path:
-    """Write a study to ``horizons.nc`` in one piece; OSError if the directory refuses."""
+    """Write a study to ``horizons.nc`` in one piece; OSError or OutputError if that is refused."""
     directory.mkdir(parents=True, exist_ok=True)
+    remove_temporaries(directory)
     path = directory / HORIZONS_NAME
     write_netcdf(found, path)
     return path

@@ -35,7 +35,7 @@ from pgbench.measure.subject import Subject, make_subject
 from pgbench.memory import explained
 from pgbench.policies import NotApplicable, kinds
 from pgbench.problems import FiniteMDP, LinearQuadratic, Problem
-from pgbench.results.journal import JournalRecord
+from pgbench.results.lines import JournalRecord
 from pgbench.rollout.device import Device
 from pgbench.rollout.simulator import Draws
 

@@ -10,7 +10,7 @@ from pgbench.harness.child import Child, ChildError, doing
 from pgbench.harness.measuring import Conditions, RecordBatch, Workshop, failed
 from pgbench.harness.progress import Progress
 from pgbench.harness.tasks import ReadPortion, Task
-from pgbench.results.journal import JournalRecord
+from pgbench.results.lines import JournalRecord
 
 PATIENCE, PATIENCE_PER_STEP = 600.0, 20e-6
 """Seconds that a task of users' code may take, and besides per environment step."""

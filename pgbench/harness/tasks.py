@@ -17,7 +17,7 @@ from pgbench.arrays import FloatArray
 from pgbench.declared.outcomes import Status
 from pgbench.estimators import BatchEstimator, estimators, is_added
 from pgbench.grid.plan import AscentCell, Cell, Portion, Setting, likely_horizon, work
-from pgbench.results.journal import JournalRecord
+from pgbench.results.lines import JournalRecord
 
 FINISHED = frozenset({Status.DONE.word, Status.SKIPPED.word})
 """Cells with such a record do not run again; failed ones do."""

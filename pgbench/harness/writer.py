@@ -10,7 +10,8 @@ from pgbench.declared.outcomes import Status
 from pgbench.harness.performing import Performed
 from pgbench.harness.progress import Progress
 from pgbench.harness.tasks import Task
-from pgbench.results.journal import Journal, JournalRecord
+from pgbench.results.journal import Journal
+from pgbench.results.lines import JournalRecord
 from pgbench.results.portions import Portions
 
 

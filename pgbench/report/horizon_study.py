@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pgbench.arrays import FloatArray
 from pgbench.report.marks import DASHES, decades, key, log_axis
-from pgbench.report.page import draw, rendered
+from pgbench.report.page import draw, folder_of_figures, rendered
 from pgbench.report.panels import (
     MOST_COLUMNS,
     Drawing,
@@ -23,6 +23,7 @@ from pgbench.report.panels import (
 )
 from pgbench.report.style import INK, Style, looks, problem_titles, wrapped
 from pgbench.report.tables import number
+from pgbench.results.files import write_file
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -45,23 +46,20 @@ def write_study(study: "Dataset", directory: Path) -> Path:
 
     Raises
     ------
-    OSError
+    OSError, OutputError
         If the directory cannot be written.
     """
-    figures = directory / "figures"
-    figures.mkdir(parents=True, exist_ok=True)
+    figures = folder_of_figures(directory)
     figure = draw("Bias, variance and the horizon", horizons, study, figures / "horizons")
     path = directory / "horizons.html"
-    path.write_text(
-        rendered(
-            "horizon_study.html.jinja",
-            name=study.attrs.get("name", "study"),
-            figure=figure,
-            messages=messages(study),
-            grid=study.attrs.get("grid", ""),
-        ),
-        encoding="utf-8",
+    page = rendered(
+        "horizon_study.html.jinja",
+        name=study.attrs.get("name", "study"),
+        figure=figure,
+        messages=messages(study),
+        grid=study.attrs.get("grid", ""),
     )
+    write_file(path, page.encode())
     return path
 
 

@@ -22,6 +22,7 @@ from pgbench.report.tables import (
     setting_tables,
     unmeasured,
 )
+from pgbench.results.files import remove_temporaries, write_file
 
 if TYPE_CHECKING:
     from xarray import Dataset, DataTree
@@ -39,11 +40,10 @@ def write_report(tree: "DataTree", directory: Path) -> Path:
 
     Raises
     ------
-    OSError
+    OSError, OutputError
         If the directory cannot be written.
     """
-    figures = directory / "figures"
-    figures.mkdir(parents=True, exist_ok=True)
+    figures = folder_of_figures(directory)
     summary = tree.to_dataset()
     ascent = tree["ascent"].to_dataset() if "ascent" in tree.children else None
     shown = [
@@ -52,8 +52,17 @@ def write_report(tree: "DataTree", directory: Path) -> Path:
     ]
     climbed = _drawn("ascents", ascent, figures)
     path = directory / "index.html"
-    path.write_text(_page(summary, shown, ascent, climbed), encoding="utf-8")
+    write_file(path, _page(summary, shown, ascent, climbed).encode())
     return path
+
+
+def folder_of_figures(directory: Path) -> Path:
+    """Where the figures of a report go, made if needed; what killed runs left there is removed."""
+    figures = directory / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    for folder in (directory, figures):
+        remove_temporaries(folder)
+    return figures
 
 
 def _drawn(of: Subject, data: "Dataset | DataTree | None", directory: Path) -> list[dict[str, str]]:

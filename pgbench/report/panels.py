@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from matplotlib.patches import Patch
 
 from pgbench.arrays import BoolArray
 from pgbench.report.style import Style, looks, problem_titles, shortened, wrapped
+from pgbench.results.files import write_file
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -190,5 +192,7 @@ def save(figure: Figure, stem: Path) -> None:
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.draw_without_rendering()
         figure.set_layout_engine(None)  # one layout serves both files
-        figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
-        figure.savefig(stem.with_suffix(".png"))
+        for kind, metadata in (("svg", {"Date": None}), ("png", None)):
+            made = BytesIO()
+            figure.savefig(made, format=kind, metadata=metadata)
+            write_file(stem.with_suffix(f".{kind}"), made.getbuffer())

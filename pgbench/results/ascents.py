@@ -13,7 +13,7 @@ from pgbench.declared.outcomes import AscentOutcome, Status
 from pgbench.declared.variables import INTERVAL, allocate, require_declared
 from pgbench.grid.grid import Ascents, Grid
 from pgbench.grid.plan import AscentCell, Setting
-from pgbench.results.journal import JournalRecord
+from pgbench.results.lines import JournalRecord
 
 
 def ascent_arrays(

@@ -18,8 +18,9 @@ from pgbench.grid.grid import Chosen, Grid
 from pgbench.grid.plan import Cell, Setting, settings
 from pgbench.problems import families
 from pgbench.results.ascents import ascent_arrays
-from pgbench.results.journal import Journal, JournalRecord
+from pgbench.results.journal import Journal
 from pgbench.results.labelled import labelled, mark_reproducible, summary_schema, validate
+from pgbench.results.lines import JournalRecord
 from pgbench.statistics import fit_rate, holm
 
 Records = Mapping[str, JournalRecord]

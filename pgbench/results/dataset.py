@@ -8,13 +8,18 @@ import xarray as xr
 
 from pgbench.declared.ascents import ASCENT
 from pgbench.declared.summary import SUMMARY
+from pgbench.grid.grid import Grid
 from pgbench.grid.reader import parse_grid
 from pgbench.results.build import build
+from pgbench.results.files import OutputError, write_file
 from pgbench.results.journal import NAME as JOURNAL_NAME
-from pgbench.results.journal import Journal, OutputError, atomic_path
+from pgbench.results.journal import Journal
 from pgbench.results.labelled import validate
 
 NAME = "results.nc"
+
+ROOM = 2**25
+"""Bytes that making a file takes beside twice the data: the file, and the buffer that grows."""
 
 
 def write(tree: xr.DataTree, directory: Path) -> Path:
@@ -22,18 +27,27 @@ def write(tree: xr.DataTree, directory: Path) -> Path:
     path = directory / NAME
     try:
         write_netcdf(tree, path)
-    except OSError as error:
+    except OutputError as error:
         raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}; the journal is complete, so the"
-            " same command writes it once there is space"
+            f"{error}; the journal is complete, so the same command writes it once there is room"
         ) from error
     return path
 
 
 def write_netcdf(data: xr.DataTree | xr.Dataset, path: Path) -> None:
-    """Write a tree or dataset to a file in one piece."""
-    with atomic_path(path) as temporary:
-        data.to_netcdf(temporary, engine="h5netcdf")
+    """Write a tree or dataset to a file in one piece; OutputError where there is no room for it.
+
+    The file is made in memory: HDF5 ends the process where a disk fills up under it.
+    """
+    needed = 2 * data.nbytes + ROOM
+    try:
+        # It would end it where memory does, too, so that is asked for once, at the outset.
+        bytearray(needed)
+    except MemoryError as error:
+        raise OutputError(
+            f"{path} cannot be made: it takes {needed / 2**20:.0f} MiB of memory"
+        ) from error
+    write_file(path, data.to_netcdf(engine="h5netcdf"))
 
 
 def read(directory: Path) -> tuple[xr.DataTree, list[str]]:
@@ -55,15 +69,21 @@ def read(directory: Path) -> tuple[xr.DataTree, list[str]]:
             tree = opened.load()
         validate(tree)
         return tree, notes
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError):
         journal = Journal.read(directory)
-        if not journal.grids:
-            raise OutputError(f"{directory} holds no results yet") from error
+        grid = last_grid(journal)
         if path.exists():
             notes.append(f"{path} is damaged or out of date; the journal is read instead")
-        last = journal.grids[-1]
-        grid = parse_grid(last["text"], str(directory / "grid.yaml"), last["contents"])
         return build(grid, journal), notes + journal.notes
+
+
+def last_grid(journal: Journal) -> Grid:
+    """The grid that was run last; OutputError where none was, GridError where it is not valid."""
+    directory = journal.path.parent
+    if not journal.grids:
+        raise OutputError(f"{directory} holds no results yet")
+    last = journal.grids[-1]
+    return parse_grid(last["text"], str(directory / "grid.yaml"), last["contents"])
 
 
 def same_numbers(a: xr.DataTree, b: xr.DataTree) -> list[str]:

@@ -6,73 +6,98 @@ next opened; lines damaged otherwise are set aside in a copy of the file and eve
 kept.
 """
 
-import base64
-import json
 import os
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from pgbench.results.files import OutputError, write_file
+from pgbench.results.lines import JournalRecord, LineFile, line_of, parsed, refusals
+from pgbench.results.records import SUMMED
 
 HEADER = {"kind": "header", "format": "pgbench journal", "version": 1}
 NAME = "journal.jsonl"
 
-
-class OutputError(ValueError):
-    """The output directory cannot be used; the message says why and what to do."""
-
-
-JournalRecord = dict[str, Any]
-"""What a line of the journal says: plain data and arrays, with its kind."""
+MOST_NOTES = 5
+"""Damaged lines of which each has a note."""
 
 
-def _encode(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        data = np.ascontiguousarray(value, "<f8")
-        return {"$f8": base64.b64encode(data.tobytes()).decode(), "shape": list(data.shape)}
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} cannot be stored in the journal")
+@dataclass(frozen=True)
+class Lines:
+    """What is in the file of a journal.
 
+    Attributes
+    ----------
+    records
+        Of the intact lines.
+    damaged
+        What is wrong with the others, by their numbers.
+    end
+        Where the last whole line ends, in bytes; what follows was cut short.
+    size
+        Bytes of the file.
+    """
 
-def _decode(value: dict[str, Any]) -> Any:
-    if "$f8" in value:
-        return np.frombuffer(base64.b64decode(value["$f8"]), "<f8").reshape(value["shape"])
-    return value
+    records: list[JournalRecord]
+    damaged: dict[int, str]
+    end: int
+    size: int
 
+    @classmethod
+    def read(cls, path: Path) -> "Lines":
+        """The lines of a file; OSError if it cannot be read."""
+        records: list[JournalRecord] = []
+        damaged: dict[int, str] = {}
+        end = size = 0
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                size += len(line)
+                if not line.endswith(b"\n"):
+                    break
+                end = size
+                try:
+                    records.append(parsed(line[:-1]))
+                except ValueError as error:
+                    damaged[number] = str(error)
+        return cls(records, damaged, end, size)
 
-def line_of(record: Mapping[str, Any]) -> bytes:
-    """The line of a record, with its checksum."""
-    text = json.dumps(record, default=_encode, separators=(",", ":"), ensure_ascii=False).encode()
-    return b"%08x %s\n" % (zlib.crc32(text), text)
-
-
-def parse_line(line: bytes) -> JournalRecord | None:
-    """The record of a line without its newline, or None if the line is damaged."""
-    try:
-        if int(line[:8], 16) != zlib.crc32(line[9:]):
-            return None
-        record: JournalRecord = json.loads(line[9:], object_hook=_decode)
-    except ValueError:
-        return None
-    return record
+    def notes(self, path: Path) -> list[str]:
+        """What is said of damaged lines; of many the first and how many they are."""
+        shown = list(self.damaged.items())[:MOST_NOTES]
+        found = [f"{path}: line {n} is damaged ({why}), its cell runs again" for n, why in shown]
+        if more := len(self.damaged) - len(shown):
+            found.append(f"{path}: {more} more lines are damaged, their cells run again")
+        return found
 
 
 class Journal:
     """Records of a run by key, of which the last counts, and the file they are appended to."""
 
-    def __init__(self, path: Path, records: list[JournalRecord], notes: list[str]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        records: Iterable[JournalRecord],
+        notes: Iterable[str] = (),
+    ) -> None:
         self.path = path
-        self.notes = notes
-        self.records: dict[str, JournalRecord] = {r["key"]: r for r in records if "key" in r}
-        self.grids: list[JournalRecord] = [r for r in records if r["kind"] == "grid"]
-        self.executions: list[JournalRecord] = [r for r in records if r["kind"] == "execution"]
+        self.notes = list(notes)
+        self.records: dict[str, JournalRecord] = {}
+        self.grids: list[JournalRecord] = []
+        self.executions: list[JournalRecord] = []
+        self._file = LineFile(path)
+        self._take(records)
+
+    def _take(self, records: Iterable[JournalRecord]) -> None:
+        lists = {"grid": self.grids, "execution": self.executions}
+        for record in records:
+            if "key" in record:
+                self.records[record["key"]] = record
+            elif record["kind"] in lists:
+                lists[record["kind"]].append(record)
 
     @classmethod
-    def read(cls, directory: Path) -> "Journal":
+    def read(cls, directory: Path, name: str = NAME) -> "Journal":
         """The intact records of the journal in a directory; changes nothing.
 
         Raises
@@ -80,42 +105,26 @@ class Journal:
         OutputError
             If there is no journal, or the file is none.
         """
-        path = directory / NAME
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise OutputError(f"{directory} holds no run: {path.name}: {error.strerror}") from error
-        records, damaged = _split(data)
-        if HEADER not in records and not any(r.get("kind") == "cell" for r in records):
-            raise OutputError(f"{path} is not a journal of pgbench; it is left as it is")
-        notes = [f"{path}: line {number} is damaged, its cell runs again" for number in damaged]
-        return cls(path, records, notes)
+        path = directory / name
+        lines = _lines(path)
+        return cls(path, lines.records, lines.notes(path))
 
     @classmethod
-    def open(cls, directory: Path) -> "Journal":
+    def open(cls, directory: Path, name: str = NAME) -> "Journal":
         """The journal of a directory for writing: started if there is none, repaired if damaged.
 
         Raises OutputError if the directory cannot be written or holds something else.
         """
-        path = directory / NAME
-        try:
-            if not path.exists() or path.stat().st_size == 0:
+        path = directory / name
+        with refusals(path):
+            if _unstarted(path):
                 write_file(path, line_of(HEADER))
-            journal = cls.read(directory)
-            data = path.read_bytes()
-            whole = b"".join(
-                line + b"\n" for line in data.split(b"\n") if parse_line(line) is not None
-            )
-            if whole != data:
-                if journal.notes:
-                    copy = _unused(directory, "journal.damaged-{}.jsonl")
-                    write_file(copy, data)
-                    journal.notes.append(f"the damaged journal is kept as {copy}")
-                write_file(path, whole)
-        except OSError as error:
-            raise OutputError(
-                f"{directory} cannot be written: {error.strerror or error}"
-            ) from error
+            lines = _lines(path)
+            journal = cls(path, lines.records, lines.notes(path))
+            if lines.damaged:
+                journal.notes.append(f"the damaged journal is kept as {_set_aside(path, lines)}")
+            elif lines.end < lines.size:
+                os.truncate(path, lines.end)
         return journal
 
     def append(self, records: Iterable[JournalRecord]) -> None:
@@ -125,95 +134,63 @@ class Journal:
         ------
         OutputError
             If the disk refuses them; the journal is then as it was before.
+        ValueError
+            If a record is none that could be read back.
         """
         records = list(records)
-        append_lines(self.path, records)
-        for record in records:
-            if "key" in record:
-                self.records[record["key"]] = record
-            if record["kind"] == "grid":
-                self.grids.append(record)
-            if record["kind"] == "execution":
-                self.executions.append(record)
+        self._file.append(records)
+        self._take(records)
 
     def attributes(self) -> dict[str, Any]:
-        """Provenance of the last execution, with time and steps of all of them."""
-        attributes: dict[str, Any] = {}
+        """Provenance of the last execution, with time and steps of all of them.
+
+        A run that was killed leaves no record of its own: its time and steps count as none.
+        """
+        attributes: dict[str, Any] = dict.fromkeys(SUMMED, 0.0)
         for execution in self.executions:
             for name, value in execution["attributes"].items():
-                summed = name in ("wall_time_s", "environment_steps")
-                attributes[name] = attributes.get(name, 0) + value if summed else value
+                attributes[name] = attributes[name] + value if name in SUMMED else value
         return attributes
 
 
-def append_lines(path: Path, records: Iterable[JournalRecord], at: int | None = None) -> list[int]:
-    """Append a line per record, on disk when this returns; the sizes of the lines in bytes.
-
-    What lies beyond ``at``, by default the end, is lost. OutputError if the disk refuses the
-    lines; the file is then as it was before.
-    """
-    lines = [line_of(record) for record in records]
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    size = os.fstat(descriptor).st_size if at is None else at
+def _lines(path: Path) -> Lines:
+    """The lines of a journal; OutputError if it is none."""
     try:
-        os.ftruncate(descriptor, size)
-        _write(descriptor, b"".join(lines))
-        os.fsync(descriptor)
-    except BaseException as error:
-        # An interruption, too, must not leave half a line for the next record to follow.
-        os.ftruncate(descriptor, size)
-        if not isinstance(error, OSError):
-            raise
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror}; everything finished so far is kept"
-        ) from error
-    finally:
-        os.close(descriptor)
-    return [len(line) for line in lines]
-
-
-def _split(data: bytes) -> tuple[list[JournalRecord], list[int]]:
-    """Intact records, and the numbers of damaged lines; a last line cut short is neither."""
-    lines = data.split(b"\n")[:-1]
-    parsed = [parse_line(line) for line in lines]
-    return [r for r in parsed if r is not None], [i + 1 for i, r in enumerate(parsed) if r is None]
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file in one piece; OutputError if the disk refuses."""
-    try:
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(data)
+        lines = Lines.read(path)
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise OutputError(f"{path.parent} holds no run: {path.name}: {error.strerror}") from error
+    if not lines.records:
+        raise OutputError(f"{path} is not a journal of pgbench; it is left as it is")
+    headers = [record for record in lines.records if record["kind"] == "header"]
+    if foreign := [header for header in headers if header != HEADER]:
+        raise OutputError(
+            f"{path} is a {foreign[0]['format']} of version {foreign[0]['version']}, must be"
+            f" a {HEADER['format']} of version {HEADER['version']}; it is left as it is"
+        )
+    return lines
 
 
-def _unused(directory: Path, pattern: str) -> Path:
+def _unstarted(path: Path) -> bool:
+    """Whether there is no journal yet, or one that ends within its first line."""
+    first = line_of(HEADER)
+    if not path.exists():
+        return True
+    return path.stat().st_size < len(first) and first.startswith(path.read_bytes())
+
+
+def _set_aside(path: Path, lines: Lines) -> Path:
+    """Keep a copy of a damaged journal, and in the journal what is intact; the path of the copy."""
+    data = path.read_bytes()
+    copy = _unused(path)
+    write_file(copy, data)
+    whole = enumerate(data[: lines.end].split(b"\n")[:-1], 1)
+    write_file(path, b"".join(line + b"\n" for n, line in whole if n not in lines.damaged))
+    return copy
+
+
+def _unused(path: Path) -> Path:
+    """A name beside a journal for a damaged copy of it."""
     number = 1
-    while (path := directory / pattern.format(number)).exists():
+    while (copy := path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")).exists():
         number += 1
-    return path
-
-
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path that is flushed and renamed to ``path`` when the block succeeds."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-    finally:
-        temporary.unlink(missing_ok=True)
+    return copy

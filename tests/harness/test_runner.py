@@ -18,7 +18,8 @@ from pgbench.harness.runner import Interrupted, execute
 from pgbench.kernels.partition import use_threads
 from pgbench.measure import cells as _warm_up_keeps_its_own  # noqa: F401
 from pgbench.results import dataset as results
-from pgbench.results.journal import Journal, OutputError
+from pgbench.results.files import OutputError
+from pgbench.results.journal import Journal
 from tests.support.runs import Ordering, StopAfter, unpublished
 
 GRID = """
@@ -310,10 +311,10 @@ def test_a_damaged_dataset_is_rebuilt_from_the_journal(whole, tmp_path, damage):
 
 
 def test_a_full_disk_while_publishing_says_so(whole, tmp_path, monkeypatch):
-    def full(*arguments, **options):
-        raise OSError(28, "No space left on device")
+    def full(path, data):
+        raise OutputError(f"{path} cannot be written: No space left on device")
 
-    monkeypatch.setattr(xr.DataTree, "to_netcdf", full)
+    monkeypatch.setattr(results, "write_file", full)
     with pytest.raises(OutputError, match="No space left on device; the journal is complete"):
         execute(parse_grid(GRID), whole.directory.parent)
     monkeypatch.undo()

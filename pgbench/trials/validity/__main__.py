@@ -9,6 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pgbench.trials.validity
+from pgbench.results.files import OutputError, write_file
 from pgbench.trials.validity.cells import RATES, StudyCell
 from pgbench.trials.validity.page import GROUPS
 from pgbench.trials.validity.run import tables
@@ -33,7 +34,10 @@ def main(
         text = tables(groups, fits, options.replicates, options.repetitions, executor)
     print(text)
     if options.output:
-        options.output.write_text(text + "\n", encoding="utf-8")
+        try:
+            write_file(options.output, f"{text}\n".encode())
+        except OutputError as error:
+            parser.error(str(error))
     return 0
 
 

@@ -1,0 +1,57 @@
+"""Runs under faults, a few of every quick kind; ``make faults`` tries hundreds of all kinds."""
+
+import os
+
+import pytest
+
+from tests.faults.__main__ import row, tried, whole_run
+from tests.faults.kinds import KINDS, Kind
+from tests.faults.place import Ended, Outcome
+
+QUICK = {
+    "killed at a write, flush or rename": 1,
+    "every write, flush and rename fails from then on": 1,
+    "a journal cut short": 1,
+    "a journal with flipped bits": 2,
+    "a journal with swapped and doubled lines": 1,
+    "a journal with garbage in it": 2,
+}
+"""How often a kind is tried here."""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return whole_run(tmp_path_factory.mktemp("whole") / "place")
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_run_survives(whole, tmp_path, name):
+    (kind,) = (kind for kind in KINDS if kind.name == name)
+    for seed in range(QUICK[name]):
+        assert tried(kind, whole, tmp_path / str(seed), seed).wrong == []
+
+
+def numbers_change(place, whole, random):
+    """A journal whose numbers were changed by someone who can reckon checksums."""
+    from pgbench.results.journal import Journal
+
+    place.copy(whole)
+    journal = Journal.open(place.directory)
+    record = next(r for r in journal.records.values() if r.get("values", {}).get("bias"))
+    journal.append([{**record, "values": {**record["values"], "bias": 7.0}}])
+    (place.directory / f".a.{os.getppid()}.tmp").touch()
+    return [Ended(3, "Traceback")]
+
+
+def test_a_promise_that_is_broken_is_seen(whole, tmp_path):
+    outcome = tried(Kind("changed", numbers_change, (0,), 1), whole, tmp_path / "p", 0)
+    assert outcome.codes == [3]
+    assert outcome.changed > 0
+    words = " ".join(outcome.wrong)
+    assert all(word in words for word in ("/bias differs", "is left", "Traceback", "exit code 3"))
+
+
+def test_a_line_of_the_table_adds_up():
+    found = [Outcome([2], 0, 1, ["x"]), Outcome([2, -9]), Outcome([0], 1, 0, ["x", "y"])]
+    expected = "| full | 3 | -9: 1, 0: 1, 2: 2 | 1 | 1 | 2 |"
+    assert row(Kind("full", numbers_change, (), 1), found) == expected
