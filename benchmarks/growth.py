@@ -15,7 +15,7 @@ from contextlib import redirect_stdout
 from io import StringIO
 from multiprocessing import get_context
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 from benchmarks.revisions import find
 
@@ -43,8 +43,8 @@ SIZES = (4, 8, 12, 16)
 
 PER_POLICY = 20 * len(BATCH_SIZES)
 
-Row = tuple[str, float, float]
-"""A stage, its seconds, and GiB at the peak so far."""
+Row = tuple[str, float, float, float]
+"""A stage, its seconds by the clock and of the processor, and GiB at the peak so far."""
 
 
 def grid_text(cells: int) -> str:
@@ -94,7 +94,9 @@ def copies(grid, small, records) -> Iterator[list[dict]]:
     for setting in settings(grid):
         source = known[_kind(setting)]
         pairs = [(setting.key, source.key)]
-        pairs += [(own.key, cell.key) for own, cell in zip(setting.cells, source.cells, strict=True)]
+        pairs += [
+            (own.key, cell.key) for own, cell in zip(setting.cells, source.cells, strict=True)
+        ]
         yield [{**records[old], "key": new} for new, old in pairs]
 
 
@@ -110,9 +112,9 @@ class Clock:
 
     def __call__(self, stage: str, function: Callable, *arguments):
         """What the function returns; its time and the memory so far become a row."""
-        begin = perf_counter()
+        wall, cpu = perf_counter(), process_time()
         result = function(*arguments)
-        self.rows.append((stage, perf_counter() - begin, peak_gib()))
+        self.rows.append((stage, perf_counter() - wall, process_time() - cpu, peak_gib()))
         return result
 
 
@@ -174,10 +176,10 @@ def main() -> None:
         directory = output / "growth"
         if not directory.exists():
             alone(make_run, options.cells, output)
-        print(f"{'stage':20}{'s':>10}{'GiB':>10}")
+        print(f"{'stage':20}{'s':>10}{'CPU s':>10}{'GiB':>10}")
         for stage in STAGES:
-            for name, seconds, gib in alone(stage, directory):
-                print(f"{name:20}{seconds:10.1f}{gib:10.2f}", flush=True)
+            for name, wall, cpu, gib in alone(stage, directory):
+                print(f"{name:20}{wall:10.1f}{cpu:10.1f}{gib:10.2f}", flush=True)
         for file in sorted(directory.rglob("*")):
             if file.is_file() and file.suffix in (".jsonl", ".nc", ".html"):
                 print(f"{file.name:20}{file.stat().st_size / 2**20:10.1f} MiB")
