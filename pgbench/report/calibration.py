@@ -17,7 +17,13 @@ from pgbench.declared.outcomes import Status
 from pgbench.report.checks import BAND
 from pgbench.report.declared import TEST_LEVEL, normal_means, smallest
 from pgbench.report.marks import decades
-from pgbench.report.panels import Drawing, NothingToDraw, add_legend, estimator_handles
+from pgbench.report.panels import (
+    MOST_MARKS,
+    Drawing,
+    NothingToDraw,
+    add_legend,
+    estimator_handles,
+)
 from pgbench.report.plots import Plot
 from pgbench.report.statistic import Statistic
 from pgbench.report.style import INK, looks
@@ -114,8 +120,17 @@ def _ratios(
     _cells(ax, summary, exact, ratio, compared & ~beyond)
     for e, style in enumerate(looks(summary)):
         for marker, end in (("^", edge), ("v", 1 / edge)):
-            for x in exact[:, :, e][beyond[:, :, e] & ((ratio.value[:, :, e] > 1) == (end > 1))]:
-                ax.plot(x, end, marker=marker, markersize=5.5, color=style.colour, clip_on=False)
+            x = exact[:, :, e][beyond[:, :, e] & ((ratio.value[:, :, e] > 1) == (end > 1))]
+            if x.size:
+                ax.plot(
+                    x,
+                    np.full(x.size, end),
+                    linestyle="none",
+                    marker=marker,
+                    markersize=5.5,
+                    color=style.colour,
+                    clip_on=False,
+                )
     decades(ax, "x")
     ax.set_yscale("log")
     ticks = _ratio_ticks(edge)
@@ -138,6 +153,7 @@ def _ratio_ticks(edge: float) -> list[float]:
 
 def _cells(ax: Axes, summary: "Dataset", x: FloatArray, y: Statistic, chosen: BoolArray) -> None:
     """A small mark with its bar per chosen cell."""
+    many = bool(chosen.sum() > MOST_MARKS)
     for e, style in enumerate(looks(summary)):
         own = chosen[:, :, e]
         if own.any():
@@ -153,6 +169,7 @@ def _cells(ax: Axes, summary: "Dataset", x: FloatArray, y: Statistic, chosen: Bo
                 markeredgewidth=0,
                 linestyle="none",
                 elinewidth=0.8,
+                rasterized=many,
             )
 
 

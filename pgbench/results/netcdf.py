@@ -56,10 +56,10 @@ def _write_map(
     """Write arrays of numbers, and the dimensions that the root does not have."""
     data = node.to_dataset(inherit=False)
     group.attrs.update(data.attrs)
-    scales = dict(inherited)
+    scales: dict[Any, h5py.Dataset] = dict(inherited)
     for dim in data.sizes:
         if dim not in scales:
-            scales[dim] = _write_dimension(group, dim, data.sizes[dim], next(numbers))
+            scales[dim] = _write_dimension(group, str(dim), data.sizes[dim], next(numbers))
     known = {name: int(scale.attrs[NUMBER]) for name, scale in scales.items()}
     for name, array in data.data_vars.items():
         stored = group.create_dataset(name, data=array.values, fillvalue=np.nan, track_order=True)
