@@ -28,9 +28,11 @@ def holder(data: "Dataset") -> str:
     return "the tables hold" if n_settings <= most_settings(data) else "results.nc holds"
 
 
-def cut(rows: Iterable[Row], total: int, what: str, most: int = MOST_ROWS) -> tuple[list[Row], str]:
+def cut(
+    rows: Iterable[Row], total: int, what: str, most: int | None = None
+) -> tuple[list[Row], str]:
     """The first of the rows, and a sentence on the others if there are any."""
-    shown = list(islice(rows, most))
+    shown = list(islice(rows, MOST_ROWS if most is None else most))
     if len(shown) >= total:
         return shown, ""
     return shown, f"Shown are the first {len(shown)} of {total} {what}; results.nc holds all."
