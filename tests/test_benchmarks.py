@@ -6,7 +6,9 @@ from inspect import isclass, signature
 from pathlib import Path
 
 import pytest
+import xarray as xr
 
+from pgbench.declared.outcomes import Status
 from pgbench.kernels.partition import use_threads
 
 SLOW = {"memory.Memory", "startup.Run"}
@@ -102,6 +104,7 @@ def test_every_file_is_watched():
         "gpu_code",
         "gpu_limits",
         "gpu_race",
+        "growth",
         "limits",
         "machine_code",
         "replicates",
@@ -110,6 +113,20 @@ def test_every_file_is_watched():
         "settings",
         "trend",
     } == set(MODULES)
+
+
+def test_growth_measures_every_stage_of_a_run_made_from_a_smaller_one(tmp_path, monkeypatch):
+    from benchmarks import growth
+
+    monkeypatch.setattr(growth, "SIZES", (4,))
+    directory = growth.make_run(400, tmp_path)
+    rows = [row for stage in growth.STAGES for row in stage(directory)]
+    stages = "read the journal, read the grid, plan, build, write, read back, show, report"
+    assert ", ".join(name for name, *_ in rows) == stages
+    assert all(gib > 0 for *_, gib in rows)
+    with xr.open_dataset(directory / "results.nc", engine="h5netcdf") as summary:
+        assert summary.sizes["problem"] == 2
+        assert int((summary["status"] != Status.MISSING).sum()) == 400
 
 
 def test_statistical_work_is_the_same_at_every_call_and_tells_estimators_apart():

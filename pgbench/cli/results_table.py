@@ -1,8 +1,10 @@
 """Tables of what a run found: of estimators, and of ascents."""
 
-import itertools
 import math
+from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from pgbench.ascent.summary import RATES, median_steps
 from pgbench.cli.terminal import console, number, titled
@@ -50,24 +52,29 @@ def print_results(
     table = titled(title, "problem", "policy", "estimator")
     for column in STATISTICS:
         table.add_column(column, justify="right")
-    for p in selected["problem"].values:
-        for q in selected["policy"].values:
-            for e in selected["estimator"].values:
-                cell = selected.sel(problem=p, policy=q, estimator=e)
-                table.add_row(str(p), str(q), str(e), *_cell(cell))
+    # Not selected cell by cell: xarray takes milliseconds for each.
+    arrays = {str(name): array.values for name, array in selected.data_vars.items()}
+    problems, policies, labels = (
+        [str(label) for label in selected[axis].values]
+        for axis in ("problem", "policy", "estimator")
+    )
+    for p, problem_label in enumerate(problems):
+        for q, e in np.ndindex(len(policies), len(labels)):
+            table.add_row(problem_label, policies[q], labels[e], *_cell(arrays, (p, q, e)))
         table.add_section()
     out.print(table)
-    for p, q in itertools.product(selected["problem"].values, selected["policy"].values):
-        if note := str(selected["gradient_note"].sel(problem=p, policy=q).values):
-            out.print(f"{p} × {q}: nothing is relative to ‖∇J‖: {note}.", markup=False)
+    for p, q in np.argwhere(arrays["gradient_note"] != ""):
+        note = arrays["gradient_note"][p, q]
+        setting = f"{problems[p]} × {policies[q]}"
+        out.print(f"{setting}: nothing is relative to ‖∇J‖: {note}.", markup=False)
 
 
-def _cell(cell: Any) -> list[str]:
-    if int(cell["status"]) != Status.DONE:
-        return [str(cell["message"].values) or "missing", *[""] * (len(STATISTICS) - 1)]
+def _cell(arrays: Mapping[str, Any], place: tuple[int, int, int]) -> list[str]:
+    if int(arrays["status"][place]) != Status.DONE:
+        return [str(arrays["message"][place]) or "missing", *[""] * (len(STATISTICS) - 1)]
 
     def of(name: str, digits: int = 3) -> str:
-        return number(float(cell[name]), digits)
+        return number(float(arrays[name][place]), digits)
 
     low, high = of("relative_bias_low", 2), of("relative_bias_high", 2)
     return [

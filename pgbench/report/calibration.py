@@ -17,7 +17,13 @@ from pgbench.declared.outcomes import Status
 from pgbench.report.checks import BAND
 from pgbench.report.declared import TEST_LEVEL, normal_means, smallest
 from pgbench.report.marks import decades
-from pgbench.report.panels import Drawing, NothingToDraw, add_legend, estimator_handles
+from pgbench.report.panels import (
+    MOST_MARKS,
+    Drawing,
+    NothingToDraw,
+    add_legend,
+    estimator_handles,
+)
 from pgbench.report.plots import Plot
 from pgbench.report.statistic import Statistic
 from pgbench.report.style import INK, looks
@@ -114,8 +120,17 @@ def _ratios(
     _cells(ax, summary, exact, ratio, compared & ~beyond)
     for e, style in enumerate(looks(summary)):
         for marker, end in (("^", edge), ("v", 1 / edge)):
-            for x in exact[:, :, e][beyond[:, :, e] & ((ratio.value[:, :, e] > 1) == (end > 1))]:
-                ax.plot(x, end, marker=marker, markersize=5.5, color=style.colour, clip_on=False)
+            x = exact[:, :, e][beyond[:, :, e] & ((ratio.value[:, :, e] > 1) == (end > 1))]
+            if x.size:
+                ax.plot(
+                    x,
+                    np.full(x.size, end),
+                    linestyle="none",
+                    marker=marker,
+                    markersize=5.5,
+                    color=style.colour,
+                    clip_on=False,
+                )
     decades(ax, "x")
     ax.set_yscale("log")
     ticks = _ratio_ticks(edge)
@@ -137,7 +152,8 @@ def _ratio_ticks(edge: float) -> list[float]:
 
 
 def _cells(ax: Axes, summary: "Dataset", x: FloatArray, y: Statistic, chosen: BoolArray) -> None:
-    """A small mark with its bar per chosen cell."""
+    """A small mark per chosen cell, with its bar unless there are so many that they hide them."""
+    many = _many(chosen)
     for e, style in enumerate(looks(summary)):
         own = chosen[:, :, e]
         if own.any():
@@ -145,15 +161,20 @@ def _cells(ax: Axes, summary: "Dataset", x: FloatArray, y: Statistic, chosen: Bo
             ax.errorbar(
                 x[:, :, e][own],
                 cells.value,
-                yerr=cells.bars,
+                yerr=None if many else cells.bars,
                 color=style.colour,
                 ecolor=(style.colour, 0.25),
                 marker=style.marker,
-                markersize=3.2,
+                markersize=2.0 if many else 3.2,
                 markeredgewidth=0,
                 linestyle="none",
                 elinewidth=0.8,
+                rasterized=many,
             )
+
+
+def _many(cells: BoolArray) -> bool:
+    return bool(cells.sum() > MOST_MARKS)
 
 
 def _scores(ax: Axes, summary: "Dataset", z: FloatArray) -> None:
@@ -194,6 +215,8 @@ def _caption(
             f"the line: {_percent(np.abs(ratio.value[compared] - 1) <= WITHIN)} of "
             f"{int(compared.sum())} cells are within {_percent(WITHIN)} of it (grey)."
         )
+        if _many(compared):
+            yield f"The intervals of more than {MOST_MARKS} cells are not drawn."
         known = compared & np.isfinite(ratio.low * ratio.high)
         if known.any():
             holds = (ratio.low <= 1) & (ratio.high >= 1)

@@ -13,6 +13,7 @@ from pgbench.report.dots import LABEL_WIDTH, ROW_HEIGHT
 from pgbench.report.marks import decades, key
 from pgbench.report.panels import MOST_ROWS, Drawing, NothingToDraw, add_legend
 from pgbench.report.plots import Plot
+from pgbench.report.selection import MOST_LEVELS, of_the_best
 from pgbench.report.style import HUES, INK, MARKERS, estimator_labels, wrapped
 from pgbench.report.unresolved import noted
 
@@ -94,9 +95,9 @@ def _rows(ax: Axes, parts: dict[str, FloatArray], total: FloatArray) -> None:
     for name, values in parts.items():
         visible = np.where(values > NOTHING, values, np.nan)
         look = _look(name)
-        for one in visible:
-            edge = 0.5 if look["markerfacecolor"] == "white" else 0
-            ax.plot(one, rows, **look | {"markersize": 2.8, "alpha": 0.35, "markeredgewidth": edge})
+        edge = 0.5 if look["markerfacecolor"] == "white" else 0
+        faint = look | {"markersize": 2.8, "alpha": 0.35, "markeredgewidth": edge}
+        ax.plot(visible.ravel(), np.tile(rows, len(visible)), **faint)
         ax.plot(_geometric(visible), rows, **look)
 
 
@@ -124,4 +125,4 @@ def _look(name: str) -> dict[str, Any]:
     }
 
 
-plot = Plot("causes", "Where bias comes from", noted(causes), order=3)
+plot = Plot("causes", "Where bias comes from", noted(of_the_best(causes, MOST_LEVELS)), order=3)

@@ -11,7 +11,13 @@ from matplotlib.patches import Patch
 
 from pgbench.arrays import FloatArray
 from pgbench.report.declared import TEST_LEVEL, declared_biased
-from pgbench.report.panels import Drawing, NothingToDraw, add_legend, estimator_handles
+from pgbench.report.panels import (
+    MOST_MARKS,
+    Drawing,
+    NothingToDraw,
+    add_legend,
+    estimator_handles,
+)
 from pgbench.report.plots import Plot
 from pgbench.report.style import INK, looks
 
@@ -107,6 +113,7 @@ def _tail(ax: Axes, summary: "Dataset", p: FloatArray) -> None:
             markersize=3.6,
             color=style.colour,
             markeredgewidth=0,
+            rasterized=values.size > MOST_MARKS,
         )
     ax.set(
         xscale="log",

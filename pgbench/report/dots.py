@@ -20,6 +20,7 @@ from pgbench.report.panels import (
     panels,
 )
 from pgbench.report.plots import Plot
+from pgbench.report.selection import MOST_LEVELS, of_the_best
 from pgbench.report.statistic import Statistic
 from pgbench.report.style import GUIDE, INK, estimator_labels, looks
 from pgbench.report.unresolved import noted
@@ -140,5 +141,5 @@ def _signed_log_axis(ax: Axes, low: float, high: float) -> None:
     ax.xaxis.set_major_formatter(FuncFormatter(text))
 
 
-bias_plot = Plot("bias", "Bias against truth", noted(bias), order=2)
-rates_plot = Plot("rates", "Rates", rates, order=6)
+bias_plot = Plot("bias", "Bias against truth", noted(of_the_best(bias, MOST_LEVELS)), order=2)
+rates_plot = Plot("rates", "Rates", of_the_best(rates, MOST_LEVELS), order=6)

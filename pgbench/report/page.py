@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pgbench.declared.outcomes import Status
 from pgbench.report.ascents import section
 from pgbench.report.declared import TEST_LEVEL, normal_means, smallest, verdicts
+from pgbench.report.extent import cut, most_settings
 from pgbench.report.panels import Drawing, NothingToDraw, save
 from pgbench.report.plots import Subject, plots
 from pgbench.report.scaling import exponents
@@ -135,17 +136,17 @@ def _page(
         estimating=estimating,
         verdicts=verdicts(summary) if estimating else [],
         figures=figures,
-        exponents=exponents(summary) if estimating else ([], []),
+        exponents=_exponents(summary) if estimating else ([], [], ""),
         batch_size=batch_size,
-        settings=list(setting_tables(summary, batch_size)) if estimating else [],
-        unmeasured=unmeasured(summary) if estimating else [],
+        settings=_settings(summary, batch_size) if estimating else ([], ""),
+        unmeasured=_unmeasured(summary) if estimating else ([], ""),
         estimators=estimator_rows(summary) if estimating else [],
         ascents=None
         if ascent is None
         else {
             "figures": climbed,
             "sentences": section.sentences(ascent),
-            "settings": list(section.tables(ascent)),
+            "settings": _runs(ascent),
             "unfinished": section.unfinished(ascent),
         },
         grid=summary.attrs.get("grid", ""),
@@ -153,6 +154,32 @@ def _page(
         number=number,
         p_value=p_value,
     )
+
+
+Rows = tuple[list[Any], str]
+"""Rows of a table, and a sentence on those left out."""
+
+
+def _settings(summary: "Dataset", batch_size: int) -> Rows:
+    measured = summary["status"].sel(batch_size=batch_size).values == Status.DONE
+    total = int(measured.any(axis=-1).sum())
+    return cut(setting_tables(summary, batch_size), total, "settings", most_settings(summary))
+
+
+def _runs(ascent: "Dataset") -> Rows:
+    done = ascent["ascent_status"].values == Status.DONE
+    total = int(done.any(axis=(2, 3)).sum())
+    return cut(section.tables(ascent), total, "settings", most_settings(ascent))
+
+
+def _unmeasured(summary: "Dataset") -> Rows:
+    rows = unmeasured(summary)
+    return cut(rows, len(rows), "kinds of failed and skipped cells")
+
+
+def _exponents(summary: "Dataset") -> tuple[list[str], list[Any], str]:
+    names, rows = exponents(summary)
+    return names, *cut(rows, len(rows), "rows")
 
 
 def _counts(summary: "Dataset", ascent: "Dataset | None") -> list[tuple[str, int]]:

@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import matplotlib
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -15,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from pgbench.arrays import BoolArray
+from pgbench.report.extent import holder
 from pgbench.report.style import Style, looks, problem_titles, shortened, wrapped
 from pgbench.results.files import write_file
 
@@ -25,6 +27,15 @@ Place = tuple[int, int]
 
 MOST_COLUMNS, MOST_ROWS = 6, 4
 """Most panels side by side, and most rows of them."""
+
+MOST_NAMED = 64
+"""Most estimators in a legend."""
+
+MOST_MARKS = 10_000
+"""More marks than this are drawn as an image, in SVG files too, whose size would grow with them."""
+
+MOST_PIXELS = 10_000
+"""Longest side of an image."""
 
 WIDTHS = (4.6, 4.0, 3.3, 2.7, 2.25, 2.0)
 """Width in inches of a panel, by the number of columns."""
@@ -89,7 +100,7 @@ def chosen_facets(summary: "Dataset", finite: BoolArray) -> Facets:
         notes.append(f"{shown.size} of {problems.size} problems")
     if policies.size < (n := int(usable.any(axis=0).sum())):
         notes.append(f"{policies.size} of {n} policies")
-    note = f" Drawn are {' and '.join(notes)}; the tables hold all." if notes else ""
+    note = f" Drawn are {' and '.join(notes)}; {holder(summary)} all." if notes else ""
     return Facets(rows, note)
 
 
@@ -151,11 +162,14 @@ def label_below(axes: Mapping[Place, Axes], facets: Facets, label: str) -> None:
 def estimator_handles(summary: "Dataset", shown: BoolArray) -> list[Line2D | Patch]:
     """Legend entries of the estimators that are ``shown``."""
     labels = [str(e) for e in summary["estimator"].values]
-    return [
+    found: list[Line2D | Patch] = [
         handle(style, shortened(label, 40))
         for style, label, s in zip(looks(summary), labels, shown, strict=True)
         if s
     ]
+    if (more := len(found) - MOST_NAMED) > 0:
+        found[MOST_NAMED:] = [Line2D([], [], linestyle="none", label=f"and {more} more")]
+    return found
 
 
 def handle(style: Style, label: str) -> Line2D:
@@ -192,7 +206,8 @@ def save(figure: Figure, stem: Path) -> None:
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.draw_without_rendering()
         figure.set_layout_engine(None)  # one layout serves both files
-        for kind, metadata in (("svg", {"Date": None}), ("png", None)):
+        dpi = min(matplotlib.rcParams["savefig.dpi"], MOST_PIXELS / figure.get_size_inches().max())
+        for kind, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": dpi})):
             made = BytesIO()
-            figure.savefig(made, format=kind, metadata=metadata)
+            figure.savefig(made, format=kind, **options)
             write_file(stem.with_suffix(f".{kind}"), made.getbuffer())

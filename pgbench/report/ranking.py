@@ -13,6 +13,7 @@ from pgbench.report.dots import ROW_HEIGHT
 from pgbench.report.marks import decades, dots, faint
 from pgbench.report.panels import MOST_ROWS, Drawing, NothingToDraw
 from pgbench.report.plots import Plot
+from pgbench.report.selection import MOST_LEVELS, of_the_best
 from pgbench.report.statistic import Statistic
 from pgbench.report.style import INK, estimator_labels, looks, wrapped
 from pgbench.report.unresolved import noted
@@ -119,4 +120,4 @@ def _ranked(ax: Axes, summary: "Dataset", x: Statistic, order: IndexArray) -> No
     sns.despine(ax=ax)
 
 
-plot = Plot("ranking", "What precision costs", noted(ranking), order=1)
+plot = Plot("ranking", "What precision costs", noted(of_the_best(ranking, MOST_LEVELS)), order=1)

@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -165,6 +166,7 @@ def _sentence(cause: str) -> str:
     return CAUSES[cause].sentence if cause in CAUSES else cause
 
 
+@cache
 def formula_image(formula: str) -> str:
     """A formula set as mathematics, as the data URI of an SVG image."""
     buffer = io.BytesIO()

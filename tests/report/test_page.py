@@ -17,11 +17,11 @@ from pgbench.grid.reader import parse_grid
 from pgbench.harness.runner import execute
 from pgbench.measure import cells as _warm_up_keeps_its_own  # noqa: F401
 from pgbench.measure import subject as subjects
-from pgbench.report import calibration, dots, write_report
+from pgbench.report import calibration, dots, extent, panels, write_report
 from pgbench.report import page as page_module
 from pgbench.report.causes import causes
 from pgbench.report.declared import verdicts
-from pgbench.report.panels import Drawing, NothingToDraw, save
+from pgbench.report.panels import MOST_PIXELS, Drawing, NothingToDraw, save
 from pgbench.report.plots import plots
 from pgbench.report.selection import of_the_best
 from pgbench.report.statistic import Statistic
@@ -110,6 +110,50 @@ def test_a_wrong_estimator_is_called_wrong(tmp_path, monkeypatch):
     text = written(execute(parse_grid(grid), tmp_path).tree.to_dataset(), tmp_path / "r")
     assert "3 of 3 estimators" not in text
     assert "its mean is not its own exact expectation" in text
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_tables_of_a_large_run_are_cut_and_say_so(tree, tmp_path, monkeypatch):
+    assert "results.nc holds" not in written(tree.to_dataset(), tmp_path / "all")
+    monkeypatch.setattr(extent, "MOST_ROWS", 6)
+    text = written(tree.to_dataset(), tmp_path / "cut")
+    assert "Shown are the first 2 of 6 settings; results.nc holds all." in text
+    assert text.count("<summary>garnet") + text.count("<summary>corridor") == 2
+
+
+def test_captions_name_what_holds_all(tree, monkeypatch):
+    assert extent.holder(tree.to_dataset()) == "the tables hold"
+    monkeypatch.setattr(extent, "MOST_ROWS", 6)
+    assert extent.holder(tree.to_dataset()) == "results.nc holds"
+
+
+def test_no_image_is_longer_than_what_can_be_looked_at(tmp_path):
+    with theme():
+        save(Figure(figsize=(2, 200)), tmp_path / "long")
+    assert max(plt.imread(tmp_path / "long.png").shape) == MOST_PIXELS
+
+
+def test_a_legend_names_so_many_estimators_and_counts_the_others(tree, monkeypatch):
+    monkeypatch.setattr(panels, "MOST_NAMED", 2)
+    handles = panels.estimator_handles(tree.to_dataset(), np.ones(3, bool))
+    assert [h.get_label() for h in handles][1:] == ["reward_to_go[discounted=false]", "and 1 more"]
+
+
+def test_more_rows_than_fit_are_those_of_least_error(tree):
+    with theme():
+        drawing = of_the_best(dots.bias, most=2)(tree.to_dataset())
+    assert "Drawn are the 2 of 3 estimators with the least error" in drawing.caption
+    assert len(drawing.figure.axes[0].get_yticks()) == 2
+
+
+def test_many_marks_are_an_image_and_the_file_stays_small(tree, tmp_path, monkeypatch):
+    sizes = []
+    for most in (10**4, 0):
+        monkeypatch.setattr(calibration, "MOST_MARKS", most)
+        with theme():
+            save(calibration.calibration(tree.to_dataset()).figure, tmp_path / "c")
+        sizes.append((tmp_path / "c.svg").read_text("utf-8").count("<image"))
+    assert sizes[0] == 0 < sizes[1]
 
 
 @pytest.mark.usefixtures("unrendered")

@@ -19,11 +19,19 @@ from pgbench.report.ascents.runs import (
     facets,
     handles,
     remaining,
-    runs,
 )
+from pgbench.report.extent import holder
 from pgbench.report.marks import DASHES, decades, fitting_ticks, log_axis
-from pgbench.report.panels import Drawing, NothingToDraw, add_legend, panels
+from pgbench.report.panels import (
+    MOST_COLUMNS,
+    MOST_ROWS,
+    Drawing,
+    NothingToDraw,
+    add_legend,
+    panels,
+)
 from pgbench.report.plots import Plot
+from pgbench.report.selection import MOST_LEVELS
 from pgbench.report.style import INK, MARKERS, parse_label, shortened
 from pgbench.statistics import fit_line
 
@@ -47,6 +55,12 @@ OTHERS = {
 }
 """What stays the same as a size varies."""
 
+MOST_STEPS = 24
+"""Most step sizes side by side."""
+
+MOST_FAMILIES = MOST_COLUMNS // 2
+"""Most families, of two columns each."""
+
 SIZES = 3
 """Fewer sizes than this say nothing about growth."""
 
@@ -62,7 +76,10 @@ def sizes(ascent: "Dataset") -> Drawing:
     if not found:
         raise NothingToDraw(f"no family of problems has {SIZES} sizes.")
     shown, note = best(ascent)
-    policies = [str(p) for p in ascent["policy"].values]
+    policies = [str(p) for p in ascent["policy"].values][:MOST_ROWS]
+    if len(found) * ascent.sizes["policy"] > MOST_FAMILIES * len(policies):
+        note += f" Drawn are the first {MOST_FAMILIES} families and {MOST_ROWS} policies at most."
+    found = found[:MOST_FAMILIES]
     n_columns = 2 * len(found)
     figure = Figure(
         figsize=(max(2.7 * n_columns, 6.0), 2.5 * len(policies) + 0.9), layout="constrained"
@@ -178,6 +195,12 @@ def step_map(ascent: "Dataset") -> Drawing:
     values = ascent["step_value"].values
     columns = [int(z) for z in np.argsort(values, kind="stable") if np.isfinite(values[z])]
     names, rows = _rows(ascent)
+    note = ""
+    if len(rows) > MOST_LEVELS or len(columns) > MOST_STEPS:
+        columns = _every_so_many(columns, MOST_STEPS)
+        pairs = _every_so_many(list(zip(names, rows, strict=True)), MOST_LEVELS)
+        names, rows = [name for name, _ in pairs], [row for _, row in pairs]
+        note = f" Every so many rows and columns are drawn; {holder(ascent)} all."
     left = remaining(ascent)
     status = ascent["ascent_status"].values == Status.DONE
     if len(columns) < SIZES or len(rows) < SIZES:
@@ -215,9 +238,15 @@ def step_map(ascent: "Dataset") -> Drawing:
     caption = (
         "Suboptimality at the end over that at the start, in percent, interquartile mean over"
         " replicates; × marks pairs with which more than a quarter of the replicates diverged, and"
-        " 100 or more that nothing was gained." + where.note
+        " 100 or more that nothing was gained." + where.note + note
     )
     return Drawing(figure, caption, "Map of step sizes")
+
+
+def _every_so_many(entries: list[Any], most: int) -> list[Any]:
+    """At most so many entries, the first and the last among them."""
+    places = np.linspace(0, len(entries) - 1, min(most, len(entries))).round().astype(int)
+    return [entries[i] for i in places]
 
 
 def _rows(ascent: "Dataset") -> tuple[list[str], list[int]]:
@@ -266,7 +295,8 @@ def outcomes(ascent: "Dataset") -> Drawing:
     sampled = (outcome != AscentOutcome.NO_RUN).sum(axis=-1) > 1
     if not sampled.any():
         raise NothingToDraw("no ascent of the run was sampled.")
-    every = [run for run in runs(ascent) if sampled[(..., *run.place)].any()]
+    kept, note = best(ascent, MOST_LEVELS)
+    every = [run for run in kept if sampled[(..., *run.place)].any()]
     where = facets(ascent, sampled)
     height = 0.2 * len(every) + 0.8
     figure, axes = panels(ascent, where, height, scale=1.3, margin=2.6)
@@ -294,7 +324,7 @@ def outcomes(ascent: "Dataset") -> Drawing:
         "Shares of the replicates by what became of them. Collapsed: the policy ends nearly"
         " deterministic, with less than 1 % of the entropy of the uniform one, and more than 10 %"
         " of the gap is left; it has committed to something wrong. Diverged: a number ceased to be"
-        " finite. Unstable: a gain left the region where J is finite." + where.note
+        " finite. Unstable: a gain left the region where J is finite." + where.note + note
     )
     return Drawing(figure, caption, "Outcomes of all runs")
 

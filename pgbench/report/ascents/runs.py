@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from pgbench.declared.outcomes import Status
+from pgbench.report.extent import holder
 from pgbench.report.panels import Facets, NothingToDraw, chosen_facets
 from pgbench.report.style import HUES, LINES, SHADES, mixed, parse_label, shortened
 
@@ -105,7 +106,8 @@ def best(ascent: "Dataset", limit: int = MOST_RUNS) -> tuple[list[Run], str]:
     kept.sort(key=lambda run: run.place)
     note = f" Drawn are {len(kept)} of {len(every)} runs: the best step size of each algorithm"
     note += "." if len(kept) == len(chosen) else ", of the best algorithms."
-    return kept, f"{note} The tables hold all."
+    where = holder(ascent)
+    return kept, f"{note} {where[0].upper()}{where[1:]} all."
 
 
 def remaining(ascent: "Dataset") -> np.ndarray:

@@ -12,12 +12,17 @@ from pgbench.declared.outcomes import LOST, AscentOutcome, Status
 from pgbench.declared.variables import INTERVAL
 from pgbench.grid.grid import EXACT
 from pgbench.report.ascents.runs import algorithm_labels, rule_label
+from pgbench.report.extent import cut
 from pgbench.report.style import problem_titles
 from pgbench.report.tables import number
 from pgbench.results.ascents import violations
 
 if TYPE_CHECKING:
     from xarray import Dataset
+
+
+MOST_FAILED = 50
+"""Most failed checks that are told one by one."""
 
 
 def sentences(ascent: "Dataset") -> list[str]:
@@ -45,7 +50,9 @@ def _sentences(ascent: "Dataset") -> Iterator[str]:
     checked = sum(int(np.isfinite(ascent[f"violations_{check}"].values).sum()) for check in CHECKS)
     if found:
         yield f"Failed checks, {len(found)} of {checked}:"
-        yield from found
+        yield from found[:MOST_FAILED]
+        if len(found) > MOST_FAILED:
+            yield f"and {len(found) - MOST_FAILED} more; results.nc holds all."
     elif checked:
         yield (
             "What is proven was checked at every logged iterate where it is valid, in"
@@ -142,8 +149,8 @@ def _row(run: "Dataset", name: str, rule: str) -> dict[str, str]:
     }
 
 
-def unfinished(ascent: "Dataset") -> list[dict[str, str]]:
-    """Ascents that failed or were skipped, alike ones together."""
+def unfinished(ascent: "Dataset") -> tuple[list[dict[str, str]], str]:
+    """Ascents that failed or were skipped, alike ones together, and a sentence on those cut."""
     found: dict[tuple[str, str], list[str]] = {}
     status, message = ascent["ascent_status"].values, ascent["ascent_message"].values
     for p, q, a, z in np.argwhere(status > Status.DONE):
@@ -152,7 +159,8 @@ def unfinished(ascent: "Dataset") -> list[dict[str, str]]:
         runs = found.setdefault((word, str(message[p, q, a, z])), [])
         if run not in runs:
             runs.append(run)
-    return [
+    rows = [
         {"status": word, "message": why, "runs": "; ".join(runs[:6]) + ("; …" if runs[6:] else "")}
         for (word, why), runs in found.items()
     ]
+    return cut(rows, len(rows), "kinds of failed and skipped ascents")
