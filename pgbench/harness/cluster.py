@@ -86,6 +86,9 @@ class Workers:
                 yield client
 
 
+# No client is everybody's default: xarray would ask it for locks to write its files.
+
+
 @contextmanager
 def _local(number: int, threads: int | None) -> Iterator["Client"]:
     """A client of so many new processes on this machine, each with its share of the cores."""
@@ -111,7 +114,7 @@ def _local(number: int, threads: int | None) -> Iterator["Client"]:
             dashboard_address=None,
             silence_logs="CRITICAL",
         )
-        with cluster, Client(cluster) as client:
+        with cluster, Client(cluster, set_as_default=False) as client:
             yield client
 
 
@@ -120,7 +123,7 @@ def _joined(address: str) -> Iterator["Client"]:
     from distributed import Client
 
     try:
-        client = Client(address, timeout=20)
+        client = Client(address, timeout=20, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ClusterError(f"--scheduler {address}: nobody answers there ({error})") from None
     with client:

@@ -25,6 +25,7 @@ RIGHT = {
         "kind": "execution",
         "attributes": {"wall_time_s": 1, "environment_steps": 2.0, "python": "3.11"},
     },
+    "portion": {"kind": "portion", "key": "a", "device": "cpu", "arrays": {"total": np.ones(3)}},
 }
 
 
@@ -54,6 +55,10 @@ def test_what_was_not_measured_needs_no_values(status):
         (
             {**SETTING, "maps": {"gradient": np.ones(2), "theta": np.ones(3)}},
             "setting: maps theta has shape (3,), must be parameter",
+        ),
+        (
+            {"kind": "portion", "key": "a", "device": "cpu", "arrays": {"squares": np.ones(3)}},
+            "portion: arrays lacks blocks",
         ),
         (
             {**ASCENT, "arrays": {"outcome": np.full(3, np.nan)}},
