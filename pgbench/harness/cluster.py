@@ -257,7 +257,7 @@ class Cluster:
         for group in list(self._waiting):
             self._release(group)
         sent: dict[Future, _Sent] = {}
-        completed = as_completed()
+        completed = as_completed(loop=self.client.loop)
         try:
             while True:
                 for future, own in self._send(len(sent), read):
