@@ -265,8 +265,9 @@ class Cluster:
                     completed.add(future)
                 if not sent:
                     return
-                future = next(completed)
-                yield from self._received(future, sent.pop(future), progress)
+                yield from self._written(
+                    [(future, sent.pop(future)) for future in completed.next_batch()], progress
+                )
         finally:
             self.client.cancel(list(sent))
 
@@ -304,41 +305,57 @@ class Cluster:
             key=_name(sent.task),
         )
 
-    def _received(self, future: "Future", sent: _Sent, progress: Progress) -> Iterator[Performed]:
-        """What is to be written of a task that ended; it may have to be sent once more."""
+    def _written(
+        self, ended: Sequence[tuple["Future", _Sent]], progress: Progress
+    ) -> Iterator[Performed]:
+        """What is to be written of tasks that ended; others that waited for it are let go."""
+        lost = [future for future, _ in ended if future.status not in ("finished", "error")]
+        received = (self._received(f, sent, progress) for f, sent in ended if f not in lost)
+        performed = [done for done in received if done is not None]
+        for number, done in enumerate(performed, 1):
+            done.more = number < len(performed)
+            yield done
+        for done in performed:
+            self._open[(*done.task.group, done.task.stage)] -= 1
+            self._release(done.task.group)
+        if lost:
+            raise ClusterError("the scheduler is gone; everything finished so far is kept")
+
+    def _received(self, future: "Future", sent: _Sent, progress: Progress) -> Performed | None:
+        """What came of a task; None where it has to be sent once more."""
         from distributed import KilledWorker
 
-        task = sent.task
-        if future.status not in ("finished", "error"):
-            raise ClusterError("the scheduler is gone; everything finished so far is kept")
-        error = future.exception()
+        task, error = sent.task, future.exception()
         if isinstance(error, KilledWorker):
             sent.deaths += 1 + int(error.args[2])
-            if not sent.alone or sent.deaths < MOST_DEATHS:
-                self._suspects.append(sent)
-                return
-            if len(task.cells) > 1:
-                alone = [_Sent(own, sent.deaths) for own in task.alone()]
-                self._suspects.extend(alone)
-                self._open[(*task.group, task.stage)] += len(alone) - 1
-                return
-            reason = (
-                f"its worker died {sent.deaths} times, at last with nothing else on it: memory ran"
-                " out, or it ended its process"
-            )
-            answer = Answer([failed(task.cells, reason)])
-        elif error is not None:
-            answer = Answer([failed(task.cells, f"{type(error).__name__}: {error}")])
-        else:
-            answer = future.result()
+            return self._suspected(sent)
+        if error is not None:
+            message = f"{type(error).__name__}: {error}"
+            return Performed(task, iter([failed(task.cells, message)]))
+        answer: Answer = future.result()
         if answer.refusal:
             progress.note(f"{answer.refusal}; it is sent away")
             self.client.retire_workers([answer.worker])
             self._ready.append(sent)
-            return
-        self._open[(*task.group, task.stage)] -= 1
-        yield Performed(task, iter(answer.batches), answer.seconds)
-        self._release(task.group)
+            return None
+        return Performed(task, iter(answer.batches), answer.seconds)
+
+    def _suspected(self, sent: _Sent) -> Performed | None:
+        """Try a task alone with which a worker died, and its cells apart; at last it has failed."""
+        task = sent.task
+        if not sent.alone or sent.deaths < MOST_DEATHS:
+            self._suspects.append(sent)
+        elif len(task.cells) > 1:
+            apart = [_Sent(own, sent.deaths) for own in task.alone()]
+            self._suspects.extend(apart)
+            self._open[(*task.group, task.stage)] += len(apart) - 1
+        else:
+            reason = (
+                f"its worker died {sent.deaths} times, at last with nothing else on it: memory ran"
+                " out, or it ended its process"
+            )
+            return Performed(task, iter([failed(task.cells, reason)]))
+        return None
 
 
 def _description() -> tuple[dict[str, str], int]:

@@ -86,11 +86,14 @@ class Performed:
 
     seconds
         What it took; known once the batches are exhausted.
+    more
+        Whether another task has ended already, so that both may be written together.
     """
 
     task: Task
     batches: Iterator[RecordBatch]
     seconds: float = 0.0
+    more: bool = False
 
 
 class Performer(Protocol):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pgbench.declared.outcomes import Status
+from pgbench.harness.measuring import RecordBatch
 from pgbench.harness.performing import Performed
 from pgbench.harness.progress import Progress
 from pgbench.harness.tasks import Task
@@ -42,6 +43,7 @@ class Writer:
     progress: Progress
     replicates: int
     steps: float = 0.0
+    _held: list[tuple[Task, RecordBatch]] = field(default_factory=list)
     _tallies: dict[str, _Tally] = field(default_factory=lambda: defaultdict(_Tally))
 
     def write_all(self, tasks: Sequence[Task], performed: Iterable[Performed]) -> None:
@@ -51,19 +53,37 @@ class Writer:
         n_cells = sum(len(task.cells) for task in tasks if task.finishes)
         total = sum(task.work for task in tasks)
         self.progress.start(len(self._tallies), n_cells, total)
-        for done in performed:
-            for batch in done.batches:
-                self.write(done.task, batch)
-            self._finish(done)
+        try:
+            for done in performed:
+                for batch in done.batches:
+                    self._held.append((done.task, batch))
+                    if not done.more:
+                        self._flush()
+                if not done.more:
+                    self._flush()
+                self._finish(done)
+        finally:
+            self._flush()
 
-    def write(self, task: Task, batch: Sequence[JournalRecord]) -> None:
-        """Keep records of one kind and status; when this returns they are on disk."""
+    def _flush(self) -> None:
+        """Keep the batches that are held; when this returns they are on disk, and counted."""
+        held, self._held = self._held, []
+        records = [record for _, batch in held for record in batch]
+        portions = [record for record in records if record["kind"] == "portion"]
+        others = [record for record in records if record["kind"] != "portion"]
+        if portions:
+            self.portions.append(portions)
+        if others:
+            self.journal.append(others)
+        for task, batch in held:
+            self._take(task, batch)
+
+    def _take(self, task: Task, batch: RecordBatch) -> None:
+        """Count records of one kind and status."""
         first, tally = batch[0], self._tallies[task.setting.label]
         if first["kind"] == "portion":
-            self.portions.append(batch)
             self._count(tally, 0, _steps(first))
             return
-        self.journal.append(batch)
         if first["kind"] == "setting":
             return
         status = Status.of(first["status"])
