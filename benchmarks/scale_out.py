@@ -1,6 +1,6 @@
 """What it costs to share a grid among workers: ``python -m benchmarks.scale_out``.
 
-Three parts. The overhead of a task is what a run of very many very small ones takes on one worker
+Three parts. The overhead of a call is what a run of very many very small ones takes on one worker
 beyond the work itself. Efficiency is the time of one process with all threads over that of workers
 with as many threads in all, measured in turns. Growth is simulated: workers that take tasks of the
 measured lengths from one client, which needs the measured time for each, and then publishes; it
@@ -16,13 +16,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from unittest.mock import patch
 
 import numpy as np
 
 from benchmarks.growth import alone, make_run, publish, report
 from pgbench.grid.plan import settings
 from pgbench.grid.reader import parse_grid
-from pgbench.harness.cluster import Workers, by_workers
+from pgbench.harness import cluster as cluster_module
+from pgbench.harness.cluster import (
+    CALL_SECONDS,
+    CALL_SECONDS_PER_WORKER,
+    Workers,
+    by_workers,
+)
 from pgbench.harness.measuring import Conditions
 from pgbench.harness.performing import Here, Order
 from pgbench.harness.progress import Silent
@@ -53,14 +60,20 @@ replicates: 4000
 
 WORKERS = (10, 100, 1000, 10_000)
 CELLS = (10**3, 10**4, 10**5, 10**6)
-FREE = 1.05
-"""What a stage may add to a run before it is called a limit."""
+NAMES = ("work", "calls", "journal", "plan", "dataset", "report")
+"""Stages of a run; calls are what client, scheduler and the disk cost beyond the work."""
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Measured seconds: of the client and scheduler per task, of the journal per append and per
-    cell, of the plan and of the dataset per cell, and of the report of many cells.
+    """Measured seconds.
+
+    dispatch, append
+        Of client and scheduler, and of the journal, per call of a worker.
+    record, plan, dataset
+        Of the journal, the plan, and of making the dataset, per cell.
+    report
+        Of the report of many cells.
     """
 
     dispatch: float
@@ -88,7 +101,12 @@ def lap(performer, todo: list) -> tuple[float, list[float]]:
 
 
 def overhead(instances: int, rounds: int) -> tuple[float, float]:
-    """Seconds that a small task takes in this process, and what a worker adds to it."""
+    """Seconds that a small task takes in this process, and what a call of a worker adds to it."""
+    with patch.object(cluster_module, "CALL_SECONDS", 0.0):  # a call for every task
+        return _overhead(instances, rounds)
+
+
+def _overhead(instances: int, rounds: int) -> tuple[float, float]:
     order, todo = Order(Conditions(1, None, CPU)), small_tasks(instances)
     with Here(order) as here, by_workers(Workers(1))(order) as cluster:
         for performer in (here, cluster):
@@ -162,25 +180,32 @@ def published(cells: int) -> tuple[float, float, float]:
     return plan / cells, sum(stages.values()) / cells, drawn
 
 
-def simulated(lengths: np.ndarray, n_tasks: int, workers: int, costs: Costs) -> float:
-    """Seconds until the last of so many tasks is written: one client, and workers that wait for it.
+def simulated(
+    lengths: np.ndarray, n_tasks: int, workers: int, costs: Costs, together: bool
+) -> float:
+    """Seconds until the last of so many tasks is there: one client, and workers that wait for it.
 
-    A task is sent when a worker is free and the client has time, and written, with all others that
-    have ended by then, when the client has time again.
+    With ``together`` tasks are put together to calls as ``harness.cluster`` does.
     """
     drawn = np.random.default_rng(0).choice(lengths, n_tasks)
+    goal = max(CALL_SECONDS, CALL_SECONDS_PER_WORKER * workers) / lengths.mean()
     busy: list[float] = []
-    client = 0.0
-    for number, length in enumerate(drawn):
-        if number >= workers:
+    client, first = 0.0, 0
+    while first < n_tasks:
+        fair = (n_tasks - first) // workers
+        size = max(1, min(int(goal), fair)) if together else 1
+        if len(busy) >= workers:
             client = max(client, heapq.heappop(busy))
-        client += costs.dispatch
-        heapq.heappush(busy, client + length)
+        client += costs.dispatch + costs.append
+        heapq.heappush(busy, client + float(drawn[first : first + size].sum()))
+        first += size
     return max(client, max(busy))
 
 
-def growth(lengths: np.ndarray, cells_per_task: float, costs: Costs) -> Iterator[tuple]:
-    """Rows: cells, workers, hours, and the share of each stage."""
+def growth(
+    lengths: np.ndarray, cells_per_task: float, costs: Costs, together: bool
+) -> Iterator[tuple]:
+    """Rows: cells, workers, seconds, and the seconds of each stage."""
     for cells in CELLS:
         n_tasks = max(1, round(cells / cells_per_task))
         fixed = {
@@ -190,11 +215,11 @@ def growth(lengths: np.ndarray, cells_per_task: float, costs: Costs) -> Iterator
         }
         for workers in WORKERS:
             work = lengths.mean() * n_tasks / min(workers, n_tasks)
-            spent = simulated(lengths, n_tasks, workers, costs)
+            spent = simulated(lengths, n_tasks, workers, costs, together)
             stages = {
                 "work": min(work, spent),
-                "scheduler": max(0.0, spent - work),
-                "journal": costs.append * n_tasks / max(1.0, workers / 8) + costs.record * cells,
+                "calls": max(0.0, spent - work),
+                "journal": costs.record * cells,
                 **fixed,
             }
             yield cells, workers, spent + stages["journal"] + sum(fixed.values()), stages
@@ -209,9 +234,7 @@ def main() -> None:
     options = parser.parse_args()
 
     own, added = overhead(options.tasks, options.rounds)
-    print(
-        f"overhead: a task of {own * 1e3:.1f} ms here takes {added * 1e3:.1f} ms more on a worker"
-    )
+    print(f"a task of {own * 1e3:.1f} ms here takes {added * 1e3:.1f} ms more as a worker's call")
     laps = efficiency(options.rounds)
     first = median(next(iter(laps.values())))
     for name, seconds in laps.items():
@@ -220,7 +243,7 @@ def main() -> None:
     plan, dataset, drawn = published(options.cells)
     costs = Costs(added, one, each, plan, dataset, drawn)
     print(
-        f"client and scheduler {added * 1e3:.2f} ms a task; journal {one * 1e3:.2f} ms an append,"
+        f"client and scheduler {added * 1e3:.2f} ms a call; journal {one * 1e3:.2f} ms an append,"
         f" {each * 1e6:.0f} us a cell; plan {plan * 1e6:.0f} us, dataset {dataset * 1e6:.0f} us a"
         f" cell; report {drawn:.0f} s"
     )
@@ -230,11 +253,15 @@ def main() -> None:
         lengths = np.array(lap(here, todo)[1])
     cells = sum(len(task.cells) for task in todo if task.finishes)
     print(f"tasks of {lengths.mean():.2f} s, of {cells / len(todo):.1f} cells each\n")
-    names = ("work", "scheduler", "journal", "plan", "dataset", "report")
-    print(f"{'cells':>9}{'workers':>9}{'hours':>9}" + "".join(f"{name:>11}" for name in names))
-    for n, workers, seconds, stages in growth(lengths, cells / len(todo), costs):
-        shares = "".join(f"{stages[name] / seconds:>10.0%} " for name in names)
-        print(f"{n:>9}{workers:>9}{seconds / 3600:>9.3g}{shares}", flush=True)
+    for title, together in (("a call for every task", False), ("tasks put together", True)):
+        print(f"{title}\n{'cells':>9}{'workers':>9}{'hours':>9}" + "".join(map(_right, NAMES)))
+        for n, workers, seconds, stages in growth(lengths, cells / len(todo), costs, together):
+            shares = "".join(_right(f"{stages[name] / seconds:.0%}") for name in NAMES)
+            print(f"{n:>9}{workers:>9}{seconds / 3600:>9.3g}{shares}", flush=True)
+
+
+def _right(text: str) -> str:
+    return f"{text:>11}"
 
 
 if __name__ == "__main__":

@@ -33,7 +33,11 @@ MOST_DEATHS = 3
 """A cell that was on so many workers when they died, the last time alone, has failed."""
 
 AHEAD = 2
-"""So many tasks per worker thread are sent ahead."""
+"""So many calls per worker are sent ahead."""
+
+CALL_SECONDS, CALL_SECONDS_PER_WORKER = 1.0, 0.01
+"""Tasks are put together to calls of about so long, and longer for many workers: one client and
+one scheduler serve some hundred calls per second."""
 
 KEPT = 8
 """Settings that a worker keeps ready."""
@@ -132,10 +136,9 @@ def _joined(address: str) -> Iterator["Client"]:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a task: batches of records and seconds, or why the worker cannot do it."""
+    """What came of a call: per task batches of records and seconds, or why a worker refuses."""
 
-    batches: Sequence[RecordBatch] = ()
-    seconds: float = 0.0
+    found: Sequence[tuple[Sequence[RecordBatch], float]] = ()
     refusal: str = ""
     worker: str = ""
 
@@ -145,20 +148,26 @@ _ALONE = threading.Lock()
 
 
 def _answer(
-    order: Order, needed: Mapping[str, str], task: Task, portions: Mapping[str, JournalRecord]
+    order: Order,
+    needed: Mapping[str, str],
+    tasks: Sequence[Task],
+    portions: Mapping[str, JournalRecord],
 ) -> Answer:
-    """Perform a task, on a worker, if its versions are those that are needed."""
+    """Perform tasks, on a worker, if its versions are those that are needed."""
     from distributed import get_worker
 
     address = str(get_worker().address)
     if refusal := different(needed, versions(), f"worker {address}"):
         return Answer(refusal=refusal, worker=address)
+    found = []
     with _ALONE, single_threaded_blas():
-        begin = time.perf_counter()
         hands = _hands(order)
-        hands.workshop.compile([task])
-        batches = list(hands.perform(task, portions.get))
-        return Answer(batches, time.perf_counter() - begin)
+        hands.workshop.compile(tasks)
+        for task in tasks:
+            begin = time.perf_counter()
+            batches = list(hands.perform(task, portions.get))
+            found.append((batches, time.perf_counter() - begin))
+    return Answer(found)
 
 
 _held: dict[str, Hands] = {}
@@ -193,9 +202,9 @@ def different(client: Mapping[str, str], other: Mapping[str, str], name: str) ->
 
 @dataclass(eq=False)
 class _Sent:
-    """A task on its way, how many workers died with it, and whether it is alone there."""
+    """Tasks on their way, how many workers died with them, and whether nothing else was sent."""
 
-    task: Task
+    tasks: Sequence[Task]
     deaths: int = 0
     alone: bool = False
 
@@ -222,7 +231,8 @@ class Cluster:
     client: "Client"
     order: Order
     threads: int = 0
-    _ready: deque[_Sent] = field(default_factory=deque)
+    _ready: deque[Task] = field(default_factory=deque)
+    _pace: float = CALL_SECONDS
     _suspects: deque[_Sent] = field(default_factory=deque)
     _waiting: dict[tuple[str, int], list[Task]] = field(default_factory=lambda: defaultdict(list))
     _open: Counter[tuple[str, int, int]] = field(default_factory=Counter)
@@ -278,31 +288,35 @@ class Cluster:
             if any(self._open[(*group, stage)] for stage in range(1, task.stage)):
                 self._waiting[group].append(task)
             else:
-                self._ready.append(_Sent(task))
+                self._ready.append(task)
 
     def _send(self, outstanding: int, read: ReadPortion) -> Iterator[tuple["Future", _Sent]]:
         """Send tasks, a few ahead of the workers; suspects one by one when all else is done."""
-        room = AHEAD * max(1, sum(self.client.nthreads().values())) if self._ready else 0
-        while self._ready and outstanding < room:
+        workers = max(1, len(self.client.nthreads())) if self._ready else 0
+        while self._ready and outstanding < AHEAD * workers:
             outstanding += 1
-            sent = self._ready.popleft()
+            sent = _Sent([self._ready.popleft() for _ in range(self._together(workers))])
             yield self._submit(sent, read), sent
         if self._suspects and not outstanding and not self._ready:
             sent = replace(self._suspects.popleft(), alone=True)
             yield self._submit(sent, read), sent
 
+    def _together(self, workers: int) -> int:
+        """How many of the tasks that are ready make one call."""
+        seconds = max(CALL_SECONDS, CALL_SECONDS_PER_WORKER * workers)
+        fair = len(self._ready) // workers
+        return max(1, min(int(seconds / self._pace), fair))
+
     def _submit(self, sent: _Sent, read: ReadPortion) -> "Future":
-        portions: Any = sent.task.needed(read)
+        portions: Any = {}
+        for task in sent.tasks:
+            portions |= task.needed(read)
         if portions:
             (portions,) = self.client.scatter([portions], hash=False)
+        tasks = [task.to_send() for task in sent.tasks]
+        name = _name(sent.tasks[0])
         return self.client.submit(
-            _answer,
-            self.order,
-            versions(),
-            sent.task.to_send(),
-            portions,
-            pure=False,
-            key=_name(sent.task),
+            _answer, self.order, versions(), tasks, portions, pure=False, key=name
         )
 
     def _written(
@@ -310,8 +324,12 @@ class Cluster:
     ) -> Iterator[Performed]:
         """What is to be written of tasks that ended; others that waited for it are let go."""
         lost = [future for future, _ in ended if future.status not in ("finished", "error")]
-        received = (self._received(f, sent, progress) for f, sent in ended if f not in lost)
-        performed = [done for done in received if done is not None]
+        performed = [
+            done
+            for future, sent in ended
+            if future not in lost
+            for done in self._received(future, sent, progress)
+        ]
         for number, done in enumerate(performed, 1):
             done.more = number < len(performed)
             yield done
@@ -321,41 +339,52 @@ class Cluster:
         if lost:
             raise ClusterError("the scheduler is gone; everything finished so far is kept")
 
-    def _received(self, future: "Future", sent: _Sent, progress: Progress) -> Performed | None:
-        """What came of a task; None where it has to be sent once more."""
+    def _received(self, future: "Future", sent: _Sent, progress: Progress) -> list[Performed]:
+        """What came of tasks; nothing of those that have to be sent once more."""
         from distributed import KilledWorker
 
-        task, error = sent.task, future.exception()
+        error = future.exception()
         if isinstance(error, KilledWorker):
             sent.deaths += 1 + int(error.args[2])
             return self._suspected(sent)
         if error is not None:
-            message = f"{type(error).__name__}: {error}"
-            return Performed(task, iter([failed(task.cells, message)]))
+            return _failed(sent, f"{type(error).__name__}: {error}")
         answer: Answer = future.result()
         if answer.refusal:
             progress.note(f"{answer.refusal}; it is sent away")
             self.client.retire_workers([answer.worker])
-            self._ready.append(sent)
-            return None
-        return Performed(task, iter(answer.batches), answer.seconds)
+            self._ready.extend(sent.tasks)
+            return []
+        for _, seconds in answer.found:
+            self._pace += 0.1 * (max(seconds, 1e-3) - self._pace)
+        return [
+            Performed(task, iter(batches), seconds)
+            for task, (batches, seconds) in zip(sent.tasks, answer.found, strict=True)
+        ]
 
-    def _suspected(self, sent: _Sent) -> Performed | None:
-        """Try a task alone with which a worker died, and its cells apart; at last it has failed."""
-        task = sent.task
+    def _suspected(self, sent: _Sent) -> list[Performed]:
+        """Try tasks alone with which a worker died, and their cells apart; at last one failed."""
+        if len(sent.tasks) > 1:
+            self._suspects.extend(_Sent([task], sent.deaths) for task in sent.tasks)
+            return []
+        (task,) = sent.tasks
         if not sent.alone or sent.deaths < MOST_DEATHS:
             self._suspects.append(sent)
         elif len(task.cells) > 1:
-            apart = [_Sent(own, sent.deaths) for own in task.alone()]
+            apart = [_Sent([own], sent.deaths) for own in task.alone()]
             self._suspects.extend(apart)
             self._open[(*task.group, task.stage)] += len(apart) - 1
         else:
-            reason = (
-                f"its worker died {sent.deaths} times, at last with nothing else on it: memory ran"
-                " out, or it ended its process"
+            return _failed(
+                sent,
+                f"its worker died {sent.deaths} times, at last with nothing else on it: memory"
+                " ran out, or it ended its process",
             )
-            return Performed(task, iter([failed(task.cells, reason)]))
-        return None
+        return []
+
+
+def _failed(sent: _Sent, message: str) -> list[Performed]:
+    return [Performed(task, iter([failed(task.cells, message)])) for task in sent.tasks]
 
 
 def _description() -> tuple[dict[str, str], int]:
