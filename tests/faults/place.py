@@ -10,8 +10,11 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from xarray import DataTree
 
 from pgbench.__main__ import main
 from pgbench.results import dataset as results
@@ -102,6 +105,11 @@ class Place:
         """The file of the journal."""
         return self.directory / "journal.jsonl"
 
+    @cached_property
+    def tree(self) -> DataTree:
+        """The dataset that a run left here."""
+        return results.read(self.directory)[0]
+
     def arguments(self, report: bool = False) -> list[str]:
         """The plain command."""
         folders = ["--output", str(self.output), "--reports", str(self.reports)]
@@ -147,7 +155,7 @@ class Place:
             return set()
         return {key for key, record in records.items() if record.get("status") == "done"}
 
-    def resumed(self, expected: Any, report: bool = False) -> Outcome:
+    def resumed(self, expected: DataTree, report: bool = False) -> Outcome:
         """What comes of the plain command given again, against an undisturbed dataset."""
         outcome, before = Outcome(), self.intact()
         code, printed = plain(self.arguments(report))
