@@ -44,7 +44,12 @@ MEASURED = 5
 MOST_LINES = 8
 """Lines of a quiet run on stderr: notes, and a sentence."""
 
-NOISE = ("Traceback", "Exception ignored", "Fatal Python error", "Segmentation")
+PATIENCE = 600
+"""Seconds that a process has; compiling all kernels takes a minute or two."""
+
+HANGS = "it does not end"
+
+NOISE = (HANGS, "Traceback", "Exception ignored", "Fatal Python error", "Segmentation")
 """What no user is to see."""
 
 
@@ -175,13 +180,13 @@ class Place:
 
 
 def ended(process: subprocess.Popen[str]) -> Ended:
-    """How a process ends; it has two minutes."""
+    """How a process ends; one that hangs is killed."""
     try:
-        _, error = process.communicate(timeout=120)
+        _, error = process.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         process.kill()
         _, error = process.communicate()
-        return Ended(process.returncode, f"Traceback: it does not end: {error}")
+        return Ended(process.returncode, f"{HANGS}: {error}")
     return Ended(process.returncode, error or "")
 
 
