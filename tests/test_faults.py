@@ -4,9 +4,10 @@ import os
 
 import pytest
 
-from tests.faults.__main__ import row, tried, whole_run
+from tests.faults.__main__ import row, tried
 from tests.faults.kinds import KINDS, Kind
-from tests.faults.place import Ended, Outcome
+from tests.faults.place import Ended, Outcome, Place, plain
+from tests.support.runs import unpublished
 
 QUICK = (
     "killed at a write, flush or rename",
@@ -17,7 +18,10 @@ DAMAGE = ("cut short", "with flipped bits", "with swapped and doubled lines", "w
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    return whole_run(tmp_path_factory.mktemp("whole") / "place")
+    place = Place(tmp_path_factory.mktemp("whole") / "place")
+    with unpublished():
+        assert plain(place.arguments())[0] == 0
+    return place
 
 
 def named(name):
@@ -25,6 +29,7 @@ def named(name):
     return kind
 
 
+@pytest.mark.usefixtures("unpublished")
 @pytest.mark.parametrize("name", QUICK)
 def test_a_run_survives(whole, tmp_path, name):
     assert tried(named(name), whole, tmp_path / "place", 0).wrong == []
