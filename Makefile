@@ -10,7 +10,7 @@ AUTODIFF := .venv-autodiff
 CUDA ?= cuda12
 GPU := .venv-$(CUDA)
 
-.PHONY: demo test test-slow mutations test-autodiff gpu-test gpu-bench gpu-code lint format bench trend peers validity zoo constraints clean
+.PHONY: demo test test-slow faults mutations test-autodiff gpu-test gpu-bench gpu-code lint format bench trend peers validity zoo constraints clean
 
 demo: $(READY)  ## run the shipped grid and draw its report
 	$(BIN)/python -m pgbench run grid.yaml
@@ -20,6 +20,9 @@ test: $(READY)  ## the whole ordinary suite
 
 test-slow: $(READY)  ## the longer checks
 	$(BIN)/python -m pytest -m slow
+
+faults: $(READY)  ## runs that are killed, refused and damaged: docs/reliability.md; as root also full disks
+	$(BIN)/python -m tests.faults --output docs/reliability.md
 
 mutations: $(READY)  ## small mistakes in a copy of the package, and which test sees each
 	$(BIN)/python -m tests.mutations

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 
-from pgbench.results import dataset as results
 from pgbench.results.files import write_file
 from tests.faults.kinds import KINDS, Kind
 from tests.faults.place import Outcome, Place
@@ -45,7 +44,7 @@ def tried(kind: Kind, whole: Place, root: Path, seed: int) -> Outcome:
     """What comes of a run that is disturbed and resumed."""
     place = Place(root)
     disturbed = kind.act(place, whole, Random(f"{kind.name} {seed}"))
-    outcome = place.resumed(results.read(whole.directory)[0], kind.report)
+    outcome = place.resumed(whole.tree, kind.report)
     outcome.codes = [process.code for process in disturbed]
     outcome.wrong += [why for process in disturbed for why in process.complaints(kind.codes)]
     return outcome

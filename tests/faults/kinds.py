@@ -112,8 +112,8 @@ def damaged(damage: Callable[[bytes, Random], bytes]) -> Act:
     """What is done to the bytes of a finished journal."""
 
     def act(place: Place, whole: Place, random: Random) -> list[Ended]:
-        place.copy(whole)
-        place.journal.write_bytes(damage(place.journal.read_bytes(), random))
+        place.directory.mkdir()
+        place.journal.write_bytes(damage(whole.journal.read_bytes(), random))
         return []
 
     return act
@@ -205,7 +205,6 @@ def full_disk_of_reports(place: Place, whole: Place, random: Random) -> list[End
 
 
 def read_only_disk(place: Place, whole: Place, random: Random) -> list[Ended]:
-    place.copy(whole)
     with memory_disk(place.output, 4096):
         place.copy(whole)
         place.journal.write_bytes(cut(place.journal.read_bytes(), random))

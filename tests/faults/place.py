@@ -10,8 +10,11 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from xarray import DataTree
 
 from pgbench.__main__ import main
 from pgbench.results import dataset as results
@@ -41,7 +44,12 @@ MEASURED = 5
 MOST_LINES = 8
 """Lines of a quiet run on stderr: notes, and a sentence."""
 
-NOISE = ("Traceback", "Exception ignored", "Fatal Python error", "Segmentation")
+PATIENCE = 600
+"""Seconds that a process has; compiling all kernels takes a minute or two."""
+
+HANGS = "it does not end"
+
+NOISE = (HANGS, "Traceback", "Exception ignored", "Fatal Python error", "Segmentation")
 """What no user is to see."""
 
 
@@ -102,6 +110,11 @@ class Place:
         """The file of the journal."""
         return self.directory / "journal.jsonl"
 
+    @cached_property
+    def tree(self) -> DataTree:
+        """The dataset that a run left here."""
+        return results.read(self.directory)[0]
+
     def arguments(self, report: bool = False) -> list[str]:
         """The plain command."""
         folders = ["--output", str(self.output), "--reports", str(self.reports)]
@@ -147,7 +160,7 @@ class Place:
             return set()
         return {key for key, record in records.items() if record.get("status") == "done"}
 
-    def resumed(self, expected: Any, report: bool = False) -> Outcome:
+    def resumed(self, expected: DataTree, report: bool = False) -> Outcome:
         """What comes of the plain command given again, against an undisturbed dataset."""
         outcome, before = Outcome(), self.intact()
         code, printed = plain(self.arguments(report))
@@ -167,13 +180,13 @@ class Place:
 
 
 def ended(process: subprocess.Popen[str]) -> Ended:
-    """How a process ends; it has two minutes."""
+    """How a process ends; one that hangs is killed."""
     try:
-        _, error = process.communicate(timeout=120)
+        _, error = process.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         process.kill()
         _, error = process.communicate()
-        return Ended(process.returncode, f"Traceback: it does not end: {error}")
+        return Ended(process.returncode, f"{HANGS}: {error}")
     return Ended(process.returncode, error or "")
 
 
