@@ -109,6 +109,7 @@ def test_every_file_is_watched():
         "machine_code",
         "replicates",
         "revisions",
+        "scale_out",
         "share",
         "settings",
         "trend",

@@ -33,7 +33,6 @@ COVERED = {
     "exact/finite/test_moments.py": "exact/finite: recursion",
     "exact/linear_quadratic/test_moments.py": "exact/linear_quadratic: expectation",
     "grid/test_reader.py": "grid: grid keys nodes",
-    "harness/test_measuring.py": "measure: measurement",
     "harness/test_runner.py": "harness: provenance",
     "kernels/cuda/test_finite.py": "kernels/cuda: jit",
     "kernels/finite/test_weights.py": (

@@ -15,6 +15,7 @@ from pgbench.results.files import OutputError, write_file
 from pgbench.results.journal import NAME as JOURNAL_NAME
 from pgbench.results.journal import Journal
 from pgbench.results.labelled import validate
+from pgbench.results.netcdf import read_tree, tree_bytes
 
 NAME = "results.nc"
 
@@ -47,7 +48,10 @@ def write_netcdf(data: xr.DataTree | xr.Dataset, path: Path) -> None:
         raise OutputError(
             f"{path} cannot be made: it takes {needed / 2**20:.0f} MiB of memory"
         ) from error
-    write_file(path, data.to_netcdf(engine="h5netcdf"))
+    if isinstance(data, xr.DataTree):
+        write_file(path, tree_bytes(data))
+    else:
+        write_file(path, data.to_netcdf(engine="h5netcdf"))
 
 
 def read(directory: Path) -> tuple[xr.DataTree, list[str]]:
@@ -65,8 +69,7 @@ def read(directory: Path) -> tuple[xr.DataTree, list[str]]:
     try:
         if source.stat().st_mtime_ns > path.stat().st_mtime_ns:
             raise ValueError(f"{path} is older than the journal")
-        with xr.open_datatree(path, engine="h5netcdf") as opened:
-            tree = opened.load()
+        tree = read_tree(path)
         validate(tree)
         return tree, notes
     except (OSError, ValueError, KeyError):

@@ -57,7 +57,7 @@ def line_of(record: Mapping[str, Any]) -> bytes:
 
 def parsed(line: bytes) -> JournalRecord:
     """The record of a line without its newline; ValueError says what is damaged."""
-    if line[:8] != b"%08x" % zlib.crc32(line[9:]):
+    if line[:9] != b"%08x " % zlib.crc32(line[9:]):
         raise ValueError("its checksum is wrong")
     try:
         record = json.loads(line[9:], object_hook=_decode)

@@ -14,9 +14,9 @@ from xarray import DataTree
 from pgbench.cli.results_table import print_results
 from pgbench.declared.summary import CELL, SUMMARY
 from pgbench.grid.reader import parse_grid
+from pgbench.harness import measuring
 from pgbench.harness.runner import execute
 from pgbench.measure import cells as _warm_up_keeps_its_own  # noqa: F401
-from pgbench.measure import subject as subjects
 from pgbench.report import calibration, dots, extent, panels, write_report
 from pgbench.report import page as page_module
 from pgbench.report.causes import causes
@@ -98,14 +98,14 @@ def test_the_page_says_what_was_found(page):
 @pytest.mark.usefixtures("unpublished", "unrendered")
 def test_a_wrong_estimator_is_called_wrong(tmp_path, monkeypatch):
     """The verdict is not yes whatever happens: here the kernel weighs rewards twice."""
-    make = subjects.make_subject
+    make = measuring.make_subject
 
     def doubled(*given):
         subject = make(*given)
         tables = subject.tables
         return replace(subject, tables=replace(tables, sigma=2 * tables.sigma))
 
-    monkeypatch.setattr(subjects, "make_subject", doubled)
+    monkeypatch.setattr(measuring, "make_subject", doubled)
     grid = GRID.replace("120", "400").replace(", loglinear", "").replace("[1, 4]", "4")
     text = written(execute(parse_grid(grid), tmp_path).tree.to_dataset(), tmp_path / "r")
     assert "3 of 3 estimators" not in text
@@ -195,7 +195,7 @@ def test_failed_cells_are_listed_with_their_messages(tmp_path, monkeypatch):
     def broken(*given):
         raise ArithmeticError("a < b & c")
 
-    monkeypatch.setattr(subjects, "make_subject", broken)
+    monkeypatch.setattr(measuring, "make_subject", broken)
     tree = execute(parse_grid(GRID), tmp_path).tree
     text = write_report(tree, tmp_path / "r").read_text(encoding="utf-8")
     assert "<b>36</b> failed" in text

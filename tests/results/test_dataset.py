@@ -56,7 +56,8 @@ def test_a_file_for_which_there_is_no_room_is_one_sentence(tmp_path, data):
 
 
 def test_the_bytes_of_a_file_are_reproducible(tmp_path, data):
-    tree = xr.DataTree.from_dict({"/": data, "/maps/a b": data})
+    map_of = xr.Dataset({"gradient": ("parameter", np.arange(3.0), {"units": "reward/θ"})})
+    tree = xr.DataTree.from_dict({"/": data, "/maps/a b": map_of})
     first, second = (results.write(tree, tmp_path).read_bytes() for _ in range(2))
     assert first == second
     with xr.open_datatree(tmp_path / "results.nc", engine="h5netcdf") as opened:
