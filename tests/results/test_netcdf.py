@@ -11,11 +11,11 @@ from tests.support.runs import unpublished
 
 ESTIMATORS = """
 name: t
-problems: [{problem: garnet, n_states: [3, 5], gamma: 0.7}, corridor]
-policies: [softmax, loglinear]
+problems: [{problem: garnet, n_states: 3, gamma: 0.7}, corridor]
+policies: softmax
 estimators: [reward_to_go, rloo]
-batch_sizes: [1, 4]
-replicates: 40
+batch_sizes: [2, 4]
+replicates: 20
 ascent: {steps: 4, replicates: 2, points: 3, algorithms: gradient, step_sizes: 0.1,
          estimators: reward_to_go}
 """
