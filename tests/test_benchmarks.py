@@ -5,6 +5,7 @@ from functools import cache
 from inspect import isclass, signature
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -128,6 +129,29 @@ def test_growth_measures_every_stage_of_a_run_made_from_a_smaller_one(tmp_path, 
     with xr.open_dataset(directory / "results.nc", engine="h5netcdf") as summary:
         assert summary.sizes["problem"] == 2
         assert int((summary["status"] != Status.MISSING).sum()) == 400
+
+
+def test_simulated_workers_share_the_work_until_the_client_has_no_more_time_for_them():
+    from benchmarks.scale_out import Costs, simulated
+
+    def seconds(workers, dispatch, together=False):
+        costs = Costs(dispatch, 0.0, 0.0, 0.0, 0.0, 0.0)
+        return simulated(np.full(5, 2.0), 1000, workers, costs, together)
+
+    assert seconds(10, 0.0) == pytest.approx(1000 / 10 * 2.0)
+    assert seconds(1000, 1.0) == pytest.approx(1000 * 1.0 + 2.0)
+    # Five tasks, which is a call of ten seconds, and a fifth of the calls; ever fewer at the end.
+    assert 1000 / 5 < seconds(1000, 1.0, together=True) - 10 < 1000
+    assert seconds(1000, 0.0, together=True) == pytest.approx(2.0)
+
+
+def test_an_append_and_a_small_call_cost_something():
+    from benchmarks.scale_out import appends, small_tasks
+
+    one, each = appends()
+    assert 0 < one < 1
+    assert each < one
+    assert len(small_tasks(7)) == 7
 
 
 def test_statistical_work_is_the_same_at_every_call_and_tells_estimators_apart():
