@@ -62,10 +62,10 @@ peers: $(PEERS)/.ready  ## side by side with C, JAX, PyTorch, NumPy, Gymnasium; 
 	$(PEERS)/bin/python -m benchmarks.peers
 
 validity: $(READY)  ## how often intervals cover and tests raise false alarms; twenty minutes on two cores
-	$(BIN)/python -m pgbench.trials.validity --output docs/validity.md
+	$(BIN)/python -m pgbench.trials.validity --workers 2 --output docs/validity.md
 
 zoo: $(READY)  ## how surely wrong estimators are found: docs/zoo.md; twelve minutes on two cores
-	$(BIN)/python -m pgbench zoo --repeats 10 --output docs/zoo.md
+	$(BIN)/python -m pgbench zoo --repeats 10 --workers 2 --output docs/zoo.md
 
 constraints: $(READY)  ## write down the versions that are installed
 	$(BIN)/python -m pip freeze --exclude-editable --exclude pgbench > constraints.txt

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from pgbench.cli.exit_codes import OK, SOME_FAILED
-from pgbench.cli.options import add_folders, add_plugin
+from pgbench.cli.options import add_folders, add_plugin, add_workers, workers_of
 
 HELP = "work out bias and variance against the horizon, with no sampling, and draw them"
 
@@ -15,17 +15,22 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("grid", type=Path, help="grid file, e.g. grids/horizon.yaml")
     add_plugin(command)
     add_folders(command)
+    add_workers(command)
 
 
 def act(options: argparse.Namespace) -> int:
     """Do it; the exit code."""
     from pgbench.declared.outcomes import Status
     from pgbench.grid.reader import read_grid
+    from pgbench.harness.cluster import mapping
     from pgbench.harness.horizon_study import study, write
     from pgbench.report.horizon_study import messages, write_study
+    from pgbench.trials.user_file import PlugIns
 
     grid = read_grid(options.grid)
-    found = study(grid, lambda line: print(line, file=sys.stderr))
+    set_up = PlugIns.of(options.plugin) if options.plugin else None
+    with mapping(workers_of(options), set_up) as mapped:
+        found = study(grid, lambda line: print(line, file=sys.stderr), mapped)
     for message in messages(found):
         print(f"note: {message}", file=sys.stderr)
     status = [Status(code) for code in found["status"].values.ravel()]

@@ -2,6 +2,10 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pgbench.harness.cluster import Workers
 
 
 def add_plugin(command: argparse.ArgumentParser) -> None:
@@ -25,6 +29,15 @@ def add_workers(command: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers do the work"
     )
+
+
+def workers_of(options: argparse.Namespace) -> "Workers | None":
+    """The workers that options name; None where the work is done here."""
+    if options.workers is None and options.scheduler is None:
+        return None
+    from pgbench.harness.cluster import Workers
+
+    return Workers(options.workers, options.scheduler, getattr(options, "threads", None))
 
 
 def add_folders(command: argparse.ArgumentParser) -> None:

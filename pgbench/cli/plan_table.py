@@ -9,6 +9,7 @@ from pgbench.cli.terminal import console, titled
 from pgbench.grid.grid import Grid
 from pgbench.grid.plan import Prepared, Setting, settings
 from pgbench.harness.progress import duration
+from pgbench.harness.tasks import tasks
 from pgbench.measure.cost import SettingCost, setting_cost
 from pgbench.measure.forecast import objections
 from pgbench.memory import NotEnoughMemory, explained, in_words
@@ -22,6 +23,7 @@ class Summary:
     """What the settings of a plan come to, added up one after another."""
 
     cells: int = 0
+    tasks: int = 0
     steps: float = 0.0
     memory: float = 0.0
     seconds: float = 0.0
@@ -31,6 +33,7 @@ class Summary:
     def add(self, setting: Setting, cost: SettingCost) -> None:
         """Count a setting in; settings are measured one at a time."""
         self.cells += _n_cells(setting)
+        self.tasks += sum(1 for _ in tasks([setting]))
         self.steps += cost.steps
         self.memory = max(self.memory, cost.memory)
         self.seconds += cost.seconds
@@ -46,10 +49,10 @@ class Summary:
     def sentence(self) -> str:
         """The plan in a line."""
         return (
-            f"{self.cells} cells, {self.steps:.3g} environment steps, about"
-            f" {in_words(self.memory)} beside the libraries, about {duration(self.seconds)} on one"
-            " core after compilation; exact: estimators whose exact variance is not too large to"
-            " compute"
+            f"{self.cells} cells in {self.tasks} tasks, of which the largest takes about"
+            f" {in_words(self.memory)} beside the libraries; {self.steps:.3g} environment steps,"
+            f" about {duration(self.seconds)} on one core after compilation; exact: estimators"
+            " whose exact variance is not too large to compute"
         )
 
 

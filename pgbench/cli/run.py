@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pgbench.cli.exit_codes import INTERRUPTED, OK, SOME_FAILED
-from pgbench.cli.options import add_folders, add_plugin, add_workers
+from pgbench.cli.options import add_folders, add_plugin, add_workers, workers_of
 from pgbench.rollout.device import KINDS
 
 if TYPE_CHECKING:
     from xarray import DataTree
 
     from pgbench.harness.progress import Progress
-    from pgbench.harness.tasks import Shard
 
 HELP = "run a grid; the same command again resumes it"
 
@@ -34,7 +33,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     )
     add_workers(command)
     command.add_argument(
-        "--shard", type=_shard, metavar="I/N", help="only every N-th task, from the I-th on"
+        "--shard", default="1/1", metavar="I/N", help="only every N-th task, from the I-th on"
     )
     add_plugin(command)
     command.add_argument(
@@ -69,7 +68,7 @@ def _run(options: argparse.Namespace) -> int:
             options.output,
             threads=options.threads,
             device=options.device,
-            shard=options.shard or Shard(),
+            shard=Shard.of_text(options.shard),
             **_elsewhere(options),
             confirmed=options.yes,
             progress=progress,
@@ -90,19 +89,6 @@ def _run(options: argparse.Namespace) -> int:
     return SOME_FAILED if outcome.failed or violated else OK
 
 
-def _shard(text: str) -> "Shard":
-    """The shard of a text such as 2/5."""
-    from pgbench.harness.tasks import Shard
-
-    number, slash, of = text.partition("/")
-    if not (slash and number.isascii() and number.isdigit() and of.isascii() and of.isdigit()):
-        raise argparse.ArgumentTypeError(f"is {text!r}, must be I/N, such as 2/5")
-    try:
-        return Shard(int(number), int(of))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def _elsewhere(options: argparse.Namespace) -> dict[str, Any]:
     """What of a run happens in other processes: all of it, or users' code alone."""
     found: dict[str, Any] = {}
@@ -110,12 +96,10 @@ def _elsewhere(options: argparse.Namespace) -> dict[str, Any]:
         from pgbench.trials.user_file import PlugIns
 
         found["set_up"] = PlugIns.of(options.plugin)
-    if options.workers is not None or options.scheduler is not None:
-        from pgbench.harness.cluster import Workers, by_workers
+    if workers := workers_of(options):
+        from pgbench.harness.cluster import by_workers
 
-        found["performer"] = by_workers(
-            Workers(options.workers, options.scheduler, options.threads)
-        )
+        found["performer"] = by_workers(workers)
     return found
 
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from pgbench.cli.exit_codes import OK
+from pgbench.cli.options import add_workers, workers_of
 
 HELP = (
     "how surely our tests find estimators that are wrong on purpose, and how often they"
@@ -18,11 +19,13 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--repeats", type=int, default=5, help="runs of each, default: 5")
     command.add_argument("--seed", type=int, default=0, help="default: 0")
     command.add_argument("--output", type=Path, help="write a Markdown page too")
+    add_workers(command)
 
 
 def act(options: argparse.Namespace) -> int:
     """Do it; the exit code."""
     from pgbench.declared.parameters import check_counts
+    from pgbench.harness.cluster import mapping
     from pgbench.kernels.blas import single_threaded_blas
     from pgbench.results.files import write_file
     from pgbench.trials.battery import cases
@@ -33,9 +36,13 @@ def act(options: argparse.Namespace) -> int:
 
     sizes = options.replicates or list(SIZES)
     check_counts(**{"--repeats": options.repeats}, **{f"--replicates {n}": n for n in sizes})
-    with single_threaded_blas():
+    with single_threaded_blas(), mapping(workers_of(options)) as mapped:
         found = study(
-            sorted(set(sizes)), options.repeats, options.seed, lambda x: print(x, file=sys.stderr)
+            sorted(set(sizes)),
+            options.repeats,
+            options.seed,
+            lambda x: print(x, file=sys.stderr),
+            mapped,
         )
     print_study(found)
     if options.output:

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -242,16 +243,7 @@ class Cluster:
         if not self.client.scheduler_info()["workers"]:
             progress.note("the scheduler has no workers yet; waiting for the first")
             self.client.wait_for_workers(1)
-        try:
-            found = self.client.run(_description)
-        except ModuleNotFoundError as error:
-            raise ClusterError(f"a worker has no module {error.name}; install it there") from None
-        refusals = [
-            different(versions(), other, f"worker {address}")
-            for address, (other, _) in sorted(found.items())
-        ]
-        if odd := [refusal for refusal in refusals if refusal]:
-            raise ClusterError("; ".join(odd))
+        found = _require_same_versions(self.client)
         self.threads = sum(threads for _, threads in found.values())
         progress.phase(f"working with {len(found)} workers of {self.threads} threads in all")
 
@@ -387,6 +379,21 @@ def _failed(sent: _Sent, message: str) -> list[Performed]:
     return [Performed(task, iter([failed(task.cells, message)])) for task in sent.tasks]
 
 
+def _require_same_versions(client: "Client") -> dict[str, tuple[dict[str, str], int]]:
+    """Versions and threads of every worker by address; ClusterError where versions differ."""
+    try:
+        found: dict[str, tuple[dict[str, str], int]] = client.run(_description)
+    except ModuleNotFoundError as error:
+        raise ClusterError(f"a worker has no module {error.name}; install it there") from None
+    refusals = [
+        different(versions(), other, f"worker {address}")
+        for address, (other, _) in sorted(found.items())
+    ]
+    if odd := [refusal for refusal in refusals if refusal]:
+        raise ClusterError("; ".join(odd))
+    return found
+
+
 def _description() -> tuple[dict[str, str], int]:
     """Versions and number of threads of a worker."""
     from pgbench.kernels.partition import limit_threads
@@ -403,21 +410,71 @@ def _name(task: Task) -> str:
     return f"{kind} {task.setting.label}-{os.getpid()}-{next(_numbers)}"
 
 
-def mapped(client: "Client", function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
-    """``function`` of every item, in their order, by the workers of a client.
+@contextmanager
+def mapping(
+    workers: Workers | None, set_up: Callable[[], Any] | None = None
+) -> Iterator[Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]]:
+    """A function like the builtin ``map``, here or by workers, that gives results in order.
 
-    ClusterError where workers die of one.
+    Functions are those of modules, and items recipes. ``set_up`` is called on each worker before.
+    ClusterError where versions differ, and where workers die of an item.
     """
-    from distributed import KilledWorker
+    if workers is None:
+        yield map
+        return
+    with workers.client() as client:
+        _require_same_versions(client)
+        yield partial(_mapped, client, set_up)
 
-    futures = client.map(function, list(items), pure=False)
+
+def _mapped(
+    client: "Client",
+    set_up: Callable[[], Any] | None,
+    function: Callable[[S], T],
+    items: Sequence[S],
+) -> Iterator[T]:
+    call = partial(_called, versions(), set_up, function)
+    futures = client.map(call, items, pure=False)
     try:
-        for future in futures:
-            try:
-                yield future.result()
-            except KilledWorker as error:
-                raise ClusterError(
-                    f"workers died of {error.task}; is there enough memory?"
-                ) from None
+        for item, future in zip(items, futures, strict=True):
+            yield _result(client, call, item, future)
     finally:
         client.cancel(futures)
+
+
+def _result(client: "Client", call: Callable[[S], T], item: S, future: "Future") -> T:
+    """The result of an item, which is tried again where its worker died."""
+    from distributed import KilledWorker
+
+    deaths = 0
+    while isinstance(error := future.exception(), KilledWorker):
+        deaths += 1 + int(error.args[2])
+        if deaths >= MOST_DEATHS:
+            raise ClusterError(f"workers died {deaths} times of one item; is there enough memory?")
+        future = client.submit(call, item, pure=False)
+    result: T = future.result()
+    return result
+
+
+_prepared: set[str] = set()
+
+
+def _called(
+    needed: Mapping[str, str],
+    set_up: Callable[[], Any] | None,
+    function: Callable[[S], T],
+    item: S,
+) -> T:
+    """What a function makes of an item, on a worker with the versions that are needed."""
+    from distributed import get_worker
+
+    from pgbench.kernels.partition import limit_threads
+
+    if refusal := different(needed, versions(), f"worker {get_worker().address}"):
+        raise ClusterError(refusal)
+    with _ALONE, single_threaded_blas():
+        limit_threads(None)
+        if set_up is not None and repr(set_up) not in _prepared:
+            _prepared.add(repr(set_up))
+            set_up()
+        return function(item)

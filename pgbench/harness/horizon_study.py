@@ -7,7 +7,7 @@ horizons, from one step to beyond the grid's own.
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,11 @@ LONGEST = 4
 """The longest is so many times the grid's own."""
 
 
-def study(grid: Grid, progress: Callable[[str], None] = lambda line: None) -> "Dataset":
+def study(
+    grid: Grid,
+    progress: Callable[[str], None] = lambda line: None,
+    mapping: Callable[..., Iterable[Any]] = map,
+) -> "Dataset":
     """Exact bias, variance and steps of a grid's estimators against the horizon.
 
     Parameters
@@ -53,6 +57,8 @@ def study(grid: Grid, progress: Callable[[str], None] = lambda line: None) -> "D
         Its batch sizes and replicates are not used.
     progress
         Called with a line of text after every setting.
+    mapping
+        Works settings out and gives what was found in their order, like the builtin ``map``.
 
     Returns
     -------
@@ -69,12 +75,12 @@ def study(grid: Grid, progress: Callable[[str], None] = lambda line: None) -> "D
         "point": UP_TO_OWN + BEYOND_OWN,
     }
     arrays: dict[str, Any] = allocate(STUDY, sizes)
+    items = [(setting.recipe, grid.estimators) for setting in plan]
     with single_threaded_blas():
-        for number, setting in enumerate(plan):
-            lap = time.perf_counter()
-            _sweep(setting, arrays, divmod(number, sizes["policy"]))
-            seconds = time.perf_counter() - lap
-            progress(f"[{number + 1}/{len(plan)}] {setting.label}: {seconds:.1f} s")
+        for number, (found, seconds) in enumerate(mapping(_sweep, items)):
+            for name, own in found.items():
+                arrays[name][divmod(number, sizes["policy"])] = own[0, 0]
+            progress(f"[{number + 1}/{len(plan)}] {plan[number].label}: {seconds:.1f} s")
     coordinates = {
         "problem": [p.label for p in grid.problems],
         "policy": [p.label for p in grid.policies],
@@ -104,8 +110,19 @@ def swept(own: int, longest: int) -> list[int]:
     return sorted({int(h) for h in np.concatenate([up, beyond]).round()})
 
 
-def _sweep(setting: Setting, arrays: Mapping[str, Any], place: tuple[int, int]) -> None:
+def _sweep(item: tuple[Setting, Sequence[Chosen]]) -> tuple[dict[str, Any], float]:
+    """The curves of a setting as arrays of one problem and one policy, and the seconds taken."""
+    setting, chosen = item
+    begin = time.perf_counter()
+    sizes = {"problem": 1, "policy": 1, "estimator": len(chosen), "point": UP_TO_OWN + BEYOND_OWN}
+    arrays: dict[str, Any] = allocate(STUDY, sizes)
+    _fill(setting, chosen, arrays)
+    return arrays, time.perf_counter() - begin
+
+
+def _fill(setting: Setting, estimators: Sequence[Chosen], arrays: Mapping[str, Any]) -> None:
     """Fill in the curves of a setting."""
+    place = (0, 0)
     arrays["status"][place] = Status.FAILED
     try:
         prepared = setting.prepare()
@@ -120,7 +137,7 @@ def _sweep(setting: Setting, arrays: Mapping[str, Any], place: tuple[int, int]) 
     arrays["horizon"][place][: len(horizons)] = horizons
     arrays["grid_horizon"][place] = prepared.horizon
     arrays["gradient_norm"][place] = np.linalg.norm(prepared.truth.gradient)
-    for e, chosen in enumerate(setting.grid.estimators):
+    for e, chosen in enumerate(estimators):
         own = (*place, e)
         curves = {name: arrays[name][own] for name in CURVES}
         arrays["status"][own], arrays["message"][own] = _curves(prepared, chosen, horizons, curves)

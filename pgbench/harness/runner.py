@@ -11,7 +11,7 @@ from pgbench.declared.outcomes import Status
 from pgbench.grid.grid import Grid
 from pgbench.grid.plan import settings
 from pgbench.grid.reader import read_grid
-from pgbench.harness.cluster import ClusterError
+from pgbench.harness.cluster import ClusterError, Workers, by_workers
 from pgbench.harness.directory import claimed, open_journal
 from pgbench.harness.measuring import Conditions
 from pgbench.harness.performing import Here, Order, Performed, Performer
@@ -52,7 +52,15 @@ class RunResult:
     skipped: int
 
 
-def run(grid: "Grid | str | Path", output: str | Path = "results", **options: Any) -> "DataTree":
+def run(
+    grid: "Grid | str | Path",
+    output: str | Path = "results",
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    shard: str = "1/1",
+    **options: Any,
+) -> "DataTree":
     """Run a grid and return its dataset; the same as ``python -m pgbench run``.
 
     Parameters
@@ -61,6 +69,12 @@ def run(grid: "Grid | str | Path", output: str | Path = "results", **options: An
         A file name or a Grid.
     output
         Directory for results; the run's own is ``output/<name>``.
+    workers, scheduler
+        So many processes of this machine, or the address of a Dask scheduler whose workers share
+        the work; no result depends on it. A script that starts processes needs
+        ``if __name__ == "__main__"``.
+    shard
+        ``"i/n"`` for every n-th task from the i-th on.
     options
         ``threads``, ``memory_bytes``, ``device`` and ``confirmed`` as in ``execute``.
 
@@ -72,12 +86,15 @@ def run(grid: "Grid | str | Path", output: str | Path = "results", **options: An
     Raises
     ------
     ValueError
-        For a wrong grid, an output directory or a device that cannot be used, or a run that needs
-        to be confirmed. Failed cells do not raise; they have status 2 and a message.
+        For a wrong grid, or an output directory, a device or workers that cannot be used. Failed
+        cells do not raise; they have status 2 and a message.
     """
     if not isinstance(grid, Grid):
         grid = read_grid(grid)
-    return execute(grid, Path(output), **options).tree
+    if workers is not None or scheduler is not None:
+        own = Workers(workers, scheduler, options.get("threads"))
+        options["performer"] = by_workers(own)
+    return execute(grid, Path(output), shard=Shard.of_text(shard), **options).tree
 
 
 def execute(

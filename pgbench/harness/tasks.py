@@ -312,6 +312,14 @@ class Shard:
         if not 1 <= self.number <= self.of:
             raise ValueError(f"shard {self.number}/{self.of}: must be between 1 and {self.of}")
 
+    @classmethod
+    def of_text(cls, text: str) -> "Shard":
+        """The shard of a text such as 2/5; ValueError for any other."""
+        number, _, count = text.partition("/")
+        if not all(part.isascii() and part.isdigit() for part in (number, count)):
+            raise ValueError(f"shard {text!r}: must be I/N, such as 2/5")
+        return cls(int(number), int(count))
+
     def chosen(self, every: Iterable[Task]) -> Iterator[Task]:
         """Its own tasks."""
         place = 0

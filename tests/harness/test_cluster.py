@@ -4,8 +4,10 @@ import os
 import signal
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import pytest
+import xarray as xr
 
 from pgbench.grid.plan import settings
 from pgbench.grid.reader import parse_grid
@@ -105,6 +107,33 @@ def test_a_cell_that_kills_its_workers_fails_alone_and_the_others_are_measured(
     assert status.sel(estimator="reward_to_go").values.tolist() == [1, 1]
     message = str(found.tree["message"].sel(estimator="td").values.ravel()[0])
     assert message.startswith("its worker died ")
+
+
+def test_a_study_of_horizons_by_workers_is_that_of_one_process(grid, client):
+    small = replace(grid, ascent=None, estimators=grid.estimators[:2])
+    by_workers = study(small, mapping=partial(cluster._mapped, client, None))
+    xr.testing.assert_identical(by_workers.drop_attrs(), study(small).drop_attrs())
+
+
+def test_other_versions_are_refused_by_name():
+    own = {"pgbench": "1", "numba": "0.63", "numpy": "2.3", "scipy": "1.16"}
+    assert different(own, own, "worker a") == ""
+    assert different(own, {**own, "numba": "0.64", "numpy": "2.4"}, "worker a") == (
+        "worker a has numba 0.64 (the client has 0.63), numpy 2.4 (the client has 2.3)"
+    )
+    assert "pgbench missing (the client has 1)" in different(own, {}, "worker a")
+
+
+def test_without_dask_it_is_said_what_to_install(grid, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "find_spec", lambda name: None)
+    with pytest.raises(ClusterError, match=r"--workers needs Dask: .* 'pgbench\[dask\]'"):
+        execute(grid, tmp_path, performer=by_workers(Workers(2)))
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_there_is_at_least_one_worker(number):
+    with pytest.raises(ValueError, match=f"--workers is {number}, must be at least 1"):
+        Workers(number)
 
 
 class Deadly:

@@ -11,7 +11,7 @@ from pgbench.harness import measuring
 from pgbench.harness.measuring import Conditions, Kept, Workshop, recorded
 from pgbench.harness.performing import Performed
 from pgbench.harness.progress import Silent
-from pgbench.harness.tasks import JoinTask, PortionTask, tasks, unfinished
+from pgbench.harness.tasks import JoinTask, PortionTask, Shard, tasks, unfinished
 from pgbench.harness.writer import Writer
 from pgbench.policies import NotApplicable
 from pgbench.results.build import build
@@ -267,3 +267,18 @@ def test_only_the_last_things_are_kept_and_less_where_they_are_large():
     for key in "abab":
         large.get(key, lambda key=key: maker(key, size=measuring.KEPT_NUMBERS + 1))
     assert made[4:] == list("abab")
+
+
+def test_shards_share_every_task_and_all_may_join(small_portions):
+    every = list(tasks(settings(parse_grid(LARGE))))
+    shards = [list(Shard.of_text(f"{i}/3").chosen(every)) for i in (1, 2, 3)]
+    first = [[task for task in shard if task.stage < 2] for shard in shards]
+    assert sorted(map(id, sum(first, []))) == sorted(id(t) for t in every if t.stage < 2)
+    assert max(map(len, first)) - min(map(len, first)) <= 1
+    assert all([t for t in s if t.stage > 1] == [t for t in every if t.stage > 1] for s in shards)
+
+
+@pytest.mark.parametrize("text", ["", "1", "0/2", "3/2", "1/x", "-1/2", "1/2/3"])
+def test_other_shards_are_refused(text):
+    with pytest.raises(ValueError, match="must be"):
+        Shard.of_text(text)

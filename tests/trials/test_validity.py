@@ -4,7 +4,6 @@ A short version of ``python -m pgbench.trials.validity``; the slow tests are the
 Bounds are four binomial standard errors of the nominal rate.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -218,7 +217,7 @@ BANDIT = StudyCell(("bandit", {"n_actions": 2}), LINEAR, 1, (REINFORCE,))
 
 def test_command_writes_its_tables(tmp_path, capsys):
     path = tmp_path / "tables.md"
-    arguments = ["--repetitions", "4", "--replicates", "50", "--workers", "1"]
+    arguments = ["--repetitions", "4", "--replicates", "50"]
     assert main([*arguments, "--output", str(path)], {"Bandit": (BANDIT,)}, (BANDIT,)) == 0
     text = path.read_text(encoding="utf-8")
     assert text.strip() == capsys.readouterr().out.strip()
@@ -230,8 +229,7 @@ def test_command_writes_its_tables(tmp_path, capsys):
 def test_tables_are_in_the_order_of_the_cases(monkeypatch):
     monkeypatch.setattr(true_values, "REFERENCE", 1000)
     cells = (BANDIT, replace(BANDIT, batch_size=2))
-    with ThreadPoolExecutor(2) as executor:
-        text = tables({"A": cells, "B": cells[:1]}, (), (40, 20), 3, executor)
+    text = tables({"A": cells, "B": cells[:1]}, (), (40, 20), 3)
     rows = [line.split(" | ")[3] for line in text.splitlines() if line.startswith("| bandit")]
     assert rows == ["1", "2", "1"] * 2
     titles = [line for line in text.splitlines() if line.startswith("##")]

@@ -7,13 +7,28 @@ from pgbench.__main__ import main
 from pgbench.estimators import TableEstimator, estimators
 from pgbench.exact.expectation import expectation
 from pgbench.trials.battery import cases
-from pgbench.trials.power import SIZES, Claim, PValue, correct, known, rejected, study
+from pgbench.trials.power import (
+    FRESH,
+    SIZES,
+    Claim,
+    PValue,
+    confirmed,
+    correct,
+    known,
+    study,
+    suspicious,
+)
 from pgbench.trials.power_table import page, sentences
 from pgbench.trials.zoo import bugs, find_bug
 from pgbench.trials.zoo.slips import written
 
 SEED = 1000
 """Not one of those that the published study uses."""
+
+
+def rejected(claim, found, tests, replicates, seed):
+    counted = suspicious(found, tests)
+    return bool(counted) and confirmed(counted, claim.p_values(replicates, seed + FRESH))
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,12 @@
 """The command: run the study and write its tables."""
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import pgbench.trials.validity
+from pgbench.harness.cluster import Workers, mapping
 from pgbench.results.files import OutputError, write_file
 from pgbench.trials.validity.cells import RATES, StudyCell
 from pgbench.trials.validity.page import GROUPS
@@ -27,11 +25,13 @@ def main(
     parser.add_argument("--repetitions", type=int, default=500)
     parser.add_argument("--replicates", type=int, nargs="+", default=[1000, 200])
     parser.add_argument("--output", type=Path, help="a Markdown file for the tables")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes that share the work")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler of such workers")
     options = parser.parse_args(arguments)
-    # Not by fork, which the kernels' threads do not survive.
-    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as executor:
-        text = tables(groups, fits, options.replicates, options.repetitions, executor)
+    elsewhere = options.workers is not None or options.scheduler is not None
+    workers = Workers(options.workers, options.scheduler) if elsewhere else None
+    with mapping(workers) as mapped:
+        text = tables(groups, fits, options.replicates, options.repetitions, mapped)
     print(text)
     if options.output:
         try:

@@ -2,8 +2,9 @@
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
 
 from pgbench.kernels.blas import single_threaded_blas
 from pgbench.trials.validity.cells import StudyCell
@@ -39,26 +40,38 @@ def _say(cell: StudyCell, begin: float) -> None:
     print(f"{cell.setting}, n = {cell.batch_size}: {seconds:.0f} s", file=sys.stderr, flush=True)
 
 
+class Part(NamedTuple):
+    """Repetitions of a case, as somebody else can make them."""
+
+    rows: Callable[[StudyCell, Sequence[int], int], dict[int, list[str]]]
+    cell: StudyCell
+    replicates: Sequence[int]
+    repetitions: int
+
+
+def rows_of(part: Part) -> dict[int, list[str]]:
+    """Lines of the tables by number of replicates."""
+    return part.rows(part.cell, part.replicates, part.repetitions)
+
+
 def tables(
     groups: Mapping[str, Sequence[StudyCell]],
     fits: Sequence[StudyCell],
     replicates: Sequence[int],
     repetitions: int,
-    executor: Executor,
+    mapping: Callable[..., Iterable[Any]] = map,
 ) -> str:
-    """The whole page; cases are handed to the executor, the rates, which take longest, first."""
+    """The whole page; ``mapping`` makes the cases, the rates, which take longest, first."""
     given = tuple(replicates), repetitions
-    fitted = [executor.submit(fit_rows, cell, *given) for cell in fits]
-    found: dict[str, list[Future[dict[int, list[str]]]]] = {
-        title: [executor.submit(cell_rows, cell, *given) for cell in cells]
-        for title, cells in groups.items()
-    }
-    parts = [LEGEND]
+    parts = [Part(fit_rows, cell, *given) for cell in fits]
+    parts += [Part(cell_rows, cell, *given) for cells in groups.values() for cell in cells]
+    found = iter(list(mapping(rows_of, parts)))
+    fitted = list(islice(found, len(fits)))
+    lines = {title: list(islice(found, len(cells))) for title, cells in groups.items()}
+    page = [LEGEND]
     for R in replicates:
-        parts.append(f"## R = {R}, {repetitions} repetitions")
-        for title, cells in found.items():
-            parts.append(cells_table(title, [line for cell in cells for line in cell.result()[R]]))
-    parts.append(
-        rates_table([line for R in replicates for fit in fitted for line in fit.result()[R]])
-    )
-    return "\n\n".join(parts)
+        page.append(f"## R = {R}, {repetitions} repetitions")
+        for title, cells in lines.items():
+            page.append(cells_table(title, [line for cell in cells for line in cell[R]]))
+    page.append(rates_table([line for R in replicates for fit in fitted for line in fit[R]]))
+    return "\n\n".join(page)
