@@ -22,6 +22,10 @@ from pgbench.harness.tasks import Shard, Task, tasks, unfinished
 from pgbench.harness.writer import Writer
 from pgbench.kernels.blas import single_threaded_blas
 from pgbench.measure.forecast import require_confirmed
+
+# At the outset: after measuring there may be no memory left to load a module.
+from pgbench.results.build import build
+from pgbench.results.dataset import write
 from pgbench.results.journal import Journal
 from pgbench.results.portions import Portions
 from pgbench.rollout.device import Device, find_device
@@ -219,9 +223,6 @@ def _until(stop: Stop, performed: Iterator[Performed]) -> Iterator[Performed]:
 
 
 def _publish(grid: Grid, journal: Journal, directory: Path) -> "DataTree":
-    from pgbench.results.build import build
-    from pgbench.results.dataset import write
-
     tree = build(grid, journal)
     write(tree, directory)
     return tree

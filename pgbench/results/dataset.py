@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import h5py  # noqa: F401 - loaded with the rest, not by xarray when memory may be short
 import numpy as np
 import xarray as xr
 

@@ -11,10 +11,9 @@ import xarray as xr
 
 from pgbench.grid.plan import settings
 from pgbench.grid.reader import parse_grid
-from pgbench.harness.cluster import (
-    Cluster,
-    Workers,
-)
+from pgbench.harness import cluster
+from pgbench.harness.cluster import Cluster, ClusterError, Workers, by_workers, different
+from pgbench.harness.horizon_study import study
 from pgbench.harness.progress import Silent
 from pgbench.harness.runner import execute
 from pgbench.harness.tasks import tasks

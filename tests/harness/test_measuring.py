@@ -273,7 +273,9 @@ def test_shards_share_every_task_and_all_may_join(small_portions):
     every = list(tasks(settings(parse_grid(LARGE))))
     shards = [list(Shard.of_text(f"{i}/3").chosen(every)) for i in (1, 2, 3)]
     first = [[task for task in shard if task.stage < 2] for shard in shards]
-    assert sorted(map(id, sum(first, []))) == sorted(id(t) for t in every if t.stage < 2)
+    assert sorted(id(task) for shard in first for task in shard) == sorted(
+        id(t) for t in every if t.stage < 2
+    )
     assert max(map(len, first)) - min(map(len, first)) <= 1
     assert all([t for t in s if t.stage > 1] == [t for t in every if t.stage > 1] for s in shards)
 
