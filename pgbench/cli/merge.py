@@ -1,6 +1,7 @@
 """``merge``: the journals of several runs as one run."""
 
 import argparse
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -39,6 +40,7 @@ def act(options: argparse.Namespace) -> int:
     from pgbench.results import dataset
     from pgbench.results.build import build
     from pgbench.results.journal import Journal
+    from pgbench.results.portions import Portions
 
     journals = [Journal.read(directory) for directory in options.runs]
     grid, notes = _grid(options, journals)
@@ -46,6 +48,9 @@ def act(options: argparse.Namespace) -> int:
     directory = options.output / grid.name
     with claimed(directory):
         joined = _joined(journals, directory, _names(plan))
+        portions = Portions(directory)
+        for run in options.runs:
+            portions.take(Portions(run))
         journal = open_journal(grid, directory)
         _add(joined, journal)
         path = dataset.write(build(grid, journal), directory)
@@ -55,6 +60,9 @@ def act(options: argparse.Namespace) -> int:
     words = Counter(journal.records.get(key, {}).get("status", "missing") for key in cells)
     counts = ", ".join(f"{words[word]} {word}" for word in ("done", "missing", "failed", "skipped"))
     print(f"{path}: of {len(cells)} cells {counts}")
+    if words["missing"]:
+        output = shlex.quote(str(options.output))
+        print(f"python -m pgbench run GRID --output {output} measures what is missing")
     return SOME_FAILED if words["failed"] else OK
 
 

@@ -18,7 +18,7 @@ from pgbench.harness.performing import Here, Order, Performed, Performer
 from pgbench.harness.progress import Progress, Silent
 from pgbench.harness.provenance import provenance
 from pgbench.harness.signals import Stop, stoppable
-from pgbench.harness.tasks import Shard, Task, tasks, unfinished
+from pgbench.harness.tasks import Shard, Task, is_finished, tasks, unfinished
 from pgbench.harness.writer import Writer
 from pgbench.kernels.blas import single_threaded_blas
 from pgbench.measure.forecast import require_confirmed
@@ -163,6 +163,9 @@ def execute(
         plan = settings(grid)
         todo = unfinished(shard.chosen(tasks(plan)), journal.records, portions)
         pending = [cell.key for task in todo for cell in task.cells if task.finishes]
+        planned = [cell.key for setting in plan for cell in setting.cells]
+        planned += [cell.key for setting in plan for cell in setting.ascents]
+        reused = sum(is_finished(journal.records.get(key, {})) for key in planned)
         writer = Writer(journal, portions, progress, grid.replicates)
         lost: ClusterError | None = None
         try:
@@ -181,13 +184,11 @@ def execute(
             raise Interrupted(f"{done} cells measured before the interruption")
         if lost is not None:
             raise lost
-    planned = [cell.key for setting in plan for cell in setting.cells]
-    planned += [cell.key for setting in plan for cell in setting.ascents]
     return RunResult(
         tree=tree,
         directory=directory,
         measured=_count(journal, pending, Status.DONE),
-        reused=len(planned) - len(pending),
+        reused=reused,
         failed=_count(journal, planned, Status.FAILED),
         skipped=_count(journal, planned, Status.SKIPPED),
     )

@@ -8,6 +8,9 @@ Records are large and stay on disk until they are asked for.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from pgbench.results.files import OutputError
 from pgbench.results.lines import JournalRecord, LineFile, parsed
 
 NAME = "portions.jsonl"
@@ -52,6 +55,18 @@ class Portions:
             self._places[record["key"]] = self._end, size
             self._end += size
 
+    def take(self, other: "Portions") -> None:
+        """Add what others have; OutputError, before anything is written, if they contradict."""
+        for key in other:
+            if key in self and not _same(self.read(key), other.read(key)):
+                raise OutputError(
+                    f"{other._file.path}: the portion {key} says something else than in"
+                    f" {self._file.path}"
+                )
+        for key in other:
+            if key not in self and (record := other.read(key)) is not None:
+                self.append([record])
+
     def read(self, key: str) -> JournalRecord | None:
         """The record of a portion, or None where there is none, or none any more."""
         if key not in self._places:
@@ -60,6 +75,14 @@ class Portions:
         with self._file.path.open("rb") as file:
             file.seek(begin)
             return _intact(file.read(size))
+
+
+def _same(one: JournalRecord | None, other: JournalRecord | None) -> bool:
+    """Whether two records of a portion hold the same numbers, or one is not there any more."""
+    if one is None or other is None:
+        return True
+    a, b = one["arrays"], other["arrays"]
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
 
 
 def _intact(line: bytes) -> JournalRecord | None:

@@ -71,3 +71,18 @@ def test_portions_are_found_again_and_those_that_were_cut_or_damaged_are_not_the
     assert list(again) == ["a", "d"]
     assert again.read("d")["key"] == "d"
     assert again.read("b") is None
+
+
+def test_portions_of_others_are_taken_unless_they_contradict(tmp_path):
+    ours, theirs = (tmp_path / name for name in ("ours", "theirs"))
+    ours.mkdir()
+    theirs.mkdir()
+    Portions(ours).append([{**RECORD, "key": "a"}])
+    Portions(theirs).append([{**RECORD, "key": key} for key in "ab"])
+    Portions(ours).take(Portions(theirs))
+    assert list(Portions(ours)) == ["a", "b"]
+    Portions(theirs).append([{**RECORD, "key": "c"}])
+    Portions(theirs).append([{**RECORD, "key": "b", "arrays": {"total": np.ones(3)}}])
+    with pytest.raises(OutputError, match=r"the portion b says something else than in .*ours"):
+        Portions(ours).take(Portions(theirs))
+    assert list(Portions(ours)) == ["a", "b"]
