@@ -108,8 +108,9 @@ def _local(number: int, threads: int | None) -> Iterator["Client"]:
         # A machine under load takes long to start a worker anew; it is not given up.
         "distributed.deploy.lost-worker-timeout": "10 minutes",
         "distributed.nanny.pre-spawn-environ.NUMBA_NUM_THREADS": share,
-        # Dask gives freed memory back at once; arrays that come and go would fault on every page.
-        "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
+        # Freed memory is kept: arrays that come and go would fault on every page.
+        "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**30,
+        "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 2**25,
     }
     with dask.config.set(settings):
         cluster = LocalCluster(
