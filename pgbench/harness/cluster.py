@@ -117,7 +117,7 @@ def _local(number: int, threads: int | None) -> Iterator["Client"]:
             n_workers=number,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             silence_logs="CRITICAL",
         )
         with cluster, Client(cluster, set_as_default=False) as client:
