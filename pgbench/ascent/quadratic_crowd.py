@@ -1,5 +1,6 @@
 """Many Gaussian policies on one linear-quadratic problem, and everything exact about them."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -97,7 +98,7 @@ class QuadraticCrowd(Crowd):
     def differential_entropy(self) -> FloatArray:
         """½ log det(2πeΣ) (m,), in nats."""
         own = self.together.pi.log_volume
-        return self.spread_out(own + 0.5 * self.mdp.m * np.log(2 * np.pi * np.e))
+        return self.spread_out(own + 0.5 * self.mdp.m * np.log(2 * np.pi * math.e))
 
 
 def doubling(a: FloatArray, c: FloatArray, decay: float) -> FloatArray:
