@@ -107,7 +107,8 @@ def _local(number: int, threads: int | None) -> Iterator["Client"]:
         "distributed.scheduler.worker-ttl": None,
         # A machine under load takes long to start a worker anew; it is not given up.
         "distributed.deploy.lost-worker-timeout": "10 minutes",
-        "distributed.nanny.pre-spawn-environ.NUMBA_NUM_THREADS": share,
+        # Not before they are spawned, which would set it in this process as well.
+        "distributed.nanny.environ.NUMBA_NUM_THREADS": share,
         # Freed memory is kept: arrays that come and go would fault on every page.
         "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**30,
         "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 2**25,
