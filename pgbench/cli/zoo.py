@@ -36,14 +36,8 @@ def act(options: argparse.Namespace) -> int:
 
     sizes = options.replicates or list(SIZES)
     check_counts(**{"--repeats": options.repeats}, **{f"--replicates {n}": n for n in sizes})
-    with single_threaded_blas(), mapping(workers_of(options)) as mapped:
-        found = study(
-            sorted(set(sizes)),
-            options.repeats,
-            options.seed,
-            lambda x: print(x, file=sys.stderr),
-            mapped,
-        )
+    with single_threaded_blas(), mapping(workers_of(options), say=_say) as mapped:
+        found = study(sorted(set(sizes)), options.repeats, options.seed, _say, mapped)
     print_study(found)
     if options.output:
         words = f" --replicates {' '.join(map(str, sizes))}" if options.replicates else ""
@@ -52,3 +46,7 @@ def act(options: argparse.Namespace) -> int:
         text = page(found, words, len(cases())) + part(of_zoo(), slips(), cases())
         write_file(options.output, text.encode())
     return OK
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)

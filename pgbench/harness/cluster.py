@@ -5,6 +5,7 @@ dies loses its tasks to others. Whoever was on it is suspected and tried once mo
 else on the cluster, so that a cell that kills its workers is found and fails alone.
 """
 
+import logging
 import os
 import threading
 import time
@@ -69,7 +70,7 @@ class Workers:
 
     def __post_init__(self) -> None:
         if self.number is not None and self.number < 1:
-            raise ValueError(f"--workers is {self.number}, must be at least 1")
+            raise ClusterError(f"--workers is {self.number}, must be at least 1")
 
     @contextmanager
     def client(self) -> Iterator["Client"]:
@@ -129,6 +130,7 @@ def _local(number: int, threads: int | None) -> Iterator["Client"]:
 def _joined(address: str) -> Iterator["Client"]:
     from distributed import Client
 
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # errors of ours say it
     try:
         client = Client(address, timeout=20, set_as_default=False)
     except (OSError, ValueError) as error:
@@ -181,16 +183,26 @@ def _hands(order: Order) -> Hands:
     from pgbench.kernels.partition import limit_threads
 
     threads = limit_threads(order.conditions.threads)
+    _plug_in(order.set_up)
     key = repr(order)
     if key not in _held:
         for old in _held.values():
             old.close()
         _held.clear()
-        if order.set_up is not None:
-            order.set_up()
         conditions = replace(order.conditions, threads=threads)
         _held[key] = Hands(replace(order, conditions=conditions), KEPT)
     return _held[key]
+
+
+_plugged: list[str] = []
+
+
+def _plug_in(set_up: Callable[[], Any] | None) -> None:
+    """Let users' estimators be known on a worker; others may have been since they last were."""
+    if set_up is not None and _plugged != [repr(set_up)]:
+        _plugged.clear()
+        set_up()
+        _plugged.append(repr(set_up))
 
 
 def different(client: Mapping[str, str], other: Mapping[str, str], name: str) -> str:
@@ -242,10 +254,7 @@ class Cluster:
 
     def prepare(self, tasks: Sequence[Task], progress: Progress) -> None:
         """Wait for a worker, and see that all have the client's versions; else ClusterError."""
-        if not self.client.scheduler_info()["workers"]:
-            progress.note("the scheduler has no workers yet; waiting for the first")
-            self.client.wait_for_workers(1)
-        found = _require_same_versions(self.client)
+        found = _assembled(self.client, progress.note)
         self.threads = sum(threads for _, threads in found.values())
         progress.phase(f"working with {len(found)} workers of {self.threads} threads in all")
 
@@ -381,8 +390,13 @@ def _failed(sent: _Sent, message: str) -> list[Performed]:
     return [Performed(task, iter([failed(task.cells, message)])) for task in sent.tasks]
 
 
-def _require_same_versions(client: "Client") -> dict[str, tuple[dict[str, str], int]]:
-    """Versions and threads of every worker by address; ClusterError where versions differ."""
+def _assembled(
+    client: "Client", say: Callable[[str], None]
+) -> dict[str, tuple[dict[str, str], int]]:
+    """Versions and threads of all workers, once there are any; ClusterError if versions differ."""
+    if not client.scheduler_info()["workers"]:
+        say("the scheduler has no workers yet; waiting for the first")
+        client.wait_for_workers(1)
     try:
         found: dict[str, tuple[dict[str, str], int]] = client.run(_description)
     except ModuleNotFoundError as error:
@@ -414,18 +428,32 @@ def _name(task: Task) -> str:
 
 @contextmanager
 def mapping(
-    workers: Workers | None, set_up: Callable[[], Any] | None = None
+    workers: Workers | None,
+    set_up: Callable[[], Any] | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Iterator[Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]]:
     """A function like the builtin ``map``, here or by workers, that gives results in order.
 
-    Functions are those of modules, and items recipes. ``set_up`` is called on each worker before.
-    ClusterError where versions differ, and where workers die of an item.
+    Parameters
+    ----------
+    workers
+        Who makes the results; None for this process. Functions are then those of modules, and
+        items small and named by ``str``.
+    set_up
+        Called on each worker before, so that users' estimators are known there.
+    say
+        Called with a line if there are no workers yet.
+
+    Raises
+    ------
+    ClusterError
+        Where versions differ, workers die of an item, or the scheduler is gone.
     """
     if workers is None:
         yield map
         return
     with workers.client() as client:
-        _require_same_versions(client)
+        _assembled(client, say)
         yield partial(_mapped, client, set_up)
 
 
@@ -439,26 +467,36 @@ def _mapped(
     futures = client.map(call, items, pure=False)
     try:
         for item, future in zip(items, futures, strict=True):
-            yield _result(client, call, item, future)
+            if deaths := _deaths(future):
+                for other in futures:  # all others end first, so that it is alone from here on
+                    other.exception()
+                future = _again(client, call, item, deaths)
+            yield future.result()
     finally:
         client.cancel(futures)
 
 
-def _result(client: "Client", call: Callable[[S], T], item: S, future: "Future") -> T:
-    """The result of an item, which is tried again where its worker died."""
+def _again(client: "Client", call: Callable[[S], T], item: S, deaths: int) -> "Future":
+    """What came of an item with which workers died, sent until one lives; else ClusterError."""
+    while deaths < MOST_DEATHS:
+        future = client.submit(call, item, pure=False)
+        if not (more := _deaths(future)):
+            return future
+        deaths += more
+    raise ClusterError(
+        f"workers died {deaths} times of {item}, at last with nothing else sent; is there enough"
+        " memory?"
+    )
+
+
+def _deaths(future: "Future") -> int:
+    """How many workers died with what was sent, once it has ended."""
     from distributed import KilledWorker
 
-    deaths = 0
-    while isinstance(error := future.exception(), KilledWorker):
-        deaths += 1 + int(error.args[2])
-        if deaths >= MOST_DEATHS:
-            raise ClusterError(f"workers died {deaths} times of one item; is there enough memory?")
-        future = client.submit(call, item, pure=False)
-    result: T = future.result()
-    return result
-
-
-_prepared: set[str] = set()
+    error = future.exception()
+    if future.status not in ("finished", "error"):
+        raise ClusterError("the scheduler is gone")
+    return 1 + int(error.args[2]) if isinstance(error, KilledWorker) else 0
 
 
 def _called(
@@ -476,7 +514,5 @@ def _called(
         raise ClusterError(refusal)
     with _ALONE, single_threaded_blas():
         limit_threads(None)
-        if set_up is not None and repr(set_up) not in _prepared:
-            _prepared.add(repr(set_up))
-            set_up()
+        _plug_in(set_up)
         return function(item)

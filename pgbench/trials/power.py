@@ -178,6 +178,9 @@ class Trial(NamedTuple):
     replicates: int
     seed: int
 
+    def __str__(self) -> str:
+        return f"the tests of {self.name} on {self.replicates} replicates"
+
 
 def p_values(trial: Trial) -> list[PValue]:
     """What the tests of a trial say."""

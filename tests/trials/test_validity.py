@@ -226,6 +226,26 @@ def test_command_writes_its_tables(tmp_path, capsys):
     assert rows[0].count("|") == len(COLUMNS) + 5
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--workers", "0"], "--workers is 0, must be at least 1"),
+        (["--workers", "1", "--scheduler", "tcp://x:1"], "not allowed with"),
+    ],
+)
+def test_workers_that_cannot_be_are_refused_in_a_sentence(capsys, arguments, message):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments, {}, ())
+    assert message in capsys.readouterr().err
+
+
+def test_without_dask_the_command_says_what_to_install(capsys, monkeypatch):
+    monkeypatch.setattr("pgbench.harness.cluster.find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match="2"):
+        main(["--workers", "2"], {}, ())
+    assert "pip install 'pgbench[dask]'" in capsys.readouterr().err
+
+
 def test_tables_are_in_the_order_of_the_cases(monkeypatch):
     monkeypatch.setattr(true_values, "REFERENCE", 1000)
     cells = (BANDIT, replace(BANDIT, batch_size=2))

@@ -12,6 +12,7 @@ from pgbench.trials.power import (
     SIZES,
     Claim,
     PValue,
+    claims,
     confirmed,
     correct,
     known,
@@ -29,6 +30,14 @@ SEED = 1000
 def rejected(claim, found, tests, replicates, seed):
     counted = suspicious(found, tests)
     return bool(counted) and confirmed(counted, claim.p_values(replicates, seed + FRESH))
+
+
+@pytest.fixture(autouse=True)
+def own_claims():
+    """Claims are those of the test: some have few of them."""
+    claims.cache_clear()
+    yield
+    claims.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +122,7 @@ def few():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pgbench.trials.power.bugs", lambda: {n: find_bug(n) for n in SOME})
         patch.setattr("pgbench.trials.power.correct", lambda: correct()[:20])
+        claims.cache_clear()
         return study(sizes=(60, 120), repeats=2, seed=5)
 
 

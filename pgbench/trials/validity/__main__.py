@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pgbench.trials.validity
-from pgbench.harness.cluster import Workers, mapping
+from pgbench.harness.cluster import ClusterError, Workers, mapping
 from pgbench.results.files import OutputError, write_file
 from pgbench.trials.validity.cells import RATES, StudyCell
 from pgbench.trials.validity.page import GROUPS
@@ -25,20 +25,29 @@ def main(
     parser.add_argument("--repetitions", type=int, default=500)
     parser.add_argument("--replicates", type=int, nargs="+", default=[1000, 200])
     parser.add_argument("--output", type=Path, help="a Markdown file for the tables")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes that share the work")
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler of such workers")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=int, metavar="N", help="processes that share the work")
+    where.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler of such workers")
     options = parser.parse_args(arguments)
-    elsewhere = options.workers is not None or options.scheduler is not None
-    workers = Workers(options.workers, options.scheduler) if elsewhere else None
-    with mapping(workers) as mapped:
-        text = tables(groups, fits, options.replicates, options.repetitions, mapped)
-    print(text)
-    if options.output:
-        try:
+    try:
+        with mapping(_workers(options), say=_say) as mapped:
+            text = tables(groups, fits, options.replicates, options.repetitions, mapped)
+        print(text)
+        if options.output:
             write_file(options.output, f"{text}\n".encode())
-        except OutputError as error:
-            parser.error(str(error))
+    except (ClusterError, OutputError) as error:
+        parser.error(str(error))
     return 0
+
+
+def _workers(options: argparse.Namespace) -> Workers | None:
+    if options.workers is None and options.scheduler is None:
+        return None
+    return Workers(options.workers, options.scheduler)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 if __name__ == "__main__":

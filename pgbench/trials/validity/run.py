@@ -48,6 +48,9 @@ class Part(NamedTuple):
     replicates: Sequence[int]
     repetitions: int
 
+    def __str__(self) -> str:
+        return f"{self.cell.setting}, n = {self.cell.batch_size}"
+
 
 def rows_of(part: Part) -> dict[int, list[str]]:
     """Lines of the tables by number of replicates."""
