@@ -7,9 +7,12 @@ horizons, from one step to beyond the grid's own.
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,14 +20,16 @@ from pgbench.arrays import FloatArray
 from pgbench.declared.horizon_study import CURVES, STUDY
 from pgbench.declared.outcomes import Status
 from pgbench.declared.variables import allocate
-from pgbench.estimators import TableEstimator, estimators
+from pgbench.estimators import TableEstimator, estimators, is_added
 from pgbench.exact.horizon import expected_steps
 from pgbench.exact.table_moments import TooLarge, table_moments
 from pgbench.exact.truth import Truth
 from pgbench.grid.grid import Chosen, Grid
 from pgbench.grid.plan import Prepared, Setting, settings
+from pgbench.harness.child import Child, ChildError, doing
 from pgbench.harness.directory import HORIZONS_NAME
 from pgbench.harness.measuring import sentence
+from pgbench.harness.performing import PATIENCE
 from pgbench.harness.provenance import provenance
 from pgbench.kernels.blas import single_threaded_blas
 from pgbench.policies import NotApplicable
@@ -48,6 +53,7 @@ def study(
     grid: Grid,
     progress: Callable[[str], None] = lambda line: None,
     mapping: Callable[..., Iterable[Any]] = map,
+    set_up: Callable[[], Any] | None = None,
 ) -> "Dataset":
     """Exact bias, variance and steps of a grid's estimators against the horizon.
 
@@ -59,6 +65,9 @@ def study(
         Called with a line of text after every setting.
     mapping
         Works settings out and gives what was found in their order, like the builtin ``map``.
+    set_up
+        Lets other processes know the estimators of users' files. Those are then worked out in a
+        child, so that a curve that ends its process, hangs or takes all memory fails alone.
 
     Returns
     -------
@@ -75,9 +84,9 @@ def study(
         "point": UP_TO_OWN + BEYOND_OWN,
     }
     arrays: dict[str, Any] = allocate(STUDY, sizes)
-    items = [(setting.recipe, grid.estimators) for setting in plan]
-    with single_threaded_blas():
-        for number, (found, seconds) in enumerate(mapping(_sweep, items)):
+    sweeps = [Sweep(setting.recipe, grid.estimators, set_up) for setting in plan]
+    with single_threaded_blas(), closing(_child(set_up)):
+        for number, (found, seconds) in enumerate(mapping(_sweep, sweeps)):
             for name, own in found.items():
                 arrays[name][divmod(number, sizes["policy"])] = own[0, 0]
             progress(f"[{number + 1}/{len(plan)}] {plan[number].label}: {seconds:.1f} s")
@@ -110,19 +119,38 @@ def swept(own: int, longest: int) -> list[int]:
     return sorted({int(h) for h in np.concatenate([up, beyond]).round()})
 
 
-def _sweep(item: tuple[Setting, Sequence[Chosen]]) -> tuple[dict[str, Any], float]:
+@dataclass(frozen=True)
+class Sweep:
+    """The curves of a setting, a recipe for whoever works them out; ``set_up`` as in ``study``."""
+
+    setting: Setting
+    estimators: Sequence[Chosen]
+    set_up: Callable[[], Any] | None = None
+
+    def __str__(self) -> str:
+        return self.setting.label
+
+
+class Curves(NamedTuple):
+    """What was found of an estimator: status and message, and curves by name, NaN where unknown."""
+
+    status: Status
+    message: str
+    arrays: Mapping[str, FloatArray] = {}
+
+
+def _sweep(sweep: Sweep) -> tuple[dict[str, Any], float]:
     """The curves of a setting as arrays of one problem and one policy, and the seconds taken."""
-    setting, chosen = item
     begin = time.perf_counter()
-    sizes = {"problem": 1, "policy": 1, "estimator": len(chosen), "point": UP_TO_OWN + BEYOND_OWN}
-    arrays: dict[str, Any] = allocate(STUDY, sizes)
-    _fill(setting, chosen, arrays)
+    sizes = {"problem": 1, "policy": 1, "estimator": len(sweep.estimators)}
+    arrays: dict[str, Any] = allocate(STUDY, {**sizes, "point": UP_TO_OWN + BEYOND_OWN})
+    _fill(sweep, arrays)
     return arrays, time.perf_counter() - begin
 
 
-def _fill(setting: Setting, estimators: Sequence[Chosen], arrays: Mapping[str, Any]) -> None:
+def _fill(sweep: Sweep, arrays: Mapping[str, Any]) -> None:
     """Fill in the curves of a setting."""
-    place = (0, 0)
+    place, setting = (0, 0), sweep.setting
     arrays["status"][place] = Status.FAILED
     try:
         prepared = setting.prepare()
@@ -137,39 +165,70 @@ def _fill(setting: Setting, estimators: Sequence[Chosen], arrays: Mapping[str, A
     arrays["horizon"][place][: len(horizons)] = horizons
     arrays["grid_horizon"][place] = prepared.horizon
     arrays["gradient_norm"][place] = np.linalg.norm(prepared.truth.gradient)
-    for e, chosen in enumerate(estimators):
-        own = (*place, e)
-        curves = {name: arrays[name][own] for name in CURVES}
-        arrays["status"][own], arrays["message"][own] = _curves(prepared, chosen, horizons, curves)
+    for e, found in enumerate(_every_curve(sweep, prepared, horizons)):
+        arrays["status"][*place, e], arrays["message"][*place, e] = found.status, found.message
+        for name, curve in found.arrays.items():
+            arrays[name][*place, e, : curve.size] = curve
 
 
-def _curves(
-    prepared: Prepared, chosen: Chosen, horizons: list[int], curves: Mapping[str, FloatArray]
-) -> tuple[Status, str]:
-    """Fill in the curves of an estimator; status and message."""
+def _every_curve(sweep: Sweep, prepared: Prepared, horizons: list[int]) -> Iterator[Curves]:
+    """The curves of every estimator; those of users' files are worked out in a child."""
+    for chosen in sweep.estimators:
+        if sweep.set_up is None or not is_added(chosen.name):
+            yield _curves(prepared, chosen, horizons)
+            continue
+        given = sweep.setting, chosen, horizons
+        try:
+            yield _child(sweep.set_up).perform(_curves_apart, *given, seconds=PATIENCE)
+        except ChildError as error:
+            yield Curves(Status.FAILED, str(error))
+        except Exception as error:
+            yield Curves(Status.FAILED, sentence(error))
+
+
+@lru_cache(maxsize=1)
+def _child(set_up: Callable[[], Any] | None) -> Child:
+    """The child of this process that knows users' estimators; it ends when it is not kept."""
+    return Child(set_up)
+
+
+def _curves_apart(setting: Setting, chosen: Chosen, horizons: list[int]) -> Curves:
+    """The curves of a user's estimator, in a child."""
+    with single_threaded_blas(), doing(chosen.label):
+        return _curves(setting.prepare(), chosen, horizons)
+
+
+def _curves(prepared: Prepared, chosen: Chosen, horizons: list[int]) -> Curves:
+    """The curves of an estimator; whatever it fails of is its own failure."""
+    curves = {name: np.full(len(horizons), np.nan) for name in CURVES}
     try:
-        record = estimators()[chosen.name]
-        if not isinstance(record, TableEstimator):
-            return (
-                Status.SKIPPED,
-                "it is a function of batches, without exact moments at every horizon",
-            )
-        for i, horizon in enumerate(horizons):
-            tables = record.make(prepared.truth, horizon, **chosen.values)
-            if tables.process.horizon is not None:
-                return Status.SKIPPED, "it draws its horizon at random"
-            for name, value in point(prepared.truth, tables, horizon).items():
-                curves[name][i] = value
+        _follow(prepared.truth, chosen, horizons, curves)
     except NotApplicable as reason:
-        return Status.SKIPPED, str(reason)
+        return Curves(Status.SKIPPED, str(reason))
     except TooLarge as reason:
         known = int(np.isfinite(curves["expected_steps"]).sum())
         if known == 0:
-            return Status.SKIPPED, str(reason)
-        return Status.DONE, f"nothing beyond H = {horizons[known - 1]}: {reason}"
-    except (ValueError, MemoryError) as error:
-        return Status.FAILED, sentence(error)
-    return Status.DONE, prepared.truth.unresolved_note
+            return Curves(Status.SKIPPED, str(reason))
+        message = f"nothing beyond H = {horizons[known - 1]}: {reason}"
+        return Curves(Status.DONE, message, curves)
+    except Exception as error:
+        return Curves(Status.FAILED, sentence(error), curves)
+    return Curves(Status.DONE, prepared.truth.unresolved_note, curves)
+
+
+def _follow(
+    truth: Truth, chosen: Chosen, horizons: list[int], curves: Mapping[str, FloatArray]
+) -> None:
+    """Fill in the curves of an estimator, horizon by horizon; NotApplicable if it has none."""
+    record = estimators()[chosen.name]
+    if not isinstance(record, TableEstimator):
+        raise NotApplicable("it is a function of batches, without exact moments at every horizon")
+    for i, horizon in enumerate(horizons):
+        tables = record.make(truth, horizon, **chosen.values)
+        if tables.process.horizon is not None:
+            raise NotApplicable("it draws its horizon at random")
+        for name, value in point(truth, tables, horizon).items():
+            curves[name][i] = value
 
 
 def point(truth: Truth, tables: Tables, horizon: int) -> dict[str, float]:

@@ -10,6 +10,7 @@ from pgbench.harness.child import Child, ChildError, doing
 from pgbench.harness.measuring import Conditions, RecordBatch, Workshop, failed
 from pgbench.harness.progress import Progress
 from pgbench.harness.tasks import ReadPortion, Task
+from pgbench.kernels.blas import single_threaded_blas
 from pgbench.results.lines import JournalRecord
 
 PATIENCE, PATIENCE_PER_STEP = 600.0, 20e-6
@@ -69,7 +70,8 @@ def _perform(
     """Batches of the records of a task, in a child."""
     workshop = _workshop(conditions)
     workshop.compile([task])
-    with doing(f"{', '.join(sorted(task.estimators))} in {task.setting.label}"):
+    what = f"{', '.join(sorted(task.estimators))} in {task.setting.label}"
+    with single_threaded_blas(), doing(what):
         return list(workshop.perform(task, portions.get))
 
 

@@ -14,6 +14,7 @@ import xarray as xr
 import pgbench
 from pgbench.__main__ import main
 from pgbench.harness.child import Child
+from tests.support.plugins import OWN
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "wrong_baseline.py"
 
@@ -173,6 +174,15 @@ def test_horizons_are_studied_before_and_after_a_run(grid, capsys):
     }
 
 
+def test_a_plugin_that_ends_its_process_does_not_end_horizons(grid, capsys, no_additions):
+    (grid.parent / "mine.py").write_text(OWN, encoding="utf-8")
+    grid.write_text(GRID.replace("reinforce", "ends"), encoding="utf-8")
+    assert main(["horizons", "grid.yaml", "--plugin", "mine.py"]) == 1
+    printed = capsys.readouterr()
+    assert "curves of 1 done, 1 failed, 0 skipped" in printed.out
+    assert "ends in corridor × softmax: ends ended its process, with exit code 3" in printed.err
+
+
 def test_horizons_of_a_problem_that_cannot_be_made_give_exit_code_1(grid, capsys):
     text = GRID.replace("corridor", "[corridor, {problem: gymnasium, id: No-v0}]")
     grid.write_text(text, encoding="utf-8")
@@ -223,7 +233,7 @@ def test_check_says_what_memory_settings_take(grid, capsys):
     main(["check", "grid.yaml"])
     printed = capsys.readouterr().out
     assert re.search(r"│ [\d.]+ MiB", printed)
-    assert re.search(r"about [\d.]+ MiB beside the libraries", printed)
+    assert re.search(r"in 1 tasks, of which the largest takes about [\d.]+ MiB beside", printed)
 
 
 HUGE = "corridor, {problem: garnet, n_states: 1000000000000}"

@@ -12,12 +12,24 @@ import xarray as xr
 from pgbench.grid.plan import settings
 from pgbench.grid.reader import parse_grid
 from pgbench.harness import cluster
-from pgbench.harness.cluster import Cluster, ClusterError, Workers, by_workers, different
+from pgbench.harness.cluster import (
+    Cluster,
+    ClusterError,
+    Workers,
+    by_workers,
+    different,
+    mapping,
+)
 from pgbench.harness.horizon_study import study
 from pgbench.harness.progress import Silent
 from pgbench.harness.runner import execute
-from pgbench.harness.tasks import tasks
+from pgbench.harness.tasks import tasks as tasks_of
 from pgbench.results.dataset import same_numbers
+from pgbench.trials import power
+from pgbench.trials.user_file import PlugIns, plug_in
+from pgbench.trials.validity.cells import StudyCell
+from pgbench.trials.validity.run import tables
+from tests.support.plugins import OWN
 
 GRID = """
 name: t
@@ -77,7 +89,7 @@ class KillOne(Silent):
 
 
 def test_the_grid_of_these_tests_has_every_kind_of_task(grid):
-    kinds = {type(task).__name__ for task in tasks(settings(grid))}
+    kinds = {type(task).__name__ for task in tasks_of(settings(grid))}
     assert kinds == {"MeasureTask", "PortionTask", "CentredTask", "JoinTask", "AscentTask"}
 
 
@@ -108,10 +120,77 @@ def test_a_cell_that_kills_its_workers_fails_alone_and_the_others_are_measured(
     assert message.startswith("its worker died ")
 
 
-def test_a_study_of_horizons_by_workers_is_that_of_one_process(grid, client):
+@pytest.fixture
+def mapped(client):
+    """A map by the workers of the client, who know no users' estimators."""
+    with mapping(Workers(scheduler=client.scheduler.address)) as mapped:
+        yield mapped
+
+
+def test_a_study_of_horizons_by_workers_is_that_of_one_process(grid, mapped):
     small = replace(grid, ascent=None, estimators=grid.estimators[:2])
-    by_workers = study(small, mapping=partial(cluster._mapped, client, None))
+    by_workers = study(small, mapping=mapped)
     xr.testing.assert_identical(by_workers.drop_attrs(), study(small).drop_attrs())
+
+
+def test_workers_plug_in_users_files_and_outlive_their_code(client, tmp_path, monkeypatch):
+    monkeypatch.setattr("pgbench.estimators._added", {})
+    (tmp_path / "own.py").write_text(OWN, encoding="utf-8")
+    plug_in(tmp_path / "own.py")
+    own = PlugIns.of([tmp_path / "own.py"])
+    grid = parse_grid("{name: t, problems: corridor, horizon: 5, estimators: [ends, like_td, td]}")
+    with mapping(Workers(scheduler=client.scheduler.address), own) as mapped:
+        by_workers = study(grid, mapping=mapped, set_up=own)
+    assert by_workers["status"].values.ravel().tolist() == [2, 1, 1]
+    xr.testing.assert_identical(by_workers.drop_attrs(), study(grid, set_up=own).drop_attrs())
+
+
+def test_the_zoo_by_workers_is_that_of_one_process(mapped):
+    """Trials are named by what every process knows; few of them are made here."""
+    trials = [power.Trial(name, 250, 3) for name in [*power.claims()][:60:6]]
+    here = [power.p_values(trial) for trial in trials]
+    assert list(mapped(power.p_values, trials)) == here
+    assert sum(map(len, here)) > 10
+
+
+def test_validity_by_workers_is_that_of_one_process(mapped):
+    bandit = StudyCell(("bandit", {"n_actions": 2}), ("softmax", {}), 1, (("reinforce", {}),))
+    given = {"A": (bandit,)}, (), (40, 20), 3
+    assert tables(*given, mapped) == tables(*given)
+
+
+def test_an_item_that_kills_its_workers_is_named_and_the_others_are_done(mapped):
+    results = mapped(deadly, ["one", "deadly", "two"])
+    assert next(results) == "one"
+    with pytest.raises(ClusterError, match=r"^workers died \d times of deadly, at last with noth"):
+        next(results)
+    assert list(mapped(deadly, ["one", "two"])) == ["one", "two"]
+
+
+def test_an_item_whose_worker_was_killed_once_is_done_by_another(mapped, tmp_path):
+    once = partial(deadly_once, tmp_path / "died")
+    assert list(mapped(once, ["one", "two", "three"])) == ["one", "two", "three"]
+    assert (tmp_path / "died").exists()
+
+
+def test_a_worker_of_another_version_is_refused_by_name(client, monkeypatch):
+    other = {**cluster.versions(), "numba": "0.1"}
+    monkeypatch.setattr(cluster, "versions", lambda: other)
+    message = r"worker tcp://.* has numba \S+ \(the client has 0\.1\)"
+    with (
+        pytest.raises(ClusterError, match=message),
+        mapping(Workers(scheduler=client.scheduler.address)),
+    ):
+        pass
+
+
+def test_users_files_are_plugged_in_again_where_others_were():
+    """Workers outlive commands, and each has its own version of a file."""
+    calls = []
+    first, second = (Counting(calls, name) for name in "ab")
+    for set_up in (first, first, None, second, first):
+        cluster._plug_in(set_up)
+    assert calls == ["a", "b", "a"]
 
 
 def test_other_versions_are_refused_by_name():
@@ -133,6 +212,32 @@ def test_without_dask_it_is_said_what_to_install(grid, tmp_path, monkeypatch):
 def test_there_is_at_least_one_worker(number):
     with pytest.raises(ValueError, match=f"--workers is {number}, must be at least 1"):
         Workers(number)
+
+
+def deadly(item):
+    if item == "deadly":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+def deadly_once(path, item):
+    if item == "two" and not path.exists():
+        path.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+class Counting:
+    """Set-up that takes down its calls."""
+
+    def __init__(self, calls, name):
+        self.calls, self.name = calls, name
+
+    def __repr__(self):
+        return self.name
+
+    def __call__(self):
+        self.calls.append(self.name)
 
 
 class Deadly:

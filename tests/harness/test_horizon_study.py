@@ -1,5 +1,7 @@
 """The study of horizons: exact numbers at every horizon, honest about what it leaves out."""
 
+import os
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -10,6 +12,8 @@ from pgbench.exact.table_moments import LIMIT, Size, table_moments
 from pgbench.grid.plan import settings
 from pgbench.grid.reader import parse_grid
 from pgbench.harness import horizon_study as horizons
+from pgbench.trials.user_file import PlugIns, plug_in
+from tests.support.plugins import OWN
 
 GRID = """
 name: t
@@ -150,3 +154,53 @@ def test_the_file_gives_back_what_was_written(found, tmp_path):
         np.testing.assert_array_equal(again[name], found[name])
         assert again[name].attrs["units"] == STUDY[name].units
     assert [p.name for p in path.parent.iterdir()] == ["horizons.nc"]
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A file of users' estimators that is plugged in."""
+    monkeypatch.setattr("pgbench.estimators._added", {})
+    path = tmp_path / "own.py"
+    path.write_text(OWN, encoding="utf-8")
+    plug_in(path)
+    return PlugIns.of([path])
+
+
+SMALL = """
+name: t
+horizon: 5
+problems: [{problem: garnet, n_states: 5, gamma: 0.8}, corridor]
+estimators: [ends, raises, like_td, td]
+"""
+
+
+def test_users_code_that_ends_its_process_is_a_failed_curve(own):
+    found = horizons.study(parse_grid(SMALL), set_up=own)
+    assert found["status"].values.squeeze().tolist() == [[2, 2, 1, 1]] * 2
+    assert [str(text) for text in found["message"].values[0, 0, :2]] == [
+        "ends ended its process, with exit code 3",
+        "TypeError: no",
+    ]
+
+
+def test_curves_of_users_code_are_those_of_this_process(own):
+    """Its twin is worked out here."""
+    found = horizons.study(parse_grid(SMALL), set_up=own)
+    for name in ("relative_bias", "relative_variance", "expected_steps"):
+        like, td = (found[name].sel(estimator=label).values for label in ("like_td", "td"))
+        assert like.tobytes() == td.tobytes()
+
+
+def test_users_code_works_with_linear_algebra_on_one_thread(own, monkeypatch):
+    monkeypatch.setitem(os.environ, "OPENBLAS_NUM_THREADS", "2")
+    grid = parse_grid(SMALL.replace("ends, raises, like_td, td", "counts_threads"))
+    assert set(horizons.study(grid, set_up=own)["message"].values.ravel()) == {"ValueError: [1]"}
+
+
+def test_an_error_that_nobody_expects_is_a_failed_curve(grid, monkeypatch):
+    def broken(*arguments):
+        raise TypeError("no")
+
+    monkeypatch.setattr(horizons, "table_moments", broken)
+    found = horizons.study(grid)
+    assert set(found["message"].values[:, :, :3].ravel()) == {"TypeError: no"}
