@@ -1,7 +1,7 @@
 """The table of what a grid will do."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rich.table import Table
 
@@ -9,7 +9,7 @@ from pgbench.cli.terminal import console, titled
 from pgbench.grid.grid import Grid
 from pgbench.grid.plan import Prepared, Setting, settings
 from pgbench.harness.progress import duration
-from pgbench.harness.tasks import tasks
+from pgbench.harness.tasks import largest_memory, tasks
 from pgbench.measure.cost import SettingCost, setting_cost
 from pgbench.measure.forecast import objections
 from pgbench.memory import NotEnoughMemory, explained, in_words
@@ -20,7 +20,7 @@ PLAN = ("problem", "policy", "S", "A", "d", "γ", "horizon", "cells", "steps", "
 
 @dataclass
 class Summary:
-    """What the settings of a plan come to, added up one after another."""
+    """What the settings of a plan come to, added up one after another; the memory of a task."""
 
     cells: int = 0
     tasks: int = 0
@@ -31,7 +31,7 @@ class Summary:
     good: bool = True
 
     def add(self, setting: Setting, cost: SettingCost) -> None:
-        """Count a setting in; settings are measured one at a time."""
+        """Count a setting in."""
         self.cells += _n_cells(setting)
         self.tasks += sum(1 for _ in tasks([setting]))
         self.steps += cost.steps
@@ -79,6 +79,7 @@ def _built(grid: Grid, summary: Summary) -> Iterator[tuple[Setting, Prepared, Se
             prepared = setting.prepare()
             with explained(setting.label):
                 cost = setting_cost(setting, prepared)
+                cost = replace(cost, memory=largest_memory(setting, prepared))
         except NotApplicable as reason:
             summary.notes.append(f"skipped: {setting.label}: {reason}")
         except NotEnoughMemory as error:

@@ -16,7 +16,10 @@ import numpy as np
 from pgbench.arrays import FloatArray
 from pgbench.declared.outcomes import Status
 from pgbench.estimators import BatchEstimator, estimators, is_added
-from pgbench.grid.plan import AscentCell, Cell, Portion, Setting, likely_horizon, work
+from pgbench.grid.grid import Grid
+from pgbench.grid.plan import AscentCell, Cell, Portion, Prepared, Setting, likely_horizon, work
+from pgbench.measure.cost import setting_cost
+from pgbench.measure.sums import joining_bytes
 from pgbench.results.lines import JournalRecord
 
 FINISHED = frozenset({Status.DONE.word, Status.SKIPPED.word})
@@ -58,6 +61,17 @@ class Task(ABC):
     @abstractmethod
     def work(self) -> float:
         """About how many environment steps it takes."""
+
+    @property
+    def part(self) -> Grid:
+        """The grid with nothing but what is done of the setting."""
+        own = tuple({cell.estimator.label: cell.estimator for cell in self.cells}.values())
+        sizes = tuple(sorted({cell.batch_size for cell in self.cells}))
+        return replace(self.setting.grid, estimators=own, batch_sizes=sizes, ascent=None)
+
+    def memory(self, prepared: Prepared) -> float:
+        """Bytes that it takes about, beside the libraries."""
+        return setting_cost(replace(self.setting, grid=self.part), prepared).memory
 
     @property
     def group(self) -> tuple[str, int]:
@@ -125,6 +139,11 @@ class PortionTask(Task):
         each = likely_horizon(self.setting) * self.cells[0].batch_size
         return float(each * self.portion.replicates)
 
+    @property
+    def part(self) -> Grid:
+        """The grid with nothing but what is done of the setting."""
+        return replace(super().part, replicates=self.portion.replicates)
+
     def left(self, records: Mapping[str, JournalRecord], portions: Container[str]) -> Task | None:
         """What records and portions say is left to do of it, or None."""
         task = super().left(records, portions)
@@ -175,6 +194,12 @@ class JoinTask(Task):
         """Next to nothing."""
         return 0.0
 
+    def memory(self, prepared: Prepared) -> float:
+        """Bytes that it takes about, beside the libraries."""
+        d, replicates = prepared.truth.gradient.size, self.setting.grid.replicates
+        sums = joining_bytes(d, replicates, len(self.portions))
+        return 16.0 * prepared.truth.mdp.numbers + len(self.cells) * sums
+
     def sums(self, cell: Cell, read: ReadPortion) -> list[JournalRecord]:
         """Records of the sums of all portions of a cell, in order; none where one is missing."""
         first = _portions(self, cell, self.portions, read)
@@ -215,6 +240,15 @@ class AscentTask(Task):
         return {chosen.name for chosen in followed if chosen is not None}
 
     @property
+    def part(self) -> Grid:
+        """The grid with nothing but what is done of the setting."""
+        plan, own = self.setting.grid.ascent, {cell.climber.label for cell in self.cells}
+        assert plan is not None
+        climbers = tuple(climber for climber in plan.climbers if climber.label in own)
+        ascent = replace(plan, climbers=climbers)
+        return replace(self.setting.grid, estimators=(), batch_sizes=(), ascent=ascent)
+
+    @property
     def work(self) -> float:
         """About how many environment steps it takes."""
         return work(self.setting, (), self.cells)
@@ -233,6 +267,15 @@ def tasks(plan: Iterable[Setting]) -> Iterator[Task]:
             cells = [cell for cell in setting.cells if cell.estimator.label in own]
             yield from _measuring(setting, cells)
         yield from _packed(AscentTask, setting, setting.ascents)
+
+
+def largest_memory(setting: Setting, prepared: Prepared) -> float:
+    """Bytes that the largest task of a setting takes, about; first portions are whole."""
+    largest = 0.0
+    for task in tasks([setting]):
+        if not (isinstance(task, PortionTask) and task.portion.first):
+            largest = max(largest, task.memory(prepared))
+    return largest
 
 
 def _together(setting: Setting) -> list[list[str]]:

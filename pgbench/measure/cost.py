@@ -7,13 +7,14 @@ from pgbench.estimators import TableEstimator, estimators
 from pgbench.exact import Size
 from pgbench.exact.horizon import expected_steps
 from pgbench.exact.table_moments import fits, moments_size
+from pgbench.exact.truth import Truth
 from pgbench.grid.grid import Ascents, Grid
 from pgbench.grid.plan import Prepared, Setting
-from pgbench.measure.sums import SUMS_BYTES, sums_bytes
+from pgbench.measure.sums import NUMBERS_TOGETHER, REPLICATE_NUMBERS, SUMS_BYTES, sums_bytes
 from pgbench.policies import NotApplicable
 from pgbench.process.tables import Forms, Tables
 from pgbench.rollout.engines import MEMORY_BYTES, by_process, bytes_per_replicate
-from pgbench.rollout.simulator import BLOCK, Draws
+from pgbench.rollout.simulator import BLOCK, BLOCK_NUMBERS, RECORDED, Draws
 
 SECONDS_PER_STEP = 5e-9
 SECONDS_PER_WEIGHT = 5e-9
@@ -26,6 +27,13 @@ SECONDS_PER_RUN = 20e-6
 """Cost model of the expected time on one core, measured and rough: per step, weight, step of a
 batch estimator, operation of exact moments, and slot of the problem for all other exact work; of
 ascents per step, per update, and per update of each replicate."""
+
+
+BYTES_PER_BATCH_NUMBER = 64.0
+"""What functions of batches hold per step, or entry of its state and action, measured."""
+
+BYTES_PER_GRADIENT_NUMBER = 80.0
+"""What is held for each number of the gradients that are added together, measured."""
 
 
 @dataclass(frozen=True)
@@ -145,13 +153,14 @@ class Demand:
         )
         truth = prepared.truth
         exact = max((size.memory_bytes for size in self.exact if fits(size)), default=0.0)
-        return bytes_held(
+        return _pull_back_bytes(truth, grid.replicates) + bytes_held(
             grid.replicates,
             replicate,
             float(truth.mdp.numbers),
             float(truth.gradient.size),
             len(self.tables),
             self.batch,
+            float(prepared.horizon * truth.process.entries * max(grid.batch_sizes, default=0)),
             exact,
         )
 
@@ -169,18 +178,32 @@ def bytes_held(
     d: float,
     tables: int,
     batch: int,
+    trajectories: float,
     exact: float = 0.0,
 ) -> float:
     """Bytes held at a time while table and batch estimators are measured, about.
 
-    ``replicate`` is what the weights of a replicate take, ``numbers`` the size of the problem, and
+    ``replicate`` is what the weights of a replicate take, ``numbers`` the size of the problem,
+    ``trajectories`` the numbers in those of a replicate that functions of batches see, and
     ``exact`` what exact moments take, which are not worked out while weights are held.
     """
     weights = max(BLOCK * replicate, min(MEMORY_BYTES, replicates * replicate))
+    if batch:
+        block = min(RECORDED, replicates * trajectories, max(BLOCK_NUMBERS, BLOCK * trajectories))
+        weights = max(weights, BYTES_PER_BATCH_NUMBER * block)
     per_estimator = d * sums_bytes(1, replicates)
     sums = max(per_estimator, min(SUMS_BYTES, per_estimator * max(tables, batch)))
-    own = 2 * 8 * numbers * (1 + tables) + 8 * 16 * replicates * tables + 8 * d * 60
+    kept = 8 * REPLICATE_NUMBERS * replicates * max(tables, batch)
+    own = 2 * 8 * numbers * (1 + tables) + kept + 8 * d * 60
     return float(max(weights + sums, exact) + own)
+
+
+def _pull_back_bytes(truth: Truth, replicates: int) -> float:
+    """Bytes that gradients take before they are added up, about; none if they are never whole."""
+    if truth.policy.local_pull_back(truth.theta) is not None:
+        return 0.0
+    d = truth.gradient.size
+    return BYTES_PER_GRADIENT_NUMBER * max(BLOCK * d, min(NUMBERS_TOGETHER, replicates * d))
 
 
 def ascent_cost(

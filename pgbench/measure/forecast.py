@@ -93,7 +93,13 @@ def _forecast(setting: Setting, size: Dimensions, policy: PolicyDimensions) -> F
     seconds = sampling_seconds(steps, grid.replicates * sum(weights), tables, batch)
     replicate = 8.0 * tables * max(weights)
     memory = bytes_held(
-        grid.replicates, replicate, size.numbers, policy.n_parameters, tables, batch
+        grid.replicates,
+        replicate,
+        size.numbers,
+        policy.n_parameters,
+        tables,
+        batch,
+        horizon * max(grid.batch_sizes),
     )
     if plan := grid.ascent:
         climbing, _, held = ascent_cost(plan, horizon, horizon, size.numbers)

@@ -34,9 +34,19 @@ NUMBERS_TOGETHER = 2**20
 """Arrays of weights and of gradients are cut to about so many numbers."""
 
 
+REPLICATE_NUMBERS = 16
+"""About so many numbers are kept of every estimate: distances, steps and projections."""
+
+
 def sums_bytes(d: int, replicates: int) -> int:
     """Memory of one estimator's sums."""
     return 8 * d * (n_blocks(replicates) + 12)
+
+
+def joining_bytes(d: int, replicates: int, portions: int) -> int:
+    """Memory of the sums of all portions of an estimator's replicates, apart and joined, about."""
+    sums = portions * sums_bytes(d, -(-replicates // portions))
+    return 2 * sums + 4 * 8 * REPLICATE_NUMBERS * replicates
 
 
 def blocks_together(n: int) -> int:

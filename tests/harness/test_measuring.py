@@ -1,5 +1,7 @@
 """Tasks give records: plain data, in batches, whatever becomes of single cells."""
 
+import os
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +11,16 @@ from pgbench.grid.plan import settings
 from pgbench.grid.reader import parse_grid
 from pgbench.harness import measuring
 from pgbench.harness.measuring import Conditions, Kept, Workshop, recorded
-from pgbench.harness.performing import Performed
+from pgbench.harness.performing import Hands, Order, Performed
 from pgbench.harness.progress import Silent
-from pgbench.harness.tasks import JoinTask, PortionTask, Shard, tasks, unfinished
+from pgbench.harness.tasks import (
+    JoinTask,
+    PortionTask,
+    Shard,
+    largest_memory,
+    tasks,
+    unfinished,
+)
 from pgbench.harness.writer import Writer
 from pgbench.policies import NotApplicable
 from pgbench.results.build import build
@@ -19,6 +28,8 @@ from pgbench.results.dataset import same_numbers
 from pgbench.results.journal import Journal
 from pgbench.results.portions import Portions
 from pgbench.rollout.device import CPU
+from pgbench.trials.user_file import PlugIns, plug_in
+from tests.support.plugins import OWN
 
 GRID = """
 name: t
@@ -284,3 +295,72 @@ def test_shards_share_every_task_and_all_may_join(small_portions):
 def test_other_shards_are_refused(text):
     with pytest.raises(ValueError, match="must be"):
         Shard.of_text(text)
+
+
+def test_users_code_is_measured_with_linear_algebra_on_one_thread(tmp_path, monkeypatch):
+    monkeypatch.setattr("pgbench.estimators._added", {})
+    monkeypatch.setitem(os.environ, "OPENBLAS_NUM_THREADS", "2")
+    path = tmp_path / "own.py"
+    path.write_text(OWN, encoding="utf-8")
+    plug_in(path)
+    (task,) = tasks(
+        settings(parse_grid("{name: t, problems: corridor, estimators: counts_threads}"))
+    )
+    hands = Hands(Order(HERE, PlugIns.of([path])))
+    try:
+        ((record,),) = hands.perform(task, lambda key: None)
+    finally:
+        hands.close()
+    assert record["message"] == "ValueError: [1]"
+
+
+SIZES = """
+name: t
+problems: {{problem: garnet, n_states: 50, gamma: 0.9}}
+policies: {}
+estimators: [{}]
+batch_sizes: [{}]
+horizon: 100
+replicates: {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("policy", "estimators", "batch_size", "replicates"),
+    [
+        ("softmax", "reinforce, td", 16, 2000),
+        ("softmax", "td", 10000, 64),
+        ("softmax", "rloo, grpo", 2000, 64),
+        ("{policy: neural, hidden: 64}", "reinforce, td", 4, 500),
+    ],
+    ids=["tables", "portions of tables", "functions of batches", "whole gradients"],
+)
+def test_the_largest_task_takes_about_the_memory_that_it_says(
+    policy, estimators, batch_size, replicates
+):
+    """Within a factor of 2 and a MiB; a setting of so many replicates is no measure of it."""
+    text = SIZES.format(policy, estimators, batch_size, replicates)
+    (setting,) = settings(parse_grid(text))
+    told = largest_memory(setting, setting.prepare())
+    first = next(iter(tasks([setting])))
+    workshop = Workshop(HERE)
+    workshop.compile([first])
+    tracemalloc.start()
+    try:
+        batches = list(workshop.perform(first))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert all(record.get("status", "done") == "done" for batch in batches for record in batch)
+    assert told / 2 - 2**20 < peak < 2 * told + 2**20
+
+
+def test_more_replicates_in_portions_take_more_sums_alone():
+    """A hundred times as many do not take a hundred times the memory."""
+    few, many = (
+        settings(parse_grid(SIZES.format("softmax", "td", 10000, replicates)))[0]
+        for replicates in (64, 6400)
+    )
+    prepared = few.prepare()
+    assert len(few.portions(10000)) > 1
+    assert largest_memory(many, prepared) < 30 * largest_memory(few, prepared)
