@@ -24,10 +24,17 @@ def add_workers(command: argparse.ArgumentParser) -> None:
     """Let a command share its work among processes."""
     where = command.add_mutually_exclusive_group()
     where.add_argument(
-        "--workers", type=int, metavar="N", help="processes on this machine that share the work"
+        "--workers",
+        type=int,
+        metavar="N",
+        help="so many processes on this machine share the work; no result depends on it; needs"
+        " pgbench[dask]",
     )
     where.add_argument(
-        "--scheduler", metavar="ADDRESS", help="Dask scheduler whose workers do the work"
+        "--scheduler",
+        metavar="ADDRESS",
+        help="the workers of this Dask scheduler, such as tcp://10.0.0.1:8786, share the work; they"
+        " need the same versions of pgbench, numba, numpy and scipy",
     )
 
 

@@ -25,7 +25,12 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("grid", type=Path, help="grid file, e.g. grid.yaml")
     add_folders(command)
     command.add_argument("--no-report", action="store_true", help="measure only")
-    command.add_argument("--threads", type=int, help="default: all cores; no result depends on it")
+    command.add_argument(
+        "--threads",
+        type=int,
+        help="default: all cores; with --workers those of each, default: its share of the cores;"
+        " no result depends on it",
+    )
     command.add_argument(
         "--device",
         choices=KINDS,
@@ -33,7 +38,10 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     )
     add_workers(command)
     command.add_argument(
-        "--shard", default="1/1", metavar="I/N", help="only every N-th task, from the I-th on"
+        "--shard",
+        default="1/1",
+        metavar="I/N",
+        help="only every N-th task, from the I-th on; `merge` brings shards together",
     )
     add_plugin(command)
     command.add_argument(

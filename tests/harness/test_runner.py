@@ -360,6 +360,15 @@ def test_the_api_runs_a_grid_file(tmp_path):
     assert float(tree["n_parameters"].values[0, 0]) == 8
 
 
+@pytest.mark.usefixtures("unpublished")
+def test_the_api_runs_a_share_of_a_grid(tmp_path):
+    grid = parse_grid("name: t\nproblems: [corridor, riverswim]\nestimators: td\nreplicates: 20\n")
+    tree = pg.run(grid, output=tmp_path / "o", shard="2/2")
+    assert tree["status"].values.ravel().tolist() == [0, 1]
+    with pytest.raises(ValueError, match="--workers is 0, must be at least 1"):
+        pg.run(grid, output=tmp_path / "o", workers=0)
+
+
 def test_results_of_a_file_outlive_the_file(tmp_path):
     """The journal knows what the file was; reading results does not need it."""
     path = tmp_path / "p.npz"
