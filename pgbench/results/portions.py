@@ -8,8 +8,7 @@ Records are large and stay on disk until they are asked for.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
+from pgbench.arrays import FloatArray
 from pgbench.results.files import OutputError
 from pgbench.results.lines import JournalRecord, LineFile, parsed
 
@@ -82,7 +81,11 @@ def _same(one: JournalRecord | None, other: JournalRecord | None) -> bool:
     if one is None or other is None:
         return True
     a, b = one["arrays"], other["arrays"]
-    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
+    return a.keys() == b.keys() and all(_bytes(a[name]) == _bytes(b[name]) for name in a)
+
+
+def _bytes(array: FloatArray) -> tuple[tuple[int, ...], bytes]:
+    return array.shape, array.tobytes()
 
 
 def _intact(line: bytes) -> JournalRecord | None:

@@ -73,6 +73,13 @@ def test_portions_are_found_again_and_those_that_were_cut_or_damaged_are_not_the
     assert again.read("b") is None
 
 
+def test_portions_without_a_number_do_not_contradict_themselves(tmp_path):
+    portions = Portions(tmp_path)
+    portions.append([{**RECORD, "arrays": {"total": np.array([np.nan, 1.0])}}])
+    portions.take(Portions(tmp_path))
+    assert list(portions) == ["a"]
+
+
 def test_portions_of_others_are_taken_unless_they_contradict(tmp_path):
     ours, theirs = (tmp_path / name for name in ("ours", "theirs"))
     ours.mkdir()
