@@ -26,6 +26,7 @@ from pgbench.measure.forecast import require_confirmed
 # At the outset: after measuring there may be no memory left to load a module.
 from pgbench.results.build import build
 from pgbench.results.dataset import write
+from pgbench.results.files import OutputError
 from pgbench.results.journal import Journal
 from pgbench.results.portions import Portions
 from pgbench.rollout.device import Device, find_device
@@ -177,6 +178,10 @@ def execute(
             stop.asked = True
         except ClusterError as error:
             lost = error
+        except Exception as error:
+            # What is being loaded may make an error of its own of an interruption.
+            if not stop.asked or isinstance(error, OutputError):
+                raise
         progress.phase("writing results")
         tree = _publish(grid, journal, directory)
         if stop.asked:

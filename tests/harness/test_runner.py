@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -91,6 +92,22 @@ def test_another_seed_changes_the_numbers(whole, tmp_path):
     different = results.same_numbers(whole.tree, other.tree)
     assert "/variance" in different
     assert "/horizon" in different or "/gradient_norm" in different
+
+
+@pytest.mark.usefixtures("unpublished")
+def test_what_is_broken_off_while_it_is_loaded_is_an_interruption(tmp_path):
+    """Modules that are half loaded raise errors of their own."""
+
+    @contextmanager
+    def loading(order):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise AttributeError("module has no attribute") from None
+        yield
+
+    with pytest.raises(Interrupted):
+        execute(parse_grid(GRID), tmp_path, performer=loading)
 
 
 @pytest.mark.parametrize(
