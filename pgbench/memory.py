@@ -11,6 +11,9 @@ from pathlib import Path
 TRIFLE = 2**24
 """Bytes that are there: asking the system for every small problem of a long plan takes longer."""
 
+_allowed = inf
+"""Bytes that this process may hold because somebody who watches it said so."""
+
 _LIMITS = {"Max address space": "VmSize", "Max data size": "VmData"}
 """Limits of a process, and what counts against each."""
 
@@ -27,9 +30,15 @@ def available(root: Path = Path("/")) -> float:
     """Bytes that this process may still take.
 
     That is what the machine has left or, where that is less, what limits on the process or on one
-    of its control groups leave.
+    of its control groups leave, or what it is allowed.
     """
     return max(0.0, min([_machine(root), *_process(root), *_groups(root)]))
+
+
+def allow(size: float) -> None:
+    """Let this process hold so many bytes in all: whoever watches it will not let it hold more."""
+    global _allowed
+    _allowed = size
 
 
 def require_memory(what: str, needed: float) -> None:
@@ -69,6 +78,7 @@ def _machine(root: Path) -> float:
 def _process(root: Path) -> Iterator[float]:
     """What the limits of the process leave."""
     used = _fields(root / "proc/self/status")
+    yield _allowed - used.get("VmRSS", 0.0)
     for line in _lines(root / "proc/self/limits"):
         name, soft = line[:26].strip(), line[26:47].strip()
         if name in _LIMITS and soft != "unlimited":

@@ -7,6 +7,7 @@ from math import inf
 import numpy as np
 import pytest
 
+from pgbench import memory
 from pgbench.memory import NotEnoughMemory, available, explained, in_words, require_memory
 
 GIB = 2**30
@@ -35,6 +36,14 @@ def group(folder, limit, used, files):
         f"{folder}/memory.current": f"{used}\n",
         f"{folder}/memory.stat": f"anon {used - files}\ninactive_file {files}\n",
     }
+
+
+def test_what_a_process_is_allowed_counts_less_what_it_holds(machine, monkeypatch):
+    monkeypatch.setattr(memory, "_allowed", inf)
+    root = machine({"proc/self/status": f"VmRSS: {2**20} kB\n"})
+    assert available(root) == 8 * GIB
+    memory.allow(3 * GIB)
+    assert available(root) == 2 * GIB
 
 
 def test_where_nothing_tells_nothing_is_refused(tmp_path):

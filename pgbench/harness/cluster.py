@@ -5,8 +5,10 @@ dies loses its tasks to others. Whoever was on it is suspected and tried once mo
 else on the cluster, so that a cell that kills its workers is found and fails alone.
 """
 
+import asyncio
 import logging
 import os
+import re
 import threading
 import time
 from collections import Counter, defaultdict, deque
@@ -15,18 +17,23 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
+from math import inf
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pgbench.harness.measuring import RecordBatch, failed
 from pgbench.harness.performing import Hands, Order, Performed
 from pgbench.harness.progress import Progress
 from pgbench.harness.provenance import versions
+from pgbench.harness.signals import unheard
 from pgbench.harness.tasks import ReadPortion, Task
 from pgbench.kernels.blas import single_threaded_blas
+from pgbench.memory import allow, in_words, require_memory
 from pgbench.results.lines import JournalRecord
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, Future, Worker
+    from tornado.ioloop import IOLoop
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -41,8 +48,28 @@ CALL_SECONDS, CALL_SECONDS_PER_WORKER = 1.0, 0.01
 """Tasks are put together to calls of about so long, and longer for many workers: one client and
 one scheduler serve some hundred calls per second."""
 
+MOST_LOST = 20
+"""So many calls in a row, and those that were sent ahead, may end their workers before all of
+them are taken to be unfit."""
+
+LEAST_MEMORY, WORKER_MEMORY = 2**29, 2**28
+"""Bytes that a worker must be allowed to hold, and those that it holds before there is work."""
+
+SHARE = 0.9
+"""So much of what a worker may hold is used; Dask ends those that come near to all of it."""
+
+ADDRESS = re.compile(r"(?:(?:tcp|tls|ws|wss)://)?[^\s/]+:\d{1,5}")
+
+PATIENCE = 20
+"""Seconds in which a scheduler has answered."""
+
+STARTING = 600
+"""Seconds in which processes on this machine have started."""
+
 KEPT = 8
 """Settings that a worker keeps ready."""
+
+GONE = "the scheduler is gone"
 
 NEEDED = ("pgbench", "numba", "numpy", "scipy")
 """Packages whose versions must be the client's, or numbers would not be."""
@@ -71,25 +98,45 @@ class Workers:
     def __post_init__(self) -> None:
         if self.number is not None and self.number < 1:
             raise ClusterError(f"--workers is {self.number}, must be at least 1")
+        if self.scheduler is not None and not ADDRESS.fullmatch(self.scheduler):
+            raise ClusterError(
+                f"--scheduler is {self.scheduler!r}, must be an address such as tcp://10.0.0.1:8786"
+            )
+        if find_spec("distributed") is None:
+            option = "--workers" if self.scheduler is None else "--scheduler"
+            raise ClusterError(
+                f"{option} needs Dask: python -m pip install 'pgbench[dask]'; without it, several"
+                " processes or machines can share a grid by --shard i/n and `merge`"
+            )
 
     @contextmanager
     def client(self) -> Iterator["Client"]:
         """A client of the cluster, which is started if need be and ended at last.
 
-        ClusterError says what to install, or that nobody answers at the address.
+        ClusterError says that nobody answers at the address, NotEnoughMemory that so many workers
+        do not fit. What Dask logs is not shown: all that matters is said.
         """
-        if find_spec("distributed") is None:
-            option = "--scheduler" if self.scheduler else "--workers"
-            raise ClusterError(
-                f"{option} needs Dask: python -m pip install 'pgbench[dask]'; without it, several"
-                " processes or machines can share a grid by --shard i/n and `merge`"
-            )
         if self.scheduler is None:
-            with _local(self.number or 1, self.threads) as client:
-                yield client
+            made = _local(self.number or 1, self.threads)
         else:
-            with _joined(self.scheduler) as client:
-                yield client
+            made = _joined(self.scheduler)
+        with _silent(), made as client:
+            yield client
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Nothing is shown of what Dask logs; nor later, where an order to stop broke off its work."""
+    import distributed  # noqa: F401 - which sets up its logging
+
+    names = ("distributed", "distributed.client", "tornado.application", "asyncio")
+    handlers = [h for name in names for h in logging.getLogger(name).handlers]
+    levels = [handler.level for handler in handlers]
+    for handler in handlers:
+        handler.setLevel(logging.CRITICAL)
+    yield
+    for handler, level in zip(handlers, levels, strict=True):
+        handler.setLevel(level)
 
 
 # No client is everybody's default: xarray would ask it for locks to write its files.
@@ -101,6 +148,7 @@ def _local(number: int, threads: int | None) -> Iterator["Client"]:
     import dask
     from distributed import Client, LocalCluster
 
+    require_memory(f"--workers {number}", number * WORKER_MEMORY)
     share = threads or max(1, (os.cpu_count() or 1) // number)
     settings = {
         # The client counts deaths, and kernels may keep a worker from its heartbeat.
@@ -108,35 +156,85 @@ def _local(number: int, threads: int | None) -> Iterator["Client"]:
         "distributed.scheduler.worker-ttl": None,
         # A machine under load takes long to start a worker anew; it is not given up.
         "distributed.deploy.lost-worker-timeout": "10 minutes",
+        # A worker that is paused because of what it keeps would wait for ever.
+        "distributed.worker.memory.pause": False,
         # Not before they are spawned, which would set it in this process as well.
         "distributed.nanny.environ.NUMBA_NUM_THREADS": share,
         # Freed memory is kept: arrays that come and go would fault on every page.
         "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**30,
         "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 2**25,
     }
-    with dask.config.set(settings):
-        cluster = LocalCluster(
-            n_workers=number,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address="127.0.0.1:0",
-            silence_logs="CRITICAL",
-        )
+    with dask.config.set(settings), _loop() as loop:
+        with unheard():
+            cluster = LocalCluster(
+                loop=loop,
+                n_workers=0,
+                threads_per_worker=1,
+                processes=True,
+                memory_limit=1.0 / number,
+                dashboard_address="127.0.0.1:0",
+                silence_logs="CRITICAL",
+            )
         with cluster, Client(cluster, set_as_default=False) as client:
+            cluster.scale(number)
+            _wait(client, number)
             yield client
+
+
+def _wait(client: "Client", number: int) -> None:
+    """Wait for new workers; ClusterError if they do not come."""
+    try:
+        client.wait_for_workers(number, timeout=STARTING)
+    except TimeoutError:
+        there = len(client.nthreads())
+        raise ClusterError(
+            f"--workers {number}: {there} of them have started after {STARTING} s"
+        ) from None
+
+
+@contextmanager
+def _loop() -> Iterator["IOLoop"]:
+    """A loop whose processes hear no orders: it is the client's to end them."""
+    from distributed.utils import LoopRunner
+
+    with unheard():
+        resource_tracker.ensure_running()  # it lets some through again
+    with unheard():
+        runner = LoopRunner()
+        runner.start()
+    try:
+        yield runner.loop
+    finally:
+        runner.stop()
 
 
 @contextmanager
 def _joined(address: str) -> Iterator["Client"]:
+    """A client of somebody's scheduler."""
     from distributed import Client
+    from distributed.utils import sync
 
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # errors of ours say it
-    try:
-        client = Client(address, timeout=20, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise ClusterError(f"--scheduler {address}: nobody answers there ({error})") from None
-    with client:
-        yield client
+    with _loop() as loop:
+        try:
+            sync(loop, _knock, address)
+        except (OSError, TypeError) as error:
+            why = str(error) or f"no word within {PATIENCE} s"
+            raise ClusterError(f"--scheduler {address}: nobody answers there ({why})") from None
+        with Client(address, loop=loop, timeout=PATIENCE, set_as_default=False) as client:
+            yield client
+
+
+async def _knock(address: str) -> None:
+    """Fail unless a scheduler answers; a client that finds none is hard to get rid of.
+
+    OSError, TimeoutError of somebody who never says a word, TypeError without certificates.
+    """
+    from distributed.comm.core import connect
+    from distributed.security import Security
+
+    credentials = Security().get_connection_args("client")
+    answer = connect(address, timeout=PATIENCE, **credentials)
+    await (await asyncio.wait_for(answer, PATIENCE + 1)).close()
 
 
 @dataclass(frozen=True)
@@ -158,12 +256,13 @@ def _answer(
     tasks: Sequence[Task],
     portions: Mapping[str, JournalRecord],
 ) -> Answer:
-    """Perform tasks, on a worker, if its versions are those that are needed."""
+    """Perform tasks, on a worker, if it is fit for them."""
     from distributed import get_worker
 
-    address = str(get_worker().address)
-    if refusal := different(needed, versions(), f"worker {address}"):
-        return Answer(refusal=refusal, worker=address)
+    worker = get_worker()
+    if refusal := _refusal(needed, worker):
+        return Answer(refusal=refusal, worker=worker.address)
+    allow(SHARE * (worker.memory_manager.memory_limit or inf))
     found = []
     with _ALONE, single_threaded_blas():
         hands = _hands(order)
@@ -203,6 +302,17 @@ def _plug_in(set_up: Callable[[], Any] | None) -> None:
         _plugged.clear()
         set_up()
         _plugged.append(repr(set_up))
+
+
+def _refusal(needed: Mapping[str, str], worker: "Worker") -> str:
+    """Why this worker can do nothing for a client, or nothing."""
+    name, limit = f"worker {worker.address}", worker.memory_manager.memory_limit
+    if limit is not None and limit < LEAST_MEMORY:
+        return (
+            f"{name} may hold {in_words(limit)} of memory, must be at least"
+            f" {in_words(LEAST_MEMORY)}"
+        )
+    return different(needed, versions(), name)
 
 
 def different(client: Mapping[str, str], other: Mapping[str, str], name: str) -> str:
@@ -246,6 +356,7 @@ class Cluster:
     client: "Client"
     order: Order
     threads: int = 0
+    _lost: int = 0
     _ready: deque[Task] = field(default_factory=deque)
     _pace: float = CALL_SECONDS
     _suspects: deque[_Sent] = field(default_factory=deque)
@@ -254,9 +365,9 @@ class Cluster:
 
     def prepare(self, tasks: Sequence[Task], progress: Progress) -> None:
         """Wait for a worker, and see that all have the client's versions; else ClusterError."""
-        found = _assembled(self.client, progress.note)
-        self.threads = sum(threads for _, threads in found.values())
-        progress.phase(f"working with {len(found)} workers of {self.threads} threads in all")
+        threads = _assembled(self.client, progress.note)
+        self.threads = sum(threads)
+        progress.phase(f"working with {len(threads)} workers of {self.threads} threads in all")
 
     def performed(
         self, tasks: Sequence[Task], read: ReadPortion, progress: Progress
@@ -326,7 +437,7 @@ class Cluster:
         self, ended: Sequence[tuple["Future", _Sent]], progress: Progress
     ) -> Iterator[Performed]:
         """What is to be written of tasks that ended; others that waited for it are let go."""
-        lost = [future for future, _ in ended if future.status not in ("finished", "error")]
+        lost = [future for future, _ in ended if _is_lost(future)]
         performed = [
             done
             for future, sent in ended
@@ -340,7 +451,7 @@ class Cluster:
             self._open[(*done.task.group, done.task.stage)] -= 1
             self._release(done.task.group)
         if lost:
-            raise ClusterError("the scheduler is gone; everything finished so far is kept")
+            raise ClusterError(f"{GONE}; everything finished so far is kept")
 
     def _received(self, future: "Future", sent: _Sent, progress: Progress) -> list[Performed]:
         """What came of tasks; nothing of those that have to be sent once more."""
@@ -349,7 +460,9 @@ class Cluster:
         error = future.exception()
         if isinstance(error, KilledWorker):
             sent.deaths += 1 + int(error.args[2])
+            self._count_lost()
             return self._suspected(sent)
+        self._lost = 0
         if error is not None:
             return _failed(sent, f"{type(error).__name__}: {error}")
         answer: Answer = future.result()
@@ -364,6 +477,15 @@ class Cluster:
             Performed(task, iter(batches), seconds)
             for task, (batches, seconds) in zip(sent.tasks, answer.found, strict=True)
         ]
+
+    def _count_lost(self) -> None:
+        """Count calls in a row that ended their workers; ClusterError if they are too many."""
+        self._lost += 1
+        if self._lost >= MOST_LOST + AHEAD * len(self.client.nthreads()):
+            raise ClusterError(
+                f"{self._lost} calls in a row ended their workers, which may have too little"
+                " memory; everything finished so far is kept"
+            )
 
     def _suspected(self, sent: _Sent) -> list[Performed]:
         """Try tasks alone with which a worker died, and their cells apart; at last one failed."""
@@ -386,35 +508,36 @@ class Cluster:
         return []
 
 
+def _is_lost(future: "Future") -> bool:
+    """Whether nothing will ever be known of it."""
+    return future.status not in ("finished", "error")
+
+
 def _failed(sent: _Sent, message: str) -> list[Performed]:
     return [Performed(task, iter([failed(task.cells, message)])) for task in sent.tasks]
 
 
-def _assembled(
-    client: "Client", say: Callable[[str], None]
-) -> dict[str, tuple[dict[str, str], int]]:
-    """Versions and threads of all workers, once there are any; ClusterError if versions differ."""
+def _assembled(client: "Client", say: Callable[[str], None]) -> list[int]:
+    """Threads of every worker, once there are any; ClusterError where some are unfit."""
     if not client.scheduler_info()["workers"]:
         say("the scheduler has no workers yet; waiting for the first")
         client.wait_for_workers(1)
-    try:
-        found: dict[str, tuple[dict[str, str], int]] = client.run(_description)
-    except ModuleNotFoundError as error:
-        raise ClusterError(f"a worker has no module {error.name}; install it there") from None
+    found = client.run(_description, versions(), on_error="return")
     refusals = [
-        different(versions(), other, f"worker {address}")
-        for address, (other, _) in sorted(found.items())
+        f"worker {address} cannot run pgbench: {words}" if isinstance(words, Exception) else words
+        for address, words in sorted(found.items())
+        if not isinstance(words, int)
     ]
-    if odd := [refusal for refusal in refusals if refusal]:
-        raise ClusterError("; ".join(odd))
-    return found
+    if refusals:
+        raise ClusterError("; ".join(refusals))
+    return list(found.values())
 
 
-def _description() -> tuple[dict[str, str], int]:
-    """Versions and number of threads of a worker."""
+def _description(needed: Mapping[str, str], dask_worker: "Worker") -> int | str:
+    """Number of threads of this worker, or why it is unfit."""
     from pgbench.kernels.partition import limit_threads
 
-    return versions(), limit_threads(None)
+    return _refusal(needed, dask_worker) or limit_threads(None)
 
 
 _numbers = iter(range(2**62))
@@ -494,8 +617,8 @@ def _deaths(future: "Future") -> int:
     from distributed import KilledWorker
 
     error = future.exception()
-    if future.status not in ("finished", "error"):
-        raise ClusterError("the scheduler is gone")
+    if _is_lost(future):
+        raise ClusterError(GONE)
     return 1 + int(error.args[2]) if isinstance(error, KilledWorker) else 0
 
 
@@ -510,7 +633,7 @@ def _called(
 
     from pgbench.kernels.partition import limit_threads
 
-    if refusal := different(needed, versions(), f"worker {get_worker().address}"):
+    if refusal := _refusal(needed, get_worker()):
         raise ClusterError(refusal)
     with _ALONE, single_threaded_blas():
         limit_threads(None)

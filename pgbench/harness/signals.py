@@ -118,6 +118,20 @@ def stoppable(patient: bool = False) -> Iterator[Stop]:
         yield stop
 
 
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Let threads and processes that are started in the block hear no orders.
+
+    A terminal gives them to all processes of a command at once; one that comes to this thread
+    meanwhile is heard afterwards.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ORDERS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _listen(stop: Stop, restored: ExitStack) -> None:
     """Let signals come to an order until the stack is closed."""
     restored.callback(stop.forget)

@@ -5,10 +5,12 @@ import signal
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import xarray as xr
 
+from pgbench.grid import plan
 from pgbench.grid.plan import settings
 from pgbench.grid.reader import parse_grid
 from pgbench.harness import cluster
@@ -16,15 +18,18 @@ from pgbench.harness.cluster import (
     Cluster,
     ClusterError,
     Workers,
-    by_workers,
     different,
     mapping,
 )
 from pgbench.harness.horizon_study import study
+from pgbench.harness.measuring import Conditions
+from pgbench.harness.performing import Order
 from pgbench.harness.progress import Silent
 from pgbench.harness.runner import execute
 from pgbench.harness.tasks import tasks as tasks_of
+from pgbench.memory import NotEnoughMemory
 from pgbench.results.dataset import same_numbers
+from pgbench.rollout.device import CPU
 from pgbench.trials import power
 from pgbench.trials.user_file import PlugIns, plug_in
 from pgbench.trials.validity.cells import StudyCell
@@ -33,15 +38,23 @@ from tests.support.plugins import OWN
 
 GRID = """
 name: t
-problems: [{problem: garnet, n_states: 10, gamma: 0.9}, corridor]
+problems: [{problem: garnet, n_states: 10, gamma: 0.9}]
 policies: [softmax]
-estimators: [td, reward_to_go, rloo, advantage_normalised]
-batch_sizes: [1, 4, 2000]
-horizon: 60
-replicates: 200
+estimators: [td, rloo, advantage_normalised]
+batch_sizes: [2, 8]
+horizon: 20
+replicates: 40
 ascent: {algorithms: gradient, estimators: td, step_sizes: 0.1, steps: 4, replicates: 2}
 """
-"""Cells of 2000 trajectories come in two portions."""
+"""Cells of 8 trajectories come in three portions."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_portions():
+    """Portions of cells so small that measuring them takes no time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "PORTION_STEPS", 2**12)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +106,15 @@ def test_the_grid_of_these_tests_has_every_kind_of_task(grid):
     assert kinds == {"MeasureTask", "PortionTask", "CentredTask", "JoinTask", "AscentTask"}
 
 
+def test_what_a_terminal_orders_is_not_heard_by_workers(client):
+    """^C and a hang-up go to all processes of a command; the client ends its workers."""
+    before = workers_of(client)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        for process in before:
+            os.kill(process, number)
+    assert workers_of(client) == before
+
+
 def test_workers_give_the_bytes_of_one_process_though_one_is_killed(grid, alone, client, tmp_path):
     found = execute(grid, tmp_path, performer=on(client), progress=KillOne(client, 2))
     assert same_numbers(found.tree, alone.tree) == []
@@ -102,20 +124,14 @@ def test_workers_give_the_bytes_of_one_process_though_one_is_killed(grid, alone,
 
 
 def test_a_cell_that_kills_its_workers_fails_alone_and_the_others_are_measured(
-    grid, client, tmp_path
+    grid, client, tmp_path, monkeypatch
 ):
-    """Each worker dies of every task with td; the tasks hold other estimators too."""
-    small = replace(
-        grid,
-        problems=grid.problems[:1],
-        batch_sizes=(1, 4),
-        ascent=None,
-        estimators=grid.estimators[:2],
-    )
+    """Each worker dies of every task with td, which holds another estimator too."""
+    monkeypatch.setattr(cluster, "MOST_DEATHS", 2)
+    small = replace(grid, batch_sizes=(2,), ascent=None, estimators=grid.estimators[:2])
     found = execute(small, tmp_path, performer=on(client, Deadly("td")))
     status = found.tree["status"].squeeze(drop=True)
-    assert status.sel(estimator="td").values.tolist() == [2, 2]
-    assert status.sel(estimator="reward_to_go").values.tolist() == [1, 1]
+    assert status.to_series().to_dict() == {"td": 2, "rloo": 1}
     message = str(found.tree["message"].sel(estimator="td").values.ravel()[0])
     assert message.startswith("its worker died ")
 
@@ -202,10 +218,23 @@ def test_other_versions_are_refused_by_name():
     assert "pgbench missing (the client has 1)" in different(own, {}, "worker a")
 
 
-def test_without_dask_it_is_said_what_to_install(grid, tmp_path, monkeypatch):
+def test_a_worker_that_may_hold_too_little_is_refused():
+    worker = SimpleNamespace(
+        address="tcp://a:1", memory_manager=SimpleNamespace(memory_limit=200 * 2**20)
+    )
+    assert cluster._refusal(cluster.versions(), worker) == (
+        "worker tcp://a:1 may hold 200 MiB of memory, must be at least 512 MiB"
+    )
+    worker.memory_manager.memory_limit = None
+    assert cluster._refusal(cluster.versions(), worker) == ""
+
+
+def test_without_dask_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setattr(cluster, "find_spec", lambda name: None)
     with pytest.raises(ClusterError, match=r"--workers needs Dask: .* 'pgbench\[dask\]'"):
-        execute(grid, tmp_path, performer=by_workers(Workers(2)))
+        Workers(2)
+    with pytest.raises(ClusterError, match=r"--scheduler needs Dask"):
+        Workers(scheduler="tcp://10.0.0.1:8786")
 
 
 @pytest.mark.parametrize("number", [0, -1])
@@ -238,6 +267,45 @@ class Counting:
 
     def __call__(self):
         self.calls.append(self.name)
+
+
+def test_more_workers_than_fit_in_memory_are_not_started(monkeypatch):
+    monkeypatch.setattr("pgbench.memory.available", lambda: 2.0**30)
+    with (
+        pytest.raises(NotEnoughMemory, match="--workers 1000 takes about 250 GiB of memory"),
+        Workers(1000).client(),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("address", ["", "nonsense", "tcp://host", "http://host:80", "a b:1"])
+def test_what_is_no_address_of_a_scheduler_is_refused(address):
+    with pytest.raises(ValueError, match=f"--scheduler is '{address}', must be an address such as"):
+        Workers(scheduler=address)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1:8786", "tcp://host:1", "tls://[::1]:8786"])
+def test_addresses_of_schedulers(address):
+    assert Workers(scheduler=address).scheduler == address
+
+
+def test_nobody_at_an_address_is_said_in_a_sentence(monkeypatch):
+    monkeypatch.setattr(cluster, "PATIENCE", 0.2)
+    with (
+        pytest.raises(ClusterError, match=r"--scheduler 127\.0\.0\.1:9: nobody answers there"),
+        Workers(scheduler="127.0.0.1:9").client(),
+    ):
+        pass
+
+
+def test_workers_that_die_of_everything_are_given_up():
+    """Each call would be tried several times, and each of its cells."""
+    client = SimpleNamespace(nthreads=lambda: {"a": 1, "b": 1})
+    own = Cluster(client, Order(Conditions(1, None, CPU)))
+    for _ in range(cluster.MOST_LOST + 2 * cluster.AHEAD - 1):
+        own._count_lost()
+    with pytest.raises(ClusterError, match="24 calls in a row ended their workers"):
+        own._count_lost()
 
 
 class Deadly:

@@ -3,9 +3,11 @@
 import ast
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import pytest
 from numba import njit
 
 from pgbench.harness import signals
-from pgbench.harness.signals import ORDERS, Stopped, stoppable
+from pgbench.harness.signals import ORDERS, Stopped, stoppable, unheard
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +57,20 @@ def test_what_is_ignored_stays_ignored(number):
         send(number)
     assert not stop.asked
     assert signal.getsignal(number) is signal.SIG_IGN
+
+
+@pytest.mark.parametrize("number", ORDERS)
+def test_processes_of_a_block_hear_no_orders_and_this_one_hears_them_after_it(number):
+    with stoppable() as stop, suppress(KeyboardInterrupt):
+        with unheard():
+            process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+            process.send_signal(number)
+            wait(partial(send, number), 0.1)
+            assert not stop.asked
+        wait(lambda: None)
+    assert stop.asked
+    process.communicate(b"\n")
+    assert process.returncode == 0
 
 
 def test_on_another_thread_nothing_changes():
