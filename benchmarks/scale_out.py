@@ -23,13 +23,13 @@ import numpy as np
 from benchmarks.growth import alone, make_run, publish, report
 from pgbench.grid.plan import settings
 from pgbench.grid.reader import parse_grid
-from pgbench.harness import cluster as cluster_module
-from pgbench.harness.cluster import (
+from pgbench.harness.cluster import performer as of_workers
+from pgbench.harness.cluster.performer import (
     CALL_SECONDS,
     CALL_SECONDS_PER_WORKER,
-    Workers,
     by_workers,
 )
+from pgbench.harness.cluster.workers import Workers
 from pgbench.harness.measuring import Conditions
 from pgbench.harness.performing import Here, Order
 from pgbench.harness.progress import Silent
@@ -102,7 +102,7 @@ def lap(performer, todo: list) -> tuple[float, list[float]]:
 
 def overhead(instances: int, rounds: int) -> tuple[float, float]:
     """Seconds that a small task takes in this process, and what a call of a worker adds to it."""
-    with patch.object(cluster_module, "CALL_SECONDS", 0.0):  # a call for every task
+    with patch.object(of_workers, "CALL_SECONDS", 0.0):  # a call for every task
         return _overhead(instances, rounds)
 
 
@@ -185,7 +185,7 @@ def simulated(
 ) -> float:
     """Seconds until the last of so many tasks is there: one client, and workers that wait for it.
 
-    With ``together`` tasks are put together to calls as ``harness.cluster`` does.
+    With ``together`` tasks are put together to calls as workers' performer does.
     """
     drawn = np.random.default_rng(0).choice(lengths, n_tasks)
     goal = max(CALL_SECONDS, CALL_SECONDS_PER_WORKER * workers) / lengths.mean()

@@ -39,8 +39,8 @@ DOORS = {
     "seaborn": "report/",
     "matplotlib": "report/",
     "gymnasium": "problems/gymnasium.py",
-    "distributed": "harness/cluster.py",
-    "dask": "harness/cluster.py",
+    "distributed": "harness/cluster/",
+    "dask": "harness/cluster/",
 }
 
 BY_NAME = {

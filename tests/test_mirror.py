@@ -33,7 +33,6 @@ COVERED = {
     "exact/finite/test_moments.py": "exact/finite: recursion",
     "exact/linear_quadratic/test_moments.py": "exact/linear_quadratic: expectation",
     "grid/test_reader.py": "grid: grid keys nodes",
-    "harness/test_runner.py": "harness: provenance",
     "kernels/cuda/test_finite.py": "kernels/cuda: jit",
     "kernels/finite/test_weights.py": (
         "kernels: distinct prefetch; kernels/finite: recursion sampler tables trajectories"
@@ -63,6 +62,7 @@ OF_SEVERAL = {
     "estimators/test_linear_quadratic.py": "all estimators on linear-quadratic problems",
     "estimators/test_surrogates.py": "surrogates of an older policy's data, side by side",
     "grid/test_mutated.py": "reading and planning, of grids with mistakes",
+    "harness/test_cluster_processes.py": "schedulers, workers and runs as processes",
     "kernels/cuda/test_benchmarks.py": "needs the back end that is chosen there",
     "kernels/cuda/test_code.py": "what the compiler makes of all of them",
     "kernels/cuda/test_compiled.py": "the other files with compiled kernels",

@@ -22,7 +22,7 @@ def act(options: argparse.Namespace) -> int:
     """Do it; the exit code."""
     from pgbench.declared.outcomes import Status
     from pgbench.grid.reader import read_grid
-    from pgbench.harness.cluster import mapping
+    from pgbench.harness.cluster.mapping import mapping
     from pgbench.harness.horizon_study import study, write
     from pgbench.report.horizon_study import messages, write_study
     from pgbench.trials.user_file import PlugIns

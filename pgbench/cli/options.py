@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pgbench.harness.cluster import Workers
+    from pgbench.harness.cluster.workers import Workers
 
 
 def add_plugin(command: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def workers_of(options: argparse.Namespace) -> "Workers | None":
     """The workers that options name; None where the work is done here."""
     if options.workers is None and options.scheduler is None:
         return None
-    from pgbench.harness.cluster import Workers
+    from pgbench.harness.cluster.workers import Workers
 
     return Workers(options.workers, options.scheduler, getattr(options, "threads", None))
 

@@ -105,7 +105,7 @@ def _elsewhere(options: argparse.Namespace) -> dict[str, Any]:
 
         found["set_up"] = PlugIns.of(options.plugin)
     if workers := workers_of(options):
-        from pgbench.harness.cluster import by_workers
+        from pgbench.harness.cluster.performer import by_workers
 
         found["performer"] = by_workers(workers)
     return found

@@ -25,7 +25,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def act(options: argparse.Namespace) -> int:
     """Do it; the exit code."""
     from pgbench.declared.parameters import check_counts
-    from pgbench.harness.cluster import mapping
+    from pgbench.harness.cluster.mapping import mapping
     from pgbench.kernels.blas import single_threaded_blas
     from pgbench.results.files import write_file
     from pgbench.trials.battery import cases

@@ -11,7 +11,9 @@ from pgbench.declared.outcomes import Status
 from pgbench.grid.grid import Grid
 from pgbench.grid.plan import settings
 from pgbench.grid.reader import read_grid
-from pgbench.harness.cluster import ClusterError, Workers, by_workers
+from pgbench.harness.cluster.on_worker import ClusterError
+from pgbench.harness.cluster.performer import by_workers
+from pgbench.harness.cluster.workers import Workers
 from pgbench.harness.directory import claimed, open_journal
 from pgbench.harness.measuring import Conditions
 from pgbench.harness.performing import Here, Order, Performed, Performer

@@ -13,18 +13,16 @@ import xarray as xr
 from pgbench.grid import plan
 from pgbench.grid.plan import settings
 from pgbench.grid.reader import parse_grid
-from pgbench.harness import cluster
-from pgbench.harness.cluster import (
-    Cluster,
-    ClusterError,
-    Workers,
-    different,
-    mapping,
-)
+from pgbench.harness.cluster import on_worker, performer, workers
+from pgbench.harness.cluster.mapping import mapping
+from pgbench.harness.cluster.on_worker import ClusterError, different
+from pgbench.harness.cluster.performer import Cluster
+from pgbench.harness.cluster.workers import Workers
 from pgbench.harness.horizon_study import study
 from pgbench.harness.measuring import Conditions
 from pgbench.harness.performing import Order
 from pgbench.harness.progress import Silent
+from pgbench.harness.provenance import versions
 from pgbench.harness.runner import execute
 from pgbench.harness.tasks import tasks as tasks_of
 from pgbench.memory import NotEnoughMemory
@@ -127,7 +125,7 @@ def test_a_cell_that_kills_its_workers_fails_alone_and_the_others_are_measured(
     grid, client, tmp_path, monkeypatch
 ):
     """Each worker dies of every task with td, which holds another estimator too."""
-    monkeypatch.setattr(cluster, "MOST_DEATHS", 2)
+    monkeypatch.setattr(performer, "MOST_DEATHS", 2)
     small = replace(grid, batch_sizes=(2,), ascent=None, estimators=grid.estimators[:2])
     found = execute(small, tmp_path, performer=on(client, Deadly("td")))
     status = found.tree["status"].squeeze(drop=True)
@@ -190,8 +188,8 @@ def test_an_item_whose_worker_was_killed_once_is_done_by_another(mapped, tmp_pat
 
 
 def test_a_worker_of_another_version_is_refused_by_name(client, monkeypatch):
-    other = {**cluster.versions(), "numba": "0.1"}
-    monkeypatch.setattr(cluster, "versions", lambda: other)
+    other = {**versions(), "numba": "0.1"}
+    monkeypatch.setattr(workers, "versions", lambda: other)
     message = r"worker tcp://.* has numba \S+ \(the client has 0\.1\)"
     with (
         pytest.raises(ClusterError, match=message),
@@ -205,7 +203,7 @@ def test_users_files_are_plugged_in_again_where_others_were():
     calls = []
     first, second = (Counting(calls, name) for name in "ab")
     for set_up in (first, first, None, second, first):
-        cluster._plug_in(set_up)
+        on_worker._plug_in(set_up)
     assert calls == ["a", "b", "a"]
 
 
@@ -222,15 +220,15 @@ def test_a_worker_that_may_hold_too_little_is_refused():
     worker = SimpleNamespace(
         address="tcp://a:1", memory_manager=SimpleNamespace(memory_limit=200 * 2**20)
     )
-    assert cluster._refusal(cluster.versions(), worker) == (
+    assert on_worker._refusal(versions(), worker) == (
         "worker tcp://a:1 may hold 200 MiB of memory, must be at least 512 MiB"
     )
     worker.memory_manager.memory_limit = None
-    assert cluster._refusal(cluster.versions(), worker) == ""
+    assert on_worker._refusal(versions(), worker) == ""
 
 
 def test_without_dask_it_is_said_what_to_install(monkeypatch):
-    monkeypatch.setattr(cluster, "find_spec", lambda name: None)
+    monkeypatch.setattr(workers, "find_spec", lambda name: None)
     with pytest.raises(ClusterError, match=r"--workers needs Dask: .* 'pgbench\[dask\]'"):
         Workers(2)
     with pytest.raises(ClusterError, match=r"--scheduler needs Dask"):
@@ -241,6 +239,45 @@ def test_without_dask_it_is_said_what_to_install(monkeypatch):
 def test_there_is_at_least_one_worker(number):
     with pytest.raises(ValueError, match=f"--workers is {number}, must be at least 1"):
         Workers(number)
+
+
+def test_more_workers_than_fit_in_memory_are_not_started(monkeypatch):
+    monkeypatch.setattr("pgbench.memory.available", lambda: 2.0**30)
+    with (
+        pytest.raises(NotEnoughMemory, match="--workers 1000 takes about 250 GiB of memory"),
+        Workers(1000).client(),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("address", ["", "nonsense", "tcp://host", "http://host:80", "a b:1"])
+def test_what_is_no_address_of_a_scheduler_is_refused(address):
+    with pytest.raises(ValueError, match=f"--scheduler is '{address}', must be an address such as"):
+        Workers(scheduler=address)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1:8786", "tcp://host:1", "tls://[::1]:8786"])
+def test_addresses_of_schedulers(address):
+    assert Workers(scheduler=address).scheduler == address
+
+
+def test_nobody_at_an_address_is_said_in_a_sentence(monkeypatch):
+    monkeypatch.setattr(workers, "PATIENCE", 0.2)
+    with (
+        pytest.raises(ClusterError, match=r"--scheduler 127\.0\.0\.1:9: nobody answers there"),
+        Workers(scheduler="127.0.0.1:9").client(),
+    ):
+        pass
+
+
+def test_workers_that_die_of_everything_are_given_up():
+    """Each call would be tried several times, and each of its cells."""
+    client = SimpleNamespace(nthreads=lambda: {"a": 1, "b": 1})
+    own = Cluster(client, Order(Conditions(1, None, CPU)))
+    for _ in range(performer.MOST_LOST + 2 * performer.AHEAD - 1):
+        own._count_lost()
+    with pytest.raises(ClusterError, match="24 calls ended their workers and none came back"):
+        own._count_lost()
 
 
 def deadly(item):
@@ -267,45 +304,6 @@ class Counting:
 
     def __call__(self):
         self.calls.append(self.name)
-
-
-def test_more_workers_than_fit_in_memory_are_not_started(monkeypatch):
-    monkeypatch.setattr("pgbench.memory.available", lambda: 2.0**30)
-    with (
-        pytest.raises(NotEnoughMemory, match="--workers 1000 takes about 250 GiB of memory"),
-        Workers(1000).client(),
-    ):
-        pass
-
-
-@pytest.mark.parametrize("address", ["", "nonsense", "tcp://host", "http://host:80", "a b:1"])
-def test_what_is_no_address_of_a_scheduler_is_refused(address):
-    with pytest.raises(ValueError, match=f"--scheduler is '{address}', must be an address such as"):
-        Workers(scheduler=address)
-
-
-@pytest.mark.parametrize("address", ["10.0.0.1:8786", "tcp://host:1", "tls://[::1]:8786"])
-def test_addresses_of_schedulers(address):
-    assert Workers(scheduler=address).scheduler == address
-
-
-def test_nobody_at_an_address_is_said_in_a_sentence(monkeypatch):
-    monkeypatch.setattr(cluster, "PATIENCE", 0.2)
-    with (
-        pytest.raises(ClusterError, match=r"--scheduler 127\.0\.0\.1:9: nobody answers there"),
-        Workers(scheduler="127.0.0.1:9").client(),
-    ):
-        pass
-
-
-def test_workers_that_die_of_everything_are_given_up():
-    """Each call would be tried several times, and each of its cells."""
-    client = SimpleNamespace(nthreads=lambda: {"a": 1, "b": 1})
-    own = Cluster(client, Order(Conditions(1, None, CPU)))
-    for _ in range(cluster.MOST_LOST + 2 * cluster.AHEAD - 1):
-        own._count_lost()
-    with pytest.raises(ClusterError, match="24 calls in a row ended their workers"):
-        own._count_lost()
 
 
 class Deadly:

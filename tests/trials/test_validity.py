@@ -240,7 +240,7 @@ def test_workers_that_cannot_be_are_refused_in_a_sentence(capsys, arguments, mes
 
 
 def test_without_dask_the_command_says_what_to_install(capsys, monkeypatch):
-    monkeypatch.setattr("pgbench.harness.cluster.find_spec", lambda name: None)
+    monkeypatch.setattr("pgbench.harness.cluster.workers.find_spec", lambda name: None)
     with pytest.raises(SystemExit, match="2"):
         main(["--workers", "2"], {}, ())
     assert "pip install 'pgbench[dask]'" in capsys.readouterr().err

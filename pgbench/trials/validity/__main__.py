@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pgbench.trials.validity
-from pgbench.harness.cluster import ClusterError, Workers, mapping
+from pgbench.harness.cluster.mapping import mapping
+from pgbench.harness.cluster.on_worker import ClusterError
+from pgbench.harness.cluster.workers import Workers
 from pgbench.results.files import OutputError, write_file
 from pgbench.trials.validity.cells import RATES, StudyCell
 from pgbench.trials.validity.page import GROUPS
