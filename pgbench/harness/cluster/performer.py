@@ -29,7 +29,7 @@ CALL_SECONDS, CALL_SECONDS_PER_WORKER = 1.0, 0.01
 """Tasks are put together to calls of about so long, and longer for many workers: one client and
 one scheduler serve some hundred calls per second."""
 
-MOST_LOST = 20
+MOST_LOST = 10
 """So many calls, and those that were sent ahead, may end their workers before any call has come
 back, or all workers are taken to be unfit."""
 
