@@ -24,9 +24,11 @@ SECONDS_PER_SLOT = 4e-6
 SECONDS_PER_CLIMBING_STEP = 20e-9
 SECONDS_PER_UPDATE = 300e-6
 SECONDS_PER_RUN = 20e-6
+SECONDS_PER_ENTRY, SECONDS_PER_PRODUCT = 25e-9, 0.6e-9
 """Cost model of the expected time on one core, measured and rough: per step, weight, step of a
 batch estimator, operation of exact moments, and slot of the problem for all other exact work; of
-ascents per step, per update, and per update of each replicate."""
+ascents per step, per update, and per update of each replicate; and for every step, estimator and
+entry of states and actions that are vectors, and product of two of them."""
 
 
 BYTES_PER_BATCH_NUMBER = 64.0
@@ -62,8 +64,14 @@ def setting_cost(setting: Setting, prepared: Prepared) -> SettingCost:
     sampled = demand.steps * grid.replicates * sum(grid.batch_sizes)
     seconds, climbed, held = 0.0, 0.0, 0.0
     if plan := grid.ascent:
-        slots = prepared.truth.mdp.numbers
-        seconds, climbed, held = ascent_cost(plan, prepared.horizon, prepared.expected_steps, slots)
+        truth = prepared.truth
+        seconds, climbed, held = ascent_cost(
+            plan,
+            prepared.horizon,
+            prepared.expected_steps,
+            truth.mdp.numbers,
+            truth.process.entries,
+        )
     return SettingCost(
         steps=sampled + climbed,
         seconds=demand.seconds(grid, prepared, sampled) + seconds,
@@ -134,7 +142,8 @@ class Demand:
             for draws in _draws(grid, prepared)
         )
         operations = sum(size.operations for size in self.exact if fits(size))
-        sampling = sampling_seconds(steps, weights, len(self.tables), self.batch)
+        entries = prepared.truth.process.entries
+        sampling = sampling_seconds(steps, weights, len(self.tables), self.batch, entries)
         return (
             sampling
             + SECONDS_PER_OPERATION * operations
@@ -165,10 +174,22 @@ class Demand:
         )
 
 
-def sampling_seconds(steps: float, weights: float, tables: int, batch: int) -> float:
-    """Seconds of so many steps and weights of so many table and batch estimators."""
+def sampling_seconds(
+    steps: float, weights: float, tables: int, batch: int, entries: float
+) -> float:
+    """Seconds of so many steps and weights of so many table and batch estimators.
+
+    ``entries`` are those of a state and an action, 1 where both are numbers.
+    """
     rollouts = SECONDS_PER_STEP * steps * (1 + tables / 4) + SECONDS_PER_WEIGHT * tables * weights
-    return rollouts + SECONDS_PER_BATCH_STEP * batch * steps
+    vectors = (tables + batch) * steps * _vector_seconds(entries)
+    return rollouts + vectors + SECONDS_PER_BATCH_STEP * batch * steps
+
+
+def _vector_seconds(entries: float) -> float:
+    """Seconds that a step takes for the states and actions being vectors; none if they are not."""
+    more = entries - 1
+    return SECONDS_PER_ENTRY * more + SECONDS_PER_PRODUCT * more**2
 
 
 def bytes_held(
@@ -207,17 +228,18 @@ def _pull_back_bytes(truth: Truth, replicates: int) -> float:
 
 
 def ascent_cost(
-    plan: Ascents, horizon: int, steps_per_rollout: float, slots: float
+    plan: Ascents, horizon: int, steps_per_rollout: float, slots: float, entries: float
 ) -> tuple[float, float, float]:
     """Seconds, environment steps and bytes that the ascents of a setting take, about."""
     seconds, steps, memory = 0.0, 0.0, 0.0
+    each = SECONDS_PER_CLIMBING_STEP + 2 * _vector_seconds(entries)
     for climber in plan.climbers:
         runs = plan.replicates if climber.sampled else 1
         rollouts = runs * climber.batch_size if climber.sampled else 0
         own = plan.steps * rollouts * steps_per_rollout
         updates = plan.steps * (SECONDS_PER_UPDATE + SECONDS_PER_RUN * runs)
         steps += len(climber.step_sizes) * own
-        seconds += len(climber.step_sizes) * (SECONDS_PER_CLIMBING_STEP * own + updates)
+        seconds += len(climber.step_sizes) * (each * own + updates)
         numbers = runs * (climber.batch_size * horizon + slots)
         # Rollouts are held twice, and a problem's tables several times.
         memory = max(memory, 32.0 * min(numbers, max(STEPS_AND_SLOTS, slots)))

@@ -90,7 +90,7 @@ def _forecast(setting: Setting, size: Dimensions, policy: PolicyDimensions) -> F
     batch = len(makers) - tables
     weights = [size.weights(horizon * n) for n in grid.batch_sizes]
     steps = float(horizon) * grid.replicates * sum(grid.batch_sizes)
-    seconds = sampling_seconds(steps, grid.replicates * sum(weights), tables, batch)
+    seconds = sampling_seconds(steps, grid.replicates * sum(weights), tables, batch, size.entries)
     replicate = 8.0 * tables * max(weights)
     memory = bytes_held(
         grid.replicates,
@@ -102,6 +102,6 @@ def _forecast(setting: Setting, size: Dimensions, policy: PolicyDimensions) -> F
         horizon * max(grid.batch_sizes),
     )
     if plan := grid.ascent:
-        climbing, _, held = ascent_cost(plan, horizon, horizon, size.numbers)
+        climbing, _, held = ascent_cost(plan, horizon, horizon, size.numbers, size.entries)
         seconds, memory = seconds + climbing, max(memory, held)
     return Forecast(setting.label, seconds + SECONDS_PER_SLOT * size.numbers, memory)

@@ -26,6 +26,8 @@ class FiniteDimensions:
     n_coordinates: int = 0
     building: float = 0.0
     kind: ClassVar[str] = "finite"
+    entries: ClassVar[float] = 1.0
+    """A state with an action is one number."""
 
     @property
     def pairs(self) -> float:
@@ -56,6 +58,11 @@ class QuadraticDimensions:
     n: float
     m: int
     kind: ClassVar[str] = "linear-quadratic"
+
+    @property
+    def entries(self) -> float:
+        """Of a state with an action."""
+        return self.n + self.m
 
     @property
     def numbers(self) -> float:
