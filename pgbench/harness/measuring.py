@@ -32,7 +32,7 @@ from pgbench.harness.tasks import (
 from pgbench.measure.cells import join, measure, measure_portion, warm_up
 from pgbench.measure.measurement import Measurement, exact_values
 from pgbench.measure.subject import Subject, make_subject
-from pgbench.memory import explained
+from pgbench.memory import explained, keep_freed
 from pgbench.policies import NotApplicable, kinds
 from pgbench.problems import FiniteMDP, LinearQuadratic, Problem
 from pgbench.results.lines import JournalRecord
@@ -120,6 +120,7 @@ class Workshop:
     """
 
     def __init__(self, conditions: Conditions, kept: int = 1) -> None:
+        keep_freed()
         self.conditions = conditions
         self._compiled: set[str] = set()
         self._problems: Kept[Problem] = Kept(1, lambda problem: problem.numbers)

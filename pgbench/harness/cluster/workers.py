@@ -118,9 +118,6 @@ def _local(number: int, threads: int | None) -> Iterator["Client"]:
         "distributed.worker.memory.pause": False,
         # Not before they are spawned, which would set it in this process as well.
         "distributed.nanny.environ.NUMBA_NUM_THREADS": share,
-        # Freed memory is kept: arrays that come and go would fault on every page.
-        "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**30,
-        "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 2**25,
     }
     with dask.config.set(settings), _loop() as loop:
         with unheard():
