@@ -24,11 +24,7 @@ from benchmarks.growth import alone, make_run, publish, report
 from pgbench.grid.plan import settings
 from pgbench.grid.reader import parse_grid
 from pgbench.harness.cluster import performer as of_workers
-from pgbench.harness.cluster.performer import (
-    CALL_SECONDS,
-    CALL_SECONDS_PER_WORKER,
-    by_workers,
-)
+from pgbench.harness.cluster.performer import by_workers, tasks_per_call
 from pgbench.harness.cluster.workers import Workers
 from pgbench.harness.measuring import Conditions
 from pgbench.harness.performing import Here, Order
@@ -102,7 +98,7 @@ def lap(performer, todo: list) -> tuple[float, list[float]]:
 
 def overhead(instances: int, rounds: int) -> tuple[float, float]:
     """Seconds that a small task takes in this process, and what a call of a worker adds to it."""
-    with patch.object(of_workers, "CALL_SECONDS", 0.0):  # a call for every task
+    with patch.object(of_workers, "tasks_per_call", lambda *of: 1):
         return _overhead(instances, rounds)
 
 
@@ -185,15 +181,13 @@ def simulated(
 ) -> float:
     """Seconds until the last of so many tasks is there: one client, and workers that wait for it.
 
-    With ``together`` tasks are put together to calls as workers' performer does.
+    With ``together`` tasks are put together to calls.
     """
     drawn = np.random.default_rng(0).choice(lengths, n_tasks)
-    goal = max(CALL_SECONDS, CALL_SECONDS_PER_WORKER * workers) / lengths.mean()
     busy: list[float] = []
     client, first = 0.0, 0
     while first < n_tasks:
-        fair = (n_tasks - first) // workers
-        size = max(1, min(int(goal), fair)) if together else 1
+        size = tasks_per_call(n_tasks - first, lengths.mean(), workers) if together else 1
         if len(busy) >= workers:
             client = max(client, heapq.heappop(busy))
         client += costs.dispatch + costs.append

@@ -270,6 +270,23 @@ def test_nobody_at_an_address_is_said_in_a_sentence(monkeypatch):
         pass
 
 
+@pytest.mark.parametrize(
+    ("ready", "seconds", "workers", "expected"),
+    [
+        (33, 0.25, 2, 4),
+        (33, 10.0, 2, 1),
+        (3, 0.25, 2, 1),
+        (10**6, 0.25, 1000, 40),
+        (2000, 0.2, 1000, 7),
+        (0, 0.2, 10, 1),
+    ],
+    ids=["a second", "long tasks", "the last", "many workers", "too many workers", "none"],
+)
+def test_tasks_are_put_together_to_calls(ready, seconds, workers, expected):
+    """The root of 2000 tasks · 5 ms / 0.2 s is 7; a fair share of 2 would keep the client busy."""
+    assert performer.tasks_per_call(ready, seconds, workers) == expected
+
+
 def test_workers_that_die_of_everything_are_given_up():
     """Each call would be tried several times, and each of its cells."""
     client = SimpleNamespace(nthreads=lambda: {"a": 1, "b": 1})

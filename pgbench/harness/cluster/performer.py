@@ -4,6 +4,7 @@ A worker that dies loses its tasks to others. Whoever was on it is suspected and
 with nothing else on the cluster, so that a cell that kills its workers is found and fails alone.
 """
 
+import math
 import os
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
 AHEAD = 2
 """So many calls per worker are sent ahead."""
 
-CALL_SECONDS, CALL_SECONDS_PER_WORKER = 1.0, 0.01
-"""Tasks are put together to calls of about so long, and longer for many workers: one client and
-one scheduler serve some hundred calls per second."""
+OVERHEAD = 0.005
+"""Seconds that client and scheduler take for a call, measured; one after another."""
+
+CALL_SECONDS = 1.0
+"""Tasks are put together to calls of about so long, and longer for many workers."""
 
 MOST_LOST = 10
 """So many calls, and those that were sent ahead, may end their workers before any call has come
@@ -127,9 +130,7 @@ class Cluster:
 
     def _together(self, workers: int) -> int:
         """How many of the tasks that are ready make one call."""
-        seconds = max(CALL_SECONDS, CALL_SECONDS_PER_WORKER * workers)
-        fair = len(self._ready) // workers
-        return max(1, min(int(seconds / self._pace), fair))
+        return tasks_per_call(len(self._ready), self._pace, workers)
 
     def _submit(self, sent: _Sent, read: ReadPortion) -> "Future":
         portions: Any = {}
@@ -216,6 +217,18 @@ class Cluster:
                 " ran out, or it ended its process",
             )
         return []
+
+
+def tasks_per_call(ready: int, seconds: float, workers: int) -> int:
+    """How many of so many tasks, of so many seconds each, make one call.
+
+    Calls are long enough that the client can serve all workers in turns, and towards the end so
+    short that all have their share; but with s tasks in each, the client takes ready/s times its
+    overhead, and the last call s times the seconds: both are equal at the root below.
+    """
+    long = max(CALL_SECONDS, 2 * OVERHEAD * workers) / seconds
+    share = max(ready / workers, math.sqrt(ready * OVERHEAD / seconds))
+    return max(1, int(min(long, share)))
 
 
 def _failed(sent: _Sent, message: str) -> list[Performed]:
