@@ -132,7 +132,7 @@ def scaling(summary: "Dataset") -> Drawing:
     add_legend(figure, estimator_handles(summary, drawn))
     n = int(summary["batch_size"].values[0])
     more = (
-        f" Drawn are {MOST_ROWS} of {len(rows)}; the table has all."
+        f" Drawn are {MOST_ROWS} of {len(rows)}; the dataset has all."
         if len(rows) > MOST_ROWS
         else ""
     )
