@@ -179,6 +179,8 @@ def execute(
         except KeyboardInterrupt:
             stop.asked = True
         except ClusterError as error:
+            if not journal.records:  # nobody was there: nothing to publish
+                raise
             lost = error
         except Exception as error:
             # What is being loaded may make an error of its own of an interruption.

@@ -261,13 +261,14 @@ def test_addresses_of_schedulers(address):
     assert Workers(scheduler=address).scheduler == address
 
 
-def test_nobody_at_an_address_is_said_in_a_sentence(monkeypatch):
+def test_nobody_at_an_address_is_said_in_a_sentence_and_nothing_is_published(
+    grid, tmp_path, monkeypatch
+):
     monkeypatch.setattr(workers, "PATIENCE", 0.2)
-    with (
-        pytest.raises(ClusterError, match=r"--scheduler 127\.0\.0\.1:9: nobody answers there"),
-        Workers(scheduler="127.0.0.1:9").client(),
-    ):
-        pass
+    nobody = performer.by_workers(Workers(scheduler="127.0.0.1:9"))
+    with pytest.raises(ClusterError, match=r"--scheduler 127\.0\.0\.1:9: nobody answers there"):
+        execute(grid, tmp_path, performer=nobody)
+    assert not (tmp_path / "t" / "results.nc").exists()
 
 
 @pytest.mark.parametrize(
