@@ -100,10 +100,9 @@ def spelt(text: str, encoding: str) -> str:
 
 def _occupy() -> None:
     """Let no file of ours become a standard stream that was closed; writing there fails."""
-    taken = os.open(os.devnull, os.O_RDONLY)
-    while taken <= 2:
-        taken = os.dup(taken)
-    os.close(taken)
+    for stream in (sys.__stdin__, sys.__stdout__, sys.__stderr__):
+        if stream is None:
+            os.open(os.devnull, os.O_RDONLY)  # gets the lowest number that is free
 
 
 def _stream(descriptor: int, stream: TextIO | None) -> Stream:

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from pgbench.__main__ import main
-from pgbench.cli.streams import Stream, spelt
+from pgbench.cli.streams import Stream, spelt, take_streams
 
 GRID = "name: t\nproblems: corridor\nestimators: [td]\nreplicates: 20\n"
 
@@ -47,6 +47,16 @@ def shell(words, **environment):
 def test_output_that_cannot_be_written_is_one_sentence(words, code, told):
     done = shell(words)
     assert (done.returncode, done.stderr) == (code, told)
+
+
+def test_no_file_is_opened_for_streams_that_are_there(monkeypatch):
+    """Where no file can be opened at all, that is to be said in a sentence."""
+    opened = []
+    monkeypatch.setattr(os, "open", lambda *given: opened.append(given))
+    monkeypatch.setattr(sys, "stdout", sys.__stdout__)
+    monkeypatch.setattr(sys, "stderr", sys.__stderr__)
+    take_streams()
+    assert opened == []
 
 
 def test_a_run_is_published_though_nobody_can_be_told(tmp_path, monkeypatch):
