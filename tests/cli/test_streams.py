@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from pgbench.__main__ import main
-from pgbench.cli.streams import Stream, spelt, take_streams
+from pgbench.cli import streams
+from pgbench.cli.streams import Stream, spelt
 
 GRID = "name: t\nproblems: corridor\nestimators: [td]\nreplicates: 20\n"
 
@@ -53,9 +54,7 @@ def test_no_file_is_opened_for_streams_that_are_there(monkeypatch):
     """Where no file can be opened at all, that is to be said in a sentence."""
     opened = []
     monkeypatch.setattr(os, "open", lambda *given: opened.append(given))
-    monkeypatch.setattr(sys, "stdout", sys.__stdout__)
-    monkeypatch.setattr(sys, "stderr", sys.__stderr__)
-    take_streams()
+    streams._occupy()
     assert opened == []
 
 
