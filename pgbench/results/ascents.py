@@ -13,6 +13,7 @@ from pgbench.declared.outcomes import AscentOutcome, Status
 from pgbench.declared.variables import INTERVAL, allocate, require_declared
 from pgbench.grid.grid import Ascents, Grid
 from pgbench.grid.plan import AscentCell, Setting
+from pgbench.results.labelled import require_fitting
 from pgbench.results.lines import JournalRecord
 
 
@@ -66,6 +67,7 @@ def _place_run(
     for name, value in record["values"].items():
         arrays[name][own[: arrays[name].ndim]] = value
     for name, value in record["arrays"].items():
+        require_fitting(value.shape, arrays[name][own].shape, name, cell.key)
         arrays[name][own][tuple(slice(0, n) for n in value.shape)] = value
 
 

@@ -19,7 +19,13 @@ from pgbench.grid.plan import Cell, Setting, settings
 from pgbench.problems import families
 from pgbench.results.ascents import ascent_arrays
 from pgbench.results.journal import Journal
-from pgbench.results.labelled import labelled, mark_reproducible, summary_schema, validate
+from pgbench.results.labelled import (
+    labelled,
+    mark_reproducible,
+    require_fitting,
+    summary_schema,
+    validate,
+)
 from pgbench.results.lines import JournalRecord
 from pgbench.statistics import fit_rate, holm
 
@@ -161,6 +167,7 @@ def _maps(setting: Setting, records: Records) -> xr.Dataset | None:
     for i, cell in enumerate(setting.cells):
         for name, values in records.get(cell.key, {}).get("maps", {}).items():
             array = arrays.setdefault(name, np.full(shape, np.nan))
+            require_fitting(values.shape, shape[2:], name, cell.key)
             array[divmod(i, shape[1])] = values
     attributes = {"problem": setting.problem.label, "policy": setting.policy.label}
     return labelled(MAPS, arrays, attributes=attributes)

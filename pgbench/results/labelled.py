@@ -8,6 +8,7 @@ import xarray as xr
 from pgbench.declared.ascents import ASCENT
 from pgbench.declared.summary import MAPS, SETTING, SUMMARY
 from pgbench.declared.variables import Schema, breaches, require_declared
+from pgbench.results.files import OutputError
 
 
 def labelled(
@@ -25,6 +26,15 @@ def labelled(
         name: (schema[name].dims, array, schema[name].attributes) for name, array in arrays.items()
     }
     return xr.Dataset(variables, coords=coordinates, attrs=attributes)
+
+
+def require_fitting(found: tuple[int, ...], room: tuple[int, ...], name: str, key: str) -> None:
+    """Raise OutputError unless a record's array is not larger than its room in the dataset."""
+    if len(found) != len(room) or any(n > m for n, m in zip(found, room, strict=True)):
+        raise OutputError(
+            f"the journal's record {key} holds {name} of shape {found}, must be {room}: delete its"
+            " line, and it is made again"
+        )
 
 
 def mark_reproducible(dataset: xr.Dataset, schema: Schema) -> None:

@@ -19,6 +19,7 @@ from pgbench.harness.runner import Interrupted, execute
 from pgbench.kernels.partition import use_threads
 from pgbench.measure import cells as _warm_up_keeps_its_own  # noqa: F401
 from pgbench.results import dataset as results
+from pgbench.results.build import build
 from pgbench.results.files import OutputError
 from pgbench.results.journal import Journal
 from tests.support.runs import Ordering, StopAfter, unpublished
@@ -325,6 +326,17 @@ def test_a_damaged_dataset_is_rebuilt_from_the_journal(whole, tmp_path, damage):
     tree, notes = results.read(directory)
     assert results.same_numbers(whole.tree, tree) == []
     assert len(notes) == (damage != "remove")
+
+
+def test_a_record_that_does_not_fit_is_named(whole, tmp_path):
+    """It is as declared by itself, and says of more coordinates than its setting has."""
+    records = Journal.read(whole.directory).records.values()
+    cell = next(record for record in records if record.get("maps") and record["kind"] == "cell")
+    wrong = {name: np.append(array, array) for name, array in cell["maps"].items()}
+    journal = Journal.open(tmp_path)
+    journal.append([*records, {**cell, "maps": wrong}])
+    with pytest.raises(OutputError, match=rf"record {cell['key']} holds \w+ of shape .* delete"):
+        build(parse_grid(GRID), journal)
 
 
 def test_a_full_disk_while_publishing_says_so(whole, tmp_path, monkeypatch):
