@@ -210,6 +210,15 @@ def test_a_finished_run_measures_nothing(whole, tmp_path):
 
 
 @pytest.mark.usefixtures("unpublished")
+def test_an_unpublished_run_leaves_its_journal_alone(tmp_path):
+    """Tests that look at the tree alone are quick because nothing else is written."""
+    grid = parse_grid("name: t\nproblems: corridor\nestimators: td\nreplicates: 20\n")
+    execute(grid, tmp_path)
+    left = {path.name for path in (tmp_path / "t").iterdir()}
+    assert left == {".lock", "grid.yaml", "journal.jsonl"}
+
+
+@pytest.mark.usefixtures("unpublished")
 def test_a_longer_grid_adds_and_a_shorter_one_loses_nothing(tmp_path):
     small = "name: t\nproblems: corridor\nestimators: td\nbatch_sizes: [1, 2]\nreplicates: 20\n"
     first = execute(parse_grid(small), tmp_path)

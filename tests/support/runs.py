@@ -14,7 +14,7 @@ from pgbench.harness.progress import Silent
 def unpublished() -> Iterator[None]:
     """Runs keep a journal and give a dataset, but do not write it: that takes longer than they."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pgbench.results.dataset.write", lambda tree, directory: None)
+        patch.setattr("pgbench.harness.runner.write", lambda tree, directory: None)
         yield
 
 
