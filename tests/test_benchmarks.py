@@ -117,6 +117,7 @@ def test_every_file_is_watched():
     } == set(MODULES)
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_growth_measures_every_stage_of_a_run_made_from_a_smaller_one(tmp_path, monkeypatch):
     from benchmarks import growth
 

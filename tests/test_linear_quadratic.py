@@ -13,7 +13,7 @@ from pgbench.report import linear_quadratic
 from pgbench.report.plots import plots
 from pgbench.results import dataset as results
 from pgbench.results.dataset import same_numbers
-from tests.support.runs import StopAfter, unpublished
+from tests.support.runs import StopAfter
 
 GRID = """
 name: small
@@ -139,12 +139,12 @@ def test_other_runs_have_no_such_figures(tmp_path):
             plot.draw(tree)
 
 
+@pytest.mark.usefixtures("unpublished")
 def test_interruption_and_threads_change_no_byte(run, tmp_path):
     grid = parse_grid(GRID)
     with pytest.raises(Interrupted):
         execute(grid, tmp_path, threads=1, progress=StopAfter(3))
-    with unpublished():
-        again = execute(grid, tmp_path, threads=1)
+    again = execute(grid, tmp_path, threads=1)
     assert again.reused > 0
     assert same_numbers(run.tree, again.tree) == []
 

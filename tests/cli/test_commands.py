@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import xarray as xr
 import pgbench
 from pgbench.__main__ import main
 from pgbench.harness.child import Child
+from pgbench.report.plots import plots
 from tests.support.plugins import OWN
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "wrong_baseline.py"
@@ -35,7 +37,14 @@ def grid(tmp_path, monkeypatch):
     return path
 
 
-@pytest.mark.usefixtures("unrendered")
+@pytest.fixture
+def one_figure(monkeypatch):
+    """A page with one figure has all that the command has to do with it."""
+    only = {"estimators": {"bias": plots("estimators")["bias"]}}
+    monkeypatch.setattr("pgbench.report.page.plots", lambda of: only.get(of, {}))
+
+
+@pytest.mark.usefixtures("unrendered", "one_figure")
 def test_run_show_and_report(grid, capsys):
     assert main(["run", "grid.yaml"]) == 0
     printed = capsys.readouterr()
@@ -79,17 +88,40 @@ def no_additions(monkeypatch):
 
 
 RECORD = (Path(pgbench.__file__).parent.parent / "examples" / "own_record.py").read_text()
+OWN_GRID = GRID.replace(
+    "estimators: [td, reinforce]",
+    "estimators: [td, {estimator: quarter_baseline, share: [0, 1]}, baseline_value]",
+)
+WITH_PLUGIN = "grid.yaml", "--plugin", "mine.py"
 
 
-@pytest.mark.usefixtures("unrendered")
-def test_estimators_of_a_plugin_are_measured_like_all_others(grid, capsys, no_additions):
-    (grid.parent / "mine.py").write_text(RECORD, encoding="utf-8")
-    own = "estimators: [td, {estimator: quarter_baseline, share: [0, 1]}, baseline_value]"
-    grid.write_text(GRID.replace("estimators: [td, reinforce]", own), encoding="utf-8")
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """The directory of a grid with estimators of a plugin that was run."""
+    place = tmp_path_factory.mktemp("place")
+    (place / "mine.py").write_text(RECORD, encoding="utf-8")
+    (place / "grid.yaml").write_text(OWN_GRID, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setattr("pgbench.estimators._added", {})
+        assert main(["run", *WITH_PLUGIN, "--no-report", "--quiet"]) == 0
+    return place
+
+
+@pytest.fixture
+def measured(place, tmp_path, monkeypatch):
+    """The same, to be changed; its estimators are not known yet."""
+    shutil.copytree(place, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pgbench.estimators._added", {})
+    return tmp_path
+
+
+@pytest.mark.usefixtures("measured", "unrendered", "one_figure")
+def test_estimators_of_a_plugin_are_measured_like_all_others(capsys):
     assert main(["run", "grid.yaml"]) == 2
     assert "unknown estimator 'quarter_baseline'" in capsys.readouterr().err
-    for command in (["check"], ["run", "--no-report"]):
-        assert main([*command, "grid.yaml", "--plugin", "mine.py"]) == 0
+    assert main(["check", *WITH_PLUGIN]) == 0
     summary = xr.open_dataset("results/t/results.nc")
     variance = summary["exact_variance"].isel(problem=0, policy=0)
     whole, known = (
@@ -103,30 +135,20 @@ def test_estimators_of_a_plugin_are_measured_like_all_others(grid, capsys, no_ad
     assert "--plugin" not in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("unrendered")
-def test_a_report_without_its_plugin_says_so(grid, capsys, monkeypatch):
-    (grid.parent / "mine.py").write_text(RECORD, encoding="utf-8")
-    grid.write_text(GRID.replace("reinforce", "quarter_baseline"), encoding="utf-8")
-    with monkeypatch.context() as added:
-        added.setattr("pgbench.estimators._added", {})
-        assert main(["run", "grid.yaml", "--plugin", "mine.py", "--no-report"]) == 0
+@pytest.mark.usefixtures("measured", "unrendered", "one_figure")
+def test_a_report_without_its_plugin_says_so(capsys):
     assert main(["report", "results/t"]) == 0
     assert "give their file with --plugin" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("unpublished")
-def test_an_edited_plugin_is_measured_again(grid, capsys, no_additions):
-    path = grid.parent / "mine.py"
-    text = GRID.replace("reinforce", "quarter_baseline")
-    grid.write_text(text, encoding="utf-8")
-    arguments = ["run", "grid.yaml", "--no-report", "--plugin", "mine.py"]
+def test_an_edited_plugin_is_measured_again(measured, capsys):
     for source, words in (
-        (RECORD, "4 cells measured"),
-        (RECORD, "4 reused"),
-        (RECORD.replace("share * truth.v", "2 * share * truth.v"), "2 cells measured"),
+        (RECORD, "8 reused"),
+        (RECORD.replace("share * truth.v", "2 * share * truth.v"), "4 reused, 0 failed"),
     ):
-        path.write_text(source, encoding="utf-8")
-        assert main(arguments) == 0
+        (measured / "mine.py").write_text(source, encoding="utf-8")
+        assert main(["run", *WITH_PLUGIN, "--no-report"]) == 0
         assert words in capsys.readouterr().out
 
 

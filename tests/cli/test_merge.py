@@ -7,6 +7,7 @@ import pytest
 from pgbench.__main__ import main
 from pgbench.results import dataset as results
 from pgbench.results.journal import Journal
+from tests.support.runs import unpublished
 
 GRID = """
 name: t
@@ -35,7 +36,8 @@ def _here(parts, monkeypatch):
 
 
 def run(grid, output):
-    return main(["run", str(grid), "--output", str(output), "--no-report", "--quiet"])
+    with unpublished():
+        return main(["run", str(grid), "--output", str(output), "--no-report", "--quiet"])
 
 
 def merge(*arguments):
@@ -55,6 +57,7 @@ def test_parts_are_joined_and_the_rest_is_measured(tmp_path, capsys):
     assert results.same_numbers(joined, whole) == []
 
 
+@pytest.mark.usefixtures("unpublished")
 def test_grids_that_differ_are_noted_and_the_first_is_taken(tmp_path, capsys):
     assert merge("b/t", "a/t", "--output", tmp_path) == 0
     printed = capsys.readouterr()
@@ -64,6 +67,7 @@ def test_grids_that_differ_are_noted_and_the_first_is_taken(tmp_path, capsys):
     assert merge("b/t", "b/t", "--output", tmp_path) == 2
 
 
+@pytest.mark.usefixtures("unpublished")
 def test_another_run_is_not_joined_unless_it_is_named(tmp_path, capsys):
     run("a.yaml", tmp_path)
     before = (tmp_path / "t" / "journal.jsonl").read_bytes()

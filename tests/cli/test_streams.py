@@ -11,6 +11,7 @@ import pytest
 from pgbench.__main__ import main
 from pgbench.cli import streams
 from pgbench.cli.streams import Stream, spelt
+from tests.support.runs import unpublished
 
 GRID = "name: t\nproblems: corridor\nestimators: [td]\nreplicates: 20\n"
 
@@ -39,9 +40,9 @@ def shell(words, **environment):
         ("pgbench list > /dev/full", 2, FULL),
         ("pgbench list >&-", 2, CLOSED),
         ("pgbench --help > /dev/full", 2, FULL),
-        ("pgbench list >&- 2>&-", 2, ""),
-        ("pgbench list > /dev/null 2>&-", 0, ""),
-        ("pgbench run nowhere.yaml 2> /dev/full", 2, ""),
+        ("pgbench --help >&- 2>&-", 2, ""),
+        ("pgbench --help > /dev/null 2>&-", 0, ""),
+        ("pgbench check nowhere.yaml 2> /dev/full", 2, ""),
         ("pgbench nothing 2>&-", 2, ""),
     ],
 )
@@ -58,20 +59,23 @@ def test_no_file_is_opened_for_streams_that_are_there(monkeypatch):
     assert opened == []
 
 
-def test_a_run_is_published_though_nobody_can_be_told(tmp_path, monkeypatch):
+def test_a_run_is_published_though_nobody_can_be_told(tmp_path, monkeypatch, capsys):
     """Files of the run must not become the streams that are closed, either."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "grid.yaml").write_text(GRID, encoding="utf-8")
     done = shell("pgbench run grid.yaml --no-report <&- >&- 2>&-")
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
-    assert main(["run", "grid.yaml", "--no-report"]) == 0
+    assert (tmp_path / "results" / "t" / "results.nc").exists()
+    with unpublished():
+        assert main(["run", "grid.yaml", "--no-report"]) == 0
+    assert "1 reused" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_characters_that_an_encoding_lacks_are_spelt(tmp_path, monkeypatch, encoding):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "grid.yaml").write_text(GRID, encoding="utf-8")
-    done = shell("pgbench check grid.yaml; pgbench run θ.yaml", PYTHONIOENCODING=encoding)
+    done = shell("pgbench check grid.yaml; pgbench check θ.yaml", PYTHONIOENCODING=encoding)
     assert "| d | gamma | horizon |" in done.stdout
     assert done.stderr == "theta.yaml: cannot be read: No such file or directory\n"
     rows = [line for line in done.stdout.splitlines() if line[:1] in "+|"]

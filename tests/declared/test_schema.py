@@ -40,6 +40,7 @@ def test_a_likely_name_is_suggested():
         require_declared(["relative_bais"], SUMMARY)
 
 
+@pytest.mark.usefixtures("unpublished")
 def test_an_undeclared_statistic_fails_the_cell(tmp_path, monkeypatch):
     from pgbench.harness.runner import execute
 

@@ -238,6 +238,7 @@ def test_the_natural_gradient_is_that_of_what_moves_no_divergence_to_infinity(tr
     close(truth.natural_gradient(), expected, 1e-9)
 
 
+@pytest.mark.usefixtures("unpublished")
 def test_a_run_and_its_ascents_say_what_they_do_not_see(tmp_path):
     text = """
 name: edge

@@ -238,6 +238,7 @@ replicates: 10
 """
 
 
+@pytest.mark.usefixtures("unpublished")
 def test_files_are_found_beside_the_grid_wherever_one_stands(tmp_path, monkeypatch, capsys):
     place, elsewhere = tmp_path / "study", tmp_path / "elsewhere"
     (place / "data").mkdir(parents=True)

@@ -216,6 +216,7 @@ def test_numbers_fit_together(whole):
     assert (steps.sel(algorithm="gradient, rloo, n=3") == 12 * 3 * 15).all()
 
 
+@pytest.mark.usefixtures("unpublished")
 def test_same_bytes_however_the_run_is_cut(whole, tmp_path):
     """In one thread; in two it went through in one go."""
     grid = parse_grid(GRID)
@@ -225,7 +226,10 @@ def test_same_bytes_however_the_run_is_cut(whole, tmp_path):
     outcome = execute(grid, tmp_path, threads=1)
     assert outcome.reused >= 20
     assert results.same_numbers(whole.tree, outcome.tree) == []
-    read, notes = results.read(tmp_path / "t")
+
+
+def test_the_dataset_reads_back(whole):
+    read, notes = results.read(whole.directory)
     assert not notes
     assert results.same_numbers(whole.tree, read) == []
 

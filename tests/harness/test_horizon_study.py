@@ -156,14 +156,15 @@ def test_the_file_gives_back_what_was_written(found, tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["horizons.nc"]
 
 
-@pytest.fixture
-def own(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
     """A file of users' estimators that is plugged in."""
-    monkeypatch.setattr("pgbench.estimators._added", {})
-    path = tmp_path / "own.py"
+    path = tmp_path_factory.mktemp("own") / "own.py"
     path.write_text(OWN, encoding="utf-8")
-    plug_in(path)
-    return PlugIns.of([path])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pgbench.estimators._added", {})
+        plug_in(path)
+        yield PlugIns.of([path])
 
 
 SMALL = """
@@ -174,20 +175,24 @@ estimators: [ends, raises, like_td, td]
 """
 
 
-def test_users_code_that_ends_its_process_is_a_failed_curve(own):
-    found = horizons.study(parse_grid(SMALL), set_up=own)
-    assert found["status"].values.squeeze().tolist() == [[2, 2, 1, 1]] * 2
-    assert [str(text) for text in found["message"].values[0, 0, :2]] == [
+@pytest.fixture(scope="module")
+def of_users(own):
+    """A study of users' estimators."""
+    return horizons.study(parse_grid(SMALL), set_up=own)
+
+
+def test_users_code_that_ends_its_process_is_a_failed_curve(of_users):
+    assert of_users["status"].values.squeeze().tolist() == [[2, 2, 1, 1]] * 2
+    assert [str(text) for text in of_users["message"].values[0, 0, :2]] == [
         "ends ended its process, with exit code 3",
         "TypeError: no",
     ]
 
 
-def test_curves_of_users_code_are_those_of_this_process(own):
+def test_curves_of_users_code_are_those_of_this_process(of_users):
     """Its twin is worked out here."""
-    found = horizons.study(parse_grid(SMALL), set_up=own)
     for name in ("relative_bias", "relative_variance", "expected_steps"):
-        like, td = (found[name].sel(estimator=label).values for label in ("like_td", "td"))
+        like, td = (of_users[name].sel(estimator=label).values for label in ("like_td", "td"))
         assert like.tobytes() == td.tobytes()
 
 

@@ -158,6 +158,9 @@ def test_a_killed_process_resumes_to_the_same_bytes(whole, tmp_path, number):
     assert results.same_numbers(whole.tree, resumed.tree) == []
 
 
+FEW = "name: t\nproblems: corridor\nestimators: td\nbatch_sizes: [1, 2, 3]\nreplicates: 20\n"
+"""Three cells, one after another."""
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -174,18 +177,18 @@ def heard():
 @pytest.mark.parametrize(
     ("batches", "writing"),
     [
-        ({4: signal.SIGINT}, ()),
-        ({4: signal.SIGHUP}, (signal.SIGHUP, signal.SIGTERM, signal.SIGHUP)),
-        ({4: signal.SIGINT}, (signal.SIGINT,)),
+        ({2: signal.SIGINT}, ()),
+        ({2: signal.SIGHUP}, (signal.SIGHUP, signal.SIGTERM, signal.SIGHUP)),
+        ({2: signal.SIGINT}, (signal.SIGINT,)),
         ({}, (signal.SIGINT,)),
     ],
 )
 def test_what_is_finished_is_published_whatever_signals_come(tmp_path, batches, writing):
     with pytest.raises(Interrupted, match="cells measured before the interruption"):
-        execute(parse_grid(GRID), tmp_path, progress=Ordering(batches, writing))
+        execute(parse_grid(FEW), tmp_path, progress=Ordering(batches, writing))
     found, notes = results.read(tmp_path / "t")
     assert notes == []
-    assert int((found["status"] == 1).sum()) == (12 if batches else 54)
+    assert int((found["status"] == 1).sum()) == (2 if batches else 3)
     assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
 
 
@@ -207,6 +210,15 @@ def test_a_finished_run_measures_nothing(whole, tmp_path):
     again = execute(parse_grid(GRID), whole.directory.parent)
     assert (again.measured, again.reused) == (0, 54)
     assert results.same_numbers(whole.tree, again.tree) == []
+
+
+@pytest.mark.usefixtures("unpublished")
+def test_an_unpublished_run_leaves_its_journal_alone(tmp_path):
+    """Tests that look at the tree alone are quick because nothing else is written."""
+    grid = parse_grid("name: t\nproblems: corridor\nestimators: td\nreplicates: 20\n")
+    execute(grid, tmp_path)
+    left = {path.name for path in (tmp_path / "t").iterdir()}
+    assert left == {".lock", "grid.yaml", "journal.jsonl"}
 
 
 @pytest.mark.usefixtures("unpublished")

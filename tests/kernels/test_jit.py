@@ -151,8 +151,18 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("layer", ["default", "workqueue"])
-@pytest.mark.parametrize("way", ["fork", "forkserver", "spawn", "threads"])
+ANEW = "forkserver", "spawn"
+"""Ways in which a process begins anew: to it a layer is what it is to the first process."""
+
+
+@pytest.mark.parametrize(
+    ("way", "layer"),
+    [
+        *((way, layer) for way in ("fork", "threads") for layer in ("default", "workqueue")),
+        *((way, "default") for way in ANEW),
+        *(pytest.param(way, "workqueue", marks=pytest.mark.slow) for way in ANEW),
+    ],
+)
 def test_processes_and_threads_of_one_that_has_used_kernels_use_them_too(tmp_path, way, layer):
     """GNU OpenMP, which numba takes by default, ends a forked child that asks it for threads."""
     script = tmp_path / "script.py"

@@ -11,6 +11,7 @@ from pgbench.report.page import write_report
 from pgbench.report.panels import NothingToDraw
 from pgbench.report.scaling import exponents, fit_power_law, quantities
 from tests.support.numbers import close
+from tests.support.runs import unpublished
 
 SIZES = np.repeat([10.0, 100.0, 1000.0, 10000.0], 3)
 
@@ -79,7 +80,8 @@ estimators: [reward_to_go, {estimator: gae, lam: 0.9}]
 batch_sizes: [2, 4]
 replicates: 100
 """)
-    return execute(grid, tmp_path_factory.mktemp("run")).tree.to_dataset()
+    with unpublished():
+        return execute(grid, tmp_path_factory.mktemp("run")).tree.to_dataset()
 
 
 def test_quantities_are_those_of_the_dataset(summary):

@@ -34,6 +34,31 @@ def tree(request, tmp_path_factory):
         return execute(parse_grid(request.param), tmp_path_factory.mktemp("run")).tree
 
 
+@pytest.fixture(scope="module")
+def own(tree):
+    """The bytes of our file."""
+    return tree_bytes(tree)
+
+
+@pytest.fixture(scope="module")
+def theirs(tree, tmp_path_factory):
+    """The file that xarray writes."""
+    path = tmp_path_factory.mktemp("theirs") / "t.nc"
+    tree.to_netcdf(path, engine="h5netcdf")
+    return path
+
+
+@pytest.fixture(scope="module")
+def expected(theirs):
+    """What xarray reads of it."""
+    return opened(theirs)
+
+
+def opened(path):
+    with xr.open_datatree(path, engine="h5netcdf") as tree:
+        return tree.load()
+
+
 def looks(tree):
     """Everything about a tree that identity in xarray does not ask for."""
     return {
@@ -46,43 +71,36 @@ def looks(tree):
     }
 
 
-def test_a_file_is_read_as_xarray_reads_it(tree, tmp_path):
-    tree.to_netcdf(tmp_path / "t.nc", engine="h5netcdf")
-    with xr.open_datatree(tmp_path / "t.nc", engine="h5netcdf") as opened:
-        expected = opened.load()
-    found = read_tree(tmp_path / "t.nc")
+def test_a_file_is_read_as_xarray_reads_it(theirs, expected):
+    found = read_tree(theirs)
     xr.testing.assert_identical(found, expected)
     assert looks(found) == looks(expected)
 
 
-def test_xarray_reads_what_is_written_as_what_it_writes_itself(tree, tmp_path):
-    tree.to_netcdf(tmp_path / "t.nc", engine="h5netcdf")
-    (tmp_path / "own.nc").write_bytes(tree_bytes(tree))
-    with (
-        xr.open_datatree(tmp_path / "t.nc", engine="h5netcdf") as theirs,
-        xr.open_datatree(tmp_path / "own.nc", engine="h5netcdf") as own,
-    ):
-        xr.testing.assert_identical(own.load(), theirs.load())
-        assert looks(own) == looks(theirs)
+def test_xarray_reads_what_is_written_as_what_it_writes_itself(own, expected, tmp_path):
+    (tmp_path / "own.nc").write_bytes(own)
+    found = opened(tmp_path / "own.nc")
+    xr.testing.assert_identical(found, expected)
+    assert looks(found) == looks(expected)
 
 
-def test_no_two_dimensions_have_a_number(tree, tmp_path):
-    (tmp_path / "own.nc").write_bytes(tree_bytes(tree))
+def test_no_two_dimensions_have_a_number(own, tmp_path):
+    (tmp_path / "own.nc").write_bytes(own)
     with h5py.File(tmp_path / "own.nc") as file:
         numbers = []
         file.visititems(
-            lambda _, own: (
-                numbers.append(int(own.attrs["_Netcdf4Dimid"])) if "CLASS" in own.attrs else None
+            lambda _, item: (
+                numbers.append(int(item.attrs["_Netcdf4Dimid"])) if "CLASS" in item.attrs else None
             )
         )
     assert len(set(numbers)) == len(numbers)
 
 
-def test_the_same_tree_gives_the_same_bytes(tree):
-    assert tree_bytes(tree) == tree_bytes(tree)
+def test_the_same_tree_gives_the_same_bytes(tree, own):
+    assert tree_bytes(tree) == own
 
 
-def test_a_damaged_file_is_no_tree(tree, tmp_path):
-    (tmp_path / "t.nc").write_bytes(tree_bytes(tree)[:-4000])
+def test_a_damaged_file_is_no_tree(own, tmp_path):
+    (tmp_path / "t.nc").write_bytes(own[:-4000])
     with pytest.raises((OSError, ValueError, KeyError)):
         read_tree(tmp_path / "t.nc")

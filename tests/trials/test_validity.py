@@ -215,7 +215,8 @@ def test_repetitions_are_the_replicates_in_order():
 BANDIT = StudyCell(("bandit", {"n_actions": 2}), LINEAR, 1, (REINFORCE,))
 
 
-def test_command_writes_its_tables(tmp_path, capsys):
+def test_command_writes_its_tables(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(true_values, "REFERENCE", 1000)
     path = tmp_path / "tables.md"
     arguments = ["--repetitions", "4", "--replicates", "50"]
     assert main([*arguments, "--output", str(path)], {"Bandit": (BANDIT,)}, (BANDIT,)) == 0

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-import xarray as xr
 
 from pgbench.grid.reader import GridError, parse_grid
 from pgbench.harness.runner import execute, run
+from tests.support.runs import unpublished
 
 GRID = """\
 name: both
@@ -26,10 +26,11 @@ def both(tmp_path_factory):
     """The same grid on either device."""
     output = tmp_path_factory.mktemp("runs")
     grid = parse_grid(GRID)
-    return {
-        device: run(grid, output / device, device=device if device == "cpu" else None)
-        for device in ("cpu", "cuda")
-    }
+    with unpublished():
+        return {
+            device: run(grid, output / device, device=device if device == "cpu" else None)
+            for device in ("cpu", "cuda")
+        }
 
 
 def numbers(tree):
@@ -60,6 +61,7 @@ def test_cells_say_where_they_ran(both):
     assert both["cpu"].attrs["gpu"] == "none"
 
 
+@pytest.mark.usefixtures("unpublished")
 def test_what_a_gpu_cannot_add_the_cpu_measures(both, tmp_path, monkeypatch):
     monkeypatch.setattr("pgbench.kernels.cuda.running._AGREEMENT", -1.0)
     text = GRID.replace("[3, 40]", "3").replace("- {problem: lqg}", "")
@@ -70,14 +72,14 @@ def test_what_a_gpu_cannot_add_the_cpu_measures(both, tmp_path, monkeypatch):
     np.testing.assert_array_equal(found["variance"].sel(policy="softmax"), one)
 
 
+@pytest.mark.usefixtures("unpublished")
 def test_a_run_is_resumed_on_another_device(tmp_path):
     grid = parse_grid(GRID.replace("[3, 40]", "3").replace("- {problem: lqg}", ""))
     execute(grid, tmp_path, device="cpu")
     again = execute(grid, tmp_path)
     assert again.measured == 0
     assert again.reused > 0
-    with xr.open_dataset(tmp_path / "both" / "results.nc") as dataset:
-        assert "cuda" not in dataset["device"].values
+    assert "cuda" not in again.tree["device"].values
 
 
 def test_a_wrong_device_is_an_error_of_the_grid():
