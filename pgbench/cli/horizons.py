@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from pgbench.cli.exit_codes import OK, SOME_FAILED
@@ -29,8 +30,9 @@ def act(options: argparse.Namespace) -> int:
 
     grid = read_grid(options.grid)
     set_up = PlugIns.of(options.plugin) if options.plugin else None
-    with mapping(workers_of(options), set_up, _say) as mapped:
-        found = study(grid, _say, mapped, set_up)
+    say = partial(print, file=sys.stderr)
+    with mapping(workers_of(options), set_up, say) as mapped:
+        found = study(grid, say, mapped, set_up)
     for message in messages(found):
         print(f"note: {message}", file=sys.stderr)
     status = [Status(code) for code in found["status"].values.ravel()]
@@ -39,7 +41,3 @@ def act(options: argparse.Namespace) -> int:
     print(f"{write(found, options.output / grid.name)}: curves of {counts}")
     print(f"report: {write_study(found, options.reports / grid.name)}")
     return SOME_FAILED if Status.FAILED in status else OK
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from pgbench.cli.exit_codes import OK
@@ -36,8 +37,9 @@ def act(options: argparse.Namespace) -> int:
 
     sizes = options.replicates or list(SIZES)
     check_counts(**{"--repeats": options.repeats}, **{f"--replicates {n}": n for n in sizes})
-    with single_threaded_blas(), mapping(workers_of(options), say=_say) as mapped:
-        found = study(sorted(set(sizes)), options.repeats, options.seed, _say, mapped)
+    say = partial(print, file=sys.stderr)
+    with single_threaded_blas(), mapping(workers_of(options), say=say) as mapped:
+        found = study(sorted(set(sizes)), options.repeats, options.seed, say, mapped)
     print_study(found)
     if options.output:
         words = f" --replicates {' '.join(map(str, sizes))}" if options.replicates else ""
@@ -46,7 +48,3 @@ def act(options: argparse.Namespace) -> int:
         text = page(found, words, len(cases())) + part(of_zoo(), slips(), cases())
         write_file(options.output, text.encode())
     return OK
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)

@@ -6,7 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pgbench.harness.cluster.on_worker import ClusterError, called
-from pgbench.harness.cluster.workers import GONE, MOST_DEATHS, Workers, assembled, is_lost
+from pgbench.harness.cluster.workers import (
+    GONE,
+    MOST_DEATHS,
+    Workers,
+    assembled,
+    deaths,
+    is_lost,
+)
 from pgbench.harness.provenance import versions
 
 if TYPE_CHECKING:
@@ -57,33 +64,31 @@ def _mapped(
     futures = client.map(call, items, pure=False)
     try:
         for item, future in zip(items, futures, strict=True):
-            if deaths := _deaths(future):
+            if died := _died(future):
                 for other in futures:  # all others end first, so that it is alone from here on
                     other.exception()
-                future = _again(client, call, item, deaths)
+                future = _again(client, call, item, died)
             yield future.result()
     finally:
         client.cancel(futures)
 
 
-def _again(client: "Client", call: Callable[[S], T], item: S, deaths: int) -> "Future":
+def _again(client: "Client", call: Callable[[S], T], item: S, died: int) -> "Future":
     """What came of an item with which workers died, sent until one lives; else ClusterError."""
-    while deaths < MOST_DEATHS:
+    while died < MOST_DEATHS:
         future = client.submit(call, item, pure=False)
-        if not (more := _deaths(future)):
+        if not (more := _died(future)):
             return future
-        deaths += more
+        died += more
     raise ClusterError(
-        f"workers died {deaths} times of {item}, at last with nothing else sent; is there enough"
+        f"workers died {died} times of {item}, at last with nothing else sent; is there enough"
         " memory?"
     )
 
 
-def _deaths(future: "Future") -> int:
-    """How many workers died with what was sent, once it has ended."""
-    from distributed import KilledWorker
-
-    error = future.exception()
+def _died(future: "Future") -> int:
+    """How many workers died with an item; ClusterError if nothing will ever be known of it."""
+    died = deaths(future)
     if is_lost(future):
         raise ClusterError(GONE)
-    return 1 + int(error.args[2]) if isinstance(error, KilledWorker) else 0
+    return died

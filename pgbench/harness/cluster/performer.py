@@ -13,7 +13,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pgbench.harness.cluster.on_worker import Answer, ClusterError, answered
-from pgbench.harness.cluster.workers import GONE, MOST_DEATHS, Workers, assembled, is_lost
+from pgbench.harness.cluster.workers import (
+    GONE,
+    MOST_DEATHS,
+    Workers,
+    assembled,
+    deaths,
+    is_lost,
+)
 from pgbench.harness.measuring import failed
 from pgbench.harness.performing import Order, Performed
 from pgbench.harness.progress import Progress
@@ -122,15 +129,12 @@ class Cluster:
         workers = max(1, len(self.client.nthreads())) if self._ready else 0
         while self._ready and outstanding < AHEAD * workers:
             outstanding += 1
-            sent = _Sent([self._ready.popleft() for _ in range(self._together(workers))])
+            number = tasks_per_call(len(self._ready), self._pace, workers)
+            sent = _Sent([self._ready.popleft() for _ in range(number)])
             yield self._submit(sent, read), sent
         if self._suspects and not outstanding and not self._ready:
             sent = replace(self._suspects.popleft(), alone=True)
             yield self._submit(sent, read), sent
-
-    def _together(self, workers: int) -> int:
-        """How many of the tasks that are ready make one call."""
-        return tasks_per_call(len(self._ready), self._pace, workers)
 
     def _submit(self, sent: _Sent, read: ReadPortion) -> "Future":
         portions: Any = {}
@@ -166,15 +170,12 @@ class Cluster:
 
     def _received(self, future: "Future", sent: _Sent, progress: Progress) -> list[Performed]:
         """What came of tasks; nothing of those that have to be sent once more."""
-        from distributed import KilledWorker
-
-        error = future.exception()
-        if isinstance(error, KilledWorker):
-            sent.deaths += 1 + int(error.args[2])
+        if died := deaths(future):
+            sent.deaths += died
             self._count_lost()
             return self._suspected(sent)
         self._fit = True
-        if error is not None:
+        if (error := future.exception()) is not None:
             return _failed(sent, f"{type(error).__name__}: {error}")
         answer: Answer = future.result()
         if answer.refusal:

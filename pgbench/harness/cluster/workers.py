@@ -208,6 +208,14 @@ def assembled(client: "Client", say: Callable[[str], None]) -> list[int]:
     return list(found.values())
 
 
+def deaths(future: "Future") -> int:
+    """How many workers died with what was sent, once it has ended."""
+    from distributed import KilledWorker
+
+    error = future.exception()
+    return 1 + int(error.args[2]) if isinstance(error, KilledWorker) else 0
+
+
 def is_lost(future: "Future") -> bool:
     """Whether nothing will ever be known of it."""
     return future.status not in ("finished", "error")

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import pgbench.trials.validity
@@ -32,7 +33,7 @@ def main(
     where.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler of such workers")
     options = parser.parse_args(arguments)
     try:
-        with mapping(_workers(options), say=_say) as mapped:
+        with mapping(_workers(options), say=partial(print, file=sys.stderr)) as mapped:
             text = tables(groups, fits, options.replicates, options.repetitions, mapped)
         print(text)
         if options.output:
@@ -46,10 +47,6 @@ def _workers(options: argparse.Namespace) -> Workers | None:
     if options.workers is None and options.scheduler is None:
         return None
     return Workers(options.workers, options.scheduler)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
 
 
 if __name__ == "__main__":
