@@ -89,6 +89,15 @@ def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pgbench.report.page.save", save)
 
 
+@pytest.fixture
+def one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page with only this figure takes little time."""
+    from pgbench.report.plots import plots
+
+    only = {"estimators": {"calibration": plots("estimators")["calibration"]}}
+    monkeypatch.setattr("pgbench.report.page.plots", lambda of: only.get(of, {}))
+
+
 @pytest.fixture(scope="session")
 def discrete_dp() -> Any:
     """``DiscreteDP`` of quantecon, imported by one process after another.

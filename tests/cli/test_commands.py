@@ -15,7 +15,6 @@ import xarray as xr
 import pgbench
 from pgbench.__main__ import main
 from pgbench.harness.child import Child
-from pgbench.report.plots import plots
 from tests.support.plugins import OWN
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "wrong_baseline.py"
@@ -35,13 +34,6 @@ def grid(tmp_path, monkeypatch):
     path = tmp_path / "grid.yaml"
     path.write_text(GRID, encoding="utf-8")
     return path
-
-
-@pytest.fixture
-def one_figure(monkeypatch):
-    """A page with one figure has all that the command has to do with it."""
-    only = {"estimators": {"bias": plots("estimators")["bias"]}}
-    monkeypatch.setattr("pgbench.report.page.plots", lambda of: only.get(of, {}))
 
 
 @pytest.mark.usefixtures("unrendered", "one_figure")

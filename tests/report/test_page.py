@@ -18,7 +18,6 @@ from pgbench.harness import measuring
 from pgbench.harness.runner import execute
 from pgbench.measure import cells as _warm_up_keeps_its_own  # noqa: F401
 from pgbench.report import calibration, dots, extent, panels, write_report
-from pgbench.report import page as page_module
 from pgbench.report.causes import causes
 from pgbench.report.declared import verdicts
 from pgbench.report.panels import MOST_PIXELS, Drawing, NothingToDraw, save
@@ -159,13 +158,6 @@ def test_many_marks_are_an_image_and_the_file_stays_small(tree, tmp_path, monkey
             save(calibration.calibration(tree.to_dataset()).figure, tmp_path / "c")
         sizes.append((tmp_path / "c.svg").read_text("utf-8").count("<image"))
     assert sizes[0] == 0 < sizes[1]
-
-
-@pytest.fixture
-def one_figure(monkeypatch):
-    """The page with only this figure takes little time."""
-    only = {"estimators": {"calibration": FIGURES["calibration"]}}
-    monkeypatch.setattr(page_module, "plots", lambda of: only.get(of, {}))
 
 
 @pytest.mark.usefixtures("unrendered")
