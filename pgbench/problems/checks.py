@@ -2,11 +2,12 @@
 
 import sys
 import warnings
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pgbench.arrays import FloatArray
+from pgbench.arrays import BoolArray, FloatArray
 from pgbench.problems.problem import ProblemError
 
 
@@ -52,6 +53,38 @@ def successors(values: ArrayLike, shape: tuple[int, int, int]) -> NDArray[np.int
             f"successor{list(place)} is {array[place]}, must be in [0, {shape[0] - 1}]"
         )
     return array.astype(np.int32, order="C")
+
+
+def endings(
+    outcomes: ArrayLike | None, truncated: ArrayLike | None, terminal: BoolArray
+) -> dict[str, Any]:
+    """Copies of what is said of episodes by the state that they end in; what is given, by name."""
+    found: dict[str, Any] = {}
+    if outcomes is not None:
+        found["outcomes"] = said = floats("outcomes", outcomes, 2)
+        if len(said) != len(terminal) or said.shape[1] < 1:
+            raise ProblemError(f"outcomes has shape {said.shape}, must be ({len(terminal)}, c)")
+        said[~terminal] = 0.0
+        wrong = np.flatnonzero((said[:, 0] != 0) & (said[:, 0] != 1))
+        if wrong.size:
+            raise ProblemError(
+                f"outcomes[{wrong[0]}, 0] is {said[wrong[0], 0]:g}, must be 1 for success or 0"
+            )
+    if truncated is not None:
+        cut = np.array(truncated)
+        if cut.shape != terminal.shape or cut.dtype != bool:
+            raise ProblemError(
+                f"truncated has shape {cut.shape} and dtype {cut.dtype},"
+                f" must be {terminal.shape} bool"
+            )
+        if (cut & ~terminal).any():
+            state = np.flatnonzero(cut & ~terminal)[0]
+            raise ProblemError(
+                f"truncated[{state}] is true but state {state} is not terminal; a limit ends the"
+                " episode"
+            )
+        found["truncated"] = cut
+    return found
 
 
 def warn(message: str, category: type[Warning]) -> None:

@@ -21,7 +21,7 @@ from scipy import sparse
 
 from pgbench.arrays import BoolArray, FloatArray
 from pgbench.problems.absent import blanked, existing_actions
-from pgbench.problems.checks import floats, successors
+from pgbench.problems.checks import endings, floats, successors
 from pgbench.problems.dimensions import FiniteDimensions
 from pgbench.problems.distribution import normalise
 from pgbench.problems.npz import arrays_in
@@ -61,6 +61,12 @@ class FiniteMDP(Problem):
         included. By default those that have a row: a row of zeros or NaN is no action, which the
         warning ``AbsentActions`` counts. What does not exist holds a self-loop that pays 0, and
         policies give it probability zero.
+    outcomes
+        Optional (S, c) float64, what is said of an episode that ends in a state, such as a
+        verifier's verdict; zero elsewhere. The first column is 1 for success and 0 for failure.
+    truncated
+        Optional (S,) bool, terminal states in which a limit has cut the episode short. Part of the
+        digest where given, as outcomes are.
 
     Raises
     ------
@@ -78,6 +84,8 @@ class FiniteMDP(Problem):
     coordinates: FloatArray | None = None
     name: str = "mdp"
     allowed: BoolArray | None = None
+    outcomes: FloatArray | None = None
+    truncated: BoolArray | None = None
     kind: ClassVar[str] = "finite"  # type: ignore[misc]
 
     def __post_init__(self) -> None:
@@ -131,6 +139,7 @@ class FiniteMDP(Problem):
             values["coordinates"] = places = floats("coordinates", self.coordinates, 2)
             if len(places) != S or places.shape[1] < 1:
                 raise ProblemError(f"coordinates has shape {places.shape}, must be ({S}, c)")
+        values |= endings(self.outcomes, self.truncated, terminal)
         for name, value in values.items():
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)
@@ -150,6 +159,8 @@ class FiniteMDP(Problem):
         coordinates: ArrayLike | None = None,
         name: str = "mdp",
         allowed: ArrayLike | None = None,
+        outcomes: ArrayLike | None = None,
+        truncated: ArrayLike | None = None,
     ) -> Self:
         """An MDP from dense arrays, or from a sparse matrix per action.
 
@@ -176,6 +187,10 @@ class FiniteMDP(Problem):
         allowed
             (S, A) bool, which actions a state has; by default those whose rows of P hold anything
             but zeros or NaN. Of the others P and r are not read.
+        outcomes
+            Optional (S, c) float64.
+        truncated
+            Optional (S,) bool.
 
         Raises
         ------
@@ -188,6 +203,8 @@ class FiniteMDP(Problem):
             "terminal": terminal,
             "features": features,
             "coordinates": coordinates,
+            "outcomes": outcomes,
+            "truncated": truncated,
             "name": name,
         }
         slots, exists = slots_from(P, r, terminal, allowed)
@@ -200,7 +217,7 @@ class FiniteMDP(Problem):
         """An MDP whose other arrays are as users give them."""
         arrays = {
             key: None if given[key] is None else np.asarray(given[key])
-            for key in ("mu0", "terminal", "features", "coordinates", "allowed")
+            for key in ("mu0", "terminal", *_OPTIONAL)
         }
         return cls(successor, probability, reward, **given | arrays)
 
@@ -208,8 +225,8 @@ class FiniteMDP(Problem):
     def from_npz(cls, path: str | Path, gamma: float | None = None) -> Self:
         """An MDP from an ``.npz`` file with P, r, mu0 or successor, probability, reward, mu0.
 
-        The file may also hold ``gamma``, ``terminal``, ``features``, ``coordinates`` and
-        ``allowed``; ``gamma`` given here wins.
+        The file may also hold ``gamma``, ``terminal``, ``features``, ``coordinates``, ``allowed``,
+        ``outcomes`` and ``truncated``; ``gamma`` given here wins.
         """
         arrays = arrays_in(Path(path))
         discount = arrays.pop("gamma", None) if gamma is None else gamma
@@ -347,6 +364,10 @@ class FiniteMDP(Problem):
         if self.coordinates is not None:
             # The name tells coordinates from features of the same bytes.
             state.update(b"coordinates" + self.coordinates.tobytes())
+        if self.outcomes is not None:
+            state.update(b"outcomes" + self.outcomes.tobytes())
+        if self.truncated is not None:
+            state.update(b"truncated" + self.truncated.tobytes())
         return state.hexdigest()
 
     def mean(self, table: FloatArray) -> FloatArray:
@@ -384,4 +405,4 @@ class FiniteMDP(Problem):
 
 
 _ARRAYS = ("successor", "probability", "reward", "mu0", "terminal")
-_OPTIONAL = ("features", "coordinates", "allowed")
+_OPTIONAL = ("features", "coordinates", "allowed", "outcomes", "truncated")

@@ -277,3 +277,50 @@ def test_merge_slots_adds_equal_outcomes_and_drops_impossible_ones():
 
 def test_repr_says_the_sizes():
     assert "3 states (1 terminal), 2 actions, 2 slots" in repr(FiniteMDP(**arrays()))
+
+
+def ending(**changes):
+    """The valid problem with a fourth state in which a limit ends the episode."""
+    given = {
+        "P": np.array([[[0.5, 0.5, 0, 0]], [[0, 0, 0.5, 0.5]], [[0, 0, 1, 0]], [[0, 0, 0, 1]]]),
+        "r": np.zeros((4, 1)),
+        "mu0": [1, 0, 0, 0],
+        "gamma": 0.9,
+        "terminal": np.array([False, False, True, True]),
+        "outcomes": [[0, 0], [0, 0], [1, 0.5], [0, 2]],
+        "truncated": np.array([False, False, False, True]),
+    }
+    return FiniteMDP.from_arrays(**(given | changes))
+
+
+def test_what_is_said_of_endings_is_kept(tmp_path):
+    mdp = ending()
+    mdp.to_npz(tmp_path / "p.npz")
+    read = FiniteMDP.from_npz(tmp_path / "p.npz")
+    np.testing.assert_array_equal(read.outcomes, [[0, 0], [0, 0], [1, 0.5], [0, 2]])
+    np.testing.assert_array_equal(read.truncated, [False, False, False, True])
+    assert read.digest == mdp.digest
+    others = [ending(outcomes=None), ending(truncated=None), ending(outcomes=[[0], [0], [0], [0]])]
+    assert len({mdp.digest, *(other.digest for other in others)}) == 4
+
+
+def test_nothing_is_said_of_states_in_which_no_episode_ends():
+    assert ending(outcomes=[[1, 3], [0, 0], [1, 0], [0, 0]]).outcomes[0].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"outcomes": [[0], [0], [0.5], [0]]},
+            r"outcomes\[2, 0\] is 0.5, must be 1 for success or 0",
+        ),
+        ({"outcomes": [[0], [0]]}, r"outcomes has shape \(2, 1\), must be \(4, c\)"),
+        ({"outcomes": np.zeros((4, 0))}, r"outcomes has shape \(4, 0\), must be \(4, c\)"),
+        ({"truncated": [0, 0, 0, 1]}, r"dtype int64, must be \(4,\) bool"),
+        ({"truncated": [True, False, False, False]}, r"truncated\[0\] is true but state 0 is not"),
+    ],
+)
+def test_what_is_said_of_endings_must_make_sense(changes, message):
+    with pytest.raises(ProblemError, match=message):
+        ending(**changes)
