@@ -6,7 +6,7 @@ import numpy as np
 
 from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import ParameterError, Range
-from pgbench.estimators.parts.estimator import BatchEstimator, Exact
+from pgbench.estimators.parts.estimator import DRIVEN, BatchEstimator, Exact
 from pgbench.estimators.parts.perturbation import central_differences, probabilities, require_free
 from pgbench.exact.horizon import finite_gradient
 from pgbench.exact.truth import Truth
@@ -68,5 +68,6 @@ estimator = BatchEstimator(
     ),
     reference="Glynn 1989 (common random numbers); Peters & Schaal 2008, Section 3.1",
     cures={"smoothing": {"step": 0.0}},
+    drawing=DRIVEN,
     alone="",
 )

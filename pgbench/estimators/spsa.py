@@ -7,7 +7,7 @@ import numpy as np
 
 from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import ParameterError, Range
-from pgbench.estimators.parts.estimator import BatchEstimator, Exact
+from pgbench.estimators.parts.estimator import DRIVEN, BatchEstimator, Exact
 from pgbench.estimators.parts.perturbation import objective, require_free, returns_at
 from pgbench.exact.horizon import finite_gradient
 from pgbench.exact.remember import remembered
@@ -72,5 +72,6 @@ estimator = BatchEstimator(
     r"\,\Delta_i^{-1}",
     reference="Spall 1992, eq. 2.2",
     cures={"smoothing": {"step": 0.0}},
+    drawing=DRIVEN,
     alone="",
 )

@@ -118,4 +118,5 @@ class Grid:
     replicates: int
     device: str
     text: str
+    group_size: int | None = None
     ascent: Ascents | None = None

@@ -126,11 +126,12 @@ class AscentCell:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What the cells of a setting share."""
+    """What the cells of a setting share; ``group_size`` is None where batches have no groups."""
 
     truth: Truth
     horizon: int
     expected_steps: float
+    group_size: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +160,9 @@ class Setting:
     @cached_property
     def description(self) -> dict[str, Any]:
         """What every number of the setting depends on."""
+        grouped = {"group_size": self.grid.group_size} if self.grid.group_size else {}
         return {
+            **grouped,
             "format": FORMAT,
             "shared": shared_digest(*SHARED),
             "seed": self.grid.seed,
@@ -302,7 +305,8 @@ class Setting:
             theta = policy.initial(seed=self.stream ^ self.grid.seed, **self.grid.theta)
         truth = evaluate(mdp, policy, theta)
         horizon = self.grid.horizon or shortest_horizon(truth, cap=self.grid.max_horizon)
-        return Prepared(truth, horizon, expected_steps(mdp, truth.pi, horizon))
+        steps = expected_steps(mdp, truth.pi, horizon)
+        return Prepared(truth, horizon, steps, self.grid.group_size)
 
 
 def make_problem(problem: Chosen) -> Problem:
