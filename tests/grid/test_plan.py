@@ -154,6 +154,8 @@ TOO_LARGE = [
     "{problem: lqg_chain, masses: 10000000}",
     "{problem: random, n_states: 10000000}",
     "{problem: riverswim, n_states: 1000000000000}",
+    "{problem: sequences, length: 1000000000000}",
+    "{problem: sequences, length: 60, states: prefixes}",
 ]
 
 
