@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pgbench.arrays import BoolArray, IntArray
+from pgbench.declared.messages import shown
 from pgbench.problems.problem import ProblemError
 from pgbench.problems.verifiers import Verifier
 
@@ -91,7 +92,7 @@ def automaton_in(path: Path) -> Automaton:
     accept = _list(f"{path}: accept", tables["accept"], Q)
     for q, value in enumerate(accept):
         if not isinstance(value, bool):
-            raise ProblemError(f"{path}: accept[{q}] is {value!r}, must be true or false")
+            raise ProblemError(f"{path}: accept[{q}] is {shown(value)}, must be true or false")
     start = _list(f"{path}: start", tables["start"])
     _check_states(f"{path}: start", start, Q)
     return Automaton(np.array(transition), np.array(accept), np.array(start))
@@ -142,5 +143,5 @@ def _check_states(place: str, values: Sequence[Any], Q: int) -> None:
         # In Python true is an integer too.
         if type(value) is not int or not 0 <= value < Q:
             raise ProblemError(
-                f"{place}[{i}] is {value!r}, must be a state, an integer in [0, {Q - 1}]"
+                f"{place}[{i}] is {shown(value)}, must be a state, an integer in [0, {Q - 1}]"
             )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pgbench.declared.messages import shown
 from pgbench.problems.problem import ProblemError
 
 WRONG = None
@@ -132,7 +133,7 @@ def containing(task: Task) -> Verifier:
     for token in pattern:
         if token != "." and int(token) >= task.vocabulary:
             raise ProblemError(
-                f"sequences.pattern is {pattern!r}, whose token {token} must be less than"
+                f"sequences.pattern is {shown(pattern)}, whose token {token} must be less than"
                 f" vocabulary = {task.vocabulary}"
             )
 
