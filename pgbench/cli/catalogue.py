@@ -1,12 +1,15 @@
 """What estimators declare about themselves, in words: for the terminal, for docs and reports."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from pgbench.declared.causes import CAUSES, HORIZON, UNBIASED
 from pgbench.declared.parameters import Formula, Parameter, write_formula
 from pgbench.estimators import BatchEstimator, Estimator, TableEstimator, estimators
+from pgbench.estimators.parts.outcomes import OutcomeEstimator
+from pgbench.estimators.parts.transforms import transform
 from pgbench.estimators.parts.variants import changes, others, required
 from pgbench.exact import evaluate
 from pgbench.policies import NotApplicable, make_policy
@@ -49,6 +52,13 @@ _SYMBOLS = {
     r"\hat F": "F̂",
     r"\hat g": "ĝ",
     r"\bar R": "R̄",
+    r"\bar A": "Ā",
+    r"\bar o": "ō",
+    r"\arcsin": "arcsin ",
+    r"\log": "log",
+    r"\quad": "  ",
+    r"\in ": "∈",
+    r"\in": "∈",
     r"\,": " ",
     r"\!": "",
 }
@@ -59,6 +69,7 @@ def plain_formula(formula: str) -> str:
     for symbol, character in _SYMBOLS.items():
         formula = formula.replace(symbol, character)
     formula = re.sub(r"\\frac\{([^{}]*)\}\{([^{}]*)\}", r"\1/\2", formula)
+    formula = re.sub(r"\\binom\{([^{}]*)\}\{([^{}]*)\}", r"C(\1, \2)", formula)
     formula = re.sub(r"\\mathrm\{([^{}]*)\}", r"\1", formula)
     return re.sub(r"\{([^{}]*)\}", r"\1", formula).replace("\\", "")
 
@@ -93,13 +104,28 @@ def exactness(estimator: Estimator) -> str:
     if isinstance(estimator, TableEstimator):
         return "mean and variance"
     assert isinstance(estimator, BatchEstimator)
-    truth, horizon, n = _small(estimator)
+    if known := _known(estimator, *_small(estimator)):
+        return known
+    if FiniteMDP in estimator.on and (known := _known(estimator, *_written())):
+        return f"{known}, where returns and lengths take few values"
+    return "none"
+
+
+def _known(estimator: BatchEstimator, truth: Any, horizon: int, n: int) -> str:
+    """Which exact moments exist on a problem, in words, or nothing."""
     try:
         exact = estimator.exact(truth, horizon, max(n, estimator.fewest), **required(estimator))
     except NotApplicable:
-        return "none"
+        return ""
     known = {"mean": exact.mean, "variance": exact.variance}
-    return " and ".join(word for word, value in known.items() if value is not None) or "none"
+    return " and ".join(word for word, value in known.items() if value is not None)
+
+
+def _written() -> tuple[Any, int, int]:
+    """The same of responses written token by token."""
+    mdp = make_problem("sequences", prompts=1, length=3)
+    policy = make_policy("softmax", mdp)
+    return evaluate(mdp, policy, policy.initial(init="zeros")), 3, 2
 
 
 def _small(estimator: Estimator) -> tuple[Any, int, int]:
@@ -124,6 +150,40 @@ def in_ascents(estimator: Estimator) -> str:
     return f"one policy at a time: {estimator.alone}" if estimator.alone else ""
 
 
+GROUPS = (2, 8)
+CHANCES = (0.1, 0.5, 0.9)
+"""Sizes of groups, and chances of success, at which a transform is printed."""
+
+
+def climbed(estimator: Estimator) -> tuple[str, dict[int, list[float]]]:
+    """The function F of the chance of success that large groups climb, as LaTeX; of small groups.
+
+    By the size of the group F at ``CHANCES`` less F(0). Nothing of estimators that look at more
+    than success, or at single steps.
+    """
+    if not isinstance(estimator, OutcomeEstimator):
+        return "", {}
+    values = estimator.bound(**required(estimator))
+    found = estimator.follows(**values)
+    if found is None:
+        return "", {}
+    weights = partial(estimator.weights, **values)
+    return found.formula, {G: transform(weights, G, CHANCES).tolist() for G in GROUPS}
+
+
+def in_words(estimator: Estimator, formula: Callable[[str], str]) -> str:
+    """What an estimator climbs where responses succeed or fail and are alike otherwise."""
+    limit, exact = climbed(estimator)
+    if not limit:
+        return ""
+    chances = ", ".join(f"{p:g}" for p in CHANCES)
+    own = "; ".join(
+        f"groups of {G} at p = {chances}: " + ", ".join(f"{x:.3g}" for x in values)
+        for G, values in exact.items()
+    )
+    return f"of success or failure alone, large groups {formula(limit)}; {own}"
+
+
 SUPPORT = """One cause of bias hangs on θ and not on the estimator, and is every estimator's: where
 a direct policy gives an action of a visited state probability 0, on the boundary of the simplex,
 no rollout sees what that action would bring to ∇J (`exact_bias_support`)."""
@@ -135,7 +195,10 @@ Every estimator by name: what it returns, its formula, its declared bias, which 
 known, its parameters and its source. On linear-quadratic problems variances are exact for up to
 two states. Written by
 `python -m pgbench list estimators --markdown`; declarations and moments are checked by the contract
-tests. H is the horizon of a rollout, n the batch size.
+tests. H is the horizon of a rollout, n the batch size; batches come in P groups of G trajectories
+that share their start, g(i) is that of trajectory i. Without groups the batch is one, of
+independent starts. What outcome estimators climb is a function F(p) of the chance of success:
+their mean is F'(p) ∇p. Of small groups F is given less F(0).
 
 {support}
 """
@@ -188,6 +251,7 @@ def _section(estimator: Estimator) -> str:
         "- bias:",
         bias,
         f"- exact moments: {exactness(estimator)}",
+        *([f"- climbs {words}"] if (words := in_words(estimator, "${}$".format)) else []),
         *([f"- in ascents: {reason}"] if (reason := in_ascents(estimator)) else []),
         *(["- parameters:", *given] if given else []),
         f"- source: {estimator.reference}",

@@ -11,6 +11,7 @@ from pgbench.cli.catalogue import (
     exactness,
     formulas,
     in_ascents,
+    in_words,
     plain_formula,
 )
 from pgbench.cli.terminal import console, titled
@@ -44,6 +45,7 @@ def print_list(what: str | None) -> None:
                 estimator.name,
                 f"{estimator.summary}\n{_formulas(estimator.formula, estimator.parameters)}\n"
                 f"for {applies_to(estimator)} problems"
+                + (f"\nclimbs {words}" if (words := in_words(estimator, plain_formula)) else "")
                 + (f"\nin ascents {reason}" if (reason := in_ascents(estimator)) else ""),
                 "\n".join(bias_classes(estimator)),
                 exactness(estimator),

@@ -35,8 +35,24 @@ CAUSES: Mapping[str, Cause] = {
         Part("that is due to the error of the critic", "error of the critic"),
     ),
     "batch": Cause(
-        "biased at a finite batch size, by statistics of the batch it is applied to",
-        Part("that vanishes as the batch grows", "statistics of the own batch"),
+        "biased at a finite size of batch or group, by statistics of what it is applied to",
+        Part("that vanishes as batch or group grow", "statistics of the own batch"),
+    ),
+    "length": Cause(
+        "biased: divided by lengths, so its length is not ‖∇J‖ and short trajectories count more",
+        Part("that is due to division by lengths", "division by lengths"),
+    ),
+    "filtering": Cause(
+        "biased: some trajectories are left out for what became of them",
+        Part("that is due to trajectories left out", "trajectories left out"),
+    ),
+    "shaping": Cause(
+        "biased: the gradient of another reward",
+        Part("that is due to another reward", "another reward"),
+    ),
+    "transform": Cause(
+        "biased: the gradient of a function of the chance of success",
+        Part("that is due to the function of the chance of success", "function of the chance"),
     ),
     "normalisation": Cause(
         "biased: divided by a statistic of the batch, so its length is not ‖∇J‖",

@@ -1,83 +1,94 @@
-"""Group-relative advantages: returns standardised over the batch, tokens averaged by length."""
+"""Group-relative advantages: returns standardised over the group, tokens averaged by length."""
 
-from typing import Annotated
-
-import numpy as np
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import Range
 from pgbench.estimators import group_mean
-from pgbench.estimators.parts.by_trajectory import ratio
-from pgbench.estimators.parts.estimator import BatchEstimator, Exact
+from pgbench.estimators.parts.advantages import centred, standardised
+from pgbench.estimators.parts.estimator import Exact
+from pgbench.estimators.parts.outcomes import OutcomeEstimator
+from pgbench.estimators.parts.transforms import ARCSINE, CHANCE
 from pgbench.exact.truth import Truth
-from pgbench.rollout.simulator import Simulator
+from pgbench.process.responses import Responses
+
+Std = Annotated[bool, "whether returns are divided by the group's standard deviation"]
+Eps = Annotated[float, Range(0), "added to the standard deviation, unit reward"]
+Correction = Annotated[int, Range(0, 1), "the deviation has G less this below: 1 as common code"]
 
 
-def estimate(
-    simulator: Simulator,
+def weights(
+    responses: Responses,
     *,
-    std: Annotated[bool, "whether returns are divided by their standard deviation"] = True,
+    std: Std = True,
     length_normalised: Annotated[
         bool, "whether scores are divided by the length of their trajectory"
     ] = True,
-    eps: Annotated[float, Range(0), "added to the standard deviation, unit reward"] = 1e-4,
+    eps: Eps = 1e-4,
+    correction: Correction = 1,
 ) -> FloatArray:
-    """Return less the batch's mean, over its standard deviation, times the mean of the scores.
+    """Return less the group's mean, over its standard deviation, times the mean of the scores.
 
-    The batch is the group; start states differ within it as the problem draws them. Of what the
-    paper leaves open: the standard deviation has n-1 below, as common code has, and ε is 1e-4.
+    Without groups the batch is one, in which start states differ as the problem draws them. Of what
+    the paper leaves open: the standard deviation has G-1 below, as common code has, and ε is 1e-4.
     There is one update per batch, so that importance ratios are 1 and nothing is clipped.
     """
-    batch = simulator.batch()
-    advantage = relative(batch.returns)
+    advantage = relative(responses, std, eps, correction) / responses.count
+    return advantage / lengths(responses) if length_normalised else advantage
+
+
+def relative(responses: Responses, std: bool, eps: float, correction: int) -> FloatArray:
+    """Returns less the mean of their group (..., P, G), and over its deviation if asked."""
     if std:
-        spread = np.sqrt((advantage**2).sum(axis=1, keepdims=True) / (simulator.n - 1))
-        advantage = ratio(advantage, spread + eps)
-    if length_normalised:
-        advantage = advantage / np.maximum(batch.lengths, 1)
-    return simulator.pull_back(batch.tables(advantage[:, :, None]))
+        return standardised(responses.returns, eps, correction=correction)
+    return centred(responses.returns)
 
 
-def relative(R: FloatArray) -> FloatArray:
-    """R (m, n) less its mean; zero where that is no more than rounding, which ε may not hide."""
-    advantage = R - R.mean(axis=1, keepdims=True)
-    hidden = 4 * np.finfo(np.float64).eps * np.abs(R).max(axis=1, keepdims=True)
-    return np.where(np.abs(advantage) > hidden, advantage, 0.0)
+def lengths(responses: Responses) -> FloatArray:
+    """Steps of every trajectory (..., P, G), at least 1."""
+    own: FloatArray = responses.lengths.clip(1)
+    return own
 
 
-def bias(std: bool, length_normalised: bool, eps: float) -> tuple[str, ...]:
+def bias(std: bool, length_normalised: bool, **other: Any) -> tuple[str, ...]:
     """Causes of bias."""
-    return ("normalisation",) * (std or length_normalised) + ("batch", "truncation")
+    own = ("normalisation",) * std + ("length",) * length_normalised
+    return (*own, "batch", "truncation")
 
 
-def moments(
-    truth: Truth,
-    horizon: int,
-    batch_size: float,
-    *,
-    std: bool,
-    length_normalised: bool,
-    eps: float,
-) -> Exact:
-    """Without both normalisations it is ``group_mean``; else nothing is known."""
-    if std or length_normalised:
+def moments(truth: Truth, horizon: int, batch_size: float, **values: Any) -> Exact:
+    """Without both normalisations those of ``group_mean``; else nothing but classes tells."""
+    if values["std"] or values["length_normalised"]:
         return Exact(None)
     return group_mean.moments(truth, horizon, batch_size)
 
 
-estimator = BatchEstimator(
+def written(std: bool) -> str:
+    """The advantage, in a formula."""
+    own = r"R_i - \bar R_{g(i)}"
+    return rf"\frac{{{own}}}{{std(R_{{g(i)}}) + \epsilon}}" if std else f"({own})"
+
+
+CURES: Mapping[str, Mapping[str, Any]] = {
+    "normalisation": {"std": False},
+    "length": {"length_normalised": False},
+}
+
+estimator = OutcomeEstimator(
     name="grpo",
-    estimate=estimate,
+    weights=weights,
     moments=moments,
     fewest=2,
     bias=bias,
     formula=lambda std, length_normalised, **_: (
         r"\frac{1}{n}\sum_i "
-        + (r"\frac{R_i - \bar R}{std(R) + \epsilon}" if std else r"(R_i - \bar R)")
+        + written(std)
         + (r"\,\frac{1}{|\tau_i|}" if length_normalised else "")
         + r"\sum_t \psi_{i,t}"
     ),
+    follows=lambda std, **_: ARCSINE if std else CHANCE,
     reference="Shao et al. 2024 (DeepSeekMath), Section 4.1",
-    cures={"normalisation": {"std": False, "length_normalised": False}},
+    cures=CURES,
     alone="",
 )

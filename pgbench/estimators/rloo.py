@@ -1,18 +1,18 @@
-"""Leave-one-out: each trajectory's return less the mean return of the others."""
+"""Leave-one-out: each trajectory's return less the mean return of the others of its group."""
 
 from pgbench.arrays import FloatArray
-from pgbench.estimators.parts.by_trajectory import others
-from pgbench.estimators.parts.estimator import EVERYWHERE, BatchEstimator, Exact
+from pgbench.estimators.parts.advantages import leave_one_out
+from pgbench.estimators.parts.estimator import EVERYWHERE, Exact
+from pgbench.estimators.parts.outcomes import OutcomeEstimator
+from pgbench.estimators.parts.transforms import CHANCE
 from pgbench.exact.finite.returns import mixed_moments
 from pgbench.exact.truth import Truth
-from pgbench.rollout.simulator import Simulator
+from pgbench.process.responses import Responses
 
 
-def estimate(simulator: Simulator) -> FloatArray:
-    """Total return less the mean return of the batch's other trajectories, times all scores."""
-    batch = simulator.batch()
-    advantage = batch.returns - others(batch.returns) / (simulator.n - 1)
-    return simulator.pull_back(batch.tables(advantage[:, :, None]))
+def weights(responses: Responses) -> FloatArray:
+    """Total return less the mean return of the group's other trajectories, times all scores."""
+    return leave_one_out(responses.returns) / responses.count
 
 
 def moments(truth: Truth, horizon: int, batch_size: float) -> Exact:
@@ -26,13 +26,16 @@ def moments(truth: Truth, horizon: int, batch_size: float) -> Exact:
     return Exact(mixed.rz, variance)
 
 
-estimator = BatchEstimator(
+estimator = OutcomeEstimator(
     name="rloo",
-    estimate=estimate,
+    weights=weights,
     moments=moments,
     fewest=2,
     bias=lambda: ("truncation",),
-    formula=r"\frac{1}{n}\sum_i (R_i - \frac{1}{n-1}\sum_{j\neq i} R_j)\sum_t \psi_{i,t}",
+    formula=(
+        r"\frac{1}{n}\sum_i (R_i - \frac{1}{G-1}\sum_{j\neq i,\,j\in g(i)} R_j)\sum_t \psi_{i,t}"
+    ),
+    follows=lambda: CHANCE,
     reference="Kool, van Hoof & Welling 2019; Ahmadian et al. 2024",
     on=EVERYWHERE,
     alone="",

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from pgbench.arrays import BoolArray, FloatArray, IntArray
 from pgbench.problems.quadratic import Quadratic
 from pgbench.process.process import GaussianProcess, Process
+from pgbench.process.responses import Responses
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,24 @@ class Trajectories(ABC):
     def returns(self) -> FloatArray:
         """R(τ) = Σ_t γ^t r_t, (m, n)."""
         return self.to_go[:, :, 0]
+
+    @property
+    @abstractmethod
+    def endings(self) -> tuple[BoolArray, FloatArray | None]:
+        """Whether trajectories were cut (m, n), and what is said of how they ended (m, n, c)."""
+
+    def responses(self, group_size: int, limit: int) -> Responses:
+        """The trajectories as a whole, (m, P, G) in groups; ``limit`` is the most steps of one."""
+        m, n, _ = self.shape
+        groups = m, n // group_size, group_size
+        truncated, outcomes = self.endings
+        return Responses(
+            returns=self.returns.reshape(groups),
+            lengths=self.lengths.reshape(groups).astype(np.float64),
+            truncated=truncated.reshape(groups),
+            outcomes=None if outcomes is None else outcomes.reshape(*groups, -1),
+            limit=limit,
+        )
 
     @abstractmethod
     def at(self, table: Any) -> FloatArray:
@@ -138,6 +157,16 @@ class Batch(Trajectories):
     actions: IntArray
     successors: IntArray
 
+    @property
+    def endings(self) -> tuple[BoolArray, FloatArray | None]:
+        """Whether trajectories were cut (m, n), and what is said of how they ended (m, n, c)."""
+        mdp, last = self.process.mdp, np.maximum(self.lengths - 1, 0)[:, :, None]
+        final = np.take_along_axis(self.successors, last, axis=2)[:, :, 0]
+        cut = ~mdp.terminal[final]
+        if mdp.truncated is not None:
+            cut |= mdp.truncated[final]
+        return cut, None if mdp.outcomes is None else mdp.outcomes[final]
+
     @cached_property
     def pairs(self) -> IntArray:
         """Flat indices s_t·A + a_t, (m, n, T)."""
@@ -208,6 +237,11 @@ class QuadraticBatch(Trajectories):
         rewards = process.mdp.reward(z[:, :, :-1])
         mask = np.ones(rewards.shape, bool)
         return cls(process, rewards, mask, z=z, noise=noise, ratios=ratios)
+
+    @property
+    def endings(self) -> tuple[BoolArray, FloatArray | None]:
+        """That every trajectory was cut (m, n), and that nothing is said of it."""
+        return np.ones(self.shape[:2], bool), None
 
     @property
     def states(self) -> FloatArray:

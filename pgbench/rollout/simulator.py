@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.arrays import FloatArray, IntArray
+from pgbench.arrays import BoolArray, FloatArray, IntArray
 from pgbench.exact.truth import Truth
 from pgbench.policies import NotApplicable
 from pgbench.process.batch import Batch, QuadraticBatch
@@ -27,6 +27,9 @@ BLOCK = 16
 
 BLOCK_NUMBERS = 2**20
 """A block has so many replicates that its largest array has about this many numbers, or 16."""
+
+AGAIN = "again"
+"""Purposes that begin so are further batches that an estimate is made of."""
 
 RECORDED = 2**26
 """Most steps, or state and action entries of steps, that are held at a time: some 6 GiB."""
@@ -127,7 +130,14 @@ class Simulator:
         """Trajectories of a group, which share their start; all of a batch without groups."""
         return self.draws.group_size or self.n
 
-    def batch(self, purpose: str = "", n: int | None = None, process: Any = None) -> Any:
+    def batch(
+        self,
+        purpose: str = "",
+        n: int | None = None,
+        process: Any = None,
+        *,
+        taken: BoolArray | None = None,
+    ) -> Any:
         """n trajectories of each replicate, by default the batch that the estimate is made of.
 
         Parameters
@@ -139,10 +149,14 @@ class Simulator:
             How many, by default the batch size.
         process
             What is simulated, by default the problem under the policy.
+        taken
+            (m,) bool, which replicates take them, by default all; the steps of the others are not
+            counted.
         """
         process, n = process or self.truth.process, n or self.n
         batch = self._drawn(purpose, n, process)
-        self.steps += batch.lengths.sum(axis=1)
+        steps = batch.lengths.sum(axis=1)
+        self.steps += steps if taken is None else np.where(taken, steps, 0)
         return batch
 
     def _drawn(self, purpose: str, n: int, process: Any) -> Any:
@@ -157,9 +171,10 @@ class Simulator:
     def drawn(self, purpose: str, n: int) -> Draws:
         """The draws of n trajectories of each replicate for a purpose.
 
-        In groups come those that an estimate is made of.
+        In groups come those that an estimate is made of, at first or ``AGAIN``.
         """
-        grouped = self.draws.group_size if not purpose and n == self.n else None
+        made = n == self.n and (not purpose or purpose.startswith(AGAIN))
+        grouped = self.draws.group_size if made else None
         stream = self.stream(purpose)
         return replace(self.draws, batch_size=n, stream=stream, group_size=grouped)
 

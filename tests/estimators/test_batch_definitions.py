@@ -1,5 +1,7 @@
 """Estimators of a whole batch, written out trajectory by trajectory on sampled batches."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
@@ -27,8 +29,9 @@ class Path:
     def __init__(self, truth, batch, r, i):
         T = int(batch.mask[r, i].sum())
         self.truth = truth
-        self.s, a = batch.states[r, i, :T], batch.actions[r, i, :T]
-        self.psi = truth.policy.scores(truth.theta)[self.s, a]
+        self.s, self.a = batch.states[r, i, :T], batch.actions[r, i, :T]
+        self.pi = truth.pi[self.s]
+        self.psi = truth.policy.scores(truth.theta)[self.s, self.a]
         self.r, self.next = batch.rewards[r, i, :T], batch.successors[r, i, :T]
         gamma = truth.mdp.gamma
         self.q = np.array([gamma ** np.arange(T - t) @ self.r[t:] for t in range(T)])
@@ -49,16 +52,111 @@ def but(i, paths):
     return [path for j, path in enumerate(paths) if j != i]
 
 
-def grpo(truth, paths, std=True, length_normalised=True, eps=1e-4):
-    R = [path.q[0] for path in paths]
-    spread = np.std(R, ddof=1) + eps if std else 1.0
-    return np.mean(
-        [
-            (path.q[0] - np.mean(R)) / spread * path.z / (len(path.r) if length_normalised else 1)
-            for path in paths
-        ],
-        axis=0,
-    )
+def relative(R, std, eps, correction):
+    """Returns less their mean, over their deviation."""
+    return (R - np.mean(R)) / (np.std(R, ddof=correction) + eps if std else 1.0)
+
+
+def total(paths):
+    return np.array([path.q[0] for path in paths])
+
+
+def weighed(weights, paths):
+    return sum(w * path.z for w, path in zip(weights, paths, strict=True))
+
+
+def grpo(truth, paths, std=True, length_normalised=True, eps=1e-4, correction=1):
+    A = relative(total(paths), std, eps, correction)
+    lengths = [len(path.r) if length_normalised else 1 for path in paths]
+    return weighed(A / lengths, paths) / len(paths)
+
+
+def luspo(truth, paths, std=True, eps=1e-4, correction=1):
+    return weighed(relative(total(paths), std, eps, correction), paths) / len(paths)
+
+
+def tokens(paths, token_mean):
+    return sum(len(path.r) for path in paths) if token_mean else len(paths)
+
+
+def dapo(truth, paths, std=True, token_mean=True, eps=1e-4, correction=1):
+    A = relative(total(paths), std, eps, correction)
+    return weighed(A, paths) / tokens(paths, token_mean)
+
+
+def soft_length_penalty(
+    truth, paths, share=0.25, size=1.0, std=True, token_mean=True, eps=1e-4, correction=1
+):
+    H = DRAWS.horizon
+    taken = [size * max(len(path.r) - (1 - share) * H, 0) / (share * H) for path in paths]
+    A = relative(total(paths) - taken, std, eps, correction)
+    return weighed(A, paths) / tokens(paths, token_mean)
+
+
+def overlong_filtering(
+    truth, paths, filtered=True, std=True, token_mean=True, eps=1e-4, correction=1
+):
+    A = relative(total(paths), std, eps, correction)
+    kept = [truth.mdp.terminal[path.next[-1]] or not filtered for path in paths]
+    left = [path for path, keep in zip(paths, kept, strict=True) if keep]
+    number = max(tokens(left, True), 1) if token_mean else len(paths)
+    return weighed(A * kept, paths) / number
+
+
+def reinforce_plus_plus(
+    truth, paths, baseline="none", std=True, statistics="tokens", token_mean=True, eps=1e-8
+):
+    R = total(paths)
+    R = R - R.mean() if baseline == "group" else R
+    counts = [len(path.r) if statistics == "tokens" else 1 for path in paths]
+    every = np.repeat(R, counts)
+    A = (R - every.mean()) / (np.sqrt(every.var() + eps) if std else 1.0)
+    return weighed(A, paths) / tokens(paths, token_mean)
+
+
+def opo(truth, paths):
+    R = total(paths)
+    return weighed(R - np.average(R, weights=[len(p.r) for p in paths]), paths) / len(paths)
+
+
+def gpg(truth, paths, rescaled=True, token_mean=True):
+    """Of one group, which has a signal here."""
+    R = total(paths)
+    return weighed(R - R.mean(), paths) / tokens(paths, token_mean)
+
+
+def pass_at_k(truth, paths, k=2):
+    """Mean over all subsets of k of what each of its members adds to the subset's success."""
+    won = total(paths) > 0
+    subsets = list(combinations(range(len(paths)), k))
+    out = 0.0
+    for subset in subsets:
+        for i in subset:
+            alone = won[i] and not any(won[j] for j in subset if j != i)
+            out = out + alone * paths[i].z
+    return out / len(subsets)
+
+
+def max_likelihood(truth, paths, centred=True):
+    won = [path for path in paths if path.q[0] > 0]
+    if not won:
+        return 0.0 * paths[0].z
+    mean = np.mean([path.z for path in won], axis=0)
+    return mean - np.mean([path.z for path in paths], axis=0) * centred
+
+
+def optimal_token_baseline(truth, paths):
+    out = 0.0
+    energies = [
+        np.cumsum([((np.eye(len(p)) - p)[a] ** 2).sum() for p, a in zip(x.pi, x.a, strict=True)])
+        for x in paths
+    ]
+    for path in paths:
+        for t in range(len(path.r)):
+            there = [(x.q[t], w[t]) for x, w in zip(paths, energies, strict=True) if len(w) > t]
+            baseline = sum(q * w for q, w in there) / sum(w for _, w in there)
+            out = out + path.discounts[t] * (path.q[t] - baseline) * path.psi[t]
+    return out / len(paths)
 
 
 def advantage_normalised(truth, paths, lam=0.95, normalised=True, discounted=True):
@@ -176,6 +274,16 @@ DEFINITIONS = {
     f.__name__: f
     for f in (
         grpo,
+        luspo,
+        dapo,
+        soft_length_penalty,
+        overlong_filtering,
+        reinforce_plus_plus,
+        opo,
+        gpg,
+        pass_at_k,
+        max_likelihood,
+        optimal_token_baseline,
         advantage_normalised,
         baseline_learned,
         baseline_per_time,

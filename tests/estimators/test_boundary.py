@@ -60,7 +60,7 @@ def near(truth, small):
 
 
 def close(actual, expected, tolerance=1e-12):
-    assert np.abs(actual - expected).max() < tolerance * np.abs(expected).max()
+    assert np.abs(actual - expected).max() <= tolerance * np.abs(expected).max()
 
 
 @PROBLEMS
@@ -135,8 +135,8 @@ def test_table_estimators_have_the_moments_of_what_they_see(truth, variant):
 
 UNKNOWN = {
     "advantage_normalised", "baseline_learned", "baseline_per_coordinate",
-    "compatible_critic", "episodic_natural_actor_critic", "gae_learned", "grpo", "natural",
-    "sampled_actor_critic", "weighted_importance_sampling",
+    "compatible_critic", "episodic_natural_actor_critic", "gae_learned", "natural",
+    "optimal_token_baseline", "sampled_actor_critic", "weighted_importance_sampling",
 }  # fmt: skip
 """Batch estimators of which some variant has no exact mean on the boundary."""
 
@@ -157,7 +157,7 @@ def test_batch_estimators_have_the_moments_of_what_they_see(truth, variant):
     close(exact.mean, listed.mean, 1e-11)
     if exact.variance is not None:
         scale = np.abs(listed.variance + listed.mean**2).max()
-        assert np.abs(exact.variance - listed.variance).max() < 1e-11 * scale
+        assert np.abs(exact.variance - listed.variance).max() <= 1e-11 * scale
 
 
 @PROBLEMS

@@ -116,8 +116,8 @@ VISITATION = {
 """What multiplies ψ/(1-γ) at the one scored pair, the rewards being those from there on."""
 
 
-DEFINED = [v for v in table_variants() if v.name != "actor_critic"]
-"""Its critic depends on the horizon; test_actor_critic.py has its weights."""
+DEFINED = [v for v in table_variants() if v.name not in ("actor_critic", "remax")]
+"""Their critics depend on the horizon; test_actor_critic.py and test_groups.py have them."""
 
 
 def coefficients(truth, name, given, pairs, slots):

@@ -16,8 +16,8 @@ def close(actual: Any, expected: Any, rtol: float = 1e-12) -> None:
 
 
 def relative_gap(actual: Any, expected: Any) -> float:
-    """Largest difference, relative to the largest expected entry."""
-    return float(np.abs(actual - expected).max() / np.abs(expected).max())
+    """Largest difference, relative to the largest expected entry; as it is where all are zero."""
+    return float(np.abs(actual - expected).max() / (np.abs(expected).max() or 1.0))
 
 
 def tangents(policy: Policy, theta: np.ndarray) -> tuple[np.ndarray, float]:

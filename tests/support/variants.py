@@ -32,6 +32,7 @@ HORIZON_ALONE = (("truncation",), ("tail",))
 SAMPLED = frozenset(
     {
         "antithetic",
+        "dynamic_sampling",
         "evolution_strategies",
         "finite_differences",
         "pgpe",
@@ -40,7 +41,7 @@ SAMPLED = frozenset(
     }
 )
 """Estimators that draw more than trajectories: batches of theirs cannot be listed, and
-``estimators/parts/test_perturbation.py`` tests them."""
+tests of their own see to them."""
 
 
 @dataclass(frozen=True)

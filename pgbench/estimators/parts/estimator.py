@@ -295,21 +295,33 @@ class BatchEstimator(Estimator):
         """
         self.require(truth.mdp)
         values = self.bound(**given)
-        exact = Exact(None)
-        grouped = bool(group_size and group_size > 1) and not truth.mdp.one_start
-        if self.moments and not grouped:
-            # Where they are too large a computation they are not known.
-            with suppress(TooLarge):
-                exact = self.moments(truth, horizon, batch_size, **values)
+        exact = self.known(truth, horizon, batch_size, group_size, values)
         if exact.mean is not None:
             return exact
         if truth.unseen:
             tables = self.like(truth, horizon, **values) if self.like else None
             return Exact(None if tables is None else expectation(truth, tables, horizon))
         causes = set(self.bias(**values))
+        if np.isinf(batch_size):
+            causes.discard("batch")
         if not causes <= HORIZON:
             return Exact(None, exact.variance)
         return Exact(self.aimed(truth, declared_mean(truth, horizon, causes)), exact.variance)
+
+    def known(
+        self,
+        truth: Truth,
+        horizon: int,
+        batch_size: float,
+        group_size: float | None,
+        values: Mapping[str, Any],
+    ) -> Exact:
+        """What linear algebra says of an estimate's moments, unless they are too large for it."""
+        grouped = bool(group_size and group_size > 1) and not truth.mdp.one_start
+        if self.moments and not grouped:
+            with suppress(TooLarge):
+                return self.moments(truth, horizon, batch_size, **values)
+        return Exact(None)
 
 
 def declared_mean(truth: Truth, horizon: int, causes: set[str]) -> FloatArray:

@@ -118,19 +118,25 @@ def outcome_moments(
     design = _Design(G, 1 if looks.beyond is None else P, looks, keep, limit)
     paths = unrolled(process, horizon, group_size is not None, limit)
     sums = _Sums(paths, design, weights, channel, len(factors))
+    if sums.kept <= 0:
+        raise ValueError("no group is kept: what keep asks for never happens")
     mean, second = sums.moments(ResponseScores(truth, paths, process.pi, factors, limit))
     # Rounding may leave a little less than nothing.
     return OutcomeMoments(mean, np.maximum(second - mean**2, 0.0) * design.P / P)
 
 
-def groups_drawn(
-    process: Process, horizon: int, keep: Keep, looks: Looks, *, group_size: int,
-    limit: Size = LIMIT,
+def chance_of_keeping(
+    process: Process, horizon: int, keep: Keep, looks: Looks, *, group_size: int | None,
+    batch_size: int, limit: Size = LIMIT,
 ) -> float:  # fmt: skip
-    """Expected number of groups that are drawn for one that is kept, by what ``keep`` looks at."""
-    design = _Design(group_size, 1, Looks(looks.key, looks.sums, looks.apart), keep, limit)
-    paths = unrolled(process, horizon, True, limit)
-    return 1 / _Sums(paths, design, lambda r: 0 * r.returns, None, 1).kept
+    """Probability that a group is kept, by what ``keep`` looks at.
+
+    The other parameters are those of ``outcome_moments``.
+    """
+    G = group_size or batch_size
+    design = _Design(G, 1, Looks(looks.key, looks.sums, looks.apart), keep, limit)
+    paths = unrolled(process, horizon, group_size is not None, limit)
+    return _Sums(paths, design, lambda r: 0 * r.returns, None, 1).kept
 
 
 def _groups(batch_size: int, G: int) -> int:
@@ -183,13 +189,8 @@ class _Sums:
 
     @cached_property
     def kept(self) -> float:
-        """Probability that a group is kept; ValueError if it is zero."""
-        if self.design.keep is None:
-            return 1.0
-        chance = float(self._chance.sum())
-        if chance <= 0:
-            raise ValueError("no group is kept: what keep asks for never happens")
-        return chance
+        """Probability that a group is kept."""
+        return 1.0 if self.design.keep is None else float(self._chance.sum())
 
     @cached_property
     def _table(self) -> FloatArray:
@@ -198,7 +199,9 @@ class _Sums:
     @cached_property
     def _one(self) -> tuple[Tally, IntArray]:
         """A response as others see it: D alternatives, and which of them each class (C,) is."""
-        G, P, looks = self.design.G, self.design.P, self.design.looks
+        G, P, looks, C = self.design.G, self.design.P, self.design.looks, len(self._table)
+        # Each class is seen by the others, and pairs of classes are factored.
+        require_fitting(Size(24.0 * C**2, 10.0 * C**3), self.design.limit)
         views = [View.of(self._table, looks, G)]
         if looks.beyond is not None:
             views.append(View.of(self._table, looks.beyond, G * P))

@@ -6,7 +6,7 @@ unrolled forward into nodes, one per start, step, state and return so far; what 
 node. Expectations given the start are then one sweep backward over the layers of nodes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -25,8 +25,11 @@ from pgbench.process.responses import Responses
 CLOSE = 1e-12
 """Returns that differ by less, relative to the largest, are one: sums in another order."""
 
-SLOT_BYTES = 100
-"""What a slot of a node takes while it is followed, and after."""
+SLOT_BYTES, SLOT_OPERATIONS = 100, 2000
+"""What a slot of a node takes while it is followed, and after; measured."""
+
+MANY_SLOTS = 10**5
+"""With fewer nobody asks how many there will be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,17 +152,33 @@ def unrolled(process: Process, horizon: int, grouped: bool, limit: Size = LIMIT)
     own = np.arange(states.size) if grouped else np.zeros(states.size, np.int64)
     reach = np.ones(states.size) if grouped else mdp.mu0[states]
     nodes = _Nodes(own, states, np.zeros(states.size), reach)
-    found, slots = [nodes], 0.0
+    found, slots = [nodes], [0.0]
     moves: list[sparse.csr_array] = []
     while (going := ~mdp.terminal[nodes.state] & (len(moves) < horizon)).any():
-        slots += float(going.sum()) * pi.shape[1] * mdp.branching
-        require_fitting(Size(SLOT_BYTES * slots, 100 * slots), limit)
+        slots.append(float(going.sum()) * pi.shape[1] * mdp.branching)
+        expected = expected_slots(slots, horizon)
+        require_fitting(Size(SLOT_BYTES * expected, SLOT_OPERATIONS * expected), limit)
         step, nodes = _step(mdp, pi, nodes, going, mdp.gamma ** len(moves))
         moves.append(step)
         found.append(nodes)
     moves.append(sparse.csr_array((nodes.state.size * pi.shape[1], 0)))
     mu = mdp.mu0[states] if grouped else np.ones(1)
     return _assembled(mdp, mu, horizon, found, moves, limit)
+
+
+def expected_slots(slots: Sequence[float], horizon: int) -> float:
+    """How many slots are followed in all if layers go on growing; those so far while they are few.
+
+    Returns that never meet again multiply from step to step, which shows long before memory ends.
+    """
+    so_far = sum(slots)
+    if so_far < MANY_SLOTS or slots[-3] == 0:
+        return so_far
+    growth = min(slots[-1] / slots[-2], slots[-2] / slots[-3])
+    left = horizon - len(slots) + 1
+    if growth <= 1 or left == 0:
+        return so_far
+    return so_far + slots[-1] * growth ** min(left, 300 / np.log2(growth))
 
 
 def _step(

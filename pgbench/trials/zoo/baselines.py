@@ -42,9 +42,14 @@ leave_one_out_over_n = weight_bug(
 )
 
 
+def _batch_mean(simulator: Simulator) -> FloatArray:
+    """Return less the batch's mean return."""
+    return group_mean.estimator.estimate(simulator)
+
+
 batch_mean_called_unbiased = batch_bug(
     "batch_mean_called_unbiased",
-    group_mean.estimate,
+    _batch_mean,
     claims="rloo",
     mistake="the batch's mean return, the trajectory's own included, as a baseline without bias",
     source="the bias -∇J/n is removed by Kool, van Hoof & Welling 2019",

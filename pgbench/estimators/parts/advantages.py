@@ -1,0 +1,41 @@
+"""Advantages of whole trajectories: returns (..., P, G) relative to those of group or batch."""
+
+import numpy as np
+
+from pgbench.arrays import FloatArray
+from pgbench.estimators.parts.by_trajectory import others, ratio
+
+GROUP, BATCH = (-1,), (-2, -1)
+"""The axes of a group, and of all of a batch."""
+
+
+def centred(x: FloatArray, axes: tuple[int, ...] = GROUP) -> FloatArray:
+    """x less its mean; zero where that is no more than rounding, which no ε may hide."""
+    advantage = x - x.mean(axis=axes, keepdims=True)
+    hidden = 4 * np.finfo(np.float64).eps * np.abs(x).max(axis=axes, keepdims=True)
+    return np.where(np.abs(advantage) > hidden, advantage, 0.0)
+
+
+def leave_one_out(x: FloatArray) -> FloatArray:
+    """x less the mean of the others of its group."""
+    G = x.shape[-1]
+    rest = others(x.reshape(-1, G)).reshape(x.shape)
+    return np.asarray(x - rest / (G - 1), np.float64)
+
+
+def deviation(
+    advantage: FloatArray, axes: tuple[int, ...] = GROUP, correction: int = 0
+) -> FloatArray:
+    """Standard deviation of what has mean zero along the axes, which are kept."""
+    n = np.prod([advantage.shape[axis] for axis in axes])
+    return np.asarray(
+        np.sqrt((advantage**2).sum(axis=axes, keepdims=True) / max(n - correction, 1)), np.float64
+    )
+
+
+def standardised(
+    x: FloatArray, eps: float, axes: tuple[int, ...] = GROUP, correction: int = 0
+) -> FloatArray:
+    """x less its mean, over its standard deviation plus ε; zero where nothing differs."""
+    advantage = centred(x, axes)
+    return ratio(advantage, deviation(advantage, axes, correction) + eps)
