@@ -9,7 +9,6 @@ from pgbench.exact.finite.values import FiniteTruth
 from pgbench.exact.truth import Truth
 from pgbench.process.tables import Tables
 
-
 LONGEST = 10_000
 """Steps of the greedy response where there is no horizon: it need not end by itself."""
 
