@@ -10,6 +10,7 @@ from pgbench.ascent.crowd import Crowd
 from pgbench.ascent.sources import Numbers, Source, TableSource
 from pgbench.declared.parameters import Formula, Range, bind
 from pgbench.declared.registry import Made
+from pgbench.objectives import Objective
 from pgbench.policies import NotApplicable
 from pgbench.problems import FiniteMDP, Problem
 
@@ -21,7 +22,8 @@ class Context:
     """What a method has to work with.
 
     mdp, policy; source, where gradients come from; numbers, which random numbers; batch_size and
-    replicates; rule, the step size's name and values, which online methods read themselves.
+    replicates; rule, the step size's name and values, which online methods read themselves;
+    objective, what is maximised, None for J.
     """
 
     mdp: Any
@@ -31,6 +33,12 @@ class Context:
     batch_size: int
     replicates: int
     rule: "StepRule"
+    objective: Objective | None = None
+
+    @property
+    def penalised(self) -> bool:
+        """Whether the objective has a penalty, so that rewards change with θ."""
+        return self.objective is not None and not self.objective.plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +154,7 @@ def reusable(context: Context, name: str) -> TableSource:
     if not isinstance(context.mdp, FiniteMDP):
         raise NotApplicable(f"{name} weighs one batch at two policies, on finite problems only")
     source = context.source
-    if not isinstance(source, TableSource) or not source.on_policy:
+    if not isinstance(source, TableSource) or not source.on_policy(context.objective):
         raise NotApplicable(
             f"{name} weighs one batch at two policies and needs a table estimator that simulates"
             " the policy itself"

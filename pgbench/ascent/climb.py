@@ -16,6 +16,7 @@ from pgbench.ascent.algorithm import Algorithm, Context, Method, Online, StepRul
 from pgbench.ascent.crowd import Crowd, gather
 from pgbench.ascent.goal import Goal
 from pgbench.ascent.sources import Numbers, Source
+from pgbench.objectives import Objective
 from pgbench.policies import Parameterised
 from pgbench.problems import Problem
 
@@ -123,6 +124,7 @@ def climb(
     replicates: int,
     steps: int,
     points: int = 40,
+    objective: Objective | None = None,
 ) -> Trace:
     """Run an ascent.
 
@@ -142,6 +144,8 @@ def climb(
         Rollouts per update, runs, updates of each; one run where nothing is sampled.
     points
         How many iterates are logged, about.
+    objective
+        What is maximised, and what iterates are scored with: J where it is not given.
 
     Replicates run together, or in groups of a size that hangs on nothing but the problem and the
     batch, so that rollouts of no more than ``STEPS_AND_SLOTS`` steps are held at a time.
@@ -159,7 +163,7 @@ def climb(
     for first in range(0, replicates, group):
         m = min(group, replicates - first)
         own = replace(numbers, first=first)
-        context = Context(mdp, policy, source(own), own, batch_size, m, rule)
+        context = Context(mdp, policy, source(own), own, batch_size, m, rule, objective)
         method = algorithm.make(context, **values)
         traces.append(_Climb(context, method, np.tile(theta, (m, 1)), goal, log).run())
     return traces[0] if len(traces) == 1 else _joined(traces)
@@ -221,7 +225,8 @@ class _Climb:
         )
 
     def _crowd(self, entropy: float = 0.0) -> Crowd:
-        crowd: Crowd = gather(self.context.mdp, self.context.policy, self.theta.copy(), entropy)
+        about, theta = self.context, self.theta.copy()
+        crowd: Crowd = gather(about.mdp, about.policy, theta, entropy, about.objective)
         return crowd
 
     def _score(self, place: int, k: int) -> Crowd:

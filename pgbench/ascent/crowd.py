@@ -11,7 +11,8 @@ from pgbench.arrays import BoolArray, FloatArray
 from pgbench.exact.finite import fisher
 from pgbench.exact.finite.several import FiniteTruths
 from pgbench.exact.truth import Truth
-from pgbench.policies import Policy, Softmax
+from pgbench.objectives import Objective
+from pgbench.policies import Direct, NotApplicable, Policy, Softmax
 from pgbench.policies.tabular import Tabular
 from pgbench.problems import FiniteMDP
 
@@ -27,13 +28,16 @@ class Crowd(ABC):
     theta
         (m, d) float64, a θ per replicate; none of them holds anything but finite numbers.
     entropy
-        τ ≥ 0, weight of entropy in the objective.
+        τ ≥ 0, weight of entropy that an algorithm adds to the objective.
+    under
+        The objective, or None for J.
     """
 
     mdp: Any
     policy: Any
     theta: FloatArray
     entropy: float = 0.0
+    under: Objective | None = None
 
     @property
     def m(self) -> int:
@@ -88,7 +92,13 @@ class Crowd(ABC):
 
 
 @singledispatch
-def gather(mdp: Any, policy: Any, theta: FloatArray, entropy: float = 0.0) -> Any:
+def gather(
+    mdp: Any,
+    policy: Any,
+    theta: FloatArray,
+    entropy: float = 0.0,
+    under: Objective | None = None,
+) -> Any:
     """The crowd of policies θ (m, d) on a problem of any class."""
     raise TypeError(f"no crowd for {mdp!r}")
 
@@ -99,11 +109,24 @@ class FiniteCrowd(Crowd):
 
     With an entropy τ rewards are r - τ log π(a|s), so that values, advantages and gradient are
     those of the objective regularised by the discounted entropy. (Mei, Xiao, Szepesvári &
-    Schuurmans 2020, Section 4)
+    Schuurmans 2020, Section 4) So are they of an objective with a penalty, whose rewards are other
+    ones for every θ.
     """
 
     mdp: FiniteMDP
     policy: Policy
+
+    def __post_init__(self) -> None:
+        if self.penalised and isinstance(self.policy, Direct):
+            raise NotApplicable(
+                "steps of a direct policy may end on the boundary of the simplex, where the penalty"
+                " of the objective has no finite derivative"
+            )
+
+    @property
+    def penalised(self) -> bool:
+        """Whether the objective has a penalty."""
+        return self.under is not None and not self.under.plain
 
     @cached_property
     def pi(self) -> FloatArray:
@@ -119,12 +142,15 @@ class FiniteCrowd(Crowd):
 
     @cached_property
     def truths(self) -> FiniteTruths:
-        """The exact quantities of all replicates; where entropy counts, with its rewards."""
-        mdp, expected = self.mdp, np.array(self.mdp.expected_reward)[None]
+        """The exact quantities of all replicates; with what entropy and the objective pay."""
+        mdp, expected, penalty = self.mdp, np.array(self.mdp.expected_reward)[None], None
         if self.entropy:
             bonus = -self.entropy * self.log_pi
             mdp, expected = mdp.paying(mdp.reward + bonus[..., None]), expected + bonus
-        return FiniteTruths(mdp, self.policy, self.theta, self.pi, expected)
+        if self.under is not None and not self.under.plain:
+            penalty = self.under.penalty(self.pi, mdp)
+            mdp, expected = penalty.paying, expected - penalty.table
+        return FiniteTruths(mdp, self.policy, self.theta, self.pi, expected, penalty)
 
     @property
     def visitation(self) -> FloatArray:
@@ -138,7 +164,7 @@ class FiniteCrowd(Crowd):
 
     @property
     def objective(self) -> FloatArray:
-        """J, or what entropy makes of it, (m,), unit reward."""
+        """J, or what entropy and the objective make of it, (m,), unit reward."""
         return np.asarray(self.truths.objective, np.float64)
 
     @property

@@ -11,10 +11,11 @@ from scipy import optimize
 from pgbench.arrays import BoolArray, FloatArray
 from pgbench.ascent.crowd import FiniteCrowd
 from pgbench.ascent.quadratic_crowd import QuadraticCrowd
-from pgbench.exact.finite.optimum import Optimum, optimal_value
+from pgbench.exact.finite.optimum import Optimum
+from pgbench.exact.finite.soft_optimum import SoftOptimum
 from pgbench.exact.finite.walk import Walk
 from pgbench.exact.linear_quadratic import Regulator, optimal_regulator
-from pgbench.exact.truth import evaluate
+from pgbench.objectives import Objective
 from pgbench.policies import LogLinear, Policy, Softmax
 from pgbench.policies.tabular import Tabular
 from pgbench.problems import FiniteMDP, LinearQuadratic
@@ -157,18 +158,63 @@ class FiniteGoal(Goal):
         }
 
 
+@dataclass(frozen=True, eq=False)
+class SoftGoal(Goal):
+    """The value that is aimed at where the objective has a penalty; one policy alone is optimal.
+
+    optimum
+        V*, Q*, π* and J* over all policies, or None where they are not known.
+    """
+
+    optimum: SoftOptimum | None
+
+    def scores(self, crowd: FiniteCrowd) -> dict[str, FloatArray]:
+        """Objective, gradient norm, entropy, unseen actions, distance from π*: (m,) each.
+
+        The distance is the total variation from π*, averaged over visited states: that from a
+        deterministic policy is the probability of what is not optimal.
+        """
+        share = crowd.visitation / crowd.visitation.sum(axis=1, keepdims=True)
+        nothing = np.full(crowd.m, np.nan)
+        distance = nothing
+        if self.optimum is not None:
+            away = np.abs(crowd.pi - self.optimum.pi).sum(axis=2) / 2
+            distance = np.einsum("ms,ms->m", share, away)
+        return {
+            "objective": crowd.objective,
+            "gradient_norm": np.sqrt(np.sum(crowd.gradient**2, axis=1)),
+            "gradient_floor": nothing,
+            "entropy": -np.einsum("ms,msa,msa->m", share, crowd.pi, crowd.log_pi),
+            "unseen": crowd.unseen,
+            "distance": distance,
+        }
+
+    def optimal_probability(self, crowd: FiniteCrowd) -> FloatArray:
+        """No action is the optimal one."""
+        return np.full(crowd.m, np.nan)
+
+    def certain(self, entropy: FloatArray) -> BoolArray:
+        """None: a penalty keeps policies from being deterministic, and the goal is not either."""
+        return np.zeros(len(entropy), bool)
+
+
 @singledispatch
-def find_goal(mdp: Any, policy: Any, largest: int = 20_000) -> Any:
+def find_goal(
+    mdp: Any, policy: Any, largest: int = 20_000, objective: Objective | None = None
+) -> Any:
     """The goal of ascents; nothing is known of problems of more than ``largest`` states.
 
     Tabular policies can do anything, and so can log-linear ones whose features tell all pairs
     apart. Where a log-linear policy has a single degree of freedom its best value is searched for.
+    The objective is J where it is not given.
     """
     raise TypeError(f"no goal for {mdp!r}")
 
 
 @find_goal.register
-def _(mdp: LinearQuadratic, policy: Any, largest: int = 20_000) -> QuadraticGoal:
+def _(
+    mdp: LinearQuadratic, policy: Any, largest: int = 20_000, objective: Objective | None = None
+) -> QuadraticGoal:
     try:
         best = optimal_regulator(mdp)
     except SolveError:
@@ -177,13 +223,13 @@ def _(mdp: LinearQuadratic, policy: Any, largest: int = 20_000) -> QuadraticGoal
 
 
 @find_goal.register
-def _(mdp: FiniteMDP, policy: Policy, largest: int = 20_000) -> FiniteGoal:
-    optimum = None
-    if mdp.n_states <= largest:
-        try:
-            optimum = optimal_value(mdp)
-        except SolveError:
-            optimum = None
+def _(
+    mdp: FiniteMDP, policy: Policy, largest: int = 20_000, objective: Objective | None = None
+) -> FiniteGoal | SoftGoal:
+    objective = objective or Objective(mdp, policy)
+    optimum = _optimum(objective, largest)
+    if not objective.plain:
+        return _soft_goal(objective, optimum)
     if optimum is None:
         nothing = np.zeros(mdp.n_states)
         return FiniteGoal(np.nan, UNKNOWN, None, np.zeros(policy.shape, bool), nothing)
@@ -191,28 +237,50 @@ def _(mdp: FiniteMDP, policy: Policy, largest: int = 20_000) -> FiniteGoal:
     visitation, _ = Walk.of(mdp, best_policy).solve(mdp.gamma, mdp.mu0, transposed=True)
     slack = 1e-9 * (1 + np.abs(optimum.v)) + optimum.error_bound
     right = optimum.q >= optimum.q.max(axis=1, keepdims=True) - slack[:, None]
+    best, kind = _best_of_class(objective, optimum.objective)
+    return FiniteGoal(best, kind, optimum, right, visitation)
+
+
+def _optimum(objective: Objective, largest: int) -> Any:
+    """The optimum over all policies, or None where it is not known."""
+    if objective.mdp.n_states > largest:
+        return None
+    try:
+        return objective.optimum
+    except SolveError:
+        return None
+
+
+def _soft_goal(objective: Objective, optimum: SoftOptimum | None) -> SoftGoal:
+    if optimum is None:
+        return SoftGoal(np.nan, UNKNOWN, None)
+    return SoftGoal(*_best_of_class(objective, optimum.objective), optimum)
+
+
+def _best_of_class(objective: Objective, best: float) -> tuple[float, str]:
+    """What the class comes arbitrarily close to, as far as is known, and what it is in words."""
+    mdp, policy = objective.mdp, objective.policy
     if isinstance(policy, Tabular):
-        return FiniteGoal(optimum.objective, ALL, optimum, right, visitation)
-    kind, best = UPPER, optimum.objective
+        return best, ALL
     if isinstance(policy, LogLinear):
         live = policy.features[~mdp.terminal]
         rows = (live - live.mean(axis=1, keepdims=True)).reshape(-1, policy.n_parameters)
         rank = int(np.linalg.matrix_rank(rows))
         if rank == live.shape[0] * (live.shape[1] - 1):
-            kind = ALL
-        elif rank == 1:
-            kind, best = CLASS, _best_of_line(mdp, policy, rows)
-    return FiniteGoal(best, kind, optimum, right, visitation)
+            return best, ALL
+        if rank == 1:
+            return _best_of_line(objective, rows), CLASS
+    return best, UPPER
 
 
-def _best_of_line(mdp: FiniteMDP, policy: LogLinear, rows: FloatArray) -> float:
-    """sup J over θ = t·u for the one direction u that changes the policy."""
+def _best_of_line(objective: Objective, rows: FloatArray) -> float:
+    """The highest objective over θ = t·u for the one direction u that changes the policy."""
     u = np.linalg.svd(rows, full_matrices=False)[2][0]
     u /= np.abs(rows @ u).max()
 
     def value(t: float) -> float:
         try:
-            return evaluate(mdp, policy, t * u).objective
+            return objective.truth(t * u).objective
         except SolveError:
             return -np.inf
 

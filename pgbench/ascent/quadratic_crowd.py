@@ -31,6 +31,8 @@ class QuadraticCrowd(Crowd):
     def __post_init__(self) -> None:
         if self.entropy:
             raise NotApplicable("entropy is part of the objective for finite problems only")
+        if self.under is not None and not self.under.plain:
+            raise NotApplicable("a penalty is part of the objective for finite problems only")
 
     @cached_property
     def stable(self) -> BoolArray:

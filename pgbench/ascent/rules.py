@@ -9,6 +9,7 @@ from pgbench.ascent.algorithm import Context, StepSize
 from pgbench.ascent.crowd import Crowd
 from pgbench.ascent.smoothness import smoothness_constant
 from pgbench.declared.parameters import Range
+from pgbench.policies import NotApplicable
 
 Step = Annotated[float, Range(0), "α"]
 
@@ -58,8 +59,11 @@ def smoothness_step(context: Context, crowd: Crowd, direction: FloatArray, k: in
     """1/L of a bound L on the curvature of J, with which exact ascent never descends.
 
     L is 8R/(1-γ)³ for tabular softmax and 2γAR/(1-γ)³ for direct policies, with rewards in an
-    interval of length R that holds 0. Other policies have none and are refused.
+    interval of length R that holds 0. Other policies have none and are refused, and so are
+    objectives with a penalty.
     """
+    if context.penalised:
+        raise NotApplicable("L bounds the curvature of J, not that of an objective with a penalty")
     return np.full(crowd.m, 1 / smoothness_constant(context.mdp, context.policy))
 
 

@@ -78,6 +78,18 @@ CAUSES: Mapping[str, Cause] = {
         "biased: nothing moves the policy's variance",
         Part("that is due to leaving the policy's variance alone", "variance left alone"),
     ),
+    "own_penalty": Cause(
+        "biased: the penalty of a step, differentiated for itself, has mean zero",
+        Part("that is due to penalties whose gradient has mean zero", "penalties of mean zero"),
+    ),
+    "divergence": Cause(
+        "biased: the divergence of the reference from the policy in place of the reverse",
+        Part("that is due to following the other divergence", "other divergence"),
+    ),
+    "later_penalty": Cause(
+        "biased: a step answers for its own penalty alone, and not for those of later steps",
+        Part("that is due to leaving out the penalties of later steps", "penalties of later steps"),
+    ),
     "support": Cause(
         "biased on the boundary of the simplex: no rollout sees an action of probability 0",
         Part(

@@ -2,13 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import singledispatch
 from typing import Any, Self
 
 import numpy as np
 
 from pgbench.arrays import FloatArray
+from pgbench.exact.penalty import Penalty
 from pgbench.problems.problem import SolveError
 
 
@@ -42,6 +43,8 @@ class Truth(ABC):
         Bound on the length of the error of the gradient, reward per unit of θ.
     process
         The problem under the policy itself, what estimators mostly simulate.
+    penalty
+        What the objective takes off the rewards of ``mdp``, or None where J is all there is.
     """
 
     mdp: Any
@@ -55,6 +58,7 @@ class Truth(ABC):
     objective: float
     gradient: FloatArray
     error_bound: float
+    penalty: Penalty | None = field(default=None, kw_only=True)
 
     def each(self, function: Callable[[Any], Any], *shape: int) -> Any:
         """``function`` of this truth; of a truth of several policies that of each of them.

@@ -28,6 +28,11 @@ class ActorCritic(Online):
         from pgbench.kernels import actor_critic as compiled
         from pgbench.kernels.driven import cumulative
 
+        if context.penalised:
+            raise NotApplicable(
+                "the online actor-critic is compiled for rewards that do not change with θ, those"
+                " of an objective with a penalty do"
+            )
         if not context.rule.rule.alone:
             raise NotApplicable("an actor-critic has constant or decaying step sizes")
         mdp = context.mdp

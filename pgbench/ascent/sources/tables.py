@@ -1,7 +1,6 @@
 """Estimates of table estimators on finite problems: rollouts, and the tables that weigh them."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from pgbench.arrays import BoolArray, FloatArray, IntArray
 from pgbench.ascent.crowd import FiniteCrowd
 from pgbench.ascent.sources.source import EstimatorSource
 from pgbench.estimators import TableEstimator
+from pgbench.objectives import Objective
 from pgbench.process.tables import Tables
 from pgbench.rollout.several import Recorded, record
 
@@ -54,13 +54,12 @@ class TableSource(EstimatorSource):
             )
         return tables
 
-    @cached_property
-    def on_policy(self) -> bool:
+    def on_policy(self, objective: Objective | None = None) -> bool:
         """Whether what is simulated is the problem under the policy itself, at two θ's."""
         thetas = np.stack([self.policy.initial(seed=seed) for seed in (1, 2)])
-        crowd = FiniteCrowd(self.mdp, self.policy, thetas)
+        crowd = FiniteCrowd(self.mdp, self.policy, thetas, under=objective)
         process = self._tables(crowd).process
-        return process.mdp is self.mdp and np.array_equal(process.pi, crowd.pi)
+        return process.mdp is crowd.truths.mdp and np.array_equal(process.pi, crowd.pi)
 
 
 def _stacked(tables: list[Tables], good: BoolArray) -> Tables:

@@ -93,6 +93,9 @@ class Estimator(ABC):
         ``unbounded(**values)`` says whether it multiplies ratios of probabilities along a
         trajectory and nothing bounds the product: one estimate may then outweigh all others, and
         what a sample lacks it cannot show.
+    penalised
+        Whether it differentiates the penalty of an objective in a way of its own, and so makes no
+        sense where there is none.
     alone
         Why an ascent asks for one policy at a time; "" says that the estimator takes many at once:
         a truth, and batches, with the policies as first axis of every array.
@@ -106,6 +109,7 @@ class Estimator(ABC):
     target: Target = field(default="gradient", kw_only=True)
     on: tuple[type[Problem], ...] = field(default=(FiniteMDP,), kw_only=True)
     unbounded: Callable[..., bool] = field(default=lambda **values: False, kw_only=True)
+    penalised: bool = field(default=False, kw_only=True)
     alone: str = field(default=UNDECLARED, kw_only=True)
 
     @property

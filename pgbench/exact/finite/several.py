@@ -12,6 +12,7 @@ import numpy as np
 
 from pgbench.arrays import BoolArray, FloatArray
 from pgbench.exact.finite.values import FiniteTruth
+from pgbench.exact.penalty import Penalty
 from pgbench.exact.truth import Truth, evaluate
 from pgbench.policies import Policy
 from pgbench.problems import FiniteMDP
@@ -42,6 +43,8 @@ class FiniteTruths(Truth):
         (m,) and (m, d) float64.
     good
         (m,) bool, which policies could be evaluated.
+    penalty
+        That of all policies, where the objective has one.
     """
 
     mdp: FiniteMDP
@@ -56,8 +59,9 @@ class FiniteTruths(Truth):
         theta: FloatArray,
         pi: FloatArray,
         expected_reward: FloatArray,
+        penalty: Penalty | None = None,
     ) -> None:
-        given = {"mdp": mdp, "policy": policy, "theta": theta, "pi": pi}
+        given = {"mdp": mdp, "policy": policy, "theta": theta, "pi": pi, "penalty": penalty}
         self.__dict__.update(given, expected_reward=expected_reward)
 
     expected_reward: FloatArray
@@ -174,6 +178,7 @@ class FiniteTruths(Truth):
             worth=self.worth[r],
             gradient=self.gradient[r],
             error_bound=0.0,
+            penalty=self.penalty and self.penalty.of(r),
         )
 
     def each(self, function: Callable[[Any], Any], *shape: int) -> FloatArray:
@@ -188,7 +193,9 @@ class FiniteTruths(Truth):
         mdp, reward = self.mdp, self.expected_reward
         if mdp.reward.ndim > 3:
             mdp, reward = mdp.paying(mdp.reward[policies]), reward[policies]
-        return FiniteTruths(mdp, self.policy, self.theta[policies], self.pi[policies], reward)
+        penalty = self.penalty and self.penalty.of(policies)
+        own = self.theta[policies], self.pi[policies]
+        return FiniteTruths(mdp, self.policy, *own, reward, penalty)
 
     def fisher(self) -> FloatArray:
         """Fisher information F (m, d, d)."""

@@ -1,0 +1,68 @@
+"""The penalty of an objective differentiated for whole trajectories."""
+
+from pgbench.arrays import FloatArray
+from pgbench.estimators.parts.estimator import BatchEstimator, Exact
+from pgbench.estimators.parts.penalty import (
+    OWN,
+    SLOPES,
+    Baseline,
+    Form,
+    penalty_of,
+    plain_rewards,
+    value,
+)
+from pgbench.estimators.penalty_in_loss import slope
+from pgbench.estimators.penalty_in_loss import tables as step_by_step
+from pgbench.exact.expectation import expectation
+from pgbench.exact.truth import Truth
+from pgbench.rollout.simulator import Simulator
+
+
+def estimate(
+    simulator: Simulator, *, form: Form = "k2", baseline: Baseline = False
+) -> FloatArray:
+    """Reward-to-go times each score, less the derivative of the whole log ratio times all scores.
+
+    The log ratio of a trajectory is the discounted sum of those of its steps, for γ = 1 that of its
+    probabilities. Its half square, k2, has the gradient of the divergence.
+    """
+    truth, batch = simulator.truth, simulator.batch()
+    penalty, gamma = penalty_of(truth), truth.mdp.gamma
+    ratios = batch.backward(batch.at(penalty.log_ratio), gamma)[:, :, :1]
+    to_go = batch.backward(plain_rewards(truth, batch), gamma)
+    if baseline:
+        to_go = to_go - batch.value(value(truth, later=False))
+    weights = batch.discounts() * to_go - penalty.coefficient * slope(ratios, form)
+    return simulator.pull_back(batch.tables(weights))
+
+
+def moments(truth: Truth, horizon: int, batch_size: float, *, form: str, baseline: bool) -> Exact:
+    """The mean of k1, which is that without a penalty; nothing is known beside what is declared."""
+    if form != "k1":
+        return Exact(None)
+    return Exact(expectation(truth, step_by_step(truth, form="k1"), horizon))
+
+
+def formula(form: str, baseline: bool) -> str:
+    """ĝ of a batch."""
+    less = r"(\hat Q_t - V(s_t))" if baseline else r"\hat Q_t"
+    own = "" if form == "k1" else SLOPES[form]
+    return (
+        rf"\frac{{1}}{{n}}\sum_i \left(\sum_t \gamma^t {less}\,\psi_t"
+        rf" - c\,{own}\sum_t\psi_t\right),"
+        r"\,\ell = \sum_t \gamma^t \log\frac{\pi}{\pi_{ref}}(s_t,a_t)"
+    )
+
+
+estimator = BatchEstimator(
+    name="penalty_of_sequence",
+    estimate=estimate,
+    moments=moments,
+    bias=lambda form, baseline: (*OWN[form], "truncation"),
+    formula=formula,
+    reference="Schulman 2020 (k1, k2, k3); Tang & Munos 2025 (of sequences)",
+    cures={"own_penalty": {"form": "k2"}, "divergence": {"form": "k2"}},
+    unbounded=lambda form, baseline: form == "k3",
+    penalised=True,
+    alone="",
+)
