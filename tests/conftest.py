@@ -48,9 +48,10 @@ def horizon(problem: str) -> int:
 
 
 @pytest.fixture
-def truth(problem: str, kind: str) -> Truth:
-    """Exact quantities on a tiny problem."""
-    return tiny_truth(problem, kind)
+def truth(request: pytest.FixtureRequest, problem: str, kind: str) -> Truth:
+    """Exact quantities on a tiny problem, under the objective of the variant that is tried."""
+    variant = getattr(request.node, "callspec").params.get("variant")
+    return variant.truth(problem, kind) if variant else tiny_truth(problem, kind)
 
 
 @pytest.fixture(params=[False, True], ids=["per step", "total"])

@@ -22,7 +22,7 @@ FLOORS = (
     {"grid"},
     {"ascent"},
     {"estimators"},
-    {"rollout"},
+    {"rollout", "objectives"},
     {"exact"},
     {"process"},
     {"policies"},

@@ -1,5 +1,7 @@
 """Estimates of many policies are, each of them, what the estimator gives for that policy alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from pgbench.ascent.sources import Numbers, make_source
 from pgbench.estimators import estimators
 from pgbench.exact import evaluate
 from pgbench.measure.gradients import estimates
+from pgbench.objectives import make_objective
 from pgbench.policies import NotApplicable, make_policy
 from pgbench.problems import make_problem
 from pgbench.rollout.simulator import Draws
@@ -25,13 +28,15 @@ def setting():
     return FiniteCrowd(mdp, policy, np.stack([policy.initial(seed=s) for s in range(3)]))
 
 
-def compare(crowd, variant):
+def compare(setting, variant):
+    objective = make_objective(variant.objective, setting.mdp, setting.policy)
+    crowd = replace(setting, under=objective)
     estimator = estimators()[variant.name]
     source = make_source(crowd.mdp, crowd.policy, estimator, variant.given, NUMBERS, N)
     got, cost = source.gradient(crowd, 3)
     assert np.isfinite(got).all()
     for r in range(crowd.m):
-        truth = evaluate(crowd.mdp, crowd.policy, crowd.theta[r])
+        truth = objective.truth(crowd.theta[r])
         draws = Draws(NUMBERS.horizon, N, crowd.m, NUMBERS.seed, NUMBERS.at(3))
         alone, steps = estimates(truth, estimator, variant.given, draws)
         assert cost[r] == steps[r]

@@ -7,6 +7,7 @@ import pytest
 
 from pgbench.estimators import estimators
 from pgbench.estimators.parts.by_trajectory import others
+from pgbench.exact import evaluate
 from pgbench.exact.finite.horizon import finite_values
 from pgbench.measure.gradients import estimates
 from pgbench.rollout.enumeration import trajectories
@@ -24,7 +25,7 @@ pytestmark = [
 
 
 class Path:
-    """One trajectory as lists: states, scores (T, d), rewards, successors, rewards-to-go."""
+    """One trajectory as lists: states, actions, scores (T, d), rewards, successors, rewards-to-go."""
 
     def __init__(self, truth, batch, r, i):
         T = int(batch.mask[r, i].sum())
@@ -266,6 +267,50 @@ def compatible_critic(truth, paths, other):
     return sum(p.discounts * (p.psi @ w) @ p.psi for p in paths) / len(paths)
 
 
+def log_ratios(truth):
+    """log π less log π_ref (S, A), of the objective under which variants are tried."""
+    reference = truth.policy.probabilities(truth.policy.initial(seed=0))
+    return np.log(truth.pi) - np.log(reference)
+
+
+def unpenalised(truth, path, penalties):
+    """Q̂_t without the penalty, of the penalties c log(π/π_ref) of the steps."""
+    r, gamma = path.r + penalties, truth.mdp.gamma
+    return np.array([gamma ** np.arange(len(r) - t) @ r[t:] for t in range(len(r))])
+
+
+def plain_value(truth):
+    """V without the penalty."""
+    return evaluate(truth.penalty.plain, truth.policy, truth.theta).v
+
+
+def penalty_of_sequence(truth, paths, form="k2", baseline=False):
+    c, total = truth.penalty.coefficient, 0.0
+    for path in paths:
+        ratios = log_ratios(truth)[path.s, path.a]
+        whole = path.discounts @ ratios
+        slope = {"k1": 1.0, "k2": whole, "k3": 1 - np.exp(-whole)}[form]
+        v = plain_value(truth)[path.s] if baseline else 0.0
+        own = path.discounts * (unpenalised(truth, path, c * ratios) - v)
+        total = total + (own - c * slope) @ path.psi
+    return total / len(paths)
+
+
+def penalty_all_action(truth, paths, later=False, baseline=False):
+    c, every, total = truth.penalty.coefficient, log_ratios(truth), 0.0
+    psi, divergence = truth.policy.scores(truth.theta), (truth.pi * every).sum(axis=1)
+    v = truth.v + c * divergence if later else plain_value(truth)
+    for path in paths:
+        q = unpenalised(truth, path, c * every[path.s, path.a])
+        for t, s in enumerate(path.s):
+            after = range(t + 1, len(path.s)) if later else []
+            lost = sum(truth.mdp.gamma ** (m - t) * c * divergence[path.s[m]] for m in after)
+            own = q[t] - lost - (v[s] if baseline else 0.0)
+            moved = (truth.pi[s] * every[s]) @ psi[s]
+            total = total + path.discounts[t] * (own * path.psi[t] - c * moved)
+    return total / len(paths)
+
+
 OTHER = {"natural": "fisher", "compatible_critic": "critic"}
 """What estimators call the second batch that they draw."""
 
@@ -291,6 +336,8 @@ DEFINITIONS = {
         natural,
         episodic_natural_actor_critic,
         compatible_critic,
+        penalty_of_sequence,
+        penalty_all_action,
     )
 }
 

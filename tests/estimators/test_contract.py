@@ -15,7 +15,7 @@ from pgbench.problems import make_problem
 from pgbench.rollout.enumeration import enumerated_moments
 from pgbench.statistics import tail_shape
 from tests.support.numbers import relative_gap
-from tests.support.truths import KINDS, WEIGHTS_OF, tiny_truth
+from tests.support.truths import KINDS, WEIGHTS_OF
 from tests.support.variants import few_variants, listed_moments, on_tiny, table_variants
 
 TOLERANCE = 1e-12
@@ -33,7 +33,7 @@ def truths(truth, horizon):
 
 def has_its_listed_moments(problem, kind, variant):
     """Mean, variance and expectation against the list of all trajectories."""
-    truth, steps = tiny_truth(problem, kind), variant.listed_steps(problem)
+    truth, steps = variant.truth(problem, kind), variant.listed_steps(problem)
     tables, listed = variant.tables(truth, steps), listed_moments(problem, kind, variant)
     exact = table_moments(truth, tables, steps)
     assert relative_gap(exact.mean, listed.mean) < TOLERANCE

@@ -86,8 +86,30 @@ class Path:
         A, w = (q - v[:, None])[self.s, self.a], pi[self.s, self.a] / old[self.s, self.a]
         return np.where((A > 0) & (w > 1 + clip) | (A < 0) & (w < 1 - clip), 0.0, w * A)
 
+    def in_loss(self, form, later, baseline):
+        """What is paid but for the penalty, less the derivative of a form of it by log π."""
+        c, ratios = self.truth.penalty.coefficient, log_ratios(self.truth)[self.s, self.a]
+        slope = {"k1": np.ones(len(ratios)), "k2": ratios, "k3": 1 - np.exp(-ratios)}[form]
+        without = replace(self, r=self.r + c * ratios).returns()
+        penalties = replace(self, r=c * ratios).returns()
+        v = self.truth.v if later else plain_value(self.truth)
+        after = penalties - c * ratios if later else 0.0
+        return without - after - c * slope - (v[self.s] if baseline else 0.0)
+
     def baseline(self, value):
         return self.truth.objective if value == "objective" else value
+
+
+def log_ratios(truth):
+    """log π less log π_ref (S, A), of the objective under which variants are tried."""
+    reference = truth.policy.probabilities(truth.policy.initial(seed=0))
+    pi = np.where(truth.pi > 0, truth.pi, 1.0)
+    return np.where(truth.pi > 0, np.log(pi) - np.log(np.where(truth.pi > 0, reference, 1)), 0.0)
+
+
+def plain_value(truth):
+    """V without the penalty, by the dense system."""
+    return evaluate(truth.penalty.plain, truth.policy, truth.theta).v
 
 
 DEFINITIONS = {
@@ -103,6 +125,9 @@ DEFINITIONS = {
     "trust_region_surrogate": lambda x, drift=0.5: x.surrogate(drift, np.inf),
     "vtrace": lambda x, exploration=0.5, clip=1.0, correct_states=False, critic_noise=0.0: x.vtrace(
         exploration, clip, correct_states
+    ),
+    "penalty_in_loss": lambda x, form="k3", later=False, baseline=False: x.in_loss(
+        form, later, baseline
     ),
     "importance_sampling": lambda x, exploration=0.5: x.per_decision(exploration),
 }

@@ -1,5 +1,7 @@
 """Many policies at once: every estimator in every variant gives what it gives for each alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from pgbench.ascent.crowd import FiniteCrowd
 from pgbench.ascent.sources import Numbers, make_source
 from pgbench.estimators import BatchEstimator, TableEstimator, Tables, estimators
 from pgbench.exact import evaluate
+from pgbench.objectives import make_objective
 from pgbench.problems import LinearQuadratic
 from pgbench.rollout.several import SeveralSimulator
 from pgbench.rollout.simulator import Draws, Simulator
@@ -36,9 +39,14 @@ def crowd(request):
     return FiniteCrowd(truth.mdp, truth.policy, thetas, entropy)
 
 
+def under(crowd, variant):
+    """The crowd under the objective of a variant."""
+    return replace(crowd, under=make_objective(variant.objective, crowd.mdp, crowd.policy))
+
+
 @each(table_variants())
 def test_tables_are_those_of_each_policy(crowd, variant):
-    record = estimators()[variant.name]
+    crowd, record = under(crowd, variant), estimators()[variant.name]
     together = record.make(crowd.truths, HORIZON, **variant.given)
     assert together.process.pi.shape[0] == M
     for r in range(M):
@@ -54,7 +62,7 @@ def test_tables_are_those_of_each_policy(crowd, variant):
 
 @each(batch_variants())
 def test_estimates_are_those_of_each_policy(crowd, variant):
-    record, values = estimators()[variant.name], variant.given
+    crowd, record, values = under(crowd, variant), estimators()[variant.name], variant.given
     draws = Draws(HORIZON, N, M, 5, 7)
     simulator = SeveralSimulator(crowd.truths, draws, 0, M)
     together = record.estimate(simulator, **values)

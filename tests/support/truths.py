@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from pgbench.exact import Truth, evaluate
+from pgbench.exact import Truth
+from pgbench.objectives import Objective, make_objective
 from pgbench.policies import Policy, kinds, make_policy
 from pgbench.problems import FiniteMDP
 
@@ -29,9 +30,19 @@ def make_kind(kind: str, mdp: FiniteMDP) -> Policy:
     return make_policy(kind, mdp, **SMALL.get(kind, {}))
 
 
+PENALISED: dict[str, dict[str, Any]] = {"kl": {"beta": 0.5}, "entropy": {"alpha": 0.3}}
+"""Objectives with a penalty that counts."""
+
+
 @cache
-def tiny_truth(problem: str, kind: str) -> Truth:
-    """Exact quantities of a tiny problem at a random θ."""
+def tiny_objective(problem: str, kind: str, name: str = "J") -> Objective:
+    """An objective of small policies on a tiny problem."""
     mdp = TINY[problem][0]()
-    policy = make_kind(kind, mdp)
-    return evaluate(mdp, policy, policy.initial(seed=3, scale=0.5))
+    return make_objective(name, mdp, make_kind(kind, mdp), **PENALISED.get(name, {}))
+
+
+@cache
+def tiny_truth(problem: str, kind: str, objective: str = "J") -> Truth:
+    """Exact quantities of a tiny problem at a random θ."""
+    made = tiny_objective(problem, kind, objective)
+    return made.truth(made.policy.initial(seed=3, scale=0.5))

@@ -66,6 +66,15 @@ class Variant:
         """Whether the estimator draws its own horizon at random."""
         return self.name.startswith("visitation")
 
+    @property
+    def objective(self) -> str:
+        """The objective under which it is tried: one with a penalty if it asks for that."""
+        return "kl" if estimators()[self.name].penalised else "J"
+
+    def truth(self, problem: str, kind: str) -> Truth:
+        """Exact quantities of a tiny problem under its objective."""
+        return tiny_truth(problem, kind, self.objective)
+
     def tables(self, truth: Truth, horizon: int | None = None) -> Tables:
         """The estimator's tables."""
         return make_tables(truth, self.name, horizon, **self.given)
@@ -178,17 +187,18 @@ def size(variant: Variant) -> int:
 @cache
 def knows_its_mean(variant: Variant, **changed: Any) -> bool:
     """Whether there is a formula for the mean of a batch estimator, as one truth shows."""
-    given, truth = variant.given | changed, tiny_truth("dense", "softmax")
+    given, truth = variant.given | changed, variant.truth("dense", "softmax")
     return record(variant).exact(truth, 2, size(variant), **given).mean is not None
 
 
 def on_policy(truth: Truth) -> list[Tables]:
-    """Every estimator that simulates the policy itself, λ = 0.7 where one is needed."""
+    """Every estimator of ∇J that simulates the policy itself, λ = 0.7 where one is needed."""
     made = [
         e.make(truth, **{k: 0.7 for k, p in e.parameters.items() if p.required})
         for name, e in estimators().items()
         if isinstance(e, TableEstimator)
         and FiniteMDP in e.on
+        and not e.penalised
         and not Variant(name, ()).simulates_its_horizon
     ]
     return [tables for tables in made if tables.process is truth.process]
@@ -207,5 +217,5 @@ def random_tables(truth: Truth, total: bool) -> Tables:
 @cache
 def listed_moments(problem: str, kind: str, variant: Variant) -> Listed:
     """Mean and variance of an estimator from the list of all trajectories of a tiny problem."""
-    truth, steps = tiny_truth(problem, kind), variant.listed_steps(problem)
+    truth, steps = variant.truth(problem, kind), variant.listed_steps(problem)
     return enumerated_moments(truth, variant.tables(truth, steps), steps)

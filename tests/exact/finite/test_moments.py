@@ -16,6 +16,7 @@ from pgbench.exact.finite.expectation import expected_weights
 from pgbench.exact.horizon import truncated_gradient
 from pgbench.exact.table_moments import directional_variance, moments_size, table_moments
 from pgbench.kernels import reference
+from pgbench.objectives import make_objective
 from pgbench.policies import make_policy
 from pgbench.policies.actions import centre
 from pgbench.problems import FiniteMDP, make_problem
@@ -117,8 +118,9 @@ def test_moments_scale_with_the_rewards(variant):
     for c in (1.0, 3.0):
         mdp = FiniteMDP.from_arrays(P, c * r, [0.5, 0.5, 0], 0.9)
         policy = make_policy("softmax", mdp)
-        truth = evaluate(mdp, policy, policy.initial(seed=1))
-        given = variant.given
+        beta = {"beta": c} if variant.objective == "kl" else {}
+        objective = make_objective(variant.objective, mdp, policy, **beta)
+        truth, given = objective.truth(policy.initial(seed=1)), variant.given
         if isinstance(given.get("baseline"), float):
             given["baseline"] *= c
         found = table_moments(truth, estimators()[variant.name].make(truth, 8, **given), 8)

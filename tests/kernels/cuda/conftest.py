@@ -56,7 +56,7 @@ def every_table() -> Callable[[Any, int], list[Any]]:
         return [
             e.make(truth, horizon, **{k: 0.7 for k, p in e.parameters.items() if p.required})
             for e in estimators().values()
-            if isinstance(e, TableEstimator) and isinstance(truth.mdp, e.on)
+            if isinstance(e, TableEstimator) and isinstance(truth.mdp, e.on) and not e.penalised
         ]
 
     return make
