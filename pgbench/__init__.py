@@ -18,13 +18,23 @@ _HOMES = {
     "Softmax": "policies",
     "add_estimator": "estimators",
     "ascend": "api",
+    "make_objective": "objectives",
     "make_policy": "policies",
     "make_problem": "problems",
     "moments": "api",
     "run": "harness.runner",
     "sample_gradients": "api",
 }
-_MODULES = ("estimators", "exact", "kernels", "policies", "problems", "results", "statistics")
+_MODULES = (
+    "estimators",
+    "exact",
+    "kernels",
+    "objectives",
+    "policies",
+    "problems",
+    "results",
+    "statistics",
+)
 
 __all__ = [*sorted(_HOMES), *_MODULES, "__version__"]
 

@@ -14,9 +14,9 @@ from pgbench.declared.parameters import ParameterError, check_counts
 from pgbench.declared.registry import find
 from pgbench.estimators import find_estimator, make_tables
 from pgbench.exact.table_moments import LIMIT, Moments, Size, require_finite, table_moments
-from pgbench.exact.truth import evaluate
 from pgbench.kernels.blas import single_threaded_blas
 from pgbench.measure.gradients import estimates
+from pgbench.objectives import Objective, make_objective
 from pgbench.policies import Parameterised
 from pgbench.problems import Problem
 from pgbench.rollout.device import find_device
@@ -32,6 +32,7 @@ def moments(
     estimator: str,
     *,
     horizon: int | None = None,
+    objective: Choice = "J",
     limit: Size = LIMIT,
     threads: int | None = None,
     **parameters: Any,
@@ -47,6 +48,8 @@ def moments(
     horizon
         Number of steps H, or None for the infinite horizon. An estimator that draws its own
         horizon at random has only the infinite one.
+    objective
+        What is maximised: a name, or a mapping such as ``{"objective": "kl", "beta": 0.1}``.
     limit
         Memory and operations allowed; ``moments_size`` says beforehand what is needed.
     threads
@@ -63,7 +66,7 @@ def moments(
     """
     if horizon is not None:
         check_counts(horizon=horizon)
-    truth = evaluate(mdp, policy, theta)
+    truth = _objective(objective, mdp, policy).truth(theta)
     tables = make_tables(truth, estimator, horizon, **parameters)
     with np.errstate(over="ignore", invalid="ignore"):
         found = table_moments(
@@ -83,6 +86,7 @@ def sample_gradients(
     batch_size: int = 1,
     group_size: int | None = None,
     replicates: int = 1000,
+    objective: Choice = "J",
     seed: int = 0,
     stream: int = 0,
     device: str = "cpu",
@@ -102,6 +106,8 @@ def sample_gradients(
     group_size
         Consecutive trajectories of an estimate that share a start state, of which the batch size is
         a multiple; None where every trajectory has a start of its own.
+    objective
+        Whose gradient: a name, or a mapping such as ``{"objective": "kl", "beta": 0.1}``.
     seed, stream
         Name the random streams, integers in [0, 2⁶⁴); the same ones give the same bytes.
     device
@@ -127,7 +133,7 @@ def sample_gradients(
             raise ParameterError(f"{name} is {value!r}, must be an integer in [0, 2**64)")
     where = find_device(device)
     with single_threaded_blas():
-        truth = evaluate(mdp, policy, theta)
+        truth = _objective(objective, mdp, policy).truth(theta)
         draws = Draws(horizon, batch_size, replicates, seed, stream, group_size=group_size)
         return estimates(truth, find_estimator(estimator), parameters, draws, where)[0]
 
@@ -140,6 +146,7 @@ def ascend(
     algorithm: Choice = "gradient",
     estimator: Choice = "exact",
     step_size: float | Choice = 0.1,
+    objective: Choice = "J",
     steps: int = 1000,
     replicates: int = 30,
     batch_size: int = 1,
@@ -159,6 +166,9 @@ def ascend(
         As in a grid: a name, or a mapping such as ``{"estimator": "gae", "lam": 0.95}`` or
         ``{"step_size": "kl", "radius": 0.01}``; a number is a constant step size, and the estimator
         ``"exact"`` is ∇J.
+    objective
+        What is maximised, and what iterates are scored with: a name, or a mapping such as
+        ``{"objective": "kl", "beta": 0.1}``.
     steps, replicates, batch_size, horizon
         Updates, runs, rollouts per update, steps per rollout at most; where nothing is sampled
         there is one run.
@@ -173,7 +183,8 @@ def ascend(
     -------
     Trace
         Arrays (replicates, logged iterates), and what became of each replicate; suboptimality is
-        ``pgbench.exact.optimal_value(mdp).objective - trace.objective``.
+        ``pgbench.exact.optimal_value(mdp).objective - trace.objective``, or with another objective
+        ``make_objective(...).optimum.objective`` less it.
 
     Raises
     ------
@@ -194,6 +205,7 @@ def ascend(
     if followed == "exact" and given:
         raise ParameterError(f"the estimator exact takes no parameters, not {given}")
     source = None if followed == "exact" else find_estimator(followed)
+    maximised = _objective(objective, mdp, policy)
     with single_threaded_blas():
         return climb(
             mdp,
@@ -203,13 +215,19 @@ def ascend(
             values,
             lambda own: make_source(mdp, policy, source, given, own, batch_size),
             rule,
-            find_goal(mdp, policy),
+            find_goal(mdp, policy, objective=maximised),
             numbers=Numbers(horizon, seed, stream, group_size=group_size),
             batch_size=batch_size,
             replicates=replicates,
             steps=steps,
             points=points,
+            objective=maximised,
         )
+
+
+def _objective(choice: Choice, mdp: Problem, policy: Parameterised) -> Objective:
+    name, values = _split("objective", choice)
+    return make_objective(name, mdp, policy, **values)
 
 
 def _split(word: str, choice: Choice) -> tuple[str, dict[str, Any]]:

@@ -50,7 +50,7 @@ def horizon(problem: str) -> int:
 @pytest.fixture
 def truth(request: pytest.FixtureRequest, problem: str, kind: str) -> Truth:
     """Exact quantities on a tiny problem, under the objective of the variant that is tried."""
-    variant = getattr(request.node, "callspec").params.get("variant")
+    variant = request.node.callspec.params.get("variant")
     return variant.truth(problem, kind) if variant else tiny_truth(problem, kind)
 
 

@@ -12,6 +12,7 @@ from pgbench.estimators.parts.outcomes import OutcomeEstimator
 from pgbench.estimators.parts.transforms import transform
 from pgbench.estimators.parts.variants import changes, others, required
 from pgbench.exact import evaluate
+from pgbench.objectives import make_objective
 from pgbench.policies import NotApplicable, make_policy
 from pgbench.problems import FiniteMDP, make_problem
 
@@ -134,15 +135,19 @@ def _small(estimator: Estimator) -> tuple[Any, int, int]:
         from pgbench.trials.battery import cases
 
         case = next(case for case in cases() if case.name == "shared parameters")
-        return case.truth, case.horizon, case.batch_size
+        truth = case.truth
+        if estimator.penalised:
+            truth = make_objective("kl", truth.mdp, truth.policy).truth(truth.theta)
+        return truth, case.horizon, case.batch_size
     mdp = make_problem("lqg")
     policy = make_policy("gaussian", mdp)
     return evaluate(mdp, policy, policy.initial(init="zeros")), 4, 2
 
 
 def applies_to(estimator: Estimator) -> str:
-    """Classes of problems that an estimator is for, in words."""
-    return " and ".join(kind.kind for kind in estimator.on)
+    """Classes of problems, and objectives, that an estimator is for, in words."""
+    kinds = " and ".join(kind.kind for kind in estimator.on)
+    return f"{kinds} problems" + ", under an objective with a penalty" * estimator.penalised
 
 
 def in_ascents(estimator: Estimator) -> str:
@@ -247,7 +252,7 @@ def _section(estimator: Estimator) -> str:
         "",
         *formulas_of,
         "",
-        f"- estimates: {goal}, of {applies_to(estimator)} problems",
+        f"- estimates: {goal}, of {applies_to(estimator)}",
         "- bias:",
         bias,
         f"- exact moments: {exactness(estimator)}",

@@ -44,7 +44,7 @@ def print_list(what: str | None) -> None:
             table.add_row(
                 estimator.name,
                 f"{estimator.summary}\n{_formulas(estimator.formula, estimator.parameters)}\n"
-                f"for {applies_to(estimator)} problems"
+                f"for {applies_to(estimator)}"
                 + (f"\nclimbs {words}" if (words := in_words(estimator, plain_formula)) else "")
                 + (f"\nin ascents {reason}" if (reason := in_ascents(estimator)) else ""),
                 "\n".join(bias_classes(estimator)),

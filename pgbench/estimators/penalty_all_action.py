@@ -34,9 +34,7 @@ def estimate(
     if baseline:
         to_go = to_go - batch.value(baseline_of(truth, later))
     scored = batch.tables(batch.discounts() * to_go)
-    return simulator.pull_back(
-        scored - batch.state_tables(batch.discounts())[:, :, None] * weights
-    )
+    return simulator.pull_back(scored - batch.state_tables(batch.discounts())[:, :, None] * weights)
 
 
 def own_gradient(truth: Truth) -> FloatArray:
@@ -54,9 +52,7 @@ def baseline_of(truth: Truth, later: bool) -> FloatArray:
     return truth.v + penalty.coefficient * penalty.divergence(truth.pi)
 
 
-def moments(
-    truth: Truth, horizon: int, batch_size: float, *, later: bool, baseline: bool
-) -> Exact:
+def moments(truth: Truth, horizon: int, batch_size: float, *, later: bool, baseline: bool) -> Exact:
     """The mean, that of k2 step by step."""
     return Exact(expectation(truth, step_by_step(truth, form="k2", later=later), horizon))
 
@@ -65,10 +61,10 @@ def formula(later: bool, baseline: bool) -> str:
     """ĝ of a batch."""
     after = r" - c\sum_{m>t}\gamma^{m-t} D(s_m)" if later else ""
     less = " - V(s_t)" if baseline else ""
-    inner = r"\hat Q_t" if not after + less else rf"(\hat Q_t{after}{less})"
+    inner = r"\hat Q_t" if not after + less else rf"(\hat Q_t{less}{after})"
     return (
-        rf"\frac{{1}}{{n}}\sum_i\sum_t \gamma^t \left({inner}\,\psi_t - c\,\nabla D(s_t)\right),"
-        r"\,D(s) = \sum_a \pi\log\frac{\pi}{\pi_{ref}}(s,a)"
+        rf"\frac{{1}}{{n}}\sum_i\sum_t \gamma^t [{inner}\,\psi_t - c\,\nabla D(s_t)],"
+        r"\,D(s) = \sum_a \pi\log(\pi/\pi_{ref})(s,a)"
     )
 
 

@@ -50,13 +50,12 @@ def bias(form: str, later: bool, baseline: bool) -> tuple[str, ...]:
 
 def formula(form: str, later: bool, baseline: bool) -> str:
     """ĝ of one trajectory."""
-    after = r" - c\sum_{m>t}\gamma^{m-t}\ell_m" if later else ""
+    after = r" - c\sum_{m>t}\gamma^{m-t}l_m" if later else ""
     less = " - V(s_t)" if baseline else ""
-    own = SLOPES[form].replace(r"\ell", r"\ell_t")
-    own = "" if own == "1" else own
+    own = SLOPES[form].replace(r"l", r"l_t")
     return (
-        rf"\sum_t \gamma^t (\hat Q_t{after}{less} - c\,{own})\,\psi_t,"
-        r"\,\ell = \log\frac{\pi}{\pi_{ref}}"
+        rf"\sum_t \gamma^t (\hat Q_t{less}{after} - {own})\,\psi_t,"
+        r"\,l = \log(\pi/\pi_{ref})"
     )
 
 

@@ -18,9 +18,7 @@ from pgbench.exact.truth import Truth
 from pgbench.rollout.simulator import Simulator
 
 
-def estimate(
-    simulator: Simulator, *, form: Form = "k2", baseline: Baseline = False
-) -> FloatArray:
+def estimate(simulator: Simulator, *, form: Form = "k2", baseline: Baseline = False) -> FloatArray:
     """Reward-to-go times each score, less the derivative of the whole log ratio times all scores.
 
     The log ratio of a trajectory is the discounted sum of those of its steps, for γ = 1 that of its
@@ -46,11 +44,10 @@ def moments(truth: Truth, horizon: int, batch_size: float, *, form: str, baselin
 def formula(form: str, baseline: bool) -> str:
     """ĝ of a batch."""
     less = r"(\hat Q_t - V(s_t))" if baseline else r"\hat Q_t"
-    own = "" if form == "k1" else SLOPES[form]
     return (
-        rf"\frac{{1}}{{n}}\sum_i \left(\sum_t \gamma^t {less}\,\psi_t"
-        rf" - c\,{own}\sum_t\psi_t\right),"
-        r"\,\ell = \sum_t \gamma^t \log\frac{\pi}{\pi_{ref}}(s_t,a_t)"
+        rf"\frac{{1}}{{n}}\sum_i [\sum_t \gamma^t {less}\,\psi_t"
+        rf" - {SLOPES[form]}\sum_t\psi_t],"
+        r"\,l = \sum_t \gamma^t \log(\pi/\pi_{ref})(s_t,a_t)"
     )
 
 

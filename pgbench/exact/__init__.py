@@ -4,9 +4,11 @@ from typing import Any
 
 import pgbench
 from pgbench.exact.finite.optimum import Optimum, optimal_value
+from pgbench.exact.finite.soft_optimum import SoftOptimum, soft_optimum
 from pgbench.exact.finite.trajectory import log_probability
 from pgbench.exact.finite.values import FiniteTruth
 from pgbench.exact.linear_quadratic import QuadraticTruth, Regulator, optimal_regulator
+from pgbench.exact.penalty import Penalty
 from pgbench.exact.table_moments import Moments, NoFiniteVariance, Size, TooLarge
 from pgbench.exact.truth import Truth, evaluate
 from pgbench.problems.problem import SolveError
@@ -16,9 +18,11 @@ __all__ = [
     "Moments",
     "NoFiniteVariance",
     "Optimum",
+    "Penalty",
     "QuadraticTruth",
     "Regulator",
     "Size",
+    "SoftOptimum",
     "SolveError",
     "TooLarge",
     "Truth",
@@ -27,6 +31,7 @@ __all__ = [
     "moments",
     "optimal_regulator",
     "optimal_value",
+    "soft_optimum",
 ]
 
 

@@ -57,9 +57,7 @@ class Penalty:
         return replace(self, log_ratio=self.log_ratio[policies], plain=plain)
 
 
-def penalised(
-    mdp: FiniteMDP, pi: FloatArray, coefficient: float, reference: FloatArray
-) -> Penalty:
+def penalised(mdp: FiniteMDP, pi: FloatArray, coefficient: float, reference: FloatArray) -> Penalty:
     """The penalty of probabilities π (S, A), or (m, S, A), that are compared with q (S, A)."""
     taken = (pi > 0) & ~mdp.terminal[:, None]
     ratio = np.log(np.where(taken, pi, 1.0)) - np.log(np.where(taken, reference, 1.0))

@@ -40,6 +40,7 @@ SHARED = (
     "statistics/**/*.py",
     "process/**/*.py",
     "exact/**/*.py",
+    "objectives/**/*.py",
     "rollout/**/*.py",
     "measure/**/*.py",
     "estimators/parts/estimator.py",

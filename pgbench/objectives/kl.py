@@ -15,7 +15,7 @@ def kl(
     reference: Annotated[
         str,
         Choice(("initial", "uniform")),
-        "π_ref: initial is another θ of the class, drawn as a starting one; uniform is over actions",
+        "π_ref: initial is another θ of the class, drawn as θ_0 are; uniform is over actions",
     ] = "initial",
     scale: Annotated[float, Range(0), "scale of the reference's θ"] = 1.0,
     seed: Annotated[int, Range(0), "seed of the reference's θ"] = 0,
@@ -33,6 +33,6 @@ def kl(
 kind = ObjectiveKind(
     "kl",
     kl,
-    formula=r"J(\theta) - \beta\,E\sum_t \gamma^t \log\frac{\pi}{\pi_{ref}}(s_t,a_t)",
+    formula=r"J(\theta) - \beta\,E\sum_t \gamma^t \log(\pi/\pi_{ref})(s_t,a_t)",
     reference="Todorov 2006; Jaques et al. 2017; Ziegler et al. 2019, eq. 2",
 )

@@ -18,6 +18,7 @@ from pgbench.declared.parameters import bind
 from pgbench.declared.registry import Made
 from pgbench.exact.finite.optimum import Optimum, optimal_value
 from pgbench.exact.finite.soft_optimum import SoftOptimum, soft_optimum
+from pgbench.exact.finite.values import require_policy
 from pgbench.exact.penalty import Penalty, penalised
 from pgbench.exact.truth import Truth, evaluate
 from pgbench.policies import NotApplicable, Policy
@@ -62,7 +63,7 @@ class Objective:
             On the boundary of the simplex, where log π has no finite derivative.
         """
         if self.plain:
-            return evaluate(self.mdp, self.policy, theta, horizon)  # type: ignore[no-any-return]
+            return evaluate(self.mdp, self.policy, theta, horizon)
         theta = self.policy.check(theta)
         self._require_inside(theta)
         penalty = self.penalty(self.policy.probabilities(theta))
@@ -114,14 +115,14 @@ class ObjectiveKind(Made):
     reference
         Author, year and equation.
     on
-        Class of problems that it is for.
+        Classes of problems that it is for.
     """
 
     name: str
     maker: Callable[..., Objective]
     formula: str
     reference: str
-    on: type[Problem] = FiniteMDP
+    on: tuple[type[Problem], ...] = (FiniteMDP,)
 
     leading = 2
 
@@ -137,8 +138,11 @@ class ObjectiveKind(Made):
         values = self.bound(given)
         if not isinstance(mdp, self.on):
             raise NotApplicable(
-                f"{self.name} is an objective for {self.on.kind} problems, {mdp.name} is {mdp.kind}"
+                f"{self.name} is an objective for {self.on[0].kind} problems, {mdp.name} is"
+                f" {mdp.kind}"
             )
+        if isinstance(mdp, FiniteMDP):
+            require_policy(mdp, policy)
         return self.maker(mdp, policy, **values)
 
 

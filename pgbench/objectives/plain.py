@@ -16,5 +16,5 @@ kind = ObjectiveKind(
     plain,
     formula=r"J(\theta)",
     reference="Sutton & Barto 2018, Section 13.2",
-    on=Problem,
+    on=(Problem,),
 )

@@ -101,8 +101,8 @@ class KnownEstimator:
 
 @cache
 def every_known() -> tuple[KnownEstimator, ...]:
-    """Every estimator in a few variants, and every bug; they remember their estimates."""
-    finite = (e for e in estimators().values() if FiniteMDP in e.on)
+    """Every estimator of ∇J in a few variants, and every bug; they remember their estimates."""
+    finite = (e for e in estimators().values() if FiniteMDP in e.on and not e.penalised)
     found = [one for estimator in finite for one in _variants(estimator)]
     for bug in bugs().values():
         found.append(

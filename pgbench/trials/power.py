@@ -97,8 +97,9 @@ def known(case: Case, name: str, given: tuple[tuple[str, Any], ...]) -> Exact:
 
 
 def _finite() -> dict[str, Estimator]:
-    """Estimators for finite problems, by name."""
-    return {name: e for name, e in estimators().items() if FiniteMDP in e.on}
+    """Estimators of ∇J for finite problems, by name."""
+    every = estimators().items()
+    return {name: e for name, e in every if FiniteMDP in e.on and not e.penalised}
 
 
 def correct() -> list[Claim]:

@@ -25,7 +25,7 @@ pytestmark = [
 
 
 class Path:
-    """One trajectory as lists: states, actions, scores (T, d), rewards, successors, rewards-to-go."""
+    """One trajectory as lists: states, actions, scores (T, d), rewards, successors, Q̂."""
 
     def __init__(self, truth, batch, r, i):
         T = int(batch.mask[r, i].sum())

@@ -22,8 +22,8 @@ Baseline = Annotated[bool, "whether the exact value is taken off what follows an
 OWN = {"k1": ("own_penalty",), "k2": (), "k3": ("divergence",)}
 """Causes of bias of each form."""
 
-SLOPES = {"k1": "1", "k2": r"\ell", "k3": r"(1 - e^{-\ell})"}
-"""The derivatives of each form, as LaTeX mathematics."""
+SLOPES = {"k1": "c", "k2": r"c\,l", "k3": r"c\,(1 - e^{-l})"}
+"""What multiplies scores in each form, as LaTeX mathematics; c is the penalty's coefficient."""
 
 
 def penalty_of(truth: Truth) -> Penalty:
@@ -36,8 +36,8 @@ def penalty_of(truth: Truth) -> Penalty:
 def value(truth: Truth, later: bool) -> FloatArray:
     """V (S,) of what follows an action: with the penalties of later steps, or of rewards alone."""
     if later:
-        return truth.v  # type: ignore[no-any-return]
-    return truth.each(plain_value, truth.mdp.n_states)  # type: ignore[no-any-return]
+        return truth.v
+    return truth.each(plain_value, truth.mdp.n_states)
 
 
 @remembered

@@ -108,13 +108,8 @@ def evaluate_finite(
     mdp: FiniteMDP, policy: Any, theta: Any, horizon: int | None = None
 ) -> FiniteTruth:
     """Values, visits and gradient of a policy on a finite problem."""
-    if not isinstance(policy, Policy):
-        raise ValueError(f"policy is {policy!r}, must be made by make_policy for a finite problem")
+    require_policy(mdp, policy)
     theta = policy.check(theta)
-    if policy.shape != (mdp.n_states, mdp.n_actions):
-        raise ValueError(
-            f"the policy has (S, A) = {policy.shape}, the problem {(mdp.n_states, mdp.n_actions)}"
-        )
     with np.errstate(over="ignore", invalid="ignore"):
         pi = policy.probabilities(theta)
     if not np.isfinite(pi).all():
@@ -157,6 +152,16 @@ def evaluate_finite(
         gradient=gradient,
         error_bound=bound,
     ).finite()
+
+
+def require_policy(mdp: FiniteMDP, policy: Any) -> None:
+    """ValueError if a policy is none for finite problems, or one of another size."""
+    if not isinstance(policy, Policy):
+        raise ValueError(f"policy is {policy!r}, must be made by make_policy for a finite problem")
+    if policy.shape != (mdp.n_states, mdp.n_actions):
+        raise ValueError(
+            f"the policy has (S, A) = {policy.shape}, the problem {(mdp.n_states, mdp.n_actions)}"
+        )
 
 
 @expected_steps.register
