@@ -56,22 +56,29 @@ def soft_optimum(
     SolveError
         If a policy on the way has no finite value, or the iteration limit is reached.
     """
-    logs = np.full(reference.shape, -np.inf)
-    np.log(reference, out=logs, where=mdp.choices)
-    v, last = np.zeros(mdp.n_states), False
-    scaled = logs
+    logs = np.log(np.where(mdp.choices, reference, 1.0))
+    gain, last = np.zeros(logs.shape), False  # Q/c, what an action brings in nats
     for iteration in range(1, max_iterations + 1):
-        top = logsumexp(scaled, axis=1, keepdims=True)
-        pi, ratio = np.exp(scaled - top), np.where(mdp.choices, scaled - logs - top, 0.0)
-        v = _value(mdp, pi, coefficient * ratio)
+        pi, top = _soft_greedy(mdp, logs, gain)
+        v = _value(mdp, pi, coefficient * (gain - top[:, None]))
         q = action_values(mdp, v)
-        scaled = logs + np.where(mdp.choices, q, 0.0) / coefficient
-        gap = np.where(mdp.terminal, 0.0, coefficient * logsumexp(scaled, axis=1) - v)
+        gain = q / coefficient
+        best, top = _soft_greedy(mdp, logs, gain)
+        gap = np.where(mdp.terminal, 0.0, coefficient * top - v)
         if last:
             residual = float(np.abs(gap).max())
-            return SoftOptimum(v, q, pi, float(mdp.mu0 @ v), iteration, residual)
+            return SoftOptimum(v, q, best, float(mdp.mu0 @ v), iteration, residual)
         last = bool((gap <= SETTLED * (1 + np.abs(v))).all())
     raise SolveError(f"policy iteration on {mdp.name} did not end in {max_iterations} iterations")
+
+
+def _soft_greedy(
+    mdp: FiniteMDP, logs: FloatArray, gain: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """π ∝ q exp(gain) (S, A), and the logarithm of its sum (S,)."""
+    logits = np.where(mdp.choices, logs + gain, -np.inf)
+    top = logsumexp(logits, axis=1)
+    return np.exp(logits - top[:, None]), np.asarray(top, np.float64)
 
 
 def _value(mdp: FiniteMDP, pi: FloatArray, penalty: FloatArray) -> FloatArray:
