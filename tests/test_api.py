@@ -50,9 +50,26 @@ def test_choices_are_those_of_grids(setting):
     assert exact.objective[0, -1] == pytest.approx(best, rel=1e-6)
 
 
+def test_an_objective_is_chosen_by_name(setting):
+    mdp, policy, _ = setting
+    theta, chosen = policy.initial(seed=2), {"objective": "kl", "beta": 0.5}
+    expected = pg.make_objective("kl", mdp, policy, beta=0.5).truth(theta, 6).gradient
+    exact = pg.moments(mdp, policy, theta, "reward_to_go", horizon=6, objective=chosen)
+    np.testing.assert_allclose(exact.mean, expected, atol=1e-12)
+    found = pg.sample_gradients(
+        mdp, policy, theta, "reward_to_go", horizon=6, replicates=2000, objective=chosen
+    )
+    z = (found.mean(axis=0) - expected) / np.sqrt(exact.variance / 2000)
+    assert np.abs(z).max() < 4.5
+    plain = pg.moments(mdp, policy, theta, "reward_to_go", horizon=6)
+    assert np.abs((found.mean(axis=0) - plain.mean) / np.sqrt(exact.variance / 2000)).max() > 9
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
+        ({"objective": "kll"}, "unknown objective 'kll'"),
+        ({"objective": {"beta": 1}}, "must be a name or a mapping with key 'objective'"),
         ({"algorithm": "gradint"}, "unknown algorithm 'gradint'.*gradient"),
         ({"step_size": "kll"}, "unknown step size 'kll'.*kl"),
         ({"step_size": {"radius": 1}}, "must be a name or a mapping with key 'step_size'"),

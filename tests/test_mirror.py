@@ -19,6 +19,7 @@ CONTRACTS = {
     "estimators": "estimators/test_contract.py estimators/test_batches.py",
     "problems": "problems/test_family.py",
     "policies": "policies/test_policy.py",
+    "objectives": "objectives/test_objective.py",
 }
 """Rooms of records that are found by their files; the contract tests whatever is there."""
 
@@ -51,6 +52,7 @@ COVERED = {
 
 OF_SEVERAL = {
     "ascent/test_absent.py": "states without some actions, through every kind of ascent",
+    "ascent/test_objectives.py": "objectives with a penalty, through all that an ascent is",
     "ascent/test_warming.py": "algorithms that have compiled code of their own",
     "estimators/test_batch_baselines.py": "what the baselines of a batch can do, side by side",
     "estimators/test_batch_definitions.py": "batch estimators, written out once more",

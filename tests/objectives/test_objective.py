@@ -1,4 +1,4 @@
-"""Every objective: what it maximises, by enumeration and finite differences, and what it refuses."""
+"""Every objective: what it maximises, by enumeration and differences, and what it refuses."""
 
 import numpy as np
 import pytest
@@ -152,7 +152,7 @@ def test_the_boundary_of_the_simplex_is_refused(name):
     policy = make_policy("direct", mdp)
     objective = make_objective(name, mdp, policy)
     objective.truth(np.array([0.5, 0.5, 0.1, 0.9, 0.0, 1.0]))  # at the end nothing is decided
-    with pytest.raises(NotApplicable, match="action 0 has probability 0 in state 1.*no finite"):
+    with pytest.raises(NotApplicable, match=r"action 0 has probability 0 in state 1.*no finite"):
         objective.truth(np.array([0.5, 0.5, 0.0, 1.0, 0.5, 0.5]))
 
 

@@ -91,7 +91,7 @@ def test_what_has_no_finite_optimum_says_so():
     half = np.full((2, 2), 0.5)
     with pytest.raises(SolveError, match="has no finite optimal value"):
         soft_optimum(mdp, 0.1, half)
-    # Staying costs log 2 each time at least, more than it pays at c = 2: V = 2 log((e^½ e^{V/2} + 1)/2).
+    # At c = 2 it does not: V = 2 log((e^½ e^{V/2} + 1)/2).
     found = soft_optimum(mdp, 2.0, half)
     x = np.exp(found.v[0] / 2)
     assert x == pytest.approx((np.exp(0.5) * x + 1) / 2, rel=1e-12)
