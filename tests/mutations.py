@@ -226,6 +226,59 @@ MUTATIONS = [
         "return np.asarray(self.p > LEVEL)",
         "tests/trials/test_findings.py tests/trials/test_verdict.py",
     ),
+    Mutation(
+        "the reference is drawn with the policy's own scale",
+        "objectives",
+        "theta = policy.initial(seed=seed, scale=scale)",
+        "theta = policy.initial(seed=seed)",
+    ),
+    Mutation(
+        "the boundary of the simplex has a gradient",
+        "objectives",
+        "        self._require_inside(theta)\n",
+        "",
+    ),
+    Mutation(
+        "a uniform reference counts actions that a state does not have",
+        "objectives",
+        "mdp.choices / mdp.choices.sum(axis=1, keepdims=True)",
+        "mdp.choices / mdp.n_actions",
+    ),
+    Mutation(
+        "a penalty is paid out",
+        "exact",
+        "self.plain.paying(self.plain.reward - self.table[..., None])",
+        "self.plain.paying(self.plain.reward + self.table[..., None])",
+        "tests/exact/test_penalty.py",
+    ),
+    Mutation(
+        "one of several policies has the first one's penalty",
+        "exact",
+        "log_ratio=self.log_ratio[policies], plain=plain",
+        "log_ratio=self.log_ratio[:1], plain=plain",
+        "tests/exact/test_penalty.py",
+    ),
+    Mutation(
+        "soft policy iteration ends before it has settled",
+        "exact",
+        "SETTLED = 1e-9",
+        "SETTLED = 1e-2",
+        "tests/exact/finite/test_soft_optimum.py",
+    ),
+    Mutation(
+        "k3 has the slope of the other sign",
+        "estimators",
+        "-np.expm1(-log_ratio)",
+        "np.expm1(log_ratio)",
+        "tests/estimators/parts/test_penalty.py",
+    ),
+    Mutation(
+        "an action answers for its own state's divergence too",
+        "estimators",
+        "to_go = batch.backward(rewards - here, gamma) + here",
+        "to_go = batch.backward(rewards - here, gamma)",
+        "tests/estimators/test_batch_definitions.py",
+    ),
 ]
 
 
