@@ -11,7 +11,11 @@ from pgbench.estimators.parts.penalty import (
 )
 from pgbench.estimators.penalty_in_loss import tables as step_by_step
 from pgbench.exact.expectation import expectation
+from pgbench.exact.finite.stepwise import stepwise_variance
+from pgbench.exact.remember import remembered
+from pgbench.exact.table_moments import TooLarge
 from pgbench.exact.truth import Truth
+from pgbench.process.tables import Tables
 from pgbench.rollout.simulator import Simulator
 
 
@@ -52,9 +56,33 @@ def baseline_of(truth: Truth, later: bool) -> FloatArray:
     return truth.v + penalty.coefficient * penalty.divergence(truth.pi)
 
 
+@remembered
+def one_trajectory(truth: Truth, horizon: int, later: bool, baseline: bool) -> Exact:
+    """Exact mean and variance (d,) of one trajectory's estimate; no variance where too large.
+
+    The mean is that of k2 step by step.
+    """
+    mean = expectation(truth, step_by_step(truth, form="k2", later=later), horizon)
+    scored = scored_tables(truth, later, baseline)
+    try:
+        return Exact(mean, stepwise_variance(truth, scored, -own_gradient(truth), horizon))
+    except TooLarge:
+        return Exact(mean)
+
+
+def scored_tables(truth: Truth, later: bool, baseline: bool) -> Tables:
+    """What multiplies the score of the action taken, as tables."""
+    penalty, gamma = penalty_of(truth), truth.mdp.gamma
+    here = later * penalty.coefficient * penalty.divergence(truth.pi)
+    beta = baseline_of(truth, later) - here if baseline else -here
+    rewards = penalty.plain.reward - here[:, None, None]
+    return Tables.build(truth.process, sigma=rewards, kappa=gamma, beta=beta[:, None], delta=gamma)
+
+
 def moments(truth: Truth, horizon: int, batch_size: float, *, later: bool, baseline: bool) -> Exact:
-    """The mean, that of k2 step by step."""
-    return Exact(expectation(truth, step_by_step(truth, form="k2", later=later), horizon))
+    """Mean, and 1/n of the variance of one trajectory."""
+    mean, variance = one_trajectory(truth, horizon, later, baseline)
+    return Exact(mean, None if variance is None else variance / batch_size)
 
 
 def formula(later: bool, baseline: bool) -> str:

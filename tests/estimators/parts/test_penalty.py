@@ -7,6 +7,7 @@ from pgbench.estimators import HORIZON, estimators
 from pgbench.estimators.parts.penalty import plain_value
 from pgbench.exact import evaluate
 from pgbench.exact.expectation import expectation
+from pgbench.exact.horizon import truncated_gradient
 from pgbench.grid.plan import Prepared
 from pgbench.measure.gradients import estimates
 from pgbench.measure.subject import make_subject
@@ -17,6 +18,7 @@ from pgbench.rollout.enumeration import enumerated_batches, trajectories
 from pgbench.rollout.simulator import Draws
 from tests.support.numbers import close, differentiate, relative_gap
 from tests.support.truths import PENALISED, tiny_truth
+from tests.support.variants import HORIZON_ALONE, alone, each, record, table_variants
 
 STEPS = 2
 SCORED = {"in the reward": {"form": "k2", "later": True}, "k1": {"form": "k1"},
@@ -89,9 +91,9 @@ def test_the_errors_of_the_four_forms_on_a_small_tree(truth):
 def test_k1_in_the_loss_is_no_penalty_at_all(truth):
     assert (truth.penalty.plain.reward == 0).all()
     assert np.abs(mean(truth, form="k1")).max() < 1e-16
-    record = estimators()["penalty_of_sequence"]
-    assert np.abs(record.exact(truth, STEPS, 1, form="k1").mean).max() < 1e-16
-    assert np.abs(enumerated_batches(truth, record, STEPS, 1, form="k1").mean).max() < 1e-16
+    whole = estimators()["penalty_of_sequence"]
+    assert np.abs(whole.exact(truth, STEPS, 1, form="k1").mean).max() < 1e-16
+    assert np.abs(enumerated_batches(truth, whole, STEPS, 1, form="k1").mean).max() < 1e-16
 
 
 @pytest.mark.parametrize("form", ["k2", "k3"])
@@ -119,8 +121,8 @@ def test_what_whole_sequences_follow(truth, form):
         P = sequences(truth, truth.policy.probabilities(theta))
         return P @ np.log(P / ref) if form == "k2" else ref @ np.log(ref / P)
 
-    record = estimators()["penalty_of_sequence"]
-    found = enumerated_batches(truth, record, STEPS, 1, form=form).mean
+    whole = estimators()["penalty_of_sequence"]
+    found = enumerated_batches(truth, whole, STEPS, 1, form=form).mean
     close(found, -differentiate(divergence, truth.theta), 1e-9)
 
 
@@ -153,10 +155,10 @@ def test_whole_sequences_vary_more_than_steps(truth):
 )
 def test_the_bias_is_split_into_its_causes(problem, kind, name, estimator, given):
     truth, steps = tiny_truth(problem, kind, name), 4
-    record = estimators()[estimator]
-    subject = make_subject(Prepared(truth, steps, float(steps)), record, given)
+    chosen = estimators()[estimator]
+    subject = make_subject(Prepared(truth, steps, float(steps)), chosen, given)
     parts = subject.parts(1)
-    causes = set(record.causes(**given)) - HORIZON
+    causes = set(chosen.causes(**given)) - HORIZON
     assert set(parts) == {*causes, "horizon"}
     close(sum(parts.values()), subject.exact(1).mean - truth.gradient, 1e-12)
     cut = evaluate(truth.mdp, truth.policy, truth.theta, steps).gradient
@@ -164,19 +166,44 @@ def test_the_bias_is_split_into_its_causes(problem, kind, name, estimator, given
     assert all(np.linalg.norm(parts[cause]) > 1e-3 * np.linalg.norm(cut) for cause in causes)
 
 
+UNBIASED = [v for v in table_variants() if v.objective == "J" and v.causes in ((), *HORIZON_ALONE)]
+ALONE = [v for v in alone() if v.objective == "J" and record(v).target == "gradient"]
+
+
+def expected_mean(truth, variant, steps):
+    """∇J_β of the truth, or what the declared cause of the horizon leaves of it."""
+    if not variant.causes:
+        return truth.gradient
+    if variant.causes == ("tail",):
+        return truncated_gradient(truth, steps)
+    return evaluate(truth.mdp, truth.policy, truth.theta, steps).gradient
+
+
 @pytest.mark.parametrize("name", PENALISED)
-def test_estimators_of_the_gradient_need_no_word_of_the_penalty(name):
+@each(UNBIASED)
+def test_table_estimators_need_no_word_of_the_penalty(name, variant):
     """What knows of rewards alone estimates the gradient of the objective with it."""
     truth = tiny_truth("ending", "softmax", name)
-    cut = evaluate(truth.mdp, truth.policy, truth.theta, 3).gradient
-    for estimator in ("reinforce", "reward_to_go", "baseline_value"):
-        tables = estimators()[estimator].make(truth, 3)
-        close(expectation(truth, tables, 3), cut)
-    close(enumerated_batches(truth, estimators()["rloo"], 3, 2).mean, cut, 1e-11)
-    in_reward = estimators()["penalty_in_loss"].make(truth, 3, form="k2", later=True)
-    plain = estimators()["reward_to_go"].make(truth, 3)
-    close(in_reward.sigma, plain.sigma)
-    assert np.abs(in_reward.beta).max() < 1e-15
+    steps = None if variant.simulates_its_horizon else 3
+    mean = expectation(truth, variant.tables(truth, steps), steps)
+    close(mean, expected_mean(truth, variant, 3), 1e-11)
+    assert relative_gap(mean, expected_mean(tiny_truth("ending", "softmax"), variant, 3)) > 1e-2
+
+
+@pytest.mark.parametrize("name", PENALISED)
+@each(ALONE)
+def test_batch_estimators_need_no_word_of_the_penalty(name, variant):
+    truth = tiny_truth("ending", "softmax", name)
+    found = enumerated_batches(truth, record(variant), 3, 1, **variant.given)
+    close(found.mean, expected_mean(truth, variant, 3), 1e-11)
+
+
+def test_the_penalty_in_the_reward_is_one_of_the_forms():
+    truth = tiny_truth("ending", "softmax", "kl")
+    found = estimators()["penalty_in_loss"].make(truth, 3, form="k2", later=True)
+    expected = estimators()["reward_to_go"].make(truth, 3)
+    close(found.sigma, expected.sigma)
+    assert np.abs(found.beta).max() < 1e-15
 
 
 def test_the_value_without_the_penalty():
