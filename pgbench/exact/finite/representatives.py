@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pgbench.arrays import FloatArray, IntArray
+from pgbench.arrays import FloatArray
 from pgbench.exact.finite.tallies import View
 from pgbench.process.responses import Responses
 
-AT_A_TIME = 2**19
+AT_A_TIME = 2**16
 """Responses that a function is given at a time."""
 
 
@@ -45,7 +45,7 @@ class Representatives:
 
     @property
     def _outside(self) -> View:
-        return self.beyond or self.inside.at(np.zeros(1, np.int64))
+        return self.beyond or self.inside.at(slice(1))
 
     @property
     def groups(self) -> int:
@@ -58,51 +58,67 @@ class Representatives:
 
         ValueError if it is not finite, or hangs on what is not looked at.
         """
-        total, width = int(np.prod(self.shape)), self.table.shape[1]
-        size = max(1, AT_A_TIME // (self.groups * (self.inside.members + 1)))
-        found = []
-        for begin in range(0, total, size):
-            rows = np.arange(begin, min(begin + size, total))
-            batches = self._batches(rows, width)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                own = np.asarray(function(self._responses(batches)), np.float64)
-                if begin == 0:
-                    other = function(self._responses(np.nan_to_num(batches, nan=1.0)))
-            if begin == 0 and not np.array_equal(own, other):
-                raise ValueError(
-                    f"{what} hang on more of other responses than is declared of what they look at"
-                )
-            found.append(own)
-        answers = np.concatenate(found)
+        C, n, x = self.shape
+        batches = max(1, AT_A_TIME // (C * self.groups * (self.inside.members + 1)))
+        wide = min(x, batches)
+        high = max(1, batches // wide)
+        rows = []
+        for s in range(0, n, high):
+            parts = []
+            for j in range(0, x, wide):
+                columns = self._columns(slice(s, s + high), slice(j, j + wide))
+                own = self._told(what, function, columns, first=s == j == 0)
+                parts.append(own.reshape(C, min(high, n - s), -1, *own.shape[1:]))
+            rows.append(np.concatenate(parts, axis=2))
+        answers = np.concatenate(rows, axis=1)
         self._require_finite(what, answers)
-        return answers.reshape(*self.shape, *answers.shape[1:])
+        return answers
 
-    def _batches(self, rows: IntArray, width: int) -> FloatArray:
-        """Batches (m, P, G, width) of some triples of a class and two tallies."""
-        c, s, x = np.unravel_index(rows, self.shape)
-        group = [self.table[c][:, None], self._drawn(self.inside, s, width)]
-        batch = np.concatenate(group, axis=1)
+    def _columns(self, tallies: slice, outside: slice) -> FloatArray:
+        """Columns (width, m, P, G) of the batches with some tallies inside and beyond."""
+        width, G = self.table.shape[1], self.inside.members + 1
+        others = self.inside.at(tallies).representatives(width)
+        far = self._outside.at(outside).representatives(width)
+        shape = width, len(self.table), len(others), len(far), self.groups * G
+        columns = np.empty(shape)
+        columns[..., 0] = self.table.T[:, :, None, None]
+        columns[..., 1:G] = np.moveaxis(others, 2, 0)[:, None, :, None]
         if self.beyond is not None:
-            batch = np.concatenate([batch, self._drawn(self.beyond, x, width)], axis=1)
-        return batch.reshape(len(rows), self.groups, -1, width)
+            columns[..., G:] = np.moveaxis(far, 2, 0)[:, None, None]
+        return columns.reshape(width, -1, self.groups, G)
 
-    def _drawn(self, view: View, rows: IntArray, width: int) -> FloatArray:
-        asked, place = np.unique(rows, return_inverse=True)
-        return view.at(asked).representatives(width)[place]
+    def _told(
+        self,
+        what: str,
+        function: Callable[[Responses], FloatArray],
+        columns: FloatArray,
+        first: bool,
+    ) -> FloatArray:
+        """What a function says; ValueError if it hangs on NaN, which is looked for once."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            own = np.asarray(function(self._responses(columns)), np.float64)
+            if not first:
+                return own
+            other = function(self._responses(np.nan_to_num(columns, nan=1.0)))
+        if not np.array_equal(own, other):
+            raise ValueError(
+                f"{what} hang on more of other responses than is declared of what they look at"
+            )
+        return own
 
-    def _responses(self, table: FloatArray) -> Responses:
+    def _responses(self, columns: FloatArray) -> Responses:
         return Responses(
-            returns=table[..., 0],
-            lengths=table[..., 1],
-            truncated=table[..., 2] == 1,
-            outcomes=None if self.classes.outcomes is None else table[..., 3:],
+            returns=columns[0],
+            lengths=columns[1],
+            truncated=columns[2] == 1,
+            outcomes=None if self.classes.outcomes is None else np.moveaxis(columns[3:], 0, -1),
             limit=self.classes.limit,
         )
 
     def _require_finite(self, what: str, answers: FloatArray) -> None:
         bad = np.argwhere(~np.isfinite(answers))
         if bad.size:
-            c, s, _ = np.unravel_index(int(bad[0][0]), self.shape)
+            c, s = bad[0][:2]
             own = ", ".join(f"{value:g}" for value in self.table[c])
             raise ValueError(
                 f"{what} hold {answers[tuple(bad[0])]}, must be finite: for a response of (return,"

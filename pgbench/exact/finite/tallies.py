@@ -118,7 +118,7 @@ class View:
         """How many responses a tally is of, the same for all."""
         return int(self.counts[0].sum())
 
-    def at(self, rows: IntArray) -> "View":
+    def at(self, rows: IntArray | slice) -> "View":
         """Some of the tallies."""
         return View(
             self.keys, self.key, self.sums, self.counts[rows], self.totals[rows], self.words[rows]
@@ -202,11 +202,11 @@ def added(tally: Tally, one: Tally, limit: Size) -> tuple[Tally, IntArray]:
 
 def spread(chance: FloatArray, one: FloatArray, which: IntArray) -> FloatArray:
     """Probabilities (K, n') of sums from those of tallies (K, n) and of alternatives (K, D)."""
-    total = np.zeros((len(chance), int(which.max()) + 1))
+    total = np.zeros((int(which.max()) + 1, len(chance)))
     for d in range(which.shape[1]):
         # Sums of one alternative with different tallies differ.
-        total[:, which[:, d]] += chance * one[:, d : d + 1]
-    return total
+        total[which[:, d]] += chance.T * one[:, d]
+    return total.T
 
 
 def repeated(one: Tally, chance: FloatArray, times: int, limit: Size) -> list[Tallies]:
