@@ -65,9 +65,15 @@ def tokens(
     )
 
 
+def size(r: Responses) -> int:
+    """Responses P·G of a batch."""
+    P, G = r.returns.shape[-2:]
+    return P * G
+
+
 def centred(r: Responses) -> Any:
     """R less the group's mean."""
-    return (r.returns - r.returns.mean(axis=-1, keepdims=True)) / r.returns[0].size
+    return (r.returns - r.returns.mean(axis=-1, keepdims=True)) / size(r)
 
 
 def left_out(r: Responses) -> Any:
@@ -88,33 +94,33 @@ def per_token(r: Responses) -> Any:
 
 def token_mean(r: Responses) -> Any:
     """Summed over tokens, and divided by all tokens of the group."""
-    P, G = r.returns.shape[-2:]
-    return centred(r) * P * G / r.lengths.sum(axis=-1, keepdims=True) / P
+    return centred(r) * r.returns.shape[-1] / r.lengths.sum(axis=-1, keepdims=True)
 
 
 def batch_token_mean(r: Responses) -> Any:
     """Divided by all tokens of the batch."""
-    return centred(r) * r.returns[0].size / r.lengths.sum(axis=(-2, -1), keepdims=True)
+    return centred(r) * size(r) / r.lengths.sum(axis=(-2, -1), keepdims=True)
 
 
 def length_weighted(r: Responses) -> Any:
     """R less the mean of R over the group's tokens."""
     b = (r.lengths * r.returns).sum(axis=-1) / r.lengths.sum(axis=-1)
-    return (r.returns - b[..., None]) / r.returns[0].size
+    return (r.returns - b[..., None]) / size(r)
 
 
 def batch_standardised(r: Responses) -> Any:
     """R less the batch's mean, over its deviation."""
     mean = r.returns.mean(axis=(-2, -1), keepdims=True)
     deviation = r.returns.std(axis=(-2, -1), keepdims=True)
-    return (r.returns - mean) / (deviation + 0.1) / r.returns[0].size
+    return (r.returns - mean) / (deviation + 0.1) / size(r)
 
 
 def best_of_two(r: Responses) -> Any:
-    """Counts of pairs of the group with a success, with this response and without."""
-    wins = (r.returns > 0.5).sum(axis=-1, keepdims=True)
+    """Mean over the group's pairs of whether one of two succeeds, of pairs with this response."""
+    P, G = r.returns.shape[-2:]
     own = r.returns > 0.5
-    return np.where(own, r.returns.shape[-1] - wins + 1.0, -wins) / r.returns[0].size
+    wins = own.sum(axis=-1, keepdims=True)
+    return np.where(own, G - 1, wins) * 2 / (G * (G - 1) * P)
 
 
 def uncut(r: Responses) -> Any:
@@ -126,7 +132,7 @@ def said(r: Responses) -> Any:
     """What is said of a response less the group's mean, a bonus for short ones."""
     value = r.outcomes @ [1.0, 0.3] + 0.2 * (r.limit - r.lengths) / r.limit
     rest = r.outcomes @ [1.0, 0.3]
-    return (value - rest.mean(axis=-1, keepdims=True)) / value[0].size
+    return (value - rest.mean(axis=-1, keepdims=True)) / size(r)
 
 
 KEY = Looks(key=("returns",))

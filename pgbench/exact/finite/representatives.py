@@ -16,6 +16,9 @@ from pgbench.process.responses import Responses
 AT_A_TIME = 2**16
 """Responses that a function is given at a time."""
 
+ANYTHING = 0.0, 1e6
+"""Numbers in place of what is not looked at, which must change nothing."""
+
 
 @dataclass(frozen=True, eq=False)
 class Representatives:
@@ -99,8 +102,10 @@ class Representatives:
             own = np.asarray(function(self._responses(columns)), np.float64)
             if not first:
                 return own
-            other = function(self._responses(np.nan_to_num(columns, nan=1.0)))
-        if not np.array_equal(own, other):
+            others = [
+                function(self._responses(np.nan_to_num(columns, nan=number))) for number in ANYTHING
+            ]
+        if not all(np.array_equal(own, other, equal_nan=True) for other in others):
             raise ValueError(
                 f"{what} hang on more of other responses than is declared of what they look at"
             )
@@ -110,7 +115,7 @@ class Representatives:
         return Responses(
             returns=columns[0],
             lengths=columns[1],
-            truncated=columns[2] == 1,
+            truncated=columns[2] > 0,
             outcomes=None if self.classes.outcomes is None else np.moveaxis(columns[3:], 0, -1),
             limit=self.classes.limit,
         )
