@@ -209,7 +209,7 @@ class _Sums:
 
     @cached_property
     def _inside(self) -> list[Tallies]:
-        """Tallies of 0, ..., G - 1 responses of a group, given the start."""
+        """Tallies of G - 2 and of G - 1 responses of a group, given the start."""
         one, which = self._one
         classes = np.zeros((which.size, number(one)))
         classes[np.arange(which.size), which] = 1.0
@@ -223,7 +223,7 @@ class _Sums:
         asked = Representatives(self.paths.classes, self._table, self._inside[-1].tally[0], None)
         if keep is None:
             return np.ones(asked.shape[:2])
-        return asked.asked("kept groups", lambda r: keep(r)[..., 0].astype(float))[:, :, 0]
+        return asked.asked("kept groups", lambda r: keep(r)[..., 0].astype(float))[:, :, 0, 0]
 
     @cached_property
     def _chance(self) -> FloatArray:
@@ -233,7 +233,7 @@ class _Sums:
 
     @cached_property
     def _groups_seen(self) -> tuple[list[Tallies], IntArray]:
-        """Tallies of 0, ..., P - 1 groups, and which group each class and tally (C, n) makes."""
+        """Tallies of P - 2 and P - 1 groups, and which group each class and tally (C, n) makes."""
         tally, (one, which) = self._inside[-1].tally, self._one
         shape = which.size, number(tally)
         c, s = np.unravel_index(np.arange(shape[0] * shape[1]), shape)
@@ -256,17 +256,18 @@ class _Sums:
         C, n, x = asked.shape
         numbers = float(C * n * x)
         work = 20 * numbers * self.design.G * self.design.P
-        require_fitting(Size(16 * numbers * (1 + self.n_factors), work), self.design.limit)
-        found = asked.asked("weights", self._weighed)
-        takes = found[..., 1] == np.arange(self.n_factors)[:, None, None, None]
-        w = np.moveaxis(np.where(takes, found[..., 0], 0.0), 0, 1)
-        return w * self._kept_at[:, None, :, None]
+        require_fitting(Size(24 * numbers * self.n_factors, work), self.design.limit)
+        found = asked.asked("weights", self._weighed, self.n_factors)
+        found *= self._kept_at[:, :, None, None]
+        return np.moveaxis(found, 3, 1)
 
     def _weighed(self, responses: Responses) -> FloatArray:
-        """Weight and factor of the first response of each batch, (m, 2)."""
+        """Weight of the first response of each batch, in the column of its factor, (m, F)."""
         w = self.weights(responses)
-        factor = 0 * w if self.channel is None else self.channel(responses, w)
-        return np.stack([w[:, 0, 0], factor[:, 0, 0]], axis=1)
+        if self.channel is None:
+            return w[:, 0, :1]
+        takes = self.channel(responses, w)[:, 0, :1] == np.arange(self.n_factors)
+        return np.where(takes, w[:, 0, :1], 0.0)
 
     def _own(self, w: FloatArray) -> FloatArray:
         """μ0(k) Σ_i E[w_i | k, c_i = c], (K, C, F)."""

@@ -56,8 +56,10 @@ class Representatives:
         own = self.inside.members + 1
         return 1 if self.beyond is None else 1 + self.beyond.members // own
 
-    def asked(self, what: str, function: Callable[[Responses], FloatArray]) -> FloatArray:
-        """What a function says of every batch (m, P, G): (C, n, x, ...) from (m, ...).
+    def asked(
+        self, what: str, function: Callable[[Responses], FloatArray], size: int = 1
+    ) -> FloatArray:
+        """What a function says of every batch (m, P, G), so many numbers each: (C, n, x, size).
 
         ValueError if it is not finite, or hangs on what is not looked at.
         """
@@ -65,15 +67,12 @@ class Representatives:
         batches = max(1, AT_A_TIME // (C * self.groups * (self.inside.members + 1)))
         wide = min(x, batches)
         high = max(1, batches // wide)
-        rows = []
+        answers = np.empty((C, n, x, size))
         for s in range(0, n, high):
-            parts = []
             for j in range(0, x, wide):
                 columns = self._columns(slice(s, s + high), slice(j, j + wide))
-                own = self._told(what, function, columns, first=s == j == 0)
-                parts.append(own.reshape(C, min(high, n - s), -1, *own.shape[1:]))
-            rows.append(np.concatenate(parts, axis=2))
-        answers = np.concatenate(rows, axis=1)
+                part = answers[:, s : s + high, j : j + wide]
+                part[:] = self._told(what, function, columns, s == j == 0).reshape(part.shape)
         self._require_finite(what, answers)
         return answers
 

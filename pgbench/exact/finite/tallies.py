@@ -20,6 +20,9 @@ from pgbench.process.responses import Responses
 FIELDS = ("returns", "lengths", "truncated", "outcomes")
 """What is known of a response, in the order of the columns of a table of classes."""
 
+AT_A_TIME = 2**15
+"""Probabilities that are added at a time: they stay in the cache."""
+
 WORD = 2**62
 """Codes of tallies stay below."""
 
@@ -203,21 +206,24 @@ def added(tally: Tally, one: Tally, limit: Size) -> tuple[Tally, IntArray]:
 def spread(chance: FloatArray, one: FloatArray, which: IntArray) -> FloatArray:
     """Probabilities (K, n') of sums from those of tallies (K, n) and of alternatives (K, D)."""
     total = np.zeros((int(which.max()) + 1, len(chance)))
-    for d in range(which.shape[1]):
-        # Sums of one alternative with different tallies differ.
-        total[which[:, d]] += chance.T * one[:, d]
+    size = max(1, AT_A_TIME // len(chance))
+    for begin in range(0, len(which), size):
+        own = np.ascontiguousarray(chance[:, begin : begin + size].T)
+        for place, p in zip(which[begin : begin + size].T, one.T, strict=True):
+            # Sums of one alternative with different tallies differ.
+            total[place] += own * p
     return total.T
 
 
 def repeated(one: Tally, chance: FloatArray, times: int, limit: Size) -> list[Tallies]:
-    """Tallies of 0, 1, ..., ``times`` alternatives, which have probabilities (K, D)."""
+    """Tallies of ``times`` - 1 and of ``times`` alternatives, which have probabilities (K, D)."""
     tally, p = nobody(one), np.ones((len(chance), 1))
-    found = []
+    fewer: list[Tallies] = []
     for _ in range(times):
         after, which = added(tally, one, limit)
-        found.append(Tallies(tally, p, which))
+        fewer = [Tallies(tally, p, which)]
         tally, p = after, spread(p, chance, which)
-    return [*found, Tallies(tally, p, np.zeros((number(tally), 0), np.int64))]
+    return [*fewer, Tallies(tally, p, np.zeros((number(tally), 0), np.int64))]
 
 
 def _digits(values: FloatArray) -> IntArray:
