@@ -108,9 +108,7 @@ def outcome_moments(
         is declared, or if no group is kept.
     """
     process = process or truth.process
-    u = np.ones(truth.pi.shape) if factor is None else np.asarray(factor, np.float64)
-    factors = u.reshape(-1, *truth.pi.shape)
-    _require_channel(len(factors), channel)
+    factors = _factors(truth, process, factor, channel)
     G = group_size or batch_size
     P = _groups(batch_size, G)
     # One group has nothing beyond it.
@@ -147,9 +145,21 @@ def _groups(batch_size: int, G: int) -> int:
     return batch_size // G
 
 
-def _require_channel(F: int, channel: Channel | None) -> None:
-    if F > 1 and channel is None:
-        raise ValueError(f"factor holds {F} tables, so channel must say which a response takes")
+def _factors(
+    truth: FiniteTruth, process: Process, factor: FloatArray | None, channel: Channel | None
+) -> FloatArray:
+    """Factors of tokens (F, S, A); ValueError if anything has another shape."""
+    shape = truth.pi.shape
+    u = np.ones(shape) if factor is None else np.asarray(factor, np.float64)
+    for name, found in ("process.pi", process.pi.shape), ("factor", u.shape[-2:]):
+        if found != shape:
+            raise ValueError(f"{name} has (S, A) = {found}, must be {shape} as the policy")
+    factors = u.reshape(-1, *shape)
+    if len(factors) > 1 and channel is None:
+        raise ValueError(
+            f"factor holds {len(factors)} tables, so channel must say which a response takes"
+        )
+    return factors
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,8 @@ from pgbench.exact import Size, TooLarge, evaluate
 from pgbench.exact.finite.outcome_moments import groups_drawn, outcome_moments
 from pgbench.exact.finite.tallies import Looks
 from pgbench.process.process import Process
+from pgbench.process.responses import responses_of
+from pgbench.rollout.simulator import Draws, Simulator
 from tests.support.numbers import close
 from tests.support.problems import TINY
 from tests.support.responses import (
@@ -208,6 +210,8 @@ def test_looking_at_more_than_declared_is_an_error(weights, looks):
         ({"batch_size": 5}, "batch_size is 5, must be a positive multiple of group_size"),
         ({"keep": lambda r: r.returns[..., 0] > 2}, "no group is kept"),
         ({"factor": np.ones((2, *truth_of("merged", "softmax").pi.shape))}, "holds 2 tables"),
+        ({"factor": np.ones((2, 3))}, r"factor has \(S, A\) = \(2, 3\), must be"),
+        ({"process": truth_of("dense", "softmax").process}, r"process.pi has .* as the policy"),
         ({"weights": lambda r: 0 * r.returns / 0.0}, "weights hold nan, must be finite"),
     ],
 )
@@ -242,3 +246,41 @@ def test_totals_and_keys_give_the_same():
     apart = outcome_moments(truth, 5, token_mean, Looks(key=("returns", "lengths")), **sizes)
     close(totals.mean, apart.mean)
     close(totals.variance, apart.variance)
+
+
+def sampled(truth, weights, replicates):
+    """Estimates (m, d) from sampled batches of two groups of eight; there is one prompt."""
+    simulator = Simulator(truth, Draws(4, 16, replicates, 0, 0), 0, replicates)
+    batch = simulator.batch()
+    w = weights(responses_of(batch, 8, 4)).reshape(replicates, 16, 1)
+    return 16 * simulator.pull_back(batch.tables(w))
+
+
+@pytest.mark.parametrize("name", ["scaled", "length weighted", "batch token mean"])
+def test_sampled_batches_have_these_moments(name):
+    """Within 4.5 standard errors, which half of the responses in a group fail."""
+    mdp = tokens(length=4, starts=(1,), merged=True)
+    policy = make_kind("loglinear", mdp)
+    truth = evaluate(mdp, policy, policy.initial(seed=3))
+    weights, looks = EVERY[name]
+    g = sampled(truth, weights, 4000)
+    z = {}
+    for G in (4, 8):
+        exact = outcome_moments(truth, 4, weights, looks, group_size=G, batch_size=2 * G)
+        noise = np.sqrt(exact.variance / len(g))
+        z[G] = [np.abs(g.mean(axis=0) - exact.mean) / noise]
+        ratios = (g - exact.mean) ** 2 / exact.variance
+        z[G].append(np.abs(ratios.mean(axis=0) - 1) * np.sqrt(len(g)) / ratios.std(axis=0))
+    assert np.max(z[8]) < 4.5
+    assert np.max(z[4]) > 9
+
+
+def test_actions_that_are_never_taken():
+    """On the boundary of the simplex scores have a mean, and responses of chance 0 no class."""
+    mdp = tokens(cost=0.1)
+    policy = make_kind("direct", mdp)
+    table = policy.initial(seed=3).reshape(policy.shape)
+    table[0], table[2] = [0, 0.4, 0.6], [1, 0, 0]
+    truth = evaluate(mdp, policy, table.ravel())
+    agree(truth, 2, CASES["scaled"], 3, 3)
+    agree(truth, 2, BATCHES["batch standardised"], 2, 4)
