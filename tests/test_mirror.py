@@ -61,6 +61,7 @@ OF_SEVERAL = {
     "estimators/test_contract.py": "the contract of table estimators",
     "estimators/test_definitions.py": "table estimators, written out once more",
     "estimators/test_many.py": "all estimators, of many policies at once",
+    "estimators/test_groups.py": "estimators of responses, in groups that share their start",
     "estimators/test_linear_quadratic.py": "all estimators on linear-quadratic problems",
     "estimators/test_surrogates.py": "surrogates of an older policy's data, side by side",
     "grid/test_mutated.py": "reading and planning, of grids with mistakes",

@@ -9,9 +9,9 @@ from pgbench.declared.causes import CAUSES, HORIZON, UNBIASED
 from pgbench.declared.parameters import Formula, Parameter, write_formula
 from pgbench.estimators import BatchEstimator, Estimator, TableEstimator, estimators
 from pgbench.estimators.parts.outcomes import OutcomeEstimator
-from pgbench.estimators.parts.transforms import transform
 from pgbench.estimators.parts.variants import changes, others, required
 from pgbench.exact import evaluate
+from pgbench.exact.finite.transform import transform
 from pgbench.objectives import make_objective
 from pgbench.policies import NotApplicable, make_policy
 from pgbench.problems import FiniteMDP, make_problem
@@ -173,7 +173,7 @@ def climbed(estimator: Estimator) -> tuple[str, dict[int, list[float]]]:
     if found is None:
         return "", {}
     weights = partial(estimator.weights, **values)
-    return found.formula, {G: transform(weights, G, CHANCES).tolist() for G in GROUPS}
+    return found.formula, {G: transform(weights, G).value(CHANCES).tolist() for G in GROUPS}
 
 
 def in_words(estimator: Estimator, formula: Callable[[str], str]) -> str:

@@ -54,11 +54,12 @@ estimator = OutcomeEstimator(
     looks=looks,
     fewest=2,
     bias=bias,
-    formula=lambda std, token_mean, **_: (
+    formula=lambda filtered, std, token_mean, **_: (
         (r"\frac{1}{\sum_i m_i |\tau_i|}" if token_mean else r"\frac{1}{n}")
         + r"\sum_i m_i\,"
         + written(std)
-        + r"\sum_t \psi_{i,t},\quad m_i = 1[\tau_i\ ended]"
+        + r"\sum_t \psi_{i,t},\quad m_i = "
+        + (r"1[\tau_i\ ended]" if filtered else "1")
     ),
     follows=lambda std, **_: ARCSINE if std else CHANCE,
     reference="Yu et al. 2025 (DAPO), Section 3.4",

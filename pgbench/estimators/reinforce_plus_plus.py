@@ -74,17 +74,21 @@ def looks(several: bool, baseline: str, **other: Any) -> Looks | None:
     return replace(seen, beyond=seen)
 
 
+_MEAN = r"\frac{1}{n}\sum_i A_i"
+
 estimator = OutcomeEstimator(
     name="reinforce_plus_plus",
     weights=weights,
     looks=looks,
     fewest=1,
     bias=bias,
-    formula=lambda baseline, std, token_mean, **_: (
+    formula=lambda baseline, std, statistics, token_mean, **_: (
         (r"\frac{1}{\sum_i |\tau_i|}" if token_mean else r"\frac{1}{n}")
         + r"\sum_i "
         + (r"\frac{A_i - \bar A}{\sqrt{var(A) + \epsilon}}" if std else r"(A_i - \bar A)")
-        + r"\sum_t \psi_{i,t},\quad A_i = R_i"
+        + r"\sum_t \psi_{i,t},\quad \bar A = "
+        + (r"\frac{\sum_i |\tau_i| A_i}{\sum_i |\tau_i|}" if statistics == "tokens" else _MEAN)
+        + r",\quad A_i = R_i"
         + (r" - \bar R_{g(i)}" if baseline == "group" else "")
     ),
     follows=lambda std, **_: ARCSINE if std else CHANCE,

@@ -5,7 +5,6 @@ import pytest
 
 from pgbench.exact import evaluate
 from pgbench.policies import make_policy
-from pgbench.process.responses import responses_of
 from pgbench.rollout.simulator import Draws, Simulator
 from tests.support.problems import TINY
 from tests.support.responses import tokens
@@ -20,7 +19,7 @@ def test_responses_of_a_batch(make, horizon):
     policy = make_policy("softmax", mdp)
     truth = evaluate(mdp, policy, policy.initial(seed=3))
     batch = Simulator(truth, Draws(horizon, 6, 20, 0, 0), 0, 20).batch()
-    found = responses_of(batch, 3, horizon)
+    found = batch.responses(3, horizon)
     rows = batch.successors.reshape(-1, batch.shape[2])
     last = np.array([row[t - 1] for row, t in zip(rows, batch.lengths.ravel(), strict=True)])
     cut = (

@@ -17,7 +17,7 @@ import numpy as np
 
 from pgbench.arrays import FloatArray
 from pgbench.estimators.parts.estimator import BatchEstimator, Exact
-from pgbench.estimators.parts.transforms import Transform
+from pgbench.estimators.parts.transforms import Climbed
 from pgbench.exact.finite.outcome_moments import outcome_moments
 from pgbench.exact.finite.tallies import Looks
 from pgbench.exact.finite.values import FiniteTruth
@@ -62,7 +62,7 @@ class OutcomeEstimator(BatchEstimator):
     looks: Callable[..., Looks | None] = field(
         default=lambda several, **values: RETURNS, kw_only=True
     )
-    follows: Callable[..., Transform | None] = field(kw_only=True)
+    follows: Callable[..., Climbed | None] = field(kw_only=True)
     estimate: Callable[..., FloatArray] = field(init=False)
 
     def __post_init__(self) -> None:

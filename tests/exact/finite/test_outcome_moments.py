@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from pgbench.exact import Size, TooLarge, evaluate
-from pgbench.exact.finite.outcome_moments import groups_drawn, outcome_moments
+from pgbench.exact.finite.outcome_moments import chance_of_keeping, outcome_moments
 from pgbench.exact.finite.tallies import Looks
 from pgbench.process.process import Process
-from pgbench.process.responses import responses_of
 from pgbench.rollout.simulator import Draws, Simulator
 from tests.support.numbers import close
 from tests.support.problems import TINY
@@ -143,12 +142,12 @@ def test_groups_without_signal_are_drawn_again(name, G, n):
     agree(truth_of("prompts", "softmax"), 5, EVERY[name], G, n, keep=signal)
 
 
-def test_groups_drawn_for_one_that_is_kept():
+def test_chance_of_keeping_a_group():
     truth = truth_of("prompts", "softmax")
     p, mu = truth.v[truth.mdp.mu0 > 0], truth.mdp.mu0[truth.mdp.mu0 > 0]
-    expected = 1 / (mu @ (1 - p**4 - (1 - p) ** 4))
-    drawn = groups_drawn(truth.process, 5, signal, KEY, group_size=4)
-    assert drawn == pytest.approx(expected, rel=1e-13)
+    expected = mu @ (1 - p**4 - (1 - p) ** 4)
+    found = chance_of_keeping(truth.process, 5, signal, KEY, group_size=4, batch_size=8)
+    assert found == pytest.approx(expected, rel=1e-13)
 
 
 @pytest.mark.parametrize("G", [2, 8])
@@ -252,7 +251,7 @@ def sampled(truth, weights, replicates):
     """Estimates (m, d) from sampled batches of two groups of eight; there is one prompt."""
     simulator = Simulator(truth, Draws(4, 16, replicates, 0, 0), 0, replicates)
     batch = simulator.batch()
-    w = weights(responses_of(batch, 8, 4)).reshape(replicates, 16, 1)
+    w = weights(batch.responses(8, 4)).reshape(replicates, 16, 1)
     return 16 * simulator.pull_back(batch.tables(w))
 
 
