@@ -36,10 +36,13 @@ from pgbench.exact.finite.tallies import (
     table_of,
 )
 from pgbench.exact.finite.values import FiniteTruth
-from pgbench.exact.table_moments import LIMIT, Size, require_fitting
+from pgbench.exact.table_moments import Size, require_fitting
 from pgbench.process.process import Process
 from pgbench.process.responses import Keep, Responses, Weights
 from pgbench.rounding import UNIT
+
+MOST = Size(memory_bytes=2**31, operations=1.5e10)
+"""The largest sums that are worked out unless more is allowed; some ten seconds at most."""
 
 AT_A_TIME = 2**17
 """Products of weights that are held at a time: they stay in the cache."""
@@ -67,7 +70,7 @@ def outcome_moments(
     process: Process | None = None,
     factor: FloatArray | None = None,
     channel: Channel | None = None,
-    limit: Size = LIMIT,
+    limit: Size = MOST,
 ) -> OutcomeMoments:
     """Mean and variance (d,) of ĝ = Σ_{p,i} w_{p,i} Σ_t u_t ψ_t over a batch.
 
@@ -125,7 +128,7 @@ def outcome_moments(
 
 def chance_of_keeping(
     process: Process, horizon: int, keep: Keep, looks: Looks, *, group_size: int | None,
-    batch_size: int, limit: Size = LIMIT,
+    batch_size: int, limit: Size = MOST,
 ) -> float:  # fmt: skip
     """Probability that a group is kept, by what ``keep`` looks at.
 

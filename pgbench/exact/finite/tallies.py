@@ -193,7 +193,7 @@ def added(tally: Tally, one: Tally, limit: Size) -> tuple[Tally, IntArray]:
     """
     n, D = number(tally), number(one)
     numbers = n * D * (2 + sum(view.words.shape[1] for view in one))
-    require_fitting(Size(8.0 * numbers, 100.0 * numbers), limit)
+    require_fitting(Size(8.0 * numbers, 500.0 * numbers), limit)
     words = [a.words[:, None] + b.words for a, b in zip(tally, one, strict=True)]
     first, which = _ranks(np.concatenate(words, axis=2).reshape(n * D, -1))
     rows, others = np.divmod(first, D)
