@@ -23,6 +23,7 @@ FLOORS = (
     {"ascent"},
     {"estimators"},
     {"rollout"},
+    {"samplers"},
     {"exact"},
     {"process"},
     {"policies"},

@@ -62,8 +62,13 @@ CAUSES: Mapping[str, Cause] = {
         "biased: nothing moves the policy's variance",
         Part("that is due to leaving the policy's variance alone", "variance left alone"),
     ),
+    "sampler": Cause(
+        "biased: data come from another policy, and nothing corrects for that",
+        Part("that is due to data of another policy", "data of another policy"),
+    ),
     "support": Cause(
-        "biased on the boundary of the simplex: no rollout sees an action of probability 0",
+        "biased where actions of probability 0 matter, which no rollout sees: on the boundary of"
+        " the simplex, and under a sampler that leaves actions out",
         Part(
             "that is due to actions of probability 0, which no rollout sees", "actions never taken"
         ),
@@ -71,7 +76,7 @@ CAUSES: Mapping[str, Cause] = {
 }
 """Causes of bias by name. The first two are of the horizon; an estimator has one or neither.
 
-The last one hangs on θ alone and is every estimator's: see ``Estimator.causes_at``.
+The last two hang on θ and on where data come from: see ``Estimator.causes_at``.
 """
 
 HORIZON = frozenset({"truncation", "tail"})

@@ -20,6 +20,7 @@ from pgbench.grid.keys import (
 )
 from pgbench.policies import kinds
 from pgbench.problems import families
+from pgbench.samplers import samplers
 
 
 def schema() -> dict[str, Any]:
@@ -65,6 +66,7 @@ def schema() -> dict[str, Any]:
     properties = {name: described(parameter, dict) for name, parameter in SETTINGS.items()}
     properties["problems"] = entries("problem", families())
     properties["policies"] = entries("policy", kinds())
+    properties["samplers"] = entries("sampler", samplers())
     properties["estimators"] = entries("estimator", estimators())
     properties["batch_sizes"] = described(BATCH_SIZE, axis)
     drawn = {name: described(parameter, dict) for name, parameter in THETA.items()}

@@ -1,17 +1,19 @@
 """The plan: a grid expanded to settings and cells, each identified by its content.
 
-A *setting* is a problem with a policy: one θ, one exact truth, one set of trajectories. A *cell* is
-a setting with an estimator and a batch size. The key of a cell is a hash of its canonical
-description, so results do not depend on the order of the grid, and a changed grid adds cells
-without touching those it had. The replicates of a large cell come in *portions*, whose sums are
-joined in order: they can be measured anywhere, and more replicates are more portions.
+A *setting* is a problem with a policy and a sampler of its data, mostly the policy itself: one θ,
+one exact truth, one set of trajectories. A *cell* is a setting with an estimator and a batch size.
+The key of a cell is a hash of its canonical description, so results do not depend on the order of
+the grid, and a changed grid adds cells without touching those it had. The replicates of a large
+cell come in *portions*, whose sums are joined in order: they can be measured anywhere, and more
+replicates are more portions.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,12 +24,13 @@ from pgbench.declared.sources import shared_digest, source_digest
 from pgbench.estimators import estimators
 from pgbench.exact.horizon import expected_steps, shortest_horizon
 from pgbench.exact.truth import Truth, evaluate
-from pgbench.grid.grid import Chosen, Climber, Grid
+from pgbench.grid.grid import DEFAULTS, Chosen, Climber, Grid
 from pgbench.memory import explained, require_memory
 from pgbench.policies import Parameterised, kinds
 from pgbench.policies.policy import PolicyDimensions
 from pgbench.problems import Problem, families
 from pgbench.problems.dimensions import Dimensions
+from pgbench.samplers import samplers
 
 FORMAT = 6
 """Version of what the harness writes into a record, which no digest covers: who edits a progress
@@ -46,6 +49,9 @@ SHARED = (
 )
 """Code that every number goes through: an edit makes every cell run again."""
 
+MORE: Mapping[str, Callable[[], Mapping[str, Any]]] = {"sampler": samplers}
+"""The records of the axes that a grid need not name: what is not their default is in keys."""
+
 ASCENT = ("ascent/*.py",)
 """Code that every ascent goes through besides; algorithms, a file each, count where they run."""
 
@@ -53,6 +59,11 @@ ASCENT = ("ascent/*.py",)
 def content_hash(description: Mapping[str, Any], size: int = 16) -> str:
     """Hash of a canonical description, as hexadecimal digits."""
     return _hashed(_written(description), size)
+
+
+def _number(description: Mapping[str, Any]) -> int:
+    """Hash of a canonical description, as an unsigned 64-bit integer."""
+    return int(content_hash(description, size=8), 16)
 
 
 def _written(description: Mapping[str, Any]) -> dict[str, str]:
@@ -140,15 +151,21 @@ class Setting:
     grid: Grid
     problem: Chosen
     policy: Chosen
+    sampler: Chosen = DEFAULTS["sampler"]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What was chosen along each axis that the grid names, in words."""
+        return {axis: getattr(self, axis).label for axis in self.grid.axes}
 
     @property
     def label(self) -> str:
-        """Problem and policy in words."""
-        return f"{self.problem.label} × {self.policy.label}"
+        """Problem and policy in words, and what else the grid names."""
+        return " × ".join(self.labels.values())
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What the streams and θ depend on, beside the seed."""
+        """What θ depends on beside the seed, and the streams but for the sampler."""
         return {
             "problem": self.problem.canonical,
             "content": self.problem.content,
@@ -167,9 +184,17 @@ class Setting:
             "sources": [
                 source_digest(families()[self.problem.name].maker),
                 source_digest(kinds()[self.policy.name].maker),
+                *(source_digest(MORE[axis]()[own.name].maker) for axis, own in self._more.items()),
             ],
+            **{axis: own.canonical for axis, own in self._more.items()},
             **self.identity,
         }
+
+    @property
+    def _more(self) -> dict[str, Chosen]:
+        """What was chosen along the axes that a grid need not name, but for the defaults."""
+        every = {axis: getattr(self, axis) for axis in MORE}
+        return {axis: own for axis, own in every.items() if own.name != DEFAULTS[axis].name}
 
     @cached_property
     def _parts(self) -> dict[str, str]:
@@ -183,8 +208,9 @@ class Setting:
 
     @property
     def stream(self) -> int:
-        """The stream number, an unsigned 64-bit integer."""
-        return int(content_hash(self.identity, size=8), 16)
+        """The number of the streams of its trajectories, an unsigned 64-bit integer."""
+        more = {axis: own.canonical for axis, own in self._more.items()}
+        return _number(more | self.identity)
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -240,12 +266,13 @@ class Setting:
             self.grid,
             problems=(self.problem,),
             policies=(self.policy,),
+            samplers=(self.sampler,) * bool(self.grid.samplers),
             estimators=(),
             batch_sizes=(),
             text="",
             ascent=ascent,
         )
-        return Setting(grid, self.problem, self.policy)
+        return replace(self, grid=grid)
 
     @cached_property
     def ascents(self) -> list[AscentCell]:
@@ -299,10 +326,13 @@ class Setting:
         if "values" in self.grid.theta:
             theta = policy.given(self.grid.theta["values"])
         else:
-            theta = policy.initial(seed=self.stream ^ self.grid.seed, **self.grid.theta)
-        truth = evaluate(mdp, policy, theta)
+            # The same whatever draws the data.
+            own = _number(self.identity)
+            theta = policy.initial(seed=own ^ self.grid.seed, **self.grid.theta)
+        sampler = samplers()[self.sampler.name]
+        truth = sampler.sampled(evaluate(mdp, policy, theta), **_given(self.sampler))
         horizon = self.grid.horizon or shortest_horizon(truth, cap=self.grid.max_horizon)
-        return Prepared(truth, horizon, expected_steps(mdp, truth.pi, horizon))
+        return Prepared(truth, horizon, expected_steps(mdp, truth.process.pi, horizon))
 
 
 def make_problem(problem: Chosen) -> Problem:
@@ -331,7 +361,10 @@ def _given(choice: Chosen) -> dict[str, Any]:
 
 def settings(grid: Grid) -> list[Setting]:
     """Every setting of a grid, problems first."""
-    return [Setting(grid, problem, policy) for problem in grid.problems for policy in grid.policies]
+    return [
+        Setting(grid, **dict(zip(grid.axes, own, strict=True)))
+        for own in product(*grid.axes.values())
+    ]
 
 
 def likely_horizon(setting: Setting) -> int:

@@ -29,6 +29,7 @@ from pgbench.grid.keys import (
 from pgbench.grid.nodes import Node, NodeReader, plain
 from pgbench.policies import kinds
 from pgbench.problems import Family, families
+from pgbench.samplers import samplers
 
 MAX_BYTES = 2**20
 MAX_CELLS = 200_000
@@ -105,7 +106,7 @@ class _Reader(NodeReader):
         if not isinstance(tree.value, dict):
             self.fail(tree, "", "a grid is a mapping with the keys name, problems, estimators, ...")
             return None
-        axes = ("problems", "policies", "estimators", "batch_sizes")
+        axes = ("problems", "policies", "samplers", "estimators", "batch_sizes")
         known = [*SETTINGS, *axes, "theta", "ascent"]
         self.only(tree.value, "", known)
         values = self.values(tree, "", SETTINGS)
@@ -121,6 +122,7 @@ class _Reader(NodeReader):
             "policies": self.choices(tree, "policies", "policy", kinds(), default="softmax"),
             "estimators": [],
         }
+        drawn = self.samplers(tree)
         if "estimators" in tree.value or "ascent" not in tree.value:
             choices["estimators"] = self.choices(tree, "estimators", "estimator", estimators())
         batch_sizes = self.batch_sizes(tree)
@@ -128,6 +130,7 @@ class _Reader(NodeReader):
         if self.errors:
             return None
         n_cells = prod(len(axis) for axis in choices.values()) * len(batch_sizes)
+        n_cells *= max(len(drawn), 1)
         if ascent:
             runs = sum(len(climber.step_sizes) for climber in ascent.climbers)
             n_cells += len(choices["problems"]) * len(choices["policies"]) * runs
@@ -143,8 +146,21 @@ class _Reader(NodeReader):
             theta=theta,
             text=text,
             ascent=ascent,
+            samplers=tuple(drawn),
             **values,
         )
+
+    def samplers(self, tree: Node) -> list[Chosen]:
+        """What draws the data, where the grid says so; ascents draw their own."""
+        if "samplers" not in tree.value:
+            return []
+        if "ascent" in tree.value:
+            self.fail(
+                tree.value["samplers"][0],
+                "samplers",
+                "a grid with ascents has none: their data come from the policies on the way",
+            )
+        return self.choices(tree, "samplers", "sampler", samplers())
 
     def too_many(self, node: Node, place: str, n_cells: int) -> bool:
         """Whether a grid, or a part of it alone, has more cells than a grid may have: an error."""

@@ -20,6 +20,7 @@ from pgbench.exact.table_moments import (
     require_finite,
     table_moments,
 )
+from pgbench.exact.truth import Truth
 from pgbench.grid.plan import Prepared
 from pgbench.measure.gradients import batch_gradients
 from pgbench.measure.sums import Sums
@@ -76,10 +77,12 @@ class Subject(ABC):
     def exact(self, batch_size: int) -> Exact:
         """Exact mean and variance of an estimate, as far as they are known."""
 
-    def mean(self, values: Mapping[str, Any], batch_size: float) -> FloatArray | None:
-        """Exact mean with other parameters, or None where it is not known."""
-        prepared = self.prepared
-        return self.estimator.mean(prepared.truth, prepared.horizon, batch_size, **values)
+    def mean(
+        self, values: Mapping[str, Any], batch_size: float, truth: Truth | None = None
+    ) -> FloatArray | None:
+        """Exact mean with other parameters or on other data, or None where it is not known."""
+        truth = truth or self.prepared.truth
+        return self.estimator.mean(truth, self.prepared.horizon, batch_size, **values)
 
     @abstractmethod
     def signal_variance(self, batch_size: int) -> float:
@@ -116,13 +119,13 @@ class Subject(ABC):
         """The bias split into its causes, (d,) each; empty where the mean is not known.
 
         One declared cause after another is removed, in the order in which they are declared; what a
-        removal changes in the mean is that cause's part. On the boundary of the simplex actions
-        that are never taken are the last cause: without it the mean is what the horizon leaves of
-        the target. That is what is left at last. Where a mean on the way is not known the rest is
-        not split.
+        removal changes in the mean is that cause's part. Without a sampler the mean is that on data
+        of the policy itself. Actions that are never taken are the last cause: without it the mean
+        is what the horizon leaves of the target. That is what is left at last. Where a mean on the
+        way is not known the rest is not split.
         """
         n: float = batch_size
-        values = dict(self.values)
+        values, truth = dict(self.values), self.prepared.truth
         current = self.mean(values, n)
         parts: dict[str, FloatArray] = {}
         for cause in self.estimator.causes_at(self.prepared.truth, **values):
@@ -130,10 +133,12 @@ class Subject(ABC):
                 continue
             if cause == "batch":
                 n = np.inf
+            elif cause == "sampler":
+                truth = truth.on_policy
             elif cause != "support" and cause not in self.estimator.cures:
                 return parts
             values |= self.estimator.cures.get(cause, {})
-            without = self._declared(values) if cause == "support" else self.mean(values, n)
+            without = self._declared(values) if cause == "support" else self.mean(values, n, truth)
             if current is None or without is None:
                 return parts
             parts[cause], current = current - without, without
@@ -172,11 +177,13 @@ class TableSubject(Subject):
         mean, variance = self.one
         return Exact(mean, None if variance is None else variance / batch_size)
 
-    def mean(self, values: Mapping[str, Any], batch_size: float) -> FloatArray | None:
-        """Exact mean (d,), that of the tables at hand where the parameters are theirs."""
-        if values == self.values:
+    def mean(
+        self, values: Mapping[str, Any], batch_size: float, truth: Truth | None = None
+    ) -> FloatArray | None:
+        """Exact mean (d,), that of the tables at hand where parameters and data are theirs."""
+        if values == self.values and truth in (None, self.prepared.truth):
             return self.one.mean
-        return super().mean(values, batch_size)
+        return super().mean(values, batch_size, truth)
 
     def parts(self, batch_size: int) -> dict[str, FloatArray]:
         """The bias split into its causes; the same at every batch size."""
@@ -256,6 +263,7 @@ def make_subject(
     """An estimator in a setting, its exact moments worked out."""
     truth = prepared.truth
     estimator.require(truth.mdp)
+    estimator.require_data(truth)
     values = estimator.bound(**values)
     if unknown := [cause for cause in estimator.causes(**values) if cause not in CAUSES]:
         raise ValueError(

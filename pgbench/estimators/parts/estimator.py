@@ -90,6 +90,11 @@ class Estimator(ABC):
         ``unbounded(**values)`` says whether it multiplies ratios of probabilities along a
         trajectory and nothing bounds the product: one estimate may then outweigh all others, and
         what a sample lacks it cannot show.
+    corrects
+        Whether it weighs data by ratios, or knows another behaviour policy: what is biased where
+        data come from a sampler is then among the causes that it declares.
+    own_data
+        Why no sampler can give it its data; "" where one can.
     alone
         Why an ascent asks for one policy at a time; "" says that the estimator takes many at once:
         a truth, and batches, with the policies as first axis of every array.
@@ -103,6 +108,8 @@ class Estimator(ABC):
     target: Target = field(default="gradient", kw_only=True)
     on: tuple[type[Problem], ...] = field(default=(FiniteMDP,), kw_only=True)
     unbounded: Callable[..., bool] = field(default=lambda **values: False, kw_only=True)
+    corrects: bool = field(default=False, kw_only=True)
+    own_data: str = field(default="", kw_only=True)
     alone: str = field(default=UNDECLARED, kw_only=True)
 
     @property
@@ -133,8 +140,11 @@ class Estimator(ABC):
         return write_formula(self.formula, self.parameters, given)
 
     def causes_at(self, truth: Truth, **given: Any) -> tuple[str, ...]:
-        """Why the mean differs at this θ: also where actions never taken have a say in ∇J."""
-        return self.causes(**given) + (("support",) if truth.unseen else ())
+        """Why the mean differs on these data, of a sampler or without some of the actions."""
+        causes, sampled = self.causes(**given), truth.behaviour is not None
+        causes += ("sampler",) * (sampled and not self.corrects)
+        lost = self.corrects and truth.kept_mass < 1
+        return causes + ("support",) * bool(truth.unseen or lost)
 
     def refuses(self, batch_size: int) -> str:
         """Why the estimator makes no sense at a batch size, or nothing."""
@@ -145,6 +155,11 @@ class Estimator(ABC):
         if not isinstance(mdp, self.on):
             kinds = " and ".join(kind.kind for kind in self.on)
             raise NotApplicable(f"{self.name} is for {kinds} problems, {mdp.name} is {mdp.kind}")
+
+    def require_data(self, truth: Truth) -> None:
+        """Raise NotApplicable where data come from a sampler and the estimator draws its own."""
+        if truth.behaviour is not None and self.own_data:
+            raise NotApplicable(f"{self.name} takes no sampler's data: {self.own_data}")
 
     @abstractmethod
     def mean(
@@ -224,6 +239,9 @@ class BatchEstimator(Estimator):
     like
         ``like(truth, horizon, **values)`` are the tables of an estimator with the same mean, which
         is then known on the boundary of the simplex too, where it is not what is declared.
+    anywhere
+        Whether ``moments`` are right wherever data come from; else they are those of data of the
+        policy itself, and nothing is known under a sampler.
     fewest
         Smallest batch size that makes sense.
     """
@@ -231,6 +249,7 @@ class BatchEstimator(Estimator):
     estimate: Callable[..., FloatArray] = field(kw_only=True)
     moments: Callable[..., Exact] | None = field(default=None, kw_only=True)
     like: Callable[..., Tables] | None = field(default=None, kw_only=True)
+    anywhere: bool = field(default=False, kw_only=True)
     fewest: int = field(default=1, kw_only=True)
 
     @property
@@ -255,19 +274,24 @@ class BatchEstimator(Estimator):
         self.require(truth.mdp)
         values = self.bound(**given)
         exact = Exact(None)
-        if self.moments:
+        if self.moments and (self.anywhere or self._holds_on(truth)):
             # Where they are too large a computation they are not known.
             with suppress(TooLarge):
                 exact = self.moments(truth, horizon, batch_size, **values)
-        if exact.mean is not None:
+        if exact.mean is not None or not self._holds_on(truth):
             return exact
         if truth.unseen:
-            tables = self.like(truth, horizon, **values) if self.like else None
-            return Exact(None if tables is None else expectation(truth, tables, horizon))
+            own = truth.on_policy
+            tables = self.like(own, horizon, **values) if self.like else None
+            return Exact(None if tables is None else expectation(own, tables, horizon))
         causes = set(self.bias(**values))
         if not causes <= HORIZON:
             return Exact(None, exact.variance)
         return Exact(self.aimed(truth, declared_mean(truth, horizon, causes)), exact.variance)
+
+    def _holds_on(self, truth: Truth) -> bool:
+        """Whether what is declared of the mean is right on these data."""
+        return truth.behaviour is None or (self.corrects and truth.kept_mass == 1)
 
 
 def declared_mean(truth: Truth, horizon: int, causes: set[str]) -> FloatArray:
@@ -345,7 +369,7 @@ def by_state(v: Any) -> Any:
 
 def at_random_horizon(truth: Truth, weight: FloatArray) -> Tables:
     """Tables that weigh the score of one pair drawn from ρ by ``weight`` (S, A) over 1-γ."""
-    process = random_horizon(truth.mdp, truth.pi, collect=False)
+    process = random_horizon(truth.mdp, truth.process.pi, collect=False)
     beta = np.zeros(process.pi.shape)
     beta[..., process.scored, :] = -weight / (1 - truth.mdp.gamma)
     return Tables.build(process, beta=beta)
