@@ -19,6 +19,7 @@ CONTRACTS = {
     "estimators": "estimators/test_contract.py estimators/test_batches.py",
     "problems": "problems/test_family.py",
     "policies": "policies/test_policy.py",
+    "samplers": "samplers/test_sampler.py",
 }
 """Rooms of records that are found by their files; the contract tests whatever is there."""
 
@@ -32,7 +33,7 @@ COVERED = {
     "exact/finite/test_elimination.py": "kernels: elimination",
     "exact/finite/test_moments.py": "exact/finite: recursion",
     "exact/linear_quadratic/test_moments.py": "exact/linear_quadratic: expectation",
-    "grid/test_reader.py": "grid: grid keys nodes",
+    "grid/test_reader.py": "grid: keys nodes",
     "kernels/cuda/test_finite.py": "kernels/cuda: jit",
     "kernels/finite/test_weights.py": (
         "kernels: distinct prefetch; kernels/finite: recursion sampler tables trajectories"
@@ -60,8 +61,10 @@ OF_SEVERAL = {
     "estimators/test_definitions.py": "table estimators, written out once more",
     "estimators/test_many.py": "all estimators, of many policies at once",
     "estimators/test_linear_quadratic.py": "all estimators on linear-quadratic problems",
+    "estimators/test_samplers.py": "all estimators on data of every sampler",
     "estimators/test_surrogates.py": "surrogates of an older policy's data, side by side",
     "grid/test_mutated.py": "reading and planning, of grids with mistakes",
+    "harness/test_samplers.py": "runs of grids that name samplers, from the grid to the report",
     "harness/test_cluster_processes.py": "schedulers, workers and runs as processes",
     "kernels/cuda/test_benchmarks.py": "needs the back end that is chosen there",
     "kernels/cuda/test_code.py": "what the compiler makes of all of them",

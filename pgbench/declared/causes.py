@@ -67,8 +67,8 @@ CAUSES: Mapping[str, Cause] = {
         Part("that is due to data of another policy", "data of another policy"),
     ),
     "support": Cause(
-        "biased where actions of probability 0 matter, which no rollout sees: on the boundary of"
-        " the simplex, and under a sampler that leaves actions out",
+        "biased: no rollout sees an action of probability 0, on the boundary of the simplex or left"
+        " out by a sampler",
         Part(
             "that is due to actions of probability 0, which no rollout sees", "actions never taken"
         ),

@@ -14,7 +14,7 @@ from pgbench.samplers.sampler import Sampler, log_probabilities
 def table(
     truth: Truth,
     *,
-    value: Annotated[float, Range(1e-6), "T: below 1 sharper than the policy, above 1 flatter"],
+    value: Annotated[float, Range(1e-3), "T: below 1 sharper than the policy, above 1 flatter"],
 ) -> FloatArray:
     """The policy at another temperature: π^(1/T), normalised. What π never takes stays at 0."""
     return np.asarray(softmax(log_probabilities(truth) / value), np.float64)
