@@ -24,7 +24,16 @@ _HOMES = {
     "run": "harness.runner",
     "sample_gradients": "api",
 }
-_MODULES = ("estimators", "exact", "kernels", "policies", "problems", "results", "statistics")
+_MODULES = (
+    "estimators",
+    "exact",
+    "kernels",
+    "policies",
+    "problems",
+    "results",
+    "samplers",
+    "statistics",
+)
 
 __all__ = [*sorted(_HOMES), *_MODULES, "__version__"]
 

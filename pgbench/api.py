@@ -14,13 +14,14 @@ from pgbench.declared.parameters import ParameterError, check_counts
 from pgbench.declared.registry import find
 from pgbench.estimators import find_estimator, make_tables
 from pgbench.exact.table_moments import LIMIT, Moments, Size, require_finite, table_moments
-from pgbench.exact.truth import evaluate
+from pgbench.exact.truth import Truth, evaluate
 from pgbench.kernels.blas import single_threaded_blas
 from pgbench.measure.gradients import estimates
 from pgbench.policies import Parameterised
 from pgbench.problems import Problem
 from pgbench.rollout.device import find_device
 from pgbench.rollout.simulator import Draws
+from pgbench.samplers import ON_POLICY, sampled
 
 Choice = str | Mapping[str, Any]
 
@@ -32,6 +33,7 @@ def moments(
     estimator: str,
     *,
     horizon: int | None = None,
+    sampler: Choice = ON_POLICY,
     limit: Size = LIMIT,
     threads: int | None = None,
     **parameters: Any,
@@ -47,6 +49,9 @@ def moments(
     horizon
         Number of steps H, or None for the infinite horizon. An estimator that draws its own
         horizon at random has only the infinite one.
+    sampler
+        What draws the actions of the data, as in a grid: a name, or a mapping such as
+        ``{"sampler": "temperature", "value": 0.7}``; by default the policy itself.
     limit
         Memory and operations allowed; ``moments_size`` says beforehand what is needed.
     threads
@@ -63,7 +68,7 @@ def moments(
     """
     if horizon is not None:
         check_counts(horizon=horizon)
-    truth = evaluate(mdp, policy, theta)
+    truth = _sampled(evaluate(mdp, policy, theta), sampler)
     tables = make_tables(truth, estimator, horizon, **parameters)
     with np.errstate(over="ignore", invalid="ignore"):
         found = table_moments(
@@ -84,6 +89,7 @@ def sample_gradients(
     replicates: int = 1000,
     seed: int = 0,
     stream: int = 0,
+    sampler: Choice = ON_POLICY,
     device: str = "cpu",
     **parameters: Any,
 ) -> FloatArray:
@@ -100,6 +106,8 @@ def sample_gradients(
         estimator that draws its horizon at random does not need the first and ignores it.
     seed, stream
         Name the random streams, integers in [0, 2⁶⁴); the same ones give the same bytes.
+    sampler
+        What draws the actions of the data, as in ``moments``.
     device
         Where table estimators are simulated: ``"cpu"``, ``"cuda"``, or ``"auto"``, which takes a
         GPU where there is one and the work is worth it. Both give the same trajectories, and
@@ -122,7 +130,7 @@ def sample_gradients(
             raise ParameterError(f"{name} is {value!r}, must be an integer in [0, 2**64)")
     where = find_device(device)
     with single_threaded_blas():
-        truth = evaluate(mdp, policy, theta)
+        truth = _sampled(evaluate(mdp, policy, theta), sampler)
         draws = Draws(horizon, batch_size, replicates, seed, stream)
         return estimates(truth, find_estimator(estimator), parameters, draws, where)[0]
 
@@ -201,6 +209,12 @@ def ascend(
             steps=steps,
             points=points,
         )
+
+
+def _sampled(truth: Truth, sampler: Choice) -> Any:
+    """The truth with data from a sampler."""
+    name, values = _split("sampler", sampler)
+    return sampled(truth, name, **values)
 
 
 def _split(word: str, choice: Choice) -> tuple[str, dict[str, Any]]:

@@ -91,8 +91,8 @@ def _summary(grid: Grid, plan: list[Setting], records: Records) -> xr.Dataset:
 
 
 def _place(arrays: dict[str, Any], place: tuple[int, ...], values: Mapping[str, Any]) -> None:
-    """Set values at a place of their arrays; ValueError for one that is not declared."""
-    require_declared(values, SUMMARY)
+    """Set values at a place of their arrays; ValueError for one that the dataset has not."""
+    require_declared(values, arrays)
     for name, value in values.items():
         arrays[name][place] = value
 
