@@ -86,6 +86,7 @@ def sample_gradients(
     *,
     horizon: int = 1000,
     batch_size: int = 1,
+    group_size: int | None = None,
     replicates: int = 1000,
     seed: int = 0,
     stream: int = 0,
@@ -104,6 +105,9 @@ def sample_gradients(
     horizon, batch_size, replicates
         Steps per trajectory at most, trajectories per estimate, number of estimates. An
         estimator that draws its horizon at random does not need the first and ignores it.
+    group_size
+        Consecutive trajectories of an estimate that share a start state, of which the batch size is
+        a multiple; None where every trajectory has a start of its own.
     seed, stream
         Name the random streams, integers in [0, 2⁶⁴); the same ones give the same bytes.
     sampler
@@ -121,17 +125,18 @@ def sample_gradients(
     Raises
     ------
     ValueError
-        For an unknown estimator, wrong parameters, counts that are not positive, or a device
-        that cannot be used.
+        For an unknown estimator, wrong parameters, counts that are not positive, a batch that
+        cannot be divided into groups, or a device that cannot be used.
     """
-    check_counts(horizon=horizon, batch_size=batch_size, replicates=replicates)
+    groups = {} if group_size is None else {"group_size": group_size}
+    check_counts(horizon=horizon, batch_size=batch_size, replicates=replicates, **groups)
     for name, value in {"seed": seed, "stream": stream}.items():
         if not isinstance(value, (int, np.integer)) or not 0 <= value < 2**64:
             raise ParameterError(f"{name} is {value!r}, must be an integer in [0, 2**64)")
     where = find_device(device)
     with single_threaded_blas():
         truth = _sampled(evaluate(mdp, policy, theta), sampler)
-        draws = Draws(horizon, batch_size, replicates, seed, stream)
+        draws = Draws(horizon, batch_size, replicates, seed, stream, group_size=group_size)
         return estimates(truth, find_estimator(estimator), parameters, draws, where)[0]
 
 
@@ -146,6 +151,7 @@ def ascend(
     steps: int = 1000,
     replicates: int = 30,
     batch_size: int = 1,
+    group_size: int | None = None,
     horizon: int = 1000,
     points: int = 40,
     seed: int = 0,
@@ -164,6 +170,8 @@ def ascend(
     steps, replicates, batch_size, horizon
         Updates, runs, rollouts per update, steps per rollout at most; where nothing is sampled
         there is one run.
+    group_size
+        As of ``sample_gradients``.
     points
         How many iterates are logged, about, evenly on a logarithmic scale.
     seed, stream
@@ -182,7 +190,8 @@ def ascend(
         makes no sense.
     """
     counts = {"steps": steps, "replicates": replicates, "batch_size": batch_size}
-    check_counts(**counts, horizon=horizon, points=points)
+    groups = {} if group_size is None else {"group_size": group_size}
+    check_counts(**counts, **groups, horizon=horizon, points=points)
     name, values = _split("algorithm", algorithm)
     record = find("algorithm", algorithms(), name)
     if isinstance(step_size, int | float):
@@ -203,7 +212,7 @@ def ascend(
             lambda own: make_source(mdp, policy, source, given, own, batch_size),
             rule,
             find_goal(mdp, policy),
-            numbers=Numbers(horizon, seed, stream),
+            numbers=Numbers(horizon, seed, stream, group_size=group_size),
             batch_size=batch_size,
             replicates=replicates,
             steps=steps,

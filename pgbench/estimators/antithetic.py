@@ -6,7 +6,7 @@ import numpy as np
 
 from pgbench.arrays import FloatArray
 from pgbench.estimators import baseline_value
-from pgbench.estimators.parts.estimator import BatchEstimator
+from pgbench.estimators.parts.estimator import DRIVEN, BatchEstimator
 from pgbench.estimators.reward_to_go import tables as reward_to_go_tables
 from pgbench.exact.truth import Truth
 from pgbench.process.tables import Tables
@@ -50,5 +50,6 @@ estimator = BatchEstimator(
         + r"\,\psi_t"
     ),
     reference="Hammersley & Morton 1956",
+    drawing=DRIVEN,
     alone="",
 )

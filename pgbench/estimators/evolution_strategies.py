@@ -6,7 +6,7 @@ import numpy as np
 
 from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import Choice, ParameterError, Range
-from pgbench.estimators.parts.estimator import BatchEstimator, Exact
+from pgbench.estimators.parts.estimator import DRIVEN, BatchEstimator, Exact
 from pgbench.estimators.parts.perturbation import (
     OTHER_POLICIES,
     objective,
@@ -124,5 +124,6 @@ estimator = BatchEstimator(
     reference="Salimans, Ho, Chen, Sidor & Sutskever 2017, Algorithm 1; Nesterov & Spokoiny 2017",
     cures={"smoothing": {"sigma": 0.0}, "normalisation": {"shaping": "none"}},
     own_data=OTHER_POLICIES,
+    drawing=DRIVEN,
     alone="",
 )

@@ -6,7 +6,7 @@ import numpy as np
 
 from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import ParameterError, Range
-from pgbench.estimators.parts.estimator import BatchEstimator, Exact
+from pgbench.estimators.parts.estimator import DRIVEN, BatchEstimator, Exact
 from pgbench.estimators.parts.perturbation import (
     OTHER_POLICIES,
     central_differences,
@@ -74,5 +74,6 @@ estimator = BatchEstimator(
     reference="Glynn 1989 (common random numbers); Peters & Schaal 2008, Section 3.1",
     cures={"smoothing": {"step": 0.0}},
     own_data=OTHER_POLICIES,
+    drawing=DRIVEN,
     alone="",
 )

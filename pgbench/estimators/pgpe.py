@@ -13,7 +13,7 @@ from pgbench.estimators.evolution_strategies import (
     weighed,
 )
 from pgbench.estimators.parts.by_trajectory import others
-from pgbench.estimators.parts.estimator import BatchEstimator, Exact
+from pgbench.estimators.parts.estimator import DRIVEN, BatchEstimator, Exact
 from pgbench.estimators.parts.perturbation import OTHER_POLICIES, require_free
 from pgbench.exact.truth import Truth
 from pgbench.rollout.simulator import Simulator
@@ -71,5 +71,6 @@ estimator = BatchEstimator(
     reference="Sehnke et al. 2010; Zhao, Hachiya, Niu & Sugiyama 2012 (baseline)",
     cures={"smoothing": {"sigma": 0.0}},
     own_data=OTHER_POLICIES,
+    drawing=DRIVEN,
     alone="",
 )

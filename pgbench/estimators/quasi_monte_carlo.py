@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from pgbench.arrays import FloatArray
 from pgbench.estimators.antithetic import Value, like, reward_to_go
-from pgbench.estimators.parts.estimator import BatchEstimator
+from pgbench.estimators.parts.estimator import DRIVEN, BatchEstimator
 from pgbench.policies import NotApplicable
 from pgbench.rollout.simulator import Simulator
 
@@ -55,5 +55,6 @@ estimator = BatchEstimator(
         + r"\,\psi_t"
     ),
     reference="Sobol' 1967; L'Ecuyer & Lemieux 2002 (digital shifts)",
+    drawing=DRIVEN,
     alone="",
 )

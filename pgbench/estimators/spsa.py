@@ -7,7 +7,7 @@ import numpy as np
 
 from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import ParameterError, Range
-from pgbench.estimators.parts.estimator import BatchEstimator, Exact
+from pgbench.estimators.parts.estimator import DRIVEN, BatchEstimator, Exact
 from pgbench.estimators.parts.perturbation import (
     OTHER_POLICIES,
     objective,
@@ -78,5 +78,6 @@ estimator = BatchEstimator(
     reference="Spall 1992, eq. 2.2",
     cures={"smoothing": {"step": 0.0}},
     own_data=OTHER_POLICIES,
+    drawing=DRIVEN,
     alone="",
 )

@@ -122,6 +122,7 @@ class Grid:
     replicates: int
     device: str
     text: str
+    group_size: int | None = None
     ascent: Ascents | None = None
     samplers: tuple[Chosen, ...] = ()
 

@@ -17,6 +17,11 @@ def _settings(
     ] = "auto",
     max_horizon: Annotated[int, Range(1, 10_000_000), "cap of an automatic horizon"] = 1000,
     replicates: Annotated[int, Range(2, 100_000_000), "independent estimates per cell"] = 1000,
+    group_size: Annotated[
+        int | None,
+        Range(1, 1_000_000_000),
+        "trajectories of a batch that share a start state; default every one has its own",
+    ] = None,
     device: Annotated[
         str,
         Choice(KINDS),

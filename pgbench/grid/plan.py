@@ -137,11 +137,12 @@ class AscentCell:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What the cells of a setting share."""
+    """What the cells of a setting share; ``group_size`` is None where batches have no groups."""
 
     truth: Truth
     horizon: int
     expected_steps: float
+    group_size: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +177,9 @@ class Setting:
     @cached_property
     def description(self) -> dict[str, Any]:
         """What every number of the setting depends on."""
+        grouped = {"group_size": self.grid.group_size} if self.grid.group_size else {}
         return {
+            **grouped,
             "format": FORMAT,
             "shared": shared_digest(*SHARED),
             "seed": self.grid.seed,
@@ -332,7 +335,8 @@ class Setting:
         sampler = samplers()[self.sampler.name]
         truth = sampler.sampled(evaluate(mdp, policy, theta), **_given(self.sampler))
         horizon = self.grid.horizon or shortest_horizon(truth, cap=self.grid.max_horizon)
-        return Prepared(truth, horizon, expected_steps(mdp, truth.process.pi, horizon))
+        steps = expected_steps(mdp, truth.process.pi, horizon)
+        return Prepared(truth, horizon, steps, self.grid.group_size)
 
 
 def make_problem(problem: Chosen) -> Problem:

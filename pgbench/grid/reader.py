@@ -101,6 +101,7 @@ class _Reader(NodeReader):
     def __init__(self, source: str) -> None:
         super().__init__()
         self.folder = Path(source).parent
+        self.group_size = 1
 
     def grid(self, tree: Node, text: str) -> Grid | None:
         if not isinstance(tree.value, dict):
@@ -125,6 +126,7 @@ class _Reader(NodeReader):
         drawn = self.samplers(tree)
         if "estimators" in tree.value or "ascent" not in tree.value:
             choices["estimators"] = self.choices(tree, "estimators", "estimator", estimators())
+        self.group_size = values.get("group_size") or 1
         batch_sizes = self.batch_sizes(tree)
         ascent = self.ascent(tree.value["ascent"][1]) if "ascent" in tree.value else None
         if self.errors:
@@ -229,9 +231,9 @@ class _Reader(NodeReader):
             followed = self.followed(axes["estimators"], place)
         elif estimating:
             self.fail(entry, f"{place}.estimators", f"missing here and in ascent; {EXACT} is ∇J")
-        sizes = [1]
+        sizes = [self.group_size]
         if "batch_sizes" in axes:
-            sizes = self.axis(axes["batch_sizes"], f"{place}.batch_sizes", BATCH_SIZE)
+            sizes = self.grouped(axes["batch_sizes"], f"{place}.batch_sizes")
         found: list[Climber] = []
         if self.too_many(entry, place, len(estimating) * len(followed) * len(sizes)):
             return found
@@ -288,12 +290,24 @@ class _Reader(NodeReader):
 
     def batch_sizes(self, tree: Node) -> tuple[int, ...]:
         if "batch_sizes" not in tree.value:
-            return (1,)
-        items = self.axis(tree.value["batch_sizes"][1], "batch_sizes", BATCH_SIZE)
-        sizes = [x for x in items if x is not None]
+            return (self.group_size,)
+        sizes = self.grouped(tree.value["batch_sizes"][1], "batch_sizes")
         if len(set(sizes)) < len(sizes):
             self.fail(tree.value["batch_sizes"][1], "batch_sizes", "holds a value twice")
         return tuple(sorted(sizes))
+
+    def grouped(self, node: Node, place: str) -> list[int]:
+        """Batch sizes, each a multiple of the group's."""
+        several = isinstance(node.value, list)
+        sizes: list[int] = []
+        for i, item in enumerate(self.items(node, place)):
+            here = f"{place}.{i}" if several else place
+            size = self.value(item, here, BATCH_SIZE)
+            if size is not None and size % self.group_size:
+                said = f"is {size}, must be a multiple of group_size, {self.group_size}"
+                self.fail(item, here, said)
+            sizes += [] if size is None else [size]
+        return sizes
 
     def choices(
         self,

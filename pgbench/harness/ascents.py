@@ -44,7 +44,8 @@ def run_ascent(
     assert plan is not None
     truth = prepared.truth
     mdp, policy = truth.mdp, truth.policy
-    numbers = Numbers(prepared.horizon, setting.grid.seed, setting.stream)
+    grid = setting.grid
+    numbers = Numbers(prepared.horizon, grid.seed, setting.stream, group_size=grid.group_size)
     rule = step_sizes()[cell.step_size.name].bound(**cell.step_size.values)
     algorithm = algorithms()[climber.algorithm.name]
     trace = climb(

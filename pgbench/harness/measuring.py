@@ -311,6 +311,7 @@ def _draws(setting: Setting, prepared: Prepared, ready: Sequence[tuple[Cell, Sub
         replicates=setting.grid.replicates,
         seed=setting.grid.seed,
         stream=setting.stream,
+        group_size=setting.grid.group_size,
     )
 
 

@@ -22,11 +22,17 @@ WORD = 4 * LANES
 
 
 class Streams(NamedTuple):
-    """What names the random streams: seed and stream (uint64 each), and the batch size."""
+    """What names the random streams: seed and stream (uint64 each), and the batch size.
+
+    Consecutive trajectories of a batch come in groups of ``group_size``, which divides it: a group
+    has one start, drawn by the generator of its first trajectory. Of groups of one every
+    trajectory draws its own. What follows the start does not depend on groups.
+    """
 
     seed: np.uint64
     stream: np.uint64
     batch_size: int
+    group_size: int = 1
 
 
 _MULTIPLIER_0 = np.uint64(0xD2E7470EE14C6C93)
@@ -108,16 +114,18 @@ def seed_lane(lanes, lane, seed, stream, replicate, trajectory, batch_size):
 
 
 @kernel
-def seed_lanes(lanes, streams, replicate, trajectory, n_lanes):
+def seed_lanes(lanes, streams, replicate, trajectory, n_lanes, group_size):
     """Set the generators of consecutive trajectories, the first ``trajectory`` of ``replicate``.
 
-    They run on into the next replicates. Idle lanes repeat the last one.
+    They run on into the next replicates. Idle lanes repeat the last one. Instead of each trajectory
+    it is the first of its group that counts; groups of one are the trajectories themselves.
     """
     for lane in range(LANES):
         index = trajectory + min(lane, n_lanes - 1)
+        own = index % streams.batch_size
         seed_lane(
             lanes, lane, streams.seed, streams.stream,
-            replicate + index // streams.batch_size, index % streams.batch_size, streams.batch_size,
+            replicate + index // streams.batch_size, own - own % group_size, streams.batch_size,
         )  # fmt: skip
 
 

@@ -89,7 +89,7 @@ def batch_gradients(
     """
     kept: list[dict[Any, Any]] = [{} for _ in estimators]
     for estimator, _ in estimators:
-        if reason := estimator.refuses(draws.batch_size):
+        if reason := estimator.refuses(draws.batch_size, draws.group_size):
             raise NotApplicable(reason)
     for first, m in blocks(truth, draws):
         shared: dict[Any, Any] = {}

@@ -4,7 +4,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from pgbench.declared.causes import CAUSES, HORIZON
 from pgbench.estimators import BatchEstimator, Estimator, Exact, TableEstimator
 from pgbench.estimators.parts.estimator import declared_mean
 from pgbench.exact.expectation import expectation
+from pgbench.exact.starts import StartMeans, start_means
 from pgbench.exact.table_moments import (
     TooLarge,
     directional_variance,
@@ -24,7 +25,7 @@ from pgbench.exact.truth import Truth
 from pgbench.grid.plan import Prepared
 from pgbench.measure.gradients import batch_gradients
 from pgbench.measure.sums import Sums
-from pgbench.process.tables import Tables
+from pgbench.process.tables import Forms, Tables
 from pgbench.rollout.engines import Rollouts
 from pgbench.rollout.simulator import BLOCK, Draws
 from pgbench.statistics import fixed_directions
@@ -71,7 +72,7 @@ class Subject(ABC):
 
     def refuses(self, batch_size: int) -> str:
         """Why the estimator makes no sense at a batch size, or nothing."""
-        return self.estimator.refuses(batch_size)
+        return self.estimator.refuses(batch_size, self.prepared.group_size)
 
     @abstractmethod
     def exact(self, batch_size: int) -> Exact:
@@ -80,9 +81,16 @@ class Subject(ABC):
     def mean(
         self, values: Mapping[str, Any], batch_size: float, truth: Truth | None = None
     ) -> FloatArray | None:
-        """Exact mean with other parameters or on other data, or None where it is not known."""
-        truth = truth or self.prepared.truth
-        return self.estimator.mean(truth, self.prepared.horizon, batch_size, **values)
+        """Exact mean with other parameters or on other data, or None where it is not known.
+
+        The groups of an endless batch are endless too.
+        """
+        prepared = self.prepared
+        group_size: float | None = prepared.group_size
+        if group_size and np.isinf(batch_size):
+            group_size = batch_size
+        arguments = truth or prepared.truth, prepared.horizon, batch_size, group_size
+        return self.estimator.mean(*arguments, **values)
 
     @abstractmethod
     def signal_variance(self, batch_size: int) -> float:
@@ -102,13 +110,15 @@ class Subject(ABC):
         Medians over three rounds of estimates with few and with many trajectories.
         """
         replicates, few, many = self.timed
-        horizon = self.prepared.horizon
-        laps = [
-            [self.lap(Draws(horizon, n, replicates, 0, 0)) for n in (few, many)] for _ in range(3)
-        ]
+        laps = [[self.lap(self._timing(n, replicates)) for n in (few, many)] for _ in range(3)]
         one, several = np.median(laps, axis=0) / replicates
         per_trajectory = max((several - one) / (many - few), 0.5 * several / many)
         return Cost(max(several - many * per_trajectory, 0.0), per_trajectory)
+
+    def _timing(self, batch_size: int, replicates: int) -> Draws:
+        """The draws of estimates that are timed."""
+        prepared = self.prepared
+        return Draws(prepared.horizon, batch_size, replicates, 0, 0, group_size=prepared.group_size)
 
     @property
     @abstractmethod
@@ -160,12 +170,16 @@ class TableSubject(Subject):
     tables, one, reason, along
         Its tables, the exact moments of a one-trajectory estimate, why there is no variance among
         them, and its exact variance along the target.
+    shared, shared_along
+        What of these variances trajectories of a group have in common: that between their starts.
     """
 
     tables: Tables
     one: Exact
     reason: str
     along: float
+    shared: FloatArray | float = 0.0
+    shared_along: float = 0.0
 
     @property
     def note(self) -> str:
@@ -173,9 +187,16 @@ class TableSubject(Subject):
         return self.reason
 
     def exact(self, batch_size: int) -> Exact:
-        """Mean, and 1/n of the variance of one trajectory."""
+        """Mean, and 1/n of the variance of one trajectory; what a group shares counts G times."""
         mean, variance = self.one
-        return Exact(mean, None if variance is None else variance / batch_size)
+        if variance is None:
+            return Exact(mean)
+        return Exact(mean, (variance + self._again * self.shared) / batch_size)
+
+    @property
+    def _again(self) -> int:
+        """How many other trajectories a group has."""
+        return (self.prepared.group_size or 1) - 1
 
     def mean(
         self, values: Mapping[str, Any], batch_size: float, truth: Truth | None = None
@@ -194,13 +215,14 @@ class TableSubject(Subject):
         return Subject.parts(self, 1)
 
     def signal_variance(self, batch_size: int) -> float:
-        """1/n of the variance of one trajectory along the target."""
-        return self.along / batch_size
+        """1/n of the variance of one trajectory along the target, what a group shares G times."""
+        return (self.along + self._again * self.shared_along) / batch_size
 
     @property
     def timed(self) -> tuple[int, int, int]:
         """Replicates, and the two batch sizes, with which the cost is measured."""
-        return 4 * BLOCK, 1, 64
+        group = self.prepared.group_size or 1
+        return 4 * BLOCK, group, group * max(2, 64 // group)
 
     def lap(self, draws: Draws) -> float:
         """Seconds that these estimates take."""
@@ -221,14 +243,15 @@ class BatchSubject(Subject):
     @property
     def note(self) -> str:
         """Why there is no exact variance, or nothing."""
-        variance = self.exact(self.estimator.fewest).variance
+        variance = self.exact(self.timed[1]).variance
         return "" if variance is not None else "no formula for the exact variance is known"
 
     @property
     def timed(self) -> tuple[int, int, int]:
         """Replicates, and the two batch sizes, with which the cost is measured."""
-        few = self.estimator.fewest
-        return BLOCK, few, max(32, 2 * few)
+        group = self.prepared.group_size or 1
+        few = group * -(-self.estimator.fewest // group)
+        return BLOCK, few, few * max(2, 32 // few)
 
     def exact(self, batch_size: int) -> Exact:
         """What the estimator knows of its own moments."""
@@ -237,8 +260,12 @@ class BatchSubject(Subject):
     @cached_property
     def _exact(self) -> Callable[[int], Exact]:
         """The moments as a function of the batch size, each worked out once."""
-        truth, horizon = self.prepared.truth, self.prepared.horizon
-        return cache(partial(self.estimator.exact, truth, horizon, **self.values))
+        prepared, values = self.prepared, self.values
+        return cache(
+            lambda batch_size: self.estimator.exact(
+                prepared.truth, prepared.horizon, batch_size, prepared.group_size, **values
+            )
+        )
 
     def signal_variance(self, batch_size: int) -> float:
         """NaN: only variances of single coordinates are known."""
@@ -273,7 +300,7 @@ def make_subject(
     target = estimator.truth(truth)
     if isinstance(estimator, BatchEstimator):
         subject = BatchSubject(prepared, estimator, values, target)
-        subject.exact(estimator.fewest)  # so that what makes no sense here is refused at once
+        subject.exact(subject.timed[1])  # so that what makes no sense here is refused at once
         return subject
     assert isinstance(estimator, TableEstimator)
     tables = estimator.make(truth, prepared.horizon, **values)
@@ -293,5 +320,22 @@ def make_subject(
         signal_variance = float(directional_variance(truth, tables, horizon, along)[0])
     except TooLarge:
         signal_variance = np.nan
-    one = Exact(mean, variance)
-    return TableSubject(prepared, estimator, values, target, tables, one, reason, signal_variance)
+    own = prepared, estimator, values, target, tables
+    if (prepared.group_size or 1) == 1 or truth.mdp.one_start:
+        return TableSubject(*own, Exact(mean, variance), reason, signal_variance)
+    starts, lost = _start_means(truth, tables, horizon)
+    if starts is None:
+        return TableSubject(*own, Exact(mean), lost, np.nan)
+    spread = starts.variance, starts.along(along[0])
+    return TableSubject(*own, Exact(mean, variance), reason, signal_variance, *spread)
+
+
+def _start_means(
+    truth: Truth, tables: Tables | Forms, horizon: int | None
+) -> tuple[StartMeans | None, str]:
+    """Means from each start, or why they are not known."""
+    try:
+        found = start_means(truth, tables, horizon)
+    except TooLarge as error:
+        return None, str(error)
+    return found, "" if found else "what trajectories of a group share is not known exactly"

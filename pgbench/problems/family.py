@@ -73,4 +73,5 @@ class Family(Made):
 
     def located(self, folder: Path, values: Mapping[str, Any]) -> dict[str, Any]:
         """Parameter values in which paths begin at a folder, unless they are absolute."""
-        return dict(values) | {key: str(folder / values[key]) for key in self.paths}
+        given = [key for key in self.paths if values.get(key) is not None]
+        return dict(values) | {key: str(folder / values[key]) for key in given}

@@ -27,8 +27,13 @@ def file(
 
 def content(values: Mapping[str, Any]) -> str:
     """Hash of the file's bytes, or nothing if it cannot be read, which building reports."""
+    return digest_of(values["path"])
+
+
+def digest_of(path: str) -> str:
+    """Hash of a file's bytes, or nothing if it cannot be read."""
     try:
-        with Path(values["path"]).open("rb") as opened:
+        with Path(path).open("rb") as opened:
             return file_digest(opened, partial(blake2b, digest_size=16)).hexdigest()
     except OSError:
         return ""

@@ -266,6 +266,17 @@ class FiniteMDP(Problem):
         object.__setattr__(other, "reward", own)
         return other
 
+    def starting(self, state: int) -> Self:
+        """A copy of the problem in which every episode begins in one state, not a terminal one."""
+        other = copy(self)
+        for name in ("reachable", "digest"):
+            other.__dict__.pop(name, None)
+        mu0 = np.zeros(self.n_states)
+        mu0[state] = 1.0
+        mu0.setflags(write=False)
+        object.__setattr__(other, "mu0", mu0)
+        return other
+
     @property
     def facts(self) -> Mapping[str, Any]:
         """Sizes and discount by the names of the dataset's coordinates."""
@@ -297,6 +308,11 @@ class FiniteMDP(Problem):
     def n_actions(self) -> int:
         """Number of actions A."""
         return self.probability.shape[1]
+
+    @property
+    def one_start(self) -> bool:
+        """Whether all episodes begin in one state."""
+        return np.count_nonzero(self.mu0) == 1
 
     @property
     def choices(self) -> BoolArray:

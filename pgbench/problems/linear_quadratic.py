@@ -134,6 +134,11 @@ class LinearQuadratic(Problem):
         A[:n, :n], A[n, n], B[:n] = self.A, 1.0, self.B
         return A, B
 
+    @property
+    def one_start(self) -> bool:
+        """Whether all episodes begin in one state."""
+        return not self.start_covariance.any()
+
     @cached_property
     def start(self) -> FloatArray:
         """E[x̃_0 x̃_0ᵀ], shape (n+1, n+1)."""

@@ -83,6 +83,11 @@ class Problem(ABC):
         """How large the problem is, for estimates of what policies take on it."""
 
     @property
+    @abstractmethod
+    def one_start(self) -> bool:
+        """Whether all episodes begin in one state."""
+
+    @property
     def visit_weight(self) -> float:
         """1-γ, with which discounted visits become a distribution; 1 for γ = 1."""
         return 1 - self.gamma if self.gamma < 1 else 1.0

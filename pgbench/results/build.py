@@ -39,6 +39,8 @@ def build(grid: Grid, journal: Journal) -> xr.DataTree:
     records, plan = journal.records, settings(grid)
     root = _summary(grid, plan, records)
     root.attrs.update(journal.attributes(), name=grid.name, grid=grid.text, seed=grid.seed)
+    if grid.group_size:
+        root.attrs["group_size"] = grid.group_size
     groups: dict[str, xr.Dataset] = {"/": root}
     for setting in plan:
         maps = _maps(setting, records)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pgbench.arrays import FloatArray
+from pgbench.arrays import FloatArray, IntArray
 from pgbench.exact.truth import Truth
 from pgbench.kernels import reference
 from pgbench.process.batch import Batch
@@ -54,12 +54,23 @@ def trajectories(process: Process, horizon: int) -> Iterator[tuple[float, list[i
 
 def count_trajectories(process: Process, horizon: int) -> float:
     """How many trajectories ``trajectories`` lists; a float, for there may be 10^100."""
+    return float(_from_starts(process, horizon).sum())
+
+
+def count_batches(process: Process, horizon: int, n: int, group_size: int = 1) -> float:
+    """How many batches of n trajectories there are, in groups of one start; a float."""
+    groups = (_from_starts(process, horizon) ** group_size).sum()
+    return float(groups ** (n // group_size))
+
+
+def _from_starts(process: Process, horizon: int) -> FloatArray:
+    """How many trajectories begin in each state where any do."""
     mdp = process.mdp
     number = np.ones(mdp.n_states)
     for _ in range(horizon):
         further = (number[mdp.successor] * (mdp.probability > 0)).sum(axis=(1, 2))
         number = np.where(mdp.terminal, 1.0, further)
-    return float(number[mdp.mu0 > 0].sum())
+    return number[mdp.mu0 > 0]
 
 
 def enumerated_moments(truth: Truth, tables: Tables, horizon: int) -> Listed:
@@ -81,6 +92,8 @@ def enumerated_moments(truth: Truth, tables: Tables, horizon: int) -> Listed:
 class Enumerator(Simulator):
     """A simulator whose replicates are all batches that there are, each once.
 
+    Where batches have groups, the trajectories of each begin in one state.
+
     Trajectories of another purpose than the estimate itself are drawn once and are the same in
     every replicate: moments are then conditional on them, as random numbers are.
 
@@ -92,9 +105,10 @@ class Enumerator(Simulator):
         Whether random numbers were asked for, so that moments are conditional on them.
     """
 
-    def __init__(self, truth: Truth, horizon: int, n: int) -> None:
-        number = round(count_trajectories(truth.process, horizon)) ** n
-        super().__init__(truth, Draws(horizon, n, number, 0, 0), 0, number)
+    def __init__(self, truth: Truth, horizon: int, n: int, group_size: int | None = None) -> None:
+        number = round(count_batches(truth.process, horizon, n, group_size or 1))
+        draws = Draws(horizon, n, number, 0, 0, group_size=group_size)
+        super().__init__(truth, draws, 0, number)
         self.probability: FloatArray | None = None
         self.random = False
 
@@ -112,19 +126,42 @@ class Enumerator(Simulator):
         pair, slot = np.zeros((2, len(listed), self.horizon), np.int32)
         for i, (_, pairs, slots) in enumerate(listed):
             pair[i, : steps[i]], slot[i, : steps[i]] = pairs, slots
-        chosen = np.array(list(product(range(len(listed)), repeat=n)))
-        self.probability = np.array([p for p, _, _ in listed])[chosen].prod(axis=1)
+        start = (pair[:, 0] // process.mdp.n_actions).astype(np.int64)
+        chance = np.array([p for p, _, _ in listed])
+        together = self.draws.group_size or 1
+        chosen, self.probability = _batches(start, chance, process.mdp.mu0, n, together)
         return recorded(process, pair[chosen], slot[chosen], steps[chosen])
 
 
+def _batches(
+    start: IntArray, chance: FloatArray, mu0: FloatArray, n: int, group_size: int
+) -> tuple[IntArray, FloatArray]:
+    """Indices (m, n) of the trajectories of every batch, and the probability of each (m,)."""
+    groups = [
+        np.array(list(product(np.flatnonzero(start == s), repeat=group_size)))
+        for s in np.flatnonzero(mu0)
+    ]
+    # A group has one start, which every one of its trajectories has counted.
+    own = [chance[g].prod(axis=1) / mu0[start[g[0, 0]]] ** (group_size - 1) for g in groups]
+    listed, probability = np.concatenate(groups), np.concatenate(own)
+    chosen = np.array(list(product(range(len(listed)), repeat=n // group_size)))
+    return listed[chosen].reshape(len(chosen), n), probability[chosen].prod(axis=1)
+
+
 def enumerated_batches(
-    truth: Truth, estimator: Any, horizon: int, n: int, /, **given: Any
+    truth: Truth,
+    estimator: Any,
+    horizon: int,
+    n: int,
+    group_size: int | None = None,
+    /,
+    **given: Any,
 ) -> Listed:
     """Exact mean and variance of a batch estimator, summed over all batches of n trajectories.
 
     ValueError if the estimator asks for anything but batches.
     """
-    simulator = Enumerator(truth, horizon, n)
+    simulator = Enumerator(truth, horizon, n, group_size)
     gradients = estimator.estimate(simulator, **estimator.bound(**given))
     p = simulator.probability
     if p is None:

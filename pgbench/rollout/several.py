@@ -1,6 +1,6 @@
 """Rollouts of many policies at once: a replicate of each."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,7 +56,7 @@ class SeveralSimulator(Simulator):
     def _simulate(self, purpose: str, n: int, process: Process) -> Batch:
         if self.first:
             raise NotImplementedError("rollouts of a part of the policies: simulate all of them")
-        drawn = record(process, replace(self.draws, batch_size=n, stream=self.stream(purpose)))
+        drawn = record(process, self.drawn(purpose, n))
         size = process.mdp.n_states * process.mdp.n_actions
         pair, slot = drawn.pair % size, drawn.slot % (size * process.mdp.branching)
         return recorded(process, pair, slot, drawn.steps)

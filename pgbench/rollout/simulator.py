@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pgbench.arrays import FloatArray, IntArray
 from pgbench.exact.truth import Truth
+from pgbench.policies import NotApplicable
 from pgbench.process.batch import Batch, QuadraticBatch
 from pgbench.process.process import GaussianProcess, Process
 
@@ -41,6 +42,14 @@ class Draws:
         Two unsigned 64-bit integers that name the random streams.
     first
         Index of the first estimate, a multiple of 16: what precedes it is drawn elsewhere.
+    group_size
+        Consecutive trajectories of an estimate that share their start, of which the batch size is a
+        multiple; None where every trajectory has a start of its own.
+
+    Raises
+    ------
+    NotApplicable
+        If the batch size is no multiple of the group's.
     """
 
     horizon: int
@@ -49,6 +58,14 @@ class Draws:
     seed: int
     stream: int
     first: int = 0
+    group_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.group_size and self.batch_size % self.group_size:
+            raise NotApplicable(
+                f"batch_size is {self.batch_size}, must be a multiple of group_size,"
+                f" {self.group_size}"
+            )
 
     @property
     def end(self) -> int:
@@ -60,7 +77,8 @@ class Draws:
         """The streams as the kernels take them."""
         from pgbench.kernels.streams import Streams
 
-        return Streams(np.uint64(self.seed), np.uint64(self.stream), self.batch_size)
+        seed, stream = np.uint64(self.seed), np.uint64(self.stream)
+        return Streams(seed, stream, self.batch_size, self.group_size or 1)
 
 
 @dataclass
@@ -104,6 +122,11 @@ class Simulator:
         """Batch size: trajectories per estimate."""
         return self.draws.batch_size
 
+    @property
+    def group_size(self) -> int:
+        """Trajectories of a group, which share their start; all of a batch without groups."""
+        return self.draws.group_size or self.n
+
     def batch(self, purpose: str = "", n: int | None = None, process: Any = None) -> Any:
         """n trajectories of each replicate, by default the batch that the estimate is made of.
 
@@ -131,9 +154,14 @@ class Simulator:
     def _simulate(self, purpose: str, n: int, process: Any) -> Any:
         return _simulated(process, self, purpose, n)
 
-    def streams(self, purpose: str, n: int) -> Any:
-        """The streams of n trajectories of each replicate for a purpose."""
-        return replace(self.draws, batch_size=n, stream=self.stream(purpose)).streams
+    def drawn(self, purpose: str, n: int) -> Draws:
+        """The draws of n trajectories of each replicate for a purpose.
+
+        In groups come those that an estimate is made of.
+        """
+        grouped = self.draws.group_size if not purpose and n == self.n else None
+        stream = self.stream(purpose)
+        return replace(self.draws, batch_size=n, stream=stream, group_size=grouped)
 
     def require_held(self, n: int, length: int, entries: int = 1) -> None:
         """ValueError where n trajectories of so many steps of each replicate are too many."""
@@ -161,7 +189,14 @@ class Simulator:
         -------
         Batch
             Of m·k replicates, each n rollouts of one policy.
+
+        Raises
+        ------
+        NotApplicable
+            If estimates are to be made of groups.
         """
+        if self.draws.group_size:
+            raise NotApplicable("rollouts that are driven by given numbers come in no groups")
         from pgbench.kernels.driven import cumulative, driven
 
         mdp = self.truth.mdp
@@ -264,7 +299,7 @@ def _(process: Process, simulator: Simulator, purpose: str, n: int) -> Batch:
     from pgbench.kernels.finite import count_steps, record
 
     m, first, horizon = simulator.m, simulator.first, process.steps(simulator.horizon)
-    streams, steps = simulator.streams(purpose, n), np.empty((m, n), np.int64)
+    streams, steps = simulator.drawn(purpose, n).streams, np.empty((m, n), np.int64)
     if m * n * horizon > RECORDED:
         count_steps(process.sampler, streams, first, horizon, steps)
         horizon = max(int(steps.max()), 1)
@@ -282,7 +317,7 @@ def _(process: GaussianProcess, simulator: Simulator, purpose: str, n: int) -> Q
     simulator.require_held(n, horizon, process.entries)
     z = np.empty((m, n, horizon + 1, process.columns))
     noise, ratios = np.empty((m, n, horizon, process.mdp.m)), np.empty((m, n, horizon))
-    streams = simulator.streams(purpose, n)
+    streams = simulator.drawn(purpose, n).streams
     record(process.sampler, streams, simulator.first, z, noise, ratios)
     return QuadraticBatch.of(process, z, noise, ratios)
 

@@ -54,6 +54,14 @@ def test_everything_that_matters_changes_the_key():
     assert set(keys(GRID.replace("10", "11")).values()).isdisjoint(base.values())
 
 
+def test_groups_change_keys_and_leave_streams():
+    base, grouped = parse_grid(GRID), parse_grid(GRID.replace("[1, 4]", "4") + "group_size: 2\n")
+    for one, other in zip(settings(base), settings(grouped), strict=True):
+        assert one.stream == other.stream
+        assert {c.key for c in one.cells}.isdisjoint(c.key for c in other.cells)
+        assert other.prepare().group_size == 2
+
+
 def test_streams_are_shared_by_estimators_and_differ_between_settings():
     streams = {s.label: s.stream for s in settings(parse_grid(GRID))}
     assert len(set(streams.values())) == len(streams)
@@ -146,6 +154,8 @@ TOO_LARGE = [
     "{problem: lqg_chain, masses: 10000000}",
     "{problem: random, n_states: 10000000}",
     "{problem: riverswim, n_states: 1000000000000}",
+    "{problem: sequences, length: 1000000000000}",
+    "{problem: sequences, length: 60, states: prefixes}",
 ]
 
 

@@ -43,6 +43,15 @@ def test_every_list_is_an_axis():
     assert grid.batch_sizes == (1, 4)
 
 
+def test_batches_are_of_one_group_by_default():
+    ascent = "ascent: {algorithms: gradient, estimators: rloo, step_sizes: 0.1}\n"
+    grid = parse_grid(MINIMAL + "group_size: 4\n" + ascent)
+    assert grid.group_size == 4
+    assert grid.batch_sizes == (4,)
+    assert grid.ascent.climbers[0].batch_size == 4
+    assert parse_grid(MINIMAL).group_size is None
+
+
 def test_instances_are_seeds_counted_from_the_grid_seed():
     grid = parse_grid(
         "name: t\nseed: 7\nestimators: td\nproblems: {problem: garnet, n_states: 5, instances: 2}\n"
@@ -123,6 +132,15 @@ def test_all_errors_are_reported_at_once_in_order():
         (MINIMAL + "theta: {scale: .nan}\n", "theta.scale: nan is out of range"),
         (MINIMAL + "theta: 3\n", "theta: must be a mapping"),
         (MINIMAL + "batch_sizes: [2, 2]\n", "batch_sizes: holds a value twice"),
+        (
+            MINIMAL + "group_size: 4\nbatch_sizes: [4, 6]\n",
+            "5:18: batch_sizes.1: is 6, must be a multiple of group_size, 4",
+        ),
+        (
+            MINIMAL + "group_size: 4\nascent: {algorithms: gradient, batch_sizes: 6}\n",
+            "5:45: ascent.algorithms.0.batch_sizes: is 6, must be a multiple of group_size, 4",
+        ),
+        (MINIMAL + "group_size: 0\n", "group_size: 0 is out of range"),
         (MINIMAL.replace("reinforce", "[td, td]"), "estimators.1: td stands twice"),
         (MINIMAL.replace("corridor", "{problem: riverswim, instances: 2}"), "is not random"),
         (MINIMAL.replace("corridor", "{n_states: 3}"), "problems.0: must be a name or a mapping"),

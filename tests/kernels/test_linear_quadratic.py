@@ -32,12 +32,13 @@ def truth(request):
     return evaluate(mdp, policy, theta)
 
 
-def recorded(process, n, replicates, first=0, stream=5):
+def recorded(process, n, replicates, first=0, stream=5, group_size=1):
     """States, noise and ratios of replicates as the kernel records them."""
     mdp = process.mdp
     z = np.empty((replicates, n, H + 1, mdp.n + 1 + mdp.m))
     e, ratio = np.empty((replicates, n, H, mdp.m)), np.empty((replicates, n, H))
-    record(process.sampler, Streams(np.uint64(7), np.uint64(stream), n), first, z, e, ratio)
+    streams = Streams(np.uint64(7), np.uint64(stream), n, group_size)
+    record(process.sampler, streams, first, z, e, ratio)
     return QuadraticBatch.of(process, z, e, ratio)
 
 
@@ -54,6 +55,16 @@ def weighed(tables, n, replicates, first=0, stream=5):
     assert (n_visited == process.rows).all()
     assert (steps == H * n).all()
     return out
+
+
+@pytest.mark.parametrize(("n", "group_size"), [(4, 2), (40, 20)])
+def test_a_group_has_the_start_of_its_first_and_nothing_else(truth, n, group_size):
+    alone = recorded(truth.process, n, 3, first=16)
+    batch = recorded(truth.process, n, 3, first=16, group_size=group_size)
+    own = alone.states[:, ::group_size, 0]
+    np.testing.assert_array_equal(batch.states[:, :, 0], np.repeat(own, group_size, axis=1))
+    np.testing.assert_array_equal(batch.noise, alone.noise)
+    np.testing.assert_array_equal(batch.states[:, ::group_size], alone.states[:, ::group_size])
 
 
 @pytest.mark.parametrize("n", [1, 3, 20])

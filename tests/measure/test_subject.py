@@ -14,7 +14,9 @@ from pgbench.grid.plan import Prepared
 from pgbench.measure.subject import make_subject
 from pgbench.policies import NotApplicable, make_policy
 from pgbench.problems import make_problem
+from pgbench.rollout.enumeration import Enumerator
 from tests.support.numbers import close
+from tests.support.truths import TWO_KINDS, tiny_truth
 
 H = 15
 
@@ -90,7 +92,7 @@ class OfThreeSteps:
     """What a subject needs of a setting."""
 
     def __init__(self, truth):
-        self.truth, self.horizon = truth, 3
+        self.truth, self.horizon, self.group_size = truth, 3, None
 
 
 def failing(error):
@@ -115,3 +117,63 @@ def test_what_is_too_large_is_not_known_but_the_declared_mean_is(truth):
     assert isinstance(found, Exact)
     assert found.variance is None
     close(found.mean, known.mean, 1e-12)
+
+
+IN_GROUPS = {
+    "reinforce": lambda b, v: b.returns[:, :, None],
+    "reward_to_go": lambda b, v: b.discounts() * b.to_go,
+    "gae": lambda b, v: b.discounts() * b.backward(b.td_errors(v), b.process.mdp.gamma * 0.95),
+}
+"""Weights of every step, as functions of a batch and V."""
+
+GIVEN = {"gae": {"lam": 0.95}}
+
+
+@pytest.mark.parametrize("kind", TWO_KINDS)
+@pytest.mark.parametrize("name", IN_GROUPS)
+def test_moments_in_groups_are_those_over_all_batches(kind, name):
+    truth, H, n = tiny_truth("ending", kind), 2, 4
+    simulator = Enumerator(truth, H, n, 2)
+    batch = simulator.batch()
+    g = simulator.pull_back(batch.tables(IN_GROUPS[name](batch, truth.v)))
+    mean = simulator.probability @ g
+    assert simulator.probability.sum() == pytest.approx(1, abs=1e-12)
+    made = make_subject(Prepared(truth, H, float(H), 2), find_estimator(name), GIVEN.get(name, {}))
+    exact, apart = made.exact(n), replace(made, prepared=Prepared(truth, H, float(H))).exact(n)
+    np.testing.assert_allclose(exact.mean, mean, rtol=1e-12, atol=1e-15)
+    spread = simulator.probability @ (g - mean) ** 2
+    np.testing.assert_allclose(exact.variance, spread, rtol=1e-11)
+    assert (np.abs(apart.variance - spread) > 1e-3 * spread.max()).any()
+    u = made.target / np.linalg.norm(made.target)
+    along = simulator.probability @ ((g - mean) @ u) ** 2
+    assert made.signal_variance(n) == pytest.approx(along, rel=1e-11)
+
+
+def test_what_trajectories_of_a_group_share_may_be_unknown():
+    mdp = make_problem("lqg", A=0.9, B=1.2)
+    policy = make_policy("gaussian", mdp)
+    truth = evaluate(mdp, policy, policy.initial(seed=0))
+    made = make_subject(Prepared(truth, 5, 5.0, 2), find_estimator("reinforce"), {})
+    assert made.exact(4).variance is None
+    assert made.note == "what trajectories of a group share is not known exactly"
+    assert np.isnan(made.signal_variance(4))
+    one = replace(mdp, start_covariance=np.zeros((1, 1)), start_mean=np.ones(1))
+    truth = evaluate(one, policy, policy.initial(seed=0))
+    made = make_subject(Prepared(truth, 5, 5.0, 2), find_estimator("reinforce"), {})
+    assert made.exact(4).variance is not None
+
+
+def test_what_draws_its_own_trajectories_takes_no_groups(prepared):
+    grouped = replace(prepared, group_size=2)
+    assert subject(grouped, "antithetic").refuses(4) == (
+        "antithetic takes no groups: it drives its rollouts by numbers of its own"
+    )
+    assert subject(prepared, "antithetic").refuses(4) == ""
+
+
+def test_in_groups_moments_of_independent_trajectories_are_not_taken(prepared):
+    grouped = replace(prepared, group_size=2)
+    assert subject(prepared, "all_action").exact(4).variance is not None
+    assert subject(grouped, "all_action").exact(4).variance is None
+    means = [subject(p, "all_action").exact(4).mean for p in (grouped, prepared)]
+    np.testing.assert_allclose(*means, rtol=1e-12, atol=1e-15)

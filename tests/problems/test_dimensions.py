@@ -30,6 +30,12 @@ SIZES = [
     ("random", {"n_states": 200}),
     ("random", {"n_states": 60, "n_actions": 40}),
     ("riverswim", {"n_states": 10_000}),
+    ("sequences", {"length": 500, "features": False}),
+    ("sequences", {"length": 500}),
+    ("sequences", {"length": 7, "states": "prefixes", "window": 1}),
+    ("sequences", {"verifier": "balanced", "length": 150, "prompts": 1, "features": False}),
+    ("sequences", {"verifier": "copy", "prompts": 99, "prompt_length": 9, "length": 12}),
+    ("sequences", {"verifier": "sorted", "prompts": 99, "vocabulary": 9, "features": False}),
 ]
 
 
@@ -101,9 +107,12 @@ def test_every_family_that_grows_says_so():
 def test_dimensions_are_those_of_the_problem_at_most(name, given):
     said, found = expected(name, given), make_problem(name, **given).dimensions
     assert said.kind == found.kind
-    if name != "gridworld":
+    if name not in ("gridworld", "sequences"):
         assert found.numbers == said.numbers
     assert found.numbers <= said.numbers
+    if found.kind == "finite":
+        assert found.n_features <= said.n_features
+        assert found.n_coordinates == said.n_coordinates
 
 
 @pytest.mark.parametrize("name", [name for name, f in families().items() if f.size])

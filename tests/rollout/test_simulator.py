@@ -8,8 +8,9 @@ import pytest
 
 from pgbench.api import sample_gradients
 from pgbench.estimators import make_tables
+from pgbench.exact import evaluate
 from pgbench.measure.gradients import gradient_blocks
-from pgbench.policies import make_policy
+from pgbench.policies import NotApplicable, make_policy
 from pgbench.problems import make_problem
 from pgbench.rollout import simulator
 from pgbench.rollout.simulator import Draws, Simulator
@@ -118,3 +119,39 @@ def test_short_episodes_are_held_whatever_the_horizon(few):
         patch.setattr(simulator, "RECORDED", 2**26)
         expected = sample_gradients(*arguments, horizon=10_000, batch_size=2, replicates=1)
     assert far.tobytes() == expected.tobytes()
+
+
+def test_what_an_estimate_is_made_of_comes_in_groups_and_nothing_else():
+    mdp = make_problem("garnet", n_states=5, gamma=0.9, seed=2)
+    policy = make_policy("softmax", mdp)
+    truth = evaluate(mdp, policy, policy.initial(seed=4))
+    drawn = Simulator(truth, Draws(6, 12, 16, 1, 2, group_size=3), 0, 16)
+    starts = drawn.batch().states[:, :, 0].reshape(16, 4, 3)
+    assert (starts == starts[:, :, :1]).all()
+    assert np.ptp(starts[:, :, 0]) > 0
+    assert drawn.group_size == 3
+    alone = Simulator(truth, Draws(6, 12, 16, 1, 2), 0, 16)
+    assert alone.group_size == 12
+    for purpose, n in (("critic", 12), ("critic", 5)):
+        one, other = (s.batch(purpose, n) for s in (drawn, alone))
+        np.testing.assert_array_equal(one.states, other.states)
+
+
+def test_batches_are_divided_into_groups_without_rest():
+    with pytest.raises(NotApplicable, match="batch_size is 6, must be a multiple of group_size, 4"):
+        Draws(6, 6, 16, 1, 2, group_size=4)
+
+
+def test_table_and_batch_estimators_see_the_same_groups():
+    mdp = make_problem("garnet", n_states=5, gamma=0.9, seed=2)
+    policy = make_policy("softmax", mdp)
+    theta = policy.initial(seed=4)
+    given = {"horizon": 6, "batch_size": 8, "group_size": 4, "replicates": 32}
+    table = sample_gradients(mdp, policy, theta, "reinforce", **given)
+    truth = evaluate(mdp, policy, theta)
+    simulator = Simulator(truth, Draws(6, 8, 32, 0, 0, group_size=4), 0, 32)
+    batch = simulator.batch()
+    own = simulator.pull_back(batch.tables(batch.returns[:, :, None]))
+    np.testing.assert_allclose(table, own, rtol=1e-12, atol=1e-14)
+    ungrouped = sample_gradients(mdp, policy, theta, "reinforce", **(given | {"group_size": None}))
+    assert np.abs(table - ungrouped).max() > 0.01

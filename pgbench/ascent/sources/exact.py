@@ -31,7 +31,8 @@ class MeanSource(EstimatorSource):
         horizon = self.numbers.horizon
         for r in np.flatnonzero(crowd.good):
             truth = crowd.truth(int(r))
-            mean = self.estimator.mean(truth, horizon, self.batch_size, **self.values)
+            sizes = self.batch_size, self.numbers.group_size
+            mean = self.estimator.mean(truth, horizon, *sizes, **self.values)
             if mean is None:
                 raise NotApplicable(f"the exact mean of {self.estimator.name} is not known")
             out[r] = mean

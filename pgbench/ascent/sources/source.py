@@ -15,12 +15,16 @@ from pgbench.rollout.simulator import Draws, Simulator
 
 @dataclass(frozen=True)
 class Numbers:
-    """Which random numbers an ascent draws: horizon, seed, stream, and its first replicate."""
+    """Which random numbers an ascent draws: horizon, seed, stream, and its first replicate.
+
+    Trajectories come in groups of ``group_size``, which share their start, if it is not None.
+    """
 
     horizon: int
     seed: int
     stream: int
     first: int = 0
+    group_size: int | None = None
 
     def at(self, k: int, purpose: str = "") -> int:
         """The stream of iteration k, an unsigned 64-bit integer."""
@@ -29,7 +33,8 @@ class Numbers:
 
     def draws(self, m: int, n: int, k: int, purpose: str = "") -> Draws:
         """Which trajectories iteration k draws: n of each of m replicates."""
-        return Draws(self.horizon, n, m, self.seed, self.at(k, purpose))
+        stream = self.at(k, purpose)
+        return Draws(self.horizon, n, m, self.seed, stream, group_size=self.group_size)
 
 
 class Source(ABC):

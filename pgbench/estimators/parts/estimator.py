@@ -48,6 +48,9 @@ BY_POLICY = "batches of linear-quadratic problems are drawn policy by policy"
 
 Target = Literal["gradient", "natural gradient"]
 
+DRIVEN = "drives its rollouts by numbers of its own"
+"""Why those take no groups that do not ask for batches."""
+
 EVERYWHERE: tuple[type[Problem], ...] = (FiniteMDP, LinearQuadratic)
 """For estimators of both classes of problems."""
 
@@ -146,8 +149,8 @@ class Estimator(ABC):
         lost = self.corrects and truth.kept_mass < 1
         return causes + ("support",) * bool(truth.unseen or lost)
 
-    def refuses(self, batch_size: int) -> str:
-        """Why the estimator makes no sense at a batch size, or nothing."""
+    def refuses(self, batch_size: int, group_size: int | None = None) -> str:
+        """Why the estimator makes no sense at a batch size, in groups of a size, or nothing."""
         return ""
 
     def require(self, mdp: Problem) -> None:
@@ -163,9 +166,18 @@ class Estimator(ABC):
 
     @abstractmethod
     def mean(
-        self, truth: Truth, horizon: int, batch_size: float, /, **given: Any
+        self,
+        truth: Truth,
+        horizon: int,
+        batch_size: float,
+        group_size: float | None = None,
+        /,
+        **given: Any,
     ) -> FloatArray | None:
-        """Exact mean of an estimate (d,), or None where it is not known or has no limit."""
+        """Exact mean of an estimate (d,), or None where it is not known or has no limit.
+
+        batch_size, and group_size where trajectories come in groups of one start, may be infinite.
+        """
 
     def truth(self, truth: Truth) -> FloatArray:
         """What is estimated (d,), exactly."""
@@ -212,7 +224,13 @@ class TableEstimator(Estimator):
         return self.tables(*arguments, **self.bound(**given))
 
     def mean(
-        self, truth: Truth, horizon: int, batch_size: float, /, **given: Any
+        self,
+        truth: Truth,
+        horizon: int,
+        batch_size: float,
+        group_size: float | None = None,
+        /,
+        **given: Any,
     ) -> FloatArray | None:
         """Exact mean of an estimate (d,), the same at every batch size; None without a limit."""
         tables = self.make(truth, horizon, **given)
@@ -244,6 +262,8 @@ class BatchEstimator(Estimator):
         policy itself, and nothing is known under a sampler.
     fewest
         Smallest batch size that makes sense.
+    drawing
+        Why it takes no groups: how it draws trajectories itself. "" says that it asks for batches.
     """
 
     estimate: Callable[..., FloatArray] = field(kw_only=True)
@@ -251,30 +271,52 @@ class BatchEstimator(Estimator):
     like: Callable[..., Tables] | None = field(default=None, kw_only=True)
     anywhere: bool = field(default=False, kw_only=True)
     fewest: int = field(default=1, kw_only=True)
+    drawing: str = field(default="", kw_only=True)
 
     @property
     def maker(self) -> Callable[..., Any]:
         """The function that estimates."""
         return self.estimate
 
-    def refuses(self, batch_size: int) -> str:
-        """Why the estimator makes no sense at a batch size, or nothing."""
+    def refuses(self, batch_size: int, group_size: int | None = None) -> str:
+        """Why the estimator makes no sense at a batch size, in groups of a size, or nothing."""
+        if group_size and self.drawing:
+            return f"{self.name} takes no groups: it {self.drawing}"
         if batch_size >= self.fewest:
             return ""
         return f"the batch size is {batch_size}, {self.name} needs at least {self.fewest}"
 
     def mean(
-        self, truth: Truth, horizon: int, batch_size: float, /, **given: Any
+        self,
+        truth: Truth,
+        horizon: int,
+        batch_size: float,
+        group_size: float | None = None,
+        /,
+        **given: Any,
     ) -> FloatArray | None:
         """Exact mean of an estimate (d,), or None where it is not known."""
-        return self.exact(truth, horizon, batch_size, **given).mean
+        return self.exact(truth, horizon, batch_size, group_size, **given).mean
 
-    def exact(self, truth: Truth, horizon: int, batch_size: float, /, **given: Any) -> Exact:
-        """Exact mean and variance of an estimate (d,), as far as they are known."""
+    def exact(
+        self,
+        truth: Truth,
+        horizon: int,
+        batch_size: float,
+        group_size: float | None = None,
+        /,
+        **given: Any,
+    ) -> Exact:
+        """Exact mean and variance of an estimate (d,), as far as they are known.
+
+        Moments are those of independent trajectories: of groups nothing is known but what is
+        declared, unless all trajectories have one start, where groups change nothing.
+        """
         self.require(truth.mdp)
         values = self.bound(**given)
         exact = Exact(None)
-        if self.moments and (self.anywhere or self._holds_on(truth)):
+        grouped = bool(group_size and group_size > 1) and not truth.mdp.one_start
+        if self.moments and not grouped and (self.anywhere or self._holds_on(truth)):
             # Where they are too large a computation they are not known.
             with suppress(TooLarge):
                 exact = self.moments(truth, horizon, batch_size, **values)

@@ -17,6 +17,7 @@ from pgbench.exact.expectation import expectation
 from pgbench.exact.finite.linear import DENSE_LIMIT
 from pgbench.exact.finite.recursion import Recursion
 from pgbench.exact.finite.revisits import GROUP, known_paths, products_of_weights
+from pgbench.exact.finite.scores import score_columns
 from pgbench.exact.finite.values import FiniteTruth
 from pgbench.exact.table_moments import (
     DIRECTION_LIMIT,
@@ -148,7 +149,9 @@ def _second_moment(
     local = truth.policy.local_scores(truth.theta)
     recursion = Recursion(tables, dense=local is not None and not tables.process.once)
     if local is None:
-        groups = [_quadratic(recursion, psi, horizon) for psi in _score_columns(truth)]
+        width = _columns_at_a_time(truth.pi.size, truth.gradient.size)
+        columns = score_columns(truth.policy, truth.theta, width)
+        groups = [_quadratic(recursion, psi, horizon) for psi in columns]
         return np.concatenate(groups)
     paths = {} if horizon is None else known_paths(tables, horizon)
     diagonal, crossed = products_of_weights(recursion, horizon, threads, paths)
@@ -166,16 +169,6 @@ def _finite_variance(tables: Tables) -> Iterator[None]:
             f"the variance of {which} has no finite limit over an infinite horizon of"
             f" {tables.process.mdp.name}; give a finite horizon"
         ) from error
-
-
-def _score_columns(truth: Truth) -> Iterator[FloatArray]:
-    """Scores of all pairs (S·A, c), c coordinates at a time."""
-    pairs, d = truth.pi.size, truth.gradient.size
-    width = _columns_at_a_time(pairs, d)
-    for begin in range(0, d, width):
-        units = np.eye(min(width, d - begin), d, begin)
-        columns = [truth.policy.push_forward(truth.theta, unit).ravel() for unit in units]
-        yield np.stack(columns, axis=1)
 
 
 def _columns_at_a_time(pairs: int, d: int) -> int:

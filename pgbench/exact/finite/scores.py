@@ -1,4 +1,4 @@
-"""Norms and sums of scores state by state, without the table of all scores."""
+"""Norms, sums and columns of scores, without the table of all scores."""
 
 from collections.abc import Iterator
 
@@ -28,6 +28,14 @@ def squared_norms(policy: Policy, theta: FloatArray) -> FloatArray:
 def state_gradients(policy: Policy, theta: FloatArray, weights: FloatArray) -> FloatArray:
     """Σ_a W(s,a) ψ(s,a) of every state, (S, d), from W (S, A)."""
     return np.concatenate([rows[:, 0] for rows in _pulled(policy, theta, weights[:, None])])
+
+
+def score_columns(policy: Policy, theta: FloatArray, width: int) -> Iterator[FloatArray]:
+    """Scores of all pairs (S·A, c) by coordinates of θ, ``width`` of them at a time."""
+    d = policy.n_parameters
+    for begin in range(0, d, width):
+        units = np.eye(min(width, d - begin), d, begin)
+        yield np.stack([policy.push_forward(theta, unit).ravel() for unit in units], axis=1)
 
 
 def _pulled(policy: Policy, theta: FloatArray, rows: FloatArray) -> Iterator[FloatArray]:

@@ -26,8 +26,8 @@ backward, forward = device_function(recursion.backward), device_function(recursi
 
 @kernel
 def _simulate(
-    start, start_state, step, n, n_slots, bits, staged, seed, stream, first, batch_size,
-    slot, pair, lengths,
+    start, start_state, step, n, n_slots, bits, staged,
+    seed, stream, first, batch_size, group_size, slot, pair, lengths,
 ):  # fmt: skip
     """Simulate into slot and pair (H, N) uint32, flat (s, a, k) and (s, a), and lengths (N,)."""
     table = step
@@ -41,9 +41,12 @@ def _simulate(
     if i >= total:
         return
     m = total // batch_size
-    generator = cuda.local.array(4, uint64)
-    seed_state(generator, seed, stream, first + i % m, i // m, batch_size)
+    generator, r, own = cuda.local.array(4, uint64), first + i % m, i // m
+    seed_state(generator, seed, stream, r, own - own % group_size, batch_size)
     state = uint64(start_state[pick_start(start, uint64(next_word(generator)))])
+    if own % group_size:
+        seed_state(generator, seed, stream, r, own, batch_size)
+        next_word(generator)
     length = horizon
     for t in range(horizon):
         drawn, state, ended = pick_step(table, n, bits, state, uint64(next_word(generator)))
@@ -205,7 +208,8 @@ class DeviceRollouts:
         lengths = empty(total, np.int64)
         launch(
             _simulate, total, *self._sampler, np.uint64(streams.seed), np.uint64(streams.stream),
-            first, int(streams.batch_size), *drawn, lengths, shared=self._shared,
+            first, int(streams.batch_size), int(streams.group_size), *drawn, lengths,
+            shared=self._shared,
         )  # fmt: skip
         return *drawn, lengths
 

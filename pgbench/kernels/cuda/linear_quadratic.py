@@ -40,7 +40,7 @@ def _normal(word, table):
 @kernel
 def _simulate(
     A, B, noise, start_mean, start, gain, factor, form, log_ratio, weighed, normals,
-    seed, stream, first, batch_size, z, e, ratio,
+    seed, stream, first, batch_size, group_size, z, e, ratio,
 ):  # fmt: skip
     """Simulate into z (T+1, p, N), e (T, m, N) and, where laws differ, ratio (T, N)."""
     k = cuda.grid(1)
@@ -49,8 +49,8 @@ def _simulate(
     if k >= total:
         return
     replicates = total // batch_size
-    generator = cuda.local.array(4, uint64)
-    seed_state(generator, seed, stream, first + k % replicates, k // replicates, batch_size)
+    generator, r, own = cuda.local.array(4, uint64), first + k % replicates, k // replicates
+    seed_state(generator, seed, stream, r, own - own % group_size, batch_size)
     for i in range(n):
         z[0, i, k] = start_mean[i]
     for j in range(start.shape[1]):
@@ -58,6 +58,10 @@ def _simulate(
         for i in range(n):
             if start[i, j] != 0.0:
                 z[0, i, k] += times(start[i, j], number)
+    if own % group_size:
+        seed_state(generator, seed, stream, r, own, batch_size)
+        for _ in range(start.shape[1]):
+            next_word(generator)
     for t in range(horizon):
         z[t, n, k] = 1.0
         for i in range(m):
@@ -215,7 +219,7 @@ class DeviceRollouts:
         ratio = empty((horizon, total) if self._weighed else (1, 1))
         launch(
             _simulate, total, *self._sampler, np.uint64(streams.seed), np.uint64(streams.stream),
-            first, int(streams.batch_size), *drawn, ratio,
+            first, int(streams.batch_size), int(streams.group_size), *drawn, ratio,
         )  # fmt: skip
         return *drawn, ratio
 

@@ -79,13 +79,16 @@ def start(sampler, streams, replicate, trajectory, n_lanes, tape):
     For the lanes see ``seed_lanes``; idle ones never count as alive.
     """
     lanes, n = tape.lanes, uint64(sampler.step.shape[1])
-    seed_lanes(lanes, streams, replicate, trajectory, n_lanes)
+    seed_lanes(lanes, streams, replicate, trajectory, n_lanes, streams.group_size)
     next_words(lanes)
     for lane in range(LANES):
         k = pick_start(sampler.start, lanes[WORD + lane])
         index = trajectory + min(lane, n_lanes - 1)
         own = (replicate + index // streams.batch_size) * sampler.stride
         lanes[_STATE + lane] = uint64(sampler.start_state[k] + own)
+    if streams.group_size > 1:
+        seed_lanes(lanes, streams, replicate, trajectory, n_lanes, 1)
+        next_words(lanes)
     next_words(lanes)
     for lane in range(LANES):
         tape.alive[lane] = tape.horizon if lane < n_lanes else 0

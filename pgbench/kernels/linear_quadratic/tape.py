@@ -100,7 +100,7 @@ def add(out, factor, x):
 def start(sampler, streams, replicate, trajectory, n_lanes, tape):
     """Seed the generators and draw the first states; for the lanes see ``seed_lanes``."""
     n = sampler.B.shape[0]
-    seed_lanes(tape.lanes, streams, replicate, trajectory, n_lanes)
+    seed_lanes(tape.lanes, streams, replicate, trajectory, n_lanes, streams.group_size)
     z = tape.z[0]
     for i in range(n):
         for lane in range(LANES):
@@ -110,6 +110,10 @@ def start(sampler, streams, replicate, trajectory, n_lanes, tape):
         for i in range(n):
             if sampler.start[i, j] != 0.0:
                 add(z[i], sampler.start[i, j], tape.number)
+    if streams.group_size > 1:
+        seed_lanes(tape.lanes, streams, replicate, trajectory, n_lanes, 1)
+        for _ in range(sampler.start.shape[1]):
+            next_words(tape.lanes)
 
 
 @kernel

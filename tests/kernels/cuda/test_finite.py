@@ -30,8 +30,8 @@ def some(request):
     return wide_truth() if request.param == "wide" else tiny_truth(request.param, "softmax")
 
 
-def streams(batch_size):
-    return Streams(np.uint64(SEED), np.uint64(STREAM), batch_size)
+def streams(batch_size, group_size=1):
+    return Streams(np.uint64(SEED), np.uint64(STREAM), batch_size, group_size)
 
 
 def on_cpu(process, tables, sizes):
@@ -66,16 +66,17 @@ def make_rollouts(process, tables):
     return DeviceRollouts(process.sampler, compact(tables))
 
 
-@pytest.mark.parametrize("batch_size", [1, 3])
-def test_trajectories_are_the_same_bits(some, sizes, every_table, batch_size):
+@pytest.mark.parametrize(("batch_size", "group_size"), [(1, 1), (3, 1), (4, 2)])
+def test_trajectories_are_the_same_bits(some, sizes, every_table, batch_size, group_size):
     H, m, B = sizes.horizon, sizes.replicates, some.mdp.branching
     pair, slot = np.zeros((2, m, batch_size, H), np.int32)
     lengths = np.zeros((m, batch_size), np.int64)
     sampler = some.process.sampler
-    record(sampler, streams(batch_size), FIRST, pair, slot, lengths)
+    own = streams(batch_size, group_size)
+    record(sampler, own, FIRST, pair, slot, lengths)
     rollouts = make_rollouts(some.process, every_table(some, H)[:1])
     assert (rollouts._shared > 0) == (some.mdp.n_states < WIDE)
-    drawn = rollouts.simulate(streams(batch_size), FIRST, m, H)
+    drawn = rollouts.simulate(own, FIRST, m, H)
     slots, pairs, steps = (array.copy_to_host() for array in drawn)
     np.testing.assert_array_equal(steps.reshape(batch_size, m).T, lengths)
     for r in range(m):

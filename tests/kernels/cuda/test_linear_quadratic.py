@@ -40,14 +40,14 @@ def weighed_process(tables):
     return found[0]
 
 
-@pytest.mark.parametrize("weighed", [False, True])
-def test_states_and_actions_are_the_same_bits(some, sizes, every_table, weighed):
+@pytest.mark.parametrize(("weighed", "group_size"), [(False, 1), (True, 1), (False, 2)])
+def test_states_and_actions_are_the_same_bits(some, sizes, every_table, weighed, group_size):
     from pgbench.kernels.cuda.linear_quadratic import DeviceRollouts
 
     process = weighed_process(every_table(some, 6)) if weighed else some.process
-    n, m, H = sizes.batch_size, sizes.replicates, sizes.horizon
+    n, m, H = group_size * sizes.batch_size, sizes.replicates, sizes.horizon
     p = some.mdp.n + 1 + some.mdp.m
-    streams = Streams(np.uint64(SEED), np.uint64(STREAM), n)
+    streams = Streams(np.uint64(SEED), np.uint64(STREAM), n, group_size)
     z, e = np.zeros((m, n, H + 1, p)), np.zeros((m, n, H, some.mdp.m))
     ratios = np.ones((m, n, H))
     record(process.sampler, streams, FIRST, z, e, ratios)

@@ -13,7 +13,7 @@ from pgbench.kernels.partition import use_threads
 from pgbench.kernels.streams import LANES, Streams
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
-from tests.support.truths import WEIGHTS_OF
+from tests.support.truths import WEIGHTS_OF, tiny_truth
 from tests.support.variants import on_policy
 
 CONSTANTS = ("kappa", "beta", "delta")
@@ -25,11 +25,11 @@ def sampler_of(truth):
     return make_sampler(truth.mdp, truth.pi)
 
 
-def record(sampler, batch_size, replicates, horizon, first=0, seed=SEED):
+def record(sampler, batch_size, replicates, horizon, first=0, seed=SEED, group_size=1):
     """Pairs, slots (replicates, batch, horizon) and steps (replicates, batch) of the kernel."""
     pair = np.full((replicates, batch_size, horizon), -1, np.int32)
     slot, steps = pair.copy(), np.zeros((replicates, batch_size), np.int64)
-    streams = Streams(np.uint64(seed), np.uint64(STREAM), batch_size)
+    streams = Streams(np.uint64(seed), np.uint64(STREAM), batch_size, group_size)
     finite.record(sampler, streams, first, pair, slot, steps)
     return pair, slot, steps
 
@@ -68,6 +68,18 @@ def test_trajectories_are_those_of_the_reference(truth, batch_size):
             assert steps[r, i] == n
             assert pair[r, i, :n].tolist() == pairs
             assert slot[r, i, :n].tolist() == slots
+
+
+@pytest.mark.parametrize(("batch_size", "group_size"), [(4, 2), (12, 3), (40, 20)])
+def test_a_group_has_the_start_of_its_first_and_nothing_else(batch_size, group_size):
+    sampler = sampler_of(tiny_truth("dense", "softmax"))
+    alone, _, _ = record(sampler, batch_size, 5, 12, 16)
+    pair, _, _ = record(sampler, batch_size, 5, 12, 16, group_size=group_size)
+    start, own = (p[:, :, 0] // sampler.n_actions for p in (pair, alone))
+    np.testing.assert_array_equal(start, np.repeat(own[:, ::group_size], group_size, axis=1))
+    as_drawn = start == own
+    assert 0.2 < as_drawn.mean() < 0.9
+    np.testing.assert_array_equal(pair[as_drawn], alone[as_drawn])
 
 
 @WEIGHTS_OF

@@ -1,0 +1,331 @@
+"""Exact mean and variance of outcome estimators ĝ = Σ_{p,i} w_{p,i} Z_{p,i}, without sampling.
+
+A weight w_i is a function of classes of responses: of its own, and of what it looks at in the
+others. Given the start of a group,
+
+    E ĝ  = Σ_c ∇P_c a(c)                                a(c)    = Σ_i E[w_i | c_i = c]
+    E ĝ² = Σ_c M_c a2(c) + Σ_{c,c'} ∇P_c ∇P_c' b(c,c')  a2(c)   = Σ_i E[w_i² | c_i = c]
+                                                        b(c,c') = Σ_{i≠j} E[w_i w_j | c_i, c_j]
+
+and groups are independent. Where weights look beyond their group, pairs of responses of different
+groups are summed in the same way. The others are summed over as tallies of what is looked at. The
+weight function is the one that is used on samples: it is asked about one batch for each class and
+tallies, with representatives of the others. Weights must treat the responses of a group alike, and
+the groups of a batch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from pgbench.arrays import FloatArray, IntArray
+from pgbench.exact.finite.representatives import Representatives
+from pgbench.exact.finite.response_scores import ResponseScores
+from pgbench.exact.finite.responses import Unrolled, unrolled
+from pgbench.exact.finite.tallies import (
+    Looks,
+    Tallies,
+    Tally,
+    View,
+    distinct,
+    number,
+    repeated,
+    table_of,
+)
+from pgbench.exact.finite.values import FiniteTruth
+from pgbench.exact.table_moments import LIMIT, Size, require_fitting
+from pgbench.process.process import Process
+from pgbench.process.responses import Keep, Responses, Weights
+from pgbench.rounding import UNIT
+
+AT_A_TIME = 2**22
+"""Products of weights that are held at a time."""
+
+Channel = Callable[[Responses, FloatArray], IntArray]
+"""Which factor the tokens of each response take, (..., P, G), given the weights."""
+
+
+class OutcomeMoments(NamedTuple):
+    """Mean and variance of an estimate from a whole batch, (d,) each."""
+
+    mean: FloatArray
+    variance: FloatArray
+
+
+def outcome_moments(
+    truth: FiniteTruth,
+    horizon: int,
+    weights: Weights,
+    looks: Looks,
+    *,
+    group_size: int | None,
+    batch_size: int,
+    keep: Keep | None = None,
+    process: Process | None = None,
+    factor: FloatArray | None = None,
+    channel: Channel | None = None,
+    limit: Size = LIMIT,
+) -> OutcomeMoments:
+    """Mean and variance (d,) of ĝ = Σ_{p,i} w_{p,i} Σ_t u_t ψ_t over a batch.
+
+    Parameters
+    ----------
+    truth
+        Whose policy is scored.
+    horizon
+        Most steps of a trajectory.
+    weights
+        Responses (..., P, G) to weights (..., P, G), of which the estimate's 1/(PG) is part. They
+        treat the responses of a group alike, and the groups.
+    looks
+        What they look at in the other responses. Where they look beyond their group they are asked
+        about all P groups; else about one, and the estimate is the mean of P independent ones.
+    group_size
+        Responses G to each of P = batch_size / G start states; None for one group of all, each with
+        a start of its own.
+    batch_size
+        Number of responses.
+    keep
+        Which groups are kept, (..., P); others are drawn again until P are there. It looks at no
+        more of a group than weights do.
+    process
+        What draws the trajectories; by default the policy itself.
+    factor
+        (S, A) or (F, S, A) float64, factors u of a token; of F the ``channel`` says which one a
+        response takes, such as by the sign of its weight.
+    channel
+        Responses and weights to numbers below F, (..., P, G).
+    limit
+        Memory and operations allowed.
+
+    Raises
+    ------
+    ValueError
+        TooLarge where the sums are too long; or if sizes do not fit, if weights look at more than
+        is declared, or if no group is kept.
+    """
+    process = process or truth.process
+    u = np.ones(truth.pi.shape) if factor is None else np.asarray(factor, np.float64)
+    factors = u.reshape(-1, *truth.pi.shape)
+    _require_channel(len(factors), channel)
+    G = group_size or batch_size
+    P = _groups(batch_size, G)
+    # One group has nothing beyond it.
+    looks = looks if P > 1 else Looks(looks.key, looks.sums, looks.apart)
+    design = _Design(G, 1 if looks.beyond is None else P, looks, keep, limit)
+    paths = unrolled(process, horizon, group_size is not None, limit)
+    sums = _Sums(paths, design, weights, channel, len(factors))
+    mean, second = sums.moments(ResponseScores(truth, paths, process.pi, factors, limit))
+    # Rounding may leave a little less than nothing.
+    return OutcomeMoments(mean, np.maximum(second - mean**2, 0.0) * design.P / P)
+
+
+def groups_drawn(
+    process: Process, horizon: int, keep: Keep, looks: Looks, *, group_size: int,
+    limit: Size = LIMIT,
+) -> float:  # fmt: skip
+    """Expected number of groups that are drawn for one that is kept, by what ``keep`` looks at."""
+    design = _Design(group_size, 1, Looks(looks.key, looks.sums, looks.apart), keep, limit)
+    paths = unrolled(process, horizon, True, limit)
+    return 1 / _Sums(paths, design, lambda r: 0 * r.returns, None, 1).kept
+
+
+def _groups(batch_size: int, G: int) -> int:
+    if batch_size < 1 or G < 1 or batch_size % G:
+        raise ValueError(
+            f"batch_size is {batch_size}, must be a positive multiple of group_size, which is {G}"
+        )
+    return batch_size // G
+
+
+def _require_channel(F: int, channel: Channel | None) -> None:
+    if F > 1 and channel is None:
+        raise ValueError(f"factor holds {F} tables, so channel must say which a response takes")
+
+
+@dataclass(frozen=True, eq=False)
+class _Design:
+    """P groups of G that weights are asked about, what they look at, and which are kept."""
+
+    G: int
+    P: int
+    looks: Looks
+    keep: Keep | None
+    limit: Size
+
+
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """Sums over what the others of a group, and other groups, look like.
+
+    E counts classes with a factor each, (C, F).
+    """
+
+    paths: Unrolled
+    design: _Design
+    weights: Weights
+    channel: Channel | None
+    n_factors: int
+
+    def moments(self, scores: ResponseScores) -> tuple[FloatArray, FloatArray]:
+        """E ĝ and E ĝ² (d,)."""
+        w = self._values
+        mean = scores.mean(self._own(w)[..., None])[0]
+        second = scores.second(self._own(w**2))
+        if self.design.G > 1:
+            second += self._in_group(scores, w)
+        if self.design.P > 1:
+            second += self._across_groups(scores, w)
+        return mean, second
+
+    @cached_property
+    def kept(self) -> float:
+        """Probability that a group is kept; ValueError if it is zero."""
+        if self.design.keep is None:
+            return 1.0
+        chance = float(self._chance.sum())
+        if chance <= 0:
+            raise ValueError("no group is kept: what keep asks for never happens")
+        return chance
+
+    @cached_property
+    def _table(self) -> FloatArray:
+        return table_of(self.paths.classes)
+
+    @cached_property
+    def _one(self) -> tuple[Tally, IntArray]:
+        """A response as others see it: D alternatives, and which of them each class (C,) is."""
+        G, P, looks = self.design.G, self.design.P, self.design.looks
+        views = [View.of(self._table, looks, G)]
+        if looks.beyond is not None:
+            views.append(View.of(self._table, looks.beyond, G * P))
+        return distinct(tuple(views))
+
+    @cached_property
+    def _inside(self) -> list[Tallies]:
+        """Tallies of 0, ..., G - 1 responses of a group, given the start."""
+        one, which = self._one
+        classes = np.zeros((which.size, number(one)))
+        classes[np.arange(which.size), which] = 1.0
+        chance = self.paths.probability @ classes
+        return repeated(one, chance, self.design.G - 1, self.design.limit)
+
+    @cached_property
+    def _kept_at(self) -> FloatArray:
+        """1 where a group is kept, by the class of one response and the others' tally (C, n)."""
+        keep = self.design.keep
+        asked = Representatives(self.paths.classes, self._table, self._inside[-1].tally[0], None)
+        if keep is None:
+            return np.ones(asked.shape[:2])
+        return asked.asked("kept groups", lambda r: keep(r)[..., 0].astype(float))[:, :, 0]
+
+    @cached_property
+    def _chance(self) -> FloatArray:
+        """Σ_k μ0(k) P_c(k) Pr(tally | k) (C, n) of groups that are kept."""
+        weight = self.paths.mu[:, None] * self.paths.probability
+        return (weight.T @ self._inside[-1].chance) * self._kept_at
+
+    @cached_property
+    def _groups_seen(self) -> tuple[list[Tallies], IntArray]:
+        """Tallies of 0, ..., P - 1 groups, and which group each class and tally (C, n) makes."""
+        tally, (one, which) = self._inside[-1].tally, self._one
+        shape = which.size, number(tally)
+        c, s = np.unravel_index(np.arange(shape[0] * shape[1]), shape)
+        groups, place = distinct((one[1].plus(tally[1], which[c], s),))
+        chance = np.bincount(place, self._chance.ravel(), number(groups)) / self.kept
+        P, limit = self.design.P, self.design.limit
+        return repeated(groups, chance[None], P - 1, limit), place.reshape(shape)
+
+    @cached_property
+    def _beyond(self) -> FloatArray:
+        """Probabilities (x,) of the tallies of all other groups."""
+        return np.ones(1) if self.design.P == 1 else self._groups_seen[0][-1].chance[0]
+
+    @cached_property
+    def _values(self) -> FloatArray:
+        """w (C, F, n, x) by tallies inside and beyond, 0 unless the response takes the factor."""
+        inside = self._inside[-1].tally[0]
+        beyond = None if self.design.P == 1 else self._groups_seen[0][-1].tally[0]
+        asked = Representatives(self.paths.classes, self._table, inside, beyond)
+        C, n, x = asked.shape
+        numbers = float(C * n * x)
+        work = 20 * numbers * self.design.G * self.design.P
+        require_fitting(Size(16 * numbers * (1 + self.n_factors), work), self.design.limit)
+        found = asked.asked("weights", self._weighed)
+        takes = found[..., 1] == np.arange(self.n_factors)[:, None, None, None]
+        w = np.moveaxis(np.where(takes, found[..., 0], 0.0), 0, 1)
+        return w * self._kept_at[:, None, :, None]
+
+    def _weighed(self, responses: Responses) -> FloatArray:
+        """Weight and factor of the first response of each batch, (m, 2)."""
+        w = self.weights(responses)
+        factor = 0 * w if self.channel is None else self.channel(responses, w)
+        return np.stack([w[:, 0, 0], factor[:, 0, 0]], axis=1)
+
+    def _own(self, w: FloatArray) -> FloatArray:
+        """μ0(k) Σ_i E[w_i | k, c_i = c], (K, C, F)."""
+        mean = (w @ self._beyond) @ self._inside[-1].chance.T
+        number = self.design.P * self.design.G / self.kept
+        return number * self.paths.mu[:, None, None] * np.moveaxis(mean, 2, 0)
+
+    def _in_group(self, scores: ResponseScores, w: FloatArray) -> FloatArray:
+        """Pairs of responses of one group, (d,)."""
+        (C, F, n, x), others = w.shape, self._inside[-2]
+        which = np.repeat(self._one[1], F)
+        own = w.reshape(C * F, n, x)
+        b = sum(
+            q * products(own[:, :, j], others, which, self.design.limit)
+            for j, q in enumerate(self._beyond)
+        )
+        values, vectors = factored(np.asarray(b), self.design.limit)
+        number = self.design.P * self.design.G * (self.design.G - 1) / self.kept
+        scale = number * self.paths.mu[:, None] * values
+        return scores.squares(vectors.reshape(len(values), C, F, -1), scale)
+
+    def _across_groups(self, scores: ResponseScores, w: FloatArray) -> FloatArray:
+        """Pairs of responses of two groups, (d,)."""
+        (C, F, n, x), (seen, place) = w.shape, self._groups_seen
+        which = np.repeat(place[:, None], F, axis=1).ravel()
+        b = products(w.reshape(-1, x), seen[-2], which, self.design.limit)
+        values, vectors = factored(b, self.design.limit)
+        f = np.einsum("k,kn,cfnr->kcfr", self.paths.mu, self._inside[-1].chance,
+                      vectors[0].reshape(C, F, n, -1), optimize=True)  # fmt: skip
+        number = self.design.P * (self.design.P - 1) * (self.design.G / self.kept) ** 2
+        return number * (values[0] @ scores.mean(f) ** 2)
+
+
+def products(w: FloatArray, others: Tallies, which: IntArray, limit: Size) -> FloatArray:
+    """E[w_i w_j | e_i = e, e_j = e'] (K, E, E) of pairs i, j among others of a given law.
+
+    w (E, n) is the weight of each e by the tally of all others; ``which`` (E,) says how e looks
+    to them, and ``others`` are the tallies of those that are neither i nor j.
+    """
+    (K, m), E = others.chance.shape, len(w)
+    require_fitting(Size(16.0 * K * E**2, (6.0 + K) * E**2 * m), limit)
+    b = np.zeros((K, E, E))
+    for e in range(E):
+        size = max(1, AT_A_TIME // (E - e))
+        for begin in range(0, m, size):
+            part = slice(begin, begin + size)
+            place = others.which[part]
+            own = np.take(w[e], place)[:, which[e:]]
+            theirs = np.take(w[e:], place[:, which[e]], axis=1).T
+            b[:, e, e:] += others.chance[:, part] @ (own * theirs)
+        b[:, e:, e] = b[:, e, e:]
+    return b
+
+
+def factored(b: FloatArray, limit: Size) -> tuple[FloatArray, FloatArray]:
+    """Eigenvalues (K, r) of symmetric b (K, E, E) that are not zero, and vectors (K, E, r)."""
+    K, E, _ = b.shape
+    require_fitting(Size(24.0 * K * E**2, 10.0 * K * E**3), limit)
+    values, vectors = np.linalg.eigh(b)
+    order = np.argsort(-np.abs(values), axis=1)
+    values = np.take_along_axis(values, order, axis=1)
+    vectors = np.take_along_axis(vectors, order[:, None], axis=2)
+    zero = np.abs(values) <= E * UNIT * np.abs(values[:, :1])
+    r = int((~zero).sum(axis=1).max())
+    return values[:, :r], vectors[:, :, :r]
