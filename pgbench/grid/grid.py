@@ -1,11 +1,11 @@
 """A grid as it was read: what was chosen along its axes, and what is common to all cells."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pgbench.ascent import algorithms
-from pgbench.samplers import ON_POLICY
+from pgbench.samplers import ON_POLICY, samplers
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,9 @@ class Chosen:
 
 DEFAULTS: Mapping[str, Chosen] = {"sampler": Chosen(ON_POLICY, {}, ON_POLICY)}
 """What stands for the axes of settings that a grid need not name, where it does not."""
+
+MORE: Mapping[str, Callable[[], Mapping[str, Any]]] = {"sampler": samplers}
+"""The records of these axes by name. A grid's key for an axis is its plural."""
 
 EXACT = "exact"
 """What stands for ∇J itself among the estimators of an ascent."""

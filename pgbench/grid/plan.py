@@ -9,7 +9,7 @@ replicates are more portions.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
@@ -24,7 +24,7 @@ from pgbench.declared.sources import shared_digest, source_digest
 from pgbench.estimators import estimators
 from pgbench.exact.horizon import expected_steps, shortest_horizon
 from pgbench.exact.truth import Truth, evaluate
-from pgbench.grid.grid import DEFAULTS, Chosen, Climber, Grid
+from pgbench.grid.grid import DEFAULTS, MORE, Chosen, Climber, Grid
 from pgbench.memory import explained, require_memory
 from pgbench.policies import Parameterised, kinds
 from pgbench.policies.policy import PolicyDimensions
@@ -48,9 +48,6 @@ SHARED = (
     "estimators/parts/estimator.py",
 )
 """Code that every number goes through: an edit makes every cell run again."""
-
-MORE: Mapping[str, Callable[[], Mapping[str, Any]]] = {"sampler": samplers}
-"""The records of the axes that a grid need not name: what is not their default is in keys."""
 
 ASCENT = ("ascent/*.py",)
 """Code that every ascent goes through besides; algorithms, a file each, count where they run."""
@@ -265,11 +262,13 @@ class Setting:
     def recipe(self) -> "Setting":
         """The setting without the rest of its grid: what somebody elsewhere needs to know of it."""
         ascent = self.grid.ascent and replace(self.grid.ascent, climbers=(), step_sizes=())
+        axes = self.grid.more_axes
+        named: dict[str, Any] = {f"{axis}s": (getattr(self, axis),) for axis in axes}
         grid = replace(
             self.grid,
             problems=(self.problem,),
             policies=(self.policy,),
-            samplers=(self.sampler,) * bool(self.grid.samplers),
+            **named,
             estimators=(),
             batch_sizes=(),
             text="",

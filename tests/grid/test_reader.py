@@ -321,8 +321,8 @@ def test_wrong_samplers_are_located():
 def test_ascents_and_samplers_do_not_go_together():
     ascent = "ascent: {algorithms: gradient, estimators: exact, step_sizes: 0.1}\n"
     assert errors(SAMPLED + ascent) == [
-        "grid.yaml:4:1: samplers: a grid with ascents has none: their data come from the policies"
-        " on the way"
+        "grid.yaml:4:1: samplers: a grid with ascents has none: they climb J on data of the"
+        " policies on the way"
     ]
 
 

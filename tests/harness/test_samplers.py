@@ -7,8 +7,8 @@ from pgbench.__main__ import main
 from pgbench.declared.summary import AXES, SUMMARY
 from pgbench.exact.finite.ratios import effective_share
 from pgbench.grid import plan
-from pgbench.grid.grid import DEFAULTS
-from pgbench.grid.plan import MORE, settings
+from pgbench.grid.grid import DEFAULTS, MORE
+from pgbench.grid.plan import settings
 from pgbench.grid.reader import parse_grid
 from pgbench.harness.horizon_study import study
 from pgbench.harness.runner import execute
