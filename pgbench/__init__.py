@@ -33,6 +33,7 @@ _MODULES = (
     "policies",
     "problems",
     "results",
+    "samplers",
     "statistics",
 )
 

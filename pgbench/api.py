@@ -14,6 +14,7 @@ from pgbench.declared.parameters import ParameterError, check_counts
 from pgbench.declared.registry import find
 from pgbench.estimators import find_estimator, make_tables
 from pgbench.exact.table_moments import LIMIT, Moments, Size, require_finite, table_moments
+from pgbench.exact.truth import Truth
 from pgbench.kernels.blas import single_threaded_blas
 from pgbench.measure.gradients import estimates
 from pgbench.objectives import Objective, make_objective
@@ -21,6 +22,7 @@ from pgbench.policies import Parameterised
 from pgbench.problems import Problem
 from pgbench.rollout.device import find_device
 from pgbench.rollout.simulator import Draws
+from pgbench.samplers import ON_POLICY, sampled
 
 Choice = str | Mapping[str, Any]
 
@@ -33,6 +35,7 @@ def moments(
     *,
     horizon: int | None = None,
     objective: Choice = "J",
+    sampler: Choice = ON_POLICY,
     limit: Size = LIMIT,
     threads: int | None = None,
     **parameters: Any,
@@ -50,6 +53,9 @@ def moments(
         horizon at random has only the infinite one.
     objective
         What is maximised: a name, or a mapping such as ``{"objective": "kl", "beta": 0.1}``.
+    sampler
+        What draws the actions of the data, as in a grid: a name, or a mapping such as
+        ``{"sampler": "temperature", "value": 0.7}``; by default the policy itself.
     limit
         Memory and operations allowed; ``moments_size`` says beforehand what is needed.
     threads
@@ -66,7 +72,7 @@ def moments(
     """
     if horizon is not None:
         check_counts(horizon=horizon)
-    truth = _objective(objective, mdp, policy).truth(theta)
+    truth = _truth(mdp, policy, theta, objective, sampler)
     tables = make_tables(truth, estimator, horizon, **parameters)
     with np.errstate(over="ignore", invalid="ignore"):
         found = table_moments(
@@ -89,6 +95,7 @@ def sample_gradients(
     objective: Choice = "J",
     seed: int = 0,
     stream: int = 0,
+    sampler: Choice = ON_POLICY,
     device: str = "cpu",
     **parameters: Any,
 ) -> FloatArray:
@@ -110,6 +117,8 @@ def sample_gradients(
         Whose gradient: a name, or a mapping such as ``{"objective": "kl", "beta": 0.1}``.
     seed, stream
         Name the random streams, integers in [0, 2⁶⁴); the same ones give the same bytes.
+    sampler
+        What draws the actions of the data, as in ``moments``.
     device
         Where table estimators are simulated: ``"cpu"``, ``"cuda"``, or ``"auto"``, which takes a
         GPU where there is one and the work is worth it. Both give the same trajectories, and
@@ -133,7 +142,7 @@ def sample_gradients(
             raise ParameterError(f"{name} is {value!r}, must be an integer in [0, 2**64)")
     where = find_device(device)
     with single_threaded_blas():
-        truth = _objective(objective, mdp, policy).truth(theta)
+        truth = _truth(mdp, policy, theta, objective, sampler)
         draws = Draws(horizon, batch_size, replicates, seed, stream, group_size=group_size)
         return estimates(truth, find_estimator(estimator), parameters, draws, where)[0]
 
@@ -228,6 +237,16 @@ def ascend(
 def _objective(choice: Choice, mdp: Problem, policy: Parameterised) -> Objective:
     name, values = _split("objective", choice)
     return make_objective(name, mdp, policy, **values)
+
+
+def _truth(
+    mdp: Problem, policy: Parameterised, theta: Any, objective: Choice, sampler: Choice
+) -> Truth:
+    """The truth of an objective, with data from a sampler."""
+    truth = _objective(objective, mdp, policy).truth(theta)
+    name, values = _split("sampler", sampler)
+    found: Truth = sampled(truth, name, **values)
+    return found
 
 
 def _split(word: str, choice: Choice) -> tuple[str, dict[str, Any]]:

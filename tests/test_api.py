@@ -9,7 +9,7 @@ from pgbench.declared.parameters import ParameterError
 from pgbench.estimators import estimators
 from pgbench.exact import evaluate
 from pgbench.measure.gradients import gradient_blocks
-from pgbench.policies import make_policy
+from pgbench.policies import NotApplicable, make_policy
 from pgbench.problems import make_problem
 from pgbench.rollout.simulator import Draws
 
@@ -132,3 +132,20 @@ def test_wrong_parameters_are_parameter_errors():
     policy = make_policy("softmax", mdp)
     with pytest.raises(ParameterError, match=r"reinforce\.baseline: 'value' is unknown"):
         sample_gradients(mdp, policy, policy.initial(), "reinforce", horizon=3, baseline="value")
+
+
+def test_data_may_come_from_a_sampler(setting):
+    """Sampled on data of another policy, an estimator has the moments that are exact there."""
+    given = {"horizon": 3, "sampler": {"sampler": "top_k", "k": 2}}
+    exact = pg.moments(*setting, "reward_to_go", **given)
+    plain = pg.moments(*setting, "reward_to_go", horizon=3)
+    found = sample_gradients(*setting, "reward_to_go", replicates=4000, **given)
+    error = np.sqrt(exact.variance / 4000)
+    assert (np.abs(found.mean(axis=0) - exact.mean) < 4 * error + 1e-12).all()
+    assert (np.abs(plain.mean - exact.mean) > 4 * error + 1e-3).any()
+    on_policy = pg.moments(*setting, "reward_to_go", horizon=3, sampler="on_policy")
+    np.testing.assert_array_equal(on_policy.mean, plain.mean)
+    with pytest.raises(ValueError, match="unknown sampler 'top_kk'"):
+        pg.moments(*setting, "td", sampler="top_kk")
+    with pytest.raises(NotApplicable, match="spsa takes no sampler's data"):
+        sample_gradients(*setting, "spsa", **given)

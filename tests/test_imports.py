@@ -23,6 +23,7 @@ FLOORS = (
     {"ascent"},
     {"estimators"},
     {"rollout", "objectives"},
+    {"samplers"},
     {"exact"},
     {"process"},
     {"policies"},

@@ -20,6 +20,7 @@ CONTRACTS = {
     "problems": "problems/test_family.py",
     "policies": "policies/test_policy.py",
     "objectives": "objectives/test_objective.py",
+    "samplers": "samplers/test_sampler.py",
 }
 """Rooms of records that are found by their files; the contract tests whatever is there."""
 
@@ -33,7 +34,7 @@ COVERED = {
     "exact/finite/test_elimination.py": "kernels: elimination",
     "exact/finite/test_moments.py": "exact/finite: recursion",
     "exact/linear_quadratic/test_moments.py": "exact/linear_quadratic: expectation",
-    "grid/test_reader.py": "grid: grid keys nodes",
+    "grid/test_reader.py": "grid: keys nodes",
     "kernels/cuda/test_finite.py": "kernels/cuda: jit",
     "kernels/finite/test_weights.py": (
         "kernels: distinct prefetch; kernels/finite: recursion sampler tables trajectories"
@@ -63,8 +64,10 @@ OF_SEVERAL = {
     "estimators/test_many.py": "all estimators, of many policies at once",
     "estimators/test_groups.py": "estimators of responses, in groups that share their start",
     "estimators/test_linear_quadratic.py": "all estimators on linear-quadratic problems",
+    "estimators/test_samplers.py": "all estimators on data of every sampler",
     "estimators/test_surrogates.py": "surrogates of an older policy's data, side by side",
     "grid/test_mutated.py": "reading and planning, of grids with mistakes",
+    "harness/test_samplers.py": "runs of grids that name samplers, from the grid to the report",
     "harness/test_cluster_processes.py": "schedulers, workers and runs as processes",
     "kernels/cuda/test_benchmarks.py": "needs the back end that is chosen there",
     "kernels/cuda/test_code.py": "what the compiler makes of all of them",

@@ -43,6 +43,9 @@ _SYMBOLS = {
     r"\leq ": "≤",
     r"\neq ": "≠",
     r"\rho": "ρ",
+    r"\propto": " ∝ ",
+    r"\in ": "∈ ",
+    r"\xi": "ξ",
     r"\pi": "π",
     r"\mu": "μ",
     r"\nabla": "∇",
@@ -189,9 +192,11 @@ def in_words(estimator: Estimator, formula: Callable[[str], str]) -> str:
     return f"of success or failure alone, large groups {formula(limit)}; {own}"
 
 
-SUPPORT = """One cause of bias hangs on θ and not on the estimator, and is every estimator's: where
-a direct policy gives an action of a visited state probability 0, on the boundary of the simplex,
-no rollout sees what that action would bring to ∇J (`exact_bias_support`)."""
+SUPPORT = """Two causes of bias hang on θ and on where data come from, and not on the estimator
+alone. Where a direct policy gives an action of a visited state probability 0, on the boundary of
+the simplex, no rollout sees what that action would bring to ∇J (`exact_bias_support`); nor does one
+of a sampler that leaves actions out, and no ratio repairs that. Where data come from a sampler,
+whoever does not correct for it estimates something else (`exact_bias_sampler`)."""
 """What no estimator says of itself, since all would say the same, at some θ alone."""
 
 _PAGE = """# Estimators

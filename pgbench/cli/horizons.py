@@ -26,6 +26,7 @@ def act(options: argparse.Namespace) -> int:
     from pgbench.harness.cluster.mapping import mapping
     from pgbench.harness.horizon_study import study, write
     from pgbench.report.horizon_study import messages, write_study
+    from pgbench.results.folding import folded
     from pgbench.trials.user_file import PlugIns
 
     grid = read_grid(options.grid)
@@ -33,7 +34,7 @@ def act(options: argparse.Namespace) -> int:
     say = partial(print, file=sys.stderr)
     with mapping(workers_of(options), set_up, say) as mapped:
         found = study(grid, say, mapped, set_up)
-    for message in messages(found):
+    for message in messages(folded(found)):
         print(f"note: {message}", file=sys.stderr)
     status = [Status(code) for code in found["status"].values.ravel()]
     known = (Status.DONE, Status.FAILED, Status.SKIPPED)

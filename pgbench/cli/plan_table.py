@@ -96,9 +96,10 @@ def _n_cells(setting: Setting) -> int:
 
 def _add_row(table: Table, setting: Setting, prepared: Prepared, cost: SettingCost) -> None:
     mdp = prepared.truth.mdp
+    problem, *others = setting.labels.values()
     table.add_row(
-        setting.problem.label,
-        setting.policy.label,
+        problem,
+        ", ".join(others),
         str(mdp.facts.get("n_states", mdp.facts.get("state_dimension"))),
         str(mdp.facts.get("n_actions", mdp.facts.get("action_dimension"))),
         str(prepared.truth.gradient.size),

@@ -1,6 +1,7 @@
-"""Tables of what there is: problems, policies, estimators, algorithms, step sizes, the zoo."""
+"""Tables of what there is: of everything that grids name, and of the zoo."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from pgbench.ascent import algorithms, step_sizes
 from pgbench.cli.catalogue import (
@@ -19,10 +20,11 @@ from pgbench.declared.parameters import Formula, Parameter
 from pgbench.estimators import estimators
 from pgbench.policies import kinds
 from pgbench.problems import families
+from pgbench.samplers import samplers
 
 
 def print_list(what: str | None) -> None:
-    """Print problems, policies and estimators with formula, bias class and reference."""
+    """Print what there is of one kind, or of all kinds but the zoo, with formula and reference."""
     out = console()
     if what in (None, "problems"):
         table = titled("problems", "name", "description", "parameters", "source", lines=True)
@@ -37,6 +39,8 @@ def print_list(what: str | None) -> None:
         for kind in kinds().values():
             table.add_row(kind.name, kind.summary, described(kind.parameters), kind.reference)
         out.print(table)
+    if what in (None, "samplers"):
+        _print_with_formulas("samplers", samplers())
     if what in (None, "estimators"):
         columns = ("name", "description", "bias", "exact moments", "parameters", "source")
         table = titled("estimators", *columns, lines=True)
@@ -56,17 +60,7 @@ def print_list(what: str | None) -> None:
         out.print(SUPPORT.replace("\n", " "))
     for axis, records in (("algorithms", algorithms()), ("step_sizes", step_sizes())):
         if what in (None, axis):
-            table = titled(
-                axis.replace("_", " "), "name", "description", "parameters", "source", lines=True
-            )
-            for record in records.values():
-                table.add_row(
-                    record.name,
-                    f"{record.summary}\n{_formulas(record.formula, record.parameters)}",
-                    described(record.parameters),
-                    record.reference,
-                )
-            out.print(table)
+            _print_with_formulas(axis.replace("_", " "), records)
     if what == "zoo":
         from pgbench.trials.zoo import bugs
 
@@ -74,6 +68,19 @@ def print_list(what: str | None) -> None:
         for bug in bugs().values():
             table.add_row(bug.name, bug.claims, bug.mistake, bug.source)
         out.print(table)
+
+
+def _print_with_formulas(title: str, records: Mapping[str, Any]) -> None:
+    """Print what records say of themselves, their formulas below their summaries."""
+    table = titled(title, "name", "description", "parameters", "source", lines=True)
+    for record in records.values():
+        table.add_row(
+            record.name,
+            f"{record.summary}\n{_formulas(record.formula, record.parameters)}",
+            described(record.parameters),
+            record.reference,
+        )
+    console().print(table)
 
 
 def _formulas(formula: Formula, parameters: Mapping[str, Parameter]) -> str:

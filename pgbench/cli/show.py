@@ -24,10 +24,12 @@ def act(options: argparse.Namespace) -> int:
     """Do it; the exit code."""
     from pgbench.cli.results_table import print_ascents, print_results
     from pgbench.results import dataset as results
+    from pgbench.results.folding import folded_tree
 
     tree, notes = results.read(options.results)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
+    tree = folded_tree(tree)
     summary = tree.to_dataset()
     if options.ascents or summary.sizes["estimator"] == 0:
         if "ascent" not in tree.children:

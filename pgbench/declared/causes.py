@@ -90,8 +90,13 @@ CAUSES: Mapping[str, Cause] = {
         "biased: a step answers for its own penalty alone, and not for those of later steps",
         Part("that is due to leaving out the penalties of later steps", "penalties of later steps"),
     ),
+    "sampler": Cause(
+        "biased: data come from another policy, and nothing corrects for that",
+        Part("that is due to data of another policy", "data of another policy"),
+    ),
     "support": Cause(
-        "biased on the boundary of the simplex: no rollout sees an action of probability 0",
+        "biased: no rollout sees an action of probability 0, on the boundary of the simplex or left"
+        " out by a sampler",
         Part(
             "that is due to actions of probability 0, which no rollout sees", "actions never taken"
         ),
@@ -99,7 +104,7 @@ CAUSES: Mapping[str, Cause] = {
 }
 """Causes of bias by name. The first two are of the horizon; an estimator has one or neither.
 
-The last one hangs on θ alone and is every estimator's: see ``Estimator.causes_at``.
+The last two hang on θ and on where data come from: see ``Estimator.causes_at``.
 """
 
 HORIZON = frozenset({"truncation", "tail"})

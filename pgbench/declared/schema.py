@@ -21,6 +21,7 @@ def _rows(prefix: str, schema: Schema) -> Iterator[str]:
             continue
         more = "".join(f", `{end}`" for end in SPREAD if name + end in schema)
         note = "" if variable.reproducible else " (not the same in every run)"
+        note += f" (where the grid names the axis {variable.axis})" if variable.axis else ""
         dims = ", ".join(variable.dims)
         unit = variable.units.replace("theta", "θ")
         meaning = f"{variable.long_name}{note}"

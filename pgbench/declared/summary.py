@@ -8,6 +8,9 @@ CELL = ("problem", "policy", "estimator", "batch_size")
 SETTING = ("problem", "policy")
 RATE = ("problem", "policy", "estimator")
 
+AXES = ("sampler",)
+"""Axes of settings that a dataset has where its grid names them, after ``policy``."""
+
 STATUS_CODES = ", ".join(f"{status.value} {status.word}" for status in Status)
 """What the codes of a status mean."""
 
@@ -51,7 +54,10 @@ SUMMARY: Schema = {
     "exact_relative_bias": Variable(CELL, "1", "exact bias over the norm of what is estimated"),
     **{
         f"exact_bias_{name}": Variable(
-            CELL, "reward/theta", f"exact norm of the part of the bias {part.meaning}"
+            CELL,
+            "reward/theta",
+            f"exact norm of the part of the bias {part.meaning}",
+            axis=name if name in AXES else "",
         )
         for name, part in PARTS.items()
     },
@@ -101,8 +107,23 @@ SUMMARY: Schema = {
     "expected_steps": Variable(SETTING, "environment steps", "exact mean length of a rollout"),
     "n_parameters": Variable(SETTING, "1", "number of policy parameters d"),
     "value_error_bound": Variable(SETTING, "reward", "proven bound on the error of V"),
+    "kept_mass": Variable(
+        SETTING,
+        "1",
+        "least probability, over visited states, of the actions that the sampler may draw",
+        axis="sampler",
+    ),
+    "effective_sample_share": Variable(
+        SETTING,
+        "1",
+        "exact (E W)²/E W² of ratios W of whole rollouts: effective sample size over batch size",
+        axis="sampler",
+    ),
 }
 """The summary's variables by name."""
+
+WITHOUT_SAMPLER = {"kept_mass": 1.0, "effective_sample_share": 1.0}
+"""What is said of a setting whose data come from the policy itself, where others' do not."""
 
 MAPS: Schema = {
     "gradient": Variable(("parameter",), "reward/theta", "exact gradient"),

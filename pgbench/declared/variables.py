@@ -3,7 +3,7 @@
 A schema is a mapping from names to variables. Nothing is stored under a name that it lacks.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -29,7 +29,8 @@ class Variable:
     """One variable of a dataset: where it lives, its unit and what it is.
 
     ``reproducible`` is false for what a clock measured; everything else is the same bytes for the
-    same grid and seed. A ``code`` is a member of an enumeration of ``outcomes``.
+    same grid and seed. A ``code`` is a member of an enumeration of ``outcomes``. One of an ``axis``
+    is there only where the grid names that axis.
     """
 
     dims: tuple[str, ...]
@@ -37,6 +38,7 @@ class Variable:
     long_name: str
     reproducible: bool = True
     kind: Kind = "number"
+    axis: str = ""
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -76,6 +78,25 @@ def with_ends(name: str, variable: Variable, ends: Mapping[str, str] = ENDS) -> 
 def allocate(schema: Schema, sizes: Mapping[str, int]) -> dict[str, NDArray[Any]]:
     """An empty array for every variable of a schema, by name."""
     return {name: variable.empty(sizes) for name, variable in schema.items()}
+
+
+def on_axes(schema: Schema, axes: Collection[str]) -> Schema:
+    """The schema of a dataset whose grid names these axes of settings beside problem and policy.
+
+    Whatever has a dimension ``policy`` has them after it.
+    """
+    return {
+        name: replace(variable, dims=_with_axes(variable.dims, axes))
+        for name, variable in schema.items()
+        if variable.axis in ("", *axes)
+    }
+
+
+def _with_axes(dims: tuple[str, ...], axes: Iterable[str]) -> tuple[str, ...]:
+    if "policy" not in dims:
+        return dims
+    after = dims.index("policy") + 1
+    return (*dims[:after], *axes, *dims[after:])
 
 
 def require_declared(names: Iterable[str], schema: Schema, what: str = "the dataset") -> None:

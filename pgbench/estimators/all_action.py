@@ -58,7 +58,7 @@ def one_trajectory(truth: Truth, horizon: int, critic_noise: float, discounted: 
     """Exact mean and variance (d,) of one trajectory's estimate; no variance where too large."""
     weights = action_weights(truth, critic_noise)
     delta = step_discount(truth, discounted)
-    visits = Walk.of(truth.mdp, truth.pi).forward(delta).sum(horizon)
+    visits = Walk.of(truth.mdp, truth.process.pi).forward(delta).sum(horizon)
     mean = truth.policy.pull_back(truth.theta, visits[:, None] * weights)
     try:
         return Exact(mean, _variance(truth, weights, delta, horizon))
@@ -99,5 +99,6 @@ estimator = BatchEstimator(
     ),
     reference="Sutton, Singh & McAllester 2001; Asadi et al. 2017; Ciosek & Whiteson 2018",
     cures={"critic": {"critic_noise": 0.0}, "discount": {"discounted": True}},
+    anywhere=True,
     alone="",
 )

@@ -4,14 +4,14 @@ import numpy as np
 
 from pgbench.arrays import FloatArray
 from pgbench.estimators import reward_to_go
-from pgbench.estimators.parts.behaviour import Exploration, behaved
+from pgbench.estimators.parts.behaviour import EXPLORATION, Exploration, behaved
 from pgbench.estimators.parts.control_variate import QNoise, approximate_q, expected_scores
 from pgbench.estimators.parts.estimator import BatchEstimator
 from pgbench.rollout.simulator import Simulator
 
 
 def estimate(
-    simulator: Simulator, *, exploration: Exploration = 0.5, q_noise: QNoise = 0.2
+    simulator: Simulator, *, exploration: Exploration = EXPLORATION, q_noise: QNoise = 0.2
 ) -> FloatArray:
     """Per-decision importance sampling with q̃ as control variate of actions and of later values.
 
@@ -41,5 +41,6 @@ estimator = BatchEstimator(
     r" + \sum_a \pi \tilde q\,\psi]",
     reference="Huang & Jiang 2020, eq. 4, less its gradient of q; Jiang & Li 2016",
     unbounded=lambda exploration, q_noise: True,
+    corrects=True,
     alone="",
 )

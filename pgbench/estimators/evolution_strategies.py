@@ -7,7 +7,12 @@ import numpy as np
 from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import Choice, ParameterError, Range
 from pgbench.estimators.parts.estimator import DRIVEN, BatchEstimator, Exact
-from pgbench.estimators.parts.perturbation import objective, require_free, returns_at
+from pgbench.estimators.parts.perturbation import (
+    OTHER_POLICIES,
+    objective,
+    require_free,
+    returns_at,
+)
 from pgbench.exact.horizon import finite_gradient
 from pgbench.exact.remember import remembered
 from pgbench.exact.truth import Truth
@@ -118,6 +123,7 @@ estimator = BatchEstimator(
     ),
     reference="Salimans, Ho, Chen, Sidor & Sutskever 2017, Algorithm 1; Nesterov & Spokoiny 2017",
     cures={"smoothing": {"sigma": 0.0}, "normalisation": {"shaping": "none"}},
+    own_data=OTHER_POLICIES,
     drawing=DRIVEN,
     alone="",
 )

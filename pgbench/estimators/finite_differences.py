@@ -7,7 +7,12 @@ import numpy as np
 from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import ParameterError, Range
 from pgbench.estimators.parts.estimator import DRIVEN, BatchEstimator, Exact
-from pgbench.estimators.parts.perturbation import central_differences, probabilities, require_free
+from pgbench.estimators.parts.perturbation import (
+    OTHER_POLICIES,
+    central_differences,
+    probabilities,
+    require_free,
+)
 from pgbench.exact.horizon import finite_gradient
 from pgbench.exact.truth import Truth
 from pgbench.policies import NotApplicable
@@ -68,6 +73,7 @@ estimator = BatchEstimator(
     ),
     reference="Glynn 1989 (common random numbers); Peters & Schaal 2008, Section 3.1",
     cures={"smoothing": {"step": 0.0}},
+    own_data=OTHER_POLICIES,
     drawing=DRIVEN,
     alone="",
 )

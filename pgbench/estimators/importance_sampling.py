@@ -2,7 +2,13 @@
 
 from typing import Any
 
-from pgbench.estimators.parts.behaviour import Exploration, behaviour_policy, ratios, wider
+from pgbench.estimators.parts.behaviour import (
+    EXPLORATION,
+    Exploration,
+    behaviour_policy,
+    ratios,
+    wider,
+)
 from pgbench.estimators.parts.estimator import EVERYWHERE, TableEstimator
 from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.truth import Truth
@@ -10,7 +16,7 @@ from pgbench.process.process import Process
 from pgbench.process.tables import Tables
 
 
-def tables(truth: Truth, *, exploration: Exploration = 0.5) -> Any:
+def tables(truth: Truth, *, exploration: Exploration = EXPLORATION) -> Any:
     """Per-decision importance sampling: reward-to-go under a behaviour policy (1-ε)π + ε/A.
 
     Of a Gaussian policy the behaviour has the same mean and the covariance Σ/(1-ε).
@@ -38,5 +44,6 @@ estimator = TableEstimator(
     reference="Precup, Sutton & Singh 2000, Section 4; Jie & Abbeel 2010",
     on=EVERYWHERE,
     unbounded=lambda exploration: True,
+    corrects=True,
     alone="",
 )

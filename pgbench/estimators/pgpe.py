@@ -14,7 +14,7 @@ from pgbench.estimators.evolution_strategies import (
 )
 from pgbench.estimators.parts.by_trajectory import others
 from pgbench.estimators.parts.estimator import DRIVEN, BatchEstimator, Exact
-from pgbench.estimators.parts.perturbation import require_free
+from pgbench.estimators.parts.perturbation import OTHER_POLICIES, require_free
 from pgbench.exact.truth import Truth
 from pgbench.rollout.simulator import Simulator
 
@@ -70,6 +70,7 @@ estimator = BatchEstimator(
     ),
     reference="Sehnke et al. 2010; Zhao, Hachiya, Niu & Sugiyama 2012 (baseline)",
     cures={"smoothing": {"sigma": 0.0}},
+    own_data=OTHER_POLICIES,
     drawing=DRIVEN,
     alone="",
 )

@@ -7,7 +7,7 @@ import numpy as np
 from pgbench.declared.parameters import Range
 from pgbench.estimators.parts.behaviour import NEVER
 from pgbench.estimators.parts.estimator import TableEstimator
-from pgbench.estimators.trust_region_surrogate import Drift, surrogate
+from pgbench.estimators.trust_region_surrogate import DRIFT, Drift, surrogate
 from pgbench.exact.truth import Truth
 from pgbench.process.tables import Tables
 
@@ -18,7 +18,7 @@ def tables(
     clip: Annotated[
         float, Range(0), "ε: no gradient where the ratio has left 1 ± ε for good"
     ] = 0.2,
-    drift: Drift = 0.5,
+    drift: Drift = DRIFT,
 ) -> Tables:
     """Gradient of min(w A, clip(w, 1-ε, 1+ε) A), w = π/π_old, with exact A of the older policy.
 
@@ -48,5 +48,6 @@ estimator = TableEstimator(
     ),
     reference="Schulman, Wolski, Dhariwal, Radford & Klimov 2017, eq. 7",
     cures={"clipping": {"clip": NEVER}, "states": {"drift": 0.0}},
+    corrects=True,
     alone="",
 )

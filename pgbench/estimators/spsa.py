@@ -8,7 +8,12 @@ import numpy as np
 from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import ParameterError, Range
 from pgbench.estimators.parts.estimator import DRIVEN, BatchEstimator, Exact
-from pgbench.estimators.parts.perturbation import objective, require_free, returns_at
+from pgbench.estimators.parts.perturbation import (
+    OTHER_POLICIES,
+    objective,
+    require_free,
+    returns_at,
+)
 from pgbench.exact.horizon import finite_gradient
 from pgbench.exact.remember import remembered
 from pgbench.exact.truth import Truth
@@ -72,6 +77,7 @@ estimator = BatchEstimator(
     r"\,\Delta_i^{-1}",
     reference="Spall 1992, eq. 2.2",
     cures={"smoothing": {"step": 0.0}},
+    own_data=OTHER_POLICIES,
     drawing=DRIVEN,
     alone="",
 )

@@ -2,12 +2,12 @@
 
 from pgbench.arrays import FloatArray
 from pgbench.estimators import reward_to_go
-from pgbench.estimators.parts.behaviour import Exploration, behaved
+from pgbench.estimators.parts.behaviour import EXPLORATION, Exploration, behaved
 from pgbench.estimators.parts.estimator import BatchEstimator
 from pgbench.rollout.simulator import Simulator
 
 
-def estimate(simulator: Simulator, *, exploration: Exploration = 0.5) -> FloatArray:
+def estimate(simulator: Simulator, *, exploration: Exploration = EXPLORATION) -> FloatArray:
     """Trajectory-wise importance sampling: reward-to-go times Π_t π/μ of the whole trajectory."""
     batch, ratio = behaved(simulator, exploration)
     weights = ratio.prod(axis=2)[:, :, None]
@@ -22,5 +22,6 @@ estimator = BatchEstimator(
     formula=r"\prod_t w_t \sum_t \gamma^t \hat Q_t\,\psi_t,\,w=\pi/\mu",
     reference="Precup, Sutton & Singh 2000, Section 3; Jie & Abbeel 2010",
     unbounded=lambda exploration: True,
+    corrects=True,
     alone="",
 )

@@ -12,7 +12,7 @@ def tables(truth: Truth) -> Tables:
     The pair (s,a) is drawn from ρ by a first random horizon. Unbiased for ∇J over the infinite
     horizon at the finite cost of about 2/(1-γ) steps.
     """
-    process = random_horizon(truth.mdp, truth.pi, collect=True)
+    process = random_horizon(truth.mdp, truth.process.pi, collect=True)
     return Tables.build(process, sigma=process.mdp.reward / (1 - truth.mdp.gamma), kappa=1.0)
 
 

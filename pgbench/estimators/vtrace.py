@@ -5,7 +5,13 @@ from typing import Annotated
 import numpy as np
 
 from pgbench.declared.parameters import Range
-from pgbench.estimators.parts.behaviour import NEVER, Exploration, behaviour_policy, ratios
+from pgbench.estimators.parts.behaviour import (
+    EXPLORATION,
+    NEVER,
+    Exploration,
+    behaviour_policy,
+    ratios,
+)
 from pgbench.estimators.parts.estimator import CriticNoise, TableEstimator, noisy_critic, td_error
 from pgbench.exact.truth import Truth
 from pgbench.process.process import Process
@@ -15,7 +21,7 @@ from pgbench.process.tables import Tables
 def tables(
     truth: Truth,
     *,
-    exploration: Exploration = 0.5,
+    exploration: Exploration = EXPLORATION,
     clip: Annotated[float, Range(0), "c: ratios are min(c, π/μ), one clip for all"] = 1.0,
     correct_states: Annotated[
         bool, "whether step t carries the ratios before it, so that states count as π visits them"
@@ -67,5 +73,6 @@ estimator = TableEstimator(
         "critic": {"critic_noise": 0.0},
     },
     unbounded=lambda exploration, clip, correct_states, critic_noise: correct_states or clip > 1,
+    corrects=True,
     alone="",
 )

@@ -3,14 +3,14 @@
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.estimators.parts.behaviour import Exploration, behaved
+from pgbench.estimators.parts.behaviour import EXPLORATION, Exploration, behaved
 from pgbench.estimators.parts.estimator import BatchEstimator, Exact
 from pgbench.exact.horizon import finite_gradient
 from pgbench.exact.truth import Truth
 from pgbench.rollout.simulator import Simulator
 
 
-def estimate(simulator: Simulator, *, exploration: Exploration = 0.5) -> FloatArray:
+def estimate(simulator: Simulator, *, exploration: Exploration = EXPLORATION) -> FloatArray:
     """Reward-to-go, each trajectory weighed by its share of the batch's ratios.
 
     Consistent as the batch grows; for one trajectory it is the gradient of the behaviour policy.
@@ -34,5 +34,6 @@ estimator = BatchEstimator(
     bias=lambda exploration: ("batch",) * (exploration > 0) + ("truncation",),
     formula=r"\sum_i \frac{w(\tau_i)}{\sum_j w(\tau_j)} \sum_t \gamma^t \hat Q_{i,t}\,\psi_{i,t}",
     reference="Precup, Sutton & Singh 2000, Section 3; Tang & Abbeel 2010",
+    corrects=True,
     alone="",
 )

@@ -2,8 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import singledispatch
+from dataclasses import dataclass, field, replace
+from functools import cached_property, singledispatch
 from typing import Any, Self
 
 import numpy as np
@@ -41,8 +41,11 @@ class Truth(ABC):
         Bound on the largest error of V, unit reward.
     gradient_bound
         Bound on the length of the error of the gradient, reward per unit of θ.
+    behaviour
+        The distribution of actions that data come from; None where that is the policy's own.
     process
-        The problem under the policy itself, what estimators mostly simulate.
+        What data come from, and estimators mostly simulate: the problem under the policy, or under
+        the behaviour.
     penalty
         What the objective takes off the rewards of ``mdp``, or None where J is all there is.
     """
@@ -59,6 +62,7 @@ class Truth(ABC):
     gradient: FloatArray
     error_bound: float
     penalty: Penalty | None = field(default=None, kw_only=True)
+    behaviour: Any = field(default=None, kw_only=True)
 
     def each(self, function: Callable[[Any], Any], *shape: int) -> Any:
         """``function`` of this truth; of a truth of several policies that of each of them.
@@ -72,6 +76,20 @@ class Truth(ABC):
     def unseen(self) -> bool:
         """Whether actions that are never taken have a say in ∇J, which no estimator can see."""
         return False
+
+    @property
+    def on_policy(self) -> Self:
+        """This truth with data from the policy itself."""
+        return self if self.behaviour is None else self._own
+
+    @cached_property
+    def _own(self) -> Self:
+        return replace(self, behaviour=None)
+
+    @property
+    def kept_mass(self) -> float:
+        """Least probability, over visited states, of actions that data may hold; 1 if of all."""
+        return 1.0
 
     @property
     def seen_gradient(self) -> FloatArray:
@@ -123,7 +141,7 @@ class Truth(ABC):
     @property
     @abstractmethod
     def process(self) -> Any:
-        """The problem under the policy itself."""
+        """What data come from."""
 
     @abstractmethod
     def fisher(self) -> FloatArray:

@@ -1,10 +1,11 @@
 """A grid as it was read: what was chosen along its axes, and what is common to all cells."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pgbench.ascent import algorithms
+from pgbench.samplers import ON_POLICY, samplers
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,12 @@ class Chosen:
         """What identifies the choice, however it was spelt in the file."""
         return {"name": self.name, "values": dict(self.values)}
 
+
+DEFAULTS: Mapping[str, Chosen] = {"sampler": Chosen(ON_POLICY, {}, ON_POLICY)}
+"""What stands for the axes of settings that a grid need not name, where it does not."""
+
+MORE: Mapping[str, Callable[[], Mapping[str, Any]]] = {"sampler": samplers}
+"""The records of these axes by name. A grid's key for an axis is its plural."""
 
 EXACT = "exact"
 """What stands for ∇J itself among the estimators of an ascent."""
@@ -120,3 +127,19 @@ class Grid:
     text: str
     group_size: int | None = None
     ascent: Ascents | None = None
+    samplers: tuple[Chosen, ...] = ()
+
+    @property
+    def axes(self) -> dict[str, tuple[Chosen, ...]]:
+        """What was chosen along the axes of settings, in the order of their plan.
+
+        Those of ``DEFAULTS`` are there only where the grid names them.
+        """
+        others = {axis: getattr(self, f"{axis}s") for axis in DEFAULTS}
+        named = {axis: chosen for axis, chosen in others.items() if chosen}
+        return {"problem": self.problems, "policy": self.policies, **named}
+
+    @property
+    def more_axes(self) -> tuple[str, ...]:
+        """Those of them that a grid need not name."""
+        return tuple(axis for axis in self.axes if axis in DEFAULTS)

@@ -7,7 +7,7 @@ from pgbench.ascent import algorithms, step_sizes
 from pgbench.declared.parameters import Parameter
 from pgbench.declared.registry import Record
 from pgbench.estimators import estimators
-from pgbench.grid.grid import EXACT
+from pgbench.grid.grid import EXACT, MORE
 from pgbench.grid.keys import (
     ASCENT,
     BATCH_SIZE,
@@ -65,6 +65,7 @@ def schema() -> dict[str, Any]:
     properties = {name: described(parameter, dict) for name, parameter in SETTINGS.items()}
     properties["problems"] = entries("problem", families())
     properties["policies"] = entries("policy", kinds())
+    properties |= {f"{word}s": entries(word, records()) for word, records in MORE.items()}
     properties["estimators"] = entries("estimator", estimators())
     properties["batch_sizes"] = described(BATCH_SIZE, axis)
     drawn = {name: described(parameter, dict) for name, parameter in THETA.items()}

@@ -1,10 +1,11 @@
 """The plan: a grid expanded to settings and cells, each identified by its content.
 
-A *setting* is a problem with a policy: one θ, one exact truth, one set of trajectories. A *cell* is
-a setting with an estimator and a batch size. The key of a cell is a hash of its canonical
-description, so results do not depend on the order of the grid, and a changed grid adds cells
-without touching those it had. The replicates of a large cell come in *portions*, whose sums are
-joined in order: they can be measured anywhere, and more replicates are more portions.
+A *setting* is a problem with a policy and a sampler of its data, mostly the policy itself: one θ,
+one exact truth, one set of trajectories. A *cell* is a setting with an estimator and a batch size.
+The key of a cell is a hash of its canonical description, so results do not depend on the order of
+the grid, and a changed grid adds cells without touching those it had. The replicates of a large
+cell come in *portions*, whose sums are joined in order: they can be measured anywhere, and more
+replicates are more portions.
 """
 
 import json
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,12 +24,13 @@ from pgbench.declared.sources import shared_digest, source_digest
 from pgbench.estimators import estimators
 from pgbench.exact.horizon import expected_steps, shortest_horizon
 from pgbench.exact.truth import Truth, evaluate
-from pgbench.grid.grid import Chosen, Climber, Grid
+from pgbench.grid.grid import DEFAULTS, MORE, Chosen, Climber, Grid
 from pgbench.memory import explained, require_memory
 from pgbench.policies import Parameterised, kinds
 from pgbench.policies.policy import PolicyDimensions
 from pgbench.problems import Problem, families
 from pgbench.problems.dimensions import Dimensions
+from pgbench.samplers import samplers
 
 FORMAT = 6
 """Version of what the harness writes into a record, which no digest covers: who edits a progress
@@ -54,6 +57,11 @@ ASCENT = ("ascent/*.py",)
 def content_hash(description: Mapping[str, Any], size: int = 16) -> str:
     """Hash of a canonical description, as hexadecimal digits."""
     return _hashed(_written(description), size)
+
+
+def _number(description: Mapping[str, Any]) -> int:
+    """Hash of a canonical description, as an unsigned 64-bit integer."""
+    return int(content_hash(description, size=8), 16)
 
 
 def _written(description: Mapping[str, Any]) -> dict[str, str]:
@@ -142,15 +150,21 @@ class Setting:
     grid: Grid
     problem: Chosen
     policy: Chosen
+    sampler: Chosen = DEFAULTS["sampler"]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What was chosen along each axis that the grid names, in words."""
+        return {axis: getattr(self, axis).label for axis in self.grid.axes}
 
     @property
     def label(self) -> str:
-        """Problem and policy in words."""
-        return f"{self.problem.label} × {self.policy.label}"
+        """Problem and policy in words, and what else the grid names."""
+        return " × ".join(self.labels.values())
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What the streams and θ depend on, beside the seed."""
+        """What θ depends on beside the seed, and the streams but for the sampler."""
         return {
             "problem": self.problem.canonical,
             "content": self.problem.content,
@@ -171,9 +185,17 @@ class Setting:
             "sources": [
                 source_digest(families()[self.problem.name].maker),
                 source_digest(kinds()[self.policy.name].maker),
+                *(source_digest(MORE[axis]()[own.name].maker) for axis, own in self._more.items()),
             ],
+            **{axis: own.canonical for axis, own in self._more.items()},
             **self.identity,
         }
+
+    @property
+    def _more(self) -> dict[str, Chosen]:
+        """What was chosen along the axes that a grid need not name, but for the defaults."""
+        every = {axis: getattr(self, axis) for axis in MORE}
+        return {axis: own for axis, own in every.items() if own.name != DEFAULTS[axis].name}
 
     @cached_property
     def _parts(self) -> dict[str, str]:
@@ -187,8 +209,9 @@ class Setting:
 
     @property
     def stream(self) -> int:
-        """The stream number, an unsigned 64-bit integer."""
-        return int(content_hash(self.identity, size=8), 16)
+        """The number of the streams of its trajectories, an unsigned 64-bit integer."""
+        more = {axis: own.canonical for axis, own in self._more.items()}
+        return _number(more | self.identity)
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -240,16 +263,19 @@ class Setting:
     def recipe(self) -> "Setting":
         """The setting without the rest of its grid: what somebody elsewhere needs to know of it."""
         ascent = self.grid.ascent and replace(self.grid.ascent, climbers=(), step_sizes=())
+        axes = self.grid.more_axes
+        named: dict[str, Any] = {f"{axis}s": (getattr(self, axis),) for axis in axes}
         grid = replace(
             self.grid,
             problems=(self.problem,),
             policies=(self.policy,),
+            **named,
             estimators=(),
             batch_sizes=(),
             text="",
             ascent=ascent,
         )
-        return Setting(grid, self.problem, self.policy)
+        return replace(self, grid=grid)
 
     @cached_property
     def ascents(self) -> list[AscentCell]:
@@ -303,10 +329,13 @@ class Setting:
         if "values" in self.grid.theta:
             theta = policy.given(self.grid.theta["values"])
         else:
-            theta = policy.initial(seed=self.stream ^ self.grid.seed, **self.grid.theta)
-        truth = evaluate(mdp, policy, theta)
+            # The same whatever draws the data.
+            own = _number(self.identity)
+            theta = policy.initial(seed=own ^ self.grid.seed, **self.grid.theta)
+        sampler = samplers()[self.sampler.name]
+        truth = sampler.sampled(evaluate(mdp, policy, theta), **_given(self.sampler))
         horizon = self.grid.horizon or shortest_horizon(truth, cap=self.grid.max_horizon)
-        steps = expected_steps(mdp, truth.pi, horizon)
+        steps = expected_steps(mdp, truth.process.pi, horizon)
         return Prepared(truth, horizon, steps, self.grid.group_size)
 
 
@@ -336,7 +365,10 @@ def _given(choice: Chosen) -> dict[str, Any]:
 
 def settings(grid: Grid) -> list[Setting]:
     """Every setting of a grid, problems first."""
-    return [Setting(grid, problem, policy) for problem in grid.problems for policy in grid.policies]
+    return [
+        Setting(grid, **dict(zip(grid.axes, own, strict=True)))
+        for own in product(*grid.axes.values())
+    ]
 
 
 def likely_horizon(setting: Setting) -> int:

@@ -15,7 +15,7 @@ from pgbench.declared.messages import bounded, shown
 from pgbench.declared.parameters import Parameter, did_you_mean, label
 from pgbench.declared.registry import Record
 from pgbench.estimators import TableEstimator, estimators
-from pgbench.grid.grid import EXACT, Ascents, Chosen, Climber, Grid
+from pgbench.grid.grid import EXACT, MORE, Ascents, Chosen, Climber, Grid
 from pgbench.grid.keys import (
     ASCENT,
     BATCH_SIZE,
@@ -106,7 +106,8 @@ class _Reader(NodeReader):
         if not isinstance(tree.value, dict):
             self.fail(tree, "", "a grid is a mapping with the keys name, problems, estimators, ...")
             return None
-        axes = ("problems", "policies", "estimators", "batch_sizes")
+        more = [f"{axis}s" for axis in MORE]
+        axes = ("problems", "policies", *more, "estimators", "batch_sizes")
         known = [*SETTINGS, *axes, "theta", "ascent"]
         self.only(tree.value, "", known)
         values = self.values(tree, "", SETTINGS)
@@ -122,6 +123,7 @@ class _Reader(NodeReader):
             "policies": self.choices(tree, "policies", "policy", kinds(), default="softmax"),
             "estimators": [],
         }
+        named: dict[str, Any] = {f"{axis}s": self.more(tree, axis) for axis in MORE}
         if "estimators" in tree.value or "ascent" not in tree.value:
             choices["estimators"] = self.choices(tree, "estimators", "estimator", estimators())
         self.group_size = values.get("group_size") or 1
@@ -130,6 +132,7 @@ class _Reader(NodeReader):
         if self.errors:
             return None
         n_cells = prod(len(axis) for axis in choices.values()) * len(batch_sizes)
+        n_cells *= prod(max(len(chosen), 1) for chosen in named.values())
         if ascent:
             runs = sum(len(climber.step_sizes) for climber in ascent.climbers)
             n_cells += len(choices["problems"]) * len(choices["policies"]) * runs
@@ -145,8 +148,20 @@ class _Reader(NodeReader):
             theta=theta,
             text=text,
             ascent=ascent,
+            **named,
             **values,
         )
+
+    def more(self, tree: Node, axis: str) -> tuple[Chosen, ...]:
+        """What is chosen along an axis that a grid need not name; nothing where it does not."""
+        place = f"{axis}s"
+        if place not in tree.value:
+            return ()
+        if "ascent" in tree.value:
+            node, _ = tree.value[place]
+            why = "a grid with ascents has none: they climb J on data of the policies on the way"
+            self.fail(node, place, why)
+        return tuple(self.choices(tree, place, axis, MORE[axis]()))
 
     def too_many(self, node: Node, place: str, n_cells: int) -> bool:
         """Whether a grid, or a part of it alone, has more cells than a grid may have: an error."""

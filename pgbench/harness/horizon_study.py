@@ -19,7 +19,7 @@ import numpy as np
 from pgbench.arrays import FloatArray
 from pgbench.declared.horizon_study import CURVES, STUDY
 from pgbench.declared.outcomes import Status
-from pgbench.declared.variables import allocate
+from pgbench.declared.variables import allocate, on_axes
 from pgbench.estimators import TableEstimator, estimators, is_added
 from pgbench.exact.horizon import expected_steps
 from pgbench.exact.table_moments import TooLarge, table_moments
@@ -77,29 +77,25 @@ def study(
     """
     begin = time.perf_counter()
     plan = settings(grid)
-    sizes = {
-        "problem": len(grid.problems),
-        "policy": len(grid.policies),
-        "estimator": len(grid.estimators),
-        "point": UP_TO_OWN + BEYOND_OWN,
-    }
-    arrays: dict[str, Any] = allocate(STUDY, sizes)
+    places = {axis: len(chosen) for axis, chosen in grid.axes.items()}
+    schema = on_axes(STUDY, grid.more_axes)
+    sizes = {**places, "estimator": len(grid.estimators), "point": UP_TO_OWN + BEYOND_OWN}
+    arrays: dict[str, Any] = allocate(schema, sizes)
     sweeps = [Sweep(setting.recipe, grid.estimators, set_up) for setting in plan]
     with single_threaded_blas(), closing(_child(set_up)):
         for number, (found, seconds) in enumerate(mapping(_sweep, sweeps)):
             for name, own in found.items():
-                arrays[name][divmod(number, sizes["policy"])] = own[0, 0]
+                arrays[name][np.unravel_index(number, [*places.values()])] = own[0, 0]
             progress(f"[{number + 1}/{len(plan)}] {plan[number].label}: {seconds:.1f} s")
     coordinates = {
-        "problem": [p.label for p in grid.problems],
-        "policy": [p.label for p in grid.policies],
+        **{axis: [c.label for c in chosen] for axis, chosen in grid.axes.items()},
         "estimator": [e.label for e in grid.estimators],
         "instance": ("problem", [p.instance for p in grid.problems]),
         "estimator_name": ("estimator", [e.name for e in grid.estimators]),
     }
     made = provenance(os.cpu_count() or 1, seconds=time.perf_counter() - begin, steps=0.0)
     attributes = {**made, "name": grid.name, "grid": grid.text, "seed": grid.seed}
-    return labelled(STUDY, arrays, coordinates, attributes)
+    return labelled(schema, arrays, coordinates, attributes)
 
 
 def write(found: "Dataset", directory: Path) -> Path:

@@ -11,6 +11,7 @@ from pgbench.declared.summary import MAPS, SUMMARY
 from pgbench.declared.variables import require_declared
 from pgbench.estimators import Exact
 from pgbench.exact.finite.optimum import optimal_value
+from pgbench.exact.finite.ratios import effective_share
 from pgbench.exact.horizon import finite_objective, truncated_gradient
 from pgbench.exact.linear_quadratic import QuadraticTruth, landscape, optimal_regulator
 from pgbench.grid.plan import Prepared
@@ -127,6 +128,9 @@ def exact_values(prepared: Prepared) -> Measurement:
         "n_parameters": float(truth.gradient.size),
         "value_error_bound": truth.error_bound,
     }
+    if truth.behaviour is not None:
+        values["kept_mass"] = truth.kept_mass
+        values["effective_sample_share"] = effective_share(truth, H)
     maps: dict[str, FloatArray] = {}
     if truth.gradient.size <= MAP_LIMIT and truth.visitation.size <= MAP_LIMIT:
         maps = {"gradient": truth.gradient, "theta": truth.theta}

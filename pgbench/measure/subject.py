@@ -78,8 +78,10 @@ class Subject(ABC):
     def exact(self, batch_size: int) -> Exact:
         """Exact mean and variance of an estimate, as far as they are known."""
 
-    def mean(self, values: Mapping[str, Any], batch_size: float) -> FloatArray | None:
-        """Exact mean with other parameters, or None where it is not known.
+    def mean(
+        self, values: Mapping[str, Any], batch_size: float, truth: Truth | None = None
+    ) -> FloatArray | None:
+        """Exact mean with other parameters or on other data, or None where it is not known.
 
         The groups of an endless batch are endless too.
         """
@@ -87,7 +89,7 @@ class Subject(ABC):
         group_size: float | None = prepared.group_size
         if group_size and np.isinf(batch_size):
             group_size = batch_size
-        arguments = prepared.truth, prepared.horizon, batch_size, group_size
+        arguments = truth or prepared.truth, prepared.horizon, batch_size, group_size
         return self.estimator.mean(*arguments, **values)
 
     @abstractmethod
@@ -127,13 +129,13 @@ class Subject(ABC):
         """The bias split into its causes, (d,) each; empty where the mean is not known.
 
         One declared cause after another is removed, in the order in which they are declared; what a
-        removal changes in the mean is that cause's part. On the boundary of the simplex actions
-        that are never taken are the last cause: without it the mean is what the horizon leaves of
-        the target. That is what is left at last. Where a mean on the way is not known the rest is
-        not split.
+        removal changes in the mean is that cause's part. Without a sampler the mean is that on data
+        of the policy itself. Actions that are never taken are the last cause: without it the mean
+        is what the horizon leaves of the target. That is what is left at last. Where a mean on the
+        way is not known the rest is not split.
         """
         n: float = batch_size
-        values = dict(self.values)
+        values, truth = dict(self.values), self.prepared.truth
         current = self.mean(values, n)
         parts: dict[str, FloatArray] = {}
         for cause in self.estimator.causes_at(self.prepared.truth, **values):
@@ -141,10 +143,12 @@ class Subject(ABC):
                 continue
             if cause == "batch":
                 n = np.inf
+            elif cause == "sampler":
+                truth = truth.on_policy
             elif cause != "support" and cause not in self.estimator.cures:
                 return parts
             values |= self.estimator.cures.get(cause, {})
-            without = self._declared(values) if cause == "support" else self.mean(values, n)
+            without = self._declared(values) if cause == "support" else self.mean(values, n, truth)
             if current is None or without is None:
                 return parts
             parts[cause], current = current - without, without
@@ -194,11 +198,13 @@ class TableSubject(Subject):
         """How many other trajectories a group has."""
         return (self.prepared.group_size or 1) - 1
 
-    def mean(self, values: Mapping[str, Any], batch_size: float) -> FloatArray | None:
-        """Exact mean (d,), that of the tables at hand where the parameters are theirs."""
-        if values == self.values:
+    def mean(
+        self, values: Mapping[str, Any], batch_size: float, truth: Truth | None = None
+    ) -> FloatArray | None:
+        """Exact mean (d,), that of the tables at hand where parameters and data are theirs."""
+        if values == self.values and truth in (None, self.prepared.truth):
             return self.one.mean
-        return super().mean(values, batch_size)
+        return super().mean(values, batch_size, truth)
 
     def parts(self, batch_size: int) -> dict[str, FloatArray]:
         """The bias split into its causes; the same at every batch size."""
@@ -284,6 +290,7 @@ def make_subject(
     """An estimator in a setting, its exact moments worked out."""
     truth = prepared.truth
     estimator.require(truth.mdp)
+    estimator.require_data(truth)
     values = estimator.bound(**values)
     if unknown := [cause for cause in estimator.causes(**values) if cause not in CAUSES]:
         raise ValueError(

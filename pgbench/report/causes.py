@@ -68,7 +68,8 @@ def _relative(summary: "Dataset") -> tuple[dict[str, FloatArray], FloatArray]:
     """Parts and whole bias over the norm of what is estimated, (problem, policy, e, n) each."""
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = 1 / summary["target_norm"].values
-        parts = {name: summary[f"exact_bias_{name}"].values * scale for name in PARTS}
+        there = [name for name in PARTS if f"exact_bias_{name}" in summary]
+        parts = {name: summary[f"exact_bias_{name}"].values * scale for name in there}
         return parts, summary["exact_bias"].values * scale
 
 

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pgbench.arrays import FloatArray
+from pgbench.arrays import BoolArray, FloatArray
 from pgbench.declared.causes import HORIZON
 from pgbench.declared.outcomes import Status
 from pgbench.estimators import estimators
 from pgbench.grid.grid import Grid
 from pgbench.grid.reader import GridError, parse_grid
+from pgbench.samplers import ON_POLICY
 from pgbench.statistics import normality
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def _conformity(
         code_p=smallest(values["code_test_p_holm"]),
         variance_p=smallest(values["variance_test_p_holm"]),
         normal_p=normal_p,
-        objection=_objection(values, causes, str(own["estimator_name"].values)),
+        objection=_objection(values, causes, str(own["estimator_name"].values), sampled(own)),
     )
 
 
@@ -163,7 +164,19 @@ _OWN_MOMENTS = {
 }
 
 
-def _objection(values: Mapping[str, FloatArray], causes: tuple[str, ...] | None, name: str) -> str:
+def sampled(summary: "Dataset") -> BoolArray:
+    """Which policies have a sampler that draws their data in their place, (policy,)."""
+    if "sampler_name" not in summary.coords:
+        return np.zeros(summary.sizes["policy"], bool)
+    return np.asarray(summary["sampler_name"].values != ON_POLICY)
+
+
+def _objection(
+    values: Mapping[str, FloatArray],
+    causes: tuple[str, ...] | None,
+    name: str,
+    elsewhere: BoolArray,
+) -> str:
     wrong = {text: int((values[name] < TEST_LEVEL).sum()) for name, text in _OWN_MOMENTS.items()}
     if any(wrong.values()):
         return "; ".join(
@@ -179,13 +192,19 @@ def _objection(values: Mapping[str, FloatArray], causes: tuple[str, ...] | None,
     unseen = values["support_bias"] > 0
     with np.errstate(divide="ignore", invalid="ignore"):
         support = values["exact_bias_support"] / values["target_norm"]
-    allowed += np.where(unseen[..., None], support, 0.0)
+        allowed += np.where(unseen[..., None], support, 0.0)
+        if elsewhere.any():
+            more = np.nan_to_num(support)
+            more += np.nan_to_num(values["exact_bias_sampler"] / values["target_norm"])
+            allowed += np.where(elsewhere[:, None], more, 0.0)
     # What the horizon explains is known of ∇J, not of the natural gradient.
     known = estimators()[name].target == "gradient"
     if known and (exact > allowed * (1 + _ROUNDING)).any():
         return "its exact bias is larger than the horizon explains"
     unexplained = (
-        ~np.isfinite(exact) & (values["bias_test_p_holm"] < TEST_LEVEL) & ~unseen[..., None]
+        ~np.isfinite(exact)
+        & (values["bias_test_p_holm"] < TEST_LEVEL)
+        & ~(unseen | elsewhere)[..., None]
     )
     if not causes and unexplained.any():
         return f"it is biased in {int(unexplained.sum())} cells and declares no bias"

@@ -24,6 +24,7 @@ from pgbench.report.panels import (
 from pgbench.report.style import INK, Style, looks, problem_titles, wrapped
 from pgbench.report.tables import number
 from pgbench.results.files import write_file
+from pgbench.results.folding import folded
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -49,7 +50,7 @@ def write_study(study: "Dataset", directory: Path) -> Path:
     OSError, OutputError
         If the directory cannot be written.
     """
-    figures = folder_of_figures(directory)
+    figures, study = folder_of_figures(directory), folded(study)
     figure = draw("Bias, variance and the horizon", horizons, study, figures / "horizons")
     path = directory / "horizons.html"
     page = rendered(

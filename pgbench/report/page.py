@@ -24,6 +24,7 @@ from pgbench.report.tables import (
     unmeasured,
 )
 from pgbench.results.files import remove_temporaries, write_file
+from pgbench.results.folding import folded_tree
 
 if TYPE_CHECKING:
     from xarray import Dataset, DataTree
@@ -44,7 +45,7 @@ def write_report(tree: "DataTree", directory: Path) -> Path:
     OSError, OutputError
         If the directory cannot be written.
     """
-    figures = folder_of_figures(directory)
+    figures, tree = folder_of_figures(directory), folded_tree(tree)
     summary = tree.to_dataset()
     ascent = tree["ascent"].to_dataset() if "ascent" in tree.children else None
     shown = [

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from pgbench.declared.causes import CAUSES, UNBIASED
 from pgbench.declared.outcomes import Status
 from pgbench.estimators import estimators
-from pgbench.report.declared import TEST_LEVEL, declared_causes, written_formulas
+from pgbench.report.declared import TEST_LEVEL, declared_causes, sampled, written_formulas
 from pgbench.report.style import INK, theme
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def estimator_rows(summary: "Dataset") -> list[dict[str, Any]]:
     known = estimators()
     rows = []
     causes, written = declared_causes(summary), written_formulas(summary)
-    support = ("support",) * bool((summary["support_bias"].values > 0).any())
+    boundary = bool((summary["support_bias"].values > 0).any())
     for label, name in zip(
         summary["estimator"].values, summary["estimator_name"].values, strict=True
     ):
@@ -147,11 +147,20 @@ def estimator_rows(summary: "Dataset") -> list[dict[str, Any]]:
                 "summary": record.summary if record else "",
                 "formula": written[str(label)],
                 "image": formula_image(written[str(label)]) if written[str(label)] else "",
-                "bias": declared_bias(causes[str(label)], support),
+                "bias": declared_bias(causes[str(label)], _of_data(summary, record, boundary)),
                 "reference": record.reference if record else "",
             }
         )
     return rows
+
+
+def _of_data(summary: "Dataset", record: Any, boundary: bool) -> tuple[str, ...]:
+    """Causes of bias that hang on where the data of the run come from."""
+    corrects = record is not None and record.corrects
+    elsewhere = sampled(summary).any()
+    lost = corrects and elsewhere and (summary["kept_mass"].values < 1).any()
+    sampler = ("sampler",) * bool(elsewhere and not corrects)
+    return sampler + ("support",) * bool(boundary or lost)
 
 
 def declared_bias(causes: tuple[str, ...] | None, more: tuple[str, ...] = ()) -> str:

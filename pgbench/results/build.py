@@ -1,7 +1,8 @@
 """The dataset of a run, built from its journal: a validated xarray tree.
 
-The root holds the summary with dimensions ``problem, policy, estimator, batch_size``; below
-``maps/<problem> <policy>`` lie per-coordinate and per-state arrays, and in ``ascent`` the ascents.
+The root holds the summary with dimensions ``problem, policy, estimator, batch_size``, and after
+``policy`` the axes of settings that the grid names besides; below ``maps/<problem> <policy>`` lie
+per-coordinate and per-state arrays, and in ``ascent`` the ascents.
 """
 
 from collections.abc import Mapping
@@ -12,8 +13,8 @@ import xarray as xr
 
 from pgbench.declared.ascents import ASCENT
 from pgbench.declared.outcomes import Status
-from pgbench.declared.summary import MAPS, SUMMARY
-from pgbench.declared.variables import INTERVAL, allocate, require_declared
+from pgbench.declared.summary import MAPS, SUMMARY, WITHOUT_SAMPLER
+from pgbench.declared.variables import INTERVAL, allocate, on_axes, require_declared
 from pgbench.grid.grid import Chosen, Grid
 from pgbench.grid.plan import Cell, Setting, settings
 from pgbench.problems import families
@@ -27,6 +28,7 @@ from pgbench.results.labelled import (
     validate,
 )
 from pgbench.results.lines import JournalRecord
+from pgbench.samplers import ON_POLICY
 from pgbench.statistics import fit_rate, holm
 
 Records = Mapping[str, JournalRecord]
@@ -53,7 +55,7 @@ def build(grid: Grid, journal: Journal) -> xr.DataTree:
 
 def group_name(setting: Setting) -> str:
     """Name of a setting's group below ``maps``; a slash would start another group."""
-    return f"{setting.problem.label} {setting.policy.label}".replace("/", "∕")
+    return " ".join(setting.labels.values()).replace("/", "∕")
 
 
 def _ascent(grid: Grid, plan: list[Setting], records: Records) -> xr.Dataset:
@@ -64,24 +66,21 @@ def _ascent(grid: Grid, plan: list[Setting], records: Records) -> xr.Dataset:
 
 
 def _summary(grid: Grid, plan: list[Setting], records: Records) -> xr.Dataset:
-    sizes = {
-        "problem": len(grid.problems),
-        "policy": len(grid.policies),
-        "estimator": len(grid.estimators),
-        "batch_size": len(grid.batch_sizes),
-    }
-    arrays: dict[str, Any] = allocate(SUMMARY, sizes)
-    for number, setting in enumerate(plan):
-        place = divmod(number, sizes["policy"])
+    places = {axis: len(chosen) for axis, chosen in grid.axes.items()}
+    sizes = {**places, "estimator": len(grid.estimators), "batch_size": len(grid.batch_sizes)}
+    arrays: dict[str, Any] = allocate(on_axes(SUMMARY, grid.more_axes), sizes)
+    for place, setting in zip(np.ndindex(*places.values()), plan, strict=True):
         own = records.get(setting.key, {})
         arrays["gradient_note"][place] = own.get("gradient_note", "")
         _place(arrays, place, own.get("values", {}))
+        if own and "sampler" in grid.axes and setting.sampler.name == ON_POLICY:
+            _place(arrays, place, WITHOUT_SAMPLER)
         for i, cell in enumerate(setting.cells):
             _place_cell(arrays, (*place, *divmod(i, sizes["batch_size"])), cell, records)
     for test in ("bias_test", "code_test", "variance_test"):
         arrays[f"{test}_p_holm"] = holm(arrays[f"{test}_p"])
     _fit_rates(arrays, np.array(grid.batch_sizes, float))
-    schema = summary_schema(bool(grid.estimators))
+    schema = summary_schema(bool(grid.estimators), grid.more_axes)
     shown = {name: arrays[name] for name in schema}
     dataset = labelled(schema, shown, _coordinates(grid, records, plan))
     if "status" in dataset:
@@ -94,8 +93,8 @@ def _summary(grid: Grid, plan: list[Setting], records: Records) -> xr.Dataset:
 
 
 def _place(arrays: dict[str, Any], place: tuple[int, ...], values: Mapping[str, Any]) -> None:
-    """Set values at a place of their arrays; ValueError for one that is not declared."""
-    require_declared(values, SUMMARY)
+    """Set values at a place of their arrays; ValueError for one that the dataset has not."""
+    require_declared(values, arrays)
     for name, value in values.items():
         arrays[name][place] = value
 
@@ -148,6 +147,7 @@ def _problems(grid: Grid, records: Records, plan: list[Setting]) -> dict[str, An
     return {
         "problem": [p.label for p in problems],
         "policy": [p.label for p in grid.policies],
+        **_more_axes(grid),
         "family": ("problem", [p.name for p in problems]),
         "size_parameter": ("problem", [families()[p.name].size or "" for p in problems]),
         "n_states": ("problem", [fact(p, "n_states", 0) for p in problems]),
@@ -157,6 +157,14 @@ def _problems(grid: Grid, records: Records, plan: list[Setting]) -> dict[str, An
         "gamma": ("problem", [fact(p, "gamma", np.nan) for p in problems]),
         "instance": ("problem", [p.instance for p in problems]),
     }
+
+
+def _more_axes(grid: Grid) -> dict[str, Any]:
+    """Labels and names of what was chosen along the axes that the grid names besides."""
+    axes = {axis: grid.axes[axis] for axis in grid.more_axes}
+    labels = {axis: [c.label for c in chosen] for axis, chosen in axes.items()}
+    names = {f"{axis}_name": (axis, [c.name for c in chosen]) for axis, chosen in axes.items()}
+    return labels | names
 
 
 def _maps(setting: Setting, records: Records) -> xr.Dataset | None:
@@ -171,5 +179,4 @@ def _maps(setting: Setting, records: Records) -> xr.Dataset | None:
             array = arrays.setdefault(name, np.full(shape, np.nan))
             require_fitting(values.shape, shape[2:], name, cell.key)
             array[divmod(i, shape[1])] = values
-    attributes = {"problem": setting.problem.label, "policy": setting.policy.label}
-    return labelled(MAPS, arrays, attributes=attributes)
+    return labelled(MAPS, arrays, attributes=setting.labels)

@@ -1,13 +1,13 @@
 """Arrays labelled as their schema says, and trees held against the schemas."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import xarray as xr
 
 from pgbench.declared.ascents import ASCENT
-from pgbench.declared.summary import MAPS, SETTING, SUMMARY
-from pgbench.declared.variables import Schema, breaches, require_declared
+from pgbench.declared.summary import AXES, MAPS, SETTING, SUMMARY
+from pgbench.declared.variables import Schema, breaches, on_axes, require_declared
 from pgbench.results.files import OutputError
 
 
@@ -43,18 +43,23 @@ def mark_reproducible(dataset: xr.Dataset, schema: Schema) -> None:
         array.attrs["reproducible"] = int(schema[str(name)].reproducible)
 
 
-def summary_schema(estimating: bool) -> Schema:
-    """Variables of the root: all, or those of settings where a grid has no estimators."""
-    return {
+def summary_schema(estimating: bool, axes: Collection[str] = ()) -> Schema:
+    """Variables of the root: all, or those of settings where a grid has no estimators.
+
+    ``axes`` are those of settings that the grid names beside problem and policy.
+    """
+    own = {
         name: variable
         for name, variable in SUMMARY.items()
         if estimating or variable.dims == SETTING
     }
+    return on_axes(own, axes)
 
 
 def validate(tree: xr.DataTree) -> None:
     """Check names, dimensions and attributes against the schema; ValueError lists what differs."""
-    expected = summary_schema(tree.sizes.get("estimator", 0) > 0)
+    axes = [axis for axis in AXES if axis in tree.sizes]
+    expected = summary_schema(tree.sizes.get("estimator", 0) > 0, axes)
     errors = [f"{name}: missing" for name in sorted({*expected} - {*map(str, tree.data_vars)})]
     errors += breaches(expected, tree.data_vars)  # type: ignore[arg-type]  # names are words
     for node, schema in _groups(tree):

@@ -148,7 +148,7 @@ class Simulator:
         n
             How many, by default the batch size.
         process
-            What is simulated, by default the problem under the policy.
+            What is simulated, by default what data come from.
         taken
             (m,) bool, which replicates take them, by default all; the steps of the others are not
             counted.
@@ -198,7 +198,7 @@ class Simulator:
             (m, k or 1, n, 2H + 1) float64 in [0, 1]; the same for all policies where the second
             size is 1. The first number picks the start, then two each step's action and slot.
         pi
-            (m or 1, k, S, A) float64, k policies of each replicate; by default the policy itself.
+            (m or 1, k, S, A) float64, k policies of each replicate; by default what data come from.
 
         Returns
         -------
@@ -216,7 +216,7 @@ class Simulator:
 
         mdp = self.truth.mdp
         if pi is None:
-            own = self.truth.pi
+            own = self.truth.process.pi
             pi = own[None, None] if own.ndim == 2 else own[:, None]
         k, n = pi.shape[1], uniforms.shape[2]
         self.require_held(k * n, self.horizon)

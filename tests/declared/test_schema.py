@@ -9,7 +9,7 @@ from pgbench.declared.causes import CAUSES, HORIZON, PARTS
 from pgbench.declared.horizon_study import STUDY
 from pgbench.declared.outcomes import AscentOutcome, Status
 from pgbench.declared.summary import MAPS, SUMMARY
-from pgbench.declared.variables import allocate, breaches, require_declared
+from pgbench.declared.variables import allocate, breaches, on_axes, require_declared
 from pgbench.grid.plan import settings
 from pgbench.grid.reader import parse_grid
 from pgbench.measure import measurement
@@ -112,3 +112,17 @@ def test_codes_are_what_datasets_hold():
 def test_every_cause_of_bias_beside_the_horizon_has_a_part():
     assert [*PARTS] == [*(c for c in CAUSES if c not in HORIZON), "horizon"]
     assert {f"exact_bias_{name}" for name in PARTS} <= SUMMARY.keys()
+
+
+def test_axes_that_a_grid_names_stand_after_the_policy():
+    """What is of such an axis is there with it alone; nothing else changes without it."""
+    plain, wide = on_axes(SUMMARY, ()), on_axes(SUMMARY, ("sampler",))
+    assert wide.keys() == SUMMARY.keys()
+    of_samplers = {"exact_bias_sampler", "kept_mass", "effective_sample_share"}
+    assert SUMMARY.keys() - plain.keys() == of_samplers
+    assert all(variable == SUMMARY[name] for name, variable in plain.items())
+    assert wide["variance"].dims == ("problem", "policy", "sampler", "estimator", "batch_size")
+    assert wide["kept_mass"].dims == ("problem", "policy", "sampler")
+    assert on_axes(MAPS, ("sampler",)) == MAPS
+    pooled = on_axes(ASCENT, ("sampler",))["relative_suboptimality_iqm"]
+    assert pooled.dims == ("policy", "sampler", "algorithm", "step_size", "step")

@@ -26,10 +26,19 @@ def test_schema_accepts_what_the_reader_accepts_and_refuses_misspellings():
         {"name": "t", "problems": {"problem": "garnet", "n_state": 3}, "estimators": "td"},
         {"name": "t", "problems": "corridor", "estimators": []},
         {"name": "t", "problems": "corridor", "estimators": "td", "seed": -1},
+        {"name": "t", "problems": "corridor", "estimators": "td", "samplers": "temperature"},
     ):
         assert not validator.is_valid(wrong), wrong
         with pytest.raises(GridError):
             parse_grid(json.dumps(wrong))
+
+
+def test_schema_accepts_samplers():
+    validator = jsonschema.Draft202012Validator(schema())
+    axis = ["on_policy", {"sampler": "temperature", "value": [0.7, 1.3]}, "stale"]
+    grid = {"name": "t", "problems": "corridor", "estimators": "td", "samplers": axis}
+    validator.validate(grid)
+    assert len(parse_grid(json.dumps(grid)).samplers) == 4
 
 
 def test_schema_names_every_family():

@@ -189,3 +189,101 @@ def test_memory_that_runs_out_all_the_same_is_a_sentence(monkeypatch):
     monkeypatch.setattr("pgbench.problems.garnet.np.sort", lambda *given, **more: np.empty(2**50))
     with pytest.raises(NotEnoughMemory, match=r"^garnet\[n_states=5\] needs another 8,388,608 GiB"):
         make_problem(setting.problem)
+
+
+RECORDED = """
+name: t
+seed: 7
+problems: [corridor, {problem: garnet, n_states: 5}]
+policies: [softmax]
+estimators: [td, reinforce]
+batch_sizes: [1, 4]
+replicates: 10
+"""
+
+GOLDEN = {
+    "corridor": (
+        "8125be057939452c64e70c6b5f212580",
+        7868975756664145527,
+        "af77e8dc321b1b5c1c2699e84b58758c",
+        "9b8c3f5dff935e40768c22063fa6261a",
+        "e7397ba317ade5e213fa83b2b98b85e1",
+        "100ab28f5cb1e1dceef45ba5a0a8d46a",
+    ),
+    "garnet[n_states=5, seed=7]": (
+        "203851839b33d61ab631adde735ad8d3",
+        2883807414920876567,
+        "d815f5197a3fd72b275c0c8a6c3a87cb",
+        "49964cc2c354a5dccfc3dfcdd0cce631",
+        "704112ccad35f9e048c4d25ce325d85f",
+        "d380b8aaee38a847f48323e1b0a7509e",
+    ),
+}
+"""Keys and streams of a grid as they were before there were samplers, at one state of the code."""
+
+
+@pytest.fixture
+def _one_state_of_the_code(monkeypatch):
+    monkeypatch.setattr("pgbench.grid.plan.source_digest", lambda maker: "code")
+    monkeypatch.setattr("pgbench.grid.plan.shared_digest", lambda *patterns: "code")
+    monkeypatch.setattr("pgbench.grid.plan.FORMAT", 6)
+
+
+def named(setting):
+    return setting.key, setting.stream, *(cell.key for cell in setting.cells)
+
+
+@pytest.mark.usefixtures("_one_state_of_the_code")
+@pytest.mark.parametrize("more", ["", "samplers: on_policy\n", "samplers: [stale, on_policy]\n"])
+def test_keys_are_what_they_were_before_there_were_samplers(more):
+    own = [s for s in settings(parse_grid(RECORDED + more)) if s.sampler.name == "on_policy"]
+    assert {s.problem.label: named(s) for s in own} == GOLDEN
+
+
+SAMPLERS = "samplers: [on_policy, {sampler: top_k, k: [1, 2]}, {sampler: stale, updates: 3}]\n"
+
+
+def test_a_sampler_is_in_the_key_and_in_the_streams_but_not_in_theta():
+    plan = settings(parse_grid(GRID + SAMPLERS))
+    assert len(plan) == 3 * 2 * 4
+    assert plan[0].label == "corridor × softmax × on_policy"
+    assert plan[1].label == "corridor × softmax × top_k[k=1]"
+    every = [cell.key for setting in plan for cell in setting.cells]
+    assert len(set(every)) == len(every)
+    assert len({setting.stream for setting in plan}) == len(plan)
+    truths = [setting.prepare().truth for setting in plan[4:8]]
+    np.testing.assert_array_equal(truths[0].theta, truths[1].theta)
+    assert truths[0].gradient.tobytes() == truths[1].gradient.tobytes()
+    assert not np.array_equal(truths[0].process.pi, truths[1].process.pi)
+    np.testing.assert_array_equal(truths[3].process.pi, truths[0].pi)
+
+
+def test_an_edited_sampler_is_another_setting(monkeypatch):
+    from pgbench.grid import plan
+    from pgbench.samplers import samplers
+
+    before = [setting.key for setting in settings(parse_grid(GRID + SAMPLERS))]
+    edited, digest = samplers()["top_k"].maker, plan.source_digest
+    monkeypatch.setattr(
+        plan, "source_digest", lambda maker: "edited" if maker is edited else digest(maker)
+    )
+    after = [setting.key for setting in settings(parse_grid(GRID + SAMPLERS))]
+    changed = [i for i, (old, new) in enumerate(zip(before, after, strict=True)) if old != new]
+    assert changed == [i for i in range(len(before)) if i % 4 in (1, 2)]
+
+
+def test_a_recipe_carries_the_sampler():
+    for setting in settings(parse_grid(GRID + SAMPLERS))[:4]:
+        assert setting.recipe.key == setting.key
+        assert setting.recipe.label == setting.label
+        assert setting.recipe.stream == setting.stream
+
+
+def test_steps_are_those_of_the_data():
+    """The corridor ends sooner or later as whoever draws the actions goes right."""
+    text = "name: t\nproblems: corridor\nestimators: td\nhorizon: 50\n"
+    text += "samplers: [on_policy, {sampler: mixture, weight: 1}]\n"
+    own, uniform = (setting.prepare() for setting in settings(parse_grid(text)))
+    assert own.horizon == uniform.horizon
+    assert uniform.expected_steps == pytest.approx(12, abs=0.5)
+    assert abs(own.expected_steps - uniform.expected_steps) > 1

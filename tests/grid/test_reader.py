@@ -280,3 +280,52 @@ def test_a_missing_file_is_named_where_it_was_looked_for(tmp_path):
     (chosen,) = read_grid(tmp_path / "grid.yaml").problems
     with pytest.raises(ProblemError, match=re.escape(str(tmp_path / "data" / "two.npz"))):
         make_problem(chosen)
+
+
+SAMPLED = MINIMAL + "samplers: [on_policy, {sampler: temperature, value: [0.7, 1.3]}, stale]\n"
+
+
+def test_samplers_are_an_axis_that_need_not_be_named():
+    plain, grid = parse_grid(MINIMAL), parse_grid(SAMPLED)
+    assert plain.samplers == ()
+    assert [*plain.axes] == ["problem", "policy"]
+    assert [*grid.axes] == ["problem", "policy", "sampler"]
+    assert [s.label for s in grid.samplers] == [
+        "on_policy",
+        "temperature[value=0.7]",
+        "temperature[value=1.3]",
+        "stale",
+    ]
+
+
+def test_wrong_samplers_are_located():
+    entries = (
+        "[top_q, temperature, {sampler: top_k, k: 0}, {sampler: floor, epsilom: 1}, stale, stale]"
+    )
+    found = errors(MINIMAL + f"samplers: {entries}\n")
+    assert found[0].startswith(
+        "grid.yaml:4:12: samplers.0.sampler: unknown sampler 'top_q', did you mean top_p? (known: "
+    )
+    assert found[1:] == [
+        "grid.yaml:4:19: samplers.1.temperature.value: missing, must be a number ≥ 0.001",
+        "grid.yaml:4:52: samplers.2.top_k.k: 0 is out of range, must be an integer ≥ 1",
+        "grid.yaml:4:56: samplers.3.floor.epsilon: missing, must be a number in [0, 1]",
+        "grid.yaml:4:73: samplers.3.floor.epsilom: unknown key, did you mean epsilon?",
+        "grid.yaml:4:93: samplers.5: stale stands twice",
+    ]
+    assert errors(MINIMAL + "sampler: stale\n") == [
+        "grid.yaml:4:1: sampler: unknown key, did you mean samplers?"
+    ]
+
+
+def test_ascents_and_samplers_do_not_go_together():
+    ascent = "ascent: {algorithms: gradient, estimators: exact, step_sizes: 0.1}\n"
+    assert errors(SAMPLED + ascent) == [
+        "grid.yaml:4:1: samplers: a grid with ascents has none: they climb J on data of the"
+        " policies on the way"
+    ]
+
+
+def test_samplers_count_among_the_cells(monkeypatch):
+    monkeypatch.setattr("pgbench.grid.reader.MAX_CELLS", 3)
+    assert errors(SAMPLED) == ["grid.yaml:1:1: the grid has 4 cells, at most 3 are allowed"]

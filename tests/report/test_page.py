@@ -13,6 +13,7 @@ from xarray import DataTree
 
 from pgbench.cli.results_table import print_results
 from pgbench.declared.summary import CELL, SUMMARY
+from pgbench.declared.variables import on_axes
 from pgbench.grid.reader import parse_grid
 from pgbench.harness import measuring
 from pgbench.harness.runner import execute
@@ -279,7 +280,7 @@ def test_gaps_anywhere_leave_a_report(tree, tmp_path):
     summary = tree.to_dataset().isel(problem=[0, 1], policy=[0]).copy(deep=True)
     gone = np.arange(summary["status"].size).reshape(summary["status"].shape) % 2 == 0
     gone[:, :, 0] = True
-    for name, variable in SUMMARY.items():
+    for name, variable in on_axes(SUMMARY, ()).items():
         if variable.dims == CELL and summary[name].dtype.kind == "f":
             summary[name].values[gone] = np.nan
     summary["status"].values[gone] = 0

@@ -1,4 +1,7 @@
-"""A stated behaviour policy, from which off-policy estimators take their data."""
+"""The behaviour policy from which off-policy estimators take their data: theirs, or a sampler's.
+
+Where a setting has a sampler it is the sampler, unless an exploration is given beside the default.
+"""
 
 from typing import Annotated
 
@@ -18,16 +21,21 @@ Exploration = Annotated[
     float,
     Range(0, 1),
     "ε: actions are drawn from (1-ε)π + ε/A, 1 is uniform; from a Gaussian policy with its"
-    " covariance over 1-ε",
+    " covariance over 1-ε; the sampler of a setting stands in place of the default",
 ]
 
+
+EXPLORATION = 0.5
+"""The exploration by default, in whose place the sampler of a setting stands."""
 
 NEVER = 1e300
 """A clip that no ratio reaches."""
 
 
 def behaviour_policy(truth: Truth, exploration: float) -> FloatArray:
-    """μ = (1-ε)π + ε/A, (S, A), A being the number of actions that a state has."""
+    """μ (S, A): the sampler of the setting, or (1-ε)π + ε/A of the A actions that a state has."""
+    if truth.behaviour is not None and exploration == EXPLORATION:
+        return np.asarray(truth.behaviour)
     choices = truth.mdp.choices
     uniform = choices * (exploration / choices.sum(axis=1, keepdims=True))
     return np.asarray((1 - exploration) * truth.pi + uniform)

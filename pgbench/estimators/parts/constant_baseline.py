@@ -80,7 +80,7 @@ def optimal(truth: Truth, horizon: int | None, delta: float | None) -> float:
         curvature = trace(-1.0, rewards=0.0)
         if not curvature > 0:
             return truth.objective
-        c = _spread(truth, horizon)
+        c = _spread(truth.on_policy, horizon)
         slope = (trace(truth.objective - c) - trace(truth.objective + c)) / (4 * c)
     except (NoFiniteVariance, TooLarge) as error:
         raise NotApplicable(f"the optimal constant baseline is not known: {error}") from error

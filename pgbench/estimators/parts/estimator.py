@@ -96,6 +96,11 @@ class Estimator(ABC):
     penalised
         Whether it differentiates the penalty of an objective in a way of its own, and so makes no
         sense where there is none.
+    corrects
+        Whether it weighs data by ratios, or knows another behaviour policy: what is biased where
+        data come from a sampler is then among the causes that it declares.
+    own_data
+        Why no sampler can give it its data; "" where one can.
     alone
         Why an ascent asks for one policy at a time; "" says that the estimator takes many at once:
         a truth, and batches, with the policies as first axis of every array.
@@ -110,6 +115,8 @@ class Estimator(ABC):
     on: tuple[type[Problem], ...] = field(default=(FiniteMDP,), kw_only=True)
     unbounded: Callable[..., bool] = field(default=lambda **values: False, kw_only=True)
     penalised: bool = field(default=False, kw_only=True)
+    corrects: bool = field(default=False, kw_only=True)
+    own_data: str = field(default="", kw_only=True)
     alone: str = field(default=UNDECLARED, kw_only=True)
 
     @property
@@ -140,8 +147,11 @@ class Estimator(ABC):
         return write_formula(self.formula, self.parameters, given)
 
     def causes_at(self, truth: Truth, **given: Any) -> tuple[str, ...]:
-        """Why the mean differs at this θ: also where actions never taken have a say in ∇J."""
-        return self.causes(**given) + (("support",) if truth.unseen else ())
+        """Why the mean differs on these data, of a sampler or without some of the actions."""
+        causes, sampled = self.causes(**given), truth.behaviour is not None
+        causes += ("sampler",) * (sampled and not self.corrects)
+        lost = self.corrects and truth.kept_mass < 1
+        return causes + ("support",) * bool(truth.unseen or lost)
 
     def refuses(self, batch_size: int, group_size: int | None = None) -> str:
         """Why the estimator makes no sense at a batch size, in groups of a size, or nothing."""
@@ -152,6 +162,11 @@ class Estimator(ABC):
         if not isinstance(mdp, self.on):
             kinds = " and ".join(kind.kind for kind in self.on)
             raise NotApplicable(f"{self.name} is for {kinds} problems, {mdp.name} is {mdp.kind}")
+
+    def require_data(self, truth: Truth) -> None:
+        """Raise NotApplicable where data come from a sampler and the estimator draws its own."""
+        if truth.behaviour is not None and self.own_data:
+            raise NotApplicable(f"{self.name} takes no sampler's data: {self.own_data}")
 
     @abstractmethod
     def mean(
@@ -246,6 +261,9 @@ class BatchEstimator(Estimator):
     like
         ``like(truth, horizon, **values)`` are the tables of an estimator with the same mean, which
         is then known on the boundary of the simplex too, where it is not what is declared.
+    anywhere
+        Whether ``moments`` are right wherever data come from; else they are those of data of the
+        policy itself, and nothing is known under a sampler.
     fewest
         Smallest batch size that makes sense.
     drawing
@@ -255,6 +273,7 @@ class BatchEstimator(Estimator):
     estimate: Callable[..., FloatArray] = field(kw_only=True)
     moments: Callable[..., Exact] | None = field(default=None, kw_only=True)
     like: Callable[..., Tables] | None = field(default=None, kw_only=True)
+    anywhere: bool = field(default=False, kw_only=True)
     fewest: int = field(default=1, kw_only=True)
     drawing: str = field(default="", kw_only=True)
 
@@ -300,11 +319,12 @@ class BatchEstimator(Estimator):
         self.require(truth.mdp)
         values = self.bound(**given)
         exact = self.known(truth, horizon, batch_size, group_size, values)
-        if exact.mean is not None:
+        if exact.mean is not None or not self._holds_on(truth):
             return exact
         if truth.unseen:
-            tables = self.like(truth, horizon, **values) if self.like else None
-            return Exact(None if tables is None else expectation(truth, tables, horizon))
+            own = truth.on_policy
+            tables = self.like(own, horizon, **values) if self.like else None
+            return Exact(None if tables is None else expectation(own, tables, horizon))
         causes = set(self.bias(**values))
         if np.isinf(batch_size):
             causes.discard("batch")
@@ -322,10 +342,14 @@ class BatchEstimator(Estimator):
     ) -> Exact:
         """What linear algebra says of an estimate's moments, unless they are too large for it."""
         grouped = bool(group_size and group_size > 1) and not truth.mdp.one_start
-        if self.moments and not grouped:
+        if self.moments and not grouped and (self.anywhere or self._holds_on(truth)):
             with suppress(TooLarge):
                 return self.moments(truth, horizon, batch_size, **values)
         return Exact(None)
+
+    def _holds_on(self, truth: Truth) -> bool:
+        """Whether what is declared of the mean is right on these data."""
+        return truth.behaviour is None or (self.corrects and truth.kept_mass == 1)
 
 
 def declared_mean(truth: Truth, horizon: int, causes: set[str]) -> FloatArray:
@@ -403,7 +427,7 @@ def by_state(v: Any) -> Any:
 
 def at_random_horizon(truth: Truth, weight: FloatArray) -> Tables:
     """Tables that weigh the score of one pair drawn from ρ by ``weight`` (S, A) over 1-γ."""
-    process = random_horizon(truth.mdp, truth.pi, collect=False)
+    process = random_horizon(truth.mdp, truth.process.pi, collect=False)
     beta = np.zeros(process.pi.shape)
     beta[..., process.scored, :] = -weight / (1 - truth.mdp.gamma)
     return Tables.build(process, beta=beta)

@@ -90,7 +90,8 @@ class OutcomeEstimator(BatchEstimator):
         values: Mapping[str, Any],
     ) -> Exact:
         """Moments by the estimator's own formula or by classes of trajectories."""
-        if self.moments and group_size is None:
+        on_policy = truth.behaviour is None
+        if self.moments and group_size is None and on_policy:
             with suppress(TooLarge):
                 exact = self.moments(truth, horizon, batch_size, **values)
                 if exact.mean is not None:
@@ -99,7 +100,8 @@ class OutcomeEstimator(BatchEstimator):
             group = None if group_size is None else int(group_size)
             with suppress(TooLarge):
                 return self._by_classes(truth, horizon, int(batch_size), group, values)
-        if self.moments and group_size is not None and isinstance(truth, FiniteTruth):
+        grouped = self.moments and group_size is not None and on_policy
+        if grouped and group_size and isinstance(truth, FiniteTruth):
             with suppress(TooLarge):
                 return self._by_starts(truth, horizon, batch_size, group_size, values)
         return Exact(None)

@@ -12,6 +12,9 @@ from pgbench.exact.truth import Truth
 from pgbench.policies import NotApplicable
 from pgbench.rollout.simulator import Simulator
 
+OTHER_POLICIES = "its rollouts are drawn by policies at other parameters"
+"""Why no sampler can give these estimators their data."""
+
 PROBABILITIES = 2**22
 """About so many of the perturbed policies are held at a time."""
 

@@ -7,7 +7,7 @@ d is the unnormalised visitation Σ_t γ^t Pr(s_t = s); it is zero on terminal s
 step is taken. (Sutton, McAllester, Singh & Mansour 2000, Theorem 1)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +28,8 @@ from pgbench.exact.truth import Truth, evaluate
 from pgbench.policies import Policy
 from pgbench.problems import FiniteMDP
 from pgbench.process.process import Process
+
+_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +76,21 @@ class FiniteTruth(Truth):
         pairs = self.policy.unseen(self.theta)
         return pairs is not None and bool(pairs[self.visitation > 0].any())
 
+    def drawn_from(self, behaviour: FloatArray) -> "FiniteTruth":
+        """This truth with data from other probabilities (S, A); ValueError if they are none."""
+        return replace(self, behaviour=_checked(self.mdp, behaviour))
+
+    @cached_property
+    def kept_mass(self) -> float:
+        """Least Σ_a π(s,a) 1[μ(s,a) > 0] over states that π visits, μ being the behaviour; or 1.
+
+        Below it no ratio π/μ makes up for what is never drawn.
+        """
+        if self.behaviour is None:
+            return 1.0
+        lost = np.where(self.behaviour > 0, 0.0, self.pi).sum(axis=1)
+        return 1.0 - float(lost[self.visitation > 0].max(initial=0.0))
+
     @property
     def seen_gradient(self) -> FloatArray:
         """∇J (d,) less what actions that are never taken have to say: the pull-back of π d A."""
@@ -83,8 +100,8 @@ class FiniteTruth(Truth):
 
     @cached_property
     def process(self) -> Process:
-        """The problem under the policy itself, what estimators mostly simulate."""
-        return Process(self.mdp, self.pi)
+        """What data come from: the problem under the policy, or under the behaviour."""
+        return Process(self.mdp, self.pi if self.behaviour is None else self.behaviour)
 
     def fisher(self) -> FloatArray:
         """Fisher information F (d, d); see ``finite.fisher``."""
@@ -162,6 +179,26 @@ def require_policy(mdp: FiniteMDP, policy: Any) -> None:
         raise ValueError(
             f"the policy has (S, A) = {policy.shape}, the problem {(mdp.n_states, mdp.n_actions)}"
         )
+
+
+def _checked(mdp: FiniteMDP, behaviour: FloatArray) -> FloatArray:
+    """Probabilities (S, A) of the actions that there are; ValueError says what is wrong."""
+    found = np.asarray(behaviour, np.float64)
+    if found.shape != (mdp.n_states, mdp.n_actions):
+        needed = (mdp.n_states, mdp.n_actions)
+        raise ValueError(f"the behaviour has shape {found.shape}, must be {needed}")
+    wrong = ~(found >= 0) | (found > 0) & ~mdp.choices
+    if wrong.any():
+        s, a = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"the behaviour has probability {found[s, a]:g} at state {s}, action {a}, must be"
+            " ≥ 0, and 0 where the state does not have the action"
+        )
+    total = found.sum(axis=1)
+    off = np.flatnonzero(~(np.abs(total - 1) <= _TOLERANCE))
+    if off.size:
+        raise ValueError(f"the behaviour sums to {total[off[0]]:.12g} in state {off[0]}, must to 1")
+    return found
 
 
 @expected_steps.register

@@ -4,7 +4,7 @@ x = Σ_t δ^t φ(s_t) is the return of a Markov reward process, so with m_h = φ
 
     E[x] = Σ_t δ^t u_t·φ          E[x²] = Σ_t δ^{2t} u_t·(2 φ m_{H-t} - φ²)
 
-where u_t(s) = Pr(s_t = s), zero on terminal states. (Sobel 1982)
+where u_t(s) = Pr(s_t = s) where data come from, zero on terminal states. (Sobel 1982)
 """
 
 from itertools import islice
@@ -45,10 +45,10 @@ def reward_variance(truth: Truth, phi: FloatArray, delta: float, horizon: int) -
     """Var Σ_{t<H} δ^t φ(s_t) of every column of φ (S, c), shape (c,)."""
     _require(truth, horizon, phi.shape[1])
     mdp = truth.mdp
-    P = Walk.of(mdp, truth.pi).matrix
+    P = Walk.of(mdp, truth.process.pi).matrix
     live = ~mdp.terminal
     phi = np.where(live[:, None], phi, 0.0)
-    u = np.array(list(islice(occupancies(mdp, truth.pi, delta), horizon)))
+    u = np.array(list(islice(occupancies(mdp, truth.process.pi, delta), horizon)))
     mean = u.sum(axis=0) @ phi
     second = np.zeros(phi.shape[1])
     to_go = np.zeros_like(phi)
@@ -59,7 +59,7 @@ def reward_variance(truth: Truth, phi: FloatArray, delta: float, horizon: int) -
 
 
 def _require(truth: Truth, horizon: int, columns: int) -> None:
-    operations = float(horizon) * Walk.of(truth.mdp, truth.pi).matrix.nnz * columns
+    operations = float(horizon) * Walk.of(truth.mdp, truth.process.pi).matrix.nnz * columns
     if operations > OPERATIONS or horizon * truth.v.size > ENTRIES:
         raise TooLarge(
             f"too large for exact moments: {operations:.1e} operations and"

@@ -69,7 +69,7 @@ class QuadraticTruth(Truth):
 
     @cached_property
     def process(self) -> GaussianProcess:
-        """The problem under the policy itself."""
+        """The problem under the policy, what data come from."""
         return GaussianProcess(self.mdp, self.pi, self.pi)
 
     @cached_property

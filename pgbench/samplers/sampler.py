@@ -1,0 +1,74 @@
+"""What a sampler is: a table of the probabilities that data come from, as a function of a truth."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pgbench.arrays import FloatArray
+from pgbench.declared.parameters import bind
+from pgbench.declared.registry import Made
+from pgbench.exact.finite.values import FiniteTruth
+from pgbench.exact.truth import Truth
+from pgbench.problems import NotApplicable
+
+ON_POLICY = "on_policy"
+"""The sampler by default: the policy itself."""
+
+
+@dataclass(frozen=True)
+class Sampler(Made):
+    """A named way to draw actions, and the function that makes its table.
+
+    Attributes
+    ----------
+    name
+        Name in the API, in grids and in reports.
+    maker
+        ``maker(truth, *, parameter=...)`` gives μ (S, A), the probabilities that data come from:
+        each row sums to 1, with 0 for what a state does not have.
+    formula
+        μ as LaTeX mathematics.
+    reference
+        Author, year and equation.
+    learner
+        ``learner(truth, **values)`` is the truth of the policy that learns, where that has moved on
+        from the θ of the setting since the data were drawn; None where it has not.
+    """
+
+    name: str
+    maker: Callable[..., FloatArray]
+    formula: str
+    reference: str
+    learner: Callable[..., FiniteTruth] | None = None
+
+    leading = 1
+
+    def sampled(self, truth: Truth, **given: Any) -> Any:
+        """The truth of the policy that learns, with data from the sampler at ``truth``.
+
+        ValueError lists what is wrong with the parameters; NotApplicable where the sampler makes no
+        sense on the problem.
+        """
+        values = bind(self.name, self.parameters, given)
+        if self.name == ON_POLICY:
+            return truth.on_policy
+        if not isinstance(truth, FiniteTruth):
+            raise NotApplicable(
+                f"the sampler {self.name} is for finite problems, {truth.mdp.name} is"
+                f" {truth.mdp.kind}"
+            )
+        table = self.maker(truth, **values)
+        return (self.learner(truth, **values) if self.learner else truth).drawn_from(table)
+
+
+def normalised(weights: FloatArray) -> FloatArray:
+    """Weights (S, A) over the sum of their row."""
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float64)
+
+
+def log_probabilities(truth: Truth) -> FloatArray:
+    """log π (S, A), -∞ where it is 0."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(truth.pi), np.float64)
