@@ -61,7 +61,6 @@ _SYMBOLS = {
     r"\arcsin": "arcsin ",
     r"\log": "log",
     r"\quad": "  ",
-    r"\in ": "∈",
     r"\in": "∈",
     r"\,": " ",
     r"\!": "",
@@ -100,6 +99,21 @@ def bias_classes(estimator: Estimator) -> list[str]:
         more = [c for c in estimator.causes(**given, **{name: value}) if c not in told]
         lines += [f"{name} {word}: {CAUSES[cause].sentence}" for cause in more]
         told |= set(more)
+    return lines + _elsewhere(estimator, given)
+
+
+def _elsewhere(estimator: Estimator, given: Mapping[str, Any]) -> list[str]:
+    """The declared bias that comes with data of a sampler, and what parameter values make of it."""
+    default = estimator.causes_elsewhere(**given)
+    lines = [f"on data of a sampler: {CAUSES[cause].sentence}" for cause in default]
+    told = set(default)
+    for name, value, word in changes(estimator):
+        own = estimator.causes_elsewhere(**given, **{name: value})
+        more = [CAUSES[cause].sentence for cause in own if cause not in told]
+        if default and not own:
+            more = ["nothing more"]
+        lines += [f"{name} {word}, on data of a sampler: {sentence}" for sentence in more]
+        told |= set(own)
     return lines
 
 

@@ -62,6 +62,18 @@ CAUSES: Mapping[str, Cause] = {
         "biased: importance ratios are clipped",
         Part("that is due to clipped ratios", "clipped ratios"),
     ),
+    "masking": Cause(
+        "biased: tokens or responses are left out for their importance ratio",
+        Part("that is due to ratios left out", "ratios left out"),
+    ),
+    "prefix": Cause(
+        "biased: a token is weighed by its own ratio, and not by those before and after it",
+        Part("that is due to ratios of tokens without the others", "other tokens' ratios missing"),
+    ),
+    "power": Cause(
+        "biased: the ratio of a response is taken to the power of one over its length",
+        Part("that is due to a power of the ratio", "power of the ratio"),
+    ),
     "states": Cause(
         "biased: states are visited as often as another policy visits them",
         Part("that is due to states visited by another policy", "states of another policy"),

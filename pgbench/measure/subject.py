@@ -292,7 +292,8 @@ def make_subject(
     estimator.require(truth.mdp)
     estimator.require_data(truth)
     values = estimator.bound(**values)
-    if unknown := [cause for cause in estimator.causes(**values) if cause not in CAUSES]:
+    declared = *estimator.causes(**values), *estimator.causes_elsewhere(**values)
+    if unknown := [cause for cause in declared if cause not in CAUSES]:
         raise ValueError(
             f"{estimator.name} declares the cause of bias {unknown[0]!r}, which there is not"
             f" (known: {', '.join(CAUSES)})"

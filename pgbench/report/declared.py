@@ -82,13 +82,18 @@ def read_back(summary: "Dataset") -> Grid | None:
 
 
 def declared_causes(summary: "Dataset") -> dict[str, tuple[str, ...] | None]:
-    """Declared causes of bias by estimator label; None for estimators that are not known."""
+    """Declared causes of bias by estimator label; None for estimators that are not known.
+
+    Those that come with a sampler are among them where the run has one.
+    """
     causes: dict[str, tuple[str, ...] | None] = dict.fromkeys(map(str, summary["estimator"].values))
     grid = read_back(summary)
-    known = estimators()
+    known, elsewhere = estimators(), bool(sampled(summary).any())
     for choice in grid.estimators if grid else ():
         if choice.label in causes and choice.name in known:
-            causes[choice.label] = known[choice.name].causes(**choice.values)
+            own, values = known[choice.name], choice.values
+            more = own.causes_elsewhere(**values) if elsewhere else ()
+            causes[choice.label] = (*more, *own.causes(**values))
     return causes
 
 

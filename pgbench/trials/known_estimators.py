@@ -16,6 +16,7 @@ from pgbench.arrays import FloatArray, IntArray
 from pgbench.declared.parameters import Parameter, label
 from pgbench.estimators import CAUSES, HORIZON, Estimator, TableEstimator, estimators
 from pgbench.estimators.parts.estimator import CRITIC_NOISE
+from pgbench.estimators.parts.ratios import RatioEstimator
 from pgbench.estimators.parts.variants import combinations, others
 from pgbench.problems import FiniteMDP
 from pgbench.trials.battery import Case, cases
@@ -103,7 +104,9 @@ class KnownEstimator:
 def every_known() -> tuple[KnownEstimator, ...]:
     """Every estimator of ∇J in a few variants, and every bug; they remember their estimates."""
     finite = (e for e in estimators().values() if FiniteMDP in e.on and not e.penalised)
-    found = [one for estimator in finite for one in _variants(estimator)]
+    # On data of the policy itself those with ratios to a sampler are others by another name.
+    own = (estimator for estimator in finite if not isinstance(estimator, RatioEstimator))
+    found = [one for estimator in own for one in _variants(estimator)]
     for bug in bugs().values():
         found.append(
             KnownEstimator(bug.name, bug.estimator, bug.estimator.bound(), mistake=bug.mistake)

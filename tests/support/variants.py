@@ -91,7 +91,8 @@ def trials(parameter: Parameter) -> list[Any]:
     """Values to try: all that a required number allows of 0, 0.7, 1; else each non-default kind."""
     values: list[Any] = []
     if float in parameter.types:
-        values += [0.0, 0.7, 1.0] if parameter.required else [0.7]
+        least = parameter.range.minimum or 0.0
+        values += [0.0, 0.7, 1.0] if parameter.required else [0.7 if least < 0.7 else least + 0.7]
     if int in parameter.types:
         values.append(int(parameter.range.minimum or 0) + 1)
     if bool in parameter.types:

@@ -99,6 +99,9 @@ class Estimator(ABC):
     corrects
         Whether it weighs data by ratios, or knows another behaviour policy: what is biased where
         data come from a sampler is then among the causes that it declares.
+    off_policy
+        ``off_policy(**values)`` gives causes of bias that come before the others where data come
+        from another policy than the one that learns, and are none on its own.
     own_data
         Why no sampler can give it its data; "" where one can.
     alone
@@ -116,6 +119,7 @@ class Estimator(ABC):
     unbounded: Callable[..., bool] = field(default=lambda **values: False, kw_only=True)
     penalised: bool = field(default=False, kw_only=True)
     corrects: bool = field(default=False, kw_only=True)
+    off_policy: Callable[..., tuple[str, ...]] = field(default=lambda **values: (), kw_only=True)
     own_data: str = field(default="", kw_only=True)
     alone: str = field(default=UNDECLARED, kw_only=True)
 
@@ -142,6 +146,10 @@ class Estimator(ABC):
         """Why the mean differs from the target with these parameters: keys of ``CAUSES``."""
         return self.bias(**self.bound(**given))
 
+    def causes_elsewhere(self, **given: Any) -> tuple[str, ...]:
+        """What comes before them where data come from another policy than the one that learns."""
+        return self.off_policy(**self.bound(**given))
+
     def written(self, **given: Any) -> str:
         """The formula with these parameters, by default their defaults; LaTeX mathematics."""
         return write_formula(self.formula, self.parameters, given)
@@ -149,6 +157,8 @@ class Estimator(ABC):
     def causes_at(self, truth: Truth, **given: Any) -> tuple[str, ...]:
         """Why the mean differs on these data, of a sampler or without some of the actions."""
         causes, sampled = self.causes(**given), truth.behaviour is not None
+        if sampled:
+            causes = (*self.causes_elsewhere(**given), *causes)
         causes += ("sampler",) * (sampled and not self.corrects)
         lost = self.corrects and truth.kept_mass < 1
         return causes + ("support",) * bool(truth.unseen or lost)
@@ -326,6 +336,8 @@ class BatchEstimator(Estimator):
             tables = self.like(own, horizon, **values) if self.like else None
             return Exact(None if tables is None else expectation(own, tables, horizon))
         causes = set(self.bias(**values))
+        if truth.behaviour is not None:
+            causes |= set(self.off_policy(**values))
         if np.isinf(batch_size):
             causes.discard("batch")
         if not causes <= HORIZON:

@@ -124,8 +124,13 @@ class OutcomeEstimator(BatchEstimator):
             looks,
             group_size=group_size,
             batch_size=batch_size,
+            **self.by_token(truth, values),
         )
         return Exact(*found)
+
+    def by_token(self, truth: FiniteTruth, values: Mapping[str, Any]) -> dict[str, Any]:
+        """How tokens are weighed beside their response: what ``outcome_moments`` is told of it."""
+        return {}
 
     def _by_starts(
         self,

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pgbench.arrays import FloatArray, IntArray
+from pgbench.exact.finite.listed_scores import ListedScores, TokenWeights, listed_scores
 from pgbench.exact.finite.representatives import Representatives
 from pgbench.exact.finite.response_scores import ResponseScores
 from pgbench.exact.finite.responses import Unrolled, unrolled
@@ -50,6 +51,9 @@ AT_A_TIME = 2**17
 Channel = Callable[[Responses, FloatArray], IntArray]
 """Which factor the tokens of each response take, (..., P, G), given the weights."""
 
+Scores = ResponseScores | ListedScores
+"""Score sums by classes, from nodes or from the list of all responses."""
+
 
 class OutcomeMoments(NamedTuple):
     """Mean and variance of an estimate from a whole batch, (d,) each."""
@@ -70,6 +74,7 @@ def outcome_moments(
     process: Process | None = None,
     factor: FloatArray | None = None,
     channel: Channel | None = None,
+    tokens: TokenWeights | None = None,
     limit: Size = MOST,
 ) -> OutcomeMoments:
     """Mean and variance (d,) of ĝ = Σ_{p,i} w_{p,i} Σ_t u_t ψ_t over a batch.
@@ -101,6 +106,9 @@ def outcome_moments(
         response takes, such as by the sign of its weight.
     channel
         Responses and weights to numbers below F, (..., P, G).
+    tokens
+        In place of ``factor``, where u_t looks at more of the response than its token: every
+        response is listed, and the weights (F, N, T) of its tokens are asked for.
     limit
         Memory and operations allowed.
 
@@ -111,17 +119,26 @@ def outcome_moments(
         is declared, or if no group is kept.
     """
     process = process or truth.process
-    factors = _factors(truth, process, factor, channel)
     G = group_size or batch_size
     P = _groups(batch_size, G)
     # One group has nothing beyond it.
     looks = looks if P > 1 else Looks(looks.key, looks.sums, looks.apart)
     design = _Design(G, 1 if looks.beyond is None else P, looks, keep, limit)
     paths = unrolled(process, horizon, group_size is not None, limit)
-    sums = _Sums(paths, design, weights, channel, len(factors))
+    scores: Scores
+    if tokens is None:
+        scores = ResponseScores(truth, paths, process.pi, _factors(truth, process, factor), limit)
+    else:
+        scores = listed_scores(truth, paths, process.pi, tokens, limit)
+    if scores.n_factors > 1 and channel is None:
+        raise ValueError(
+            f"a token has one of {scores.n_factors} factors, so channel must say which a response"
+            " takes"
+        )
+    sums = _Sums(paths, design, weights, channel, scores.n_factors)
     if sums.kept <= 0:
         raise ValueError("no group is kept: what keep asks for never happens")
-    mean, second = sums.moments(ResponseScores(truth, paths, process.pi, factors, limit))
+    mean, second = sums.moments(scores)
     # Rounding may leave a little less than nothing.
     return OutcomeMoments(mean, np.maximum(second - mean**2, 0.0) * design.P / P)
 
@@ -148,21 +165,14 @@ def _groups(batch_size: int, G: int) -> int:
     return batch_size // G
 
 
-def _factors(
-    truth: FiniteTruth, process: Process, factor: FloatArray | None, channel: Channel | None
-) -> FloatArray:
+def _factors(truth: FiniteTruth, process: Process, factor: FloatArray | None) -> FloatArray:
     """Factors of tokens (F, S, A); ValueError if anything has another shape."""
     shape = truth.pi.shape
     u = np.ones(shape) if factor is None else np.asarray(factor, np.float64)
     for name, found in ("process.pi", process.pi.shape), ("factor", u.shape[-2:]):
         if found != shape:
             raise ValueError(f"{name} has (S, A) = {found}, must be {shape} as the policy")
-    factors = u.reshape(-1, *shape)
-    if len(factors) > 1 and channel is None:
-        raise ValueError(
-            f"factor holds {len(factors)} tables, so channel must say which a response takes"
-        )
-    return factors
+    return u.reshape(-1, *shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +199,7 @@ class _Sums:
     channel: Channel | None
     n_factors: int
 
-    def moments(self, scores: ResponseScores) -> tuple[FloatArray, FloatArray]:
+    def moments(self, scores: Scores) -> tuple[FloatArray, FloatArray]:
         """E ĝ and E ĝ² (d,)."""
         w = self._values
         mean = scores.mean(self._own(w)[..., None])[0]
@@ -277,7 +287,7 @@ class _Sums:
     def _weighed(self, responses: Responses) -> FloatArray:
         """Weight of the first response of each batch, in the column of its factor, (m, F)."""
         w = self.weights(responses)
-        if self.channel is None:
+        if self.channel is None or self.n_factors == 1:
             return w[:, 0, :1]
         takes = self.channel(responses, w)[:, 0, :1] == np.arange(self.n_factors)
         return np.where(takes, w[:, 0, :1], 0.0)
@@ -288,7 +298,7 @@ class _Sums:
         number = self.design.P * self.design.G / self.kept
         return number * self.paths.mu[:, None, None] * np.moveaxis(mean, 2, 0)
 
-    def _in_group(self, scores: ResponseScores, w: FloatArray) -> FloatArray:
+    def _in_group(self, scores: Scores, w: FloatArray) -> FloatArray:
         """Pairs of responses of one group, (d,)."""
         (C, F, n, x), others = w.shape, self._inside[-2]
         which = np.repeat(self._one[1], F)
@@ -302,7 +312,7 @@ class _Sums:
         scale = number * self.paths.mu[:, None] * values
         return scores.squares(vectors.reshape(len(values), C, F, -1), scale)
 
-    def _across_groups(self, scores: ResponseScores, w: FloatArray) -> FloatArray:
+    def _across_groups(self, scores: Scores, w: FloatArray) -> FloatArray:
         """Pairs of responses of two groups, (d,)."""
         (C, F, n, x), (seen, place) = w.shape, self._groups_seen
         which = np.repeat(place[:, None], F, axis=1).ravel()

@@ -53,6 +53,11 @@ class ResponseScores:
     factors: FloatArray
     limit: Size = LIMIT
 
+    @property
+    def n_factors(self) -> int:
+        """F."""
+        return len(self.factors)
+
     def mean(self, f: FloatArray) -> FloatArray:
         """Σ_k Σ_{c,u} f(k,c,u,·) ∇P_c(k;u), (r, d), of functions f (K, C, F, r)."""
         found = [part.sum() for part in self._gradients(f)]
