@@ -61,7 +61,6 @@ _SYMBOLS = {
     r"\arcsin": "arcsin ",
     r"\log": "log",
     r"\quad": "  ",
-    r"\in ": "∈",
     r"\in": "∈",
     r"\,": " ",
     r"\!": "",
