@@ -8,8 +8,22 @@ CELL = ("problem", "policy", "estimator", "batch_size")
 SETTING = ("problem", "policy")
 RATE = ("problem", "policy", "estimator")
 
-AXES = ("sampler",)
+AXES = ("criterion", "sampler")
 """Axes of settings that a dataset has where its grid names them, after ``policy``."""
+
+
+def dimension(axis: str) -> str:
+    """Name of an axis of settings as a dimension; ``objective`` is a variable, the value of J."""
+    return "criterion" if axis == "objective" else axis
+
+
+OWN_AXES = {
+    "sampler": "sampler",
+    "own_penalty": "criterion",
+    "divergence": "criterion",
+    "later_penalty": "criterion",
+}
+"""The axes without which a cause of bias is none."""
 
 STATUS_CODES = ", ".join(f"{status.value} {status.word}" for status in Status)
 """What the codes of a status mean."""
@@ -57,7 +71,7 @@ SUMMARY: Schema = {
             CELL,
             "reward/theta",
             f"exact norm of the part of the bias {part.meaning}",
-            axis=name if name in AXES else "",
+            axis=OWN_AXES.get(name, ""),
         )
         for name, part in PARTS.items()
     },
