@@ -119,6 +119,9 @@ SUMMARY: Schema = {
     ),
     "horizon": Variable(SETTING, "environment steps", "largest number of steps of a rollout"),
     "expected_steps": Variable(SETTING, "environment steps", "exact mean length of a rollout"),
+    "success": Variable(
+        SETTING, "1", "exact chance that a rollout ends in success, as the problem's verifier says"
+    ),
     "n_parameters": Variable(SETTING, "1", "number of policy parameters d"),
     "value_error_bound": Variable(SETTING, "reward", "proven bound on the error of V"),
     "kept_mass": Variable(

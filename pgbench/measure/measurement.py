@@ -13,6 +13,7 @@ from pgbench.estimators import Exact
 from pgbench.exact.finite.optimum import optimal_value
 from pgbench.exact.finite.ratios import effective_share
 from pgbench.exact.finite.soft_optimum import soft_optimum
+from pgbench.exact.finite.success import chance_of_success
 from pgbench.exact.horizon import finite_objective, truncated_gradient
 from pgbench.exact.linear_quadratic import QuadraticTruth, landscape, optimal_regulator
 from pgbench.exact.truth import Truth
@@ -127,6 +128,7 @@ def exact_values(prepared: Prepared) -> Measurement:
         "support_bias": float(np.linalg.norm(truth.seen_gradient - truth.gradient)) / scale,
         "horizon": float(H),
         "expected_steps": prepared.expected_steps,
+        "success": chance_of_success(truth, H),
         "n_parameters": float(truth.gradient.size),
         "value_error_bound": truth.error_bound,
     }

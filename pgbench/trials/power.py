@@ -89,7 +89,7 @@ def known(case: Case, name: str, given: tuple[tuple[str, Any], ...]) -> Exact:
     """Exact moments of a correct estimator on a case; nothing where it makes no sense."""
     try:
         estimator = find_estimator(name)
-        if estimator.refuses(case.batch_size):
+        if estimator.refuses(case.batch_size, **dict(given)):
             return Exact(None)
         return claimed(case, estimator, dict(given))
     except NotApplicable:
