@@ -18,7 +18,6 @@ from pgbench.policies import LogLinear, make_policy
 from pgbench.problems import FiniteMDP, make_problem
 from pgbench.rollout.simulator import Draws
 
-
 GENERAL, SEQUENCES = "general", "sequences"
 """Names of the batteries."""
 

@@ -139,6 +139,11 @@ def is_listed(case: Case) -> bool:
     return count_batches(process, case.horizon, n, G or 1) <= LISTED
 
 
+def of_battery(every: Sequence[Mistake], battery: str) -> list[Mistake]:
+    """Those that are tried on a battery."""
+    return [mistake for mistake in every if mistake.battery == battery]
+
+
 def slips() -> list[Mistake]:
     """Every slip of every estimator as users write it."""
     return [

@@ -13,13 +13,12 @@ vary where a variance is claimed are found without a test: on these problems it 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pgbench.declared.parameters import label
-from pgbench.estimators import Estimator, Exact, estimators, find_estimator
+from pgbench.estimators import BatchEstimator, Estimator, Exact, estimators, find_estimator
 from pgbench.estimators.parts.variants import variants
 from pgbench.policies import NotApplicable
 from pgbench.problems import FiniteMDP
@@ -98,9 +97,12 @@ def known(case: Case, name: str, given: tuple[tuple[str, Any], ...]) -> Exact:
         return Exact(None)
 
 
-def _finite() -> dict[str, Estimator]:
-    """Estimators for finite problems, by name."""
-    return {name: e for name, e in estimators().items() if FiniteMDP in e.on}
+def _finite(battery: str) -> dict[str, Estimator]:
+    """Estimators for finite problems, by name: those that groups matter to where there are some."""
+    finite = {name: e for name, e in estimators().items() if FiniteMDP in e.on}
+    if battery == GENERAL:
+        return finite
+    return {name: e for name, e in finite.items() if isinstance(e, BatchEstimator) if not e.drawing}
 
 
 def correct() -> list[Claim]:
@@ -109,14 +111,20 @@ def correct() -> list[Claim]:
     Those that know their mean somewhere.
     """
     every = []
-    for battery, (name, estimator) in product(BATTERIES, _finite().items()):
-        for values in variants(estimator):
-            items = tuple(values.items())
-            if any(known(case, name, items).mean is not None for case in cases(battery)):
-                shown = label(name, estimator.parameters, values)
-                shown += " in groups" * (battery == SEQUENCES)
-                every.append(Claim(shown, estimator, values, name, items, battery=battery))
+    for battery, name, estimator, values in _tested_variants():
+        items = tuple(values.items())
+        if any(known(case, name, items).mean is not None for case in cases(battery)):
+            shown = label(name, estimator.parameters, values)
+            shown += " in groups" * (battery == SEQUENCES)
+            every.append(Claim(shown, estimator, values, name, items, battery=battery))
     return every
+
+
+def _tested_variants() -> Iterator[tuple[str, str, Estimator, dict[str, Any]]]:
+    """Battery, name, estimator and parameter values."""
+    for battery in BATTERIES:
+        for name, estimator in _finite(battery).items():
+            yield from ((battery, name, estimator, values) for values in variants(estimator))
 
 
 @dataclass(frozen=True)
@@ -206,7 +214,7 @@ def study(
     ``mapping`` makes the trials and gives what they say in their order, like the builtin ``map``.
     """
     right = [name for name in claims() if name not in bugs()]
-    total = len(BATTERIES) * sum(len(list(variants(e))) for e in _finite().values())
+    total = len(list(_tested_variants()))
     found: dict[str, dict[int, list[bool]]] = {name: {s: [] for s in sizes} for name in bugs()}
     best: dict[str, dict[tuple[str, str], list[float]]] = {name: {} for name in bugs()}
     alarms, accused, tests = dict.fromkeys(sizes, 0), set(), 0

@@ -21,10 +21,11 @@ from pgbench.trials.battery import Case
 class UserBatch:
     """N trajectories of at most T steps under the policy at θ, independent but for groups.
 
-    Trajectories of a group share their start state, such as responses to one prompt; on the general
-    battery all N are of one group, with starts of their own. Arrays are read-only copies. Where ``mask`` is false no step was taken, and states, actions,
-    rewards, next_states, probabilities and scores are zero. N and T are the same for every batch
-    of a problem, so that functions that are compiled for a shape are compiled once.
+    Trajectories of a group share their start state, as responses to one prompt do; on the general
+    battery all N are of one group, with starts of their own. Arrays are read-only copies. Where
+    ``mask`` is false no step was taken, and states, actions, rewards, next_states, probabilities
+    and scores are zero. N and T are the same for every batch of a problem, so that functions that
+    are compiled for a shape are compiled once.
 
     Attributes
     ----------

@@ -33,7 +33,8 @@ first_token_unscored = token_bug(
 def _end_unscored(batch: Batch, responses: Responses, truth: Truth) -> FloatArray:
     """Leave-one-out weights of all tokens but the end token."""
     last = np.arange(batch.shape[2]) == batch.lengths[:, :, None] - 1
-    return of_tokens(rloo.weights(responses)) * ~(last & of_tokens(~responses.truncated))
+    ended = of_tokens(np.where(responses.truncated, 0.0, 1.0))
+    return of_tokens(rloo.weights(responses)) * (1 - last * ended)
 
 
 end_token_unscored = token_bug(
@@ -131,7 +132,7 @@ mean_of_token_means = response_bug(
     "mean_of_token_means",
     _mean_of_means,
     claims="dapo",
-    mistake="token means of micro-batches, here of one response, are averaged, however long they are",
+    mistake="token means of micro-batches, here of one response, are averaged, long or short",
     source="verl-project/verl, pull request 906, and allenai/open-instruct, pull request 1161",
 )
 
