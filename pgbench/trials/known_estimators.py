@@ -16,6 +16,7 @@ from pgbench.arrays import FloatArray, IntArray
 from pgbench.declared.parameters import Parameter, label
 from pgbench.estimators import CAUSES, HORIZON, Estimator, TableEstimator, estimators
 from pgbench.estimators.parts.estimator import CRITIC_NOISE
+from pgbench.estimators.parts.outcomes import OutcomeEstimator
 from pgbench.estimators.parts.variants import combinations, others
 from pgbench.problems import FiniteMDP
 from pgbench.trials.battery import GENERAL, Case, cases
@@ -122,6 +123,8 @@ def _without_discount(one: KnownEstimator) -> KnownEstimator | None:
     estimator = one.estimator
     if "discounted" in estimator.parameters or estimator.target != "gradient":
         return None
+    if isinstance(estimator, OutcomeEstimator):
+        return None  # one weight for all steps
     discounted = [case for case in cases() if case.truth.mdp.gamma < 1 and case.horizon > 1]
     if one.mistake and all(_right(one, case) for case in discounted):
         return None  # what is wrong with it is not its mean
