@@ -158,7 +158,7 @@ GENERATORS = {
 
 @pytest.mark.parametrize("name", GENERATORS)
 def test_everybodys_generators_are_seeded_and_that_is_said(examined, tmp_path, monkeypatch, name):
-    monkeypatch.setattr(examination, "cases", lambda: cases()[:2])
+    monkeypatch.setattr(examination, "cases", lambda battery: cases()[:2])
     if "torch" in name:
         pytest.importorskip("torch", reason="make test-autodiff installs it")
     imported = "import torch\n    " if "torch" in name else ""
@@ -384,7 +384,7 @@ def test_what_the_user_prints_is_let_through(examined):
 
 
 def test_what_is_said_does_not_need_the_users_streams(examined, monkeypatch):
-    monkeypatch.setattr(examination, "cases", lambda: cases()[:1])
+    monkeypatch.setattr(examination, "cases", lambda battery: cases()[:1])
     monkeypatch.setattr(sys, "stderr", sys.stderr)  # put back afterwards
     source = (
         "import os, sys\nsys.stderr = open(os.devnull, 'w')\nsys.stderr.close()\n"

@@ -55,7 +55,7 @@ def three_problems(monkeypatch):
     """Once called: the first three problems are all there are."""
 
     def leave():
-        monkeypatch.setattr(examination, "cases", lambda: cases()[:3])
+        monkeypatch.setattr(examination, "cases", lambda battery: cases()[:3])
 
     return leave
 
