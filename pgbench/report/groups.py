@@ -165,4 +165,4 @@ def _caption(group: int, size: int) -> str:
 _ALT = "Slopes of the functions that are climbed, relative bias and relative variance, as lines."
 
 
-plot = Plot("groups", "What groups of responses do", noted(groups), order=2, explained=False)
+plot = Plot("groups", "What groups of responses do", noted(groups), order=10, explained=False)
