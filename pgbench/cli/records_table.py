@@ -67,9 +67,10 @@ def print_list(what: str | None) -> None:
     if what == "zoo":
         from pgbench.trials.zoo import bugs
 
-        table = titled("zoo", "name", "claims to be", "mistake", "source", lines=True)
+        columns = ("name", "claims to be", "battery", "mistake", "source")
+        table = titled("zoo", *columns, lines=True)
         for bug in bugs().values():
-            table.add_row(bug.name, bug.claims, bug.mistake, bug.source)
+            table.add_row(bug.name, bug.claims, bug.battery, bug.mistake, bug.source)
         out.print(table)
 
 
