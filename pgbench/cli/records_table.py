@@ -67,8 +67,7 @@ def print_list(what: str | None) -> None:
     if what == "zoo":
         from pgbench.trials.zoo import bugs
 
-        columns = ("name", "claims to be", "battery", "mistake", "source")
-        table = titled("zoo", *columns, lines=True)
+        table = titled("zoo", "name", "claims to be", "battery", "mistake", "source", lines=True)
         for bug in bugs().values():
             table.add_row(bug.name, bug.claims, bug.battery, bug.mistake, bug.source)
         out.print(table)
