@@ -1,6 +1,7 @@
 """What needs no grid: exact moments, sampled gradients and ascents of one estimator by name."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,15 @@ from pgbench.ascent.goal import find_goal
 from pgbench.ascent.sources import Numbers, make_source
 from pgbench.declared.parameters import ParameterError, check_counts
 from pgbench.declared.registry import find
-from pgbench.estimators import find_estimator, make_tables
+from pgbench.estimators import BatchEstimator, find_estimator, make_tables
+from pgbench.exact.horizon import finite_gradient
+from pgbench.exact.starts import start_means
 from pgbench.exact.table_moments import LIMIT, Moments, Size, require_finite, table_moments
 from pgbench.exact.truth import Truth
 from pgbench.kernels.blas import single_threaded_blas
 from pgbench.measure.gradients import estimates
 from pgbench.objectives import Objective, make_objective
-from pgbench.policies import Parameterised
+from pgbench.policies import NotApplicable, Parameterised
 from pgbench.problems import Problem
 from pgbench.rollout.device import find_device
 from pgbench.rollout.simulator import Draws
@@ -34,13 +37,15 @@ def moments(
     estimator: str,
     *,
     horizon: int | None = None,
+    batch_size: int = 1,
+    group_size: int | None = None,
     objective: Choice = "J",
     sampler: Choice = ON_POLICY,
     limit: Size = LIMIT,
     threads: int | None = None,
     **parameters: Any,
 ) -> Moments:
-    """Exact moments of an estimator by name, for one trajectory of at most ``horizon`` steps.
+    """Exact moments of an estimate by name, of trajectories of at most ``horizon`` steps.
 
     Parameters
     ----------
@@ -50,7 +55,10 @@ def moments(
         Name, e.g. ``"gae"``; its own parameters are keywords, e.g. ``lam=0.95``.
     horizon
         Number of steps H, or None for the infinite horizon. An estimator that draws its own
-        horizon at random has only the infinite one.
+        horizon at random has only the infinite one. A function of batches needs a number.
+    batch_size, group_size
+        Trajectories of an estimate, and of a group that shares a start state, as in
+        ``sample_gradients``.
     objective
         What is maximised: a name, or a mapping such as ``{"objective": "kl", "beta": 0.1}``.
     sampler
@@ -64,7 +72,8 @@ def moments(
     Raises
     ------
     ValueError
-        For unknown names or parameters; TooLarge beyond the limit; NoFiniteVariance where the
+        For unknown names or parameters; where no mean and variance of a function of batches are
+        known; TooLarge beyond the limit; NoFiniteVariance where the
         variance is infinite, as that of a total return over an infinite horizon of a task that
         never ends.
     OverflowError
@@ -72,14 +81,63 @@ def moments(
     """
     if horizon is not None:
         check_counts(horizon=horizon)
+    require_groups(batch_size, group_size)
     truth = _truth(mdp, policy, theta, objective, sampler)
+    record = find_estimator(estimator)
+    if isinstance(record, BatchEstimator):
+        return _batch_moments(truth, record, horizon, batch_size, group_size, parameters)
     tables = make_tables(truth, estimator, horizon, **parameters)
+    within = tables.process.within(horizon)
     with np.errstate(over="ignore", invalid="ignore"):
-        found = table_moments(
-            truth, tables, tables.process.within(horizon), limit=limit, threads=threads
-        )
-    require_finite(estimator, found.mean, found.variance)
-    return found
+        one = table_moments(truth, tables, within, limit=limit, threads=threads)
+    require_finite(estimator, one.mean, one.variance)
+    return replace(one, variance=_of_batch(truth, tables, one, within, batch_size, group_size))
+
+
+def _of_batch(
+    truth: Truth,
+    tables: Any,
+    one: Moments,
+    horizon: int | None,
+    batch_size: int,
+    group_size: int | None,
+) -> FloatArray:
+    """Variance (d,) of the mean of a batch; what trajectories of a group share counts G times."""
+    if (group_size or 1) == 1 or truth.mdp.one_start:
+        return one.variance / batch_size
+    starts = start_means(truth, tables, horizon)
+    if starts is None:
+        raise ValueError("what trajectories of a group share is not known exactly")
+    assert group_size is not None
+    return (one.variance + (group_size - 1) * starts.variance) / batch_size
+
+
+def _batch_moments(
+    truth: Truth,
+    estimator: BatchEstimator,
+    horizon: int | None,
+    batch_size: int,
+    group_size: int | None,
+    parameters: Mapping[str, Any],
+) -> Moments:
+    """Moments of a function of batches, as far as they are known."""
+    if horizon is None:
+        raise ValueError(f"horizon is None, {estimator.name} is a function of batches, which end")
+    if reason := estimator.refuses(batch_size, group_size, **parameters):
+        raise NotApplicable(reason)
+    mean, variance = estimator.exact(truth, horizon, batch_size, group_size, **parameters)
+    if mean is None or variance is None:
+        lacking = "mean" if mean is None else "variance"
+        raise ValueError(f"no exact {lacking} of {estimator.name} is known here")
+    cut = estimator.aimed(truth, finite_gradient(truth, horizon) - truth.gradient)
+    return Moments(mean, variance, mean - estimator.truth(truth), cut)
+
+
+def require_groups(batch_size: int, group_size: int | None) -> None:
+    """ValueError where batches of this size cannot be divided into groups of that."""
+    groups = {} if group_size is None else {"group_size": group_size}
+    check_counts(batch_size=batch_size, **groups)
+    Draws(1, batch_size, 1, 0, 0, group_size=group_size)
 
 
 def sample_gradients(
@@ -135,8 +193,8 @@ def sample_gradients(
         For an unknown estimator, wrong parameters, counts that are not positive, a batch that
         cannot be divided into groups, or a device that cannot be used.
     """
-    groups = {} if group_size is None else {"group_size": group_size}
-    check_counts(horizon=horizon, batch_size=batch_size, replicates=replicates, **groups)
+    check_counts(horizon=horizon, replicates=replicates)
+    require_groups(batch_size, group_size)
     for name, value in {"seed": seed, "stream": stream}.items():
         if not isinstance(value, (int, np.integer)) or not 0 <= value < 2**64:
             raise ParameterError(f"{name} is {value!r}, must be an integer in [0, 2**64)")
@@ -201,9 +259,8 @@ def ascend(
         For unknown names or wrong parameters; NotApplicable, a ValueError, where the combination
         makes no sense.
     """
-    counts = {"steps": steps, "replicates": replicates, "batch_size": batch_size}
-    groups = {} if group_size is None else {"group_size": group_size}
-    check_counts(**counts, **groups, horizon=horizon, points=points)
+    check_counts(steps=steps, replicates=replicates, horizon=horizon, points=points)
+    require_groups(batch_size, group_size)
     name, values = _split("algorithm", algorithm)
     record = find("algorithm", algorithms(), name)
     if isinstance(step_size, int | float):

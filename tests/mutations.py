@@ -39,6 +39,27 @@ class Mutation:
 
 MUTATIONS = [
     Mutation(
+        "every trajectory of a group draws its own start",
+        "kernels",
+        "replicate + index // streams.batch_size, own - own % group_size, streams.batch_size,",
+        "replicate + index // streams.batch_size, own, streams.batch_size,",
+        "tests/kernels/finite",
+    ),
+    Mutation(
+        "what a group shares is counted once",
+        "measure",
+        "return Exact(mean, (variance + self._again * self.shared) / batch_size)",
+        "return Exact(mean, variance / batch_size)",
+        "tests/measure/test_subject.py",
+    ),
+    Mutation(
+        "pairs of responses of a group are left out",
+        "exact",
+        "second += self._in_group(scores, w)",
+        "second += 0 * self._in_group(scores, w)",
+        "tests/exact/finite/test_outcome_moments.py",
+    ),
+    Mutation(
         "an alias is taken where it should not be",
         "kernels",
         "i = i if lanes[_LOW_WORD + lane] < entry >> _HALF else alias",
@@ -131,8 +152,8 @@ MUTATIONS = [
     Mutation(
         "the mean of the others is over all",
         "estimators",
-        "advantage = batch.returns - others(batch.returns) / (simulator.n - 1)",
-        "advantage = batch.returns - others(batch.returns) / simulator.n",
+        "return np.asarray(x - rest / (G - 1), np.float64)",
+        "return np.asarray(x - rest / G, np.float64)",
     ),
     Mutation(
         "GAE without the discount in its decay",
@@ -179,7 +200,7 @@ MUTATIONS = [
     Mutation(
         "damaged lines of the journal are read",
         "results",
-        'if line[:8] != b"%08x" % zlib.crc32(line[9:]):',
+        'if line[:9] != b"%08x " % zlib.crc32(line[9:]):',
         "if len(line) < 9:",
     ),
     Mutation(

@@ -149,3 +149,36 @@ def test_data_may_come_from_a_sampler(setting):
         pg.moments(*setting, "td", sampler="top_kk")
     with pytest.raises(NotApplicable, match="spsa takes no sampler's data"):
         sample_gradients(*setting, "spsa", **given)
+
+
+def test_moments_of_groups_are_those_of_samples():
+    mdp = pg.make_problem("sequences", verifier="parity", length=3, prompts=2)
+    policy = pg.make_policy("softmax", mdp)
+    theta = policy.initial(seed=1)
+    given = {"horizon": 3, "batch_size": 8, "group_size": 4}
+    for name, more in (("reward_to_go", {}), ("grpo", {"std": False}), ("dapo", {})):
+        exact = pg.moments(mdp, policy, theta, name, **given, **more)
+        found = pg.sample_gradients(mdp, policy, theta, name, replicates=20_000, **given, **more)
+        error = np.sqrt(exact.variance / len(found))
+        assert (np.abs(found.mean(axis=0) - exact.mean) <= 4.5 * error).all(), name
+        total = found.var(axis=0).sum()
+        assert total == pytest.approx(exact.variance.sum(), rel=0.03), name
+        alone = pg.moments(mdp, policy, theta, name, **(given | {"group_size": None}), **more)
+        assert abs(alone.variance.sum() / exact.variance.sum() - 1) > 0.05, name
+    mean_centred = pg.moments(mdp, policy, theta, "group_mean", **given)
+    gradient = mean_centred.mean - mean_centred.bias
+    np.testing.assert_allclose(mean_centred.bias, -gradient / 4, rtol=1e-9, atol=1e-15)
+
+
+def test_moments_say_what_they_lack():
+    mdp = pg.make_problem("sequences", verifier="parity", length=3, prompts=2)
+    policy = pg.make_policy("softmax", mdp)
+    setting = (mdp, policy, policy.initial(seed=1))
+    with pytest.raises(ValueError, match="horizon is None, grpo is a function of batches"):
+        pg.moments(*setting, "grpo", batch_size=4)
+    with pytest.raises(ValueError, match="the group size is 1, grpo needs at least 2"):
+        pg.moments(*setting, "grpo", horizon=3, batch_size=4, group_size=1)
+    with pytest.raises(ValueError, match="no exact mean of optimal_token_baseline is known here"):
+        pg.moments(*setting, "optimal_token_baseline", horizon=3, batch_size=4)
+    with pytest.raises(ValueError, match="must be a multiple of group_size, 4"):
+        pg.moments(*setting, "reinforce", horizon=3, batch_size=6, group_size=4)

@@ -12,11 +12,12 @@ import xarray as xr
 from pgbench.declared.outcomes import Status
 from pgbench.kernels.partition import use_threads
 
-SLOW = {"memory.Memory", "startup.Run"}
+SLOW = {"groups.ExactOutcomes", "groups.Groups", "memory.Memory", "startup.Run"}
 MODULES = (
     "ascents",
     "estimates",
     "exact",
+    "groups",
     "harness",
     "linear_quadratic",
     "memory",

@@ -67,6 +67,7 @@ OF_SEVERAL = {
     "estimators/test_samplers.py": "all estimators on data of every sampler",
     "estimators/test_surrogates.py": "surrogates of an older policy's data, side by side",
     "grid/test_mutated.py": "reading and planning, of grids with mistakes",
+    "harness/test_objectives.py": "runs of grids that name objectives",
     "harness/test_samplers.py": "runs of grids that name samplers, from the grid to the report",
     "harness/test_cluster_processes.py": "schedulers, workers and runs as processes",
     "kernels/cuda/test_benchmarks.py": "needs the back end that is chosen there",

@@ -3,13 +3,23 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from pgbench.cli.catalogue import markdown
 from pgbench.declared.schema import schema_table
 from pgbench.estimators import estimators
 from pgbench.grid.reader import parse_grid
+from pgbench.problems import FiniteMDP
+from pgbench.problems.verifiers import VERIFIERS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SEQUENCES = (ROOT / "docs" / "sequences.md").read_text(encoding="utf-8")
+
+
+def blocks(page, language):
+    """Code of a page in a language, in order."""
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
 
 
 def test_the_schema_table_is_the_schema():
@@ -23,13 +33,33 @@ def test_the_page_of_estimators_is_up_to_date():
     assert all(f"## `{name}`" in page for name in estimators())
 
 
-def test_the_example_grid_is_valid():
-    example = re.search(r"```yaml\n(.*?)```", README, re.DOTALL)
-    assert parse_grid(example[1]).name == "mine"
+def test_the_example_grids_are_valid():
+    assert [parse_grid(text).name for text in blocks(README, "yaml")] == ["mine", "responses"]
+
+
+@pytest.mark.parametrize("text", blocks(SEQUENCES, "yaml"))
+def test_the_grids_of_the_page_of_sequences_are_valid(text):
+    assert parse_grid(text).problems
+
+
+def test_the_first_code_of_the_page_of_sequences_runs():
+    names = {}
+    exec(blocks(SEQUENCES, "python")[0], names)
+    assert names["exact"].mean.shape == names["g"].mean(axis=0).shape
+
+
+def test_the_page_of_sequences_names_every_verifier():
+    assert all(f"| `{name}` |" in SEQUENCES for name in VERIFIERS)
+
+
+def test_the_estimators_of_the_readme_are_all_there_are():
+    named = set(re.findall(r"`(\w+)`", README[README.index("| group | estimators |") :]))
+    known = estimators().items()
+    assert [n for n, e in known if FiniteMDP in e.on and n not in named] == []
 
 
 def test_the_example_code_runs(tmp_path, monkeypatch):
-    example = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
+    example = blocks(README, "python")[0]
     grid = "name: t\nproblems: corridor\nestimators: td\nreplicates: 20\n"
     (tmp_path / "grid.yaml").write_text(grid, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -41,6 +71,7 @@ def test_the_example_code_runs(tmp_path, monkeypatch):
 
 
 def test_every_linked_file_exists():
-    links = re.findall(r"\]\(([^)#]+)\)", README)
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", README)
+    links += [f"docs/{link}" for link in re.findall(r"\]\(([^)#]+)[^)]*\)", SEQUENCES)]
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []

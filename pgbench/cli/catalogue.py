@@ -132,7 +132,8 @@ def exactness(estimator: Estimator) -> str:
 def _known(estimator: BatchEstimator, truth: Any, horizon: int, n: int) -> str:
     """Which exact moments exist on a problem, in words, or nothing."""
     try:
-        exact = estimator.exact(truth, horizon, max(n, estimator.fewest), **required(estimator))
+        given = required(estimator)
+        exact = estimator.exact(truth, horizon, max(n, estimator.least(**given)), **given)
     except NotApplicable:
         return ""
     known = {"mean": exact.mean, "variance": exact.variance}

@@ -18,6 +18,7 @@ from pgbench.cli.catalogue import (
 from pgbench.cli.terminal import console, titled
 from pgbench.declared.parameters import Formula, Parameter
 from pgbench.estimators import estimators
+from pgbench.objectives import objectives
 from pgbench.policies import kinds
 from pgbench.problems import families
 from pgbench.samplers import samplers
@@ -39,6 +40,8 @@ def print_list(what: str | None) -> None:
         for kind in kinds().values():
             table.add_row(kind.name, kind.summary, described(kind.parameters), kind.reference)
         out.print(table)
+    if what in (None, "objectives"):
+        _print_with_formulas("objectives", objectives())
     if what in (None, "samplers"):
         _print_with_formulas("samplers", samplers())
     if what in (None, "estimators"):
@@ -64,9 +67,9 @@ def print_list(what: str | None) -> None:
     if what == "zoo":
         from pgbench.trials.zoo import bugs
 
-        table = titled("zoo", "name", "claims to be", "mistake", "source", lines=True)
+        table = titled("zoo", "name", "claims to be", "battery", "mistake", "source", lines=True)
         for bug in bugs().values():
-            table.add_row(bug.name, bug.claims, bug.mistake, bug.source)
+            table.add_row(bug.name, bug.claims, bug.battery, bug.mistake, bug.source)
         out.print(table)
 
 

@@ -26,13 +26,19 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--skip-nan", action="store_true", help="leave out estimates that are not finite numbers"
     )
+    command.add_argument(
+        "--battery",
+        choices=("general", "sequences"),
+        default="general",
+        help="problems that it is tried on: general, by default, or token sequences in groups",
+    )
 
 
 def act(options: argparse.Namespace) -> int:
     """Do it; the exit code. The user's code runs in a child, which it may end as it likes."""
     from pgbench.harness.child import Child, ChildError, ChildTimeout
 
-    chosen = options.function, options.replicates, options.seed, options.skip_nan
+    chosen = options.function, options.replicates, options.seed, options.skip_nan, options.battery
     try:
         with Child() as child:
             passed, page = child.perform(_examined, options.file, *chosen)
@@ -44,7 +50,12 @@ def act(options: argparse.Namespace) -> int:
 
 
 def _examined(
-    path: Path, function: str | None, replicates: int | None, seed: int, skip_nan: bool
+    path: Path,
+    function: str | None,
+    replicates: int | None,
+    seed: int,
+    skip_nan: bool,
+    battery: str,
 ) -> tuple[bool, str]:
     """Whether an estimator passed, and the page about it."""
     from pgbench.harness.child import doing
@@ -55,6 +66,6 @@ def _examined(
     # The user's code may close the stream that everybody prints on; there may be none.
     errors = os.dup(sys.stderr.fileno()) if sys.stderr else os.open(os.devnull, os.O_WRONLY)
     with os.fdopen(errors, "w") as own, notes(), doing(path.name):
-        found = examine(path, function, replicates, seed, skip_nan, own)
+        found = examine(path, function, replicates, seed, skip_nan, own, battery)
         print_examination(found, page)
     return found.passed, page.file.getvalue()  # type: ignore[attr-defined]

@@ -29,9 +29,7 @@ def act(options: argparse.Namespace) -> int:
     from pgbench.harness.cluster.mapping import mapping
     from pgbench.kernels.blas import single_threaded_blas
     from pgbench.results.files import write_file
-    from pgbench.trials.battery import cases
-    from pgbench.trials.biases import of_zoo, slips
-    from pgbench.trials.biases_table import part
+    from pgbench.trials.biases_table import parts
     from pgbench.trials.power import SIZES, study
     from pgbench.trials.power_table import page, print_study
 
@@ -45,6 +43,5 @@ def act(options: argparse.Namespace) -> int:
         words = f" --replicates {' '.join(map(str, sizes))}" if options.replicates else ""
         words += f" --repeats {options.repeats}" if options.repeats != 5 else ""
         words += f" --seed {options.seed}" if options.seed else ""
-        text = page(found, words, len(cases())) + part(of_zoo(), slips(), cases())
-        write_file(options.output, text.encode())
+        write_file(options.output, (page(found, words) + parts()).encode())
     return OK

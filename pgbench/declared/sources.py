@@ -18,7 +18,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 """The package."""
 
-ROOMS = ("problems", "policies", "samplers", "estimators", "ascent")
+ROOMS = ("problems", "policies", "objectives", "samplers", "estimators", "ascent")
 """Rooms that hold records: what a maker imports from them is followed."""
 
 

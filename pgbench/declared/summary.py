@@ -8,8 +8,22 @@ CELL = ("problem", "policy", "estimator", "batch_size")
 SETTING = ("problem", "policy")
 RATE = ("problem", "policy", "estimator")
 
-AXES = ("sampler",)
+AXES = ("criterion", "sampler")
 """Axes of settings that a dataset has where its grid names them, after ``policy``."""
+
+
+def dimension(axis: str) -> str:
+    """Name of an axis of settings as a dimension; ``objective`` is a variable, the value of J."""
+    return "criterion" if axis == "objective" else axis
+
+
+OWN_AXES = {
+    "sampler": "sampler",
+    "own_penalty": "criterion",
+    "divergence": "criterion",
+    "later_penalty": "criterion",
+}
+"""The axes without which a cause of bias is none."""
 
 STATUS_CODES = ", ".join(f"{status.value} {status.word}" for status in Status)
 """What the codes of a status mean."""
@@ -57,7 +71,7 @@ SUMMARY: Schema = {
             CELL,
             "reward/theta",
             f"exact norm of the part of the bias {part.meaning}",
-            axis=name if name in AXES else "",
+            axis=OWN_AXES.get(name, ""),
         )
         for name, part in PARTS.items()
     },
@@ -105,6 +119,9 @@ SUMMARY: Schema = {
     ),
     "horizon": Variable(SETTING, "environment steps", "largest number of steps of a rollout"),
     "expected_steps": Variable(SETTING, "environment steps", "exact mean length of a rollout"),
+    "success": Variable(
+        SETTING, "1", "exact chance that a rollout ends in success, as the problem's verifier says"
+    ),
     "n_parameters": Variable(SETTING, "1", "number of policy parameters d"),
     "value_error_bound": Variable(SETTING, "reward", "proven bound on the error of V"),
     "kept_mass": Variable(

@@ -39,6 +39,7 @@ estimator = OutcomeEstimator(
     name="pass_at_k",
     weights=weights,
     looks=lambda several, **_: SUCCESS,
+    needs=lambda k: k,
     bias=lambda k: ("transform", "truncation"),
     formula=lambda k: (
         rf"\frac{{{k}}}{{n}}\sum_i o_i\,\frac{{\binom{{G - c_{{g(i)}}}}{{{k - 1}}}}}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pgbench.ascent import algorithms
+from pgbench.objectives import objectives
 from pgbench.samplers import ON_POLICY, samplers
 
 
@@ -31,10 +32,16 @@ class Chosen:
         return {"name": self.name, "values": dict(self.values)}
 
 
-DEFAULTS: Mapping[str, Chosen] = {"sampler": Chosen(ON_POLICY, {}, ON_POLICY)}
+DEFAULTS: Mapping[str, Chosen] = {
+    "objective": Chosen("J", {}, "J"),
+    "sampler": Chosen(ON_POLICY, {}, ON_POLICY),
+}
 """What stands for the axes of settings that a grid need not name, where it does not."""
 
-MORE: Mapping[str, Callable[[], Mapping[str, Any]]] = {"sampler": samplers}
+MORE: Mapping[str, Callable[[], Mapping[str, Any]]] = {
+    "objective": objectives,
+    "sampler": samplers,
+}
 """The records of these axes by name. A grid's key for an axis is its plural."""
 
 EXACT = "exact"
@@ -127,6 +134,7 @@ class Grid:
     text: str
     group_size: int | None = None
     ascent: Ascents | None = None
+    objectives: tuple[Chosen, ...] = ()
     samplers: tuple[Chosen, ...] = ()
 
     @property

@@ -1,11 +1,11 @@
 """The plan: a grid expanded to settings and cells, each identified by its content.
 
-A *setting* is a problem with a policy and a sampler of its data, mostly the policy itself: one θ,
-one exact truth, one set of trajectories. A *cell* is a setting with an estimator and a batch size.
-The key of a cell is a hash of its canonical description, so results do not depend on the order of
-the grid, and a changed grid adds cells without touching those it had. The replicates of a large
-cell come in *portions*, whose sums are joined in order: they can be measured anywhere, and more
-replicates are more portions.
+A *setting* is a problem with a policy, an objective, mostly J, and a sampler of its data, mostly
+the policy itself: one θ, one exact truth, one set of trajectories. A *cell* is a setting with an
+estimator and a batch size. The key of a cell is a hash of its canonical description, so results do
+not depend on the order of the grid, and a changed grid adds cells without touching those it had.
+The replicates of a large cell come in *portions*, whose sums are joined in order: they can be
+measured anywhere, and more replicates are more portions.
 """
 
 import json
@@ -23,9 +23,10 @@ from pgbench.ascent import algorithms, step_sizes
 from pgbench.declared.sources import shared_digest, source_digest
 from pgbench.estimators import estimators
 from pgbench.exact.horizon import expected_steps, shortest_horizon
-from pgbench.exact.truth import Truth, evaluate
+from pgbench.exact.truth import Truth
 from pgbench.grid.grid import DEFAULTS, MORE, Chosen, Climber, Grid
 from pgbench.memory import explained, require_memory
+from pgbench.objectives import objectives
 from pgbench.policies import Parameterised, kinds
 from pgbench.policies.policy import PolicyDimensions
 from pgbench.problems import Problem, families
@@ -43,7 +44,8 @@ SHARED = (
     "statistics/**/*.py",
     "process/**/*.py",
     "exact/**/*.py",
-    "objectives/**/*.py",
+    "objectives/objective.py",
+    "samplers/sampler.py",
     "rollout/**/*.py",
     "measure/**/*.py",
     "estimators/parts/estimator.py",
@@ -150,6 +152,7 @@ class Setting:
     grid: Grid
     problem: Chosen
     policy: Chosen
+    objective: Chosen = DEFAULTS["objective"]
     sampler: Chosen = DEFAULTS["sampler"]
 
     @property
@@ -164,7 +167,7 @@ class Setting:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What θ depends on beside the seed, and the streams but for the sampler."""
+        """What θ depends on beside the seed, and the streams but for objective and sampler."""
         return {
             "problem": self.problem.canonical,
             "content": self.problem.content,
@@ -329,11 +332,12 @@ class Setting:
         if "values" in self.grid.theta:
             theta = policy.given(self.grid.theta["values"])
         else:
-            # The same whatever draws the data.
+            # The same whatever is maximised and whatever draws the data.
             own = _number(self.identity)
             theta = policy.initial(seed=own ^ self.grid.seed, **self.grid.theta)
+        maximised = objectives()[self.objective.name].make(mdp, policy, **_given(self.objective))
         sampler = samplers()[self.sampler.name]
-        truth = sampler.sampled(evaluate(mdp, policy, theta), **_given(self.sampler))
+        truth = sampler.sampled(maximised.truth(theta), **_given(self.sampler))
         horizon = self.grid.horizon or shortest_horizon(truth, cap=self.grid.max_horizon)
         steps = expected_steps(mdp, truth.process.pi, horizon)
         return Prepared(truth, horizon, steps, self.grid.group_size)

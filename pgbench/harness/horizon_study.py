@@ -19,6 +19,7 @@ import numpy as np
 from pgbench.arrays import FloatArray
 from pgbench.declared.horizon_study import CURVES, STUDY
 from pgbench.declared.outcomes import Status
+from pgbench.declared.summary import dimension
 from pgbench.declared.variables import allocate, on_axes
 from pgbench.estimators import TableEstimator, estimators, is_added
 from pgbench.exact.horizon import expected_steps
@@ -77,8 +78,8 @@ def study(
     """
     begin = time.perf_counter()
     plan = settings(grid)
-    places = {axis: len(chosen) for axis, chosen in grid.axes.items()}
-    schema = on_axes(STUDY, grid.more_axes)
+    places = {dimension(axis): len(chosen) for axis, chosen in grid.axes.items()}
+    schema = on_axes(STUDY, [dimension(axis) for axis in grid.more_axes])
     sizes = {**places, "estimator": len(grid.estimators), "point": UP_TO_OWN + BEYOND_OWN}
     arrays: dict[str, Any] = allocate(schema, sizes)
     sweeps = [Sweep(setting.recipe, grid.estimators, set_up) for setting in plan]
@@ -88,7 +89,7 @@ def study(
                 arrays[name][np.unravel_index(number, [*places.values()])] = own[0, 0]
             progress(f"[{number + 1}/{len(plan)}] {plan[number].label}: {seconds:.1f} s")
     coordinates = {
-        **{axis: [c.label for c in chosen] for axis, chosen in grid.axes.items()},
+        **{dimension(axis): [c.label for c in chosen] for axis, chosen in grid.axes.items()},
         "estimator": [e.label for e in grid.estimators],
         "instance": ("problem", [p.instance for p in grid.problems]),
         "estimator_name": ("estimator", [e.name for e in grid.estimators]),

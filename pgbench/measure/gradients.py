@@ -88,8 +88,8 @@ def batch_gradients(
         If an estimator returns anything but finite numbers of shape (m, d).
     """
     kept: list[dict[Any, Any]] = [{} for _ in estimators]
-    for estimator, _ in estimators:
-        if reason := estimator.refuses(draws.batch_size, draws.group_size):
+    for estimator, values in estimators:
+        if reason := estimator.refuses(draws.batch_size, draws.group_size, **values):
             raise NotApplicable(reason)
     for first, m in blocks(truth, draws):
         shared: dict[Any, Any] = {}

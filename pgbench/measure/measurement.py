@@ -12,8 +12,11 @@ from pgbench.declared.variables import require_declared
 from pgbench.estimators import Exact
 from pgbench.exact.finite.optimum import optimal_value
 from pgbench.exact.finite.ratios import effective_share
+from pgbench.exact.finite.soft_optimum import soft_optimum
+from pgbench.exact.finite.success import chance_of_success
 from pgbench.exact.horizon import finite_objective, truncated_gradient
 from pgbench.exact.linear_quadratic import QuadraticTruth, landscape, optimal_regulator
+from pgbench.exact.truth import Truth
 from pgbench.grid.plan import Prepared
 from pgbench.measure.subject import Subject
 from pgbench.measure.sums import Sums
@@ -117,7 +120,7 @@ def exact_values(prepared: Prepared) -> Measurement:
     values = {
         "objective": truth.objective,
         "finite_objective": objective,
-        "optimal_objective": _optimal_objective(truth.mdp),
+        "optimal_objective": _optimum(truth),
         "gradient_norm": norm,
         "gradient_error_bound": truth.gradient_bound,
         "truncation_bias": float(np.linalg.norm(gradient - truth.gradient)) / scale,
@@ -125,6 +128,7 @@ def exact_values(prepared: Prepared) -> Measurement:
         "support_bias": float(np.linalg.norm(truth.seen_gradient - truth.gradient)) / scale,
         "horizon": float(H),
         "expected_steps": prepared.expected_steps,
+        "success": chance_of_success(truth, H),
         "n_parameters": float(truth.gradient.size),
         "value_error_bound": truth.error_bound,
     }
@@ -139,6 +143,19 @@ def exact_values(prepared: Prepared) -> Measurement:
         else:
             maps |= {"value": truth.v, "visitation": truth.visitation}
     return Measurement(values, maps)
+
+
+def _optimum(truth: Truth) -> float:
+    """The optimum of the objective; NaN where it is not finite or the problem is too large."""
+    penalty = truth.penalty
+    if penalty is None:
+        return _optimal_objective(truth.mdp)
+    if penalty.plain.n_states > OPTIMUM_LIMIT:
+        return np.nan
+    try:
+        return soft_optimum(penalty.plain, penalty.coefficient, penalty.reference).objective
+    except SolveError:
+        return np.nan
 
 
 @singledispatch

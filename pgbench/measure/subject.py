@@ -72,7 +72,7 @@ class Subject(ABC):
 
     def refuses(self, batch_size: int) -> str:
         """Why the estimator makes no sense at a batch size, or nothing."""
-        return self.estimator.refuses(batch_size, self.prepared.group_size)
+        return self.estimator.refuses(batch_size, self.prepared.group_size, **self.values)
 
     @abstractmethod
     def exact(self, batch_size: int) -> Exact:
@@ -250,7 +250,7 @@ class BatchSubject(Subject):
     def timed(self) -> tuple[int, int, int]:
         """Replicates, and the two batch sizes, with which the cost is measured."""
         group = self.prepared.group_size or 1
-        few = group * -(-self.estimator.fewest // group)
+        few = group * -(-self.estimator.least(**self.values) // group)
         return BLOCK, few, few * max(2, 32 // few)
 
     def exact(self, batch_size: int) -> Exact:

@@ -7,7 +7,7 @@ everything that is known of J, and every estimator of ∇J, holds for it with th
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,7 @@ from pgbench.declared.parameters import bind
 from pgbench.declared.registry import Made
 from pgbench.exact.finite.optimum import Optimum, optimal_value
 from pgbench.exact.finite.soft_optimum import SoftOptimum, soft_optimum
-from pgbench.exact.finite.values import require_policy
+from pgbench.exact.finite.values import evaluate_penalised, require_policy
 from pgbench.exact.penalty import Penalty, penalised
 from pgbench.exact.truth import Truth, evaluate
 from pgbench.policies import NotApplicable, Policy
@@ -66,9 +66,10 @@ class Objective:
             return evaluate(self.mdp, self.policy, theta, horizon)
         theta = self.policy.check(theta)
         self._require_inside(theta)
-        penalty = self.penalty(self.policy.probabilities(theta))
-        truth: Truth = evaluate(penalty.paying, self.policy, theta, horizon)
-        return replace(truth, penalty=penalty)
+        assert self.reference is not None
+        return evaluate_penalised(
+            self.mdp, self.policy, theta, self.coefficient, self.reference, horizon
+        )
 
     def penalty(self, pi: FloatArray, mdp: FiniteMDP | None = None) -> Penalty:
         """The penalty of probabilities π (S, A), or (m, S, A), by default on the problem itself."""

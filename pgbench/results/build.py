@@ -13,7 +13,7 @@ import xarray as xr
 
 from pgbench.declared.ascents import ASCENT
 from pgbench.declared.outcomes import Status
-from pgbench.declared.summary import MAPS, SUMMARY, WITHOUT_SAMPLER
+from pgbench.declared.summary import MAPS, SUMMARY, WITHOUT_SAMPLER, dimension
 from pgbench.declared.variables import INTERVAL, allocate, on_axes, require_declared
 from pgbench.grid.grid import Chosen, Grid
 from pgbench.grid.plan import Cell, Setting, settings
@@ -66,9 +66,9 @@ def _ascent(grid: Grid, plan: list[Setting], records: Records) -> xr.Dataset:
 
 
 def _summary(grid: Grid, plan: list[Setting], records: Records) -> xr.Dataset:
-    places = {axis: len(chosen) for axis, chosen in grid.axes.items()}
+    places = {dimension(axis): len(chosen) for axis, chosen in grid.axes.items()}
     sizes = {**places, "estimator": len(grid.estimators), "batch_size": len(grid.batch_sizes)}
-    arrays: dict[str, Any] = allocate(on_axes(SUMMARY, grid.more_axes), sizes)
+    arrays: dict[str, Any] = allocate(on_axes(SUMMARY, _dimensions(grid)), sizes)
     for place, setting in zip(np.ndindex(*places.values()), plan, strict=True):
         own = records.get(setting.key, {})
         arrays["gradient_note"][place] = own.get("gradient_note", "")
@@ -80,7 +80,7 @@ def _summary(grid: Grid, plan: list[Setting], records: Records) -> xr.Dataset:
     for test in ("bias_test", "code_test", "variance_test"):
         arrays[f"{test}_p_holm"] = holm(arrays[f"{test}_p"])
     _fit_rates(arrays, np.array(grid.batch_sizes, float))
-    schema = summary_schema(bool(grid.estimators), grid.more_axes)
+    schema = summary_schema(bool(grid.estimators), _dimensions(grid))
     shown = {name: arrays[name] for name in schema}
     dataset = labelled(schema, shown, _coordinates(grid, records, plan))
     if "status" in dataset:
@@ -159,9 +159,14 @@ def _problems(grid: Grid, records: Records, plan: list[Setting]) -> dict[str, An
     }
 
 
+def _dimensions(grid: Grid) -> tuple[str, ...]:
+    """Dimensions of the axes that the grid names besides."""
+    return tuple(map(dimension, grid.more_axes))
+
+
 def _more_axes(grid: Grid) -> dict[str, Any]:
     """Labels and names of what was chosen along the axes that the grid names besides."""
-    axes = {axis: grid.axes[axis] for axis in grid.more_axes}
+    axes = {dimension(axis): grid.axes[axis] for axis in grid.more_axes}
     labels = {axis: [c.label for c in chosen] for axis, chosen in axes.items()}
     names = {f"{axis}_name": (axis, [c.name for c in chosen]) for axis, chosen in axes.items()}
     return labels | names
@@ -179,4 +184,5 @@ def _maps(setting: Setting, records: Records) -> xr.Dataset | None:
             array = arrays.setdefault(name, np.full(shape, np.nan))
             require_fitting(values.shape, shape[2:], name, cell.key)
             array[divmod(i, shape[1])] = values
-    return labelled(MAPS, arrays, attributes=setting.labels)
+    labels = {dimension(axis): label for axis, label in setting.labels.items()}
+    return labelled(MAPS, arrays, attributes=labels)

@@ -7,7 +7,7 @@ import numpy as np
 from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import Range
 from pgbench.exact.finite.values import FiniteTruth
-from pgbench.exact.truth import Truth, evaluate
+from pgbench.exact.truth import Truth
 from pgbench.samplers.sampler import Sampler
 
 Updates = Annotated[int, Range(0, 10_000), "k: how many updates old the data are"]
@@ -27,7 +27,7 @@ def learner(truth: FiniteTruth, *, updates: int, step: float, natural: bool) -> 
     for _ in range(updates):
         direction = truth.natural_gradient() if natural else truth.gradient
         moved = truth.policy.retract((truth.theta + step * direction)[None])[0]
-        truth = evaluate(truth.mdp, truth.policy, moved)
+        truth = truth.at(moved)
     return truth
 
 

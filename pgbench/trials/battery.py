@@ -1,4 +1,8 @@
-"""The battery: small problems on which a wrong estimator shows, each for a reason of its own."""
+"""The batteries: small problems on which a wrong estimator shows, each for a reason of its own.
+
+One is general: rewards along the way, and independent trajectories. The other has responses written
+token by token to prompts, paid at the end, in groups of one prompt.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,6 +17,9 @@ from pgbench.exact.truth import Truth, evaluate
 from pgbench.policies import LogLinear, make_policy
 from pgbench.problems import FiniteMDP, make_problem
 from pgbench.rollout.simulator import Draws
+
+GENERAL, SEQUENCES = "general", "sequences"
+"""Names of the batteries."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +38,9 @@ class Case:
         Steps of a rollout at most, trajectories of an estimate.
     stream
         Number of the case's random streams.
+    group_size
+        Trajectories that share their start, of which the batch size is a multiple; None where all
+        are independent.
     """
 
     name: str
@@ -40,6 +50,17 @@ class Case:
     horizon: int
     batch_size: int
     stream: int
+    group_size: int | None = None
+
+    @property
+    def battery(self) -> str:
+        """Name of the battery that it is of."""
+        return GENERAL if self.group_size is None else SEQUENCES
+
+    @property
+    def grouped(self) -> bool:
+        """Whether trajectories of a group have in common what others have not."""
+        return bool(self.group_size) and not self.truth.mdp.one_start
 
     @cached_property
     def critic(self) -> FloatArray:
@@ -61,7 +82,8 @@ class Case:
 
     def draws(self, replicates: int, seed: int, batch_size: int | None = None) -> Draws:
         """Independent trajectories for every seed."""
-        return Draws(self.horizon, batch_size or self.batch_size, replicates, seed, self.stream)
+        n, G = batch_size or self.batch_size, self.group_size
+        return Draws(self.horizon, n, replicates, seed, self.stream, group_size=G)
 
 
 @dataclass(frozen=True)
@@ -71,6 +93,7 @@ class _Plan:
     horizon: int
     batch_size: int
     n_features: int = 0
+    group_size: int | None = None
 
 
 def _continuing(gamma: float) -> FiniteMDP:
@@ -157,6 +180,78 @@ PLANS = {
 }  # fmt: skip
 
 
+def _verdicts() -> FiniteMDP:
+    """Prompts to which right responses are unequally likely."""
+    return make_problem(
+        "sequences", verifier="modulo", modulus=3, vocabulary=2, length=3, prompts=3,
+        prompt_length=2, seed=1,
+    )  # fmt: skip
+
+
+def _lengths() -> FiniteMDP:
+    """Every token costs a tenth, so that returns and lengths hang together."""
+    return make_problem(
+        "sequences", verifier="parity", vocabulary=2, length=3, prompts=2, prompt_length=1,
+        length_cost=0.1,
+    )  # fmt: skip
+
+
+def _shared() -> FiniteMDP:
+    """Three prompts, of which two ask for the same."""
+    return make_problem(
+        "sequences", verifier="parity", vocabulary=2, length=2, prompts=3, prompt_length=2,
+        features=False, seed=1,
+    )  # fmt: skip
+
+
+def _limit() -> FiniteMDP:
+    """Two tokens at most: about half of the responses are cut, and cut ones are judged too."""
+    return make_problem(
+        "sequences", verifier="parity", vocabulary=2, length=2, prompts=2, prompt_length=1,
+        truncated="judged", length_cost=0.1,
+    )  # fmt: skip
+
+
+def _one_prompt() -> FiniteMDP:
+    """Every prefix has a state of its own."""
+    return make_problem(
+        "sequences", verifier="parity", vocabulary=2, length=2, prompts=1, prompt_length=1,
+        states="prefixes", window=1, format_reward=0.25,
+    )  # fmt: skip
+
+
+GROUPED = {
+    "verdicts": _Plan(
+        "three prompts, to which right responses are unequally likely: a statistic of the batch is"
+        " none of the group",
+        _verdicts, horizon=3, batch_size=6, group_size=3,
+    ),
+    "lengths": _Plan(
+        "every token costs, and responses are unequally long: means over tokens are none over"
+        " responses",
+        _lengths, horizon=3, batch_size=4, group_size=2,
+    ),
+    "shared tokens": _Plan(
+        "three parameters serve all prompts and positions, so that scores of different tokens meet",
+        _shared, horizon=2, batch_size=4, n_features=3, group_size=2,
+    ),
+    "limit": _Plan(
+        "half of the responses are cut, and cut ones are judged too; pairs, so that statistics of"
+        " the group bias most",
+        _limit, horizon=2, batch_size=4, group_size=2,
+    ),
+    "one prompt": _Plan(
+        "one group, whose states are prefixes; responses are paid for ending by themselves",
+        _one_prompt, horizon=2, batch_size=4, group_size=4,
+    ),
+}  # fmt: skip
+
+BATTERIES = {GENERAL: PLANS, SEQUENCES: GROUPED}
+
+FIRST_STREAM = {GENERAL: 0, SEQUENCES: 100}
+"""Number of the random streams of a battery's first case."""
+
+
 def _features(mdp: FiniteMDP, n: int) -> FloatArray:
     S, A = mdp.n_states, mdp.n_actions
     if n == 0:
@@ -169,9 +264,10 @@ def _features(mdp: FiniteMDP, n: int) -> FloatArray:
 
 
 @cache
-def cases() -> tuple[Case, ...]:
-    """The battery; made once."""
-    return tuple(_case(i, name, plan) for i, (name, plan) in enumerate(PLANS.items()))
+def cases(battery: str = GENERAL) -> tuple[Case, ...]:
+    """A battery; made once."""
+    plans = BATTERIES[battery].items()
+    return tuple(_case(i, *named) for i, named in enumerate(plans, FIRST_STREAM[battery]))
 
 
 def _case(stream: int, name: str, plan: _Plan) -> Case:
@@ -180,4 +276,5 @@ def _case(stream: int, name: str, plan: _Plan) -> Case:
     policy = LogLinear(features) if plan.n_features else make_policy("softmax", mdp)
     theta = policy.initial(seed=1, scale=0.7)
     truth = evaluate(mdp, policy, theta)
-    return Case(name, plan.reason, truth, features, plan.horizon, plan.batch_size, stream)
+    own = plan.horizon, plan.batch_size, stream, plan.group_size
+    return Case(name, plan.reason, truth, features, *own)

@@ -19,8 +19,8 @@ from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import label
 from pgbench.estimators import TableEstimator, find_estimator
 from pgbench.policies import NotApplicable
-from pgbench.rollout.enumeration import Enumerator, count_trajectories
-from pgbench.trials.battery import Case, cases
+from pgbench.rollout.enumeration import Enumerator, count_batches
+from pgbench.trials.battery import GENERAL, Case, cases
 from pgbench.trials.power import known
 from pgbench.trials.sampled import claimed, sampled
 from pgbench.trials.user_batches import UserBatch, drawn, enumerated
@@ -74,6 +74,8 @@ class Mistake:
         Why the mean is right all the same, or empty.
     change
         The text as it should be and as it is, of a slip.
+    battery
+        Name of the battery on which it is tried.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Mistake:
     mean: Callable[[Case], FoundMean | None]
     harmless: str = ""
     change: tuple[str, str] | None = None
+    battery: str = GENERAL
 
     @property
     def claimed(self) -> str:
@@ -99,7 +102,7 @@ class Mistake:
 
         Against the first hypothesis of a right mean that fits everywhere, or its own if none does.
         """
-        places = cases() if places is None else places
+        places = cases(self.battery) if places is None else places
         rows = {case.name: self._against_all(case) for case in places}
         hypotheses = list(zip(*(row for row in rows.values() if row is not None), strict=True))
         fitting = [i for i, column in enumerate(hypotheses) if not any(b.is_large for b in column)]
@@ -132,8 +135,13 @@ def shows_on(biases: Mapping[str, Bias | None], exact: bool = False) -> list[str
 
 def is_listed(case: Case) -> bool:
     """Whether all batches of a case can be listed."""
-    number = count_trajectories(case.truth.process, case.horizon)
-    return number**case.batch_size <= LISTED
+    process, n, G = case.truth.process, case.batch_size, case.group_size
+    return count_batches(process, case.horizon, n, G or 1) <= LISTED
+
+
+def of_battery(every: Sequence[Mistake], battery: str) -> list[Mistake]:
+    """Those that are tried on a battery."""
+    return [mistake for mistake in every if mistake.battery == battery]
 
 
 def slips() -> list[Mistake]:
@@ -147,6 +155,7 @@ def slips() -> list[Mistake]:
             mean=partial(_of_slip, one, slip),
             harmless=one.harmless.get(slip.mistake, ""),
             change=(slip.old, slip.new),
+            battery=one.battery,
         )
         for one in written().values()
         for slip in one.slips
@@ -163,6 +172,7 @@ def of_zoo() -> list[Mistake]:
             given=bug.given,
             mean=partial(_of_bug, bug),
             harmless=bug.harmless,
+            battery=bug.battery,
         )
         for bug in bugs().values()
     ]
@@ -189,7 +199,7 @@ def _of_bug(bug: Bug, case: Case) -> FoundMean | None:
 
 
 def _listed(bug: Bug, case: Case) -> FoundMean:
-    simulator = Enumerator(case.truth, case.horizon, case.batch_size)
+    simulator = Enumerator(case.truth, case.horizon, case.batch_size, case.group_size)
     found = bug.estimator.maker(simulator)
     if simulator.probability is None or simulator.random:
         return _sampled(bug, case)

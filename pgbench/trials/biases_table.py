@@ -3,16 +3,26 @@
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from pgbench.trials.battery import Case
-from pgbench.trials.biases import LARGE, REPLICATES, Bias, Mistake, is_listed, shows_on
+from pgbench.trials.battery import GENERAL, SEQUENCES, Case, cases
+from pgbench.trials.biases import (
+    LARGE,
+    REPLICATES,
+    Bias,
+    Mistake,
+    is_listed,
+    of_battery,
+    of_zoo,
+    shows_on,
+    slips,
+)
 
 Biases = Mapping[str, Bias | None]
 
 _PART = """
-## Where a mistake shows
+## {title}
 
-How far the mean is from what it should be, in percent of that, on each problem of the battery with
-its own batch size; in bold what is above {large:.0%} beyond doubt. On {listed}
+How far the mean is from what it should be, in percent of that, on each problem of the {battery}
+battery with its own batch size; in bold what is above {large:.0%} beyond doubt. On {listed}
 all batches are listed, and what has tables needs no list: those numbers are exact. Those with a ±
 are measured on {replicates} batches, as the mean difference to the right estimator on the same
 batches, ± two standard errors, as are bugs that draw numbers of their own. A mean counts as right
@@ -31,8 +41,30 @@ dash: the estimator makes no sense there, or its right mean is not known.
 """
 
 
-def part(bugs: Sequence[Mistake], slips: Sequence[Mistake], places: Sequence[Case]) -> str:
-    """Tables of the biases of bugs, and of slips by estimator."""
+WORDS = {GENERAL: "general", SEQUENCES: "second"}
+
+TITLES = {
+    GENERAL: "Where a mistake shows",
+    SEQUENCES: "Where a mistake in groups of sequences shows",
+}
+
+
+def parts() -> str:
+    """The parts of all batteries, one after another."""
+    bugs, lines = of_zoo(), slips()
+    return "".join(
+        part(of_battery(bugs, name), of_battery(lines, name), cases(name), title)
+        for name, title in TITLES.items()
+    )
+
+
+def part(
+    bugs: Sequence[Mistake],
+    slips: Sequence[Mistake],
+    places: Sequence[Case],
+    title: str = TITLES[GENERAL],
+) -> str:
+    """Tables of the biases of bugs, and of slips by estimator, on one battery."""
     shown = {id(m): m.biases(places) for m in (*bugs, *slips)}
     sections = []
     for name, group in groupby(slips, lambda m: m.name):
@@ -40,6 +72,8 @@ def part(bugs: Sequence[Mistake], slips: Sequence[Mistake], places: Sequence[Cas
         table = _table(rows, [shown[id(m)] for m in rows], places)
         sections.append(f"#### `{name}` ({rows[0].claimed})\n\n{table}")
     return _PART.format(
+        title=title,
+        battery=WORDS[places[0].battery],
         large=LARGE,
         listed=", ".join(f"'{case.name}'" for case in places if is_listed(case)),
         replicates=REPLICATES,

@@ -295,7 +295,7 @@ def known(
 ) -> FloatArray | None:
     """Exact mean of an estimator (d,), or None where it is not known or the case refused."""
     try:
-        return estimator.mean(case.truth, case.horizon, batch_size, **values)
+        return estimator.mean(case.truth, case.horizon, batch_size, case.group_size, **values)
     except (NotApplicable, TooLarge):
         return None
 

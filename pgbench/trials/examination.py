@@ -11,7 +11,7 @@ import numpy as np
 from pgbench.arrays import FloatArray
 from pgbench.estimators import TableEstimator
 from pgbench.harness.progress import duration
-from pgbench.trials.battery import Case, cases
+from pgbench.trials.battery import BATTERIES, GENERAL, Case, cases
 from pgbench.trials.candidate import (
     Candidate,
     Estimates,
@@ -104,18 +104,22 @@ def examine(
     seed: int = 0,
     skip_nan: bool = False,
     notices: TextIO | None = None,
+    battery: str = GENERAL,
 ) -> Examination:
-    """Examine what a file holds; UserError says what is wrong with the file.
+    """Examine what a file holds on a battery; UserError says what is wrong with the file.
 
     How long it will take is said on ``notices``, by default standard error.
     """
+    if battery not in BATTERIES:
+        raise UserError(f"--battery is {battery}, must be one of {', '.join(BATTERIES)}")
     if replicates is not None and replicates < FEWEST:
         raise UserError(f"--replicates is {replicates}, must be at least {FEWEST}")
     if not 0 <= seed < 2**63:
         raise UserError(f"--seed is {seed}, must be an integer in [0, 2**63)")
     own = load(path, function)
     examined = candidate(own, seed, skip_nan)
-    places = [(case, n) for case in cases() for n in (case.batch_size, LARGER * case.batch_size)]
+    sizes = (1, LARGER)
+    places = [(case, times * case.batch_size) for case in cases(battery) for times in sizes]
     # A function that is this slow is given up before everything is timed.
     examined.time(places, np.inf if replicates else 4 * LONGEST / FEWEST)
     refused = examined.refused if isinstance(examined, RecordCandidate) else {}
@@ -164,7 +168,7 @@ def _judged(
     smaller = [e for e in made if e.batch_size == e.case.batch_size]
     places = [e.case for e in smaller]
     few = min(R, COMPARED)
-    every, left = affordable(every_known(), places, few, examined.seed)
+    every, left = affordable(every_known(places[0].battery), places, few, examined.seed)
     found = [likeness(one, smaller, examined.seed, few) for one in every]
     likenesses = closest([one for one in found if one is not None], len(found))
     results = [_measured(examined, e, likenesses) for e in made]
@@ -224,7 +228,7 @@ def _measured(examined: Candidate, made: Estimates, likenesses: Sequence[Likenes
         control = _control(like.known, made, examined.seed)
         if control is not None:
             controls.append(control)
-    of_name = {one.name: one for one in every_known()}
+    of_name = {one.name: one for one in every_known(made.case.battery)}
     witness = of_name[WITNESS].beside(made, examined.seed)
     return measured(made, controls, witness=None if witness is None else witness[0])
 

@@ -90,6 +90,9 @@ FACTORS: tuple[tuple[str, FactorOnCase, str], ...] = (
     ("minus", lambda case, n: -1.0, "the sign is wrong: a loss is minus what is to be maximised"),
     ("(1 - 1/N) times", lambda case, n: 1 - 1 / n, "a baseline made of the batch, each trajectory"
      " itself included, takes 1/N of the gradient; leave it out of its own baseline"),
+    ("(1 - 1/G) times", lambda case, n: 1 - 1 / case.group_size if case.group_size else None,
+     "a baseline made of the group, each response itself included, takes 1/G of the gradient; leave"
+     " it out of its own baseline"),
     ("N/(N-1) times", lambda case, n: n / (n - 1), "divided by N - 1 in place of N?"),
     ("N times", lambda case, n: float(n), "summed over the batch and not averaged?"),
     ("1/N times", lambda case, n: 1 / n, "divided by N twice?"),

@@ -16,10 +16,11 @@ from pgbench.arrays import FloatArray, IntArray
 from pgbench.declared.parameters import Parameter, label
 from pgbench.estimators import CAUSES, HORIZON, Estimator, TableEstimator, estimators
 from pgbench.estimators.parts.estimator import CRITIC_NOISE
+from pgbench.estimators.parts.outcomes import OutcomeEstimator
 from pgbench.estimators.parts.ratios import RatioEstimator
 from pgbench.estimators.parts.variants import combinations, others
 from pgbench.problems import FiniteMDP
-from pgbench.trials.battery import Case, cases
+from pgbench.trials.battery import GENERAL, Case, cases
 from pgbench.trials.candidate import Estimates, known
 from pgbench.trials.sampled import sampled
 from pgbench.trials.undiscounted import undiscounted
@@ -101,16 +102,21 @@ class KnownEstimator:
 
 
 @cache
-def every_known() -> tuple[KnownEstimator, ...]:
-    """Every estimator of ∇J in a few variants, and every bug; they remember their estimates."""
+def every_known(battery: str = GENERAL) -> tuple[KnownEstimator, ...]:
+    """Estimators of ∇J in a few variants, and the bugs of a battery; they remember their estimates.
+
+    Without γ^t as well, on the general one; that of sequences has no discount.
+    """
     finite = (e for e in estimators().values() if FiniteMDP in e.on and not e.penalised)
     # On data of the policy itself those with ratios to a sampler are others by another name.
     own = (estimator for estimator in finite if not isinstance(estimator, RatioEstimator))
     found = [one for estimator in own for one in _variants(estimator)]
     for bug in bugs().values():
-        found.append(
-            KnownEstimator(bug.name, bug.estimator, bug.estimator.bound(), mistake=bug.mistake)
-        )
+        if bug.battery == battery:
+            values = bug.estimator.bound()
+            found.append(KnownEstimator(bug.name, bug.estimator, values, mistake=bug.mistake))
+    if battery != GENERAL:
+        return tuple(found)
     without = (_without_discount(one) for one in found)
     return (*found, *(one for one in without if one is not None))
 
@@ -120,6 +126,8 @@ def _without_discount(one: KnownEstimator) -> KnownEstimator | None:
     estimator = one.estimator
     if "discounted" in estimator.parameters or estimator.target != "gradient":
         return None
+    if isinstance(estimator, OutcomeEstimator):
+        return None  # one weight for all steps
     discounted = [case for case in cases() if case.truth.mdp.gamma < 1 and case.horizon > 1]
     if one.mistake and all(_right(one, case) for case in discounted):
         return None  # what is wrong with it is not its mean

@@ -1,6 +1,6 @@
 """How surely our tests find a wrong estimator, and how often they accuse a correct one.
 
-Every estimator is sampled on every case of the battery, and its mean and its total variance are
+Every estimator is sampled on every case of its battery, and its mean and its total variance are
 tested against those that it claims, as far as they are known exactly. One run tests all correct
 estimators, so a p-value counts only if it stays below 5 % after multiplication by the number of all
 their tests (Bonferroni): then the chance that any correct estimator is accused is at most 5 %. A
@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pgbench.declared.parameters import label
-from pgbench.estimators import Estimator, Exact, estimators, find_estimator
+from pgbench.estimators import BatchEstimator, Estimator, Exact, estimators, find_estimator
 from pgbench.estimators.parts.variants import variants
 from pgbench.policies import NotApplicable
 from pgbench.problems import FiniteMDP
 from pgbench.statistics import clopper_pearson
-from pgbench.trials.battery import Case, cases
+from pgbench.trials.battery import BATTERIES, GENERAL, SEQUENCES, Case, cases
 from pgbench.trials.sampled import Sampled, claimed, sampled
 from pgbench.trials.zoo import Bug, bugs
 
@@ -55,16 +55,17 @@ class Claim:
     claims: str
     given: tuple[tuple[str, Any], ...]
     mean_only: bool = False
+    battery: str = GENERAL
 
     @classmethod
     def of_bug(cls, bug: Bug) -> "Claim":
         """The claim of a bug: to be the correct estimator."""
         given = tuple(bug.given.items())
-        return cls(bug.name, bug.estimator, {}, bug.claims, given, bug.mean_only)
+        return cls(bug.name, bug.estimator, {}, bug.claims, given, bug.mean_only, bug.battery)
 
     def p_values(self, replicates: int, seed: int) -> Iterator[PValue]:
         """Tests on every case where the claim is known and the estimator makes sense."""
-        for case in cases():
+        for case in cases(self.battery):
             exact = known(case, self.claims, self.given)
             if exact.mean is None:
                 continue
@@ -89,29 +90,42 @@ def known(case: Case, name: str, given: tuple[tuple[str, Any], ...]) -> Exact:
     """Exact moments of a correct estimator on a case; nothing where it makes no sense."""
     try:
         estimator = find_estimator(name)
-        if estimator.refuses(case.batch_size):
+        if estimator.refuses(case.batch_size, case.group_size, **dict(given)):
             return Exact(None)
         return claimed(case, estimator, dict(given))
     except NotApplicable:
         return Exact(None)
 
 
-def _finite() -> dict[str, Estimator]:
-    """Estimators of ∇J for finite problems, by name."""
+def _finite(battery: str) -> dict[str, Estimator]:
+    """Estimators of ∇J for finite problems by name: those that groups matter to, if there are."""
     every = estimators().items()
-    return {name: e for name, e in every if FiniteMDP in e.on and not e.penalised}
+    finite = {name: e for name, e in every if FiniteMDP in e.on and not e.penalised}
+    if battery == GENERAL:
+        return finite
+    return {name: e for name, e in finite.items() if isinstance(e, BatchEstimator) if not e.drawing}
 
 
 def correct() -> list[Claim]:
-    """Every estimator in its variants, claiming its own moments, if it knows its mean."""
+    """Every estimator in its variants on each battery, claiming its own moments.
+
+    Those that know their mean somewhere.
+    """
     every = []
-    for name, estimator in _finite().items():
-        for values in variants(estimator):
-            items = tuple(values.items())
-            if any(known(case, name, items).mean is not None for case in cases()):
-                shown = label(name, estimator.parameters, values)
-                every.append(Claim(shown, estimator, values, name, items))
+    for battery, name, estimator, values in _tested_variants():
+        items = tuple(values.items())
+        if any(known(case, name, items).mean is not None for case in cases(battery)):
+            shown = label(name, estimator.parameters, values)
+            shown += " in groups" * (battery == SEQUENCES)
+            every.append(Claim(shown, estimator, values, name, items, battery=battery))
     return every
+
+
+def _tested_variants() -> Iterator[tuple[str, str, Estimator, dict[str, Any]]]:
+    """Battery, name, estimator and parameter values."""
+    for battery in BATTERIES:
+        for name, estimator in _finite(battery).items():
+            yield from ((battery, name, estimator, values) for values in variants(estimator))
 
 
 @dataclass(frozen=True)
@@ -138,7 +152,8 @@ class Study:
     tests
         Number of tests of a run on the correct estimators.
     estimators, unknown
-        Numbers of their variants that were tested, and of those without an exact mean.
+        Numbers of their variants that were tested, and of those without an exact mean; each counts
+        once on every battery.
     alarms
         Number of runs in which any of them was accused, by number of replicates.
     accused
@@ -200,7 +215,7 @@ def study(
     ``mapping`` makes the trials and gives what they say in their order, like the builtin ``map``.
     """
     right = [name for name in claims() if name not in bugs()]
-    total = sum(len(list(variants(e))) for e in _finite().values())
+    total = len(list(_tested_variants()))
     found: dict[str, dict[int, list[bool]]] = {name: {s: [] for s in sizes} for name in bugs()}
     best: dict[str, dict[tuple[str, str], list[float]]] = {name: {} for name in bugs()}
     alarms, accused, tests = dict.fromkeys(sizes, 0), set(), 0

@@ -1,17 +1,22 @@
 """The study of detection power as a table for the terminal and as a Markdown page."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 
-from pgbench.trials.power import LEVEL, Study
+from pgbench.trials.battery import GENERAL, SEQUENCES, cases
+from pgbench.trials.power import LEVEL, Found, Study
 
 _PAGE = """# The bug zoo
 
 Estimators that are wrong on purpose, and how surely the tests find them. Written by
 `python -m pgbench zoo{options} --output docs/zoo.md`.
 
-Every estimator is sampled on the {cases} problems of the battery (`pgbench/trials/battery.py`),
-and its mean and total variance are tested against those that it claims. Columns: in what share of
+Every estimator is sampled on the {cases} problems of the general battery, and on the {sequences}
+of that of token sequences, where trajectories come in groups (`pgbench/trials/battery.py`), and its
+mean and total variance are tested against those that it claims; a bug is, on the battery that its
+mistake is about. Columns: in what share of
 {repeats} runs with fresh trajectories, with so many replicates per problem, was the bug found? A
 p-value counts if it is below 5 % after multiplication by the number of all tests on all correct
 estimators, so that at most one run in twenty accuses any of those, and if the same test rejects at
@@ -67,17 +72,27 @@ def print_study(study: Study) -> None:
         console.print(line)
 
 
-def page(study: Study, options: str, cases: int) -> str:
+def page(study: Study, options: str) -> str:
     """The study as a Markdown page, with sources."""
-    sizes = list(study.alarms)
-    head = ["bug", "claims to be", "mistake", *map(str, sizes), "found best by", "source"]
+    numbers = {"cases": len(cases(GENERAL)), "sequences": len(cases(SEQUENCES))}
     lines = [
-        _PAGE.format(options=options, repeats=study.repeats, cases=cases),
+        _PAGE.format(options=options, repeats=study.repeats, **numbers),
         *(line + "\n" for line in sentences(study)),
-        "| " + " | ".join(head) + " |",
-        "|" + "---|" * len(head),
     ]
-    for found in study.found:
+    for battery, title in TITLES.items():
+        if own := [found for found in study.found if found.bug.battery == battery]:
+            lines += [f"## {title}\n", *_table(own, list(study.alarms)), ""]
+    return "\n".join(lines)
+
+
+TITLES = {GENERAL: "Bugs on the general battery", SEQUENCES: "Bugs in groups of sequences"}
+
+
+def _table(every: Sequence[Found], sizes: Sequence[int]) -> list[str]:
+    """Lines of a Markdown table."""
+    head = ["bug", "claims to be", "mistake", *map(str, sizes), "found best by", "source"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for found in every:
         bug = found.bug
         cells = [
             f"`{bug.name}`",
@@ -88,4 +103,4 @@ def page(study: Study, options: str, cases: int) -> str:
             bug.source,
         ]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
+    return lines

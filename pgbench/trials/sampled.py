@@ -61,11 +61,14 @@ def sampled(
 def claimed(
     case: Case, estimator: Estimator, values: Mapping[str, Any], batch_size: int | None = None
 ) -> Exact:
-    """Exact mean and variance that an estimator claims on a case, as far as it knows them."""
+    """Exact mean and variance that an estimator claims on a case, as far as it knows them.
+
+    Variances of tables are known of independent trajectories.
+    """
     truth, n = case.truth, batch_size or case.batch_size
     if isinstance(estimator, BatchEstimator):
-        return estimator.exact(truth, case.horizon, n, **values)
+        return estimator.exact(truth, case.horizon, n, case.group_size, **values)
     assert isinstance(estimator, TableEstimator)
     tables = estimator.make(truth, case.horizon, **values)
     exact = table_moments(truth, tables, tables.process.within(case.horizon))
-    return Exact(exact.mean, exact.variance / n)
+    return Exact(exact.mean, None if case.grouped else exact.variance / n)

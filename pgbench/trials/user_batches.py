@@ -19,11 +19,13 @@ from pgbench.trials.battery import Case
 
 @dataclass(frozen=True, eq=False)
 class UserBatch:
-    """N independent trajectories of at most T steps under the policy at θ.
+    """N trajectories of at most T steps under the policy at θ, independent but for groups.
 
-    Arrays are read-only copies. Where ``mask`` is false no step was taken, and states, actions,
-    rewards, next_states, probabilities and scores are zero. N and T are the same for every batch
-    of a problem, so that functions that are compiled for a shape are compiled once.
+    Trajectories of a group share their start state, as responses to one prompt do; on the general
+    battery all N are of one group, with starts of their own. Arrays are read-only copies. Where
+    ``mask`` is false no step was taken, and states, actions, rewards, next_states, probabilities
+    and scores are zero. N and T are the same for every batch of a problem, so that functions that
+    are compiled for a shape are compiled once.
 
     Attributes
     ----------
@@ -35,6 +37,16 @@ class UserBatch:
         (N, T) bool, whether step t was taken.
     ended
         (N,) bool, whether the trajectory ended in a terminal state; it was cut at T otherwise.
+    truncated
+        (N,) bool, whether a limit cut it: the horizon, or the problem's own limit, such as that on
+        the length of a response, behind which there is a terminal state.
+    outcomes
+        (N, c) float64, what the problem says of how it ended: of responses the verdict, 1 or 0,
+        and whether it ended by itself; c is 0 where nothing is said.
+    group
+        (N,) int64, number of the group that each trajectory is of; groups stand one after another.
+    group_size
+        G, of which N is a multiple.
     probabilities
         (N, T, A) float64, π(·|s_t).
     scores
@@ -63,6 +75,10 @@ class UserBatch:
     mask: BoolArray
     next_states: IntArray
     ended: BoolArray
+    truncated: BoolArray
+    outcomes: FloatArray
+    group: IntArray
+    group_size: int
     probabilities: FloatArray
     scores: FloatArray
     gamma: float
@@ -124,13 +140,21 @@ class UserBatches:
         last = mask.sum(axis=-1, keepdims=True) - 1
         # A start state may be terminal; such a trajectory has no step.
         final = np.where(last >= 0, np.take_along_axis(s2, np.maximum(last, 0), axis=-1), 0)
+        ended = (mdp.terminal[final] | (last < 0))[..., 0]
+        cut = ~ended if mdp.truncated is None else ~ended | mdp.truncated[final][..., 0]
+        said = np.zeros((mdp.n_states, 0)) if mdp.outcomes is None else mdp.outcomes
+        G = case.group_size or self.batch_size
         return UserBatch(
             states=_copy(s),
             actions=_copy(a),
             rewards=_copy(self.rewards[r]),
             mask=_copy(mask),
             next_states=_copy(s2),
-            ended=_copy((mdp.terminal[final] | (last < 0))[..., 0]),
+            ended=_copy(ended),
+            truncated=_copy(cut),
+            outcomes=_copy(said[final[..., 0]]),
+            group=_copy(np.broadcast_to(np.arange(self.batch_size) // G, ended.shape)),
+            group_size=G,
             probabilities=_copy(case.truth.pi[s] * mask[..., None]),
             scores=_copy(_scores(case)[s, a] * mask[..., None]),
             gamma=float(mdp.gamma),
@@ -172,7 +196,7 @@ def drawn(case: Case, replicates: int, seed: int, batch_size: int) -> UserBatche
 
 def enumerated(case: Case, batch_size: int) -> tuple[UserBatches, FloatArray]:
     """Every batch that there is, and the probability of each (R,)."""
-    simulator = Enumerator(case.truth, case.horizon, batch_size)
+    simulator = Enumerator(case.truth, case.horizon, batch_size, case.group_size)
     arrays = _padded(simulator.batch(), case.horizon)
     assert simulator.probability is not None
     return UserBatches(case, batch_size, 0, *arrays), simulator.probability

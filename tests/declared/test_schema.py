@@ -8,7 +8,7 @@ from pgbench.declared.ascents import ASCENT
 from pgbench.declared.causes import CAUSES, HORIZON, PARTS
 from pgbench.declared.horizon_study import STUDY
 from pgbench.declared.outcomes import AscentOutcome, Status
-from pgbench.declared.summary import MAPS, SUMMARY
+from pgbench.declared.summary import AXES, MAPS, SUMMARY
 from pgbench.declared.variables import allocate, breaches, on_axes, require_declared
 from pgbench.grid.plan import settings
 from pgbench.grid.reader import parse_grid
@@ -117,9 +117,11 @@ def test_every_cause_of_bias_beside_the_horizon_has_a_part():
 def test_axes_that_a_grid_names_stand_after_the_policy():
     """What is of such an axis is there with it alone; nothing else changes without it."""
     plain, wide = on_axes(SUMMARY, ()), on_axes(SUMMARY, ("sampler",))
-    assert wide.keys() == SUMMARY.keys()
     of_samplers = {"exact_bias_sampler", "kept_mass", "effective_sample_share"}
-    assert SUMMARY.keys() - plain.keys() == of_samplers
+    assert wide.keys() - plain.keys() == of_samplers
+    of_objectives = {f"exact_bias_{n}" for n in ("own_penalty", "divergence", "later_penalty")}
+    assert SUMMARY.keys() - wide.keys() == of_objectives
+    assert on_axes(SUMMARY, AXES).keys() == SUMMARY.keys()
     assert all(variable == SUMMARY[name] for name, variable in plain.items())
     assert wide["variance"].dims == ("problem", "policy", "sampler", "estimator", "batch_size")
     assert wide["kept_mass"].dims == ("problem", "policy", "sampler")

@@ -91,6 +91,10 @@ def test_small_groups_are_refused():
     rloo = find_estimator("rloo")
     assert rloo.refuses(8, 1) == "the group size is 1, rloo needs at least 2"
     assert rloo.refuses(8, 2) == rloo.refuses(8) == ""
+    passed = find_estimator("pass_at_k")
+    assert passed.refuses(8, 2, k=4) == "the group size is 2, pass_at_k needs at least 4"
+    assert passed.refuses(3, k=4) == "the batch size is 3, pass_at_k needs at least 4"
+    assert passed.refuses(8, 4, k=4) == ""
     assert find_estimator("reinforce_plus_plus").refuses(8, 1) == ""
 
 

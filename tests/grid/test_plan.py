@@ -183,7 +183,7 @@ def test_a_policy_that_cannot_fit_is_refused_before_it_is_made():
 
 def test_memory_that_runs_out_all_the_same_is_a_sentence(monkeypatch):
     setting = settings(parse_grid(GRID))[2]
-    monkeypatch.setattr("pgbench.grid.plan.evaluate", lambda *given: np.empty(2**50))
+    monkeypatch.setattr("pgbench.objectives.objective.evaluate", lambda *given: np.empty(2**50))
     with pytest.raises(NotEnoughMemory, match=r"^garnet.* × softmax needs another 8,388,608 GiB"):
         setting.prepare()
     monkeypatch.setattr("pgbench.problems.garnet.np.sort", lambda *given, **more: np.empty(2**50))

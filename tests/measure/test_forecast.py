@@ -42,7 +42,7 @@ ascent:
 @pytest.fixture
 def nothing_is_built(monkeypatch):
     monkeypatch.setattr("pgbench.grid.plan.make_problem", None)
-    monkeypatch.setattr("pgbench.grid.plan.evaluate", None)
+    monkeypatch.setattr("pgbench.objectives.objective.evaluate", None)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pgbench.report.style import parse_label
 
 PAGE = {
     "run": "landscape exploration",
-    "estimators": "ranking bias causes scaling rmse rates direction calibration p_values",
+    "estimators": "ranking bias causes scaling rmse rates direction calibration p_values groups",
     "ascents": "suboptimality pooled returns map sizes outcomes gradient noise entropy",
 }
 

@@ -26,7 +26,8 @@ WHOLE = [name for name in SAMPLERS if not name.startswith("top")]
 
 
 @cache
-def sampled_truth(problem: str, kind: str, sampler: str) -> FiniteTruth:
-    """Exact quantities of a tiny problem, with data from a sampler."""
-    found: FiniteTruth = sampled(tiny_truth(problem, kind), sampler, **SAMPLERS[sampler])
+def sampled_truth(problem: str, kind: str, sampler: str, objective: str = "J") -> FiniteTruth:
+    """Exact quantities of a tiny problem under an objective, with data from a sampler."""
+    truth = tiny_truth(problem, kind, objective)
+    found: FiniteTruth = sampled(truth, sampler, **SAMPLERS[sampler])
     return found

@@ -182,7 +182,7 @@ def record(variant: Variant) -> BatchEstimator:
 
 def size(variant: Variant) -> int:
     """Fewest trajectories per batch, but more than one."""
-    return max(record(variant).fewest, 2)
+    return max(record(variant).least(**variant.given), 2)
 
 
 @cache

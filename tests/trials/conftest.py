@@ -8,6 +8,7 @@ import pytest
 
 from pgbench.harness.child import Child
 from pgbench.trials import examination
+from pgbench.trials.battery import GENERAL
 from pgbench.trials.known_estimators import KnownEstimator, every_known
 
 NAMES = (
@@ -26,11 +27,16 @@ NAMES = (
 )
 
 
+GROUPED = ("dapo", "dr_grpo[budget=one]", "group_mean", "grpo", "reward_to_go", "rloo")
+"""The same on the battery of sequences."""
+
+
 @cache
-def few() -> tuple[KnownEstimator, ...]:
+def few(battery: str = GENERAL) -> tuple[KnownEstimator, ...]:
     """The estimators and mistakes of these names."""
-    found = tuple(one for one in every_known() if one.name in NAMES)
-    assert len(found) == len(NAMES)
+    names = NAMES if battery == GENERAL else GROUPED
+    found = tuple(one for one in every_known(battery) if one.name in names)
+    assert len(found) == len(names)
     return found
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pgbench.rollout.enumeration import count_trajectories, trajectories
-from pgbench.trials.battery import cases
+from pgbench.trials.battery import BATTERIES, GENERAL, SEQUENCES, cases
 from pgbench.trials.biases import (
     LARGE,
     Bias,
@@ -19,7 +19,8 @@ from pgbench.trials.power import known
 from pgbench.trials.user_batches import drawn, enumerated
 from pgbench.trials.zoo.slips import Slip, Written, written
 
-LISTED = [case for case in cases() if is_listed(case)]
+LISTED_OF = {name: [case for case in cases(name) if is_listed(case)] for name in BATTERIES}
+LISTED, GROUPED = LISTED_OF[GENERAL], LISTED_OF[SEQUENCES]
 OLDER = cases()[:7]
 """The battery before it had problems whose rollouts are cut where values hang on the last steps."""
 
@@ -27,15 +28,16 @@ OLDER = cases()[:7]
 @pytest.fixture(scope="module")
 def found():
     """Exact biases of every slip on the problems that can be listed."""
-    return [(slip, slip.biases(LISTED)) for slip in slips()]
+    return [(slip, slip.biases(LISTED_OF[slip.battery])) for slip in slips()]
 
 
 def named(name: str, words: str) -> Mistake:
     return next(s for s in slips() if s.name == name and s.words == words)
 
 
-def test_there_are_ten_estimators_with_twenty_slips_each():
-    assert len(written()) >= 10
+def test_there_are_eleven_estimators_with_twenty_slips_each():
+    assert len(written()) >= 11
+    assert {one.battery for one in written().values()} == set(BATTERIES)
     for name, one in written().items():
         assert len({slip.mistake for slip in one.slips}) == len(one.slips) >= 20, name
         assert len({(slip.old, slip.new) for slip in one.slips}) == len(one.slips), name
@@ -45,7 +47,7 @@ def test_there_are_ten_estimators_with_twenty_slips_each():
 @pytest.mark.parametrize("name", written())
 def test_what_is_right_has_the_mean_it_claims(name):
     one = written()[name]
-    for case in LISTED:
+    for case in LISTED_OF[one.battery]:
         every, probability = enumerated(case, case.batch_size)
         mean = probability @ one.estimate(every.at_once())
         exact = known(case, one.claims, tuple(one.given.items())).mean
@@ -104,11 +106,11 @@ def test_every_bug_of_the_zoo_shows_or_is_harmless():
         # An ignored seed has the right mean over all seeds only.
         if mistake.name == "seed_ignored":
             continue
+        biases = mistake.biases(LISTED_OF[mistake.battery])
         if mistake.harmless:
-            biases = mistake.biases(LISTED)
             assert max(b.value for b in biases.values() if b is not None) < 1e-12
         else:
-            assert shows_on(mistake.biases(LISTED)) or shows_on(mistake.biases()), mistake.name
+            assert shows_on(biases) or shows_on(mistake.biases()), mistake.name
 
 
 def test_measured_biases_agree_with_exact_ones(monkeypatch):
@@ -132,7 +134,7 @@ def test_text_that_is_not_there_once_is_an_error():
         Written(one.estimate, (), {}, one.claims).wrong(Slip("no such text", "", ""))
 
 
-@pytest.mark.parametrize("case", LISTED, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", LISTED + GROUPED, ids=lambda case: case.name)
 def test_trajectories_are_counted_without_a_list(case):
     listed = sum(1 for _ in trajectories(case.truth.process, case.horizon))
     assert count_trajectories(case.truth.process, case.horizon) == listed
@@ -154,6 +156,8 @@ def test_the_part_of_a_page_has_every_slip(found):
         assert f"| {slip.words}" in text
     line = next(x for x in text.splitlines() if x.startswith("| bootstrapped twice at the cut |"))
     assert "| `after[..., -1]` | `np.zeros(r.shape[:-1])` | 0 | **" in line
+    groups = part([m for m in of_zoo() if m.name == "padding_in_token_mean"], [], GROUPED)
+    assert "On 'shared tokens', 'limit', 'one prompt'" in groups.replace("\n", " ")
     words = sentence([slip for slip, _ in found], [b for _, b in found])
     assert f"{len(found)} slips in {len(written())} estimators" in words
     right = sum(bool(slip.harmless) for slip, _ in found)

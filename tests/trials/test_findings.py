@@ -217,7 +217,9 @@ def test_heavy_controls_move_the_whole_row_to_the_raw_estimates():
 
 def only(monkeypatch, *names):
     """Examinations on these problems alone."""
-    monkeypatch.setattr(examination, "cases", lambda: [c for c in cases() if c.name in names])
+    monkeypatch.setattr(
+        examination, "cases", lambda battery: [c for c in cases() if c.name in names]
+    )
 
 
 def finding(name, state, size=np.nan):

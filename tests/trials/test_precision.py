@@ -106,7 +106,7 @@ def test_right_losses_pass_in_their_format_and_wrong_ones_do_not(
 ):
     """On four problems, or on all where fewer do not show what is rounding and what is not."""
     if name in ("single", "short", "half", "ieee"):
-        monkeypatch.setattr(examination, "cases", lambda: cases()[:4])
+        monkeypatch.setattr(examination, "cases", lambda battery: cases()[:4])
     given = main(["test", str(losses), "--function", name, "--replicates", f"{replicates}"])
     out = capfd.readouterr().out
     assert said in out.splitlines()[-1]

@@ -47,7 +47,7 @@ def oracle_no_done(batch):
 def examined(tmp_path, capfd, monkeypatch):
     """``examined(function)``: exit code, and what was printed as one line."""
     some = [case for case in cases() if case.name in ("continuing", "episodic", "time limit")]
-    monkeypatch.setattr(examination, "cases", lambda: some)
+    monkeypatch.setattr(examination, "cases", lambda battery: some)
 
     def run(function):
         path = tmp_path / "mine.py"

@@ -12,7 +12,7 @@ from numba import njit
 
 from pgbench.__main__ import main
 from pgbench.trials import candidate, examination, guard, user_file
-from pgbench.trials.battery import cases
+from pgbench.trials.battery import SEQUENCES, cases
 from pgbench.trials.candidate import FunctionCandidate
 from pgbench.trials.generators import drawn_from, seed_by
 from pgbench.trials.guard import time_limit
@@ -158,7 +158,7 @@ GENERATORS = {
 
 @pytest.mark.parametrize("name", GENERATORS)
 def test_everybodys_generators_are_seeded_and_that_is_said(examined, tmp_path, monkeypatch, name):
-    monkeypatch.setattr(examination, "cases", lambda: cases()[:2])
+    monkeypatch.setattr(examination, "cases", lambda battery: cases()[:2])
     if "torch" in name:
         pytest.importorskip("torch", reason="make test-autodiff installs it")
     imported = "import torch\n    " if "torch" in name else ""
@@ -384,7 +384,7 @@ def test_what_the_user_prints_is_let_through(examined):
 
 
 def test_what_is_said_does_not_need_the_users_streams(examined, monkeypatch):
-    monkeypatch.setattr(examination, "cases", lambda: cases()[:1])
+    monkeypatch.setattr(examination, "cases", lambda battery: cases()[:1])
     monkeypatch.setattr(sys, "stderr", sys.stderr)  # put back afterwards
     source = (
         "import os, sys\nsys.stderr = open(os.devnull, 'w')\nsys.stderr.close()\n"
@@ -418,8 +418,37 @@ def test_batches_are_what_is_documented():
                     assert not array[steps:].any()
 
 
-def test_features_give_the_policy_and_its_scores():
+def test_batches_of_groups_are_what_is_documented():
+    """Groups share their start; outcomes are of the state in which a response ends."""
+    for case in cases(SEQUENCES):
+        batches, mdp, G = drawn(case, 40, 0, case.batch_size), case.truth.mdp, case.group_size
+        for r in range(40):
+            b = batches[r]
+            assert b.group_size == G
+            assert b.group.tolist() == [n // G for n in range(case.batch_size)]
+            starts = b.states[:, 0].reshape(-1, G)
+            assert (starts == starts[:, :1]).all()
+            final = b.next_states[np.arange(case.batch_size), b.mask.sum(axis=1) - 1]
+            assert b.ended.all()
+            assert (b.truncated == mdp.truncated[final]).all()
+            assert (b.outcomes == mdp.outcomes[final]).all()
+            assert (b.truncated == (b.outcomes[:, 1] == 0)).all()
+        whole = batches.at_once()
+        assert whole.truncated.shape == whole.group.shape == (40, case.batch_size)
+        assert whole.outcomes.shape == (40, case.batch_size, 2)
+
+
+def test_without_groups_all_trajectories_are_one_and_nothing_is_said_of_their_end():
     for case in cases():
+        b = drawn(case, 1, 0, case.batch_size)[0]
+        assert b.group_size == case.batch_size
+        assert not b.group.any()
+        assert b.outcomes.shape == (case.batch_size, 0)
+        assert (b.truncated == ~b.ended).all()
+
+
+def test_features_give_the_policy_and_its_scores():
+    for case in (*cases(), *cases(SEQUENCES)):
         b = drawn(case, 1, 0, case.batch_size)[0]
 
         def log_pi(theta, features=b.features):

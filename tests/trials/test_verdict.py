@@ -14,6 +14,7 @@ from pgbench.trials.battery import cases
 from pgbench.trials.candidate import Estimates
 from pgbench.trials.examination import examine
 from pgbench.trials.findings import State
+from pgbench.trials.guard import UserError
 from pgbench.trials.hypotheses import ENDLESS, FINITE, NO_TAIL, RIGHT
 from pgbench.trials.measured_mean import measured
 from pgbench.trials.verdict import Decision, verdict
@@ -55,7 +56,7 @@ def three_problems(monkeypatch):
     """Once called: the first three problems are all there are."""
 
     def leave():
-        monkeypatch.setattr(examination, "cases", lambda: cases()[:3])
+        monkeypatch.setattr(examination, "cases", lambda battery: cases()[:3])
 
     return leave
 
@@ -90,6 +91,37 @@ def test_a_right_estimator_is_called_unbiased(examined, three_problems, case):
     assert FOR_H_STEPS in text.partition("Verdict: ")[2]
     assert likeness in text
     assert code == 0
+
+
+GROUPED = """
+    returns = batch.rewards.sum(axis=1).reshape(-1, batch.group_size)
+    rest = returns.sum(axis=1, keepdims=True) - returns
+    centred = returns - returns.mean(axis=1, keepdims=True)
+    spread = returns.std(axis=1, ddof=1, keepdims=True) + 1e-4
+    own = ({}).reshape(-1, 1)
+    return (own * batch.scores.sum(axis=1)).mean(axis=0)"""
+"""Of responses in groups, up to what each is weighed by."""
+
+GROUPED_VERDICTS = {
+    "returns - rest / (batch.group_size - 1)": (0, "equals rloo in all 250 estimates"),
+    "centred": (1, "its mean is (1 - 1/G) times ∇J_H"),
+    "centred / spread / batch.mask.sum(axis=1).reshape(-1, batch.group_size)": (1, "it is grpo."),
+    "2 * centred * ~batch.truncated.reshape(returns.shape)": (1, "is biased"),
+}
+
+
+@pytest.mark.parametrize("weight", GROUPED_VERDICTS)
+def test_functions_of_groups_are_judged_on_sequences(examined, weight):
+    """What they equal in mean or estimate by estimate is known at the group's size."""
+    expected, said = GROUPED_VERDICTS[weight]
+    code, text = examined(GROUPED.format(weight), "--battery", "sequences")
+    assert said in text.partition("Verdict: ")[2]
+    assert code == expected
+
+
+def test_a_battery_is_one_of_those_that_there_are():
+    with pytest.raises(UserError, match="--battery is words, must be one of general, sequences"):
+        examine(EXAMPLES / "leave_one_out.py", battery="words")
 
 
 def test_tables_on_a_narrow_terminal_keep_their_words(examined, three_problems, monkeypatch):

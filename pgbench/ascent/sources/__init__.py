@@ -37,7 +37,7 @@ def make_source(
     if estimator is None:
         return ExactSource()
     estimator.require(mdp)
-    if not expected and (reason := estimator.refuses(batch_size, numbers.group_size)):
+    if not expected and (reason := estimator.refuses(batch_size, numbers.group_size, **values)):
         raise NotApplicable(reason)
     kind: type[EstimatorSource] = BatchSource
     if expected:

@@ -163,7 +163,7 @@ class Estimator(ABC):
         lost = self.corrects and truth.kept_mass < 1
         return causes + ("support",) * bool(truth.unseen or lost)
 
-    def refuses(self, batch_size: int, group_size: int | None = None) -> str:
+    def refuses(self, batch_size: int, group_size: int | None = None, /, **given: Any) -> str:
         """Why the estimator makes no sense at a batch size, in groups of a size, or nothing."""
         return ""
 
@@ -274,8 +274,8 @@ class BatchEstimator(Estimator):
     anywhere
         Whether ``moments`` are right wherever data come from; else they are those of data of the
         policy itself, and nothing is known under a sampler.
-    fewest
-        Smallest batch size that makes sense.
+    fewest, needs
+        Smallest batch size that makes sense, and what parameters need beside it.
     drawing
         Why it takes no groups: how it draws trajectories itself. "" says that it asks for batches.
     """
@@ -285,6 +285,7 @@ class BatchEstimator(Estimator):
     like: Callable[..., Tables] | None = field(default=None, kw_only=True)
     anywhere: bool = field(default=False, kw_only=True)
     fewest: int = field(default=1, kw_only=True)
+    needs: Callable[..., int] = field(default=lambda **values: 1, kw_only=True)
     drawing: str = field(default="", kw_only=True)
 
     @property
@@ -292,13 +293,18 @@ class BatchEstimator(Estimator):
         """The function that estimates."""
         return self.estimate
 
-    def refuses(self, batch_size: int, group_size: int | None = None) -> str:
+    def least(self, **given: Any) -> int:
+        """Smallest batch size that makes sense with these parameters."""
+        return max(self.fewest, self.needs(**self.bound(**given)))
+
+    def refuses(self, batch_size: int, group_size: int | None = None, /, **given: Any) -> str:
         """Why the estimator makes no sense at a batch size, in groups of a size, or nothing."""
         if group_size and self.drawing:
             return f"{self.name} takes no groups: it {self.drawing}"
-        if batch_size >= self.fewest:
+        least = self.least(**given)
+        if batch_size >= least:
             return ""
-        return f"the batch size is {batch_size}, {self.name} needs at least {self.fewest}"
+        return f"the batch size is {batch_size}, {self.name} needs at least {least}"
 
     def mean(
         self,

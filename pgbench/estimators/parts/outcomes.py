@@ -51,8 +51,8 @@ class OutcomeEstimator(BatchEstimator):
         ``looks(several, **values)`` says what a weight looks at of the other responses, and where
         there are several groups of other groups; None where what it sees of these is no sum over
         their responses, so that moments are not known.
-    fewest
-        Smallest size of a group that makes sense.
+    fewest, needs
+        Smallest size of a group that makes sense, and what parameters need beside it.
     follows
         ``follows(**values)`` is the function of the chance of success that a large group climbs,
         where responses succeed or fail and are alike otherwise; None where there is none.
@@ -73,13 +73,14 @@ class OutcomeEstimator(BatchEstimator):
         """The function that weighs."""
         return self.weights
 
-    def refuses(self, batch_size: int, group_size: int | None = None) -> str:
+    def refuses(self, batch_size: int, group_size: int | None = None, /, **given: Any) -> str:
         """Why the estimator makes no sense at a batch size, in groups of a size, or nothing."""
         if group_size is None:
-            return super().refuses(batch_size)
-        if group_size >= self.fewest:
+            return super().refuses(batch_size, **given)
+        least = self.least(**given)
+        if group_size >= least:
             return ""
-        return f"the group size is {group_size}, {self.name} needs at least {self.fewest}"
+        return f"the group size is {group_size}, {self.name} needs at least {least}"
 
     def known(
         self,

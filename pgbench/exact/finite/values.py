@@ -24,6 +24,7 @@ from pgbench.exact.finite.horizon import (
 )
 from pgbench.exact.finite.walk import Walk
 from pgbench.exact.horizon import expected_steps, finite_objective, truncated_gradient
+from pgbench.exact.penalty import penalised
 from pgbench.exact.truth import Truth, evaluate
 from pgbench.policies import Policy
 from pgbench.problems import FiniteMDP
@@ -69,6 +70,15 @@ class FiniteTruth(Truth):
     def gradient_bound(self) -> float:
         """Proven bound on the length of the gradient's error; see ``finite.bounds``."""
         return bounds.gradient_error(self, self.worth)
+
+    def at(self, theta: Any) -> "FiniteTruth":
+        """The truth of another θ (d,) on the same problem, under the same objective."""
+        if self.penalty is None:
+            return evaluate_finite(self.mdp, self.policy, theta, self.horizon)
+        own = self.penalty
+        return evaluate_penalised(
+            own.plain, self.policy, theta, own.coefficient, own.reference, self.horizon
+        )
 
     @cached_property
     def unseen(self) -> bool:
@@ -169,6 +179,20 @@ def evaluate_finite(
         gradient=gradient,
         error_bound=bound,
     ).finite()
+
+
+def evaluate_penalised(
+    mdp: FiniteMDP,
+    policy: Policy,
+    theta: Any,
+    coefficient: float,
+    reference: FloatArray,
+    horizon: int | None = None,
+) -> FiniteTruth:
+    """Values and gradient where leaving a reference (S, A) costs; its ``penalty`` says what."""
+    theta = policy.check(theta)
+    penalty = penalised(mdp, policy.probabilities(theta), coefficient, reference)
+    return replace(evaluate_finite(penalty.paying, policy, theta, horizon), penalty=penalty)
 
 
 def require_policy(mdp: FiniteMDP, policy: Any) -> None:

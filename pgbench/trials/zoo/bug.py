@@ -7,12 +7,18 @@ from typing import Any
 from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import Parameter
 from pgbench.estimators import BatchEstimator, Estimator, TableEstimator, Tables, find_estimator
+from pgbench.estimators.parts.outcomes import weighed
 from pgbench.exact.truth import Truth
 from pgbench.process.batch import Batch
+from pgbench.process.responses import Responses
 from pgbench.rollout.simulator import Simulator
+from pgbench.trials.battery import GENERAL, SEQUENCES
 
 Weights = Callable[[Batch, Truth], FloatArray]
 """Weights of the scores, broadcasting to (m, n, T), of a batch."""
+
+TokenWeights = Callable[[Batch, Responses, Truth], FloatArray]
+"""Weights of the tokens, broadcasting to (m, n, T), of a batch in groups; 1/n is part of them."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,8 @@ class Bug:
         Whether it claims the mean alone: its variance would differ without any mistake too.
     harmless
         Why its mean is right all the same, where it is; else empty.
+    battery
+        Name of the battery on which it is tried: that of sequences if it is about groups.
     """
 
     estimator: Estimator
@@ -43,6 +51,7 @@ class Bug:
     given: Mapping[str, Any] = field(default_factory=dict)
     mean_only: bool = False
     harmless: str = ""
+    battery: str = GENERAL
 
     @property
     def name(self) -> str:
@@ -95,3 +104,31 @@ def weight_bug(name: str, weights: Weights, fewest: int = 1, **claim: Any) -> Bu
 
     estimate.__doc__ = weights.__doc__
     return batch_bug(name, estimate, fewest, **claim)
+
+
+def response_bug(name: str, weights: Callable[[Responses], FloatArray], **claim: Any) -> Bug:
+    """A bug that weighs whole responses wrongly, (m, P, G), where 1/(PG) is part of the weights."""
+
+    def estimate(simulator: Simulator) -> FloatArray:
+        return weighed(weights, simulator)
+
+    estimate.__doc__ = weights.__doc__
+    return batch_bug(name, estimate, battery=SEQUENCES, **claim)
+
+
+def token_bug(name: str, weights: TokenWeights, **claim: Any) -> Bug:
+    """A bug that weighs the tokens of responses wrongly."""
+
+    def estimate(simulator: Simulator) -> FloatArray:
+        batch = simulator.batch()
+        responses = batch.responses(simulator.group_size, simulator.horizon)
+        own = simulator.n * weights(batch, responses, simulator.truth)
+        return simulator.pull_back(batch.tables(own))
+
+    estimate.__doc__ = weights.__doc__
+    return batch_bug(name, estimate, battery=SEQUENCES, **claim)
+
+
+def of_tokens(weights: FloatArray) -> FloatArray:
+    """Weights (m, P, G) of responses as those of all of their tokens, (m, n, 1)."""
+    return weights.reshape(len(weights), -1, 1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from pgbench.process.process import Process
 from pgbench.rollout.simulator import Simulator
 from pgbench.trials.zoo.bug import Bug, batch_bug, table_bug
 
-_EXPLORATION, _DRIFT, _CLIP = 0.5, 0.7, 0.2
+_EXPLORATION, _DRIFT, CLIP = 0.5, 0.7, 0.2
 _GIVEN = {"exploration": _EXPLORATION}
 
 
@@ -94,30 +95,32 @@ Kept = Callable[[FloatArray, FloatArray], BoolArray]
 """Whether pairs (S, A) of some ratio and advantage have a gradient."""
 
 
-def _ppo(name: str, kept: Kept, mistake: str, source: str) -> Bug:
+def ppo_bug(name: str, kept: Kept, mistake: str, source: str, **claim: Any) -> Bug:
+    """A bug in what PPO's clipped surrogate lets through."""
+
     def tables(truth: Truth) -> Tables:
         return surrogate(truth, _DRIFT, lambda w, A: kept(w, A).astype(np.float64))
 
     tables.__doc__ = f"Clipped surrogate: {mistake}."
-    given = {"clip": _CLIP, "drift": _DRIFT}
-    return table_bug(name, tables, claims="ppo", given=given, mistake=mistake, source=source)
+    claim |= {"given": {"clip": CLIP, "drift": _DRIFT}, "mistake": mistake, "source": source}
+    return table_bug(name, tables, claims="ppo", **claim)
 
 
-ppo_max_for_min = _ppo(
+ppo_max_for_min = ppo_bug(
     "ppo_max_for_min",
-    lambda w, A: np.where(A >= 0, w >= 1 - _CLIP, w <= 1 + _CLIP),
+    lambda w, A: np.where(A >= 0, w >= 1 - CLIP, w <= 1 + CLIP),
     "the larger of clipped and unclipped objective in place of the smaller",
     "suspected in openai/baselines, issue 1156, and leggedrobotics/rsl_rl, issue 46",
 )
-ppo_without_min = _ppo(
+ppo_without_min = ppo_bug(
     "ppo_without_min",
-    lambda w, A: (w >= 1 - _CLIP) & (w <= 1 + _CLIP),
+    lambda w, A: (w >= 1 - CLIP) & (w <= 1 + CLIP),
     "the clipped objective alone: no gradient back from a ratio that has gone astray",
     "tensorforce/tensorforce, issue 106",
 )
-ppo_min_of_ratios = _ppo(
+ppo_min_of_ratios = ppo_bug(
     "ppo_min_of_ratios",
-    lambda w, A: w <= 1 + _CLIP,
+    lambda w, A: w <= 1 + CLIP,
     "the smaller of the ratios, and only then times the advantage: its sign has no say",
     "takuseno/ppo, issue 3",
 )

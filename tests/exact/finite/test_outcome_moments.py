@@ -8,6 +8,7 @@ import pytest
 from pgbench.exact import Size, TooLarge, evaluate
 from pgbench.exact.finite.outcome_moments import chance_of_keeping, outcome_moments
 from pgbench.exact.finite.tallies import Looks
+from pgbench.exact.table_moments import LIMIT
 from pgbench.process.process import Process
 from pgbench.rollout.simulator import Draws, Simulator
 from tests.support.numbers import close
@@ -265,7 +266,8 @@ def test_sampled_batches_have_these_moments(name):
     g = sampled(truth, weights, 4000)
     z = {}
     for G in (4, 8):
-        exact = outcome_moments(truth, 4, weights, looks, group_size=G, batch_size=2 * G)
+        sizes = {"group_size": G, "batch_size": 2 * G}
+        exact = outcome_moments(truth, 4, weights, looks, **sizes, limit=LIMIT)
         noise = np.sqrt(exact.variance / len(g))
         z[G] = [np.abs(g.mean(axis=0) - exact.mean) / noise]
         ratios = (g - exact.mean) ** 2 / exact.variance

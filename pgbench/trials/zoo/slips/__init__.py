@@ -1,6 +1,6 @@
-"""Ten right estimators as users write them, and what one wrong line makes of each.
+"""Eleven right estimators as users write them, and what one wrong line makes of each.
 
-They say on which problems of the battery a mistake shows: see ``pgbench.trials.slips``.
+They say on which problems of their battery a mistake shows: see ``pgbench.trials.slips``.
 """
 
 from pgbench.declared.registry import discover

@@ -7,6 +7,7 @@ from textwrap import dedent
 from typing import Any
 
 from pgbench.declared.parameters import Parameter
+from pgbench.trials.battery import GENERAL
 
 Function = Callable[[Any], Any]
 """Estimates (..., d) of a batch whose arrays are (..., N, T), as users' functions see them."""
@@ -44,6 +45,8 @@ class Written:
         Mistakes that leave the mean right, and why.
     claims, given
         Name and parameters of the estimator of the suite that it is.
+    battery
+        Name of the battery on which it is tried.
     """
 
     estimate: Function
@@ -51,6 +54,7 @@ class Written:
     harmless: Mapping[str, str]
     claims: str
     given: Mapping[str, Any] = field(default_factory=dict)
+    battery: str = GENERAL
 
     @property
     def name(self) -> str:
