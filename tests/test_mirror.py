@@ -30,7 +30,6 @@ COVERED = {
     "estimators/parts/test_learned_critic.py": "kernels: critics",
     "estimators/test_batch_baselines.py": "estimators/parts: control_variate",
     "estimators/test_many.py": "rollout: compiled",
-    "estimators/test_surrogates.py": "estimators/parts: behaviour",
     "exact/finite/test_elimination.py": "kernels: elimination",
     "exact/finite/test_moments.py": "exact/finite: recursion",
     "exact/linear_quadratic/test_moments.py": "exact/linear_quadratic: expectation",

@@ -209,7 +209,7 @@ def test_looking_at_more_than_declared_is_an_error(weights, looks):
     [
         ({"batch_size": 5}, "batch_size is 5, must be a positive multiple of group_size"),
         ({"keep": lambda r: r.returns[..., 0] > 2}, "no group is kept"),
-        ({"factor": np.ones((2, *truth_of("merged", "softmax").pi.shape))}, "holds 2 tables"),
+        ({"factor": np.ones((2, *truth_of("merged", "softmax").pi.shape))}, "one of 2 factors"),
         ({"factor": np.ones((2, 3))}, r"factor has \(S, A\) = \(2, 3\), must be"),
         ({"process": truth_of("dense", "softmax").process}, r"process.pi has .* as the policy"),
         ({"weights": lambda r: 0 * r.returns / 0.0}, "weights hold nan, must be finite"),
