@@ -10,7 +10,6 @@ else every response is listed, as far as they are not too many.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -174,7 +173,7 @@ class RatioEstimator(OutcomeEstimator):
     alone: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "estimate", partial(weighed, self.weights, self.factors))
+        object.__setattr__(self, "estimate", self._weighed)
 
     @property
     def maker(self) -> Callable[..., Any]:
@@ -198,23 +197,18 @@ class RatioEstimator(OutcomeEstimator):
         table = self.factors(w[..., None], taken, **values)[..., 0]
         return {"factor": table, "channel": by_sign}
 
+    def _weighed(self, simulator: Simulator, **given: Any) -> FloatArray:
+        """Σ_i a_i Σ_t u_{i,t} ψ_{i,t} (m, d) of a batch of each replicate."""
+        values, truth = self.bound(**given), simulator.truth
+        batch = simulator.batch()
+        responses = batch.responses(simulator.group_size, simulator.horizon)
+        a = simulator.n * np.asarray(self.weights(responses, **values), np.float64)
+        a = a.reshape(simulator.m, simulator.n, 1)
+        w = simulator.once("ratios", lambda: ratios(truth, truth.process.pi))
+        u = self.factors(np.where(batch.mask, batch.at(w), 1.0), batch.mask, **values)
+        return simulator.pull_back(batch.tables(a * np.where(a < 0, u[-1], u[0])))
+
 
 def by_sign(responses: Responses, weights: FloatArray) -> IntArray:
     """1 where the weight is below zero, else 0."""
     return np.asarray(weights < 0, np.int64)
-
-
-def weighed(
-    weights: Callable[..., FloatArray],
-    factors: Callable[..., FloatArray],
-    simulator: Simulator,
-    **values: Any,
-) -> FloatArray:
-    """Σ_i a_i Σ_t u_{i,t} ψ_{i,t} (m, d) of a batch of each replicate."""
-    batch, truth = simulator.batch(), simulator.truth
-    responses = batch.responses(simulator.group_size, simulator.horizon)
-    a = simulator.n * np.asarray(weights(responses, **values), np.float64)
-    a = a.reshape(simulator.m, simulator.n, 1)
-    table = simulator.once("ratios", lambda: ratios(truth, truth.process.pi))
-    u = factors(np.where(batch.mask, batch.at(table), 1.0), batch.mask, **values)
-    return simulator.pull_back(batch.tables(a * np.where(a < 0, u[-1], u[0])))
