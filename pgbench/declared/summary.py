@@ -122,6 +122,12 @@ SUMMARY: Schema = {
     "success": Variable(
         SETTING, "1", "exact chance that a rollout ends in success, as the problem's verifier says"
     ),
+    "penalty_gradient_norm": Variable(
+        SETTING,
+        "reward/theta",
+        "norm of what the objective's penalty adds to the gradient",
+        axis="criterion",
+    ),
     "n_parameters": Variable(SETTING, "1", "number of policy parameters d"),
     "value_error_bound": Variable(SETTING, "reward", "proven bound on the error of V"),
     "kept_mass": Variable(

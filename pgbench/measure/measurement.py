@@ -16,7 +16,7 @@ from pgbench.exact.finite.soft_optimum import soft_optimum
 from pgbench.exact.finite.success import chance_of_success
 from pgbench.exact.horizon import finite_objective, truncated_gradient
 from pgbench.exact.linear_quadratic import QuadraticTruth, landscape, optimal_regulator
-from pgbench.exact.truth import Truth
+from pgbench.exact.truth import Truth, evaluate
 from pgbench.grid.plan import Prepared
 from pgbench.measure.subject import Subject
 from pgbench.measure.sums import Sums
@@ -132,6 +132,8 @@ def exact_values(prepared: Prepared) -> Measurement:
         "n_parameters": float(truth.gradient.size),
         "value_error_bound": truth.error_bound,
     }
+    if truth.penalty is not None:
+        values["penalty_gradient_norm"] = _penalty_gradient_norm(truth)
     if truth.behaviour is not None:
         values["kept_mass"] = truth.kept_mass
         values["effective_sample_share"] = effective_share(truth, H)
@@ -143,6 +145,13 @@ def exact_values(prepared: Prepared) -> Measurement:
         else:
             maps |= {"value": truth.v, "visitation": truth.visitation}
     return Measurement(values, maps)
+
+
+def _penalty_gradient_norm(truth: Truth) -> float:
+    """What the penalty adds to the gradient, as a norm; 0 for an objective without one."""
+    assert truth.penalty is not None
+    plain = evaluate(truth.penalty.plain, truth.policy, truth.theta)
+    return float(np.linalg.norm(truth.gradient - plain.gradient))
 
 
 def _optimum(truth: Truth) -> float:

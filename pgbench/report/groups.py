@@ -14,7 +14,7 @@ from pgbench.estimators import estimators
 from pgbench.estimators.parts.outcomes import OutcomeEstimator
 from pgbench.exact.finite.transform import transform
 from pgbench.policies import NotApplicable
-from pgbench.report.marks import decades, log_axis
+from pgbench.report.marks import certain, decades, lines_and_marks, log_axis
 from pgbench.report.panels import Drawing, NothingToDraw, add_legend, estimator_handles
 from pgbench.report.plots import Plot
 from pgbench.report.selection import of_the_best
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 CHANCES = np.linspace(0.01, 0.99, 99)
 """Chances of success at which what is climbed is drawn."""
-
-ROUNDING = 1e-12
-"""A relative bias below this is none."""
 
 
 @of_the_best
@@ -102,7 +99,7 @@ def _against(
     """Exact lines and measured marks of a statistic over batch sizes."""
     sizes = own["batch_size"].values
     exact, measured = own[f"exact_{name}"].values * factor, Statistic.of(own, name) * factor
-    _drawn(ax, sizes, exact, measured, styles)
+    _on_decades(ax, sizes, exact, measured, styles)
     log_axis(ax, sizes, "responses per estimate")
 
 
@@ -114,31 +111,16 @@ def _over_chances(
     exact = own["exact_relative_variance"].values[order].T
     measured = Statistic.of(own, "relative_variance")[order]
     measured = Statistic(measured.value.T, measured.low.T, measured.high.T)
-    _drawn(ax, success[order], exact, measured, styles)
+    _on_decades(ax, success[order], exact, measured, styles)
     ax.set(xscale="log", xlabel="chance of success $p$", ylabel="variance over ‖∇J‖²")
     ax.set_title(f"noise of {size} responses")
 
 
-def _drawn(ax: Axes, x: Any, exact: FloatArray, measured: Statistic, styles: list[Style]) -> None:
-    """A line of exact values (e, x) and marks of measured ones with bars."""
-    for e, style in enumerate(styles):
-        line = np.where(exact[e] > ROUNDING, exact[e], np.nan)
-        ax.plot(x, line, color=style.colour, ls=style.line, lw=1.1)
-        marks = Statistic(*(part[e] for part in (measured.value, measured.low, measured.high)))
-        # A bias that cannot be told from none is no mark.
-        sure = marks.low > 0
-        ax.errorbar(
-            np.asarray(x)[sure],
-            marks.value[sure],
-            yerr=marks.bars[:, sure],
-            color=style.colour,
-            marker=style.marker,
-            markersize=3.6,
-            markeredgecolor="white",
-            markeredgewidth=0.4,
-            ls="none",
-            elinewidth=0.8,
-        )
+def _on_decades(
+    ax: Axes, x: Any, exact: FloatArray, measured: Statistic, styles: list[Style]
+) -> None:
+    """Lines and marks of what is not zero, with a level line at 1."""
+    lines_and_marks(ax, x, *certain(exact, measured), styles)
     decades(ax)
     ax.axhline(1.0, color=GUIDE, lw=0.8, zorder=0)
 

@@ -13,6 +13,9 @@ from pgbench.report.style import GUIDE, Style
 
 DASHES = (0, (3, 2))
 
+ROUNDING = 1e-12
+"""A relative bias below this is none."""
+
 
 def points(ax: Axes, x: FloatArray, y: Statistic, style: Style, line: bool) -> None:
     """Marks with upright bars, joined by a line if ``line``."""
@@ -28,6 +31,36 @@ def points(ax: Axes, x: FloatArray, y: Statistic, style: Style, line: bool) -> N
         linewidth=1.2,
         elinewidth=1.0,
     )
+
+
+def lines_and_marks(
+    ax: Axes, x: Any, exact: FloatArray, measured: Statistic, styles: list[Style]
+) -> None:
+    """A line of exact values (e, x) and marks of measured ones with bars, of every estimator.
+
+    Infinite and NaN are left out.
+    """
+    for e, style in enumerate(styles):
+        own = measured[e]
+        ax.plot(x, exact[e], color=style.colour, ls=style.line, lw=1.1)
+        ax.errorbar(
+            x,
+            own.value,
+            yerr=own.bars,
+            color=style.colour,
+            marker=style.marker,
+            markersize=3.6,
+            markeredgecolor="white",
+            markeredgewidth=0.4,
+            ls="none",
+            elinewidth=0.8,
+        )
+
+
+def certain(exact: FloatArray, measured: Statistic) -> tuple[FloatArray, Statistic]:
+    """Exact values and measured ones, NaN where they are none or cannot be told from none."""
+    sure = np.where(measured.low > 0, 1.0, np.nan)
+    return np.where(exact > ROUNDING, exact, np.nan), measured * sure
 
 
 def dots(ax: Axes, x: Statistic, looks: list[Style], filled: Any) -> None:

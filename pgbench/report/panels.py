@@ -163,7 +163,7 @@ def estimator_handles(summary: "Dataset", shown: BoolArray) -> list[Line2D | Pat
     """Legend entries of the estimators that are ``shown``."""
     labels = [str(e) for e in summary["estimator"].values]
     found: list[Line2D | Patch] = [
-        handle(style, shortened(label, 40))
+        handle(style, shortened(label, 50))
         for style, label, s in zip(looks(summary), labels, shown, strict=True)
         if s
     ]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from pgbench.arrays import BoolArray, FloatArray, IntArray
-from pgbench.report.marks import decades, dodge, faint, log_axis, points
+from pgbench.report.marks import ROUNDING, decades, dodge, faint, log_axis, points
 from pgbench.report.panels import (
     MOST_ROWS,
     Drawing,
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
 NAMED = 4
 """Up to so many estimators their exponents stand in the panels; the table has all."""
-
-_ROUNDING = 1e-12
-"""A relative bias below this is none."""
 
 _RESOLUTION = 1e-9
 """Seconds; no estimate takes less."""
@@ -88,7 +85,7 @@ def quantities(summary: "Dataset") -> dict[str, Statistic]:
     # What the replicates cannot have seen all of has no interval, and is no measurement.
     seen = np.isfinite(variance.low)
     bias = _exact_or_measured(own, "relative_bias")
-    parts = (np.where(x > _ROUNDING, x, np.nan) for x in (bias.value, bias.low, bias.high))
+    parts = (np.where(x > ROUNDING, x, np.nan) for x in (bias.value, bias.low, bias.high))
     with np.errstate(divide="ignore", invalid="ignore"):
         each = seconds / own["steps"].values
     return {
@@ -180,7 +177,7 @@ def _rows(
     summary: "Dataset", followed: dict[str, Statistic]
 ) -> Iterator[tuple[str, IntArray, int]]:
     """Title, problems and policy of every row that has something at two sizes."""
-    for kind, members in _series(summary).items():
+    for kind, members in series(summary).items():
         for j, policy in enumerate(map(str, summary["policy"].values)):
             finite = np.any(
                 [np.isfinite(y.value[members, j]).any(axis=1) for y in followed.values()], axis=0
@@ -189,7 +186,7 @@ def _rows(
                 yield f"{kind} × {policy}", members, j
 
 
-def _series(summary: "Dataset") -> dict[str, IntArray]:
+def series(summary: "Dataset") -> dict[str, IntArray]:
     """Indices of problems that differ in size and instance only, where there are several sizes."""
     series: dict[str, list[int]] = {}
     for i, label in enumerate(map(str, summary["problem"].values)):

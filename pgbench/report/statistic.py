@@ -51,6 +51,18 @@ class Statistic:
         ends = np.array([self.value - self.low, self.high - self.value])
         return np.where(np.isfinite(ends), np.maximum(ends, 0.0), 0.0)
 
+    def mean(self) -> "Statistic":
+        """Mean over the first axis, NaN left out, with the interval of its sampling error.
+
+        Each half of an interval is that of independent statistics.
+        """
+        good = np.isfinite(self.value)
+        n = np.where(good.any(axis=0), good.sum(axis=0), np.nan)
+        value = np.where(good, self.value, 0.0).sum(axis=0) / n
+        ends = (np.where(good, self.value - end, 0.0) for end in (self.low, self.high))
+        below, above = (np.sqrt((half**2).sum(axis=0)) / n for half in ends)
+        return Statistic(value, value - below, value + above)
+
     def geometric_mean(self) -> "Statistic":
         """Mean over the first axis, NaN left out, with the interval of its sampling error.
 

@@ -19,4 +19,6 @@ def table(
     return normalised(np.where(truth.mdp.choices, np.maximum(truth.pi, epsilon), 0.0))
 
 
-sampler = Sampler("floor", table, r"\mu \propto \max(\pi, \epsilon)", "this benchmark")
+sampler = Sampler(
+    "floor", table, r"\mu \propto \max(\pi, \epsilon)", "this benchmark", identity={"epsilon": 0.0}
+)

@@ -27,4 +27,5 @@ sampler = Sampler(
     table,
     r"\mu \propto \pi\,\exp(\sigma\,\xi)",
     "Yao, Liu, Zhang, Dong, Shang & Gao 2025 (engines that disagree)",
+    identity={"scale": 0.0},
 )

@@ -23,4 +23,5 @@ sampler = Sampler(
     table,
     r"\mu = (1 - \epsilon)\,\pi + \epsilon / A",
     "Sutton & Barto 2018, Section 5.4",
+    identity={"weight": 0.0},
 )

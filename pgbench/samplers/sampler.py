@@ -1,7 +1,7 @@
 """What a sampler is: a table of the probabilities that data come from, as a function of a truth."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,9 @@ class Sampler(Made):
     learner
         ``learner(truth, **values)`` is the truth of the policy that learns, where that has moved on
         from the θ of the setting since the data were drawn; None where it has not.
+    identity
+        The value of a parameter at which it draws as the policy does, by name; empty where that
+        hangs on the problem.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Sampler(Made):
     formula: str
     reference: str
     learner: Callable[..., FiniteTruth] | None = None
+    identity: Mapping[str, float] = field(default_factory=dict)
 
     leading = 1
 

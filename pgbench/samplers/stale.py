@@ -37,4 +37,5 @@ sampler = Sampler(
     r"\mu = \pi_{\theta_0},\,\theta_{i+1} = \theta_i + \alpha\,\nabla J(\theta_i)",
     "Espeholt et al. 2018 (policy lag)",
     learner=learner,
+    identity={"updates": 0},
 )

@@ -25,4 +25,5 @@ sampler = Sampler(
     table,
     r"\mu \propto \pi^{1/T}",
     "Ackley, Hinton & Sejnowski 1985; Holtzman, Buys, Du, Forbes & Choi 2020, eq. 4",
+    identity={"value": 1.0},
 )

@@ -23,5 +23,9 @@ def table(
 
 
 sampler = Sampler(
-    "theta", table, r"\mu = \pi_{\theta + \sigma\,\xi}", "Precup, Sutton & Singh 2000"
+    "theta",
+    table,
+    r"\mu = \pi_{\theta + \sigma\,\xi}",
+    "Precup, Sutton & Singh 2000",
+    identity={"scale": 0.0},
 )

@@ -38,4 +38,5 @@ sampler = Sampler(
     table,
     r"\mu \propto \pi\,1[a \in V_p]",
     "Holtzman, Buys, Du, Forbes & Choi 2020, eq. 2",
+    identity={"p": 1.0},
 )
