@@ -321,7 +321,7 @@ def _done(cell: Cell, subject: Subject, measurement: Measurement, **details: Any
         Status.DONE,
         values=dict(measurement.values),
         maps=dict(measurement.maps),
-        exact_note=subject.note,
+        exact_note=subject.exact_note(cell.batch_size),
         interval_note=measurement.note,
         device=measurement.device,
         **details,

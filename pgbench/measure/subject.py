@@ -60,9 +60,8 @@ class Subject(ABC):
     values: Mapping[str, Any]
     target: FloatArray
 
-    @property
-    def note(self) -> str:
-        """Why there is no exact variance, or nothing."""
+    def exact_note(self, batch_size: int) -> str:
+        """Why there is no exact variance at a batch size, or nothing."""
         return ""
 
     @property
@@ -181,9 +180,8 @@ class TableSubject(Subject):
     shared: FloatArray | float = 0.0
     shared_along: float = 0.0
 
-    @property
-    def note(self) -> str:
-        """Why there is no exact variance, or nothing."""
+    def exact_note(self, batch_size: int) -> str:
+        """Why there is no exact variance, the same at every batch size, or nothing."""
         return self.reason
 
     def exact(self, batch_size: int) -> Exact:
@@ -240,11 +238,11 @@ class BatchSubject(Subject):
 
     estimator: BatchEstimator
 
-    @property
-    def note(self) -> str:
-        """Why there is no exact variance, or nothing."""
-        variance = self.exact(self.timed[1]).variance
-        return "" if variance is not None else "no formula for the exact variance is known"
+    def exact_note(self, batch_size: int) -> str:
+        """Why there is no exact variance at a batch size, or nothing."""
+        if self.exact(batch_size).variance is not None:
+            return ""
+        return "no formula for the exact variance is known, or it is too large a computation"
 
     @property
     def timed(self) -> tuple[int, int, int]:

@@ -156,7 +156,7 @@ def test_what_trajectories_of_a_group_share_may_be_unknown():
     truth = evaluate(mdp, policy, policy.initial(seed=0))
     made = make_subject(Prepared(truth, 5, 5.0, 2), find_estimator("reinforce"), {})
     assert made.exact(4).variance is None
-    assert made.note == "what trajectories of a group share is not known exactly"
+    assert made.exact_note(4) == "what trajectories of a group share is not known exactly"
     assert np.isnan(made.signal_variance(4))
     one = replace(mdp, start_covariance=np.zeros((1, 1)), start_mean=np.ones(1))
     truth = evaluate(one, policy, policy.initial(seed=0))
@@ -178,3 +178,15 @@ def test_in_groups_moments_of_independent_trajectories_are_not_taken(prepared):
     assert subject(grouped, "all_action").exact(4).variance is None
     means = [subject(p, "all_action").exact(4).mean for p in (grouped, prepared)]
     np.testing.assert_allclose(*means, rtol=1e-12, atol=1e-15)
+
+
+def test_why_there_is_no_exact_variance_is_said_at_each_batch_size():
+    """Token means of a batch look at the lengths of all groups: of many they are too many."""
+    mdp = make_problem("sequences", vocabulary=2, length=8, prompts=3, prompt_length=1)
+    policy = make_policy("softmax", mdp)
+    truth = evaluate(mdp, policy, policy.initial(seed=0))
+    made = make_subject(Prepared(truth, 8, 8.0, 8), find_estimator("dapo"), {})
+    assert made.exact(8).variance is not None
+    assert made.exact_note(8) == ""
+    assert made.exact(32).variance is None
+    assert "too large a computation" in made.exact_note(32)

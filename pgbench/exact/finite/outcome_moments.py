@@ -200,7 +200,8 @@ class _Sums:
     n_factors: int
 
     def moments(self, scores: Scores) -> tuple[FloatArray, FloatArray]:
-        """E ĝ and E ĝ² (d,)."""
+        """E ĝ and E ĝ² (d,); TooLarge before anybody is asked for a weight."""
+        self._require_pairs()
         w = self._values
         mean = scores.mean(self._own(w)[..., None])[0]
         second = scores.second(self._own(w**2))
@@ -292,6 +293,15 @@ class _Sums:
         takes = self.channel(responses, w)[:, 0, :1] == np.arange(self.n_factors)
         return np.where(takes, w[:, 0, :1], 0.0)
 
+    def _require_pairs(self) -> None:
+        """TooLarge where pairs of responses of a group, or of two groups, are too many."""
+        E = len(self._table) * self.n_factors
+        if self.design.G > 1:
+            require_pairs(E, self._inside[-2], self.design.limit)
+        if self.design.P > 1:
+            n = number(self._inside[-1].tally)
+            require_pairs(E * n, self._groups_seen[0][-2], self.design.limit)
+
     def _own(self, w: FloatArray) -> FloatArray:
         """μ0(k) Σ_i E[w_i | k, c_i = c], (K, C, F)."""
         mean = (w @ self._beyond) @ self._inside[-1].chance.T
@@ -331,7 +341,7 @@ def products(w: FloatArray, others: Tallies, which: IntArray, limit: Size) -> Fl
     to them, and ``others`` are the tallies of those that are neither i nor j.
     """
     (K, m), E = others.chance.shape, len(w)
-    require_fitting(Size(16.0 * K * E**2, (6.0 + K) * E**2 * m), limit)
+    require_pairs(E, others, limit)
     b = np.zeros((E, E, K))
     size = max(1, AT_A_TIME // E)
     for begin in range(0, m, size):
@@ -344,6 +354,12 @@ def products(w: FloatArray, others: Tallies, which: IntArray, limit: Size) -> Fl
     for e in range(E):
         b[e:, e] = b[e, e:]
     return np.moveaxis(b, 2, 0)
+
+
+def require_pairs(E: int, others: Tallies, limit: Size) -> None:
+    """TooLarge where ``products`` of E entries among these others, or their factors, do not fit."""
+    K, m = others.chance.shape
+    require_fitting(Size(16.0 * K * E**2, (6.0 + K) * E**2 * m + 10.0 * K * E**3), limit)
 
 
 def factored(b: FloatArray, limit: Size) -> tuple[FloatArray, FloatArray]:

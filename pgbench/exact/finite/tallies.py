@@ -6,7 +6,7 @@ the same is one tally. Probabilities follow the same way.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import lcm
 from typing import NamedTuple
@@ -216,11 +216,16 @@ def spread(chance: FloatArray, one: FloatArray, which: IntArray) -> FloatArray:
 
 
 def repeated(one: Tally, chance: FloatArray, times: int, limit: Size) -> list[Tallies]:
-    """Tallies of ``times`` - 1 and of ``times`` alternatives, which have probabilities (K, D)."""
+    """Tallies of ``times`` - 1 and of ``times`` alternatives, which have probabilities (K, D).
+
+    Raises TooLarge where one addition is too much, or all of them together.
+    """
     tally, p = nobody(one), np.ones((len(chance), 1))
     fewer: list[Tallies] = []
+    left = limit
     for _ in range(times):
-        after, which = added(tally, one, limit)
+        after, which = added(tally, one, left)
+        left = replace(limit, operations=left.operations - 500.0 * which.size)
         fewer = [Tallies(tally, p, which)]
         tally, p = after, spread(p, chance, which)
     return [*fewer, Tallies(tally, p, np.zeros((number(tally), 0), np.int64))]
