@@ -8,8 +8,8 @@ from pgbench.report.style import parse_label
 
 PAGE = {
     "run": "landscape exploration",
-    "estimators": "ranking bias causes scaling rmse rates direction calibration p_values groups"
-    " mismatch penalties",
+    "estimators": "groups mismatch penalties ranking bias causes scaling rmse rates direction"
+    " calibration p_values",
     "ascents": "suboptimality pooled returns map sizes outcomes gradient noise entropy",
 }
 
