@@ -42,19 +42,19 @@ def run_ascent(
     """
     plan, climber = setting.grid.ascent, cell.climber
     assert plan is not None
-    truth = prepared.truth
-    mdp, policy = truth.mdp, truth.policy
-    grid = setting.grid
+    maximised = prepared.maximised
+    assert maximised is not None
+    mdp, policy, grid = maximised.mdp, maximised.policy, setting.grid
     numbers = Numbers(prepared.horizon, grid.seed, setting.stream, group_size=grid.group_size)
     rule = step_sizes()[cell.step_size.name].bound(**cell.step_size.values)
     algorithm = algorithms()[climber.algorithm.name]
     trace = climb(
         mdp,
         policy,
-        truth.theta,
+        setting.start(policy),
         algorithm,
         dict(climber.algorithm.values),
-        lambda own: _source(climber, prepared, own),
+        lambda own: _source(climber, mdp, policy, own),
         rule,
         goal,
         numbers=numbers,
@@ -62,16 +62,18 @@ def run_ascent(
         replicates=plan.replicates,
         steps=plan.steps,
         points=plan.points,
+        objective=maximised,
+        sampler=setting.drawn,
     )
     return _summarised(mdp, policy, goal, trace, climber, cell)
 
 
-def _source(climber: Climber, prepared: Prepared, numbers: Numbers) -> Source:
+def _source(climber: Climber, mdp: Problem, policy: Any, numbers: Numbers) -> Source:
     followed = climber.estimator
     record = None if followed is None else estimators()[followed.name]
     return make_source(
-        prepared.truth.mdp,
-        prepared.truth.policy,
+        mdp,
+        policy,
         record,
         {} if followed is None else followed.values,
         numbers,
@@ -110,6 +112,9 @@ def _summarised(
         "entropy": trace.entropy,
         "unseen": trace.unseen,
         "distance": trace.distance,
+        "length": trace.length,
+        "success": trace.success,
+        "cosine": trace.cosine,
         "environment_steps": trace.environment_steps,
         # Beyond that the error is rounding, of an exact mean without bias.
         "snr": np.where(snr < 1e20, snr, np.nan),
