@@ -29,6 +29,7 @@ from pgbench.estimators import estimators
 from pgbench.exact.finite.several import DENSE_STATES
 from pgbench.grid.grid import Climber
 from pgbench.grid.plan import AscentCell, Prepared, Setting
+from pgbench.objectives import Objective
 from pgbench.policies import make_policy
 from pgbench.problems import Problem, make_problem
 
@@ -65,7 +66,7 @@ def run_ascent(
         objective=maximised,
         sampler=setting.drawn,
     )
-    return _summarised(mdp, policy, goal, trace, climber, cell)
+    return _summarised(maximised, goal, trace, climber, cell)
 
 
 def _source(climber: Climber, mdp: Problem, policy: Any, numbers: Numbers) -> Source:
@@ -83,20 +84,21 @@ def _source(climber: Climber, mdp: Problem, policy: Any, numbers: Numbers) -> So
 
 
 def _summarised(
-    mdp: Problem, policy: Any, goal: Goal, trace: Trace, climber: Climber, cell: AscentCell
+    maximised: Objective, goal: Goal, trace: Trace, climber: Climber, cell: AscentCell
 ) -> dict[str, Any]:
     gap = goal.objective - trace.objective
     # Below zero by rounding alone; a goal that is searched for may be beaten in the last digits.
     gap = np.where((gap < 0) & (gap > -1e-9 * (1 + abs(goal.objective))), 0.0, gap)
     exact = climber.estimator is None and not climber.algorithm.values.get("entropy", 0.0)
     proven = theory(
-        mdp,
-        policy,
+        maximised.mdp,
+        maximised.policy,
         goal,
         trace,
         climber.algorithm.name if exact else "",
         cell.step_size.name,
         float(cell.step_size.values.get("step", np.nan)),
+        maximised,
     )
     # One value of a replicate stands for all that are missing after it diverged.
     ended = trace.stopped >= 0

@@ -10,7 +10,8 @@ PAGE = {
     "run": "landscape exploration",
     "estimators": "groups mismatch penalties ranking bias causes scaling rmse rates direction"
     " calibration p_values",
-    "ascents": "suboptimality pooled returns map sizes outcomes gradient noise entropy",
+    "ascents": "length suboptimality pooled returns map sizes outcomes gradient noise cosine"
+    " entropy",
 }
 
 

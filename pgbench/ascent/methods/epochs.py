@@ -55,5 +55,4 @@ algorithm = Algorithm(
     formula=r"\theta + \alpha\,\hat g(\theta; \tau_b),\quad \tau_b \sim \pi_{\theta_b},"
     r"\,b = K\lfloor k/K\rfloor",
     reference="Schulman et al. 2017, Algorithm 1 (K epochs)",
-    warming={},
 )
