@@ -111,16 +111,18 @@ class Filtered(BatchEstimator):
 
 
 def of_those_found(
-    mean: FloatArray, variance: FloatArray, P: int, rounds: int, chance: float
+    mean: FloatArray, variance: FloatArray | None, P: int, rounds: int, chance: float
 ) -> Exact:
     """Moments of the mean over those of P groups that so many rounds find, 0 of none.
 
-    mean and variance (d,) are those of the mean over P of them; how many are kept does not depend
-    on what they hold.
+    mean and variance (d,) are those of the mean over P of them, the latter None where it is not
+    known; how many are kept does not depend on what they hold.
     """
     k = np.arange(P)
     fewer = binomial(k, rounds * P, chance)
     found = 1 - fewer[0]
+    if variance is None:
+        return Exact(mean * found)
     one = P * variance
     square = mean**2 * found + one * ((1 - fewer.sum()) / P + (fewer[1:] / k[1:]).sum())
     return Exact(mean * found, square - (mean * found) ** 2)

@@ -188,5 +188,6 @@ def test_why_there_is_no_exact_variance_is_said_at_each_batch_size():
     made = make_subject(Prepared(truth, 8, 8.0, 8), find_estimator("dapo"), {})
     assert made.exact(8).variance is not None
     assert made.exact_note(8) == ""
+    assert made.exact(32).mean is not None
     assert made.exact(32).variance is None
     assert "too large a computation" in made.exact_note(32)

@@ -97,15 +97,18 @@ class OutcomeEstimator(BatchEstimator):
                 exact = self.moments(truth, horizon, batch_size, **values)
                 if exact.mean is not None:
                     return exact
+        found = Exact(None)
         if isinstance(truth, FiniteTruth) and np.isfinite(batch_size):
             group = None if group_size is None else int(group_size)
             with suppress(TooLarge):
-                return self._by_classes(truth, horizon, int(batch_size), group, values)
+                found = self._by_classes(truth, horizon, int(batch_size), group, values)
+        if found.variance is not None:
+            return found
         grouped = self.moments and group_size is not None and on_policy
         if grouped and group_size and isinstance(truth, FiniteTruth):
             with suppress(TooLarge):
                 return self._by_starts(truth, horizon, batch_size, group_size, values)
-        return Exact(None)
+        return found
 
     def _by_classes(
         self,

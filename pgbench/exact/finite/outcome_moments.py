@@ -37,13 +37,16 @@ from pgbench.exact.finite.tallies import (
     table_of,
 )
 from pgbench.exact.finite.values import FiniteTruth
-from pgbench.exact.table_moments import Size, require_fitting
+from pgbench.exact.table_moments import Size, fits, require_fitting
 from pgbench.process.process import Process
 from pgbench.process.responses import Keep, Responses, Weights
 from pgbench.rounding import UNIT
 
 MOST = Size(memory_bytes=2**31, operations=1.5e10)
 """The largest sums that are worked out unless more is allowed; some ten seconds at most."""
+
+ALONE = Size(memory_bytes=2**30, operations=1e9)
+"""The same where they give a mean and no variance; two seconds at most."""
 
 AT_A_TIME = 2**17
 """Products of weights that are held at a time: they stay in the cache."""
@@ -56,10 +59,13 @@ Scores = ResponseScores | ListedScores
 
 
 class OutcomeMoments(NamedTuple):
-    """Mean and variance of an estimate from a whole batch, (d,) each."""
+    """Mean and variance of an estimate from a whole batch, (d,) each.
+
+    The variance is None where its sums alone are too long.
+    """
 
     mean: FloatArray
-    variance: FloatArray
+    variance: FloatArray | None
 
 
 def outcome_moments(
@@ -139,6 +145,8 @@ def outcome_moments(
     if sums.kept <= 0:
         raise ValueError("no group is kept: what keep asks for never happens")
     mean, second = sums.moments(scores)
+    if second is None:
+        return OutcomeMoments(mean, None)
     # Rounding may leave a little less than nothing.
     return OutcomeMoments(mean, np.maximum(second - mean**2, 0.0) * design.P / P)
 
@@ -199,11 +207,12 @@ class _Sums:
     channel: Channel | None
     n_factors: int
 
-    def moments(self, scores: Scores) -> tuple[FloatArray, FloatArray]:
-        """E ĝ and E ĝ² (d,); TooLarge before anybody is asked for a weight."""
-        self._require_pairs()
+    def moments(self, scores: Scores) -> tuple[FloatArray, FloatArray | None]:
+        """E ĝ and E ĝ² (d,), None where pairs are too many; TooLarge before weights are asked."""
         w = self._values
         mean = scores.mean(self._own(w)[..., None])[0]
+        if not self._pairs_fit:
+            return mean, None
         second = scores.second(self._own(w**2))
         if self.design.G > 1:
             second += self._in_group(scores, w)
@@ -280,7 +289,9 @@ class _Sums:
         C, n, x = asked.shape
         numbers = float(C * n * x)
         work = 20 * numbers * self.design.G * self.design.P
-        require_fitting(Size(24 * numbers * self.n_factors, work), self.design.limit)
+        # Less is spent on a mean alone.
+        limit = self.design.limit if self._pairs_fit else least(self.design.limit, ALONE)
+        require_fitting(Size(24 * numbers * self.n_factors, work), limit)
         found = asked.asked("weights", self._weighed, self.n_factors)
         found *= self._kept_at[:, :, None, None]
         return np.moveaxis(found, 3, 1)
@@ -293,14 +304,17 @@ class _Sums:
         takes = self.channel(responses, w)[:, 0, :1] == np.arange(self.n_factors)
         return np.where(takes, w[:, 0, :1], 0.0)
 
-    def _require_pairs(self) -> None:
-        """TooLarge where pairs of responses of a group, or of two groups, are too many."""
-        E = len(self._table) * self.n_factors
+    @cached_property
+    def _pairs_fit(self) -> bool:
+        """Whether pairs of responses of a group, and of two groups, are few enough."""
+        E, sizes = len(self._table) * self.n_factors, []
         if self.design.G > 1:
-            require_pairs(E, self._inside[-2], self.design.limit)
+            sizes.append(pairs_size(E, self._inside[-2]))
         if self.design.P > 1:
-            n = number(self._inside[-1].tally)
-            require_pairs(E * n, self._groups_seen[0][-2], self.design.limit)
+            n, K = number(self._inside[-1].tally), len(self.paths.mu)
+            sizes.append(pairs_size(E * n, self._groups_seen[0][-2]))
+            sizes.append(Size(8.0 * n * E**2 * K, 2.0 * (n * E) ** 2 * K))
+        return all(fits(size, self.design.limit) for size in sizes)
 
     def _own(self, w: FloatArray) -> FloatArray:
         """μ0(k) Σ_i E[w_i | k, c_i = c], (K, C, F)."""
@@ -326,10 +340,15 @@ class _Sums:
         """Pairs of responses of two groups, (d,)."""
         (C, F, n, x), (seen, place) = w.shape, self._groups_seen
         which = np.repeat(place[:, None], F, axis=1).ravel()
-        b = products(w.reshape(-1, x), seen[-2], which, self.design.limit)
-        values, vectors = factored(b, self.design.limit)
-        f = np.einsum("k,kn,cfnr->kcfr", self.paths.mu, self._inside[-1].chance,
-                      vectors[0].reshape(C, F, n, -1), optimize=True)  # fmt: skip
+        b = products(w.reshape(-1, x), seen[-2], which, self.design.limit)[0]
+        # Each group has its start and its tally beside the class: μ0(k) Pr(tally | k), summed out.
+        chance = self.paths.mu[:, None] * self._inside[-1].chance
+        half = b.reshape(C * F * n, C * F, n) @ chance.T
+        both = np.einsum("kn,enq->ekq", chance, half.reshape(C * F, n, -1), optimize=True)
+        size = C * F * len(chance)
+        both = both.reshape(size, size)
+        values, vectors = factored((both + both.T)[None] / 2, self.design.limit)
+        f = vectors[0].reshape(C, F, len(chance), -1).transpose(2, 0, 1, 3)
         number = self.design.P * (self.design.P - 1) * (self.design.G / self.kept) ** 2
         return number * (values[0] @ scores.mean(f) ** 2)
 
@@ -341,7 +360,7 @@ def products(w: FloatArray, others: Tallies, which: IntArray, limit: Size) -> Fl
     to them, and ``others`` are the tallies of those that are neither i nor j.
     """
     (K, m), E = others.chance.shape, len(w)
-    require_pairs(E, others, limit)
+    require_fitting(pairs_size(E, others), limit)
     b = np.zeros((E, E, K))
     size = max(1, AT_A_TIME // E)
     for begin in range(0, m, size):
@@ -356,10 +375,15 @@ def products(w: FloatArray, others: Tallies, which: IntArray, limit: Size) -> Fl
     return np.moveaxis(b, 2, 0)
 
 
-def require_pairs(E: int, others: Tallies, limit: Size) -> None:
-    """TooLarge where ``products`` of E entries among these others, or their factors, do not fit."""
+def pairs_size(E: int, others: Tallies) -> Size:
+    """What ``products`` of E entries among these others take."""
     K, m = others.chance.shape
-    require_fitting(Size(16.0 * K * E**2, (6.0 + K) * E**2 * m + 10.0 * K * E**3), limit)
+    return Size(16.0 * K * E**2, (6.0 + K) * E**2 * m)
+
+
+def least(one: Size, other: Size) -> Size:
+    """What both allow."""
+    return Size(min(one.memory_bytes, other.memory_bytes), min(one.operations, other.operations))
 
 
 def factored(b: FloatArray, limit: Size) -> tuple[FloatArray, FloatArray]:

@@ -226,9 +226,9 @@ def test_what_makes_no_sense_is_an_error(given, words):
     [
         ("dense", 12, CASES["scaled"], 2, Size(1e6, 1e12)),
         ("cost", 5, CASES["scaled"], 60, Size(1e8, 1e8)),
-        ("prompts", 5, BATCHES["batch token mean"], 20, Size(1e8, 1e8)),
+        ("prompts", 5, BATCHES["batch token mean"], 40, Size(1e8, 1e7)),
     ],
-    ids=["nodes", "tallies", "pairs across groups"],
+    ids=["nodes", "tallies", "weights"],
 )
 def test_too_large_is_refused(problem, horizon, case, G, limit):
     with pytest.raises(TooLarge):
@@ -236,6 +236,18 @@ def test_too_large_is_refused(problem, horizon, case, G, limit):
             truth_of(problem, "softmax"), horizon, case.weights, case.looks,
             group_size=G, batch_size=2 * G, limit=limit,
         )  # fmt: skip
+
+
+def test_a_mean_is_known_where_pairs_are_too_many(monkeypatch):
+    truth, case = truth_of("prompts", "softmax"), BATCHES["batch token mean"]
+    given = truth, 5, case.weights, case.looks
+    whole = outcome_moments(*given, group_size=4, batch_size=8)
+    assert whole.variance is not None
+    few = "pgbench.exact.finite.outcome_moments.pairs_size"
+    monkeypatch.setattr(few, lambda E, others: Size(0.0, 1e99))
+    alone = outcome_moments(*given, group_size=4, batch_size=8)
+    np.testing.assert_array_equal(alone.mean, whole.mean)
+    assert alone.variance is None
 
 
 def test_totals_and_keys_give_the_same():
