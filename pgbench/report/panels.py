@@ -120,14 +120,18 @@ def panels(
     """
     n_rows, n_columns = len(facets.rows), len(facets.rows[0])
     width = WIDTHS[n_columns - 1] * scale
+    several = summary.sizes["policy"] > 1
+    policies = [wrapped(str(summary["policy"].values[row[0][1]]), 28) for row in facets.rows]
+    if several:  # they are written upright beside the rows
+        longest = max(len(line) for policy in policies for line in policy.splitlines())
+        height = max(height, 0.07 * longest)
     figure = Figure(
         figsize=(max(n_columns * width + margin, 6.0), n_rows * height + 1.0), layout="constrained"
     )
     grid = figure.subplots(n_rows, n_columns, squeeze=False, **sharing)
     titles = problem_titles([str(p) for p in summary["problem"].values])
-    several = summary.sizes["policy"] > 1
     axes: dict[Place, Axes] = {}
-    for row, places in zip(grid, facets.rows, strict=True):
+    for row, places, policy in zip(grid, facets.rows, policies, strict=True):
         for ax in row[len(places) :]:
             ax.set_axis_off()
         for ax, (i, j) in zip(row, places, strict=False):
@@ -135,9 +139,8 @@ def panels(
             title = titles[str(summary["problem"].values[i])]
             ax.set_title(wrapped(title, max(int(width * 13), 20)))
         if several:
-            policy = str(summary["policy"].values[places[0][1]])
             row[len(places) - 1].annotate(
-                wrapped(policy, 28),
+                policy,
                 (1, 0.5),
                 xytext=(6, 0),
                 xycoords="axes fraction",
