@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special, stats
 
 from pgbench.arrays import FloatArray
 from pgbench.statistics.sample import spread
@@ -154,7 +154,7 @@ def variance_test(squared_deviations: FloatArray, expected: float) -> VarianceTe
     t = np.sqrt(R) * (float(squared_deviations.mean()) - expected) / sd
     a = float(skewness_of_mean(deviation * deviation * deviation, sd**3, R))
     score, p = corrected_test(t, a, R - 1)
-    z = float(np.sign(score) * stats.norm.isf(p / 2))
+    z = float(np.sign(score) * -special.ndtri(p / 2))
     return VarianceTest(z, z**2, p)
 
 

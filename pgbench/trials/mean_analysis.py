@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from pgbench.arrays import FloatArray, IntArray
 from pgbench.measure.sums import Sums
@@ -81,7 +81,7 @@ class MeanAnalysis:
         """The bias along the target, over ‖target‖, that so many tests would find with 90 %."""
         se = np.sqrt(self.variance_along(target)) / float(np.sum(target**2))
         level = LEVEL / tests / self.directions
-        return float(se * (stats.norm.isf(level / 2) + stats.norm.ppf(SURE)))
+        return float(se * (special.ndtri(SURE) - special.ndtri(level / 2)))
 
 
 def dense(g: FloatArray) -> FloatArray:
