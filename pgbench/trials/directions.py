@@ -241,7 +241,6 @@ class _Damped:
 
     def fitted(self, results: Sequence[MeasuredMean]) -> float:
         """λ of the largest mean cosine."""
-
         spectra = [self._spectrum(r) for r in results]
 
         def apart(exponent: float) -> float:

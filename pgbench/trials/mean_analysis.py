@@ -11,10 +11,10 @@ from pgbench.measure.sums import Sums
 from pgbench.statistics import (
     Estimate,
     MeanTest,
+    Projections,
     Sample,
     fixed_directions,
     mean_interval,
-    mean_test,
     summarise,
 )
 from pgbench.statistics.directions import N_DIRECTIONS
@@ -49,7 +49,11 @@ class MeanAnalysis:
         The p-value is NaN where the tails are too heavy.
         """
         uncertain = self.along * shift if shift else None
-        return mean_test(self.sample @ self.along.T, self.along @ mean, uncertain)
+        return self._projections.test(self.along @ mean, uncertain)
+
+    @cached_property
+    def _projections(self) -> Projections:
+        return Projections(self.sample @ self.along.T)
 
     @cached_property
     def mean(self) -> FloatArray:
