@@ -25,7 +25,7 @@ from pgbench.policies import NotApplicable, Parameterised
 from pgbench.problems import Problem
 from pgbench.rollout.device import find_device
 from pgbench.rollout.simulator import Draws
-from pgbench.samplers import ON_POLICY, sampled
+from pgbench.samplers import ON_POLICY, sampled, samplers
 
 Choice = str | Mapping[str, Any]
 
@@ -214,6 +214,7 @@ def ascend(
     estimator: Choice = "exact",
     step_size: float | Choice = 0.1,
     objective: Choice = "J",
+    sampler: Choice = ON_POLICY,
     steps: int = 1000,
     replicates: int = 30,
     batch_size: int = 1,
@@ -236,6 +237,9 @@ def ascend(
     objective
         What is maximised, and what iterates are scored with: a name, or a mapping such as
         ``{"objective": "kl", "beta": 0.1}``.
+    sampler
+        What draws the data at every iterate, such as ``{"sampler": "temperature", "value": 0.7}``;
+        ``stale`` draws them with an earlier iterate of the same run.
     steps, replicates, batch_size, horizon
         Updates, runs, rollouts per update, steps per rollout at most; where nothing is sampled
         there is one run.
@@ -272,6 +276,7 @@ def ascend(
         raise ParameterError(f"the estimator exact takes no parameters, not {given}")
     source = None if followed == "exact" else find_estimator(followed)
     maximised = _objective(objective, mdp, policy)
+    drawing, drawn = _split("sampler", sampler)
     with single_threaded_blas():
         return climb(
             mdp,
@@ -288,6 +293,7 @@ def ascend(
             steps=steps,
             points=points,
             objective=maximised,
+            sampler=find("sampler", samplers(), drawing).along(**drawn),
         )
 
 

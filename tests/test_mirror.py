@@ -51,6 +51,7 @@ COVERED = {
 """Modules that no test imports: a step on the way of another one, whose tests cover them."""
 
 OF_SEVERAL = {
+    "ascent/test_sampled_ascents.py": "data of samplers, of old iterates, of one batch for long",
     "ascent/test_absent.py": "states without some actions, through every kind of ascent",
     "ascent/test_objectives.py": "objectives with a penalty, through all that an ascent is",
     "ascent/test_warming.py": "algorithms that have compiled code of their own",

@@ -13,6 +13,7 @@ from pgbench.declared.registry import Made
 from pgbench.objectives import Objective
 from pgbench.policies import NotApplicable
 from pgbench.problems import FiniteMDP, Problem
+from pgbench.samplers.sampler import Drawn
 
 Entropy = Annotated[float, Range(0), "τ: rewards are r - τ log π(a|s), unit reward"]
 
@@ -23,7 +24,8 @@ class Context:
 
     mdp, policy; source, where gradients come from; numbers, which random numbers; batch_size and
     replicates; rule, the step size's name and values, which online methods read themselves;
-    objective, what is maximised, None for J.
+    objective, what is maximised, None for J; sampler, what draws the data, None for the policy
+    itself.
     """
 
     mdp: Any
@@ -34,6 +36,12 @@ class Context:
     replicates: int
     rule: "StepRule"
     objective: Objective | None = None
+    sampler: Drawn | None = None
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether data come from another policy than the one that learns."""
+        return self.sampler is not None
 
     @property
     def penalised(self) -> bool:
@@ -154,6 +162,8 @@ def reusable(context: Context, name: str) -> TableSource:
     if not isinstance(context.mdp, FiniteMDP):
         raise NotApplicable(f"{name} weighs one batch at two policies, on finite problems only")
     source = context.source
+    if context.elsewhere:
+        raise NotApplicable(f"{name} weighs one batch at two policies, and takes no sampler's data")
     if not isinstance(source, TableSource) or not source.on_policy(context.objective):
         raise NotApplicable(
             f"{name} weighs one batch at two policies and needs a table estimator that simulates"

@@ -5,6 +5,7 @@ it stays where it was and is scored no further. That is an outcome, not an error
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,12 +14,13 @@ import numpy as np
 
 from pgbench.arrays import BoolArray, FloatArray, IntArray
 from pgbench.ascent.algorithm import Algorithm, Context, Method, Online, StepRule
-from pgbench.ascent.crowd import Crowd, gather
+from pgbench.ascent.crowd import Crowd, FiniteCrowd, gather
 from pgbench.ascent.goal import Goal
 from pgbench.ascent.sources import Numbers, Source
 from pgbench.objectives import Objective
 from pgbench.policies import Parameterised
 from pgbench.problems import Problem
+from pgbench.samplers.sampler import Drawn
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,8 @@ class Trace:
         where that is estimated; NaN at the last iterate and where there is no estimate.
     signal_squared
         (m, L) the squared norm of what is estimated.
+    cosine
+        (m, L) of the estimate that is followed with what is estimated, at the same iterate.
     gradient_floor
         (m, L) what ‖∇J(θ_k)‖ is at least by gradient domination, for tabular softmax.
     optimal_probability
@@ -49,6 +53,10 @@ class Trace:
         gradients hold it; sampled ones follow what the other actions bring, less its mean over all.
     distance
         (m, L) probability of an action that is not optimal, over visited states.
+    length
+        (m, L) mean number of steps of an episode of π(θ_k); NaN where rewards are discounted.
+    success
+        (m, L) chance that it ends in success; NaN where the problem has no verifier.
     environment_steps
         (m, L) taken up to the iterate.
     stopped
@@ -70,11 +78,14 @@ class Trace:
     gradient_norm: FloatArray
     error_squared: FloatArray
     signal_squared: FloatArray
+    cosine: FloatArray
     gradient_floor: FloatArray
     optimal_probability: FloatArray
     entropy: FloatArray
     unseen: FloatArray
     distance: FloatArray
+    length: FloatArray
+    success: FloatArray
     environment_steps: FloatArray
     stopped: IntArray
     stable: BoolArray
@@ -93,9 +104,12 @@ SCORES = (
     "gradient_floor",
     "error_squared",
     "signal_squared",
+    "cosine",
     "entropy",
     "unseen",
     "distance",
+    "length",
+    "success",
 )
 
 
@@ -125,6 +139,7 @@ def climb(
     steps: int,
     points: int = 40,
     objective: Objective | None = None,
+    sampler: Drawn | None = None,
 ) -> Trace:
     """Run an ascent.
 
@@ -146,6 +161,8 @@ def climb(
         How many iterates are logged, about.
     objective
         What is maximised, and what iterates are scored with: J where it is not given.
+    sampler
+        What draws the data at every iterate; the policy itself where it is not given.
 
     Replicates run together, or in groups of a size that hangs on nothing but the problem and the
     batch, so that rollouts of no more than ``STEPS_AND_SLOTS`` steps are held at a time.
@@ -155,6 +172,8 @@ def climb(
     NotApplicable
         Where the combination makes no sense.
     """
+    if sampler is not None:
+        sampler.sampler.require(mdp)
     log = logged_steps(steps, points)
     if not (source(numbers).sampled or not algorithm.estimates):
         replicates = 1
@@ -163,7 +182,9 @@ def climb(
     for first in range(0, replicates, group):
         m = min(group, replicates - first)
         own = replace(numbers, first=first)
-        context = Context(mdp, policy, source(own), own, batch_size, m, rule, objective)
+        at = source(own)
+        context = Context(mdp, policy, at, own, batch_size, m, rule, objective, sampler)
+        at.require_data(context.elsewhere)
         method = algorithm.make(context, **values)
         traces.append(_Climb(context, method, np.tile(theta, (m, 1)), goal, log).run())
     return traces[0] if len(traces) == 1 else _joined(traces)
@@ -200,6 +221,8 @@ class _Climb:
         self.path = np.full((m, log.size, d if d <= PATH_PARAMETERS else 0), np.nan)
         self.exact = m == 1 and not context.source.sampled
         self.least, self.leasts = np.inf, np.full(log.size, np.nan)
+        lag = context.sampler.lag if context.sampler else 0
+        self.past: deque[FloatArray] = deque(maxlen=lag + 1)
 
     def run(self) -> Trace:
         """Climb from the first logged iterate to the last."""
@@ -259,6 +282,7 @@ class _Climb:
             if k > first or self.method.entropy:
                 own = self._crowd(self.method.entropy)
                 self._watch(own)
+            own = self._with_data(own)
             move = self.method.move(own, k)
             if k == first:
                 self._compare(own, move.estimate, place)
@@ -272,6 +296,18 @@ class _Climb:
                 return
             self.theta[moving] = self.context.policy.retract(new[moving])
 
+    def _with_data(self, crowd: Crowd) -> Crowd:
+        """The crowd with data from the sampler, at this iterate or at an earlier one."""
+        sampler = self.context.sampler
+        if sampler is None:
+            return crowd
+        assert isinstance(crowd, FiniteCrowd)
+        self.past.append(self.theta.copy())
+        if self.past.maxlen and self.past.maxlen > 1:
+            return crowd.drawn_from(crowd.policy.each_probabilities(self.past[0]))
+        tables = sampler.tables(crowd.truths)
+        return crowd.drawn_from(np.where(crowd.good[:, None, None], tables, crowd.pi))
+
     def _compare(self, crowd: Crowd, estimate: FloatArray, place: int) -> None:
         """Note how far estimates are from what they estimate."""
         truth = crowd.gradient
@@ -280,4 +316,7 @@ class _Climb:
         alive = self.stopped < 0
         error = np.sum((estimate - truth) ** 2, axis=1)
         self.scores["error_squared"][alive, place] = error[alive]
-        self.scores["signal_squared"][alive, place] = np.sum(truth**2, axis=1)[alive]
+        signal, length = np.sum(truth**2, axis=1), np.sum(estimate**2, axis=1)
+        self.scores["signal_squared"][alive, place] = signal[alive]
+        cosine = np.sum(estimate * truth, axis=1) / np.sqrt(signal * length)
+        self.scores["cosine"][alive, place] = cosine[alive]

@@ -31,6 +31,8 @@ class Crowd(ABC):
         τ ≥ 0, weight of entropy that an algorithm adds to the objective.
     under
         The objective, or None for J.
+    behaviour
+        What data come from, (m, S, A), where that is not the policies themselves.
     """
 
     mdp: Any
@@ -38,6 +40,7 @@ class Crowd(ABC):
     theta: FloatArray
     entropy: float = 0.0
     under: Objective | None = None
+    behaviour: FloatArray | None = None
 
     @property
     def m(self) -> int:
@@ -88,7 +91,8 @@ class Crowd(ABC):
 
     def select(self, replicates: BoolArray) -> Self:
         """The crowd of the chosen replicates alone."""
-        return replace(self, theta=self.theta[replicates])
+        own = None if self.behaviour is None else self.behaviour[replicates]
+        return replace(self, theta=self.theta[replicates], behaviour=own)
 
 
 @singledispatch
@@ -150,7 +154,9 @@ class FiniteCrowd(Crowd):
         if self.under is not None and not self.under.plain:
             penalty = self.under.penalty(self.pi, mdp)
             mdp, expected = penalty.paying, expected - penalty.table
-        return FiniteTruths(mdp, self.policy, self.theta, self.pi, expected, penalty)
+        return FiniteTruths(
+            mdp, self.policy, self.theta, self.pi, expected, penalty, self.behaviour
+        )
 
     @property
     def visitation(self) -> FloatArray:
@@ -223,6 +229,33 @@ class FiniteCrowd(Crowd):
     def truth(self, r: int) -> Truth:
         """The exact quantities of replicate r alone; where entropy counts, with its rewards."""
         return self.truths.one(r)
+
+    @property
+    def data(self) -> FloatArray:
+        """What data come from, (m, S, A)."""
+        return self.pi if self.behaviour is None else self.behaviour
+
+    def drawn_from(self, behaviour: FloatArray) -> "FiniteCrowd":
+        """The same policies with data from other probabilities (m, S, A)."""
+        found = replace(self, behaviour=behaviour)
+        found.__dict__["truths"] = self.truths.drawn_from(behaviour)
+        return found
+
+    @property
+    def length(self) -> FloatArray:
+        """Mean number of steps of an episode, (m,); NaN where rewards are discounted."""
+        return self.visitation.sum(axis=1) if self.mdp.gamma == 1 else np.full(self.m, np.nan)
+
+    @property
+    def success(self) -> FloatArray:
+        """Chance that an episode ends in success, (m,); NaN where the problem has no verifier.
+
+        Or where rewards are discounted.
+        """
+        if self.mdp.outcomes is None or self.mdp.gamma < 1:
+            return np.full(self.m, np.nan)
+        arrives = (self.mdp.transitions @ self.mdp.outcomes[:, 0]).reshape(self.pi.shape[1:])
+        return np.einsum("ms,msa,sa->m", self.visitation, self.pi, arrives)
 
 
 gather.register(FiniteMDP)(FiniteCrowd)

@@ -86,6 +86,8 @@ class QuadraticGoal(Goal):
             "entropy": crowd.differential_entropy,
             "unseen": crowd.unseen,
             "distance": distance,
+            "length": nothing,
+            "success": nothing,
         }
 
     def optimal_probability(self, crowd: QuadraticCrowd) -> FloatArray:
@@ -143,7 +145,7 @@ class FiniteGoal(Goal):
         return np.asarray(least * gap / (np.sqrt(seen.size) * mismatch), np.float64)
 
     def scores(self, crowd: FiniteCrowd) -> dict[str, FloatArray]:
-        """Objective, gradient norm and its floor, entropy, unseen actions, distance: (m,) each."""
+        """Scores of ``climb.SCORES``, the distance by the probability of what is not optimal."""
         share = crowd.visitation / crowd.visitation.sum(axis=1, keepdims=True)
         wrong = np.where(self.right, 0.0, crowd.pi).sum(axis=2)
         return {
@@ -155,6 +157,8 @@ class FiniteGoal(Goal):
             "distance": np.einsum("ms,ms->m", share, wrong)
             if self.optimum is not None
             else np.full(crowd.m, np.nan),
+            "length": crowd.length,
+            "success": crowd.success,
         }
 
 
@@ -169,9 +173,9 @@ class SoftGoal(Goal):
     optimum: SoftOptimum | None
 
     def scores(self, crowd: FiniteCrowd) -> dict[str, FloatArray]:
-        """Objective, gradient norm, entropy, unseen actions, distance from π*: (m,) each.
+        """Scores of ``climb.SCORES``, with no floor of the gradient; the distance is that from π*.
 
-        The distance is the total variation from π*, averaged over visited states: that from a
+        It is the total variation, averaged over visited states: that from a
         deterministic policy is the probability of what is not optimal.
         """
         share = crowd.visitation / crowd.visitation.sum(axis=1, keepdims=True)
@@ -187,6 +191,8 @@ class SoftGoal(Goal):
             "entropy": -np.einsum("ms,msa,msa->m", share, crowd.pi, crowd.log_pi),
             "unseen": crowd.unseen,
             "distance": distance,
+            "length": crowd.length,
+            "success": crowd.success,
         }
 
     def optimal_probability(self, crowd: FiniteCrowd) -> FloatArray:

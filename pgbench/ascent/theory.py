@@ -12,9 +12,10 @@ import numpy as np
 
 from pgbench.arrays import BoolArray, FloatArray
 from pgbench.ascent.climb import Trace
-from pgbench.ascent.goal import ALL, FiniteGoal, Goal
+from pgbench.ascent.goal import ALL, FiniteGoal, Goal, SoftGoal
 from pgbench.ascent.smoothness import reward_range
 from pgbench.declared.ascents import CHECKS
+from pgbench.objectives import Objective
 from pgbench.policies import Direct, Parameterised, Softmax
 from pgbench.problems import FiniteMDP, Problem
 
@@ -42,6 +43,7 @@ class Theory:
 
 NATURAL = "natural gradient: KL(π*, π_0)/(ηT) + R/((1-γ)²T) (Agarwal et al. 2021, Section 5.3)"
 SOFTMAX = "softmax: 16 S R ‖d*/μ‖² ‖1/μ‖/(c²(1-γ)⁶ t) (Mei et al. 2020, Theorem 4)"
+SOFT = "natural gradient under a penalty: (2+γ) C (1-ηc)^(k-1) (Cen et al. 2022, Theorem 1)"
 PROJECTED = "projected: √(64 γ S A/((1-γ)⁶ T)) R ‖d*/μ‖ (Agarwal et al. 2021, Section 4.1)"
 
 
@@ -53,6 +55,7 @@ def theory(
     ascent: str,
     rule: str,
     step: float,
+    objective: Objective | None = None,
 ) -> Theory:
     """What holds for a run.
 
@@ -65,8 +68,13 @@ def theory(
         algorithm; anything else has no bound.
     rule, step
         Name of the rule for step sizes, and its constant.
+    objective
+        What is maximised, J where it is not given.
     """
     L = trace.steps.size
+    if objective is not None and isinstance(goal, SoftGoal):
+        natural = ascent == "natural" and rule == "constant"
+        return _under_a_penalty(objective, goal, trace, step if natural else 0.0)
     if not isinstance(mdp, FiniteMDP) or not isinstance(goal, FiniteGoal):
         return Theory("", np.full(L, np.nan), dict.fromkeys(CHECKS, np.nan))
     name, bound = "", np.full(L, np.nan)
@@ -105,6 +113,34 @@ def theory(
         floor = trace.gradient_floor * (1 - 1e-6) - slack
         violations["gradient_domination"] = _count(trace.gradient_norm < floor)
     return Theory(name, bound, violations)
+
+
+def _under_a_penalty(objective: Objective, goal: SoftGoal, trace: Trace, step: float) -> Theory:
+    """The linear rate of exact natural gradients of a tabular softmax, and that J never falls.
+
+    With C = ‖Q* - Q_0‖ + 2c(1 - ηc/(1-γ)) ‖log π* - log π_0‖ in the largest norm,
+    ‖Q* - Q_k‖ ≤ γC(1-ηc)^(k-1) and ‖log π* - log π_k‖ ≤ 2C(1-ηc)^(k-1)/c for 0 < η ≤ (1-γ)/c.
+    V* - V_k is the mean of Q* - Q_k, and c times a divergence of π_k from π*, which is no more than
+    the latter.
+    """
+    none, checks = np.full(trace.steps.size, np.nan), dict.fromkeys(CHECKS, np.nan)
+    mdp, policy, c = objective.mdp, objective.policy, objective.coefficient
+    able = 0 < step * c <= (1 - mdp.gamma) * (1 + ROUNDING)
+    if not able or goal.optimum is None or not isinstance(policy, Softmax):
+        return Theory("", none, checks)
+    start = objective.truth(trace.start)
+    assert start.penalty is not None
+    pairs = mdp.choices & (mdp.reachable & ~mdp.terminal)[:, None]
+    q = np.abs(goal.optimum.q - start.q - start.penalty.table)[pairs].max()
+    logs = np.abs(np.log(goal.optimum.pi[pairs]) - np.log(start.pi[pairs])).max()
+    C = q + 2 * c * max(1 - step * c / (1 - mdp.gamma), 0.0) * logs
+    k = np.maximum(trace.steps, 1)
+    bound = np.where(trace.steps > 0, (2 + mdp.gamma) * C * (1 - step * c) ** (k - 1.0), np.nan)
+    slack = ROUNDING * (1 + abs(goal.objective))
+    gap = goal.objective - trace.objective
+    checks["bound"] = _count(gap > bound * (1 + ROUNDING) + slack)
+    checks["monotone"] = _count(np.diff(trace.objective, axis=1) < -slack)
+    return Theory(SOFT, bound, checks)
 
 
 def _divergence(mdp: FiniteMDP, policy: Any, goal: FiniteGoal, trace: Trace) -> float:

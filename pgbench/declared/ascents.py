@@ -38,6 +38,15 @@ ASCENT: Schema = {
         PATH, "1", "visited states where actions of probability 0 have a say in the gradient"
     ),
     "distance": Variable(PATH, "1", "probability of an action that is not optimal, or ‖K - K*‖"),
+    "length": Variable(
+        PATH, "environment steps", "exact mean length of an episode; NaN under a discount"
+    ),
+    "success": Variable(
+        PATH, "1", "exact chance that an episode ends in success, as the problem's verifier says"
+    ),
+    "cosine": Variable(
+        PATH, "1", "cosine of the estimate that is followed with what is estimated, at its iterate"
+    ),
     "environment_steps": Variable(PATH, "environment steps", "taken up to the iterate"),
     **with_ends(
         "suboptimality_iqm",

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from pgbench.arrays import FloatArray
 from pgbench.ascent import algorithms, step_sizes
 from pgbench.declared.sources import shared_digest, source_digest
 from pgbench.estimators import estimators
@@ -26,12 +27,12 @@ from pgbench.exact.horizon import expected_steps, shortest_horizon
 from pgbench.exact.truth import Truth
 from pgbench.grid.grid import DEFAULTS, MORE, Chosen, Climber, Grid
 from pgbench.memory import explained, require_memory
-from pgbench.objectives import objectives
+from pgbench.objectives import Objective, objectives
 from pgbench.policies import Parameterised, kinds
 from pgbench.policies.policy import PolicyDimensions
 from pgbench.problems import Problem, families
 from pgbench.problems.dimensions import Dimensions
-from pgbench.samplers import samplers
+from pgbench.samplers import Drawn, samplers
 
 FORMAT = 6
 """Version of what the harness writes into a record, which no digest covers: who edits a progress
@@ -137,12 +138,17 @@ class AscentCell:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What the cells of a setting share; ``group_size`` is None where batches have no groups."""
+    """What the cells of a setting share.
+
+    ``group_size`` is None where batches have no groups, ``maximised`` where nobody asks for the
+    objective of other θ.
+    """
 
     truth: Truth
     horizon: int
     expected_steps: float
     group_size: int | None = None
+    maximised: Objective | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -327,20 +333,30 @@ class Setting:
         with explained(self.label):
             return self._evaluated(mdp, kind.make(mdp, **given))
 
-    def _evaluated(self, mdp: Problem, policy: Parameterised) -> Prepared:
-        """θ and truth of a policy, and the horizon."""
+    def start(self, policy: Parameterised) -> FloatArray:
+        """θ of the setting, the same whatever is maximised and whatever draws the data."""
         if "values" in self.grid.theta:
-            theta = policy.given(self.grid.theta["values"])
-        else:
-            # The same whatever is maximised and whatever draws the data.
-            own = _number(self.identity)
-            theta = policy.initial(seed=own ^ self.grid.seed, **self.grid.theta)
-        maximised = objectives()[self.objective.name].make(mdp, policy, **_given(self.objective))
+            return policy.given(self.grid.theta["values"])
+        own = _number(self.identity)
+        return policy.initial(seed=own ^ self.grid.seed, **self.grid.theta)
+
+    def maximised(self, mdp: Problem, policy: Parameterised) -> Objective:
+        """The objective, of policies of a class on the problem without penalties."""
+        return objectives()[self.objective.name].make(mdp, policy, **_given(self.objective))
+
+    @property
+    def drawn(self) -> Drawn | None:
+        """What draws the data along ascents; None where policies do themselves."""
+        return samplers()[self.sampler.name].along(**_given(self.sampler))
+
+    def _evaluated(self, mdp: Problem, policy: Parameterised) -> Prepared:
+        """Truth of a policy at θ, and the horizon."""
+        maximised = self.maximised(mdp, policy)
         sampler = samplers()[self.sampler.name]
-        truth = sampler.sampled(maximised.truth(theta), **_given(self.sampler))
+        truth = sampler.sampled(maximised.truth(self.start(policy)), **_given(self.sampler))
         horizon = self.grid.horizon or shortest_horizon(truth, cap=self.grid.max_horizon)
         steps = expected_steps(mdp, truth.process.pi, horizon)
-        return Prepared(truth, horizon, steps, self.grid.group_size)
+        return Prepared(truth, horizon, steps, self.grid.group_size, maximised)
 
 
 def make_problem(problem: Chosen) -> Problem:

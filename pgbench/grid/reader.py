@@ -135,7 +135,9 @@ class _Reader(NodeReader):
         n_cells *= prod(max(len(chosen), 1) for chosen in named.values())
         if ascent:
             runs = sum(len(climber.step_sizes) for climber in ascent.climbers)
-            n_cells += len(choices["problems"]) * len(choices["policies"]) * runs
+            settings = len(choices["problems"]) * len(choices["policies"])
+            settings *= prod(max(len(chosen), 1) for chosen in named.values())
+            n_cells += settings * runs
         if self.too_many(tree, "", n_cells):
             return None
         horizon = values.pop("horizon")
@@ -157,10 +159,6 @@ class _Reader(NodeReader):
         place = f"{axis}s"
         if place not in tree.value:
             return ()
-        if "ascent" in tree.value:
-            node, _ = tree.value[place]
-            why = "a grid with ascents has none: they climb J on data of the policies on the way"
-            self.fail(node, place, why)
         return tuple(self.choices(tree, place, axis, MORE[axis]()))
 
     def too_many(self, node: Node, place: str, n_cells: int) -> bool:

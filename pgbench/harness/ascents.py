@@ -29,6 +29,7 @@ from pgbench.estimators import estimators
 from pgbench.exact.finite.several import DENSE_STATES
 from pgbench.grid.grid import Climber
 from pgbench.grid.plan import AscentCell, Prepared, Setting
+from pgbench.objectives import Objective
 from pgbench.policies import make_policy
 from pgbench.problems import Problem, make_problem
 
@@ -42,19 +43,19 @@ def run_ascent(
     """
     plan, climber = setting.grid.ascent, cell.climber
     assert plan is not None
-    truth = prepared.truth
-    mdp, policy = truth.mdp, truth.policy
-    grid = setting.grid
+    maximised = prepared.maximised
+    assert maximised is not None
+    mdp, policy, grid = maximised.mdp, maximised.policy, setting.grid
     numbers = Numbers(prepared.horizon, grid.seed, setting.stream, group_size=grid.group_size)
     rule = step_sizes()[cell.step_size.name].bound(**cell.step_size.values)
     algorithm = algorithms()[climber.algorithm.name]
     trace = climb(
         mdp,
         policy,
-        truth.theta,
+        setting.start(policy),
         algorithm,
         dict(climber.algorithm.values),
-        lambda own: _source(climber, prepared, own),
+        lambda own: _source(climber, mdp, policy, own),
         rule,
         goal,
         numbers=numbers,
@@ -62,16 +63,18 @@ def run_ascent(
         replicates=plan.replicates,
         steps=plan.steps,
         points=plan.points,
+        objective=maximised,
+        sampler=setting.drawn,
     )
-    return _summarised(mdp, policy, goal, trace, climber, cell)
+    return _summarised(maximised, goal, trace, climber, cell)
 
 
-def _source(climber: Climber, prepared: Prepared, numbers: Numbers) -> Source:
+def _source(climber: Climber, mdp: Problem, policy: Any, numbers: Numbers) -> Source:
     followed = climber.estimator
     record = None if followed is None else estimators()[followed.name]
     return make_source(
-        prepared.truth.mdp,
-        prepared.truth.policy,
+        mdp,
+        policy,
         record,
         {} if followed is None else followed.values,
         numbers,
@@ -81,20 +84,21 @@ def _source(climber: Climber, prepared: Prepared, numbers: Numbers) -> Source:
 
 
 def _summarised(
-    mdp: Problem, policy: Any, goal: Goal, trace: Trace, climber: Climber, cell: AscentCell
+    maximised: Objective, goal: Goal, trace: Trace, climber: Climber, cell: AscentCell
 ) -> dict[str, Any]:
     gap = goal.objective - trace.objective
     # Below zero by rounding alone; a goal that is searched for may be beaten in the last digits.
     gap = np.where((gap < 0) & (gap > -1e-9 * (1 + abs(goal.objective))), 0.0, gap)
     exact = climber.estimator is None and not climber.algorithm.values.get("entropy", 0.0)
     proven = theory(
-        mdp,
-        policy,
+        maximised.mdp,
+        maximised.policy,
         goal,
         trace,
         climber.algorithm.name if exact else "",
         cell.step_size.name,
         float(cell.step_size.values.get("step", np.nan)),
+        maximised,
     )
     # One value of a replicate stands for all that are missing after it diverged.
     ended = trace.stopped >= 0
@@ -110,6 +114,9 @@ def _summarised(
         "entropy": trace.entropy,
         "unseen": trace.unseen,
         "distance": trace.distance,
+        "length": trace.length,
+        "success": trace.success,
+        "cosine": trace.cosine,
         "environment_steps": trace.environment_steps,
         # Beyond that the error is rounding, of an exact mean without bias.
         "snr": np.where(snr < 1e20, snr, np.nan),

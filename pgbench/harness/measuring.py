@@ -206,8 +206,9 @@ class Workshop:
     def _(self, task: AscentTask, place: _Place, read: ReadPortion) -> Iterator[RecordBatch]:
         """Records of ascents, one after another."""
         with recorded(task.cells) as lost:
-            truth = place.prepared.truth
-            goal = place.goal = place.goal or find_goal(truth.mdp, truth.policy)
+            own = place.prepared.maximised
+            assert own is not None
+            goal = place.goal = place.goal or find_goal(own.mdp, own.policy, objective=own)
         if lost:
             yield lost
             return

@@ -14,6 +14,7 @@ from pgbench.estimators import estimators
 from pgbench.estimators.parts.outcomes import OutcomeEstimator
 from pgbench.exact.finite.transform import transform
 from pgbench.policies import NotApplicable
+from pgbench.report.declared import sampled
 from pgbench.report.marks import certain, decades, lines_and_marks, log_axis
 from pgbench.report.panels import Drawing, NothingToDraw, add_legend, estimator_handles
 from pgbench.report.plots import Plot
@@ -32,12 +33,13 @@ CHANCES = np.linspace(0.01, 0.99, 99)
 @of_the_best
 def groups(summary: "Dataset") -> Drawing:
     """What estimators of responses climb, and their exact and measured bias and noise."""
-    success = summary["success"].values[:, 0]
-    sizes = summary["batch_size"].values
+    own = summary.isel(policy=int(np.argmin(sampled(summary))))
+    success, sizes = own["success"].values, own["batch_size"].values
     outcomes = [outcome_weights(str(label)) for label in summary["estimator"].values]
     if not np.isfinite(success).any() or not any(outcomes):
         raise NothingToDraw("no problem of the run has a verifier, or no estimator looks at it.")
-    own = summary.isel(policy=0)
+    if sizes.size < 2:
+        raise NothingToDraw("the run has a single batch size.")
     group = int(summary.attrs.get("group_size", sizes[-1]))
     at, last = int(np.nanargmin(np.abs(np.log(success / 0.3)))), sizes.size // 2
     figure = Figure(figsize=(11.6, 3.0), layout="constrained")
@@ -147,4 +149,4 @@ def _caption(group: int, size: int) -> str:
 _ALT = "Slopes of the functions that are climbed, relative bias and relative variance, as lines."
 
 
-plot = Plot("groups", "What groups of responses do", noted(groups), order=10, explained=False)
+plot = Plot("groups", "What groups of responses do", noted(groups), order=-3, explained=False)

@@ -131,5 +131,5 @@ _ALT = "Relative bias, relative variance and effective sample size against param
 
 
 plot = Plot(
-    "mismatch", "What data of another policy do", noted(mismatch), order=11, explained=False
+    "mismatch", "What data of another policy do", noted(mismatch), order=-2, explained=False
 )

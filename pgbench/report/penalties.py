@@ -114,5 +114,5 @@ _ALT = "Bias over the norm of the penalty's gradient and relative variance again
 
 
 plot = Plot(
-    "penalties", "What a penalty in the loss does", noted(penalties), order=12, explained=False
+    "penalties", "What a penalty in the loss does", noted(penalties), order=-1, explained=False
 )

@@ -8,9 +8,10 @@ import numpy as np
 from pgbench.arrays import IntArray
 from pgbench.ascent.climb import logged_steps
 from pgbench.ascent.summary import iqm_interval
-from pgbench.declared.ascents import ASCENT, CHECKS, RUN
+from pgbench.declared.ascents import ASCENT, CHECKS
 from pgbench.declared.outcomes import AscentOutcome, Status
-from pgbench.declared.variables import INTERVAL, allocate, require_declared
+from pgbench.declared.summary import dimension
+from pgbench.declared.variables import INTERVAL, Schema, allocate, on_axes, require_declared
 from pgbench.grid.grid import Ascents, Grid
 from pgbench.grid.plan import AscentCell, Setting
 from pgbench.results.labelled import require_fitting
@@ -25,11 +26,11 @@ def ascent_arrays(
     assert ascents is not None
     steps = logged_steps(ascents.steps, ascents.points)
     paths = [e["arrays"]["theta"] for e in records.values() if "theta" in e.get("arrays", {})]
-    schema = {name: v for name, v in ASCENT.items() if name != "theta" or paths}
+    schema = {name: v for name, v in ascent_schema(grid).items() if name != "theta" or paths}
+    places = {dimension(axis): len(chosen) for axis, chosen in grid.axes.items()}
     sizes = {
         "parameter": max((path.shape[2] for path in paths), default=0),
-        "problem": len(grid.problems),
-        "policy": len(grid.policies),
+        **places,
         "algorithm": len(ascents.climbers),
         "step_size": len(ascents.step_sizes),
         "replicate": ascents.replicates,
@@ -38,11 +39,10 @@ def ascent_arrays(
     arrays: dict[str, Any] = allocate(schema, sizes)
     rows = [climber.label for climber in ascents.climbers]
     columns = [rule.canonical for rule in ascents.step_sizes]
-    for number, setting in enumerate(plan):
-        place = divmod(number, sizes["policy"])
+    for place, setting in zip(np.ndindex(*places.values()), plan, strict=True):
         for cell in setting.ascents:
             own = (*place, rows.index(cell.climber.label), columns.index(cell.step_size.canonical))
-            _place_run(arrays, own, cell, records)
+            _place_run(arrays, own, len(place), cell, records)
     _pool(arrays)
     return arrays, _coordinates(ascents, steps)
 
@@ -50,10 +50,14 @@ def ascent_arrays(
 def _place_run(
     arrays: dict[str, Any],
     own: tuple[int, ...],
+    setting: int,
     cell: AscentCell,
     records: Mapping[str, JournalRecord],
 ) -> None:
-    """Set what is known of a run at its place; ValueError for a name that is not declared."""
+    """Set what is known of a run at its place; ValueError for a name that is not declared.
+
+    The first indices of the place, as many as ``setting``, are those of its setting.
+    """
     record = records.get(cell.key)
     if record is None:
         return
@@ -63,12 +67,17 @@ def _place_run(
     if status is not Status.DONE:
         return
     require_declared([*record["values"], *record["arrays"]], ASCENT)
-    arrays["goal_kind"][own[:2]] = record["goal_kind"]
+    arrays["goal_kind"][own[:setting]] = record["goal_kind"]
     for name, value in record["values"].items():
         arrays[name][own[: arrays[name].ndim]] = value
     for name, value in record["arrays"].items():
         require_fitting(value.shape, arrays[name][own].shape, name, cell.key)
         arrays[name][own][tuple(slice(0, n) for n in value.shape)] = value
+
+
+def ascent_schema(grid: Grid) -> Schema:
+    """``ASCENT`` with the axes of settings that the grid names besides."""
+    return on_axes(ASCENT, tuple(map(dimension, grid.more_axes)))
 
 
 def _coordinates(ascents: Ascents, steps: IntArray) -> dict[str, Any]:
@@ -90,7 +99,7 @@ def _coordinates(ascents: Ascents, steps: IntArray) -> dict[str, Any]:
 def _pool(arrays: dict[str, Any]) -> None:
     """The gap left, in units of the initial one, over all problems that have one."""
     gap = arrays["suboptimality"]
-    for place in np.ndindex(arrays["relative_suboptimality_iqm"].shape[:3]):
+    for place in np.ndindex(arrays["relative_suboptimality_iqm"].shape[:-1]):
         strata = []
         for p in range(gap.shape[0]):
             own = gap[(p, *place)]
@@ -109,10 +118,12 @@ def violations(ascent: Any) -> list[str]:
     """A sentence per run in which something proven does not hold; ``ascent`` is the dataset."""
     found = []
     for check, text in CHECKS.items():
-        counts = ascent[f"violations_{check}"].values
-        for p, q, a, z in np.argwhere(counts > 0):
+        counts = ascent[f"violations_{check}"]
+        for place in map(tuple, np.argwhere(counts.values > 0)):
             run = ", ".join(
-                str(ascent[axis].values[i]) for axis, i in zip(RUN, (p, q, a, z), strict=True)
+                str(ascent[axis].values[i]) for axis, i in zip(counts.dims, place, strict=True)
             )
-            found.append(f"{text}: violated at {int(counts[p, q, a, z])} logged iterates of {run}")
+            found.append(
+                f"{text}: violated at {int(counts.values[place])} logged iterates of {run}"
+            )
     return found

@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from pgbench.declared.ascents import ASCENT
 from pgbench.declared.outcomes import Status
 from pgbench.declared.summary import MAPS, SUMMARY, WITHOUT_SAMPLER, dimension
 from pgbench.declared.variables import INTERVAL, allocate, on_axes, require_declared
 from pgbench.grid.grid import Chosen, Grid
 from pgbench.grid.plan import Cell, Setting, settings
 from pgbench.problems import families
-from pgbench.results.ascents import ascent_arrays
+from pgbench.results.ascents import ascent_arrays, ascent_schema
 from pgbench.results.journal import Journal
 from pgbench.results.labelled import (
     labelled,
@@ -60,8 +59,9 @@ def group_name(setting: Setting) -> str:
 
 def _ascent(grid: Grid, plan: list[Setting], records: Records) -> xr.Dataset:
     arrays, coordinates = ascent_arrays(grid, plan, records)
-    dataset = labelled(ASCENT, arrays, {**_problems(grid, records, plan), **coordinates})
-    mark_reproducible(dataset, ASCENT)
+    schema = ascent_schema(grid)
+    dataset = labelled(schema, arrays, {**_problems(grid, records, plan), **coordinates})
+    mark_reproducible(dataset, schema)
     return dataset
 
 

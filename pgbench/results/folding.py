@@ -19,6 +19,8 @@ def folded_tree(tree: xr.DataTree) -> xr.DataTree:
         return tree
     groups = {node.path: node.to_dataset(inherit=False) for node in tree.subtree}
     groups["/"] = folded(groups["/"])
+    if "ascent" in tree.children:
+        groups["/ascent"] = folded(tree["ascent"].to_dataset())
     for path, own in groups.items():
         if path.startswith("/maps/"):
             own.attrs["policy"] = _label(own.attrs[axis] for axis in axes)

@@ -62,16 +62,16 @@ def validate(tree: xr.DataTree) -> None:
     expected = summary_schema(tree.sizes.get("estimator", 0) > 0, axes)
     errors = [f"{name}: missing" for name in sorted({*expected} - {*map(str, tree.data_vars)})]
     errors += breaches(expected, tree.data_vars)  # type: ignore[arg-type]  # names are words
-    for node, schema in _groups(tree):
+    for node, schema in _groups(tree, axes):
         errors += breaches(schema, node.data_vars, f"{node.path}: ")  # type: ignore[arg-type]
     if errors:
         raise ValueError("the dataset does not follow the schema: " + "; ".join(errors))
 
 
-def _groups(tree: xr.DataTree) -> Iterator[tuple[xr.DataTree, Schema]]:
+def _groups(tree: xr.DataTree, axes: Collection[str]) -> Iterator[tuple[xr.DataTree, Schema]]:
     """Groups below the root with their schemas."""
     if "ascent" in tree.children:
-        yield tree.children["ascent"], ASCENT
+        yield tree.children["ascent"], on_axes(ASCENT, axes)
     if "maps" in tree.children:
         for node in tree.children["maps"].children.values():
             yield node, MAPS

@@ -4,9 +4,9 @@ from typing import Any
 
 from pgbench.declared.registry import discover, find
 from pgbench.exact.truth import Truth
-from pgbench.samplers.sampler import ON_POLICY, Sampler
+from pgbench.samplers.sampler import ON_POLICY, Drawn, Sampler
 
-__all__ = ["ON_POLICY", "Sampler", "sampled", "samplers"]
+__all__ = ["ON_POLICY", "Drawn", "Sampler", "sampled", "samplers"]
 
 
 def samplers() -> dict[str, Sampler]:

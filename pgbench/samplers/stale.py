@@ -18,7 +18,11 @@ Natural = Annotated[bool, "whether updates follow F†∇J, else ∇J"]
 def table(
     truth: Truth, *, updates: Updates = 1, step: Step = 0.1, natural: Natural = False
 ) -> FloatArray:
-    """The policy at the setting's θ, from which the one that learns is k exact updates away."""
+    """The policy at the setting's θ, from which the one that learns is k exact updates away.
+
+    Along an ascent that of its own path: data are from the iterate k updates ago, or from the first
+    one, whatever step and direction are.
+    """
     return np.asarray(truth.pi, np.float64)
 
 
@@ -37,5 +41,6 @@ sampler = Sampler(
     r"\mu = \pi_{\theta_0},\,\theta_{i+1} = \theta_i + \alpha\,\nabla J(\theta_i)",
     "Espeholt et al. 2018 (policy lag)",
     learner=learner,
+    lag=lambda updates, **other: updates,
     identity={"updates": 0},
 )

@@ -9,6 +9,7 @@ from pgbench.exact.finite import fisher, several
 from pgbench.kernels import crowd as kernels
 from pgbench.policies import Softmax, make_policy
 from pgbench.problems import FiniteMDP, make_problem
+from pgbench.rollout.enumeration import trajectories
 from tests.support.numbers import close, differentiate
 from tests.support.truths import make_kind
 
@@ -197,3 +198,35 @@ def test_iteration_that_does_not_settle_says_so():
         mdp.gamma, np.ones((1, n, 1)), v, q, visitation, good,
     )  # fmt: skip
     assert not good[0]
+
+
+def test_length_and_success_are_those_of_enumeration():
+    mdp = make_problem("sequences", vocabulary=2, length=3, prompts=2, prompt_length=1)
+    policy = Softmax(mdp.n_states, mdp.n_actions)
+    crowd = crowd_of(mdp, policy)
+    for r in range(crowd.m):
+        truth, steps, right = crowd.truth(r), 0.0, 0.0
+        for p, pairs, slots in trajectories(truth.process, 5):
+            last = mdp.successor.ravel()[slots[-1]]
+            steps, right = steps + p * len(pairs), right + p * mdp.outcomes[last, 0]
+        assert crowd.length[r] == pytest.approx(steps, rel=1e-12)
+        assert crowd.success[r] == pytest.approx(right, rel=1e-12)
+    paid = make_problem("garnet", n_states=3, gamma=0.8)
+    other = crowd_of(paid, make_policy("softmax", paid))
+    assert np.isnan([other.length, other.success]).all()
+
+
+def test_data_of_others_change_nothing_but_the_process(small_problem):
+    policy = make_kind("softmax", small_problem)
+    crowd = crowd_of(small_problem, policy)
+    flat = np.broadcast_to(1.0 / crowd.pi.shape[2], crowd.pi.shape)
+    v = crowd.truths.v
+    other = crowd.drawn_from(flat)
+    np.testing.assert_array_equal(other.truths.process.pi, flat)
+    np.testing.assert_array_equal(other.truths.on_policy.process.pi, crowd.pi)
+    assert other.truths.v is v
+    np.testing.assert_array_equal(other.truth(1).behaviour, flat[1])
+    np.testing.assert_array_equal(other.truths.part(slice(1, 3)).process.pi, flat[1:])
+    np.testing.assert_array_equal(crowd.truths.process.pi, crowd.pi)
+    kept = other.select(np.array([True, False, True]))
+    np.testing.assert_array_equal(kept.data, flat[[0, 2]])

@@ -6,14 +6,16 @@ from itertools import product
 import numpy as np
 import pytest
 
+import pgbench as pg
 from pgbench.ascent.goal import ALL, CLASS, UPPER, find_goal
 from pgbench.ascent.theory import CHECKS, NATURAL, PROJECTED, SOFTMAX, theory
 from pgbench.exact import evaluate, optimal_value
+from pgbench.objectives import make_objective
 from pgbench.policies import LogLinear, NotApplicable, make_policy
 from pgbench.problems import FiniteMDP, make_problem
 from tests.support.ascents import ascend
 from tests.support.problems import FAMILIES, small_gamma
-from tests.support.truths import make_kind
+from tests.support.truths import PENALISED, make_kind
 
 STEPS = 150
 
@@ -199,3 +201,29 @@ def test_gradient_domination_against_its_definition():
     floor /= np.sqrt(4) * (d_star / truth.visitation).max()
     assert goal.gradient_floor(FiniteCrowd(mdp, policy, theta[None]))[0] == pytest.approx(floor)
     assert floor <= np.linalg.norm(truth.gradient)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.1])
+@pytest.mark.parametrize("name", PENALISED)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_linear_rate_under_a_penalty(seed, name, share):
+    """It holds at every iterate, and is within 400 times the gap at one of them."""
+    mdp = make_problem("garnet", n_states=6, n_actions=3, gamma=0.8, seed=seed)
+    policy = make_policy("softmax", mdp)
+    objective = make_objective(name, mdp, policy, **PENALISED[name])
+    step = share * 0.2 / objective.coefficient
+    chosen = {"objective": name, **PENALISED[name]}
+    trace = pg.ascend(mdp, policy, policy.initial(seed=seed, scale=2.0), algorithm="natural",
+                      step_size=step, steps=100, objective=chosen)  # fmt: skip
+    goal = find_goal(mdp, policy, objective=objective)
+    found = theory(mdp, policy, goal, trace, "natural", "constant", step, objective)
+    assert found.violations["bound"] == found.violations["monotone"] == 0
+    gap = goal.objective - trace.objective[0]
+    there = (gap > 1e-8) & (trace.steps > 0)
+    assert (found.bound[there] < 400 * gap[there]).any()
+    assert "Cen et al. 2022" in found.name
+    # Of what is longer, or another ascent, nothing is proven.
+    for ascent, size in (("natural", 1.1 * 0.2 / objective.coefficient), ("gradient", step)):
+        other = theory(mdp, policy, goal, trace, ascent, "constant", size, objective)
+        assert other.name == ""
+        assert np.isnan(other.bound).all()

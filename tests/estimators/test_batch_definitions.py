@@ -284,7 +284,7 @@ def plain_value(truth):
     return evaluate(truth.penalty.plain, truth.policy, truth.theta).v
 
 
-def penalty_of_sequence(truth, paths, form="k2", baseline=False):
+def penalty_of_sequence(truth, paths, form="k2", ratio=False, baseline=False):
     c, total = truth.penalty.coefficient, 0.0
     for path in paths:
         ratios = log_ratios(truth)[path.s, path.a]
@@ -296,7 +296,7 @@ def penalty_of_sequence(truth, paths, form="k2", baseline=False):
     return total / len(paths)
 
 
-def penalty_all_action(truth, paths, later=False, baseline=False):
+def penalty_all_action(truth, paths, later=False, ratio="none", baseline=False):
     c, every, total = truth.penalty.coefficient, log_ratios(truth), 0.0
     psi, divergence = truth.policy.scores(truth.theta), (truth.pi * every).sum(axis=1)
     v = truth.v + c * divergence if later else plain_value(truth)

@@ -126,7 +126,7 @@ DEFINITIONS = {
     "vtrace": lambda x, exploration=0.5, clip=1.0, correct_states=False, critic_noise=0.0: x.vtrace(
         exploration, clip, correct_states
     ),
-    "penalty_in_loss": lambda x, form="k3", later=False, baseline=False: x.in_loss(
+    "penalty_in_loss": lambda x, form="k3", later=False, ratio="none", baseline=False: x.in_loss(
         form, later, baseline
     ),
     "importance_sampling": lambda x, exploration=0.5: x.per_decision(exploration),

@@ -318,12 +318,12 @@ def test_wrong_samplers_are_located():
     ]
 
 
-def test_ascents_and_samplers_do_not_go_together():
-    ascent = "ascent: {algorithms: gradient, estimators: exact, step_sizes: 0.1}\n"
-    assert errors(SAMPLED + ascent) == [
-        "grid.yaml:4:1: samplers: a grid with ascents has none: they climb J on data of the"
-        " policies on the way"
-    ]
+def test_ascents_have_samplers_too(monkeypatch):
+    ascent = "ascent: {algorithms: gradient, estimators: exact, step_sizes: [0.1, 0.2]}\n"
+    assert len(parse_grid(SAMPLED + ascent).samplers) == 4
+    # Four cells, and two runs in each of four settings.
+    monkeypatch.setattr("pgbench.grid.reader.MAX_CELLS", 11)
+    assert "the grid has 12 cells" in errors(SAMPLED + ascent)[0]
 
 
 def test_samplers_count_among_the_cells(monkeypatch):

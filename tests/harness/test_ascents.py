@@ -7,15 +7,20 @@ import numpy as np
 import pytest
 import yaml
 
+import pgbench as pg
 from pgbench.__main__ import main
 from pgbench.ascent import climb
 from pgbench.declared.ascents import ASCENT
+from pgbench.declared.outcomes import Status
 from pgbench.grid.json_schema import schema
 from pgbench.grid.reader import GridError, parse_grid
 from pgbench.harness.runner import Interrupted, execute
+from pgbench.policies import make_policy
+from pgbench.problems import make_problem
+from pgbench.report import write_report
 from pgbench.results import dataset as results
 from pgbench.results.ascents import violations
-from tests.support.runs import StopAfter
+from tests.support.runs import StopAfter, unpublished
 
 GRID = """
 name: t
@@ -313,3 +318,76 @@ def test_check_counts_ascents(tmp_path, capsys):
     path.write_text(GRID)
     assert main(["check", str(path)]) == 0
     assert "80 cells" in capsys.readouterr().out
+
+
+AXES = """
+name: t
+horizon: 4
+group_size: 4
+problems: {problem: sequences, vocabulary: 2, length: 4, prompts: 1, prompt_length: 0}
+policies: [softmax, loglinear]
+theta: {init: zeros}
+samplers: [on_policy, {sampler: temperature, value: 0.6}, {sampler: stale, updates: 2}]
+objectives: [J, {objective: entropy, alpha: 0.5}]
+ascent:
+  steps: 6
+  replicates: 2
+  points: 6
+  batch_sizes: 8
+  step_sizes: 0.4
+  algorithms:
+    - {algorithm: gradient, estimators: [exact, rloo, clipped_ratio]}
+    - {algorithm: epochs, epochs: 3, estimators: clipped_ratio}
+    - {algorithm: actor_critic, critic_step: 0.1}
+"""
+
+
+@pytest.fixture(scope="module")
+def axes(tmp_path_factory):
+    with unpublished():
+        return execute(parse_grid(AXES), tmp_path_factory.mktemp("axes")).tree
+
+
+def test_samplers_and_objectives_are_axes_of_ascents(axes):
+    """Each is what the same ascent is in Python."""
+    ascent = axes["ascent"].to_dataset()
+    assert ascent["objective"].dims[:4] == ("problem", "policy", "criterion", "sampler")
+    assert ascent["goal"].dims == ("problem", "policy", "criterion", "sampler")
+    assert ascent.sizes["sampler"] == 3
+    own = ascent.isel(problem=0, step_size=0).sel(policy="softmax")
+    mdp = make_problem("sequences", vocabulary=2, length=4, prompts=1, prompt_length=0)
+    policy = make_policy("softmax", mdp)
+    exact = pg.ascend(mdp, policy, policy.initial(init="zeros"), step_size=0.4, steps=6, points=6,
+                      objective={"objective": "entropy", "alpha": 0.5}, horizon=4)  # fmt: skip
+    found = own.isel(criterion=1, algorithm=0).objective.sel(replicate=0)
+    for sampler in range(3):  # what is exact takes no data
+        np.testing.assert_allclose(found.values[sampler], exact.objective[0], rtol=1e-12)
+    # Data differ, and so do paths; the first two updates with old data are those of own data.
+    path = own.isel(criterion=0, algorithm=1).objective.sel(replicate=1).values
+    assert (path[0, :2] == path[1, :2]).sum() == 1
+    assert np.isfinite(path).all()
+
+
+def test_what_makes_no_sense_is_skipped_with_its_reason(axes):
+    ascent = axes["ascent"].to_dataset().isel(problem=0, policy=0, step_size=0)
+    status = ascent["ascent_status"].sel(algorithm="actor_critic[critic_step=0.1]").values
+    message = ascent["ascent_message"].sel(algorithm="actor_critic[critic_step=0.1]").values
+    assert (status == [[Status.DONE, *2 * [Status.SKIPPED]], 3 * [Status.SKIPPED]]).all()
+    assert "takes no sampler's data" in message[0, 1]
+    assert "an objective with a penalty" in message[1, 0]
+
+
+def test_the_report_folds_the_axes_into_policies(axes, tmp_path):
+    page = write_report(axes, tmp_path).read_text(encoding="utf-8")
+    assert "softmax, entropy[alpha=0.5], temperature[value=0.6]" in page
+    for name in ("length", "cosine", "suboptimality"):
+        assert (tmp_path / "figures" / f"ascent_{name}.png").exists()
+
+
+def test_an_interrupted_run_of_many_axes_is_the_same(axes, tmp_path):
+    grid = parse_grid(AXES)
+    with pytest.raises(Interrupted):
+        execute(grid, tmp_path, threads=1, progress=StopAfter(12))
+    outcome = execute(grid, tmp_path, threads=1)
+    assert outcome.reused > 0
+    assert results.same_numbers(outcome.tree, axes) == []

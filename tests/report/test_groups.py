@@ -46,6 +46,8 @@ def test_without_a_verifier_nothing_is_drawn(summary):
         groups(unsaid)
     with pytest.raises(NothingToDraw):
         groups(summary.sel(estimator=["baseline_value"]))
+    with pytest.raises(NothingToDraw, match="a single batch size"):
+        groups(summary.isel(batch_size=[0]))
 
 
 def test_weights_of_a_label_have_its_parameters():

@@ -8,9 +8,10 @@ from pgbench.report.style import parse_label
 
 PAGE = {
     "run": "landscape exploration",
-    "estimators": "ranking bias causes scaling rmse rates direction calibration p_values groups"
-    " mismatch penalties",
-    "ascents": "suboptimality pooled returns map sizes outcomes gradient noise entropy",
+    "estimators": "groups mismatch penalties ranking bias causes scaling rmse rates direction"
+    " calibration p_values",
+    "ascents": "length suboptimality pooled returns map sizes outcomes gradient noise cosine"
+    " entropy",
 }
 
 

@@ -33,6 +33,8 @@ class ActorCritic(Online):
                 "the online actor-critic is compiled for rewards that do not change with θ, those"
                 " of an objective with a penalty do"
             )
+        if context.elsewhere:
+            raise NotApplicable("the online actor-critic acts itself, and takes no sampler's data")
         if not context.rule.rule.alone:
             raise NotApplicable("an actor-critic has constant or decaying step sizes")
         mdp = context.mdp

@@ -10,6 +10,7 @@ import numpy as np
 
 from pgbench.arrays import FloatArray, IntArray
 from pgbench.ascent.crowd import Crowd
+from pgbench.policies import NotApplicable
 from pgbench.rollout.simulator import Draws, Simulator
 
 
@@ -51,6 +52,10 @@ class Source(ABC):
     sampled = True
     natural = False
 
+    def require_data(self, elsewhere: bool) -> None:
+        """NotApplicable where data come from another policy and it draws its own."""
+        return
+
     @abstractmethod
     def gradient(self, crowd: Crowd, k: int) -> tuple[FloatArray, IntArray]:
         """Estimates (m, d) at iteration k, and the environment steps they took (m,)."""
@@ -81,6 +86,13 @@ class EstimatorSource(Source):
     def natural(self) -> bool:  # type: ignore[override]
         """Whether it estimates the natural gradient."""
         return bool(self.estimator.target != "gradient")
+
+    def require_data(self, elsewhere: bool) -> None:
+        """NotApplicable where data come from another policy and the estimator draws its own."""
+        if elsewhere and self.estimator.own_data:
+            raise NotApplicable(
+                f"{self.estimator.name} takes no sampler's data: {self.estimator.own_data}"
+            )
 
     def one_by_one(self, crowd: Crowd, k: int) -> tuple[FloatArray, IntArray]:
         """A batch estimator's estimates (m, d) and steps (m,), policy by policy; NaN without J."""

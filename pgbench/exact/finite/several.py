@@ -5,6 +5,7 @@ beyond; and where that does not settle, one after another.
 """
 
 from collections.abc import Callable
+from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -45,6 +46,8 @@ class FiniteTruths(Truth):
         (m,) bool, which policies could be evaluated.
     penalty
         That of all policies, where the objective has one.
+    behaviour
+        (m, S, A) float64, what data come from; None where that is the policies themselves.
     """
 
     mdp: FiniteMDP
@@ -60,9 +63,10 @@ class FiniteTruths(Truth):
         pi: FloatArray,
         expected_reward: FloatArray,
         penalty: Penalty | None = None,
+        behaviour: FloatArray | None = None,
     ) -> None:
         given = {"mdp": mdp, "policy": policy, "theta": theta, "pi": pi, "penalty": penalty}
-        self.__dict__.update(given, expected_reward=expected_reward)
+        self.__dict__.update(given, expected_reward=expected_reward, behaviour=behaviour)
 
     expected_reward: FloatArray
     """r(s, a), (1, S, A), or (m, S, A) where policies are paid differently."""
@@ -160,8 +164,23 @@ class FiniteTruths(Truth):
 
     @cached_property
     def process(self) -> Process:
-        """The problem under the policies themselves, a replicate of each."""
-        return Process(self.mdp, self.pi)
+        """The problem under the policies, or what data come from, a replicate of each."""
+        return Process(self.mdp, self.pi if self.behaviour is None else self.behaviour)
+
+    @cached_property
+    def _own(self) -> "FiniteTruths":
+        return self._with(None)
+
+    def drawn_from(self, behaviour: FloatArray) -> "FiniteTruths":
+        """The same policies with data from other probabilities (m, S, A)."""
+        return self._with(behaviour)
+
+    def _with(self, behaviour: FloatArray | None) -> "FiniteTruths":
+        found = copy(self)  # with all that is worked out
+        found.__dict__.pop("process", None)
+        found.__dict__.pop("_own", None)
+        found.__dict__["behaviour"] = behaviour
+        return found
 
     def one(self, r: int) -> FiniteTruth:
         """The exact quantities of policy r alone."""
@@ -179,6 +198,7 @@ class FiniteTruths(Truth):
             gradient=self.gradient[r],
             error_bound=0.0,
             penalty=self.penalty and self.penalty.of(r),
+            behaviour=None if self.behaviour is None else self.behaviour[r],
         )
 
     def each(self, function: Callable[[Any], Any], *shape: int) -> FloatArray:
@@ -195,7 +215,8 @@ class FiniteTruths(Truth):
             mdp, reward = mdp.paying(mdp.reward[policies]), reward[policies]
         penalty = self.penalty and self.penalty.of(policies)
         own = self.theta[policies], self.pi[policies]
-        return FiniteTruths(mdp, self.policy, *own, reward, penalty)
+        behaviour = None if self.behaviour is None else self.behaviour[policies]
+        return FiniteTruths(mdp, self.policy, *own, reward, penalty, behaviour)
 
     def fisher(self) -> FloatArray:
         """Fisher information F (m, d, d)."""

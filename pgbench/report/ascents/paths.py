@@ -212,6 +212,32 @@ def noise(ascent: "Dataset") -> Drawing:
     return Drawing(figure, caption, "Signal to noise along the path")
 
 
+def cosine(ascent: "Dataset") -> Drawing:
+    """Cosine of what is followed with the gradient along the path."""
+    table = mean_of_replicates(ascent["cosine"].values)
+    off = np.isfinite(table) & (np.abs(table - 1) > ROUNDING)
+    if not off.any():
+        raise NothingToDraw("no ascent of the run followed anything but the gradient.")
+    where = facets(ascent, off)
+    shown, note = best(ascent)
+    figure, axes = panels(ascent, where, 2.2)
+    for place, ax in axes.items():
+        _lines(ax, ascent, shown, table[place], floor=-np.inf)
+        for level in (0, 1):
+            ax.axhline(level, color=GUIDE, linewidth=0.8, linestyle=DASHES, zorder=1)
+        log_updates(ax, ascent)
+    _left(axes, where.rows, "cosine")
+    add_legend(figure, handles(shown))
+    caption = (
+        "Cosine of the estimate that is followed with the gradient at the same iterate, or with the"
+        " natural gradient where that is estimated; mean over replicates. Of an exact mean it is"
+        " what bias turns; of later updates on one batch what the batch was not drawn for."
+        + where.note
+        + note
+    )
+    return Drawing(figure, caption, "Cosine of estimates with the gradient along the path")
+
+
 def entropy(ascent: "Dataset") -> Drawing:
     """Entropy of the policy along the path, and how often it acts wrongly."""
     H = mean_of_replicates(ascent["entropy"].values)
@@ -306,6 +332,9 @@ gradients_plot = Plot(
 noise_plot = Plot(
     "ascent_noise", "Signal and noise along the path", noise, order=8, of="ascents", explained=False
 )
+cosine_plot = Plot(
+    "ascent_cosine", "Where it is led", cosine, order=9, of="ascents", explained=False
+)
 entropy_plot = Plot(
-    "ascent_entropy", "How sure the policy is", entropy, order=9, of="ascents", explained=False
+    "ascent_entropy", "How sure the policy is", entropy, order=10, of="ascents", explained=False
 )

@@ -7,7 +7,7 @@ from pgbench.estimators import HORIZON, estimators
 from pgbench.estimators.parts.penalty import plain_value
 from pgbench.exact import evaluate
 from pgbench.exact.expectation import expectation
-from pgbench.exact.horizon import truncated_gradient
+from pgbench.exact.horizon import finite_gradient, truncated_gradient
 from pgbench.grid.plan import Prepared
 from pgbench.measure.gradients import estimates
 from pgbench.measure.subject import make_subject
@@ -15,10 +15,18 @@ from pgbench.objectives import make_objective
 from pgbench.policies import NotApplicable, Softmax
 from pgbench.problems import FiniteMDP
 from pgbench.rollout.enumeration import enumerated_batches, trajectories
-from pgbench.rollout.simulator import Draws
+from pgbench.rollout.simulator import Draws, Simulator
 from tests.support.numbers import close, differentiate, relative_gap
+from tests.support.samplers import sampled_truth
 from tests.support.truths import PENALISED, tiny_truth
-from tests.support.variants import HORIZON_ALONE, alone, each, record, table_variants
+from tests.support.variants import (
+    HORIZON_ALONE,
+    alone,
+    batch_variants,
+    each,
+    record,
+    table_variants,
+)
 
 STEPS = 2
 SCORED = {"in the reward": {"form": "k2", "later": True}, "k1": {"form": "k1"},
@@ -218,3 +226,79 @@ def test_where_there_is_no_penalty_there_is_nothing_to_differentiate(name):
     truth = tiny_truth("ending", "softmax")
     with pytest.raises(NotApplicable, match="the objective has no penalty"):
         estimates(truth, estimators()[name], {}, Draws(4, 2, 2, 0, 0))
+
+
+def weighed(truth, path, name, form="k3", later=False, ratio="none", baseline=False):
+    """The estimate of one trajectory of another policy, step by step."""
+    s, a, paid = path
+    penalty, gamma, T = truth.penalty, truth.mdp.gamma, len(s)
+    c, ratios, psi = penalty.coefficient, penalty.log_ratio[s, a], truth.policy.scores(truth.theta)
+    w = truth.pi[s, a] / truth.process.pi[s, a]
+    if name == "penalty_of_sequence":
+        whole = sum(gamma**t * ratios[t] for t in range(T))
+        own = c * {"k1": 1.0, "k2": whole, "k3": 1 - np.exp(-whole)}[form]
+        v = plain_value(truth)[s] if baseline else np.zeros(T)
+        to_go = [sum(gamma ** (m - t) * paid[m] for m in range(t, T)) - v[t] for t in range(T)]
+        found = sum((gamma**t * to_go[t] - own) * psi[s[t], a[t]] for t in range(T))
+        return found * (np.prod(w) if ratio else 1.0)
+    if ratio == "none":
+        w = np.ones(T)
+    divergence = (truth.pi * penalty.log_ratio).sum(axis=1)
+    every, total = name == "penalty_all_action", 0.0
+    own = np.zeros(T) if every else c * np.array(
+        {"k1": np.ones(T), "k2": ratios, "k3": 1 - np.exp(-ratios)}[form])  # fmt: skip
+    lost = c * divergence[s] if every else c * ratios
+    v = truth.v + c * divergence if every and later else truth.v if later else plain_value(truth)
+    for t in range(T):
+        x = w[t] * (paid[t] - own[t] - (v[s[t]] if baseline else 0.0))
+        for m in range(t + 1, T):
+            step = paid[m] - (lost[m] if later else 0.0)
+            x += gamma ** (m - t) * np.prod(w[t : m + 1]) * step
+        led = gamma**t * (np.prod(w[:t]) if ratio == "prefix" else 1.0)
+        total = total + led * x * psi[s[t], a[t]]
+        if every:
+            table = truth.pi[s[t]] * penalty.log_ratio[s[t]]
+            total = total - led * c * table @ psi[s[t]]
+    return total
+
+
+RATIOS = [v for v in (*table_variants(), *batch_variants()) if v.name.startswith("penalty_")]
+
+
+@pytest.mark.parametrize("sampler", ["temperature", "mixture", "stale"])
+@pytest.mark.parametrize("problem", ["dense", "ending"])
+@each(RATIOS)
+def test_ratios_to_a_sampler_step_by_step(problem, sampler, variant):
+    """Mean and, where it is known, variance of one trajectory, all trajectories written out."""
+    truth, estimator = sampled_truth(problem, "softmax", sampler, "kl"), estimators()[variant.name]
+    chance, found = [], []
+    for p, pairs, slots in trajectories(truth.process, 2):
+        s, a = np.divmod(np.array(pairs), truth.mdp.n_actions)
+        path = s, a, truth.penalty.plain.reward.ravel()[slots]
+        chance.append(p)
+        found.append(weighed(truth, path, variant.name, **estimator.bound(**variant.given)))
+    mean = np.array(chance) @ np.array(found)
+    spread = np.array(chance) @ (np.array(found) - mean) ** 2
+    exact = make_subject(Prepared(truth, 2, 2.0), estimator, variant.given).exact(1)
+    if exact.mean is not None:
+        close(exact.mean, mean)
+    if exact.variance is not None:
+        close(exact.variance, spread)
+    assert (exact.variance is None) == (variant.name == "penalty_of_sequence")
+    causes = {*estimator.causes(**variant.given), *estimator.causes_elsewhere(**variant.given)}
+    assert (causes <= HORIZON) == (relative_gap(mean, finite_gradient(truth, 2)) < 1e-10)
+
+
+@pytest.mark.parametrize("sampler", ["temperature", "mixture"])
+def test_estimates_of_batch_estimators_with_ratios(sampler):
+    truth = sampled_truth("ending", "softmax", sampler, "kl")
+    draws = Draws(3, 1, 20, 3, 4)
+    batch = Simulator(truth, draws, 0, 20).batch()
+    plain = batch.rewards + batch.at(truth.penalty.table)
+    for variant in [v for v in RATIOS if v.name != "penalty_in_loss"]:
+        values = estimators()[variant.name].bound(**variant.given)
+        found = estimates(truth, estimators()[variant.name], values, draws)[0]
+        for r in range(20):
+            T = batch.lengths[r, 0]
+            path = batch.states[r, 0, :T], batch.actions[r, 0, :T], plain[r, 0, :T]
+            close(found[r], weighed(truth, path, variant.name, **values))
