@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from pgbench.arrays import BoolArray, FloatArray
 from pgbench.statistics.sample import spread
@@ -247,11 +247,13 @@ def normality(scores: ArrayLike) -> FloatArray:
     method. The scores of a test must be independent; those of different tests need not be. NaN
     where fewer than 8 are finite.
     """
+    from scipy.stats import kstest  # half a second, for what only reports ask
+
     z = np.asarray(scores, np.float64)
     columns = z.reshape(-1, z.shape[-1]).T
     p = np.full(len(columns), np.nan)
     for i, column in enumerate(columns):
         own = column[np.isfinite(column)]
         if own.size >= MIN_SCORES:
-            p[i] = stats.kstest(own, "norm").pvalue
+            p[i] = kstest(own, "norm").pvalue
     return holm(p)
