@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from pgbench.arrays import BoolArray, FloatArray
 from pgbench.declared.outcomes import Status
@@ -182,7 +182,7 @@ def _scores(ax: Axes, summary: "Dataset", z: FloatArray) -> None:
     finite = np.isfinite(z)
     reach = float(np.clip(np.abs(z[finite]).max() * 1.05, 3.5, 8.0))
     x = np.linspace(-reach, reach, 301)
-    normal = stats.norm.cdf(x)
+    normal = special.ndtr(x)
     groups = int(finite.any(axis=2).sum())
     half = float(np.sqrt(np.log(2 / TEST_LEVEL) / (2 * groups)))
     ax.fill_between(

@@ -49,10 +49,7 @@ def write_netcdf(data: xr.DataTree | xr.Dataset, path: Path) -> None:
         raise OutputError(
             f"{path} cannot be made: it takes {needed / 2**20:.0f} MiB of memory"
         ) from error
-    if isinstance(data, xr.DataTree):
-        write_file(path, tree_bytes(data))
-    else:
-        write_file(path, data.to_netcdf(engine="h5netcdf"))
+    write_file(path, tree_bytes(data if isinstance(data, xr.DataTree) else xr.DataTree(data)))
 
 
 def read(directory: Path) -> tuple[xr.DataTree, list[str]]:

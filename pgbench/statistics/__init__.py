@@ -4,6 +4,7 @@ from pgbench.statistics.directions import directions, fixed_directions
 from pgbench.statistics.estimate import Estimate
 from pgbench.statistics.hypothesis_tests import (
     MeanTest,
+    Projections,
     VarianceTest,
     holm,
     mean_test,
@@ -22,6 +23,7 @@ __all__ = [
     "Estimate",
     "Line",
     "MeanTest",
+    "Projections",
     "Rate",
     "Sample",
     "VarianceTest",

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 CONFIDENCE = 0.95
-NORMAL = float(stats.norm.ppf(0.5 + CONFIDENCE / 2))
+NORMAL = float(special.ndtri(0.5 + CONFIDENCE / 2))
 
 
 @dataclass(frozen=True)

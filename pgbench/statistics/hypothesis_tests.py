@@ -1,12 +1,14 @@
 """Tests of means, variances and scores of replicates, and correction for their number."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
-from pgbench.arrays import FloatArray
+from pgbench.arrays import BoolArray, FloatArray
 from pgbench.statistics.sample import spread
 from pgbench.statistics.skewness import corrected_test, skewness_of_mean
 
@@ -52,46 +54,112 @@ def mean_test(
         (m, k) float64, or None: that mean may be off by any combination of these columns with
         factors from -1 to 1, and no more than what is left then counts.
     """
-    R, m = projections.shape
-    rounding = 1e-10 * max(np.abs(projections).max(), np.abs(expected).max())
-    x = projections - expected
-    mean = x.mean(axis=0)
-    deviation = x - mean
-    scatter = (deviation**2).sum(axis=0)
-    varies = np.sqrt(scatter / (R - 1)) > rounding
-    good = varies & (effective_replicates(deviation) >= MIN_EFFECTIVE)
-    if 2 * good.sum() < max(varies.sum(), 1):
-        return MeanTest(np.nan, np.nan, 0)
-    # A direction with unit scatter, the mean along it, and what is uncertain of that.
-    basis: list[tuple[FloatArray, float, FloatArray]] = []
-    doubts = np.zeros((m, 0)) if uncertain is None else uncertain
-    z, p = [], []
-    hotelling = 0.0
-    for j in np.flatnonzero(good):
-        residual, residual_mean, doubt = deviation[:, j].copy(), float(mean[j]), doubts[j]
-        for unit, unit_mean, unit_doubt in basis * 2:
-            # Twice, since once does not leave orthogonal what is nearly parallel.
-            c = float((residual * unit).sum())
-            residual, residual_mean = residual - c * unit, residual_mean - c * unit_mean
-            doubt = doubt - c * unit_doubt
-        left = float((residual**2).sum())
-        if left <= 1e-12 * scatter[j] or effective_replicates(residual[:, None])[0] < MIN_EFFECTIVE:
-            continue
-        freedom = R - 1 - len(basis)
-        off = residual_mean
-        if doubt.size:
-            off = float(np.sign(off)) * max(abs(off) - float(np.abs(doubt).sum()), 0.0)
-        t = off * np.sqrt(R * freedom / left / (1 + hotelling))
-        cubed = (left / freedom) ** 1.5
-        a = float(skewness_of_mean(residual * residual * residual, cubed, R))
-        score, p_value = corrected_test(t, a, freedom)
-        z.append(abs(score))
-        p.append(p_value)
-        root = np.sqrt(left)
-        basis.append((residual / root, residual_mean / root, doubt / root))
-        hotelling += R * basis[-1][1] ** 2
-    smallest = min(min(p), 1 - 1e-16)
-    return MeanTest(max(z), float(-np.expm1(len(p) * np.log1p(-smallest))), len(p))
+    return Projections(projections).test(expected, uncertain)
+
+
+@dataclass(frozen=True, eq=False)
+class Projections:
+    """Replicates (R, m) along m directions, of which many means may be tested; see ``mean_test``.
+
+    What does not hang on the mean under test is worked out once.
+    """
+
+    values: FloatArray
+
+    def test(self, expected: FloatArray, uncertain: FloatArray | None = None) -> MeanTest:
+        """Test of the mean ``expected`` (m,)."""
+        R, m = self.values.shape
+        rounding = 1e-10 * max(self._size, float(np.abs(expected).max()))
+        varies = np.sqrt(self._scatter / (R - 1)) > rounding
+        good = varies & (self._effective >= MIN_EFFECTIVE)
+        if 2 * good.sum() < max(varies.sum(), 1):
+            return MeanTest(np.nan, np.nan, 0)
+        doubts = np.zeros((m, 0)) if uncertain is None else uncertain
+        z, p = self._tests(self._independent(good), self._mean - expected, doubts)
+        smallest = min(min(p), 1 - 1e-16)
+        return MeanTest(max(z), float(-np.expm1(len(p) * np.log1p(-smallest))), len(p))
+
+    def _tests(
+        self, parts: "list[_Part]", off: FloatArray, doubts: FloatArray
+    ) -> tuple[list[float], list[float]]:
+        """|z| and p-values of every part, of means that are so far ``off`` (m,)."""
+        means, unsure = np.zeros(len(parts)), np.zeros((len(parts), doubts.shape[1]))
+        z, p, R, hotelling = [], [], len(self.values), 0.0
+        for k, part in enumerate(parts):
+            mean = float(off[part.index] - part.slopes @ means[:k])
+            doubt = doubts[part.index] - part.slopes @ unsure[:k]
+            freedom, root = R - 1 - k, np.sqrt(part.left)
+            least = float(np.sign(mean)) * max(abs(mean) - float(np.abs(doubt).sum()), 0.0)
+            t = least * np.sqrt(R * freedom / part.left / (1 + hotelling))
+            score, p_value = corrected_test(t, part.skewness, freedom)
+            z.append(abs(score))
+            p.append(p_value)
+            means[k], unsure[k] = mean / root, doubt / root
+            hotelling += R * means[k] ** 2
+        return z, p
+
+    @cached_property
+    def _size(self) -> float:
+        return float(np.abs(self.values).max())
+
+    @cached_property
+    def _mean(self) -> FloatArray:
+        return np.asarray(self.values.mean(axis=0))
+
+    @cached_property
+    def _deviation(self) -> FloatArray:
+        return self.values - self._mean
+
+    @cached_property
+    def _scatter(self) -> FloatArray:
+        return np.asarray((self._deviation**2).sum(axis=0))
+
+    @cached_property
+    def _effective(self) -> FloatArray:
+        return effective_replicates(self._deviation)
+
+    @cached_property
+    def _found(self) -> "dict[bytes, list[_Part]]":
+        return {}
+
+    def _independent(self, good: BoolArray) -> "list[_Part]":
+        """Parts of these directions that are left of each less its regression on earlier ones."""
+        if good.tobytes() not in self._found:
+            self._found[good.tobytes()] = list(self._parts(good))
+        return self._found[good.tobytes()]
+
+    def _parts(self, good: BoolArray) -> "Iterator[_Part]":
+        R, units = len(self.values), np.zeros((0, len(self.values)))
+        for j in np.flatnonzero(good):
+            residual, slopes = self._deviation[:, j].copy(), np.zeros(len(units))
+            for _ in range(2):
+                # Twice, since once does not leave orthogonal what is nearly parallel.
+                c = (units * residual).sum(axis=1)
+                residual, slopes = residual - (c[:, None] * units).sum(axis=0), slopes + c
+            left = float((residual**2).sum())
+            few = effective_replicates(residual[:, None])[0] < MIN_EFFECTIVE
+            if left <= 1e-12 * self._scatter[j] or few:
+                continue
+            cubed = (left / (R - 1 - len(units))) ** 1.5
+            skewness = float(skewness_of_mean(residual * residual * residual, cubed, R))
+            yield _Part(int(j), slopes, left, skewness)
+            units = np.vstack([units, residual / np.sqrt(left)])
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What is left of a direction less its regression on the parts before it.
+
+    slopes
+        Of that regression (k,), on parts with unit scatter.
+    left, skewness
+        Scatter of what is left, and the skewness of its mean.
+    """
+
+    index: int
+    slopes: FloatArray
+    left: float
+    skewness: float
 
 
 def effective_replicates(deviation: FloatArray) -> FloatArray:
@@ -154,7 +222,7 @@ def variance_test(squared_deviations: FloatArray, expected: float) -> VarianceTe
     t = np.sqrt(R) * (float(squared_deviations.mean()) - expected) / sd
     a = float(skewness_of_mean(deviation * deviation * deviation, sd**3, R))
     score, p = corrected_test(t, a, R - 1)
-    z = float(np.sign(score) * stats.norm.isf(p / 2))
+    z = float(np.sign(score) * -special.ndtri(p / 2))
     return VarianceTest(z, z**2, p)
 
 
@@ -179,11 +247,13 @@ def normality(scores: ArrayLike) -> FloatArray:
     method. The scores of a test must be independent; those of different tests need not be. NaN
     where fewer than 8 are finite.
     """
+    from scipy.stats import kstest  # half a second, for what only reports ask
+
     z = np.asarray(scores, np.float64)
     columns = z.reshape(-1, z.shape[-1]).T
     p = np.full(len(columns), np.nan)
     for i, column in enumerate(columns):
         own = column[np.isfinite(column)]
         if own.size >= MIN_SCORES:
-            p[i] = stats.kstest(own, "norm").pvalue
+            p[i] = kstest(own, "norm").pvalue
     return holm(p)

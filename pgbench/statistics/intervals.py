@@ -9,7 +9,7 @@ statistic corrected for skewness (Hall 1992), and reach as far up as a heavy tai
 from dataclasses import replace
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from pgbench.arrays import FloatArray
 from pgbench.statistics.estimate import CONFIDENCE, NOTHING, Estimate
@@ -86,7 +86,7 @@ def mean_interval(
         return Estimate(value, np.nan, max(value - half, bounds[0]), min(value + half, bounds[1]))
     a = float(skewness_of_mean(deviation * deviation * deviation, sd**3, R))
     se = sd / float(np.sqrt(R))
-    quantile = float(stats.t.ppf(0.5 + CONFIDENCE / 2, R - 1))
+    quantile = float(special.stdtrit(R - 1, 0.5 + CONFIDENCE / 2))
     low, high = (value - se * inverse_corrected(z, a) for z in (quantile, -quantile))
     return Estimate(value, se, max(low, bounds[0]), min(high, bounds[1]))
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from pgbench.arrays import FloatArray
 
@@ -27,10 +27,14 @@ def fit_line(x: FloatArray, y: FloatArray) -> Line:
 
     The interval is Student's, from the scatter about the line with n - 2 degrees of freedom.
     """
-    fit = stats.linregress(x, y)
-    error = fit.stderr if np.ptp(y) > 0 else 0.0  # SciPy's is NaN
-    half = stats.t.isf(0.025, x.size - 2) * error
-    return Line(float(fit.slope), float(fit.intercept), float(half), float(fit.rvalue**2))
+    across, up, freedom = x - x.mean(), y - y.mean(), x.size - 2
+    slope = float((across * up).sum() / (across**2).sum())
+    left, scatter = float(((up - slope * across) ** 2).sum()), float((up**2).sum())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = np.sqrt(left / np.float64(freedom) / (across**2).sum())
+        r_squared = float(1 - left / np.float64(scatter))
+    half = float(special.stdtrit(freedom, 0.975) * error)
+    return Line(slope, float(y.mean() - slope * x.mean()), half, r_squared)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ rare and large is mostly not among them, and by how much at most is known.
 """
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special
 
 from pgbench.arrays import FloatArray
 
@@ -40,7 +40,7 @@ def tail_shape(x: FloatArray) -> float:
     counts = [max(2, int(share * R)) for share in SHARES]
     largest = np.sort(x)[::-1][: counts[-1]]
     logs = np.log(np.maximum(largest, _FLOOR * largest[0])) if largest[0] > 0 else 0.0 * largest
-    quantiles = stats.norm.isf((np.arange(1, largest.size + 1) - 0.375) / (R + 0.25))
+    quantiles = -special.ndtri((np.arange(1, largest.size + 1) - 0.375) / (R + 0.25))
     tenth, quarter = (_slope(quantiles[:k], logs[:k]) for k in counts)
     return max(tenth * (1 + 1 / np.sqrt(counts[0])), quarter)
 
@@ -63,7 +63,7 @@ def least_share(shape: float, replicates: int) -> float:
     if shape >= _HEAVIEST:
         return 0.0
     x = np.exp(shape * _NODES - shape**2 / 2)
-    least = float(stats.norm.isf(LEVEL)) ** 2 / (2 * replicates)
+    least = float(special.ndtri(LEVEL)) ** 2 / (2 * replicates)
 
     def tilted(log_t: float) -> tuple[float, float]:
         """Mean q under the law tilted by e^(-tx), and I(q) = -tq - log E e^(-tx)."""

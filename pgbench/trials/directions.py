@@ -231,13 +231,21 @@ class _Damped:
         values, vectors = _spectrum(case, self.steps)
         return np.asarray(vectors @ ((vectors.T @ base) / (values + damping)))
 
+    def _spectrum(self, result: MeasuredMean) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Eigenvalues of F, and t and the mean along its eigenvectors, (d,) each."""
+        case = result.estimates.case
+        base = self.base.mean(case, result.estimates.batch_size)
+        assert base is not None
+        values, vectors = _spectrum(case, self.steps)
+        return values, vectors.T @ base, vectors.T @ result.mean
+
     def fitted(self, results: Sequence[MeasuredMean]) -> float:
         """λ of the largest mean cosine."""
+        spectra = [self._spectrum(r) for r in results]
 
         def apart(exponent: float) -> float:
             return -sum(
-                _alike(r.mean, self.target(r.estimates.case, r.estimates.batch_size, 10**exponent))
-                for r in results
+                _alike(mean, base / (values + 10**exponent)) for values, base, mean in spectra
             )
 
         path = np.log10(PATH)

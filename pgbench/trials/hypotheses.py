@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -61,13 +62,15 @@ NATURALS = (NATURAL_FINITE, NATURAL)
 """The same of who estimates the natural gradient, if the others do not hold."""
 
 
-def _undiscounted(case: Case, n: int) -> FloatArray:
+@lru_cache(maxsize=64)
+def _undiscounted(case: Case) -> FloatArray:
     """Σ_t E[Q̂_t ψ_t] without γ^t."""
     tables = reward_to_go.tables(case.truth, case.horizon, discounted=False)
     return expectation(case.truth, tables, case.horizon)
 
 
-def _undiscounted_oracle(case: Case, n: int) -> FloatArray:
+@lru_cache(maxsize=64)
+def _undiscounted_oracle(case: Case) -> FloatArray:
     """Σ_t E[A ψ_t] without γ^t."""
     tables = advantage_oracle.tables(case.truth, discounted=False)
     return expectation(case.truth, tables, case.horizon)
@@ -76,12 +79,12 @@ def _undiscounted_oracle(case: Case, n: int) -> FloatArray:
 WITHOUT_DISCOUNT = (
     Hypothesis(
         "Σ_t E[Q̂_t ψ_t], the sum without the factor γ^t",
-        _undiscounted,
+        lambda case, n: _undiscounted(case),
         "step t must carry γ^t; without it the sum is no gradient of J (Nota & Thomas 2020)",
     ),
     Hypothesis(
         "Σ_t E[A ψ_t], the sum without the factor γ^t",
-        _undiscounted_oracle,
+        lambda case, n: _undiscounted_oracle(case),
         "step t must carry γ^t; without it the sum is no gradient of J (Nota & Thomas 2020)",
     ),
 )

@@ -4,17 +4,17 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from pgbench.arrays import FloatArray, IntArray
 from pgbench.measure.sums import Sums
 from pgbench.statistics import (
     Estimate,
     MeanTest,
+    Projections,
     Sample,
     fixed_directions,
     mean_interval,
-    mean_test,
     summarise,
 )
 from pgbench.statistics.directions import N_DIRECTIONS
@@ -49,7 +49,11 @@ class MeanAnalysis:
         The p-value is NaN where the tails are too heavy.
         """
         uncertain = self.along * shift if shift else None
-        return mean_test(self.sample @ self.along.T, self.along @ mean, uncertain)
+        return self._projections.test(self.along @ mean, uncertain)
+
+    @cached_property
+    def _projections(self) -> Projections:
+        return Projections(self.sample @ self.along.T)
 
     @cached_property
     def mean(self) -> FloatArray:
@@ -81,7 +85,7 @@ class MeanAnalysis:
         """The bias along the target, over ‖target‖, that so many tests would find with 90 %."""
         se = np.sqrt(self.variance_along(target)) / float(np.sum(target**2))
         level = LEVEL / tests / self.directions
-        return float(se * (stats.norm.isf(level / 2) + stats.norm.ppf(SURE)))
+        return float(se * (special.ndtri(SURE) - special.ndtri(level / 2)))
 
 
 def dense(g: FloatArray) -> FloatArray:

@@ -11,11 +11,10 @@ from enum import Enum
 from functools import cached_property
 
 import numpy as np
-from scipy import stats
 
 from pgbench.arrays import BoolArray, FloatArray
 from pgbench.statistics import Estimate
-from pgbench.statistics.estimate import CONFIDENCE, NOTHING
+from pgbench.statistics.estimate import CONFIDENCE, NORMAL, NOTHING
 from pgbench.statistics.hypothesis_tests import MIN_EFFECTIVE, effective_replicates
 from pgbench.trials.candidate import Estimates
 from pgbench.trials.mean_analysis import MeanAnalysis, complete, dense
@@ -224,7 +223,7 @@ class MeasuredMean:
         value = float(bias @ left) / norm
         own, others = (m._variance_along(bias) / norm**2 for m in (self, other))
         se = float(np.sqrt(others + value**2 * own))
-        half = float(stats.norm.ppf(0.5 + CONFIDENCE / 2)) * se
+        half = NORMAL * se
         return Estimate(value, se, value - half, value + half)
 
     def _variance_along(self, direction: FloatArray) -> float:

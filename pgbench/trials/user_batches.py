@@ -5,7 +5,7 @@ def estimate(batch):
 """
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -134,14 +134,21 @@ class UserBatches:
         """All batches in one whose arrays have one axis more in front, (R, N, ...)."""
         return self._taken(slice(None), np.random.default_rng(seed))
 
+    @cached_property
+    def _ends(self) -> tuple[IntArray, BoolArray, BoolArray]:
+        """The last state of every trajectory, and whether it ended or was cut there, (R, N)."""
+        mdp, last = self.case.truth.mdp, self.mask.sum(axis=-1, keepdims=True) - 1
+        # A start state may be terminal; such a trajectory has no step.
+        reached = np.take_along_axis(self.next_states, np.maximum(last, 0), axis=-1)
+        final = np.where(last >= 0, reached, 0)[..., 0]
+        ended = mdp.terminal[final] | (last[..., 0] < 0)
+        cut = ~ended if mdp.truncated is None else ~ended | mdp.truncated[final]
+        return final, ended, cut
+
     def _taken(self, r: int | slice, rng: np.random.Generator) -> UserBatch:
         case, mdp = self.case, self.case.truth.mdp
-        s, a, s2, mask = self.states[r], self.actions[r], self.next_states[r], self.mask[r]
-        last = mask.sum(axis=-1, keepdims=True) - 1
-        # A start state may be terminal; such a trajectory has no step.
-        final = np.where(last >= 0, np.take_along_axis(s2, np.maximum(last, 0), axis=-1), 0)
-        ended = (mdp.terminal[final] | (last < 0))[..., 0]
-        cut = ~ended if mdp.truncated is None else ~ended | mdp.truncated[final][..., 0]
+        s, a, mask = self.states[r], self.actions[r], self.mask[r]
+        final, ended, cut = (of[r] for of in self._ends)
         said = np.zeros((mdp.n_states, 0)) if mdp.outcomes is None else mdp.outcomes
         G = case.group_size or self.batch_size
         return UserBatch(
@@ -149,10 +156,10 @@ class UserBatches:
             actions=_copy(a),
             rewards=_copy(self.rewards[r]),
             mask=_copy(mask),
-            next_states=_copy(s2),
+            next_states=_copy(self.next_states[r]),
             ended=_copy(ended),
             truncated=_copy(cut),
-            outcomes=_copy(said[final[..., 0]]),
+            outcomes=_copy(said[final]),
             group=_copy(np.broadcast_to(np.arange(self.batch_size) // G, ended.shape)),
             group_size=G,
             probabilities=_copy(case.truth.pi[s] * mask[..., None]),

@@ -71,7 +71,7 @@ def test_a_run_is_published_though_nobody_can_be_told(tmp_path, monkeypatch, cap
     assert "1 reused" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("latin-1", marks=pytest.mark.slow)])
 def test_characters_that_an_encoding_lacks_are_spelt(tmp_path, monkeypatch, encoding):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "grid.yaml").write_text(GRID, encoding="utf-8")

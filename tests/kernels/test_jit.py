@@ -158,9 +158,11 @@ ANEW = "forkserver", "spawn"
 @pytest.mark.parametrize(
     ("way", "layer"),
     [
-        *((way, layer) for way in ("fork", "threads") for layer in ("default", "workqueue")),
-        *((way, "default") for way in ANEW),
-        *(pytest.param(way, "workqueue", marks=pytest.mark.slow) for way in ANEW),
+        ("fork", "default"),
+        *(("threads", layer) for layer in ("default", "workqueue")),
+        ("forkserver", "default"),
+        pytest.param("spawn", "default", marks=pytest.mark.slow),
+        *(pytest.param(way, "workqueue", marks=pytest.mark.slow) for way in ("fork", *ANEW)),
     ],
 )
 def test_processes_and_threads_of_one_that_has_used_kernels_use_them_too(tmp_path, way, layer):

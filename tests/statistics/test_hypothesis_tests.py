@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pgbench.statistics import directions, holm, mean_test, mean_z, normality, variance_test
+from pgbench.statistics import (
+    Projections,
+    directions,
+    holm,
+    mean_test,
+    mean_z,
+    normality,
+    variance_test,
+)
 
 
 def test_directions_are_orthogonal_and_complete_when_small():
@@ -280,3 +288,12 @@ def test_scores_that_are_missing_are_left_out():
     alone = stats.kstest(z[1:, :, 1].ravel(), "norm").pvalue
     np.testing.assert_allclose(normality(z[..., [1]]), alone)
     assert np.isnan(normality(np.full((3, 3), np.nan))).all()
+
+
+def test_means_are_tested_on_one_sample_as_each_alone():
+    rng = np.random.default_rng(3)
+    values = rng.standard_normal((200, 3)) @ rng.standard_normal((3, 5))
+    known = Projections(values)
+    for shift in (0.0, 0.1, 1e12, 0.0):
+        expected = np.full(5, shift)
+        assert known.test(expected) == mean_test(values, expected)
