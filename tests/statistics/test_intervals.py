@@ -17,6 +17,7 @@ from pgbench.statistics import (
     summarise,
     tail_shape,
 )
+from pgbench.statistics.proportions import wilson
 from pgbench.statistics.sample import MIN_SHARE, MIN_SHARED
 from pgbench.statistics.squared_bias import bias_squared
 
@@ -451,3 +452,9 @@ def test_reasons_for_no_interval():
     missed = replace(sample(gaussian(400, 3)), exact_variance=100.0)
     assert missed.unseen.split(":")[0] == "rare events were not seen"
     assert sample(gaussian(400, 3)).unseen == ""
+
+
+@pytest.mark.parametrize(("ones", "n"), [(0, 7), (7, 7), (1, 30), (500, 1000)])
+def test_wilsons_interval_of_a_share(ones, n):
+    expected = stats.binomtest(ones, n).proportion_ci(0.95, method="wilson")
+    np.testing.assert_allclose(wilson(ones, n), expected, rtol=1e-12, atol=1e-15)
