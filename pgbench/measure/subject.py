@@ -25,6 +25,7 @@ from pgbench.exact.truth import Truth
 from pgbench.grid.plan import Prepared
 from pgbench.measure.gradients import batch_gradients
 from pgbench.measure.sums import Sums
+from pgbench.problems import NotApplicable
 from pgbench.process.tables import Forms, Tables
 from pgbench.rollout.engines import Rollouts
 from pgbench.rollout.simulator import BLOCK, Draws
@@ -299,7 +300,10 @@ def make_subject(
     target = estimator.truth(truth)
     if isinstance(estimator, BatchEstimator):
         subject = BatchSubject(prepared, estimator, values, target)
-        subject.exact(subject.timed[1])  # so that what makes no sense here is refused at once
+        # What makes no sense here is refused at once.
+        if reason := subject.refuses(subject.timed[1]):
+            raise NotApplicable(reason)
+        subject.exact(subject.timed[1])
         return subject
     assert isinstance(estimator, TableEstimator)
     tables = estimator.make(truth, prepared.horizon, **values)

@@ -166,9 +166,8 @@ def test_what_trajectories_of_a_group_share_may_be_unknown():
 
 def test_what_draws_its_own_trajectories_takes_no_groups(prepared):
     grouped = replace(prepared, group_size=2)
-    assert subject(grouped, "antithetic").refuses(4) == (
-        "antithetic takes no groups: it drives its rollouts by numbers of its own"
-    )
+    with pytest.raises(NotApplicable, match="antithetic takes no groups: it drives its rollouts by"):
+        subject(grouped, "antithetic")
     assert subject(prepared, "antithetic").refuses(4) == ""
 
 
@@ -178,6 +177,15 @@ def test_in_groups_moments_of_independent_trajectories_are_not_taken(prepared):
     assert subject(grouped, "all_action").exact(4).variance is None
     means = [subject(p, "all_action").exact(4).mean for p in (grouped, prepared)]
     np.testing.assert_allclose(*means, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["rloo", "grpo", "importance_ratio"])
+def test_groups_of_one_are_too_small_at_any_batch_size(name):
+    mdp = make_problem("sequences", vocabulary=2, length=3, prompts=2, prompt_length=1)
+    policy = make_policy("softmax", mdp)
+    truth = evaluate(mdp, policy, policy.initial(seed=0))
+    with pytest.raises(NotApplicable, match=f"the group size is 1, {name} needs at least 2"):
+        make_subject(Prepared(truth, 3, 3.0, 1), find_estimator(name), {})
 
 
 def test_why_there_is_no_exact_variance_is_said_at_each_batch_size():
