@@ -97,7 +97,7 @@ def test_what_is_finished_is_not_made_again(plan, made):
 
 
 def test_a_goal_that_cannot_be_found_fails_the_ascents_alone(plan, monkeypatch):
-    def broken(mdp, policy):
+    def broken(mdp, policy, objective):
         raise ZeroDivisionError("on purpose")
 
     monkeypatch.setattr(measuring, "find_goal", broken)

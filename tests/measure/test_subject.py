@@ -166,7 +166,7 @@ def test_what_trajectories_of_a_group_share_may_be_unknown():
 
 def test_what_draws_its_own_trajectories_takes_no_groups(prepared):
     grouped = replace(prepared, group_size=2)
-    with pytest.raises(NotApplicable, match="antithetic takes no groups: it drives its rollouts by"):
+    with pytest.raises(NotApplicable, match="antithetic takes no groups: it drives its rollouts"):
         subject(grouped, "antithetic")
     assert subject(prepared, "antithetic").refuses(4) == ""
 
