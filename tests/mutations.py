@@ -188,8 +188,8 @@ MUTATIONS = [
     Mutation(
         "intervals of 90 % are called 95 %",
         "statistics",
-        "stats.t.ppf(0.5 + CONFIDENCE / 2, R - 1)",
-        "stats.t.ppf(CONFIDENCE, R - 1)",
+        "special.stdtrit(R - 1, 0.5 + CONFIDENCE / 2)",
+        "special.stdtrit(R - 1, CONFIDENCE)",
     ),
     Mutation(
         "Holm's method without its order",
@@ -237,8 +237,8 @@ MUTATIONS = [
     Mutation(
         "the interval of an exponent has a degree of freedom too many",
         "statistics",
-        "stats.t.isf(0.025, x.size - 2)",
-        "stats.t.isf(0.025, x.size - 1)",
+        "y - y.mean(), x.size - 2",
+        "y - y.mean(), x.size - 1",
     ),
     Mutation(
         "what is ruled out holds",
@@ -296,9 +296,30 @@ MUTATIONS = [
     Mutation(
         "an action answers for its own state's divergence too",
         "estimators",
-        "to_go = batch.backward(rewards - here, gamma) + here",
-        "to_go = batch.backward(rewards - here, gamma)",
+        "to_go = batch.backward(w * (rewards - here), gamma * w) + w * here",
+        "to_go = batch.backward(w * (rewards - here), gamma * w)",
         "tests/estimators/test_batch_definitions.py",
+    ),
+    Mutation(
+        "a clip looks at the wrong sign",
+        "estimators",
+        "np.stack([w <= 1 + high, (w >= 1 - low) & (w <= most)])",
+        "np.stack([(w >= 1 - low) & (w <= most), w <= 1 + high])",
+        "tests/estimators/parts/test_ratios.py",
+    ),
+    Mutation(
+        "later epochs draw a batch of their own",
+        "ascent",
+        "self.source.gradient(crowd.drawn_from(self.drawn), first)",
+        "self.source.gradient(crowd.drawn_from(self.drawn), k)",
+        "tests/ascent/test_sampled_ascents.py",
+    ),
+    Mutation(
+        "stale data are one update too old",
+        "ascent",
+        "deque(maxlen=lag + 1)",
+        "deque(maxlen=lag + 2)",
+        "tests/ascent/test_sampled_ascents.py",
     ),
 ]
 

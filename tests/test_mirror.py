@@ -41,7 +41,7 @@ COVERED = {
     "measure/test_sums.py": "kernels: running",
     "problems/test_family.py": "declared: registry",
     "report/test_page.py": "report: *",
-    "statistics/test_hypothesis_tests.py": "statistics: estimate proportions skewness",
+    "statistics/test_hypothesis_tests.py": "statistics: estimate skewness",
     "trials/test_findings.py": (
         "trials: comparison declared_causes mean_analysis; trials/wording: *"
     ),
