@@ -190,6 +190,10 @@ def test_epochs_need_a_batch_that_others_can_draw(mdp, policy):
         ascend(mdp, policy, None, "epochs")
     with pytest.raises(NotApplicable, match="spsa takes no sampler's data"):
         ascend(mdp, policy, None, "epochs", "spsa", epochs=2)
+    for name, given in (("importance_sampling", {"exploration": 0.2}), ("ppo", {"drift": 0.3})):
+        with pytest.raises(NotApplicable, match=f"{name} draws from a policy of its own"):
+            ascend(mdp, policy, None, "epochs", name, given=given)
+        ascend(mdp, policy, None, "epochs", name, steps=3)
     lqg = make_problem("lqg")
     gaussian = make_policy("gaussian", lqg)
     with pytest.raises(NotApplicable, match="finite problems"):

@@ -22,6 +22,7 @@ class Epochs(Method):
         if not isinstance(context.source, EstimatorSource):
             raise NotApplicable("epochs follows an estimator's batch, and ∇J has none")
         context.source.require_data(epochs > 1)
+        _require_batch(context.source)
         self.source, self.epochs = context.source, epochs
         self.drawn: FloatArray | None = None
 
@@ -35,6 +36,17 @@ class Epochs(Method):
             return Move(g, g, cost)
         g, cost = self.source.gradient(crowd.drawn_from(self.drawn), first)
         return Move(g, g, np.zeros_like(cost))
+
+
+def _require_batch(source: EstimatorSource) -> None:
+    """NotApplicable where the estimator draws from a policy of its own, anew at every θ."""
+    parameters = source.estimator.parameters
+    for own in {"exploration", "drift"} & set(parameters):
+        if (given := source.values[own]) != parameters[own].default:
+            raise NotApplicable(
+                f"{source.estimator.name} draws from a policy of its own, {own}={given:g}, so that"
+                " updates have no batch in common"
+            )
 
 
 def epochs(
