@@ -2,6 +2,8 @@
 
 from typing import Annotated, Any
 
+import numpy as np
+
 from pgbench.arrays import BoolArray, FloatArray
 from pgbench.declared.parameters import Range
 from pgbench.estimators.importance_ratio import moments
@@ -44,7 +46,7 @@ def factors(
     clipped.
     """
     x = at_level(w, taken, level)
-    return x * within(x, clip_low, clip_high, dual_clip)
+    return np.where(within(x, clip_low, clip_high, dual_clip), x, 0.0)
 
 
 def off_policy(

@@ -49,10 +49,10 @@ def factors(
     level = "geometric" if power else "sequence"
     if clipped == "sequence":
         s = at_level(w, taken, level)
-        return s * within(s, clip_low, clip_high)
+        return np.where(within(s, clip_low, clip_high), s, 0.0)
     bounded = np.minimum(w, 1 + clip_high), np.maximum(w, 1 - clip_low)
     s = np.stack([at_level(own, taken, level) for own in bounded])
-    return s * within(w, clip_low, clip_high)
+    return np.where(within(w, clip_low, clip_high), s, 0.0)
 
 
 def off_policy(clip_low: float, clip_high: float, power: bool, **other: Any) -> tuple[str, ...]:

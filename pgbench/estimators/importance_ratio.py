@@ -52,7 +52,7 @@ def factors(
     if rule == "truncated":
         x = np.minimum(x, high)
     elif rule == "masked":
-        x = x * ((low <= x) & (x <= high))
+        x = np.where((low <= x) & (x <= high), x, 0.0)
     return x[None]
 
 

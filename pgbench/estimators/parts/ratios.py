@@ -137,16 +137,17 @@ def at_level(w: FloatArray, taken: BoolArray, level: str) -> FloatArray:
     with np.errstate(divide="ignore"):
         total = np.log(w).sum(axis=-1, keepdims=True)
     number = 1 if level == "sequence" else taken.sum(axis=-1, keepdims=True).clip(1)
-    return np.broadcast_to(np.exp(total / number), w.shape)
+    with np.errstate(over="ignore"):  # a product may be infinite, and is clipped then
+        return np.broadcast_to(np.exp(total / number), w.shape)
 
 
-def within(w: FloatArray, low: float, high: float, most: float = NEVER) -> FloatArray:
-    """1 where the clipped surrogate has a gradient, for A ≥ 0 and for A < 0: (2, ...).
+def within(w: FloatArray, low: float, high: float, most: float = NEVER) -> BoolArray:
+    """Where the clipped surrogate has a gradient, for A ≥ 0 and for A < 0: (2, ...).
 
     min(w A, clip(w, 1-low, 1+high) A) has none where w > 1 + high and A > 0, or w < 1 - low and
     A < 0; with a dual clip neither where w > most and A < 0.
     """
-    return np.stack([w <= 1 + high, (w >= 1 - low) & (w <= most)]).astype(np.float64)
+    return np.stack([w <= 1 + high, (w >= 1 - low) & (w <= most)])
 
 
 @dataclass(frozen=True)

@@ -368,6 +368,22 @@ def test_levels():
 
 
 @pytest.mark.parametrize("divisor", ["none", "length", "tokens"])
+def test_a_product_that_overflows_is_clipped_and_masked(divisor):
+    w, taken = np.full((1, 2000), 4.0), np.ones((1, 2000), bool)
+    for name, given in (
+        ("importance_ratio", {"level": "sequence", "rule": "masked"}),
+        ("clipped_ratio", {"level": "sequence", "dual_clip": 3.0}),
+        ("gspo", {"power": False}),
+    ):
+        estimator = find_estimator(name)
+        found = estimator.factors(w, taken, **estimator.bound(divisor=divisor, **given))
+        assert (found[0] == 0).all()
+    cut = find_estimator("importance_ratio")
+    most = cut.factors(w, taken, **cut.bound(level="sequence", rule="truncated", high=5.0))
+    assert (most == 5).all()
+
+
+@pytest.mark.parametrize("divisor", ["none", "length", "tokens"])
 def test_divisors(divisor):
     truth = written("softmax")
     responses = Enumerator(truth, 2, 4, 2).batch().responses(2, 2)
