@@ -290,6 +290,8 @@ def make_subject(
     truth = prepared.truth
     estimator.require(truth.mdp)
     estimator.require_data(truth)
+    if estimator.penalised and truth.penalty is None:
+        raise NotApplicable("the objective has no penalty, as kl and entropy have")
     values = estimator.bound(**values)
     declared = *estimator.causes(**values), *estimator.causes_elsewhere(**values)
     if unknown := [cause for cause in declared if cause not in CAUSES]:

@@ -54,7 +54,8 @@ def sweeps(summary: "Dataset") -> list[Sweep]:
     for name in dict.fromkeys(parse_label(label)[0] for label in summary["sampler"].values):
         own = {label: i for label, i in places.items() if parse_label(label)[0] == name}
         given = [parse_label(label)[1] for label in own]
-        varied = sorted({key for values in given for key in values})
+        keys = sorted({key for values in given for key in values})
+        varied = [key for key in keys if len({values.get(key) for values in given}) > 1]
         if name not in samplers() or len(varied) != 1:
             continue
         parameter = varied[0]

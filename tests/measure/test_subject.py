@@ -188,6 +188,16 @@ def test_groups_of_one_are_too_small_at_any_batch_size(name):
         make_subject(Prepared(truth, 3, 3.0, 1), find_estimator(name), {})
 
 
+@pytest.mark.parametrize("name", ["penalty_in_loss", "penalty_of_sequence", "penalty_all_action"])
+@pytest.mark.parametrize("group_size", [None, 2])
+def test_without_a_penalty_its_estimators_are_refused_alone(name, group_size):
+    mdp = make_problem("sequences", vocabulary=2, length=2)
+    policy = make_policy("softmax", mdp)
+    truth = evaluate(mdp, policy, policy.initial(seed=0))
+    with pytest.raises(NotApplicable, match="the objective has no penalty"):
+        make_subject(Prepared(truth, 2, 2.0, group_size), find_estimator(name), {})
+
+
 def test_why_there_is_no_exact_variance_is_said_at_each_batch_size():
     """Token means of a batch look at the lengths of all groups: of many they are too many."""
     mdp = make_problem("sequences", vocabulary=2, length=8, prompts=3, prompt_length=1)

@@ -59,6 +59,14 @@ def test_lines_are_exact_and_the_policy_itself_keeps_all(summary):
     assert share[1] == 1.0 > max(share[0], share[2])
 
 
+def test_what_is_the_same_for_all_does_not_count(summary):
+    named = [s.replace("logit_noise[scale=0.5]", "logit_noise[scale=0.5, seed=1]").replace(
+        "logit_noise", "logit_noise[scale=0.1, seed=1]") if s == "logit_noise" else s.replace(
+        "scale=0.5", "scale=0.5, seed=1") for s in map(str, summary["sampler"].values)]  # fmt: skip
+    found = sweeps(summary.assign_coords(sampler=("policy", named)))
+    assert [sweep.parameter for sweep in found] == ["value", "scale"]
+
+
 def test_without_several_values_nothing_is_drawn(summary):
     with pytest.raises(NothingToDraw, match="no sampler is in the run with several values"):
         mismatch(summary.isel(policy=[1, 5]))
