@@ -302,8 +302,8 @@ class _Climb:
         if sampler is None:
             return crowd
         assert isinstance(crowd, FiniteCrowd)
-        self.past.append(self.theta.copy())
-        if self.past.maxlen and self.past.maxlen > 1:
+        if sampler.lag:
+            self.past.append(self.theta.copy())
             return crowd.drawn_from(crowd.policy.each_probabilities(self.past[0]))
         tables = sampler.tables(crowd.truths)
         return crowd.drawn_from(np.where(crowd.good[:, None, None], tables, crowd.pi))

@@ -10,6 +10,7 @@ import numpy as np
 from pgbench.arrays import BoolArray, FloatArray
 from pgbench.exact.finite import fisher
 from pgbench.exact.finite.several import FiniteTruths
+from pgbench.exact.finite.success import arrivals
 from pgbench.exact.truth import Truth
 from pgbench.objectives import Objective
 from pgbench.policies import Direct, NotApplicable, Policy, Softmax
@@ -254,7 +255,7 @@ class FiniteCrowd(Crowd):
         """
         if self.mdp.outcomes is None or self.mdp.gamma < 1:
             return np.full(self.m, np.nan)
-        arrives = (self.mdp.transitions @ self.mdp.outcomes[:, 0]).reshape(self.pi.shape[1:])
+        arrives = arrivals(self.mdp, self.mdp.outcomes)
         return np.einsum("ms,msa,sa->m", self.visitation, self.pi, arrives)
 
 

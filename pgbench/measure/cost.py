@@ -114,7 +114,7 @@ class Demand:
             record = estimators()[chosen.name]
             try:
                 record.require(truth.mdp)
-                record.require_data(truth)
+                record.require_data(truth.behaviour is not None)
                 if not isinstance(record, TableEstimator):
                     batch += 1
                     continue

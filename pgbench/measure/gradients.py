@@ -123,7 +123,7 @@ def estimates(
     Batch estimators are functions of trajectories in main memory: they run on the CPU always.
     """
     estimator.require(truth.mdp)
-    estimator.require_data(truth)
+    estimator.require_data(truth.behaviour is not None)
     if isinstance(estimator, BatchEstimator):
         values = estimator.bound(**values)
         made = list(batch_gradients(truth, [(estimator, values)], draws))

@@ -13,6 +13,7 @@ from pgbench.arrays import FloatArray
 from pgbench.declared.causes import CAUSES, HORIZON
 from pgbench.estimators import BatchEstimator, Estimator, Exact, TableEstimator
 from pgbench.estimators.parts.estimator import declared_mean
+from pgbench.estimators.parts.penalty import penalty_of
 from pgbench.exact.expectation import expectation
 from pgbench.exact.starts import StartMeans, start_means
 from pgbench.exact.table_moments import (
@@ -289,9 +290,9 @@ def make_subject(
     """An estimator in a setting, its exact moments worked out."""
     truth = prepared.truth
     estimator.require(truth.mdp)
-    estimator.require_data(truth)
-    if estimator.penalised and truth.penalty is None:
-        raise NotApplicable("the objective has no penalty, as kl and entropy have")
+    estimator.require_data(truth.behaviour is not None)
+    if estimator.penalised:
+        penalty_of(truth)  # NotApplicable without one
     values = estimator.bound(**values)
     declared = *estimator.causes(**values), *estimator.causes_elsewhere(**values)
     if unknown := [cause for cause in declared if cause not in CAUSES]:

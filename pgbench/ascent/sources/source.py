@@ -10,7 +10,6 @@ import numpy as np
 
 from pgbench.arrays import FloatArray, IntArray
 from pgbench.ascent.crowd import Crowd
-from pgbench.policies import NotApplicable
 from pgbench.rollout.simulator import Draws, Simulator
 
 
@@ -89,10 +88,7 @@ class EstimatorSource(Source):
 
     def require_data(self, elsewhere: bool) -> None:
         """NotApplicable where data come from another policy and the estimator draws its own."""
-        if elsewhere and self.estimator.own_data:
-            raise NotApplicable(
-                f"{self.estimator.name} takes no sampler's data: {self.estimator.own_data}"
-            )
+        self.estimator.require_data(elsewhere)
 
     def one_by_one(self, crowd: Crowd, k: int) -> tuple[FloatArray, IntArray]:
         """A batch estimator's estimates (m, d) and steps (m,), policy by policy; NaN without J."""

@@ -173,9 +173,12 @@ class Estimator(ABC):
             kinds = " and ".join(kind.kind for kind in self.on)
             raise NotApplicable(f"{self.name} is for {kinds} problems, {mdp.name} is {mdp.kind}")
 
-    def require_data(self, truth: Truth) -> None:
-        """Raise NotApplicable where data come from a sampler and the estimator draws its own."""
-        if truth.behaviour is not None and self.own_data:
+    def require_data(self, elsewhere: bool) -> None:
+        """Raise NotApplicable where data come from another policy and the estimator draws its own.
+
+        ``elsewhere`` says whether they do.
+        """
+        if elsewhere and self.own_data:
             raise NotApplicable(f"{self.name} takes no sampler's data: {self.own_data}")
 
     @abstractmethod
