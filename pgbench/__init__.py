@@ -18,12 +18,14 @@ _HOMES = {
     "Softmax": "policies",
     "add_estimator": "estimators",
     "ascend": "api",
+    "estimates": "declared.claims",
     "make_objective": "objectives",
     "make_policy": "policies",
     "make_problem": "problems",
     "moments": "api",
     "run": "harness.runner",
     "sample_gradients": "api",
+    "subject": "declared.claims",
 }
 _MODULES = (
     "estimators",

@@ -21,6 +21,7 @@ FLOORS = (
     {"measure", "results"},
     {"grid"},
     {"ascent"},
+    {"functions"},
     {"estimators"},
     {"rollout", "objectives"},
     {"samplers"},

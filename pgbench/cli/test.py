@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from pgbench.cli.exit_codes import BAD_INPUT, NOT_RIGHT, OK
 from pgbench.cli.notes import notes
@@ -29,19 +30,24 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--battery",
         choices=("general", "sequences"),
-        default="general",
-        help="problems that it is tried on: general, by default, or token sequences in groups",
+        help="problems that it is tried on, before what the file says: general, by default, or"
+        " token sequences in groups",
     )
+    command.add_argument(
+        "--sampler", help="what draws the data: a name, or the JSON of a mapping as in a grid"
+    )
+    command.add_argument("--objective", help="what is maximised, in the same form; default: J")
 
 
 def act(options: argparse.Namespace) -> int:
     """Do it; the exit code. The user's code runs in a child, which it may end as it likes."""
     from pgbench.harness.child import Child, ChildError, ChildTimeout
 
-    chosen = options.function, options.replicates, options.seed, options.skip_nan, options.battery
+    names = ("function", "replicates", "seed", "skip_nan", "battery", "sampler", "objective")
+    chosen = {name: getattr(options, name) for name in names}
     try:
         with Child() as child:
-            passed, page = child.perform(_examined, options.file, *chosen)
+            passed, page = child.perform(_examined, options.file, chosen)
     except ChildError as error:
         print(error, file=sys.stderr)
         return BAD_INPUT if isinstance(error, ChildTimeout) else NOT_RIGHT
@@ -49,14 +55,7 @@ def act(options: argparse.Namespace) -> int:
     return OK if passed else NOT_RIGHT
 
 
-def _examined(
-    path: Path,
-    function: str | None,
-    replicates: int | None,
-    seed: int,
-    skip_nan: bool,
-    battery: str,
-) -> tuple[bool, str]:
+def _examined(path: Path, chosen: dict[str, Any]) -> tuple[bool, str]:
     """Whether an estimator passed, and the page about it."""
     from pgbench.harness.child import doing
     from pgbench.trials.examination import examine
@@ -66,6 +65,6 @@ def _examined(
     # The user's code may close the stream that everybody prints on; there may be none.
     errors = os.dup(sys.stderr.fileno()) if sys.stderr else os.open(os.devnull, os.O_WRONLY)
     with os.fdopen(errors, "w") as own, notes(), doing(path.name):
-        found = examine(path, function, replicates, seed, skip_nan, own, battery)
+        found = examine(path, notices=own, **chosen)
         print_examination(found, page)
     return found.passed, page.file.getvalue()  # type: ignore[attr-defined]

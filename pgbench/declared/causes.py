@@ -102,6 +102,7 @@ CAUSES: Mapping[str, Cause] = {
         "biased: a step answers for its own penalty alone, and not for those of later steps",
         Part("that is due to leaving out the penalties of later steps", "penalties of later steps"),
     ),
+    "undeclared": Cause("nothing is declared: its bias is measured"),
     "sampler": Cause(
         "biased: data come from another policy, and nothing corrects for that",
         Part("that is due to data of another policy", "data of another policy"),
@@ -116,8 +117,12 @@ CAUSES: Mapping[str, Cause] = {
 }
 """Causes of bias by name. The first two are of the horizon; an estimator has one or neither.
 
-The last two hang on θ and on where data come from: see ``Estimator.causes_at``.
+The last two hang on θ and on where data come from: see ``Estimator.causes_at``. Functions of users
+have the cause before them, of which nothing is known.
 """
+
+UNDECLARED = "undeclared"
+"""The cause of what declares none."""
 
 HORIZON = frozenset({"truncation", "tail"})
 """Causes of bias that vanish as the horizon grows."""

@@ -18,21 +18,30 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 """The package."""
 
-ROOMS = ("problems", "policies", "objectives", "samplers", "estimators", "ascent")
+ROOMS = ("problems", "policies", "objectives", "samplers", "estimators", "functions", "ascent")
 """Rooms that hold records: what a maker imports from them is followed."""
 
 
 def source(maker: Callable[..., Any]) -> str:
-    """The file that a maker is written in, or nothing."""
+    """The file that a maker, or what it wraps, is written in, or nothing."""
+    return _file(inspect.unwrap(maker))
+
+
+def _file(function: Callable[..., Any]) -> str:
     try:
-        return inspect.getfile(maker)
+        return inspect.getfile(function)
     except TypeError:
         return ""
 
 
 def source_digest(maker: Callable[..., Any]) -> str:
-    """Hash of the file that a maker is written in with what it imports; empty if there is none."""
-    return _digest_from(source(maker))
+    """Hash of the file that a maker is written in with what it imports; empty if there is none.
+
+    Of a maker that wraps a function those of both.
+    """
+    wrapped = inspect.unwrap(maker)
+    own = _digest_from(source(maker))
+    return own if wrapped is maker else own + _digest_from(_file(maker))
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pgbench.arrays import BoolArray, FloatArray
-from pgbench.declared.causes import HORIZON
+from pgbench.declared.causes import HORIZON, UNDECLARED
 from pgbench.declared.outcomes import Status
 from pgbench.estimators import estimators
 from pgbench.grid.grid import Grid
@@ -57,7 +57,7 @@ class Conformity:
     @property
     def biased(self) -> bool:
         """Whether a bias is declared that a longer horizon does not remove."""
-        return bool(set(self.causes or ()) - HORIZON)
+        return bool(set(self.causes or ()) - HORIZON - {UNDECLARED})
 
     @property
     def answer(self) -> str:
@@ -68,6 +68,8 @@ class Conformity:
             return "no"
         if self.causes is None:
             return "not known to this version"
+        if UNDECLARED in self.causes:
+            return "nothing declared"
         if np.isnan(self.code_p) and np.isnan(self.exact_bias):
             return "not tested"
         return "yes"
@@ -113,7 +115,7 @@ def written_formulas(summary: "Dataset") -> dict[str, str]:
 def declared_biased(summary: "Dataset") -> dict[str, bool]:
     """Whether an estimator declares a bias that a longer horizon does not remove, by label."""
     return {
-        label: bool(set(causes or ()) - HORIZON)
+        label: bool(set(causes or ()) - HORIZON - {UNDECLARED})
         for label, causes in declared_causes(summary).items()
     }
 

@@ -4,71 +4,81 @@ One is general: rewards along the way, and independent trajectories. The other h
 token by token to prompts, paid at the end, in groups of one prompt.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.estimators.parts.estimator import unmasked_critic
 from pgbench.exact.horizon import finite_gradient, truncated_gradient
-from pgbench.exact.truth import Truth, evaluate
+from pgbench.functions import Place
+from pgbench.objectives import make_objective
 from pgbench.policies import LogLinear, make_policy
 from pgbench.problems import FiniteMDP, make_problem
-from pgbench.rollout.simulator import Draws
+from pgbench.samplers import ON_POLICY, sampled
 
 GENERAL, SEQUENCES = "general", "sequences"
 """Names of the batteries."""
 
+J = "J"
+"""The objective by default."""
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """Whose data and which objective a battery is tried with: choices of the API, as text.
+
+    Attributes
+    ----------
+    battery
+        Name of the battery.
+    sampler, objective
+        A name, or the JSON of a mapping such as ``{"objective": "kl", "beta": 0.1}``.
+    """
+
+    battery: str = GENERAL
+    sampler: str = ON_POLICY
+    objective: str = J
+
+    @property
+    def plain(self) -> bool:
+        """Whether data come from the policy itself, and J is what is maximised."""
+        return (self.sampler, self.objective) == (ON_POLICY, J)
+
+    @property
+    def words(self) -> str:
+        """What is other than by default, such as ``objective kl, data of the sampler stale``."""
+        named = {"objective": self.objective, "data of the sampler": self.sampler}
+        return ", ".join(f"{k} {named[k]}" for k in named if named[k] not in (J, ON_POLICY))
+
+
+PLAIN = Laboratory()
+"""The general battery, with data of the policy itself, for J."""
+
 
 @dataclass(frozen=True, eq=False)
-class Case:
-    """A problem with a softmax policy, a horizon and a batch size.
+class Case(Place):
+    """A place on which something shows: a problem with a softmax policy, and whose data it sees.
 
     Attributes
     ----------
     name, reason
         A word for it, and what shows on it.
-    truth
-        Problem, policy and θ with everything exact about them; π(s, a) ∝ exp(features(s, a)·θ).
-    features
-        (S, A, d) float64.
-    horizon, batch_size
-        Steps of a rollout at most, trajectories of an estimate.
-    stream
-        Number of the case's random streams.
-    group_size
-        Trajectories that share their start, of which the batch size is a multiple; None where all
-        are independent.
+    laboratory
+        The battery that it is of, with whose data and which objective.
     """
 
-    name: str
-    reason: str
-    truth: Truth
-    features: FloatArray
-    horizon: int
-    batch_size: int
-    stream: int
-    group_size: int | None = None
-
-    @property
-    def battery(self) -> str:
-        """Name of the battery that it is of."""
-        return GENERAL if self.group_size is None else SEQUENCES
+    name: str = ""
+    reason: str = ""
+    laboratory: Laboratory = PLAIN
 
     @property
     def grouped(self) -> bool:
         """Whether trajectories of a group have in common what others have not."""
         return bool(self.group_size) and not self.truth.mdp.one_start
-
-    @cached_property
-    def critic(self) -> FloatArray:
-        """A critic that errs (S,), in terminal states too, as learned ones do.
-
-        Elsewhere it is that of ``gae`` and ``td`` with the noise ``CRITIC_NOISE``.
-        """
-        return unmasked_critic(self.truth)
 
     @cached_property
     def finite(self) -> FloatArray:
@@ -79,11 +89,6 @@ class Case:
     def without_tail(self) -> FloatArray:
         """Σ_{t<H} γ^t E[A ψ] (d,): ∇J less the score terms beyond step H."""
         return truncated_gradient(self.truth, self.horizon)
-
-    def draws(self, replicates: int, seed: int, batch_size: int | None = None) -> Draws:
-        """Independent trajectories for every seed."""
-        n, G = batch_size or self.batch_size, self.group_size
-        return Draws(self.horizon, n, replicates, seed, self.stream, group_size=G)
 
 
 @dataclass(frozen=True)
@@ -263,18 +268,34 @@ def _features(mdp: FiniteMDP, n: int) -> FloatArray:
     )
 
 
+def cases(laboratory: Laboratory | str = PLAIN) -> tuple[Case, ...]:
+    """A battery, or that of a name with data of the policy itself and for J; made once.
+
+    ParameterError for a sampler or an objective that there is not, or whose parameters are wrong.
+    """
+    return _cases(Laboratory(laboratory) if isinstance(laboratory, str) else laboratory)
+
+
 @cache
-def cases(battery: str = GENERAL) -> tuple[Case, ...]:
-    """A battery; made once."""
-    plans = BATTERIES[battery].items()
-    return tuple(_case(i, *named) for i, named in enumerate(plans, FIRST_STREAM[battery]))
+def _cases(laboratory: Laboratory) -> tuple[Case, ...]:
+    plans, first = BATTERIES[laboratory.battery].items(), FIRST_STREAM[laboratory.battery]
+    return tuple(_case(i, *named, laboratory) for i, named in enumerate(plans, first))
 
 
-def _case(stream: int, name: str, plan: _Plan) -> Case:
+def _chosen(text: str, key: str) -> tuple[str, dict[str, Any]]:
+    """Name and parameters of a sampler or an objective."""
+    given = json.loads(text) if text.startswith("{") else {key: text}
+    return given.pop(key), given
+
+
+def _case(stream: int, name: str, plan: _Plan, laboratory: Laboratory) -> Case:
     mdp = plan.problem()
     features = _features(mdp, plan.n_features)
     policy = LogLinear(features) if plan.n_features else make_policy("softmax", mdp)
     theta = policy.initial(seed=1, scale=0.7)
-    truth = evaluate(mdp, policy, theta)
-    own = plan.horizon, plan.batch_size, stream, plan.group_size
-    return Case(name, plan.reason, truth, features, *own)
+    objective, own = _chosen(laboratory.objective, "objective")
+    truth = make_objective(objective, mdp, policy, **own).truth(theta)
+    sampler, own = _chosen(laboratory.sampler, "sampler")
+    truth = sampled(truth, sampler, **own)
+    shape = plan.horizon, plan.batch_size, stream, plan.group_size
+    return Case(truth, *shape, name, plan.reason, laboratory)

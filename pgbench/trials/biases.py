@@ -18,12 +18,12 @@ import numpy as np
 from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import label
 from pgbench.estimators import TableEstimator, find_estimator
+from pgbench.functions import UserBatch, drawn, enumerated
 from pgbench.policies import NotApplicable
 from pgbench.rollout.enumeration import Enumerator, count_batches
 from pgbench.trials.battery import GENERAL, Case, cases
 from pgbench.trials.power import known
 from pgbench.trials.sampled import claimed, sampled
-from pgbench.trials.user_batches import UserBatch, drawn, enumerated
 from pgbench.trials.zoo import Bug, bugs
 from pgbench.trials.zoo.slips import Slip, Written, written
 

@@ -73,7 +73,7 @@ def part(
         sections.append(f"#### `{name}` ({rows[0].claimed})\n\n{table}")
     return _PART.format(
         title=title,
-        battery=WORDS[places[0].battery],
+        battery=WORDS[places[0].laboratory.battery],
         large=LARGE,
         listed=", ".join(f"'{case.name}'" for case in places if is_listed(case)),
         replicates=REPLICATES,

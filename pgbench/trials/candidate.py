@@ -13,15 +13,16 @@ from pgbench.arrays import FloatArray, IntArray
 from pgbench.declared.parameters import Parameter, ParameterError
 from pgbench.estimators import Estimator, TableEstimator, Tables
 from pgbench.exact.table_moments import TooLarge
+from pgbench.functions import Trajectories, UserBatch, drawn
+from pgbench.functions.result import UserError, check_usable, numbers, usable
 from pgbench.policies import NotApplicable
 from pgbench.trials.battery import Case
 from pgbench.trials.generators import drawn_from, seed_by
-from pgbench.trials.guard import FIRST_PATIENCE, UserError, check_usable, guarded, numbers, usable
+from pgbench.trials.guard import FIRST_PATIENCE, guarded
 from pgbench.trials.precision import SINGLE, rounding, shift, unit_roundoff
 from pgbench.trials.repeatable import check_forgetful, check_repeatable
 from pgbench.trials.sampled import sampled
 from pgbench.trials.terminal_values import reads_ends
-from pgbench.trials.user_batches import UserBatch, drawn
 from pgbench.trials.user_file import UserCode
 
 ROUNDING = 1e-9
@@ -146,13 +147,22 @@ class FunctionCandidate(Candidate):
         self.unit = max(self.unit, unit_roundoff(result))
         if not self.skip_nan:
             check_usable(values, batch, what)
-        return values
+        return values[0] if values.ndim > 1 and len(values) == 1 else values
+
+    def _drawn(self, case: Case, replicates: int, batch_size: int) -> Trajectories:
+        return drawn(case, replicates, self.seed, batch_size).claimed(self.own.claims)
+
+    def _made(self, batches: Trajectories, what: str) -> FloatArray:
+        """Estimates (R, d) of all batches, one call after another, or of many at once."""
+        if not self.own.claims.vectorised:
+            return np.stack([self.call(batches[r], what) for r in range(batches.replicates)])
+        return np.vstack([self.call(part.at_once(), what) for part in batches.parts()])
 
     def time(self, cases: Sequence[tuple[Case, int]], longest: float) -> None:
         """Median of three calls each, after one that may compile."""
         for case, n in cases:
             what = where(self.own, case, n)
-            batches = drawn(case, 16, self.seed, n)
+            batches = self._drawn(case, 16, n)
             if self._first is None:
                 self.call(batches[0], what, FIRST_PATIENCE)
                 first = check_repeatable(partial(self.call, what=what), batches, what)
@@ -173,8 +183,8 @@ class FunctionCandidate(Candidate):
     def estimates(self, case: Case, batch_size: int, replicates: int) -> Estimates:
         """One call after another."""
         what = where(self.own, case, batch_size)
-        batches = drawn(case, replicates, self.seed, batch_size)
-        made = np.stack([self.call(batches[r], what) for r in range(replicates)])
+        batches = self._drawn(case, replicates, batch_size)
+        made = self._made(batches, what)
         finite = usable(made).all(axis=1)
         left, skipped = int(finite.sum()), int((~finite).sum())
         if skipped and left < LEAST:
@@ -196,7 +206,7 @@ class FunctionCandidate(Candidate):
         assert self._first is not None
         case, n, first = self._first
         what = where(self.own, case, n)
-        batches = drawn(case, 16, self.seed, n)
+        batches = self._drawn(case, 16, n)
         check_forgetful(partial(self.call, what=what), batches, first, what)
 
     def reads_ends(self, cases: Sequence[Case]) -> bool:

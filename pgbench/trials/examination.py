@@ -9,9 +9,12 @@ from typing import TextIO
 import numpy as np
 
 from pgbench.arrays import FloatArray
+from pgbench.declared.claims import Claims
 from pgbench.estimators import TableEstimator
+from pgbench.functions.result import UserError
 from pgbench.harness.progress import duration
-from pgbench.trials.battery import BATTERIES, GENERAL, Case, cases
+from pgbench.samplers import ON_POLICY
+from pgbench.trials.battery import BATTERIES, GENERAL, Case, J, Laboratory, cases
 from pgbench.trials.candidate import (
     Candidate,
     Estimates,
@@ -22,14 +25,13 @@ from pgbench.trials.candidate import (
 from pgbench.trials.comparison import Compared, compared
 from pgbench.trials.declared_causes import declared
 from pgbench.trials.equality import Equality, equalities
-from pgbench.trials.guard import UserError
 from pgbench.trials.known_estimators import KnownEstimator, affordable, every_known
 from pgbench.trials.measured_mean import MeasuredMean, measured
 from pgbench.trials.normalisers import Normaliser
 from pgbench.trials.resemblance import COMPARED, Likeness, batches_of, closest, likeness
 from pgbench.trials.scaling import LARGER
 from pgbench.trials.user_file import UserCode, load
-from pgbench.trials.verdict import Decision, Declared, Verdict, verdict
+from pgbench.trials.verdict import Declared, Verdict, verdict
 
 FEWEST, MOST = 100, 3000
 """Replicates per problem and batch size."""
@@ -94,7 +96,7 @@ class Examination:
         """Whether it could be judged and has no bias that is not declared."""
         if self.declared is not None:
             return not (self.declared.undeclared or self.declared.untested)
-        return self.verdict.decision is Decision.UNBIASED
+        return self.verdict.as_claimed
 
 
 def examine(
@@ -104,22 +106,24 @@ def examine(
     seed: int = 0,
     skip_nan: bool = False,
     notices: TextIO | None = None,
-    battery: str = GENERAL,
+    battery: str | None = None,
+    sampler: str | None = None,
+    objective: str | None = None,
 ) -> Examination:
     """Examine what a file holds on a battery; UserError says what is wrong with the file.
 
-    How long it will take is said on ``notices``, by default standard error.
+    Battery, sampler and objective, a name or the JSON of a mapping, come before what the function
+    says it is made for. How long it will take is said on ``notices``, by default standard error.
     """
-    if battery not in BATTERIES:
-        raise UserError(f"--battery is {battery}, must be one of {', '.join(BATTERIES)}")
     if replicates is not None and replicates < FEWEST:
         raise UserError(f"--replicates is {replicates}, must be at least {FEWEST}")
     if not 0 <= seed < 2**63:
         raise UserError(f"--seed is {seed}, must be an integer in [0, 2**63)")
     own = load(path, function)
-    examined = candidate(own, seed, skip_nan)
+    laboratory = _laboratory(own.claims, battery, sampler, objective)
+    examined = candidate(own, seed, skip_nan or own.claims.on_nan == "count")
     sizes = (1, LARGER)
-    places = [(case, times * case.batch_size) for case in cases(battery) for times in sizes]
+    places = [(case, times * case.batch_size) for case in _cases(laboratory) for times in sizes]
     # A function that is this slow is given up before everything is timed.
     examined.time(places, np.inf if replicates else 4 * LONGEST / FEWEST)
     refused = examined.refused if isinstance(examined, RecordCandidate) else {}
@@ -128,6 +132,26 @@ def examine(
     made = [examined.estimates(case, n, R) for case, n in places]
     examined.finish()
     return _judged(examined, made, R, refused)
+
+
+def _laboratory(
+    claims: Claims, battery: str | None, sampler: str | None, objective: str | None
+) -> Laboratory:
+    """What a function is to be judged on; UserError for a battery that there is not."""
+    name = battery or claims.battery or GENERAL
+    if name not in BATTERIES:
+        raise UserError(f"--battery is {name}, must be one of {', '.join(BATTERIES)}")
+    return Laboratory(
+        name, sampler or claims.sampler or ON_POLICY, objective or claims.objective or J
+    )
+
+
+def _cases(laboratory: Laboratory) -> Sequence[Case]:
+    """The cases of a laboratory; UserError if its sampler or objective is wrong."""
+    try:
+        return cases(laboratory)
+    except ValueError as error:
+        raise UserError(f"{laboratory.words}: {error}") from None
 
 
 def _planned(
@@ -168,12 +192,15 @@ def _judged(
     smaller = [e for e in made if e.batch_size == e.case.batch_size]
     places = [e.case for e in smaller]
     few = min(R, COMPARED)
-    every, left = affordable(every_known(places[0].battery), places, few, examined.seed)
+    every, left = affordable(every_known(places[0].laboratory), places, few, examined.seed)
     found = [likeness(one, smaller, examined.seed, few) for one in every]
     likenesses = closest([one for one in found if one is not None], len(found))
     results = [_measured(examined, e, likenesses) for e in made]
     conclusion = verdict(
-        results, every, lambda n: [_undone(examined, e, likenesses, n) for e in made]
+        results,
+        every,
+        lambda n: [_undone(examined, e, likenesses, n) for e in made],
+        examined.own.claims,
     )
     return Examination(
         own=examined.own,
@@ -228,7 +255,7 @@ def _measured(examined: Candidate, made: Estimates, likenesses: Sequence[Likenes
         control = _control(like.known, made, examined.seed)
         if control is not None:
             controls.append(control)
-    of_name = {one.name: one for one in every_known(made.case.battery)}
+    of_name = {one.name: one for one in every_known(made.case.laboratory)}
     witness = of_name[WITNESS].beside(made, examined.seed)
     return measured(made, controls, witness=None if witness is None else witness[0])
 

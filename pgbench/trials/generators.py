@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pgbench.trials.user_batches import UserBatch
+from pgbench.functions import UserBatch
 
 
 def seed_by(batch: UserBatch) -> None:

@@ -9,27 +9,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pgbench.arrays import BoolArray, FloatArray
+import pgbench
+from pgbench.functions.batch import FIELDS
+from pgbench.functions.result import UserError
 from pgbench.harness.child import doing, overdue, postpone
 from pgbench.kernels.compiling import compiled_seconds
-from pgbench.trials.user_batches import UserBatch
 
 T = TypeVar("T")
+
+OURS = Path(pgbench.__file__).resolve().parent
+"""What is raised in here was raised on behalf of the user's code."""
 
 PATIENCE = 20.0
 """Seconds that one call may take, without what numba compiles in it."""
 
 FIRST_PATIENCE = 60.0
 """The same of the first call, in which JAX and PyTorch may compile, which nobody can time."""
-
-
-class UserError(ValueError):
-    """Something is wrong with the user's file; the message says what, in words for its author."""
 
 
 class _Stopped(BaseException):
@@ -104,7 +101,7 @@ def frames(path: Path, trace: TracebackType | None) -> str:
         if file.parent == own or (own in file.parents and "site-packages" not in file.parts):
             lines.append(f"\n  {file.name}:{frame.lineno}, in {frame.name}: {frame.line}")
             inside = ""
-        elif lines:
+        elif lines and OURS not in file.parents:
             inside = _package(file)
     return "".join(lines[-6:]) + (f"\n  (raised inside {inside})" if inside else "")
 
@@ -120,93 +117,6 @@ def _advice(error: BaseException) -> str:
     text = str(error)
     if "read-only" in text:
         return "\n  The arrays of the batch are read-only; copy one first: batch.rewards.copy()"
-    if type(error).__name__ == "FrozenInstanceError":
-        return "\n  The batch cannot be changed; give the new array a name of your own."
-    if isinstance(error, AttributeError) and "UserBatch" in text:
-        fields = ", ".join(UserBatch.__dataclass_fields__)
-        return f"\n  A batch has {fields}."
+    if isinstance(error, AttributeError) and "a batch has no" in text:
+        return f"\n  A batch has {', '.join(FIELDS)}."
     return ""
-
-
-def numbers(result: Any, batch: UserBatch, what: str) -> FloatArray:
-    """The estimate (d,) float64 of what was returned.
-
-    Takes what NumPy can read, PyTorch tensors and JAX arrays among it. UserError says what is wrong
-    with anything but d real numbers.
-    """
-    d = batch.theta.size
-    if result is None:
-        raise UserError(f"{what} returned None; is a `return` missing?")
-    if hasattr(result, "detach"):
-        result = result.detach().cpu()
-        if str(result.dtype) == "torch.bfloat16":  # NumPy has none
-            result = result.float()
-    try:
-        array = np.asarray(result)
-    except Exception:  # of whatever kind an array-like thing raises
-        array = np.asarray(None)
-    if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
-        complexes = f"{array.dtype} numbers"
-        kind = complexes if array.dtype.kind == "c" else f"a {type(result).__name__}"
-        raise UserError(f"{what} returned {kind}, must be {d} real numbers, shape ({d},)")
-    if array.shape != (d,):
-        hint = _shape_hint(array, batch)
-        raise UserError(f"{what} returned the shape {array.shape}, must be ({d},){hint}")
-    return array.astype(np.float64)
-
-
-LARGEST = 1e30
-"""Estimates are at most of this size, as rewards are: statistics need their eighth powers."""
-
-
-def usable(values: FloatArray) -> BoolArray:
-    """Which numbers can be judged: those that are finite, and not larger than ``LARGEST``."""
-    return np.isfinite(values) & (np.abs(values) <= LARGEST)
-
-
-def check_usable(values: FloatArray, batch: UserBatch, what: str) -> None:
-    """UserError, with a likely cause, if not all numbers of an estimate (d,) can be judged."""
-    bad = np.flatnonzero(~usable(values))
-    if bad.size:
-        k = int(bad[0])
-        why = f"; at most {LARGEST:g} in size can be judged"
-        why = why if np.isfinite(values[k]) else _cause(batch)
-        raise UserError(
-            f"{what} returned {values[k]:g} in coordinate {k}{why}"
-            "\n  --skip-nan leaves such estimates out and judges the rest."
-        )
-
-
-def _shape_hint(array: NDArray[Any], batch: UserBatch) -> str:
-    N, T = batch.mask.shape
-    d = batch.theta.size
-    if array.shape == ():
-        return "; is this the loss, and not its gradient?"
-    if array.size == d:
-        return "; θ is flat here: return it .ravel()ed"
-    if array.shape in ((N, d), (N, T, d)):
-        axes = "trajectories" if array.ndim == 2 else "trajectories and steps"
-        return f"; is a sum or mean over {axes} missing?"
-    return ""
-
-
-def _cause(batch: UserBatch) -> str:
-    """A likely cause of what is not finite, as far as the batch shows one."""
-    discounts = batch.gamma ** np.arange(batch.horizon)
-    returns = (batch.rewards * discounts).sum(axis=1)
-    alive = batch.mask.sum(axis=0)
-    causes = []
-    if np.ptp(returns) <= 1e-12 * np.abs(returns).max(initial=1e-300):
-        causes.append(
-            "all returns of this batch are equal, so their standard deviation is 0; was it divided"
-            " by that? Add a small number to it"
-        )
-    if (alive == 0).any():
-        t = int(np.flatnonzero(alive == 0)[0])
-        causes.append(f"from step {t} on no trajectory of this batch is still running")
-    elif (alive == 1).any():
-        t = int(np.flatnonzero(alive == 1)[0])
-        causes.append(f"at step {t} only one trajectory of this batch is still running")
-    if (batch.probabilities == 0).any() and not batch.mask.all():
-        causes.append("probabilities are 0 where mask is false, and their logarithm is -inf")
-    return "".join(f"\n  Maybe: {cause}." for cause in causes)

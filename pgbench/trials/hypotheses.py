@@ -1,13 +1,16 @@
 """Hypotheses of what an estimator's mean might be: the right ones, wrong ones, and multiples."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.estimators import advantage_oracle, reward_to_go
+from pgbench.declared.claims import Claims, Needs
+from pgbench.declared.parameters import label
+from pgbench.estimators import advantage_oracle, find_estimator, reward_to_go
 from pgbench.exact.expectation import expectation
 from pgbench.trials.battery import Case
 from pgbench.trials.known_estimators import KnownEstimator
@@ -28,11 +31,18 @@ class Hypothesis:
         ``mean(case, batch_size)`` (d,), or None where the hypothesis says nothing.
     remark
         What that would mean in a user's code, or nothing.
+    needs
+        What a function must claim for this mean to be right; None where no claim fits.
     """
 
     words: str
     mean: MeanOnCase
     remark: str = ""
+    needs: Needs | None = None
+
+    def within(self, claims: Claims) -> bool:
+        """Whether this mean is right by what is claimed."""
+        return self.needs is not None and claims.covers(self.needs)
 
     def p_values(self, results: Sequence[MeasuredMean]) -> FloatArray:
         """p-values of the test that it holds on each case and size; NaN where there is none."""
@@ -44,18 +54,30 @@ class Hypothesis:
         return p
 
 
-FINITE = Hypothesis("∇J_H, the gradient of the H-step objective", lambda case, n: case.finite)
-ENDLESS = Hypothesis(
-    "∇J, the gradient over an endless horizon", lambda case, n: case.truth.gradient
+PLAIN = Needs()
+UNDISCOUNTED = Needs("undiscounted_states")
+
+FINITE = Hypothesis(
+    "∇J_H, the gradient of the H-step objective", lambda case, n: case.finite, needs=PLAIN
 )
-NO_TAIL = Hypothesis("∇J less the score terms beyond step H", lambda case, n: case.without_tail)
+ENDLESS = Hypothesis(
+    "∇J, the gradient over an endless horizon", lambda case, n: case.truth.gradient, needs=PLAIN
+)
+NO_TAIL = Hypothesis(
+    "∇J less the score terms beyond step H", lambda case, n: case.without_tail, needs=PLAIN
+)
 RIGHT = (FINITE, ENDLESS, NO_TAIL)
 """What a right estimator's mean may be: they differ by what the horizon does."""
 
-NATURAL = Hypothesis("F†∇J, the natural gradient", lambda case, n: case.truth.natural_gradient())
+NATURAL = Hypothesis(
+    "F†∇J, the natural gradient",
+    lambda case, n: case.truth.natural_gradient(),
+    needs=Needs("natural"),
+)
 NATURAL_FINITE = Hypothesis(
     "F†∇J_H, the natural gradient of the H-step objective",
     lambda case, n: case.truth.natural(case.finite),
+    needs=Needs("natural"),
 )
 
 NATURALS = (NATURAL_FINITE, NATURAL)
@@ -65,15 +87,17 @@ NATURALS = (NATURAL_FINITE, NATURAL)
 @lru_cache(maxsize=64)
 def _undiscounted(case: Case) -> FloatArray:
     """Σ_t E[Q̂_t ψ_t] without γ^t."""
-    tables = reward_to_go.tables(case.truth, case.horizon, discounted=False)
-    return expectation(case.truth, tables, case.horizon)
+    truth = case.truth.on_policy
+    tables = reward_to_go.tables(truth, case.horizon, discounted=False)
+    return expectation(truth, tables, case.horizon)
 
 
 @lru_cache(maxsize=64)
 def _undiscounted_oracle(case: Case) -> FloatArray:
     """Σ_t E[A ψ_t] without γ^t."""
-    tables = advantage_oracle.tables(case.truth, discounted=False)
-    return expectation(case.truth, tables, case.horizon)
+    truth = case.truth.on_policy
+    tables = advantage_oracle.tables(truth, discounted=False)
+    return expectation(truth, tables, case.horizon)
 
 
 WITHOUT_DISCOUNT = (
@@ -81,42 +105,122 @@ WITHOUT_DISCOUNT = (
         "Σ_t E[Q̂_t ψ_t], the sum without the factor γ^t",
         lambda case, n: _undiscounted(case),
         "step t must carry γ^t; without it the sum is no gradient of J (Nota & Thomas 2020)",
+        UNDISCOUNTED,
     ),
     Hypothesis(
         "Σ_t E[A ψ_t], the sum without the factor γ^t",
         lambda case, n: _undiscounted_oracle(case),
         "step t must carry γ^t; without it the sum is no gradient of J (Nota & Thomas 2020)",
+        UNDISCOUNTED,
     ),
 )
 
-FACTORS: tuple[tuple[str, FactorOnCase, str], ...] = (
-    ("minus", lambda case, n: -1.0, "the sign is wrong: a loss is minus what is to be maximised"),
-    ("(1 - 1/N) times", lambda case, n: 1 - 1 / n, "a baseline made of the batch, each trajectory"
-     " itself included, takes 1/N of the gradient; leave it out of its own baseline"),
-    ("(1 - 1/G) times", lambda case, n: 1 - 1 / case.group_size if case.group_size else None,
+TARGETED = (*RIGHT, *WITHOUT_DISCOUNT, *NATURALS)
+"""What may be claimed as a target, but for surrogates."""
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A factor that is seen in front of a right mean.
+
+    words, value, remark
+        As in "its mean is ... ∇J", the number on a case at a batch size, or None where there is
+        none, and what it says about the code.
+    scale, accepts
+        What a function must claim for it to be right; scale is None where no claim fits.
+    """
+
+    words: str
+    value: FactorOnCase
+    remark: str
+    scale: str | None = "any"
+    accepts: frozenset[str] = frozenset()
+
+    def needed(self, of: Hypothesis) -> Needs | None:
+        """What must be claimed for the multiple of a hypothesis."""
+        if of.needs is None or self.scale is None:
+            return None
+        return of.needs.also(self.scale, self.accepts)
+
+
+_BATCH = frozenset({"batch"})
+"""What is accepted by who accepts a baseline to which a trajectory itself contributes."""
+
+FACTORS = (
+    Factor("minus", lambda case, n: -1.0, "the sign is wrong: a loss is minus what is to be"
+     " maximised", None),
+    Factor("(1 - 1/N) times", lambda case, n: 1 - 1 / n, "a baseline made of the batch, each"
+     " trajectory itself included, takes 1/N of the gradient; leave it out of its own baseline",
+     "exact", _BATCH),
+    Factor("(1 - 1/G) times", lambda case, n: 1 - 1 / case.group_size if case.group_size else None,
      "a baseline made of the group, each response itself included, takes 1/G of the gradient; leave"
-     " it out of its own baseline"),
-    ("N/(N-1) times", lambda case, n: n / (n - 1), "divided by N - 1 in place of N?"),
-    ("N times", lambda case, n: float(n), "summed over the batch and not averaged?"),
-    ("1/N times", lambda case, n: 1 / n, "divided by N twice?"),
-    ("1/T times", lambda case, n: 1 / case.horizon, "averaged over the T steps and not summed?"),
-    ("1/(N T) times", lambda case, n: 1 / (n * case.horizon), "divided by N and by N·T?"),
-    ("N T times", lambda case, n: float(n * case.horizon), "multiplied by the number of steps?"),
-    ("(1 - γ) times", lambda case, n: 1 - case.truth.mdp.gamma, "the factor 1/(1 - γ) is missing"),
-    ("twice", lambda case, n: 2.0, ""),
-    ("half of", lambda case, n: 0.5, ""),
+     " it out of its own baseline", "exact", _BATCH),
+    Factor("N/(N-1) times", lambda case, n: n / (n - 1), "divided by N - 1 in place of N?"),
+    Factor("N times", lambda case, n: float(n), "summed over the batch and not averaged?"),
+    Factor("1/N times", lambda case, n: 1 / n, "divided by N twice?"),
+    Factor("1/T times", lambda case, n: 1 / case.horizon,
+     "averaged over the T steps and not summed?", "per_step"),
+    Factor("1/(N T) times", lambda case, n: 1 / (n * case.horizon), "divided by N and by N·T?"),
+    Factor("N T times", lambda case, n: float(n * case.horizon),
+     "multiplied by the number of steps?"),
+    Factor("(1 - γ) times", lambda case, n: 1 - case.truth.mdp.gamma,
+     "the factor 1/(1 - γ) is missing"),
+    Factor("twice", lambda case, n: 2.0, ""),
+    Factor("half of", lambda case, n: 0.5, ""),
 )  # fmt: skip
-"""Factors that are seen: words, value, and what they say about the code."""
+"""Factors that are seen."""
+
+IN_SAMPLE = tuple(factor for factor in FACTORS if factor.accepts)
+"""Those of baselines made of the batch or group itself."""
 
 
-def multiple(words: str, factor: FactorOnCase, of: Hypothesis, remark: str = "") -> Hypothesis:
+def multiple(
+    words: str,
+    factor: FactorOnCase,
+    of: Hypothesis,
+    remark: str = "",
+    needs: Needs | None = None,
+) -> Hypothesis:
     """A multiple of another hypothesis."""
 
     def mean(case: Case, n: int) -> FloatArray | None:
         c, one = factor(case, n), of.mean(case, n)
         return None if c is None or one is None else c * one
 
-    return Hypothesis(f"{words} {of.words}", mean, remark)
+    return Hypothesis(f"{words} {of.words}", mean, remark, needs)
+
+
+def _multiples(of: Hypothesis, factors: Sequence[Factor] = FACTORS) -> list[Hypothesis]:
+    """The multiples of a hypothesis that are seen, with what they and it say about the code."""
+    return [
+        multiple(
+            f.words, f.value, of, "; ".join(r for r in (f.remark, of.remark) if r), f.needed(of)
+        )
+        for f in factors
+    ]
+
+
+def right_by(claims: Claims, every: Sequence[KnownEstimator]) -> list[Hypothesis]:
+    """What a mean may be that is right by what is claimed, the plainest first."""
+    if claims.target == "ascent":
+        return [*RIGHT]
+    if claims.surrogate is not None:
+        return [_surrogate(claims.surrogate)]
+    plain = [one for one in TARGETED if one.within(claims)]
+    multiples = [one for of in TARGETED for one in _multiples(of) if one.within(claims)]
+    biased = [one for one in map(of_known, every) if one.within(claims)] if claims.accepts else []
+    return [*plain, *multiples, *biased]
+
+
+def _surrogate(choice: Mapping[str, Any]) -> Hypothesis:
+    """The exact gradient of the surrogate that an estimator of the suite has for its mean."""
+    given = dict(choice)
+    estimator = find_estimator(given.pop("estimator"))
+    values = estimator.bound(**given)
+    one = KnownEstimator(label(estimator.name, estimator.parameters, values), estimator, values)
+    return replace(
+        of_known(one), words=f"the gradient of the surrogate {one.name}", needs=Needs("surrogate")
+    )
 
 
 def wrong_hypotheses() -> list[Hypothesis]:
@@ -124,35 +228,25 @@ def wrong_hypotheses() -> list[Hypothesis]:
     zero = Hypothesis(
         "zero", lambda case, n: np.zeros_like(case.truth.gradient), "it knows nothing"
     )
-    multiples = [multiple(w, f, of, remark) for of in RIGHT for w, f, remark in FACTORS]
-    without = [
-        multiple(w, f, of, f"{remark}; {of.remark}" if remark else of.remark)
-        for of in WITHOUT_DISCOUNT
-        for w, f, remark in FACTORS
-    ]
+    multiples = [one for of in RIGHT for one in _multiples(of)]
+    without = [one for of in WITHOUT_DISCOUNT for one in _multiples(of)]
     return [zero, *multiples, *WITHOUT_DISCOUNT, *without]
 
 
 def divided(normaliser: Normaliser) -> list[Hypothesis]:
-    """What the mean of estimates may be, once they are multiplied by what they are divided by."""
-    return [
-        replace(one, words=words, remark=f"{normaliser.remark}{_also(one.remark)}")
-        for one in (*RIGHT, *WITHOUT_DISCOUNT)
-        for words, one in _divided(normaliser, one)
-    ]
+    """What the mean of estimates may be, once they are multiplied by what they are divided by.
 
-
-def _also(remark: str) -> str:
-    return f"; {remark}" if remark else ""
-
-
-def _divided(normaliser: Normaliser, of: Hypothesis) -> Iterator[tuple[str, Hypothesis]]:
-    """A hypothesis of divided estimates in words: plain, and less what a baseline takes."""
-    words = f"that of estimates of {{}}, each divided by {normaliser.words}"
-    yield words.format(of.words.split(", the gradient")[0]), of
-    name, factor, remark = FACTORS[1]
-    own = multiple(name, factor, of, f"{remark}{_also(of.remark)}")
-    yield words.format(own.words.split(", the gradient")[0]), own
+    Plain, and less what a baseline of the batch takes.
+    """
+    found = []
+    for of in (*RIGHT, *WITHOUT_DISCOUNT):
+        for one in (of, *_multiples(of, IN_SAMPLE[:1])):
+            name = one.words.split(", the gradient")[0]
+            remark = f"{normaliser.remark}; {one.remark}" if one.remark else normaliser.remark
+            needs = one.needs and one.needs.also(normaliser.scale, normaliser.accepts)
+            words = f"that of estimates of {name}, each divided by {normaliser.words}"
+            found.append(replace(one, words=words, remark=remark, needs=needs))
+    return found
 
 
 def of_known(known: KnownEstimator) -> Hypothesis:
@@ -162,6 +256,7 @@ def of_known(known: KnownEstimator) -> Hypothesis:
         f"that of {what}",
         lambda case, n: known.exact(case, n),
         known.mistake or known.causes,
+        known.needs,
     )
 
 
@@ -177,6 +272,6 @@ def scaled(results: Sequence[MeasuredMean], of: Hypothesis) -> Hypothesis | None
     c = float(weights @ values / weights.sum())
     half = 2 / np.sqrt(weights.sum())
     shown = f"{c:.4g}" if half < 1e-6 else f"{c:.3g} ± {half:.1g}"
-    return multiple(
-        f"{shown} times", lambda case, n: c, of, "its length is wrong, not its direction"
-    )
+    remark = "its length is wrong, not its direction"
+    needs = of.needs and of.needs.also("any")
+    return multiple(f"{shown} times", lambda case, n: c, of, remark, needs if c > 0 else None)

@@ -7,12 +7,13 @@ it out may make a second mistake.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 
 from pgbench.arrays import FloatArray, IntArray
+from pgbench.declared.claims import Needs
 from pgbench.declared.parameters import Parameter, label
 from pgbench.estimators import CAUSES, HORIZON, Estimator, TableEstimator, estimators
 from pgbench.estimators.parts.estimator import CRITIC_NOISE
@@ -20,7 +21,8 @@ from pgbench.estimators.parts.outcomes import OutcomeEstimator
 from pgbench.estimators.parts.ratios import RatioEstimator
 from pgbench.estimators.parts.variants import combinations, others
 from pgbench.problems import FiniteMDP
-from pgbench.trials.battery import GENERAL, Case, cases
+from pgbench.samplers import ON_POLICY
+from pgbench.trials.battery import GENERAL, PLAIN, Case, J, Laboratory, cases
 from pgbench.trials.candidate import Estimates, known
 from pgbench.trials.sampled import sampled
 from pgbench.trials.undiscounted import undiscounted
@@ -40,6 +42,8 @@ class KnownEstimator:
         Label such as ``gae[lam=0.95]``, and what is wrong with it: empty unless it is a bug.
     default
         Whether it is an estimator with its default parameters.
+    elsewhere
+        Whether data come from a sampler.
     lap
         Seconds per estimate, measured roughly, once a hundred were made.
     """
@@ -49,23 +53,47 @@ class KnownEstimator:
     values: Mapping[str, Any]
     mistake: str = ""
     default: bool = False
+    elsewhere: bool = False
     lap: float = field(default=0.0, repr=False)
     _made: dict[tuple[str, int, int, int], tuple[FloatArray, IntArray] | None] = field(
         default_factory=dict, repr=False
     )
     _exact: dict[tuple[str, int], FloatArray | None] = field(default_factory=dict, repr=False)
 
+    @cached_property
+    def declared(self) -> tuple[str, ...]:
+        """Causes of bias that it declares on these data, but for the horizon's."""
+        causes = self.estimator.causes(**self.values)
+        if self.elsewhere:
+            causes = (*self.estimator.causes_elsewhere(**self.values), *causes)
+            causes += ("sampler",) * (not self.estimator.corrects)
+        return tuple(cause for cause in causes if cause not in HORIZON)
+
     @property
     def causes(self) -> str:
         """Why its mean is not ∇J, beside the horizon, in words."""
-        causes = self.estimator.causes(**self.values)
-        return "; ".join(CAUSES[cause].sentence for cause in causes if cause not in HORIZON)
+        return "; ".join(CAUSES[cause].sentence for cause in self.declared)
+
+    @property
+    def needs(self) -> Needs | None:
+        """What a function must claim for this mean to be right; None of a mistake.
+
+        Leaving out γ^t alone is none for who claims that.
+        """
+        if self.mistake and self.mistake != WITHOUT_DISCOUNT:
+            return None
+        causes = set(self.declared)
+        if self.mistake or "discount" in causes:
+            target = "undiscounted_states"
+        else:
+            target = "natural" if self.estimator.target != "gradient" else "discounted"
+        scale = "per_token" if "length" in causes else "exact"
+        return Needs(target, scale, frozenset(causes - {"discount", "length"}))
 
     @property
     def critic_errs(self) -> bool:
         """Whether it is right but for its critic's error."""
-        causes = set(self.estimator.causes(**self.values))
-        return not self.mistake and causes - HORIZON == {"critic"}
+        return not self.mistake and set(self.declared) == {"critic"}
 
     def sample(
         self, case: Case, batch_size: int, replicates: int, seed: int
@@ -102,33 +130,39 @@ class KnownEstimator:
 
 
 @cache
-def every_known(battery: str = GENERAL) -> tuple[KnownEstimator, ...]:
+def every_known(laboratory: Laboratory = PLAIN) -> tuple[KnownEstimator, ...]:
     """Estimators of ∇J in a few variants, and the bugs of a battery; they remember their estimates.
 
     Without γ^t as well, on the general one; that of sequences has no discount.
     """
-    finite = (e for e in estimators().values() if FiniteMDP in e.on and not e.penalised)
+    elsewhere = laboratory.sampler != ON_POLICY
+    finite = (e for e in estimators().values() if FiniteMDP in e.on)
+    fitting = (e for e in finite if laboratory.objective != J or not e.penalised)
     # On data of the policy itself those with ratios to a sampler are others by another name.
-    own = (estimator for estimator in finite if not isinstance(estimator, RatioEstimator))
+    own = (e for e in fitting if elsewhere or not isinstance(e, RatioEstimator))
     found = [one for estimator in own for one in _variants(estimator)]
     for bug in bugs().values():
-        if bug.battery == battery:
+        if bug.battery == laboratory.battery:
             values = bug.estimator.bound()
             found.append(KnownEstimator(bug.name, bug.estimator, values, mistake=bug.mistake))
-    if battery != GENERAL:
-        return tuple(found)
-    without = (_without_discount(one) for one in found)
-    return (*found, *(one for one in without if one is not None))
+    if laboratory.battery == GENERAL:
+        without = [_without_discount(one, laboratory) for one in found]
+        found += [one for one in without if one is not None]
+    for one in found:
+        one.elsewhere = elsewhere
+    return tuple(found)
 
 
-def _without_discount(one: KnownEstimator) -> KnownEstimator | None:
+def _without_discount(one: KnownEstimator, laboratory: Laboratory) -> KnownEstimator | None:
     """The estimator without γ^t; None where that is no other one, or one known by name."""
     estimator = one.estimator
     if "discounted" in estimator.parameters or estimator.target != "gradient":
         return None
     if isinstance(estimator, OutcomeEstimator):
         return None  # one weight for all steps
-    discounted = [case for case in cases() if case.truth.mdp.gamma < 1 and case.horizon > 1]
+    discounted = [
+        case for case in cases(laboratory) if case.truth.mdp.gamma < 1 and case.horizon > 1
+    ]
     if one.mistake and all(_right(one, case) for case in discounted):
         return None  # what is wrong with it is not its mean
     mistake = f"γ^t is left out, and {one.mistake}" if one.mistake else WITHOUT_DISCOUNT

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.trials.user_batches import UserBatches
+from pgbench.functions import Trajectories
 
 
 @dataclass(frozen=True)
@@ -27,42 +27,46 @@ class Normaliser:
         What that says about the code.
     slack
         Relative difference that counts as none: code adds small numbers to what may be zero.
+    scale, accepts
+        What a function must claim for it to be right.
     """
 
     words: str
-    of: Callable[[UserBatches], FloatArray]
+    of: Callable[[Trajectories], FloatArray]
     remark: str
     slack: float = 0.0
+    scale: str = "per_step"
+    accepts: frozenset[str] = frozenset()
 
-    def divided(self, estimates: FloatArray, batches: UserBatches) -> FloatArray:
+    def divided(self, estimates: FloatArray, batches: Trajectories) -> FloatArray:
         """Estimates (R, d), divided; zero where the divisor is."""
         divisor = self.of(batches)[:, None]
         return np.divide(estimates, divisor, out=np.zeros_like(estimates), where=divisor > 0)
 
-    def undone(self, estimates: FloatArray, batches: UserBatches) -> FloatArray:
+    def undone(self, estimates: FloatArray, batches: Trajectories) -> FloatArray:
         """Estimates (R, d) times what they may have been divided by."""
         return estimates * self.of(batches)[:, None]
 
 
-def returns(batches: UserBatches) -> FloatArray:
+def returns(batches: Trajectories) -> FloatArray:
     """Discounted return of every trajectory, (R, N)."""
-    gamma = batches.case.truth.mdp.gamma
+    gamma = batches.place.truth.mdp.gamma
     return np.asarray((batches.rewards * gamma ** np.arange(batches.rewards.shape[2])).sum(axis=2))
 
 
-def _steps(batches: UserBatches) -> FloatArray:
+def _steps(batches: Trajectories) -> FloatArray:
     return batches.steps / batches.batch_size
 
 
-def _longest(batches: UserBatches) -> FloatArray:
+def _longest(batches: Trajectories) -> FloatArray:
     return batches.mask.sum(axis=2).max(axis=1).astype(np.float64)
 
 
-def _deviation(batches: UserBatches) -> FloatArray:
+def _deviation(batches: Trajectories) -> FloatArray:
     return np.asarray(returns(batches).std(axis=1))
 
 
-def _sample_deviation(batches: UserBatches) -> FloatArray:
+def _sample_deviation(batches: Trajectories) -> FloatArray:
     n = batches.batch_size
     return _deviation(batches) * np.sqrt(n / max(n - 1, 1))
 
@@ -84,12 +88,16 @@ NORMALISERS = (
         _deviation,
         "what is divided by a deviation of the same batch keeps no length",
         slack=1e-3,
+        scale="exact",
+        accepts=frozenset({"normalisation"}),
     ),
     Normaliser(
         "the standard deviation of its batch's returns (with N - 1)",
         _sample_deviation,
         "what is divided by a deviation of the same batch keeps no length",
         slack=1e-3,
+        scale="exact",
+        accepts=frozenset({"normalisation"}),
     ),
 )
 """The commonest."""

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from pgbench.arrays import FloatArray
+from pgbench.functions import Trajectories
 from pgbench.trials.normalisers import returns
-from pgbench.trials.user_batches import UserBatches
 
 SINGLE = 2.0**-24
 """Unit roundoff of float32. Double precision counts as single: inside, much of it may be."""
@@ -36,7 +36,7 @@ def unit_roundoff(result: Any) -> float:
     return HALF.get(name, SINGLE)
 
 
-def rounding(made: FloatArray, batches: UserBatches) -> float:
+def rounding(made: FloatArray, batches: Trajectories) -> float:
     """Differences between estimates (R, d) of single precision that mean nothing.
 
     In units of the estimates; of means so much, of single estimates ten times as much.
@@ -44,12 +44,12 @@ def rounding(made: FloatArray, batches: UserBatches) -> float:
     terms, sums = _plain(batches)
     size = float(np.abs(sums).max())
     condition = float(terms.max()) / size if size > 0 else 1.0
-    n = batches.batch_size * batches.case.horizon
+    n = batches.batch_size * batches.place.horizon
     units = max(TERM, SUM * float(np.sqrt(n)))
     return units * SINGLE * condition * float(np.abs(made).max())
 
 
-def shift(unit: float, made: FloatArray, batches: UserBatches) -> float:
+def shift(unit: float, made: FloatArray, batches: Trajectories) -> float:
     """How far a coarse format may move the mean of estimates (R, d); 0 in single precision."""
     if unit <= SINGLE:
         return 0.0
@@ -59,9 +59,9 @@ def shift(unit: float, made: FloatArray, batches: UserBatches) -> float:
     return SHIFT * unit * condition * float(np.abs(made).mean(axis=0).max())
 
 
-def _plain(batches: UserBatches) -> tuple[FloatArray, FloatArray]:
+def _plain(batches: Trajectories) -> tuple[FloatArray, FloatArray]:
     """Σ|terms| and Σ terms of the plainest estimator, (R, d) each."""
-    truth = batches.case.truth
+    truth = batches.place.truth
     scores = truth.policy.scores(truth.theta)
     R, N, _ = batches.states.shape
     values = returns(batches)

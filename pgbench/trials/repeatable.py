@@ -5,13 +5,13 @@ from collections.abc import Callable
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.trials.guard import UserError
-from pgbench.trials.user_batches import UserBatch, UserBatches
+from pgbench.functions import Trajectories, UserBatch
+from pgbench.functions.result import UserError
 
 Call = Callable[[UserBatch], FloatArray]
 
 
-def check_repeatable(call: Call, batches: UserBatches, what: str) -> FloatArray:
+def check_repeatable(call: Call, batches: Trajectories, what: str) -> FloatArray:
     """The estimate from the first batch, once it is certain that it hangs on nothing else.
 
     UserError if the same batch gives another estimate the second time, or after another batch, or
@@ -32,7 +32,7 @@ def check_repeatable(call: Call, batches: UserBatches, what: str) -> FloatArray:
     return first
 
 
-def check_forgetful(call: Call, batches: UserBatches, first: FloatArray, what: str) -> None:
+def check_forgetful(call: Call, batches: Trajectories, first: FloatArray, what: str) -> None:
     """UserError if other batches in between have changed the estimate from the first one."""
     later = call(batches[0])
     if not same(first, later):
@@ -59,8 +59,8 @@ def _apart(a: FloatArray, b: FloatArray) -> str:
 
 
 def _check_untouched(batch: UserBatch, fresh: UserBatch, what: str) -> None:
-    for name, value in vars(fresh).items():
-        if isinstance(value, np.ndarray) and not np.array_equal(getattr(batch, name), value):
+    for name, value in vars(batch).items():
+        if isinstance(value, np.ndarray) and not np.array_equal(getattr(fresh, name), value):
             raise UserError(
                 f"{what} wrote into batch.{name} (through a tensor that shares its memory?);"
                 " copy it first"

@@ -7,12 +7,12 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from pgbench.arrays import FloatArray
+from pgbench.functions import Trajectories, drawn
 from pgbench.trials.battery import Case
 from pgbench.trials.candidate import Estimates
 from pgbench.trials.hypotheses import FACTORS
 from pgbench.trials.known_estimators import KnownEstimator
 from pgbench.trials.normalisers import NORMALISERS, Normaliser
-from pgbench.trials.user_batches import UserBatches, drawn
 
 COMPARED = 256
 """Replicates that are compared."""
@@ -88,7 +88,7 @@ class _Pair:
         return self.own.case.name, self.own.batch_size
 
     @cached_property
-    def batches(self) -> UserBatches:
+    def batches(self) -> Trajectories:
         return batches_of(self.own, self.seed)
 
     @property
@@ -153,14 +153,14 @@ def _pairs(
     return pairs
 
 
-def batches_of(own: Estimates, seed: int) -> UserBatches:
+def batches_of(own: Estimates, seed: int) -> Trajectories:
     """The trajectories that estimates are made of."""
     batches = _drawn(own.case, own.replicates, seed, own.batch_size)
     return batches if own.rows is None else batches.only(own.rows)
 
 
 @lru_cache(maxsize=64)
-def _drawn(case: Case, replicates: int, seed: int, batch_size: int) -> UserBatches:
+def _drawn(case: Case, replicates: int, seed: int, batch_size: int) -> Trajectories:
     """The last ones are remembered."""
     return drawn(case, replicates, seed, batch_size)
 
@@ -197,10 +197,10 @@ def _pattern(every: Sequence[Estimates], factors: Mapping[Place, float], slack: 
     """The factors in words such as ``(1 - 1/N) times``; empty where they have no pattern."""
     places = [(own.case, own.batch_size) for own in every]
     values = np.array([factors[case.name, n] for case, n in places])
-    for words, factor, _ in FACTORS:
-        expected = np.array([factor(case, n) or np.nan for case, n in places])
+    for factor in FACTORS:
+        expected = np.array([factor.value(case, n) or np.nan for case, n in places])
         if np.allclose(values, expected, rtol=slack, atol=0):
-            return words
+            return factor.words
     if np.allclose(values, values[0], rtol=slack, atol=0):
         return f"{values[0]:.5g} times"
     return ""

@@ -5,14 +5,13 @@ them and wrong with every critic that was learned.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from pgbench.arrays import FloatArray
+from pgbench.functions import UserBatch, drawn
 from pgbench.trials.battery import Case
 from pgbench.trials.repeatable import same
-from pgbench.trials.user_batches import UserBatch, drawn
 
 SENTENCE = (
     "It uses batch.v or batch.q in terminal states, where they are zero and a learned critic is"
@@ -43,4 +42,4 @@ def _valued(batch: UserBatch, case: Case) -> UserBatch:
     """A copy of the batch with exact values of one in terminal states."""
     ends = case.truth.mdp.terminal
     v, q = np.where(ends, 1.0, batch.v), np.where(ends[:, None], 1.0, batch.q)
-    return replace(batch, v=v, q=q)
+    return batch.having(v=v, q=q)

@@ -42,11 +42,12 @@ def undiscounted(estimator: Estimator) -> Estimator:
         return replace(estimator, tables=_tables(estimator.tables))
     assert isinstance(estimator, BatchEstimator)
     # What is known of its moments is known of it with γ^t.
-    return replace(estimator, estimate=_estimate(estimator.estimate), bias=_bias, moments=None)
-
-
-def _bias(**values: Any) -> tuple[str, ...]:
-    return ("discount",)
+    return replace(
+        estimator,
+        estimate=_estimate(estimator.estimate),
+        bias=lambda **values: (*estimator.bias(**values), "discount"),
+        moments=None,
+    )
 
 
 def _tables(make: Any) -> Any:

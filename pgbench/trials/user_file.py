@@ -6,7 +6,7 @@ import inspect
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
@@ -15,9 +15,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pgbench.declared.claims import Claims, claims_of, is_declared
 from pgbench.declared.parameters import did_you_mean
 from pgbench.estimators import Estimator, add_estimator, estimators
-from pgbench.trials.guard import UserError, frames, guarded
+from pgbench.functions.estimator import estimator_of
+from pgbench.functions.result import UserError
+from pgbench.trials.guard import frames, guarded
 
 FUNCTION = "estimate"
 """The function that is looked for where none is named."""
@@ -46,6 +49,11 @@ class UserCode:
     def record(self) -> Estimator | None:
         """The record, if it is one."""
         return self.thing if isinstance(self.thing, Estimator) else None
+
+    @property
+    def claims(self) -> Claims:
+        """What it claims."""
+        return claims_of(self.thing)
 
     @property
     def words(self) -> str:
@@ -85,23 +93,34 @@ def load(path: Path, name: str | None = None) -> UserCode:
 
 
 def plug_in(path: Path) -> list[str]:
-    """Add the records of a file to the estimators; their names.
+    """Add the records and the functions of a file to the estimators; their names.
 
-    UserError if the file cannot be used, holds no record, or one whose name is taken.
+    A function of a batch is called after the file and itself, as ``mine.estimate``. Where functions
+    say what they claim, or there are records, only those that say so are meant. UserError if the
+    file cannot be used, holds none, or one whose name is taken.
     """
     found = _candidates(_module(path))
     records = [thing for thing in found.values() if isinstance(thing, Estimator)]
+    makers = [record.maker for record in records]
+    functions = {name: f for name, f in found.items() if f not in records and f not in makers}
+    meant = _meant(functions, alone=not records)
+    records += [estimator_of(functions[name], f"{path.stem}.{name}") for name in meant]
     if not records:
-        only = ""
-        if functions := ", ".join(found):
-            only = f"; functions ({functions}) can be tested, with `python -m pgbench test`"
-        raise UserError(f"{path}: holds no estimator's record{only}")
+        raise UserError(f"{path}: holds no function `estimate(batch)`, and no estimator's record")
     for record in records:
         try:
             add_estimator(record)
         except ValueError as error:
             raise UserError(f"{path}: {error}") from None
     return [record.name for record in records]
+
+
+def _meant(functions: Mapping[str, Callable[..., Any]], alone: bool) -> list[str]:
+    """Names of functions of a batch: those that say so, else all that can be called with one."""
+    said = [name for name, function in functions.items() if is_declared(function)]
+    if said or not alone:
+        return said
+    return [name for name, function in functions.items() if not _uncallable(function)]
 
 
 @dataclass(frozen=True)
@@ -159,19 +178,23 @@ def _nothing(path: Path, functions: dict[str, Any]) -> str:
 
 def _checked(own: UserCode) -> UserCode:
     """The user's code, if it can be called with one batch; UserError if not."""
-    if own.record is not None:
-        return own
-    try:
-        signature = inspect.signature(own.thing)  # type: ignore[arg-type]
-        signature.bind(None)
-    except TypeError as error:
+    if own.record is None and (error := _uncallable(own.thing)):
         raise UserError(
             f"{own.words} cannot be called with one batch: {error}; it must be"
             f" `def {own.name}(batch)`"
-        ) from None
+        )
+    return own
+
+
+def _uncallable(function: Any) -> str:
+    """Why a function cannot be called with one batch, or nothing."""
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError as error:
+        return str(error)
     except ValueError:  # no signature is known, as of some compiled functions
         pass
-    return own
+    return ""
 
 
 def _candidates(module: ModuleType) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from functools import cached_property
 import numpy as np
 
 from pgbench.arrays import BoolArray, FloatArray
+from pgbench.declared.claims import Claims, Needs
 from pgbench.statistics import holm
+from pgbench.trials.ascending import Ascending, ascending
 from pgbench.trials.battery import Case
 from pgbench.trials.conditions import where
 from pgbench.trials.directions import Direction, directions, right_direction
@@ -20,6 +22,7 @@ from pgbench.trials.hypotheses import (
     Hypothesis,
     divided,
     of_known,
+    right_by,
     scaled,
     wrong_hypotheses,
 )
@@ -28,6 +31,9 @@ from pgbench.trials.mean_analysis import LEVEL
 from pgbench.trials.measured_mean import Basis, MeasuredMean
 from pgbench.trials.normalisers import NORMALISERS, Normaliser
 from pgbench.trials.scaling import BiasLeft, shares
+
+UNCLAIMED = Claims()
+"""What is claimed without a word: to be unbiased."""
 
 SHOWN = 3
 """So many hypotheses of a biased mean are told."""
@@ -106,6 +112,8 @@ class Verdict:
         How a bias depends on the batch size, where it was measured at two.
     directions
         Where a biased mean points.
+    claims
+        What the function claims, by which it is right or wrong.
     behind
         The verdict against the sum without γ^t, where that is all that is wrong on some problems
         and not on others: a second mistake.
@@ -117,12 +125,41 @@ class Verdict:
     others: Sequence[Tested] = ()
     shares: Sequence[BiasLeft] = ()
     directions: Sequence[Direction] = ()
+    claims: Claims = UNCLAIMED
     behind: "Verdict | None" = None
 
     @property
     def direction(self) -> Direction | None:
         """What ascends J and its mean cannot be told from but for the length, if anything."""
         return right_direction(self.directions)
+
+    @cached_property
+    def ascending(self) -> Ascending:
+        """Whether J ascends along its mean."""
+        return ascending(self.results)
+
+    @property
+    def as_claimed(self) -> bool:
+        """Whether it is what it claims; without a word that is to be unbiased."""
+        if self.decision is Decision.UNBIASED:
+            return True
+        pointing = self.direction and self.direction.hypothesis.needs
+        return self.decision is Decision.DIRECTION and bool(
+            pointing and self.claims.covers(pointing.also("any"))
+        )
+
+    @property
+    def fitting(self) -> Needs | None:
+        """The claims by which a biased mean would be right, if there are such."""
+        if self.decision not in (Decision.BIASED, Decision.DIRECTION):
+            return None
+        fitting = [t.hypothesis.needs for t in self.others if t.hypothesis.needs is not None]
+        if self.direction is not None and self.direction.hypothesis.needs is not None:
+            fitting.append(self.direction.hypothesis.needs.also("any"))
+        fewest = min(
+            fitting, key=lambda needs: (needs.scale == "any", len(needs.accepts)), default=None
+        )
+        return fewest
 
     @property
     def decision(self) -> Decision:
@@ -131,6 +168,12 @@ class Verdict:
         Nothing is concluded where fleeting events were seen, for they may put right elsewhere what
         looks wrong there, and the other way round.
         """
+        if self.claims.target == "ascent":
+            return {
+                Ascending.YES: Decision.UNBIASED,
+                Ascending.NO: Decision.BIASED,
+                Ascending.UNKNOWN: Decision.UNDECIDED,
+            }[self.ascending]
         if self.fleeting:
             return Decision.UNDECIDED
         if not self.reference.holds and any(t.rejected.any() for t in self.right):
@@ -212,22 +255,26 @@ def verdict(
     results: Sequence[MeasuredMean],
     every: Sequence[KnownEstimator],
     undone: Callable[[Normaliser], Sequence[MeasuredMean]] | None = None,
+    claims: Claims = UNCLAIMED,
 ) -> Verdict:
-    """The conclusion from the results on all cases and sizes.
+    """The conclusion from the results on all cases and sizes, by what is claimed.
 
     ``undone(normaliser)`` gives the results of the estimates times what they may be divided by.
     """
-    right = [tested(hypothesis, results) for hypothesis in RIGHT]
+    right = [tested(hypothesis, results) for hypothesis in right_by(claims, every)]
     reference = min(right, key=lambda t: (not t.holds, int(t.rejected.sum())))
     if reference.holds or not any(t.rejected.any() for t in right):
-        return Verdict(results, right, reference)
-    for hypothesis in NATURALS:
+        return Verdict(results, right, reference, claims=claims)
+    for hypothesis in NATURALS if claims.target is None else ():
         natural = tested(hypothesis, results)
         if natural.holds and _sharp(hypothesis, results):
-            return Verdict(results, right, natural)
-    others = _others(results, every) or (_divided(undone) if undone else [])
+            return Verdict(results, right, natural, claims=claims)
+    divided = _divided(undone) if undone else []
+    if claimed := [t for t in divided if t.hypothesis.within(claims)]:
+        return Verdict(claimed[0].results, claimed, claimed[0], claims=claims)
+    others = _others(results, every) or divided
     trends = shares(results, reference.rejected, _targets(results, reference.hypothesis))
-    found = Verdict(results, right, reference, others, trends, directions(results))
+    found = Verdict(results, right, reference, others, trends, directions(results), claims)
     return replace(found, behind=None if others else _behind(found))
 
 

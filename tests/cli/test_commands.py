@@ -148,7 +148,7 @@ def test_an_edited_plugin_is_measured_again(measured, capsys):
     ("source", "message"),
     [
         (None, "mine.py: there is no such file"),
-        ("def estimate(batch): return 1", "functions (estimate) can be tested"),
+        ("x = 1", "holds no function `estimate(batch)`, and no estimator's record"),
         (RECORD.replace("quarter_baseline", "gae"), "there is an estimator called 'gae' already"),
         ("import nowhere_to_be_found", "the module 'nowhere_to_be_found' is not installed"),
     ],

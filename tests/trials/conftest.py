@@ -8,7 +8,7 @@ import pytest
 
 from pgbench.harness.child import Child
 from pgbench.trials import examination
-from pgbench.trials.battery import GENERAL
+from pgbench.trials.battery import GENERAL, PLAIN, Laboratory
 from pgbench.trials.known_estimators import KnownEstimator, every_known
 
 NAMES = (
@@ -32,10 +32,10 @@ GROUPED = ("dapo", "dr_grpo[budget=one]", "group_mean", "grpo", "reward_to_go", 
 
 
 @cache
-def few(battery: str = GENERAL) -> tuple[KnownEstimator, ...]:
+def few(laboratory: Laboratory = PLAIN) -> tuple[KnownEstimator, ...]:
     """The estimators and mistakes of these names."""
-    names = NAMES if battery == GENERAL else GROUPED
-    found = tuple(one for one in every_known(battery) if one.name in names)
+    names = NAMES if laboratory.battery == GENERAL else GROUPED
+    found = tuple(one for one in every_known(laboratory) if one.name in names)
     assert len(found) == len(names)
     return found
 

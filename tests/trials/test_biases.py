@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pgbench.functions import drawn, enumerated
 from pgbench.rollout.enumeration import count_trajectories, trajectories
 from pgbench.trials.battery import BATTERIES, GENERAL, SEQUENCES, cases
 from pgbench.trials.biases import (
@@ -16,7 +17,6 @@ from pgbench.trials.biases import (
 )
 from pgbench.trials.biases_table import part, sentence
 from pgbench.trials.power import known
-from pgbench.trials.user_batches import drawn, enumerated
 from pgbench.trials.zoo.slips import Slip, Written, written
 
 LISTED_OF = {name: [case for case in cases(name) if is_listed(case)] for name in BATTERIES}

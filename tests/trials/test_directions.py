@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pgbench.exact.horizon import expected_steps
+from pgbench.functions import drawn
 from pgbench.statistics import Estimate
 from pgbench.trials.battery import cases
 from pgbench.trials.candidate import Estimates
@@ -20,7 +21,6 @@ from pgbench.trials.directions import (
 )
 from pgbench.trials.hypotheses import FINITE, NATURAL_FINITE, WITHOUT_DISCOUNT
 from pgbench.trials.measured_mean import measured
-from pgbench.trials.user_batches import drawn
 from pgbench.trials.verdict import Decision, verdict
 
 

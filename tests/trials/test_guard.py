@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pgbench.trials.guard import UserError, guarded
+from pgbench.functions.result import UserError
+from pgbench.trials.guard import guarded
 
 
 @pytest.mark.parametrize("failing", [False, True])

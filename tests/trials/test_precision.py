@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from pgbench.__main__ import main
+from pgbench.functions import drawn
+from pgbench.functions.result import numbers
 from pgbench.trials import examination
 from pgbench.trials.battery import cases
-from pgbench.trials.guard import numbers
 from pgbench.trials.precision import HALF, SINGLE, rounding, shift, unit_roundoff
-from pgbench.trials.user_batches import drawn
 from pgbench.trials.user_file import load
 
 LOSS = """

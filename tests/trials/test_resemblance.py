@@ -7,6 +7,7 @@ import pytest
 
 from pgbench.estimators import find_estimator
 from pgbench.exact.expectation import expectation
+from pgbench.functions import drawn
 from pgbench.trials.battery import cases
 from pgbench.trials.candidate import Estimates
 from pgbench.trials.known_estimators import every_known
@@ -14,7 +15,6 @@ from pgbench.trials.normalisers import NORMALISERS, returns
 from pgbench.trials.resemblance import exact, likeness
 from pgbench.trials.sampled import sampled
 from pgbench.trials.undiscounted import undiscounted
-from pgbench.trials.user_batches import drawn
 from pgbench.trials.zoo import find_bug
 
 R = 64

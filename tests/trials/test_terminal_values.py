@@ -5,10 +5,10 @@ import pytest
 
 from pgbench.__main__ import main
 from pgbench.estimators.parts.estimator import CRITIC_NOISE, noisy_critic
+from pgbench.functions import drawn
 from pgbench.trials import examination
 from pgbench.trials.battery import cases
 from pgbench.trials.terminal_values import reads_ends
-from pgbench.trials.user_batches import drawn
 
 SOURCE = """
 import numpy as np
@@ -79,7 +79,8 @@ def test_a_right_estimator_is_biased_by_its_critic_alone(examined):
     assert code == 1
     assert "its mean is that of gae[lam=0.95, critic_noise=0.1], as far as 250 estimates" in text
     assert text.endswith(
-        "is biased by the error of its critic alone: it is gae[lam=0.95, critic_noise=0.1]."
+        "is biased by the error of its critic alone: it is gae[lam=0.95, critic_noise=0.1]. It"
+        ' would be right by the declaration @pgbench.subject(accepts={"critic"}).'
     )
 
 

@@ -11,13 +11,13 @@ import pytest
 from numba import njit
 
 from pgbench.__main__ import main
+from pgbench.functions import drawn
+from pgbench.functions.batch import FIELDS
 from pgbench.trials import candidate, examination, guard, user_file
-from pgbench.trials.battery import SEQUENCES, cases
+from pgbench.trials.battery import cases
 from pgbench.trials.candidate import FunctionCandidate
 from pgbench.trials.generators import drawn_from, seed_by
 from pgbench.trials.guard import time_limit
-from pgbench.trials.user_batches import UserBatch, drawn
-from tests.support.numbers import differentiate
 
 QUICK = ["--replicates", "100"]
 
@@ -395,89 +395,10 @@ def test_what_is_said_does_not_need_the_users_streams(examined, monkeypatch):
     assert "100 estimates on each of 1 problems" in errors
 
 
-def test_batches_are_what_is_documented():
-    for case in cases():
-        batches = drawn(case, 40, 0, case.batch_size)
-        mdp, pi, psi = case.truth.mdp, case.truth.pi, case.truth.policy.scores(case.truth.theta)
-        for r in range(40):
-            b = batches[r]
-            N, T, d = case.batch_size, case.horizon, case.truth.theta.size
-            assert b.states.shape == b.rewards.shape == b.mask.shape == (N, T)
-            assert b.scores.shape == (N, T, d)
-            assert b.features.shape == (b.n_states, b.n_actions, d)
-            for n in range(N):
-                steps = int(b.mask[n].sum())
-                assert b.mask[n, :steps].all()
-                s, a, after = b.states[n], b.actions[n], b.next_states[n]
-                assert (b.probabilities[n, :steps] == pi[s[:steps]]).all()
-                assert (b.scores[n, :steps] == psi[s[:steps], a[:steps]]).all()
-                assert (after[: steps - 1] == s[1:steps]).all()
-                assert b.ended[n] == mdp.terminal[after[steps - 1]]
-                assert b.ended[n] or steps == T
-                for array in (s, a, after, b.rewards[n], b.scores[n], b.probabilities[n]):
-                    assert not array[steps:].any()
-
-
-def test_batches_of_groups_are_what_is_documented():
-    """Groups share their start; outcomes are of the state in which a response ends."""
-    for case in cases(SEQUENCES):
-        batches, mdp, G = drawn(case, 40, 0, case.batch_size), case.truth.mdp, case.group_size
-        for r in range(40):
-            b = batches[r]
-            assert b.group_size == G
-            assert b.group.tolist() == [n // G for n in range(case.batch_size)]
-            starts = b.states[:, 0].reshape(-1, G)
-            assert (starts == starts[:, :1]).all()
-            final = b.next_states[np.arange(case.batch_size), b.mask.sum(axis=1) - 1]
-            assert b.ended.all()
-            assert (b.truncated == mdp.truncated[final]).all()
-            assert (b.outcomes == mdp.outcomes[final]).all()
-            assert (b.truncated == (b.outcomes[:, 1] == 0)).all()
-        whole = batches.at_once()
-        assert whole.truncated.shape == whole.group.shape == (40, case.batch_size)
-        assert whole.outcomes.shape == (40, case.batch_size, 2)
-
-
-def test_without_groups_all_trajectories_are_one_and_nothing_is_said_of_their_end():
-    for case in cases():
-        b = drawn(case, 1, 0, case.batch_size)[0]
-        assert b.group_size == case.batch_size
-        assert not b.group.any()
-        assert b.outcomes.shape == (case.batch_size, 0)
-        assert (b.truncated == ~b.ended).all()
-
-
-def test_features_give_the_policy_and_its_scores():
-    for case in (*cases(), *cases(SEQUENCES)):
-        b = drawn(case, 1, 0, case.batch_size)[0]
-
-        def log_pi(theta, features=b.features):
-            logits = features @ theta
-            return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-
-        np.testing.assert_allclose(np.exp(log_pi(b.theta)), case.truth.pi, atol=1e-14)
-        slopes = differentiate(log_pi, b.theta)
-        where = b.mask
-        np.testing.assert_allclose(
-            b.scores[where], slopes[b.states[where], b.actions[where]], atol=1e-9
-        )
-
-
-def test_a_batch_cannot_be_written_to_and_has_its_own_random_numbers():
-    batches = drawn(cases()[0], 2, 0, 4)
-    one, same, other = batches[0], batches[0], batches[1]
-    for value in vars(one).values():
-        assert not isinstance(value, np.ndarray) or not value.flags.writeable
-    first = one.rng.random(3)
-    assert (first == same.rng.random(3)).all()
-    assert (first != other.rng.random(3)).all()
-
-
 def test_the_page_about_it_has_every_field_and_a_first_example_that_works(examined):
     page = (Path(__file__).parents[2] / "docs" / "own-estimator.md").read_text(encoding="utf-8")
-    for field in UserBatch.__dataclass_fields__:
+    for field in FIELDS:
         assert f"`{field}`" in page
-        assert field in (UserBatch.__doc__ or "")
     example = page.split("```python\n")[1].split("```")[0]
     code, out, _ = examined(example, "--replicates", "250")
     assert code == 0

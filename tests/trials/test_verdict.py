@@ -9,13 +9,13 @@ import pytest
 from pgbench.__main__ import main
 from pgbench.estimators import estimators
 from pgbench.estimators.parts.ratios import RatioEstimator
+from pgbench.functions.result import UserError
 from pgbench.problems import FiniteMDP
 from pgbench.trials import examination
 from pgbench.trials.battery import cases
 from pgbench.trials.candidate import Estimates
 from pgbench.trials.examination import examine
 from pgbench.trials.findings import State
-from pgbench.trials.guard import UserError
 from pgbench.trials.hypotheses import ENDLESS, FINITE, NO_TAIL, RIGHT
 from pgbench.trials.measured_mean import measured
 from pgbench.trials.verdict import Decision, verdict
@@ -107,7 +107,7 @@ GROUPED_VERDICTS = {
     "returns - rest / (batch.group_size - 1)": (0, "equals rloo in all 250 estimates"),
     "centred": (1, "its mean is (1 - 1/G) times ∇J_H"),
     "centred / spread / batch.mask.sum(axis=1).reshape(-1, batch.group_size)": (1, "it is grpo."),
-    "2 * centred * ~batch.truncated.reshape(returns.shape)": (1, "is biased"),
+    "2 * centred * ~batch.truncated.any(axis=1).reshape(returns.shape)": (1, "is biased"),
 }
 
 

@@ -19,6 +19,9 @@ from pgbench.trials.wording.numbers import percent, percent_of
 def bias(found: Examination, recognised: bool) -> Iterator[str]:
     """Sentences; ``recognised`` if it is something known."""
     verdict = found.verdict
+    laboratory = verdict.results[0].estimates.case.laboratory
+    if not laboratory.plain:
+        yield f"Judged with {laboratory.words}; J stands for that objective, π for the policy at θ."
     if verdict.decision is Decision.UNBIASED:
         yield f"No bias was seen. Its mean {_right(verdict)}."
     elif verdict.decision is Decision.UNDECIDED:

@@ -1,6 +1,7 @@
 """The verdict in one line."""
 
 from pgbench.trials import terminal_values
+from pgbench.trials.ascending import Ascending
 from pgbench.trials.examination import Examination
 from pgbench.trials.findings import State
 from pgbench.trials.measured_mean import unseen
@@ -21,6 +22,8 @@ def _conclusion(found: Examination) -> str:
     what = found.own.words
     if found.declared is not None:
         return _declared(what, found.declared)
+    if found.verdict.claims.target == "ascent":
+        return _ascending(what, found)
     if found.verdict.decision is Decision.UNDECIDED:
         same = known_as(found)
         known = f" It is {same}, estimate by estimate." if same else ""
@@ -59,17 +62,42 @@ def _unbiased(what: str, found: Examination) -> str:
     silent = ", ".join([*nothing, *hidden(verdict)])
     some = f" Nothing can be said on: {silent}." if silent else ""
     ends = f" {terminal_values.SHORT}" if found.reads_ends else ""
-    return f"{what}{how} is unbiased for {verdict.reference.hypothesis.words}.{some}{ends}"
+    right = f"is unbiased for {verdict.reference.hypothesis.words}"
+    if verdict.claims.words:
+        right = f"is what it claims ({verdict.claims.words}): its mean {told(verdict.reference)}"
+    return f"{what}{how} {right}.{some}{ends}"
+
+
+def _ascending(what: str, found: Examination) -> str:
+    """Whether J ascends along its mean."""
+    state = found.verdict.ascending
+    if state is Ascending.YES:
+        return f"{what} is what it claims: J ascends along its mean {state.value}."
+    if state is Ascending.NO:
+        return f"{what} claims that J ascends along its mean, which it does {state.value}."
+    return f"{what} could not be judged: whether J ascends along its mean {state.value}."
+
+
+def _fitting(found: Examination) -> str:
+    """The declaration by which it would be right, if there is one."""
+    needs = found.verdict.fitting
+    return f" It would be right by the declaration {needs.words}." if needs else ""
 
 
 def _biased(what: str, found: Examination) -> str:
     verdict, same = found.verdict, equal(found)
     if same and same[0].known.critic_errs:
-        return f"{what} is biased by the error of its critic alone: it is {name(same[0].known)}."
+        words = f"{what} is biased by the error of its critic alone: it is {name(same[0].known)}."
+        return f"{words}{_fitting(found)}"
     others = verdict.others
     why = f": its mean {told(others[0])}" if others else causes(verdict)
     if known := known_as(found):
         why += f"; it is {known}"
+    if verdict.direction is not None and verdict.as_claimed:
+        pointing = direction_words(verdict.direction)
+        return f"{what} is what it claims ({verdict.claims.words}): it has {pointing}{why}."
     if verdict.direction is not None:
-        return f"{what} has {direction_words(verdict.direction)}, {verdict.where}{why}."
-    return f"{what} is biased {verdict.where}{why}."
+        words = f"{what} has {direction_words(verdict.direction)}, {verdict.where}{why}."
+        return f"{words}{_fitting(found)}"
+    claimed = f", and not what it claims ({verdict.claims.words})" if verdict.claims.words else ""
+    return f"{what} is biased {verdict.where}{claimed}{why}.{_fitting(found)}"

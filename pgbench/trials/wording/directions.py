@@ -62,8 +62,11 @@ def _which(direction: Direction) -> str:
 
 
 def _cosines(direction: Direction) -> str:
-    values = [one.cosine.value for one in direction.pointings]
-    low, high = np.nanmin(values), np.nanmax(values)
+    every = [one.cosine.value for one in direction.pointings]
+    values = [value for value in every if np.isfinite(value)]
+    if not values:
+        return "not known on any problem"
+    low, high = min(values), max(values)
     if low > 1 - 1e-9:
         return "1"
     return (

@@ -50,12 +50,12 @@ written = Written(
         Slip("rewards.sum(axis=-1)", "rewards[..., :-1].sum(axis=-1)", "the last place lost"),
         Slip(
             "rewards.sum(axis=-1)",
-            "rewards.sum(axis=-1) * ~batch.truncated",
+            "rewards.sum(axis=-1) * ~batch.truncated.any(axis=-1)",
             "cut responses are worth nothing",
         ),
         Slip(
             "rewards.sum(axis=-1)",
-            "rewards.sum(axis=-1) + batch.truncated",
+            "rewards.sum(axis=-1) + batch.truncated.any(axis=-1)",
             "cut responses count as right",
         ),
         Slip("rewards.sum(axis=-1)", "outcomes[..., -1]", "whether it ended for whether right"),
@@ -67,7 +67,7 @@ written = Written(
         Slip("(advantages / lengths)", "(advantages * lengths)", "times the length"),
         Slip(
             "[..., None] * batch.mask",
-            "[..., None] * ~batch.truncated[..., None]",
+            "[..., None] * ~batch.truncated.any(axis=-1)[..., None]",
             "cut ones left out",
         ),
         Slip(
