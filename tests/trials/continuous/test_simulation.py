@@ -9,7 +9,7 @@ from pgbench.trials.continuous.cases import PLANS, cases
 from pgbench.trials.continuous.mistakes import score_of_applied
 from pgbench.trials.continuous.simulation import simulate
 from pgbench.trials.continuous.system import score
-from pgbench.trials.continuous.truth import GAE, TO_GO, TOTAL
+from pgbench.trials.continuous.truth import ADVANTAGE, GAE, TO_GO, TOTAL
 
 CASES = {case.name: case for case in cases()}
 STANDARD_ERRORS = 4.0
@@ -55,6 +55,20 @@ def test_estimators_agree_with_what_is_exact(name):
         seen = distance(weights, wrong, truth.gradient) > 2 * STANDARD_ERRORS
         assert seen == (name != "regulator")
     assert distance(to_go, batch.scores, truth.undiscounted) < STANDARD_ERRORS
+
+
+@pytest.mark.parametrize("name", ["squashed", "limit"])
+def test_a_baseline_changes_the_mean_of_wrong_scores(name):
+    case = CASES[name]
+    truth, batch = case.truth, case.simulate(1000, seed=3, batch_size=100)
+    chi = score_of_applied(truth.system, truth.theta)
+    wrong = chi(batch.states, batch.actions) * batch.mask[..., None]
+    T, own = truth.horizon, truth.values
+    baseline = np.stack([own.v(batch.states[..., t], T - t) for t in range(T)], axis=-1)
+    gains = rewards_to_go(batch, truth.system.gamma) - baseline
+    weights = truth.system.gamma ** np.arange(T) * gains
+    assert distance(weights, wrong, truth.mean(chi, weight=ADVANTAGE)) < STANDARD_ERRORS
+    assert distance(weights, wrong, truth.mean(chi, weight=TO_GO)) > 2 * STANDARD_ERRORS
 
 
 @pytest.mark.parametrize("name", ["squashed", "limit"])

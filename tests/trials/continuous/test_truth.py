@@ -135,6 +135,15 @@ def test_the_law_of_clipped_actions_has_scores_that_are_right_too(name):
         np.testing.assert_allclose(found, truth.gradient, rtol=1e-10)
 
 
+@pytest.mark.parametrize("offset", [0.3, 5.0, -5.0])
+@pytest.mark.parametrize("name", ["regulator", "clipped"])
+def test_nodes_lose_no_visits(name, offset):
+    """However far actions push."""
+    theta = np.array([-0.4, offset, np.log(0.5)])
+    visits = replace(CASES[name], theta=theta, horizon=20).visits
+    np.testing.assert_allclose(visits.sum(axis=1), 1.0, atol=1e-13)
+
+
 @pytest.mark.parametrize("name", ["clipped", "squashed", "limit"])
 def test_long_horizons_are_endless(name):
     truth = CASES[name]
@@ -198,6 +207,32 @@ def test_twice_the_nodes_change_nothing(name):
     for found, exact in zip(quantities(truth), quantities(finer), strict=True):
         size = np.abs(exact).max()
         np.testing.assert_allclose(found / size, exact / size, atol=1e-11)
+
+
+DEMANDING = {
+    "far start": ("regulator", {"start_mean": 6.0, "start_scale": 0.4}, (-0.5, 0.0, -0.7)),
+    "wide start": ("regulator", {"start_mean": 0.0, "start_scale": 1.5}, (-0.5, 0.0, -0.7)),
+    "loud": ("regulator", {"noise": 0.3, "start_scale": 0.3}, (-0.5, 0.3, 0.3)),
+    "quiet system": ("limit", {"noise": 0.06, "start_mean": 0.6}, (0.4, 0.2, -0.5)),
+    "strong actions": (
+        "squashed",
+        {"limit": 1.0, "bound": 6.0, "start_mean": 0.2},
+        (0.0, 0.0, 0.0),
+    ),
+    "saturated": ("squashed", {"bound": 0.3, "a": 0.5}, (-0.4, 0.3, 1.1)),
+}
+"""Systems far from those of the battery, for which nodes must be placed otherwise."""
+
+
+@pytest.mark.parametrize("name", DEMANDING)
+def test_nodes_go_where_a_system_asks_for_them(name):
+    base, changes, theta = DEMANDING[name]
+    system = replace(CASES[base].system, **changes)
+    truth = ContinuousTruth(system, np.array(theta), 2)
+    more = replace(truth.resolution, spacing=0.5, more=18, width=10.0)
+    finer = replace(truth, resolution=more)
+    for found, exact in ((truth.gradient, finer.gradient), (truth.fisher(), finer.fisher())):
+        np.testing.assert_allclose(found, exact, atol=1e-11 * np.abs(exact).max())
 
 
 def test_half_the_nodes_change_something():
