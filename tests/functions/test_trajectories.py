@@ -7,7 +7,8 @@ from pgbench.functions import drawn, enumerated
 from pgbench.functions import trajectories as module
 from pgbench.functions.trajectories import of_block
 from pgbench.rollout.simulator import Simulator
-from pgbench.trials.battery import SEQUENCES, Laboratory, cases
+from pgbench.trials.battery import cases
+from pgbench.trials.case import SEQUENCES, Laboratory
 
 FIELDS = ("states", "rewards", "terminated", "truncated", "ended", "scores", "group", "values")
 WARM = Laboratory(sampler='{"sampler": "temperature", "value": 1.5}')

@@ -8,8 +8,9 @@ import pytest
 
 from pgbench.harness.child import Child
 from pgbench.trials import examination
-from pgbench.trials.battery import GENERAL, PLAIN, Laboratory
-from pgbench.trials.known_estimators import KnownEstimator, every_known
+from pgbench.trials.batteries import every_known
+from pgbench.trials.case import GENERAL, PLAIN, Laboratory
+from pgbench.trials.known_estimators import KnownEstimator
 
 NAMES = (
     "advantage_oracle",

@@ -2,13 +2,18 @@
 
 from dataclasses import dataclass
 from functools import cache, cached_property
+from math import inf
 
 import numpy as np
 
-from pgbench.arrays import FloatArray
+from pgbench.arrays import BoolArray, FloatArray
+from pgbench.declared.parameters import ParameterError
+from pgbench.functions import ContinuousBatch, ContinuousBatches
+from pgbench.trials.case import CONTINUOUS, Case, Laboratory
 from pgbench.trials.continuous.simulation import Trajectories, simulate
 from pgbench.trials.continuous.system import CLIPPED, SQUASHED, System
-from pgbench.trials.continuous.truth import ContinuousTruth
+from pgbench.trials.continuous.truth import GAE, ContinuousTruth
+from pgbench.trials.continuous.values import QuickValues
 
 CRITIC_ERROR = 0.1
 """Error of the stand-in for a learned critic, as a share of the size of V."""
@@ -16,19 +21,22 @@ CRITIC_ERROR = 0.1
 FIRST_STREAM = 200
 """Number of the first case's random streams; those of other batteries are lower."""
 
+OWN = Laboratory(CONTINUOUS)
+"""What all are tried with: data of the policy itself, for J."""
+
 
 @dataclass(frozen=True, eq=False)
-class ContinuousCase:
+class ContinuousCase(Case):
     """A system with a policy, a horizon and a batch size.
 
     Attributes
     ----------
-    name, reason
-        A word for it, and what shows on it.
+    name, reason, laboratory
+        As of every case.
     truth
         System, θ and horizon with everything exact about them.
-    batch_size
-        Trajectories of an estimate.
+    horizon, batch_size
+        Steps of a rollout at most, trajectories of an estimate.
     stream
         Number of the case's random streams.
     """
@@ -36,13 +44,89 @@ class ContinuousCase:
     name: str
     reason: str
     truth: ContinuousTruth
+    horizon: int
     batch_size: int
     stream: int
+    laboratory: Laboratory = OWN
+
+    group_size = None
+    exact_fields = "batch.exact_next_values"
+    critic_fields = "batch.next_values"
+    shared = True
+
+    @property
+    def system(self) -> System:
+        """What is to be controlled."""
+        return self.truth.system
+
+    @property
+    def theta(self) -> FloatArray:
+        """θ (3,)."""
+        return self.truth.theta
+
+    @property
+    def gamma(self) -> float:
+        """γ."""
+        return self.system.gamma
+
+    @property
+    def finite(self) -> FloatArray:
+        """∇J_H (3,)."""
+        return self.truth.gradient
+
+    @property
+    def endless(self) -> FloatArray:
+        """∇J (3,)."""
+        return self.truth.endless_gradient
+
+    @cached_property
+    def without_tail(self) -> FloatArray:
+        """Σ_{t<H} γ^t E[A ψ] (3,)."""
+        return self.truth.without_tail
+
+    @cached_property
+    def undiscounted(self) -> FloatArray:
+        """Σ_{t<H} E[Q_{H-t} ψ_t] (3,)."""
+        return self.truth.undiscounted
+
+    @cached_property
+    def undiscounted_oracle(self) -> FloatArray:
+        """Σ_{t<H} E[A ψ_t] (3,)."""
+        return self.truth.mean(weight=GAE, decay=1.0)
+
+    def natural(self, g: FloatArray) -> FloatArray:
+        """F⁻¹g (..., 3)."""
+        return np.asarray(np.linalg.solve(self.fisher(False), g[..., None])[..., 0])
+
+    def fisher(self, steps: bool) -> FloatArray:
+        """F (3, 3) over discounted visits of an endless horizon, or over the steps taken."""
+        return self.truth.fisher_of_steps() if steps else self.truth.endless_fisher()
+
+    @property
+    def ends(self) -> bool:
+        """Whether there are terminal states."""
+        return self.system.limit < inf
+
+    def terminal(self, states: FloatArray) -> BoolArray:
+        """Which of these states (..., 1) end an episode."""
+        return self.system.terminal(states)[..., 0]
 
     def simulate(self, replicates: int, seed: int, batch_size: int | None = None) -> Trajectories:
         """Independent trajectories for every seed, (R, N, T)."""
-        own, n = self.truth, batch_size or self.batch_size
-        return simulate(own.system, own.theta, own.horizon, replicates, n, seed, self.stream)
+        n = batch_size or self.batch_size
+        return simulate(self.system, self.theta, self.horizon, replicates, n, seed, self.stream)
+
+    def drawn(self, replicates: int, seed: int, batch_size: int | None = None) -> ContinuousBatches:
+        """The first batches."""
+        n = batch_size or self.batch_size
+        made = self.simulate(replicates, seed, n)
+        x, u, after = (one[..., None] for one in (made.states, made.actions, made.next_states))
+        return ContinuousBatches(self, n, seed, x, u, after, made.rewards, made.mask)
+
+    def with_valued_ends(self, batch: ContinuousBatch) -> ContinuousBatch:
+        """The batch with exact values of one in terminal states."""
+        ahead = np.where(batch.terminated, 1.0, batch.exact_next_values)
+        return batch.having(exact_next_values=ahead)
 
     def critic(self, x: FloatArray) -> FloatArray:
         """A critic (...) that errs by a tenth, and that goes on beyond limits as networks do.
@@ -51,8 +135,13 @@ class ContinuousCase:
         network that these are worth nothing.
         """
         reach = self.truth.grid.reach
-        own = self.truth.values.v(np.clip(x, -reach, reach))
+        own = self.values.v(np.clip(x, -reach, reach))
         return np.asarray(own + CRITIC_ERROR * self._size * np.sqrt(2) * np.sin(3 * x + 1))
+
+    @cached_property
+    def values(self) -> QuickValues:
+        """V and Q over an endless horizon."""
+        return QuickValues.of(self.truth.values)
 
     @cached_property
     def _size(self) -> float:
@@ -131,8 +220,18 @@ def cases() -> tuple[ContinuousCase, ...]:
             name,
             plan.reason,
             ContinuousTruth(plan.system, np.array(plan.theta), plan.horizon),
+            plan.horizon,
             plan.batch_size,
             stream,
         )
         for stream, (name, plan) in enumerate(PLANS.items(), FIRST_STREAM)
     )
+
+
+def laboratory_cases(laboratory: Laboratory) -> tuple[ContinuousCase, ...]:
+    """All of them; ParameterError for other data than the policy's, or another objective."""
+    if not laboratory.plain:
+        raise ParameterError(
+            f"the battery {CONTINUOUS} has data of the policy itself alone, and J for its objective"
+        )
+    return cases()

@@ -7,6 +7,7 @@ between, so errors fall geometrically with the number of nodes. Where no limit b
 nodes reach so far that a share of about 1e-16 of visits lies beyond.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil, inf, pi, sqrt
@@ -171,13 +172,30 @@ class Grid:
         return self._landing(drift, self.system.noise)
 
     def _landing(self, middle: FloatArray, deviation: float) -> FloatArray:
-        x, weights = self._states
-        exponent = x - middle[..., None]
-        np.square(exponent, out=exponent)
-        exponent *= -0.5 / deviation**2
-        landing = np.exp(exponent, out=exponent)
-        landing *= weights / (deviation * sqrt(2 * pi))
-        return landing
+        return gaussian(*self._states, middle, deviation)
+
+    def beyond(self, f: Callable[[FloatArray], FloatArray]) -> FloatArray:
+        """(n, m) E[f(x') 1{x' is terminal}] of a function of states (...)."""
+        system, reach = self.system, self.system.limit
+        if reach == inf:
+            return np.zeros_like(self.e)
+        far = self.drift_reach + self.resolution.width * system.noise
+        n = self.resolution.nodes((far - reach) / 2, system.noise)
+        x, weights = panels(np.array([[-far, -reach], [reach, far]]), n)
+        drift = system.drift(self.x[:, None], self.e)
+        return gaussian(x.ravel(), weights.ravel(), drift, system.noise) @ f(x.ravel())
+
+
+def gaussian(
+    x: FloatArray, weights: FloatArray, middle: FloatArray, deviation: float
+) -> FloatArray:
+    """Probabilities (..., n) under N(middle (...), deviation²) of nodes (n,) with their weights."""
+    exponent = x - middle[..., None]
+    np.square(exponent, out=exponent)
+    exponent *= -0.5 / deviation**2
+    landing = np.exp(exponent, out=exponent)
+    landing *= weights / (deviation * sqrt(2 * pi))
+    return landing
 
 
 def panels(edges: FloatArray, n: int) -> tuple[FloatArray, FloatArray]:

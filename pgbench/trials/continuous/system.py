@@ -97,6 +97,10 @@ class System:
             return np.zeros_like(u)
         return np.asarray(np.log(self.bound) + 2 * (np.log(2) - u - np.logaddexp(0, -2 * u)))
 
+    def log_jacobian_slope(self, u: FloatArray) -> FloatArray:
+        """d/du log de/du (...): -2 tanh u under the law ``squashed``, zero under the others."""
+        return -2 * np.tanh(u) if self.law == SQUASHED else np.zeros_like(u)
+
     def reward(self, x: FloatArray, e: FloatArray) -> FloatArray:
         """r (...) of states and of what the system sees of actions."""
         cost = self.state_cost * (x - self.target) ** 2 + self.action_cost * e**2

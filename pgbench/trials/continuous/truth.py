@@ -76,10 +76,7 @@ class ContinuousTruth:
     @cached_property
     def endless_gradient(self) -> FloatArray:
         """∇J (3,) over an endless horizon."""
-        transitions = self._tables.P
-        kept = np.eye(len(transitions)) - self.system.gamma * transitions.T
-        visits = np.linalg.solve(kept, self.grid.start)
-        return visits @ self._over_actions(self._tables.q_endless, self.score)
+        return self._endless_visits @ self._over_actions(self._tables.q_endless, self.score)
 
     @property
     def without_tail(self) -> FloatArray:
@@ -96,7 +93,11 @@ class ContinuousTruth:
         return score(self.theta, x, u)
 
     def mean(
-        self, chi: Score | None = None, *, weight: str = TO_GO, decay: float | None = None
+        self,
+        chi: Score | None = None,
+        *,
+        weight: str | FloatArray = TO_GO,
+        decay: float | None = None,
     ) -> FloatArray:
         """Σ_{t<H} δ^t E[w_t χ_t] (3,): the mean of an estimator with χ in place of scores.
 
@@ -105,17 +106,17 @@ class ContinuousTruth:
         chi
             χ; the scores themselves if not given.
         weight
-            One of ``WEIGHTS``. The total return takes no factor δ^t.
+            One of ``WEIGHTS``, or E[w_t | x_t, u_t] on the nodes, (H, n, m) or (1, n, m). The total
+            return takes no factor δ^t.
         decay
             δ; γ if not given.
         """
-        if weight not in WEIGHTS:
-            raise ValueError(f"weight is {weight!r}, must be one of {', '.join(WEIGHTS)}")
         chi = self.score if chi is None else chi
-        if weight == TOTAL:
+        if isinstance(weight, str) and weight == TOTAL:
             shares = self._over_actions(np.ones_like(self.grid.u), chi)
             return self.mean(chi) + self._collected.sum(axis=0) @ shares
-        weighed = self._over_actions(self._weights(weight), chi)
+        weights = self.weights(weight) if isinstance(weight, str) else weight
+        weighed = self._over_actions(weights, chi)
         return np.einsum("t,tn,tnk->k", self._powers(decay), self.visits, weighed)
 
     def entropy_bonus(self, *, jacobian: bool = True, decay: float | None = None) -> FloatArray:
@@ -129,11 +130,31 @@ class ContinuousTruth:
 
     def fisher(self) -> FloatArray:
         """F = (1-γ) Σ_{t<H} γ^t E[ψψᵀ] (3, 3) of visited states, whatever the law."""
+        return (1 - self.system.gamma) * self._information(self._powers(None) @ self.visits)
+
+    def endless_fisher(self) -> FloatArray:
+        """F (3, 3), the same sum over an endless horizon."""
+        return (1 - self.system.gamma) * self._information(self._endless_visits)
+
+    def fisher_of_steps(self) -> FloatArray:
+        """E[ψψᵀ] (3, 3) over the steps that are taken, all alike, as the mean over a batch."""
+        taken = self.visits.sum(axis=0)
+        return self._information(taken / taken.sum())
+
+    def _information(self, visits: FloatArray) -> FloatArray:
+        """Σ_x d(x) E_u[ψψᵀ] (3, 3) of weights d (n,) on the nodes."""
         x, F = self.grid.x, np.zeros((len(self.grid.x), 3, 3))
         F[:, 0, 0], F[:, 0, 1], F[:, 1, 0], F[:, 1, 1] = x**2, x, x, 1.0
         F /= scale(self.theta) ** 2
         F[:, 2, 2] = 2.0
-        return (1 - self.system.gamma) * self._over_visits(F, None)
+        return np.tensordot(visits, F, axes=1)
+
+    @cached_property
+    def _endless_visits(self) -> FloatArray:
+        """Σ_t γ^t Pr(x_t) (n,) on the nodes."""
+        transitions = self._tables.P
+        kept = np.eye(len(transitions)) - self.system.gamma * transitions.T
+        return np.asarray(np.linalg.solve(kept, self.grid.start))
 
     @cached_property
     def visits(self) -> FloatArray:
@@ -147,8 +168,13 @@ class ContinuousTruth:
     def _tables(self) -> Tables:
         return solved(self.grid, self.horizon)
 
-    def _weights(self, weight: str) -> FloatArray:
-        """E[w_t | x_t, u_t] (H, n, m), or the same for every t, (1, n, m)."""
+    def weights(self, weight: str) -> FloatArray:
+        """E[w_t | x_t, u_t] (H, n, m) on the nodes, or the same for every t, (1, n, m).
+
+        Of all ``WEIGHTS`` but the total return, which hangs on what was collected before.
+        """
+        if weight not in WEIGHTS:
+            raise ValueError(f"weight is {weight!r}, must be one of {', '.join(WEIGHTS)}")
         tables = self._tables
         if weight == GAE:
             own: FloatArray = (tables.q_endless - tables.v_endless[:, None])[None]
