@@ -60,9 +60,11 @@ class Trajectories:
         return np.asarray(self.mask.sum(axis=(1, 2)))
 
     def only(self, rows: IntArray | slice) -> "Trajectories":
-        """The chosen batches alone, for what is asked of all at once."""
+        """The chosen batches alone; of a slice each has the random numbers that it has here."""
         names = ("states", "actions", "next_states", "rewards", "mask")
-        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+        first = self.first + (rows.start or 0) if isinstance(rows, slice) else self.first
+        arrays = {name: getattr(self, name)[rows] for name in names}
+        return replace(self, first=first, **arrays)
 
     def __getitem__(self, r: int) -> UserBatch:
         """Batch r; made anew each time, with its random numbers set back."""
@@ -75,7 +77,7 @@ class Trajectories:
         size = self.mask[0].size * self.place.truth.theta.size
         n = max(1, AT_ONCE // size)
         for begin in range(0, self.replicates, n):
-            yield replace(self.only(slice(begin, begin + n)), first=self.first + begin)
+            yield self.only(slice(begin, begin + n))
 
     def at_once(self, seed: int = 0) -> UserBatch:
         """All batches in one whose arrays have one axis more in front, (R, N, ...)."""

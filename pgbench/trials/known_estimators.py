@@ -5,8 +5,8 @@ it out may make a second mistake.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -15,11 +15,19 @@ import numpy as np
 from pgbench.arrays import FloatArray, IntArray
 from pgbench.declared.claims import Needs
 from pgbench.declared.parameters import Parameter, label
-from pgbench.estimators import CAUSES, HORIZON, Estimator, TableEstimator, estimators
+from pgbench.estimators import (
+    CAUSES,
+    HORIZON,
+    BatchEstimator,
+    Estimator,
+    TableEstimator,
+    estimators,
+)
 from pgbench.estimators.parts.estimator import CRITIC_NOISE
 from pgbench.estimators.parts.outcomes import OutcomeEstimator
 from pgbench.estimators.parts.ratios import RatioEstimator
 from pgbench.estimators.parts.variants import combinations, others
+from pgbench.exact.table_moments import Size
 from pgbench.problems import FiniteMDP
 from pgbench.samplers import ON_POLICY
 from pgbench.trials.battery import GENERAL, PLAIN, Case, J, Laboratory, cases
@@ -30,8 +38,8 @@ from pgbench.trials.zoo import bugs
 
 WITHOUT_DISCOUNT = "the factor γ^t of step t is left out"
 
-SECONDS = 15.0
-"""So long are estimators compared; the slowest are last and may be left out."""
+EFFORT = Size(memory_bytes=2**28, operations=3e7)
+"""What is spent at most on sums over responses for one mean: some ten milliseconds."""
 
 
 @dataclass(eq=False)
@@ -133,24 +141,32 @@ class KnownEstimator:
 def every_known(laboratory: Laboratory = PLAIN) -> tuple[KnownEstimator, ...]:
     """Estimators of ∇J in a few variants, and the bugs of a battery; they remember their estimates.
 
-    Without γ^t as well, on the general one; that of sequences has no discount.
+    Estimators with their defaults come first, then their variants, then what is wrong. Without γ^t
+    as well, on the general battery; that of sequences has no discount.
     """
     elsewhere = laboratory.sampler != ON_POLICY
     finite = (e for e in estimators().values() if FiniteMDP in e.on)
     fitting = (e for e in finite if laboratory.objective != J or not e.penalised)
     # On data of the policy itself those with ratios to a sampler are others by another name.
     own = (e for e in fitting if elsewhere or not isinstance(e, RatioEstimator))
-    found = [one for estimator in own for one in _variants(estimator)]
+    found = [one for estimator in map(_quick, own) for one in _variants(estimator)]
     for bug in bugs().values():
         if bug.battery == laboratory.battery:
-            values = bug.estimator.bound()
-            found.append(KnownEstimator(bug.name, bug.estimator, values, mistake=bug.mistake))
+            wrong = _quick(bug.estimator)
+            found.append(KnownEstimator(bug.name, wrong, wrong.bound(), mistake=bug.mistake))
     if laboratory.battery == GENERAL:
         without = [_without_discount(one, laboratory) for one in found]
         found += [one for one in without if one is not None]
     for one in found:
         one.elsewhere = elsewhere
-    return tuple(found)
+    return tuple(sorted(found, key=lambda one: (bool(one.mistake), not one.default, one.name)))
+
+
+def _quick(estimator: Estimator) -> Estimator:
+    """The estimator, whose moments are known only where that takes no time."""
+    if isinstance(estimator, BatchEstimator):
+        return replace(estimator, limit=EFFORT)
+    return estimator
 
 
 def _without_discount(one: KnownEstimator, laboratory: Laboratory) -> KnownEstimator | None:
@@ -220,27 +236,3 @@ def _tried(parameter: Parameter) -> list[Any]:
     if bool in parameter.types:
         return [False, True]
     return [int(parameter.range.minimum or 1)]
-
-
-def affordable(
-    every: Sequence[KnownEstimator], cases: Sequence[Case], replicates: int, seed: int
-) -> tuple[list[KnownEstimator], list[str]]:
-    """Estimators whose estimates on all cases were made in time, and the names of the others."""
-    tries = {}
-    for one in every:
-        one.sample(cases[0], cases[0].batch_size, 16, seed)
-        # Once more, for the first time code may have been compiled.
-        lap = time.perf_counter()
-        one.sample(cases[0], cases[0].batch_size, 16, seed + 1)
-        tries[one.name] = time.perf_counter() - lap
-    begin = time.perf_counter()
-    done, left = [], []
-    for one in sorted(every, key=lambda one: tries[one.name]):
-        if time.perf_counter() - begin > SECONDS:
-            left.append(one.name)
-            continue
-        for case in cases:
-            one.sample(case, case.batch_size, replicates, seed)
-        done.append(one)
-    done.sort(key=lambda one: (bool(one.mistake), not one.default, one.name))
-    return done, sorted(left)
