@@ -113,6 +113,24 @@ def examine(
 ) -> Examination:
     """Examine what a file holds on a battery; UserError says what is wrong with the file.
 
+    The other parameters are those of ``examine_code``.
+    """
+    own = load(path, function)
+    return examine_code(own, replicates, seed, skip_nan, notices, battery, sampler, objective)
+
+
+def examine_code(
+    own: UserCode,
+    replicates: int | None = None,
+    seed: int = 0,
+    skip_nan: bool = False,
+    notices: TextIO | None = None,
+    battery: str | None = None,
+    sampler: str | None = None,
+    objective: str | None = None,
+) -> Examination:
+    """Examine a function or a record on a battery; UserError says what is wrong with it.
+
     Battery, sampler and objective, a name or the JSON of a mapping, come before what the function
     says it is made for. How long it will take is said on ``notices``, by default standard error.
     """
@@ -120,7 +138,6 @@ def examine(
         raise UserError(f"--replicates is {replicates}, must be at least {FEWEST}")
     if not 0 <= seed < 2**63:
         raise UserError(f"--seed is {seed}, must be an integer in [0, 2**63)")
-    own = load(path, function)
     laboratory = _laboratory(own.claims, battery, sampler, objective)
     examined = candidate(own, seed, skip_nan or own.claims.on_nan == "count")
     # Batches are small: threads would wait for each other longer than they work.
