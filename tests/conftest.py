@@ -19,11 +19,23 @@ from hypothesis import settings
 
 from pgbench.estimators import Tables
 from pgbench.exact import Truth
+from pgbench.kernels.partition import use_threads
 from pgbench.problems import FiniteMDP
 from tests.support.problems import FAMILIES, TINY, make_small
 from tests.support.runs import unpublished
 from tests.support.truths import KINDS, tiny_truth
 from tests.support.variants import random_tables
+
+ALONE = "PYTEST_XDIST_WORKER" not in os.environ
+"""Whether no other worker shares the cores."""
+
+
+@pytest.fixture(autouse=True)
+def one_thread_each() -> None:
+    """A thread for each worker, which a test may change: those of several wait for each other."""
+    if not ALONE:
+        use_threads(1)
+
 
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("suite")

@@ -14,7 +14,8 @@ import pgbench
 ROOT = Path(pgbench.__file__).parent
 
 FLOORS = (
-    {"cli"},
+    {"cli", "pytest_plugin"},
+    {"testing"},
     {"trials", "report"},
     {"harness"},
     {"api"},
@@ -29,7 +30,7 @@ FLOORS = (
     {"process"},
     {"policies"},
     {"problems"},
-    {"kernels", "declared", "statistics"},
+    {"kernels", "declared", "statistics", "audits"},
     {"arrays", "rounding", "memory"},
 )
 """Rooms from the top down: what is in one imports from itself and from lower ones alone."""
@@ -43,6 +44,7 @@ DOORS = {
     "gymnasium": "problems/gymnasium.py",
     "distributed": "harness/cluster/",
     "dask": "harness/cluster/",
+    "pytest": "pytest_plugin.py",
 }
 
 BY_NAME = {

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pgbench import __version__
-from pgbench.cli import check, horizons, merge, report, run, schema, show, test, zoo
+from pgbench.cli import audit, check, horizons, merge, report, run, schema, show, test, zoo
 from pgbench.cli import list as listing
 from pgbench.cli.exit_codes import BAD_INPUT, EXPLAINED
 from pgbench.cli.notes import notes
@@ -22,6 +22,7 @@ COMMANDS = {
     "list": listing,
     "show": show,
     "test": test,
+    "audit": audit,
     "schema": schema,
 }
 """Modules of the commands by name, in the order in which they are listed."""

@@ -16,7 +16,7 @@ from pgbench.estimators.grpo import Correction, Eps, Std
 from pgbench.estimators.parts.advantages import centred
 from pgbench.estimators.parts.estimator import BatchEstimator, Exact
 from pgbench.estimators.parts.outcomes import RETURNS
-from pgbench.exact.finite.outcome_moments import chance_of_keeping, outcome_moments
+from pgbench.exact.finite.outcome_moments import MOST, chance_of_keeping, outcome_moments
 from pgbench.exact.finite.values import FiniteTruth
 from pgbench.exact.table_moments import TooLarge
 from pgbench.exact.truth import Truth
@@ -90,10 +90,10 @@ class Filtered(BatchEstimator):
             return Exact(None)
         G, n = None if group_size is None else int(group_size), int(batch_size)
         own = dict(values)
-        rounds = own.pop("rounds")
+        rounds, limit = own.pop("rounds"), self.limit or MOST
         with suppress(TooLarge):
             chance = chance_of_keeping(
-                truth.process, horizon, speaks, RETURNS, group_size=G, batch_size=n
+                truth.process, horizon, speaks, RETURNS, group_size=G, batch_size=n, limit=limit
             )
             if chance == 0:
                 return Exact(*np.zeros((2, truth.gradient.size)))
@@ -105,6 +105,7 @@ class Filtered(BatchEstimator):
                 keep=speaks,
                 group_size=G,
                 batch_size=n,
+                limit=limit,
             )
             return of_those_found(*kept, n // (G or n), rounds, chance)
         return Exact(None)

@@ -61,9 +61,11 @@ class Batches(ABC):
         return np.asarray(self.mask.sum(axis=(1, 2)))
 
     def only(self, rows: IntArray | slice) -> Self:
-        """The chosen batches alone, for what is asked of all at once."""
+        """The chosen batches alone; of a slice each has the random numbers that it has here."""
         names = ("states", "actions", "next_states", "rewards", "mask")
-        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+        first = self.first + (rows.start or 0) if isinstance(rows, slice) else self.first
+        arrays = {name: getattr(self, name)[rows] for name in names}
+        return replace(self, first=first, **arrays)
 
     def __getitem__(self, r: int) -> Any:
         """Batch r; made anew each time, with its random numbers set back."""
@@ -76,7 +78,7 @@ class Batches(ABC):
         size = self.mask[0].size * self.place.theta.size
         n = max(1, AT_ONCE // size)
         for begin in range(0, self.replicates, n):
-            yield replace(self.only(slice(begin, begin + n)), first=self.first + begin)
+            yield self.only(slice(begin, begin + n))
 
     def at_once(self, seed: int = 0) -> Any:
         """All batches in one whose arrays have one axis more in front, (R, N, ...)."""

@@ -9,6 +9,8 @@ A replicate belongs to one unit, its sums run in a fixed order, and units begin 
 into calls.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +49,17 @@ def limit_threads(n: int | None) -> int:
     """Use n threads from here on, or as many as there may be; the number in use."""
     most = int(config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     return use_threads(min(n or most, most))
+
+
+@contextmanager
+def threads(n: int) -> Iterator[None]:
+    """In parallel kernels so many threads while the body runs."""
+    before = use_threads(None)
+    use_threads(n)
+    try:
+        yield
+    finally:
+        use_threads(before)
 
 
 def use_threads(n: int | None) -> int:

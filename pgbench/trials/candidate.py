@@ -136,6 +136,7 @@ class FunctionCandidate(Candidate):
     skip_nan: bool = False
     generators: set[str] = field(default_factory=set)
     unit: float = SINGLE
+    _kept: dict[tuple[str, int], FloatArray] = field(default_factory=dict)
     _first: tuple[Case, int, FloatArray] | None = None
 
     def call(self, batch: AnyBatch, what: str, seconds: float | None = None) -> FloatArray:
@@ -181,10 +182,13 @@ class FunctionCandidate(Candidate):
                 return
 
     def estimates(self, case: Case, batch_size: int, replicates: int) -> Estimates:
-        """One call after another."""
+        """One call after another; those that were made before are kept."""
         what = where(self.own, case, batch_size)
         batches = self._drawn(case, replicates, batch_size)
-        made = self._made(batches, what)
+        made = self._kept.get((case.name, batch_size), np.empty((0, case.finite.size)))
+        if len(made) < replicates:
+            more = self._made(batches.only(slice(len(made), replicates)), what)
+            made = self._kept[case.name, batch_size] = np.concatenate([made, more])
         finite = usable(made).all(axis=1)
         left, skipped = int(finite.sum()), int((~finite).sum())
         if skipped and left < LEAST:

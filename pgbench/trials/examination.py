@@ -12,6 +12,7 @@ from pgbench.arrays import FloatArray
 from pgbench.estimators import TableEstimator
 from pgbench.functions.result import UserError
 from pgbench.harness.progress import duration
+from pgbench.kernels.partition import threads
 from pgbench.samplers import ON_POLICY
 from pgbench.trials.batteries import BATTERIES, cases, every_known
 from pgbench.trials.candidate import (
@@ -25,13 +26,14 @@ from pgbench.trials.case import CONTINUOUS, GENERAL, Case, J, Laboratory
 from pgbench.trials.comparison import Compared, compared
 from pgbench.trials.declared_causes import declared
 from pgbench.trials.equality import Equality, equalities
-from pgbench.trials.known_estimators import KnownEstimator, affordable
+from pgbench.trials.known_estimators import KnownEstimator
+from pgbench.trials.looks import looks, plain
 from pgbench.trials.measured_mean import MeasuredMean, measured
 from pgbench.trials.normalisers import Normaliser
 from pgbench.trials.resemblance import COMPARED, Likeness, batches_of, closest, likeness
 from pgbench.trials.scaling import LARGER
 from pgbench.trials.user_file import UserCode, load
-from pgbench.trials.verdict import Declared, Verdict, verdict
+from pgbench.trials.verdict import Declared, Verdict, verdict, visible
 
 FEWEST, MOST = 100, 3000
 """Replicates per problem and batch size."""
@@ -61,8 +63,8 @@ class Examination:
         and size.
     verdict, declared
         The conclusion, and for records what becomes of the declaration.
-    likenesses, left
-        Every known estimator next to it, the most alike first, and names of those left out.
+    likenesses
+        Every known estimator next to it, the most alike first.
     equalities
         Those that equal it on most problems, held against every estimate.
     ranking
@@ -84,7 +86,6 @@ class Examination:
     declared: Declared | None
     likenesses: Sequence[Likeness]
     equalities: Sequence[Equality]
-    left: Sequence[str]
     ranking: Sequence[Compared]
     refused: dict[str, str]
     reads_ends: bool = False
@@ -112,6 +113,24 @@ def examine(
 ) -> Examination:
     """Examine what a file holds on a battery; UserError says what is wrong with the file.
 
+    The other parameters are those of ``examine_code``.
+    """
+    own = load(path, function)
+    return examine_code(own, replicates, seed, skip_nan, notices, battery, sampler, objective)
+
+
+def examine_code(
+    own: UserCode,
+    replicates: int | None = None,
+    seed: int = 0,
+    skip_nan: bool = False,
+    notices: TextIO | None = None,
+    battery: str | None = None,
+    sampler: str | None = None,
+    objective: str | None = None,
+) -> Examination:
+    """Examine a function or a record on a battery; UserError says what is wrong with it.
+
     Battery, sampler and objective, a name or the JSON of a mapping, come before what the function
     says it is made for. How long it will take is said on ``notices``, by default standard error.
     """
@@ -119,19 +138,32 @@ def examine(
         raise UserError(f"--replicates is {replicates}, must be at least {FEWEST}")
     if not 0 <= seed < 2**63:
         raise UserError(f"--seed is {seed}, must be an integer in [0, 2**63)")
-    own = load(path, function)
     laboratory = _laboratory(own, battery, sampler, objective)
     examined = candidate(own, seed, skip_nan or own.claims.on_nan == "count")
+    # Batches are small: threads would wait for each other longer than they work.
+    with threads(1):
+        return _examined(examined, laboratory, replicates, notices or sys.stderr)
+
+
+def _examined(
+    examined: Candidate, laboratory: Laboratory, replicates: int | None, notices: TextIO
+) -> Examination:
+    """Estimates are made and looked at, until what they are is plain."""
     sizes = (1, LARGER)
     places = [(case, times * case.batch_size) for case in _cases(laboratory) for times in sizes]
     # A function that is this slow is given up before everything is timed.
     examined.time(places, np.inf if replicates else 4 * LONGEST / FEWEST)
     refused = examined.refused if isinstance(examined, RecordCandidate) else {}
     places = [(case, n) for case, n in places if case.name not in refused]
-    R, places = _planned(examined, places, replicates, notices or sys.stderr)
-    made = [examined.estimates(case, n, R) for case, n in places]
+    most, places = _planned(examined, places, replicates, notices)
+    every = looks(most, all_at_once=replicates is not None or examined.own.record is not None)
+    for R in every:
+        made = [examined.estimates(case, n, R) for case, n in places]
+        found = _judged(examined, made, R, refused)
+        if most == R or plain(found.verdict, found.equalities, R, visible(found.verdict)):
+            break
     examined.finish()
-    return _judged(examined, made, R, refused)
+    return replace(found, reads_ends=examined.reads_ends(list(dict.fromkeys(c for c, _ in places))))
 
 
 def _laboratory(
@@ -197,8 +229,8 @@ def _planned(
     problems = {case.name for case, _ in places}
     sizes = "two batch sizes" if len(places) > len(problems) else "one batch size"
     print(
-        f"{own.words}: {R} estimates on each of {len(problems)} problems, at {sizes}, about"
-        f" {max(1, round(R * seconds))} s",
+        f"{own.words}: {'' if replicates else 'up to '}{R} estimates on each of {len(problems)}"
+        f" problems, at {sizes}, about {max(1, round(R * seconds))} s",
         file=notices,
         flush=True,
     )
@@ -211,7 +243,7 @@ def _judged(
     smaller = [e for e in made if e.batch_size == e.case.batch_size]
     places = [e.case for e in smaller]
     few = min(R, COMPARED)
-    every, left = affordable(every_known(places[0].laboratory), places, few, examined.seed)
+    every = every_known(places[0].laboratory)
     found = [likeness(one, smaller, examined.seed, few) for one in every]
     likenesses = closest([one for one in found if one is not None], len(found))
     results = [_measured(examined, e, likenesses) for e in made]
@@ -229,10 +261,8 @@ def _judged(
         declared=declared(examined, results) if isinstance(examined, RecordCandidate) else None,
         likenesses=likenesses,
         equalities=equalities(likenesses, made, examined.seed),
-        left=left,
         ranking=compared(every, smaller, examined.seed, few),
         refused=refused,
-        reads_ends=examined.reads_ends(places),
         skipped={(e.case.name, e.batch_size): e.skipped for e in made if e.skipped},
         generators=sorted(examined.generators) if isinstance(examined, FunctionCandidate) else (),
     )

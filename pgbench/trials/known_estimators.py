@@ -2,8 +2,9 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from pgbench.arrays import FloatArray, IntArray
 from pgbench.declared.claims import Needs
@@ -13,11 +14,10 @@ from pgbench.trials.case import Case
 
 WITHOUT_DISCOUNT = "the factor γ^t of step t is left out"
 
-SECONDS = 15.0
-"""So long are estimators compared; the slowest are last and may be left out."""
-
 Made = tuple[FloatArray, IntArray]
 """Estimates (R, d) and steps (R,)."""
+
+AnyKnown = TypeVar("AnyKnown", bound="KnownEstimator")
 
 
 @dataclass(eq=False, kw_only=True)
@@ -56,6 +56,10 @@ class KnownEstimator(ABC):
     @abstractmethod
     def mean(self, case: Case, batch_size: int) -> FloatArray | None:
         """Its exact mean (d,), or None where it is not known."""
+
+    def parts(self, case: Case, batch_size: int) -> dict[str, float]:
+        """By cause the size of its part of the bias, over the target's; nothing where not known."""
+        return {}
 
     @property
     def causes(self) -> str:
@@ -113,25 +117,6 @@ class KnownEstimator(ABC):
         return self._exact[key]
 
 
-def affordable(
-    every: Sequence[KnownEstimator], cases: Sequence[Case], replicates: int, seed: int
-) -> tuple[list[KnownEstimator], list[str]]:
-    """Estimators whose estimates on all cases were made in time, and the names of the others."""
-    tries = {}
-    for one in every:
-        one.sample(cases[0], cases[0].batch_size, 16, seed)
-        # Once more, for the first time code may have been compiled.
-        lap = time.perf_counter()
-        one.sample(cases[0], cases[0].batch_size, 16, seed + 1)
-        tries[one.name] = time.perf_counter() - lap
-    begin = time.perf_counter()
-    done, left = [], []
-    for one in sorted(every, key=lambda one: tries[one.name]):
-        if time.perf_counter() - begin > SECONDS:
-            left.append(one.name)
-            continue
-        for case in cases:
-            one.sample(case, case.batch_size, replicates, seed)
-        done.append(one)
-    done.sort(key=lambda one: (bool(one.mistake), not one.default, one.name))
-    return done, sorted(left)
+def in_order(every: Iterable[AnyKnown]) -> tuple[AnyKnown, ...]:
+    """Estimators with their defaults first, then their variants, then what is wrong."""
+    return tuple(sorted(every, key=lambda one: (bool(one.mistake), not one.default, one.name)))

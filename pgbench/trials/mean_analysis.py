@@ -19,8 +19,14 @@ from pgbench.statistics import (
 )
 from pgbench.statistics.directions import N_DIRECTIONS
 
-LEVEL = 0.01
+ACCUSED = 0.01
 """Chance that a right hypothesis of the means is rejected at all, over all problems and sizes."""
+
+LOOKS = 3
+"""So often at most are estimates looked at, more of them each time."""
+
+LEVEL = ACCUSED / LOOKS
+"""The same of one look: the chance over all of them is at most their sum (Bonferroni)."""
 
 SURE = 0.9
 """A bias that can be detected is one that is found with this probability."""

@@ -14,7 +14,7 @@ from pgbench.trials.hypotheses import FACTORS
 from pgbench.trials.known_estimators import KnownEstimator
 from pgbench.trials.normalisers import NORMALISERS, Normaliser
 
-COMPARED = 256
+COMPARED = 128
 """Replicates that are compared."""
 
 Place = tuple[str, int]

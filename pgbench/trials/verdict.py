@@ -27,7 +27,7 @@ from pgbench.trials.hypotheses import (
     wrong_hypotheses,
 )
 from pgbench.trials.known_estimators import KnownEstimator
-from pgbench.trials.mean_analysis import LEVEL
+from pgbench.trials.mean_analysis import ACCUSED, LEVEL
 from pgbench.trials.measured_mean import Basis, MeasuredMean
 from pgbench.trials.normalisers import NORMALISERS, Normaliser
 from pgbench.trials.scaling import BiasLeft, shares
@@ -44,7 +44,7 @@ SHARP = 0.5
 ZERO = 1.0
 """Where a bias of the gradient's own length would be missed, as of a mean of zero, no test was."""
 
-HANDFUL = float(-np.log(LEVEL))
+HANDFUL = float(-np.log(ACCUSED))
 """What happens to so many estimates on one problem happens on another with a chance of 99 %.
 
 If it were as likely there, that is. What happens to fewer may be unseen elsewhere by chance.
@@ -244,6 +244,13 @@ class Verdict:
         """Whether no noise is left anywhere, but some means are known from estimates alone."""
         kinds = {result.basis for result in self.results}
         return Basis.EQUAL in kinds and kinds <= {Basis.EQUAL, Basis.TABLES}
+
+
+def visible(verdict: Verdict) -> float:
+    """The bias along the gradient that would have been seen on every problem that says anything."""
+    pairs = zip(verdict.results, verdict.detectable, strict=True)
+    known = [x for m, x in pairs if m.estimates.case.name not in verdict.coarse]
+    return max((x for x in known if np.isfinite(x)), default=np.nan)
 
 
 def tested(hypothesis: Hypothesis, results: Sequence[MeasuredMean]) -> Tested:

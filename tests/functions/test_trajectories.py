@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from pgbench.functions import batches as module
 from pgbench.functions import drawn, enumerated
-from pgbench.functions import trajectories as module
 from pgbench.functions.trajectories import of_block
 from pgbench.rollout.simulator import Simulator
 from pgbench.trials.battery import cases

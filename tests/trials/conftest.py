@@ -52,7 +52,7 @@ def few_known(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the command does in a child is done here, for speed, and so that tests can change it."""
 
-    def perform(_child: Child, function: Callable[..., Any], *arguments: Any) -> Any:
+    def perform(_child: Child, function: Callable[..., Any], *arguments: Any, **_: Any) -> Any:
         return function(*arguments)
 
     monkeypatch.setattr(Child, "perform", perform)

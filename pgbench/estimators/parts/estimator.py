@@ -27,7 +27,7 @@ from pgbench.declared.parameters import (
 from pgbench.exact.expectation import expectation
 from pgbench.exact.horizon import finite_gradient, truncated_gradient
 from pgbench.exact.linear_quadratic import QuadraticTruth
-from pgbench.exact.table_moments import TooLarge
+from pgbench.exact.table_moments import Size, TooLarge
 from pgbench.exact.truth import Truth
 from pgbench.problems import FiniteMDP, LinearQuadratic, NotApplicable, Problem
 from pgbench.problems.problem import Diverges
@@ -281,6 +281,9 @@ class BatchEstimator(Estimator):
         Smallest batch size that makes sense, and what parameters need beside it.
     drawing
         Why it takes no groups: how it draws trajectories itself. "" says that it asks for batches.
+    limit
+        Memory and operations that sums over responses may take to know its moments; None for what
+        they take by default.
     """
 
     estimate: Callable[..., FloatArray] = field(kw_only=True)
@@ -290,6 +293,7 @@ class BatchEstimator(Estimator):
     fewest: int = field(default=1, kw_only=True)
     needs: Callable[..., int] = field(default=lambda **values: 1, kw_only=True)
     drawing: str = field(default="", kw_only=True)
+    limit: Size | None = field(default=None, kw_only=True)
 
     @property
     def maker(self) -> Callable[..., Any]:

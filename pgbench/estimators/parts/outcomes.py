@@ -18,7 +18,7 @@ import numpy as np
 from pgbench.arrays import FloatArray
 from pgbench.estimators.parts.estimator import BatchEstimator, Exact
 from pgbench.estimators.parts.transforms import Climbed
-from pgbench.exact.finite.outcome_moments import outcome_moments
+from pgbench.exact.finite.outcome_moments import MOST, outcome_moments
 from pgbench.exact.finite.tallies import Looks
 from pgbench.exact.finite.values import FiniteTruth
 from pgbench.exact.table_moments import TooLarge
@@ -128,6 +128,7 @@ class OutcomeEstimator(BatchEstimator):
             looks,
             group_size=group_size,
             batch_size=batch_size,
+            limit=self.limit or MOST,
             **self.by_token(truth, values),
         )
         return Exact(*found)

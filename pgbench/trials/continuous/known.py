@@ -20,7 +20,7 @@ from pgbench.trials.continuous.bootstrapping import Critic, gae_weights
 from pgbench.trials.continuous.cases import ContinuousCase, laboratory_cases
 from pgbench.trials.continuous.mistakes import SCORES
 from pgbench.trials.continuous.truth import GAE, TO_GO, TOTAL, Score
-from pgbench.trials.known_estimators import KnownEstimator, Made
+from pgbench.trials.known_estimators import KnownEstimator, Made, in_order
 
 EPSILON = 1e-8
 """Added to standard deviations."""
@@ -288,7 +288,7 @@ def known_functions(laboratory: Laboratory) -> tuple[KnownFunction, ...]:
     found = [_plain(weight) for weight in (*RIGHT, *BIASED, *WRONG)]
     found += [_slipped(one, name) for one in found if one.name in SLIPPED for name in SCORES]
     found += [_without_discount(one) for one in found if not one.weight.whole]
-    return (*found, _natural())
+    return in_order([*found, _natural()])
 
 
 def _plain(weight: Weight) -> KnownFunction:

@@ -8,10 +8,10 @@ from pgbench.trials import terminal_values
 from pgbench.trials.examination import Examination
 from pgbench.trials.findings import State
 from pgbench.trials.hypotheses import FINITE
-from pgbench.trials.mean_analysis import LEVEL, SURE
+from pgbench.trials.mean_analysis import ACCUSED, LOOKS, SURE
 from pgbench.trials.measured_mean import TINY, Basis, unseen
 from pgbench.trials.scaling import LARGER, BiasLeft, Trend
-from pgbench.trials.verdict import ZERO, Decision, Tested, Verdict
+from pgbench.trials.verdict import ZERO, Decision, Tested, Verdict, visible
 from pgbench.trials.wording.directions import second_mistake
 from pgbench.trials.wording.numbers import percent, percent_of
 
@@ -261,8 +261,9 @@ def _resolution(found: Examination) -> Iterator[str]:
             f" {chance} (95 %)."
         )
     yield (
-        f"{tests} test{'s' * (tests > 1)} from {found.replicates} estimates each, Holm-corrected: a"
-        f" right estimator fails with a chance of at most {100 * LEVEL:g} %."
+        f"{tests} test{'s' * (tests > 1)} from {found.replicates} estimates each, Holm-corrected;"
+        f" up to {LOOKS} looks share the level: a right estimator fails with a chance of at most"
+        f" {100 * ACCUSED:g} %."
     )
     worst = visible(verdict)
     if verdict.decision is Decision.UNBIASED and worst > 0:
@@ -270,10 +271,3 @@ def _resolution(found: Examination) -> Iterator[str]:
             f"A bias of {percent(worst)} along the gradient would have been seen on any problem"
             f" that was tested, with a probability of {100 * SURE:g} %."
         )
-
-
-def visible(verdict: Verdict) -> float:
-    """The bias along the gradient that would have been seen on every problem that says anything."""
-    pairs = zip(verdict.results, verdict.detectable, strict=True)
-    known = [x for m, x in pairs if m.estimates.case.name not in verdict.coarse]
-    return max((x for x in known if np.isfinite(x)), default=np.nan)

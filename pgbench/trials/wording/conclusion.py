@@ -5,8 +5,8 @@ from pgbench.trials.ascending import Ascending
 from pgbench.trials.examination import Examination
 from pgbench.trials.findings import State
 from pgbench.trials.measured_mean import unseen
-from pgbench.trials.verdict import Decision, Declared
-from pgbench.trials.wording.bias import hidden, left_out, told, undecided, visible
+from pgbench.trials.verdict import Decision, Declared, visible
+from pgbench.trials.wording.bias import hidden, left_out, told, undecided
 from pgbench.trials.wording.directions import causes, direction_words
 from pgbench.trials.wording.numbers import percent
 from pgbench.trials.wording.resemblance import equal, in_all, known_as, name

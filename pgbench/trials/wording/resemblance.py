@@ -30,10 +30,6 @@ def resemblance(found: Examination) -> Iterator[str]:
     else:
         yield from _nearly(found)
         yield from _closest(found)
-    if found.left:
-        some = ", ".join(found.left[:SHOWN])
-        more = f" and {len(found.left) - SHOWN} more" if len(found.left) > SHOWN else ""
-        yield f"Not compared, for lack of time: {some}{more}."
 
 
 def equal(found: Examination) -> list[Equality]:
