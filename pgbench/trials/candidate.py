@@ -215,7 +215,8 @@ class FunctionCandidate(Candidate):
 
     def reads_ends(self, cases: Sequence[Case]) -> bool:
         """Whether estimates hang on the exact values of terminal states."""
-        return reads_ends(partial(self.call, what=self.own.words), cases)
+        call = partial(self.call, what=self.own.words)
+        return reads_ends(call, cases, self.own.claims)
 
 
 @dataclass

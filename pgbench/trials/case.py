@@ -116,6 +116,11 @@ class Case(ABC):
         """F (d, d) over discounted visits, or over the steps that are taken, as in a batch."""
 
     @property
+    def traits(self) -> frozenset[str]:
+        """Conditions, of those that ``conditions`` names, that the case alone knows of."""
+        return frozenset()
+
+    @property
     @abstractmethod
     def ends(self) -> bool:
         """Whether there are terminal states."""

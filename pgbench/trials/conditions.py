@@ -8,6 +8,7 @@ from pgbench.trials.case import Case
 from pgbench.trials.findings import Finding, decided
 
 TRAITS: dict[str, str] = {
+    "applied": "where the environment does not see actions as they are drawn",
     "ends": "where episodes end in a terminal state",
     "goes on": "where episodes never end",
     "cut": "where rollouts are cut before the discount has worn off",
@@ -38,7 +39,7 @@ def traits(case: Case) -> set[str]:
         "one step": not steps,
     }
     found["tabular"] = not found["shared"]
-    return {name for name, holds in found.items() if holds}
+    return {name for name, holds in found.items() if holds} | case.traits
 
 
 def where(found: Sequence[Finding]) -> str:

@@ -11,7 +11,7 @@ from pgbench.declared.parameters import ParameterError
 from pgbench.functions import ContinuousBatch, ContinuousBatches
 from pgbench.trials.case import CONTINUOUS, Case, Laboratory
 from pgbench.trials.continuous.simulation import Trajectories, simulate
-from pgbench.trials.continuous.system import CLIPPED, SQUASHED, System
+from pgbench.trials.continuous.system import CLIPPED, GAUSSIAN, SQUASHED, System
 from pgbench.trials.continuous.truth import GAE, ContinuousTruth
 from pgbench.trials.continuous.values import QuickValues
 
@@ -101,6 +101,11 @@ class ContinuousCase(Case):
     def fisher(self, steps: bool) -> FloatArray:
         """F (3, 3) over discounted visits of an endless horizon, or over the steps taken."""
         return self.truth.fisher_of_steps() if steps else self.truth.endless_fisher()
+
+    @property
+    def traits(self) -> frozenset[str]:
+        """``applied`` where the system does not see actions as drawn."""
+        return frozenset({"applied"} if self.system.law != GAUSSIAN else ())
 
     @property
     def ends(self) -> bool:
@@ -208,6 +213,14 @@ PLANS = {
             gamma=0.9, start_mean=0.2, start_scale=0.1, law=CLIPPED, bound=0.8, limit=1.0,
         ),
         (0.4, 0.2, np.log(0.5)), horizon=6,
+    ),
+    "long": _Plan(
+        "rollouts are long enough for the discount, and the system sees actions as drawn",
+        System(
+            a=0.6, b=0.8, noise=0.4, state_cost=1.0, action_cost=0.2, target=0.5, bonus=2.0,
+            gamma=0.6, start_mean=-0.6, start_scale=0.4,
+        ),
+        (-0.3, 0.2, np.log(0.5)), horizon=12, batch_size=3,
     ),
 }  # fmt: skip
 

@@ -25,8 +25,8 @@ from pgbench.trials.known_estimators import KnownEstimator, Made, in_order
 EPSILON = 1e-8
 """Added to standard deviations."""
 
-LAMBDA = 0.95
-"""λ by default."""
+LAMBDA, LAMBDAS = 0.95, (0.9, 0.95, 0.99, 1.0)
+"""λ by default, and values that code has beside 0, which is the TD error."""
 
 Given = Callable[[Any, FloatArray], Score]
 """From a system and θ to what stands in place of scores."""
@@ -232,18 +232,17 @@ RIGHT = (
     Weight("q_oracle", lambda b: b.exact_action_values, lambda case: GAE),
     Weight("advantage_oracle", lambda b: b.exact_action_values - b.exact_values, lambda case: GAE),
     Weight("td", partial(exact_gae, lam=0.0), lambda case: GAE),
-    Weight("gae[lam=0.95]", partial(exact_gae, lam=LAMBDA), lambda case: GAE),
-    Weight("gae[lam=1]", partial(exact_gae, lam=1.0), lambda case: GAE),
+    *(Weight(f"gae[lam={lam:g}]", partial(exact_gae, lam=lam), lambda case: GAE)
+      for lam in LAMBDAS),
 )  # fmt: skip
 """Right up to the horizon. By E_u ψ = 0 a baseline, also V in Q = A + V, adds nothing."""
 
 BIASED = (
     Weight("td[critic_noise=0.1]", partial(erring_gae, lam=0.0),
            partial(erring, lam=0.0), declared=("critic",)),
-    Weight("gae[lam=0.95, critic_noise=0.1]", partial(erring_gae, lam=LAMBDA),
-           partial(erring, lam=LAMBDA), declared=("critic",)),
-    Weight("gae[lam=1, critic_noise=0.1]", partial(erring_gae, lam=1.0),
-           partial(erring, lam=1.0), declared=("critic",)),
+    *(Weight(f"gae[lam={lam:g}, critic_noise=0.1]", partial(erring_gae, lam=lam),
+             partial(erring, lam=lam), declared=("critic",))
+      for lam in LAMBDAS),
     Weight("group_mean", group_mean, lambda case: TOTAL, lambda case, n: 1 - 1 / n,
            declared=("batch",), whole=True),
     Weight("baseline_per_time[fit=in_sample]", partial(per_time, leave_out=False),
@@ -266,18 +265,25 @@ WRONG = (
     *(
         Weight(f"done_missing[lam={lam:g}]", partial(erring_gae, lam=lam, stops="never"),
                partial(erring, lam=lam, done_missing=True), mistake=_DONE)
-        for lam in (0.0, LAMBDA, 1.0)
+        for lam in (0.0, *LAMBDAS)
     ),
     *(
         Weight(f"time_limit_as_terminal[lam={lam:g}]",
                partial(erring_gae, lam=lam, stops="truncated too"),
                partial(erring, lam=lam, cut_is_end=True), mistake=_CUT)
-        for lam in (0.0, LAMBDA)
+        for lam in (0.0, *LAMBDAS[:-1])
     ),
 )  # fmt: skip
 """Mistakes of the weight."""
 
-SLIPPED = ("reinforce", "reward_to_go", "baseline_value", "gae[lam=0.95]")
+SLIPPED = (
+    "reinforce",
+    "reward_to_go",
+    "baseline_value",
+    "baseline_value[critic_noise=0.1]",
+    "gae[lam=0.95]",
+    "gae[lam=0.95, critic_noise=0.1]",
+)
 """Estimators that are known with every mistake of the score as well."""
 
 
