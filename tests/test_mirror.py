@@ -45,7 +45,7 @@ COVERED = {
     "statistics/test_hypothesis_tests.py": "statistics: estimate skewness",
     "trials/test_findings.py": ("trials: comparison declared_causes; trials/wording: *"),
     "trials/audit/test_auditing.py": "trials/audit: entry",
-    "trials/test_resemblance.py": "trials: equality",
+    "trials/test_resemblance.py": "trials: equality known_records",
     "trials/test_user_file.py": "trials: repeatable; kernels: compiling",
 }
 """Modules that no test imports: a step on the way of another one, whose tests cover them."""
@@ -75,6 +75,7 @@ OF_SEVERAL = {
     "kernels/cuda/test_compiled.py": "the other files with compiled kernels",
     "kernels/cuda/test_device.py": "needs the back end that is chosen there",
     "kernels/cuda/test_run.py": "a whole run on a GPU",
+    "trials/continuous/test_verdicts.py": "functions for continuous actions, judged",
     "trials/test_examples.py": "the shipped examples",
 }
 """Files of tests that are about more than one module, and what holds them together."""
