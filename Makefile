@@ -28,7 +28,7 @@ mutations: $(READY)  ## small mistakes in a copy of the package, and which test 
 	$(BIN)/python -m tests.mutations
 
 test-autodiff: $(AUTODIFF)/.ready  ## the examples in PyTorch and JAX; some GB to install
-	$(AUTODIFF)/bin/python -m pytest tests/trials/test_examples.py -rs
+	$(AUTODIFF)/bin/python -m pytest tests/trials/test_examples.py tests/functions/test_continuous.py tests/trials/continuous/test_verdicts.py -rs
 
 gpu-test: $(GPU)/.ready  ## the GPU back end on a GPU; CUDA=cuda12 or CUDA=cuda13
 	PGBENCH_TEST_GPU=hardware $(GPU)/bin/python -m pytest tests/kernels/cuda -m "not slow"

@@ -9,7 +9,7 @@ import pytest
 from pgbench.harness.child import Child
 from pgbench.trials import examination
 from pgbench.trials.batteries import every_known
-from pgbench.trials.case import CONTINUOUS, GENERAL, PLAIN, Laboratory
+from pgbench.trials.case import CONTINUOUS, GENERAL, PLAIN, SEQUENCES, Laboratory
 from pgbench.trials.known_estimators import KnownEstimator
 
 NAMES = (
@@ -32,12 +32,28 @@ GROUPED = ("dapo", "dr_grpo[budget=one]", "group_mean", "grpo", "reward_to_go", 
 """The same on the battery of sequences."""
 
 
+GAUSSIAN = (
+    "advantage_oracle",
+    "baseline_value",
+    "done_missing[lam=0.95]",
+    "gae[lam=0.95, critic_noise=0.1]",
+    "gae[lam=1]",
+    "reinforce",
+    "reward_to_go",
+    "reward_to_go with score_of_applied",
+    "reward_to_go[discounted=false]",
+    "rloo",
+    "wrong_sign",
+)
+"""The same on the battery of continuous actions."""
+
+OF_BATTERY = {GENERAL: NAMES, SEQUENCES: GROUPED, CONTINUOUS: GAUSSIAN}
+
+
 @cache
 def few(laboratory: Laboratory = PLAIN) -> tuple[KnownEstimator, ...]:
-    """The estimators and mistakes of these names; all that are known of continuous actions."""
-    if laboratory.battery == CONTINUOUS:
-        return tuple(every_known(laboratory))
-    names = NAMES if laboratory.battery == GENERAL else GROUPED
+    """The estimators and mistakes of these names."""
+    names = OF_BATTERY[laboratory.battery]
     found = tuple(one for one in every_known(laboratory) if one.name in names)
     assert len(found) == len(names)
     return found

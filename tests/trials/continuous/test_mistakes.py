@@ -5,8 +5,13 @@ import pytest
 from scipy.special import ndtr
 
 from pgbench.trials.continuous.cases import cases
-from pgbench.trials.continuous.mistakes import jacobian_once, score_of_applied
-from pgbench.trials.continuous.system import score
+from pgbench.trials.continuous.mistakes import (
+    action_not_held,
+    jacobian_once,
+    score_of_applied,
+    variance_as_scale,
+)
+from pgbench.trials.continuous.system import log_density, score
 from pgbench.trials.continuous.truth import GAE, TO_GO, TOTAL
 
 CASES = {case.name: case.truth for case in cases()}
@@ -47,6 +52,34 @@ def test_scores_of_squashed_actions_are_those_of_actions_as_drawn(u):
     ]
     found = score(theta, np.array(x), np.array(u))
     np.testing.assert_allclose(found, np.array(expected) / (2 * h), atol=2e-5)
+
+
+@pytest.mark.parametrize("name", ["clipped", "squashed"])
+def test_an_action_that_is_not_held_moves_with_theta(name):
+    """Central differences of log π(e(θ); θ) along u = kx + c + σξ, ξ held fixed."""
+    system, theta, h = CASES[name].system, CASES[name].theta, 1e-5
+    x, xi = np.array([0.7, -0.3, 0.2]), np.array([-1.0, 0.4, 2.0])
+
+    def log_prob(t):
+        u = t[0] * x + t[1] + np.exp(t[2]) * xi
+        return log_density(t, x, u) - system.log_jacobian(u)
+
+    slopes = [(log_prob(theta + s) - log_prob(theta - s)) / (2 * h) for s in h * np.eye(3)]
+    u = theta[0] * x + theta[1] + np.exp(theta[2]) * xi
+    found = action_not_held(system, theta)(x, u)
+    np.testing.assert_allclose(found, np.stack(slopes, axis=-1), atol=1e-8)
+
+
+def test_a_variance_as_scale_is_the_slope_of_another_law():
+    theta, h = CASES["clipped"].theta, 1e-5
+    x, u = np.array([0.7, -0.3]), np.array([-1.0, 0.4])
+
+    def log_prob(t):
+        return log_density(np.array([t[0], t[1], 2 * t[2]]), x, u)
+
+    slopes = [(log_prob(theta + s) - log_prob(theta - s)) / (2 * h) for s in h * np.eye(3)]
+    found = variance_as_scale(CASES["clipped"].system, theta)(x, u)
+    np.testing.assert_allclose(found, np.stack(slopes, axis=-1), rtol=1e-7)
 
 
 def test_jacobian_once_is_a_ratio_that_is_not_one():

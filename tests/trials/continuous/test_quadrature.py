@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import ndtr
 
 from pgbench.trials.continuous import quadrature
 from pgbench.trials.continuous.cases import PLANS
@@ -51,6 +52,21 @@ def test_where_there_is_no_limit_all_states_that_are_met_are_nodes():
     own = grid(CLIPPED)
     met = own.landing(own.system.drift(np.array([-3.0, 3.0]), np.array([-0.6, 0.6])))
     np.testing.assert_allclose(met.sum(axis=1), 1.0, atol=1e-13)
+
+
+def test_means_over_terminal_states_are_those_of_tails():
+    """P(|x'| > L) and E[x' 1{|x'| > L}] of x' ~ N(m, τ²), in closed form."""
+    own = grid(PLANS["limit"])
+    system, tau = own.system, own.system.noise
+    m = system.drift(own.x[:, None], own.e)
+    high, low = (m - system.limit) / tau, (-system.limit - m) / tau
+    tails = ndtr(high), ndtr(low)
+    np.testing.assert_allclose(own.beyond(np.ones_like), sum(tails), atol=1e-13)
+    first = m * sum(tails) + tau * (np.exp(-(high**2) / 2) - np.exp(-(low**2) / 2)) / np.sqrt(
+        2 * np.pi
+    )
+    np.testing.assert_allclose(own.beyond(lambda x: x), first, atol=1e-12)
+    assert not grid(CLIPPED).beyond(np.ones_like).any()
 
 
 def test_twice_the_nodes():

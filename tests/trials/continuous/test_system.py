@@ -40,6 +40,13 @@ def test_jacobian_is_that_of_tanh_however_far_out():
     assert not system("clipped").log_jacobian(u).any()
 
 
+@pytest.mark.parametrize("law", LAWS)
+def test_slope_of_the_log_jacobian(law):
+    own = system(law)
+    expected = (own.log_jacobian(U + STEP) - own.log_jacobian(U - STEP)) / (2 * STEP)
+    np.testing.assert_allclose(own.log_jacobian_slope(U), expected, atol=1e-8)
+
+
 def test_clipped_actions_stay_within_the_bound():
     e = system("clipped").applied(U)
     assert np.abs(e).max() == 0.8

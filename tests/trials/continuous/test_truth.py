@@ -13,7 +13,7 @@ from pgbench.problems import LinearQuadratic
 from pgbench.trials.continuous.cases import cases
 from pgbench.trials.continuous.mistakes import jacobian_once, score_of_applied
 from pgbench.trials.continuous.system import log_density, mean, scale, score
-from pgbench.trials.continuous.truth import ADVANTAGE, GAE, TOTAL, ContinuousTruth
+from pgbench.trials.continuous.truth import ADVANTAGE, GAE, TO_GO, TOTAL, ContinuousTruth
 
 X, U = np.array([-0.9, -0.2, 0.3, 0.8]), np.array([1.1, -0.4, 0.05, -0.9])
 CASES = {case.name: case.truth for case in cases()}
@@ -167,6 +167,30 @@ def test_fisher_information_is_that_of_the_scores(name):
         expected += truth.system.gamma**t * np.tensordot(visits, own, axes=1)
     expected *= 1 - truth.system.gamma
     np.testing.assert_allclose(truth.fisher(), expected, rtol=1e-11, atol=1e-13)
+
+
+def test_fisher_information_without_end_and_over_the_steps_taken(quadratic):
+    exact = known(quadratic, None)
+    np.testing.assert_allclose(quadratic.endless_fisher(), exact.fisher(), rtol=1e-11, atol=1e-13)
+    s, (k, c, log_sigma) = quadratic.system, quadratic.theta
+    m, variance, sums = s.start_mean, s.start_scale**2, np.zeros(2)
+    for _ in range(quadratic.horizon):
+        sums += [m, variance + m**2]
+        m, variance = (
+            s.a * m + s.b * (k * m + c),
+            (s.a + s.b * k) ** 2 * variance + s.b**2 * np.exp(2 * log_sigma) + s.noise**2,
+        )
+    first, second = sums / quadratic.horizon
+    expected = np.array([[second, first, 0.0], [first, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    expected = expected / np.exp(2 * log_sigma) + np.diag([0.0, 0.0, 2.0])
+    np.testing.assert_allclose(quadratic.fisher_of_steps(), expected, rtol=1e-11, atol=1e-13)
+
+
+def test_weights_may_be_given_on_the_nodes():
+    truth = CASES["limit"]
+    for weight in (TO_GO, ADVANTAGE, GAE):
+        by_name = truth.mean(weight=weight, decay=0.7)
+        np.testing.assert_array_equal(truth.mean(weight=truth.weights(weight), decay=0.7), by_name)
 
 
 def entropy(truth, theta, x):

@@ -9,6 +9,7 @@ from scipy.special import ndtr
 
 from pgbench.trials.continuous.cases import cases
 from pgbench.trials.continuous.tables import solved
+from pgbench.trials.continuous.values import QuickValues
 
 X, U = np.array([-0.9, -0.2, 0.3, 0.8]), np.array([1.1, -0.4, 0.05, -0.9])
 CASES = {case.name: case.truth for case in cases()}
@@ -109,6 +110,20 @@ def test_transitions_are_probabilities_and_end_where_states_do():
         total = tables.P[near].sum(axis=1)
         assert (total <= 1 + 1e-13).all()
         assert (np.abs(total - 1) < 1e-12).all() == (name == "clipped")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_quick_values_are_the_same(name):
+    truth, rng = CASES[name], np.random.default_rng(2)
+    reach, quick = truth.grid.reach, QuickValues.of(truth.values)
+    x, u = rng.uniform(-1.1 * reach, 1.1 * reach, 500), 3 * rng.standard_normal(500)
+    for name_ in ("v", "q"):
+        arguments = (x,) if name_ == "v" else (x, u)
+        exact = getattr(truth.values, name_)(*arguments)
+        found = getattr(quick, name_)(*arguments)
+        np.testing.assert_allclose(found, exact, atol=1e-11 * np.abs(exact).max())
+    with pytest.raises(ValueError, match="steps is 2, must be"):
+        quick.v(x, 2)
 
 
 def test_number_of_steps_is_checked():
