@@ -20,6 +20,7 @@ VERDICTS = {
     "own_record.py": (0, "is what it declares (truncation)."),
     "pytorch_loss.py": (0, FOR_H_STEPS),
     "jax_grad.py": (0, FOR_H_STEPS),
+    "running_baseline.py": (0, "cannot be told from θ + 0.1 ĝ with baseline_value"),
     "wrong_baseline.py": (1, "it is group_mean."),
 }
 NEEDS = {"pytorch_loss.py": "torch", "jax_grad.py": "jax"}
