@@ -33,7 +33,7 @@ COVERED = {
     "exact/finite/test_elimination.py": "kernels: elimination",
     "exact/finite/test_moments.py": "exact/finite: recursion",
     "exact/linear_quadratic/test_moments.py": "exact/linear_quadratic: expectation",
-    "functions/test_batch.py": "functions: fields stream libraries",
+    "functions/test_batch.py": "functions: fields stream",
     "grid/test_reader.py": "grid: keys nodes",
     "kernels/cuda/test_finite.py": "kernels/cuda: jit",
     "kernels/finite/test_weights.py": (
