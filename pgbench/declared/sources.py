@@ -10,8 +10,8 @@ every maker, and say it slowly.
 import ast
 import inspect
 from collections.abc import Callable, Iterable
-from functools import cache
-from hashlib import blake2b
+from functools import cache, partial
+from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,15 @@ def source(maker: Callable[..., Any]) -> str:
 def source_digest(maker: Callable[..., Any]) -> str:
     """Hash of the file that a maker is written in with what it imports; empty if there is none."""
     return _digest_from(source(maker))
+
+
+def digest_of(path: str | Path) -> str:
+    """Hash of a file's bytes, or nothing if it cannot be read, which whoever uses it reports."""
+    try:
+        with Path(path).open("rb") as opened:
+            return file_digest(opened, partial(blake2b, digest_size=16)).hexdigest()
+    except OSError:
+        return ""
 
 
 @cache
