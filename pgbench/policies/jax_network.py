@@ -27,8 +27,8 @@ def jax_policy(mdp: FiniteMDP, module: Any, inputs: str = "auto", **options: Any
     module
         What has ``init(key, n_features, n_actions)``, which makes a pytree of parameters, and
         ``apply(parameters, features)``, which maps features (states, n_features) to logits (states,
-        n_actions); or a tuple of these two, or a function of ``options`` that makes either; or
-        where it is, such as ``"net.py:net"``. With features of pairs, the inputs ``own``,
+        n_actions); or a tuple of these two, or a class or function of ``options`` that makes
+        either; or where it is, such as ``"net.py:net"``. With features of pairs, inputs ``own``,
         ``n_actions`` is 1: every pair has one logit.
     inputs
         Features of states, as of the policy ``neural``; by default coordinates, else one-hot.
@@ -61,7 +61,7 @@ def jax_policy(mdp: FiniteMDP, module: Any, inputs: str = "auto", **options: Any
 def _pair(own: OwnCode, options: Mapping[str, Any]) -> tuple[Callable[..., Any], ...]:
     """init and apply of what a user wrote, or of what that makes of options."""
     made = own.thing
-    if options or not (isinstance(made, tuple) or hasattr(made, "init")):
+    if options or isinstance(made, type) or not (isinstance(made, tuple) or hasattr(made, "init")):
         made = own.call("calling it", lambda: own.thing(**options))
     if not isinstance(made, tuple):
         made = tuple(getattr(made, name, None) for name in ("init", "apply"))

@@ -34,8 +34,11 @@ NUMBERS_AT_A_TIME = 2**22
 SURE = 16.0
 """A bound is so many standard deviations of the noise that is measured."""
 
-MOST_NOISE = 1e-10
-"""Noise of outputs, beside the largest of them, above which a function is not one in float64."""
+STEP = 2.0**-22
+"""Of the check of derivatives, beside the size of θ: a digit or two of single precision."""
+
+MOST_AWAY = 0.02
+"""Error that is allowed there, beside the length of the step of the outputs."""
 
 
 class Outputs(ABC):
@@ -87,7 +90,7 @@ class Outputs(ABC):
 
     def read(self, path: Path) -> FloatArray:
         """θ (d,) from a file of the library's own kind; ValueError if there is none."""
-        raise ValueError(f"{path} holds no θ of {self.name}, must be an .npy file")
+        raise ValueError(f"{path} is no .npy file, in which θ of {self.name} must be")
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,8 +134,8 @@ class Network(Policy):
         own = self.outputs.initial(0)
         with np.errstate(all="ignore"):
             self._logits(own[None])
+            self._check_derivative(own)
             self._check_rows(own)
-            self._check_precision(own)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -303,16 +306,22 @@ class Network(Policy):
                 " with it; they must be a function of its own features"
             )
 
-    def _check_precision(self, theta: FloatArray) -> None:
-        """ValueError where outputs are random, or of less than double precision."""
-        moved = theta + 0.01 * np.random.default_rng(0).standard_normal(theta.size)
-        noise = self._noise(moved, lambda near, rows: self.outputs.at(near[None], rows)[0])
-        largest = float(np.abs(self.outputs.at(moved[None], self._rows())).max())
-        if noise.max() > MOST_NOISE * largest:
+    def _check_derivative(self, theta: FloatArray) -> None:
+        """ValueError where outputs are random, detached, or of less than double precision.
+
+        A step along a direction is to move them as their derivative says; a kink that lies between
+        moves few of them.
+        """
+        size = max(float(np.sqrt(np.mean(theta**2))), 1e-3)
+        step = STEP * size * np.random.default_rng(0).standard_normal(theta.size)
+        ends = [self.outputs.at(own[None], self._rows()) for own in (theta - step, theta + step)]
+        told = 2 * self.outputs.each_push_forward(theta[None], self._rows(), step[None])
+        away, length = np.linalg.norm(ends[1] - ends[0] - told), np.linalg.norm(told)
+        if not away <= MOST_AWAY * length:
             raise ValueError(
-                f"{self.outputs.name}: logits as large as {largest:.1e} jump by about"
-                f" {noise.max():.1e} where θ moves in its last digits; it is random (dropout?) or"
-                " computes in less than double precision"
+                f"{self.outputs.name}: logits do not move as their derivatives say where θ moves a"
+                f" little, by {length:.1e} with an error of {away:.1e}: they are random (dropout?),"
+                " detached from parameters, or computed in less than double precision"
             )
 
 

@@ -65,6 +65,8 @@ class Parameterised(ABC):
 
     def read(self, path: Path) -> FloatArray:
         """θ (d,) from an .npy file; ValueError names the file, what it holds and what is needed."""
+        if path.suffix != ".npy":
+            raise ValueError(f"{path} is no .npy file, in which θ of this policy must be")
         try:
             return self.check(np.load(path, allow_pickle=False))
         except FileNotFoundError:

@@ -58,7 +58,8 @@ class OwnCode:
             raise
         except Exception as error:
             where = _line(self.path, error.__traceback__)
-            said = f"{self.words}: {what}: {type(error).__name__}: {error}{where}"
+            first = (str(error).splitlines() or [""])[0]
+            said = f"{self.words}: {what}: {type(error).__name__}: {first}{where}"
             raise UserModuleError(said) from error
 
 
