@@ -42,6 +42,8 @@ DOORS = {
     "gymnasium": "problems/gymnasium.py",
     "distributed": "harness/cluster/",
     "dask": "harness/cluster/",
+    "torch": "policies/autodiff/pytorch.py",
+    "jax": "policies/autodiff/jax.py",
 }
 
 BY_NAME = {
