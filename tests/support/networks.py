@@ -98,9 +98,6 @@ def apply(layers, x):
     return x
 
 
-net = init, apply
-
-
-def wide(widths):
+def net(widths=(32, 32)):
     return lambda *about: init(*about, widths=widths), apply
 '''

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from pgbench.policies.network import Outputs
 from pgbench.policies.user_module import OwnCode
 
 Parameters = dict[str, Tensor]
+
+_each = partial(vmap, randomness="same")
+"""Whether a module is random is seen by its outputs."""
 
 with warnings.catch_warnings():
     # Its first forward derivative loads what PyTorch itself calls out of date.
@@ -78,7 +82,7 @@ class TorchOutputs(Outputs):
             x = torch.tensor(rows)
             if len(thetas) == 1:
                 return _array(self._call(self._split(torch.tensor(thetas[0])), x))[None]
-            call = vmap(self._call, in_dims=(0, None), randomness="different")
+            call = _each(self._call, in_dims=(0, None))
             return _array(call(self._split(torch.tensor(thetas)), x))
 
     def pull_back(self, theta: FloatArray, rows: FloatArray, weights: FloatArray) -> FloatArray:
@@ -87,7 +91,7 @@ class TorchOutputs(Outputs):
             back = self._backward(self._split(torch.tensor(theta)), torch.tensor(rows))
             if len(weights) == 1:
                 return _joined(back(torch.tensor(weights[0])), 0)[None]
-            return _joined(vmap(back)(torch.tensor(weights)), 1)
+            return _joined(_each(back)(torch.tensor(weights)), 1)
 
     def each_pull_back(
         self, thetas: FloatArray, rows: FloatArray, weights: FloatArray
@@ -95,7 +99,7 @@ class TorchOutputs(Outputs):
         """Gradients (m, d) of Σ W ⊙ outputs, each at its own θ with weights of (m, n, o)."""
         with _conditions():
             x = torch.tensor(rows)
-            pulled = vmap(lambda own, W: self._backward(own, x)(W))
+            pulled = _each(lambda own, W: self._backward(own, x)(W))
             return _joined(pulled(self._split(torch.tensor(thetas)), torch.tensor(weights)), 1)
 
     def each_push_forward(
@@ -109,12 +113,12 @@ class TorchOutputs(Outputs):
                 return jvp(lambda p: self._call(p, x), (own,), (along,))[1]
 
             each = (self._split(torch.tensor(v)) for v in (thetas, directions))
-            return _array(vmap(moved)(*each))
+            return _array(_each(moved)(*each))
 
     def jacobian(self, theta: FloatArray, rows: FloatArray) -> FloatArray:
         """Derivatives (n, o, d) of all outputs at one θ (d,)."""
         with _conditions():
-            each = vmap(jacrev(lambda p, x: self._call(p, x[None])[0]), in_dims=(None, 0))
+            each = _each(jacrev(lambda p, x: self._call(p, x[None])[0]), in_dims=(None, 0))
             return _joined(each(self._split(torch.tensor(theta)), torch.tensor(rows)), 2)
 
     def initial(self, seed: int) -> FloatArray:
