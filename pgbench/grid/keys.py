@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pgbench.declared.parameters import Choice, Parameter, Range, parameters_of
+from pgbench.declared.parameters import REQUIRED, Choice, Parameter, Range, parameters_of
 from pgbench.rollout.device import KINDS
 
 
@@ -64,6 +64,11 @@ THETA_VALUES = Parameter(
     "values", (float,), 0.0, Range(), None, "θ itself, or one row that all states share"
 )
 THETA_FILE = Parameter(
-    "file", (str,), "", Range(), None, "θ (d,) in an .npy file, or a PyTorch state dict in a .pt"
+    "file",
+    (str,),
+    REQUIRED,
+    Range(),
+    None,
+    "θ (d,) in an .npy file, or a PyTorch state dict in a .pt",
 )
 INSTANCES = Parameter("instances", (int,), 1, Range(1, 10_000), None, "draws of a random family")
