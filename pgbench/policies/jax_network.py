@@ -92,4 +92,5 @@ kind = PolicyKind(
     paths=("module",),
     content=content,
     objection=lambda values: objection(values["module"], "jax"),
+    library="jax",
 )

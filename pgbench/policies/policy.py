@@ -250,6 +250,8 @@ class PolicyKind(Made):
         parameters, such as a file's bytes.
     objection
         Why no policy can be made with these values, said before any is, or nothing.
+    library
+        What such a policy needs beside the package's own dependencies, or nothing.
     """
 
     name: str
@@ -261,6 +263,7 @@ class PolicyKind(Made):
     paths: tuple[str, ...] = ()
     content: Callable[[Mapping[str, Any]], str] = lambda values: ""
     objection: Callable[[Mapping[str, Any]], str] = lambda values: ""
+    library: str = ""
 
     leading = 1
 

@@ -70,4 +70,5 @@ kind = PolicyKind(
     paths=("module",),
     content=content,
     objection=lambda values: objection(values["module"], "torch"),
+    library="torch",
 )

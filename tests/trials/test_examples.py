@@ -22,6 +22,9 @@ VERDICTS = {
     "jax_grad.py": (0, FOR_H_STEPS),
     "wrong_baseline.py": (1, "it is group_mean."),
 }
+POLICIES = {"torch_policy.py", "jax_policy.py"}
+"""Examples of policies, which are no estimators: ``tests/policies/autodiff`` has them."""
+
 NEEDS = {"pytorch_loss.py": "torch", "jax_grad.py": "jax"}
 
 WITHOUT = """
@@ -45,7 +48,7 @@ def need(name):
 
 
 def test_every_example_is_tested():
-    assert {path.name for path in EXAMPLES.glob("*.py")} == set(VERDICTS)
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {*VERDICTS, *POLICIES}
 
 
 @pytest.mark.parametrize("name", VERDICTS)
