@@ -130,7 +130,8 @@ class TorchOutputs(Outputs):
         try:
             found = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # PyTorch raises what the file makes it
-            raise ValueError(f"{path} is no file of PyTorch's weights: {error}") from error
+            first = (str(error).splitlines() or [""])[0]
+            raise ValueError(f"{path} is no file of PyTorch's weights: {first}") from error
         if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
             raise ValueError(
                 f"{path} holds no state dict, as torch.save(net.state_dict(), path) does"

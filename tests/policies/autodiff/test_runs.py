@@ -95,3 +95,18 @@ def test_examples_run(library, capsys):
     before, after = map(float, printed[-2:])
     # Exact and measured variance, or the objective at both ends of an ascent.
     assert abs(after / before - 1) < 0.2 if library == "torch" else after > before
+
+
+def test_the_page_about_policies_runs(folder):
+    pytest.importorskip("torch", reason="make test-autodiff installs it")
+    page = (EXAMPLES.parent / "docs" / "own-policy.md").read_text(encoding="utf-8")
+    for language, name in (("python", "net.py"), ("yaml", "grid.yaml")):
+        text = page.partition(f"```{language}\n")[2].partition("```")[0]
+        (folder / name).write_text(text.replace("replicates: 500", "replicates: 20"), "utf-8")
+    with unpublished():
+        run = execute(read_grid(folder / "grid.yaml"), folder / "o")
+    assert (run.measured, run.failed, run.skipped) == (6, 0, 0)
+    assert [*run.tree["policy"].values] == [
+        "neural[hidden=16]",
+        "torch[module=net.py:Net, options={width=8}]",
+    ]
