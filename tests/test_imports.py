@@ -45,6 +45,8 @@ DOORS = {
     "distributed": "harness/cluster/",
     "dask": "harness/cluster/",
     "pytest": "pytest_plugin.py",
+    "torch": "policies/autodiff/pytorch.py",
+    "jax": "policies/autodiff/jax.py",
 }
 
 BY_NAME = {
