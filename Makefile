@@ -28,7 +28,7 @@ mutations: $(READY)  ## small mistakes in a copy of the package, and which test 
 	$(BIN)/python -m tests.mutations
 
 test-autodiff: $(AUTODIFF)/.ready  ## what is in PyTorch and JAX: examples, policies; some GB to install
-	$(AUTODIFF)/bin/python -m pytest tests/trials/test_examples.py tests/policies/autodiff -rs -m "not gpu"
+	$(AUTODIFF)/bin/python -m pytest tests/trials/test_examples.py tests/policies/autodiff tests/functions -rs -m "not gpu"
 
 gpu-test: $(GPU)/.ready  ## the GPU back end on a GPU; CUDA=cuda12 or CUDA=cuda13
 	PGBENCH_TEST_GPU=hardware $(GPU)/bin/python -m pytest tests/kernels/cuda -m "not slow"
