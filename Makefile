@@ -27,8 +27,8 @@ faults: $(READY)  ## runs that are killed, refused and damaged: docs/reliability
 mutations: $(READY)  ## small mistakes in a copy of the package, and which test sees each
 	$(BIN)/python -m tests.mutations
 
-test-autodiff: $(AUTODIFF)/.ready  ## the examples in PyTorch and JAX; some GB to install
-	$(AUTODIFF)/bin/python -m pytest tests/trials/test_examples.py tests/functions/test_continuous.py tests/trials/continuous/test_verdicts.py -rs
+test-autodiff: $(AUTODIFF)/.ready  ## what is in PyTorch and JAX: examples, policies; some GB to install
+	$(AUTODIFF)/bin/python -m pytest tests/trials/test_examples.py tests/policies/autodiff tests/functions tests/trials/continuous/test_verdicts.py -rs -m "not gpu"
 
 gpu-test: $(GPU)/.ready  ## the GPU back end on a GPU; CUDA=cuda12 or CUDA=cuda13
 	PGBENCH_TEST_GPU=hardware $(GPU)/bin/python -m pytest tests/kernels/cuda -m "not slow"

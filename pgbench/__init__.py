@@ -19,6 +19,7 @@ _HOMES = {
     "add_estimator": "estimators",
     "ascend": "api",
     "estimates": "declared.claims",
+    "learner": "declared.learners",
     "make_objective": "objectives",
     "make_policy": "policies",
     "make_problem": "problems",

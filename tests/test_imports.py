@@ -45,6 +45,8 @@ DOORS = {
     "distributed": "harness/cluster/",
     "dask": "harness/cluster/",
     "pytest": "pytest_plugin.py",
+    "torch": "policies/autodiff/pytorch.py",
+    "jax": "policies/autodiff/jax.py",
 }
 
 BY_NAME = {
@@ -205,10 +207,17 @@ def test_what_is_imported_by_name_is_known():
 
 @pytest.mark.parametrize("dependency", DOORS)
 def test_heavy_dependency_has_one_door(dependency):
-    door, found = DOORS[dependency], users(dependency)
+    # Adapters to other libraries import what these need, and nothing imports adapters.
+    door = DOORS[dependency]
+    found = {name for name in users(dependency) if not name.startswith("audits/")}
     assert all(name == door or (door.endswith("/") and name.startswith(door)) for name in found)
     assert (ROOT / door).exists()
     assert found, f"nothing imports {dependency}, so this test watches nothing"
+
+
+def test_nothing_imports_an_adapter():
+    found = {name for targets in arrows().values() for name in targets}
+    assert not {name for name in found if name.startswith("pgbench.audits.")}
 
 
 def asks_for_cuda(path):

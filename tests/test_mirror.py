@@ -33,7 +33,7 @@ COVERED = {
     "exact/finite/test_elimination.py": "kernels: elimination",
     "exact/finite/test_moments.py": "exact/finite: recursion",
     "exact/linear_quadratic/test_moments.py": "exact/linear_quadratic: expectation",
-    "functions/test_batch.py": "functions: stream libraries",
+    "functions/test_batch.py": "functions: stream",
     "grid/test_reader.py": "grid: keys nodes",
     "kernels/cuda/test_finite.py": "kernels/cuda: jit",
     "kernels/finite/test_weights.py": (
@@ -76,6 +76,9 @@ OF_SEVERAL = {
     "kernels/cuda/test_device.py": "needs the back end that is chosen there",
     "kernels/cuda/test_run.py": "a whole run on a GPU",
     "trials/continuous/test_verdicts.py": "functions for continuous actions, judged",
+    "policies/autodiff/test_architectures.py": "another network than that by hand, in each library",
+    "policies/autodiff/test_runs.py": "runs of grids with networks, and the shipped examples",
+    "policies/autodiff/test_twins.py": "one network by hand and in each library",
     "trials/test_examples.py": "the shipped examples",
 }
 """Files of tests that are about more than one module, and what holds them together."""

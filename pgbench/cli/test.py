@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from pgbench.cli.exit_codes import BAD_INPUT, NOT_RIGHT, OK
 from pgbench.cli.notes import notes
@@ -58,13 +58,28 @@ def act(options: argparse.Namespace) -> int:
 def _examined(path: Path, chosen: dict[str, Any]) -> tuple[bool, str]:
     """Whether an estimator passed, and the page about it."""
     from pgbench.harness.child import doing
-    from pgbench.trials.examination import examine
-    from pgbench.trials.wording import blank_page, print_examination
+    from pgbench.trials.wording import blank_page
 
     page = blank_page()
     # The user's code may close the stream that everybody prints on; there may be none.
     errors = os.dup(sys.stderr.fileno()) if sys.stderr else os.open(os.devnull, os.O_WRONLY)
     with os.fdopen(errors, "w") as own, notes(), doing(path.name):
-        found = examine(path, notices=own, **chosen)
-        print_examination(found, page)
-    return found.passed, page.file.getvalue()  # type: ignore[attr-defined]
+        passed = _judged(path, chosen, own, page)
+    return passed, page.file.getvalue()  # type: ignore[attr-defined]
+
+
+def _judged(path: Path, chosen: dict[str, Any], notices: TextIO, page: Any) -> bool:
+    """Whether what a file holds passed; what is found is printed on the page."""
+    from pgbench.trials.examination import examine_code
+    from pgbench.trials.learners import judge
+    from pgbench.trials.user_file import load
+    from pgbench.trials.wording import print_examination, print_learner
+
+    code = load(path, chosen.pop("function"))
+    if code.ascent is not None:
+        learner = judge(code, seed=chosen["seed"])
+        print_learner(learner, page)
+        return learner.passed
+    found = examine_code(code, notices=notices, **chosen)
+    print_examination(found, page)
+    return found.passed

@@ -6,8 +6,9 @@ or more records; the packages list what their modules hold. There is no table to
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, cached_property
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from pgbench.declared.parameters import Parameter, did_you_mean, parameters_of
@@ -34,10 +35,13 @@ class Made:
         The function that makes what the record is called after.
     leading
         How many of the maker's first arguments are no parameters.
+    paths
+        Parameters that name files; in a grid they are relative to the folder of the grid's file.
     """
 
     maker: Callable[..., Any]
     leading: ClassVar[int] = 0
+    paths: tuple[str, ...] = ()
 
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
@@ -48,6 +52,11 @@ class Made:
     def summary(self) -> str:
         """First line of the maker's description."""
         return (self.maker.__doc__ or "").strip().splitlines()[0]
+
+    def located(self, folder: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameter values in which paths begin at a folder, unless they are absolute."""
+        given = [key for key in self.paths if values.get(key) is not None]
+        return dict(values) | {key: str(folder / values[key]) for key in given}
 
 
 R = TypeVar("R", bound=Record)

@@ -10,8 +10,8 @@ every maker, and say it slowly.
 import ast
 import inspect
 from collections.abc import Callable, Iterable
-from functools import cache
-from hashlib import blake2b
+from functools import cache, partial
+from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,15 @@ def source_digest(maker: Callable[..., Any]) -> str:
     wrapped = inspect.unwrap(maker)
     own = _digest_from(source(maker))
     return own if wrapped is maker else own + _digest_from(_file(maker))
+
+
+def digest_of(path: str | Path) -> str:
+    """Hash of a file's bytes, or nothing if it cannot be read, which whoever uses it reports."""
+    try:
+        with Path(path).open("rb") as opened:
+            return file_digest(opened, partial(blake2b, digest_size=16)).hexdigest()
+    except OSError:
+        return ""
 
 
 @cache

@@ -1,7 +1,7 @@
 """A grid as it was read: what was chosen along its axes, and what is common to all cells."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pgbench.ascent import algorithms
@@ -15,7 +15,7 @@ class Chosen:
 
     A parameter marked ``Later`` has a value here only if it is not the default.
     ``instance`` counts the draws of a random problem family; it is 0 for everything else.
-    ``content`` stands for what a problem depends on beside its values, such as a file's bytes, and
+    ``content`` stands for what it depends on beside its values, such as a file's bytes, and
     ``folder`` is where the grid's file lies, from which paths among the values begin.
     """
 
@@ -146,6 +146,23 @@ class Grid:
         others = {axis: getattr(self, f"{axis}s") for axis in DEFAULTS}
         named = {axis: chosen for axis, chosen in others.items() if chosen}
         return {"problem": self.problems, "policy": self.policies, **named}
+
+    @property
+    def contents(self) -> dict[str, str]:
+        """Contents of files that problems, policies and θ are made of, by label."""
+        chosen = {c.label: c.content for c in (*self.problems, *self.policies) if c.content}
+        return chosen | ({"theta": self.theta["content"]} if "content" in self.theta else {})
+
+    def with_contents(self, contents: Mapping[str, str]) -> "Grid":
+        """The grid of files that had these contents, where their labels are known."""
+
+        def old(axis: tuple[Chosen, ...]) -> tuple[Chosen, ...]:
+            return tuple(replace(c, content=contents.get(c.label, c.content)) for c in axis)
+
+        theta = dict(self.theta)
+        if "content" in theta:
+            theta["content"] = contents.get("theta", theta["content"])
+        return replace(self, problems=old(self.problems), policies=old(self.policies), theta=theta)
 
     @property
     def more_axes(self) -> tuple[str, ...]:

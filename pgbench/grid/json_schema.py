@@ -16,6 +16,7 @@ from pgbench.grid.keys import (
     SETTINGS,
     STEP,
     THETA,
+    THETA_FILE,
     THETA_VALUES,
 )
 from pgbench.policies import kinds
@@ -71,7 +72,11 @@ def schema() -> dict[str, Any]:
     drawn = {name: described(parameter, dict) for name, parameter in THETA.items()}
     properties["theta"] = {
         "type": "object",
-        "properties": {**drawn, "values": described(THETA_VALUES, axis)},
+        "properties": {
+            **drawn,
+            "values": described(THETA_VALUES, axis),
+            "file": described(THETA_FILE, dict),
+        },
         "additionalProperties": False,
     }
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pgbench.declared.parameters import Choice, Parameter, Range, parameters_of
+from pgbench.declared.parameters import REQUIRED, Choice, Parameter, Range, parameters_of
 from pgbench.rollout.device import KINDS
 
 
@@ -32,8 +32,12 @@ def _settings(
 
 
 def _theta(
-    init: Annotated[str, Choice(("normal", "zeros")), "distribution of θ"] = "normal",
-    scale: Annotated[float, Range(0), "standard deviation of normal θ"] = 1.0,
+    init: Annotated[
+        str,
+        Choice(("normal", "zeros", "own")),
+        "distribution of θ; own is a module's own initialisation, normal where there is none",
+    ] = "normal",
+    scale: Annotated[float, Range(0), "standard deviation of normal θ, or a factor"] = 1.0,
 ) -> None:
     """Declare the keys below ``theta``."""
 
@@ -58,5 +62,13 @@ EXPECTED = Parameter(
 )
 THETA_VALUES = Parameter(
     "values", (float,), 0.0, Range(), None, "θ itself, or one row that all states share"
+)
+THETA_FILE = Parameter(
+    "file",
+    (str,),
+    REQUIRED,
+    Range(),
+    None,
+    "θ (d,) in an .npy file, or a PyTorch state dict in a .pt",
 )
 INSTANCES = Parameter("instances", (int,), 1, Range(1, 10_000), None, "draws of a random family")

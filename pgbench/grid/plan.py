@@ -195,6 +195,7 @@ class Setting:
                 source_digest(families()[self.problem.name].maker),
                 source_digest(kinds()[self.policy.name].maker),
                 *(source_digest(MORE[axis]()[own.name].maker) for axis, own in self._more.items()),
+                *filter(None, [self.policy.content]),
             ],
             **{axis: own.canonical for axis, own in self._more.items()},
             **self.identity,
@@ -328,15 +329,18 @@ class Setting:
         """
         mdp = mdp or make_problem(self.problem)
         kind, given = kinds()[self.policy.name], _given(self.policy)
+        folder = Path(self.policy.folder)
         size = expected_policy(self.policy, mdp.dimensions)
         require_memory(self.label, mdp.dimensions.memory + (size.memory if size else 0.0))
         with explained(self.label):
-            return self._evaluated(mdp, kind.make(mdp, **given))
+            return self._evaluated(mdp, kind.made_in(folder, mdp, given))
 
     def start(self, policy: Parameterised) -> FloatArray:
         """θ of the setting, the same whatever is maximised and whatever draws the data."""
         if "values" in self.grid.theta:
             return policy.given(self.grid.theta["values"])
+        if "file" in self.grid.theta:
+            return policy.read(Path(self.problem.folder) / self.grid.theta["file"])
         own = _number(self.identity)
         return policy.initial(seed=own ^ self.grid.seed, **self.grid.theta)
 

@@ -14,6 +14,7 @@ from pgbench.ascent import algorithms, step_sizes
 from pgbench.declared.messages import bounded, shown
 from pgbench.declared.parameters import Parameter, did_you_mean, label
 from pgbench.declared.registry import Record
+from pgbench.declared.sources import digest_of
 from pgbench.estimators import TableEstimator, estimators
 from pgbench.grid.grid import EXACT, MORE, Ascents, Chosen, Climber, Grid
 from pgbench.grid.keys import (
@@ -24,10 +25,11 @@ from pgbench.grid.keys import (
     SETTINGS,
     STEP,
     THETA,
+    THETA_FILE,
     THETA_VALUES,
 )
 from pgbench.grid.nodes import Node, NodeReader, plain
-from pgbench.policies import kinds
+from pgbench.policies import PolicyKind, kinds
 from pgbench.problems import Family, families
 
 MAX_BYTES = 2**20
@@ -60,28 +62,28 @@ def read_grid(path: str | Path) -> Grid:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise GridError(f"{path}: is not text in UTF-8 (byte {error.start})") from error
-    return parse_grid(text, str(path))
+    return parse_grid(text, str(path), present=True)
 
 
 def parse_grid(
-    text: str, source: str = "grid.yaml", contents: Mapping[str, str] | None = None
+    text: str,
+    source: str = "grid.yaml",
+    contents: Mapping[str, str] | None = None,
+    present: bool = False,
 ) -> Grid:
     """The grid in a string; errors name ``source``. Raises GridError.
 
-    ``contents`` gives the contents of problems by label as they were at an earlier time, where
-    files may have been moved since.
+    ``contents`` gives the contents of files by label as they were at an earlier time, where they
+    may have been moved since; with ``present`` policies' files and libraries must be there.
     """
-    reader = _Reader(source)
+    reader = _Reader(source, present)
     tree = reader.parse(text)
     grid = reader.grid(tree, text) if tree is not None else None
     if reader.errors or grid is None:
         raise GridError(
             bounded(f"{source}:{where}" for where in sorted(set(reader.errors), key=_place))
         )
-    if contents is None:
-        return grid
-    problems = (replace(p, content=contents.get(p.label, p.content)) for p in grid.problems)
-    return replace(grid, problems=tuple(problems))
+    return grid if contents is None else grid.with_contents(contents)
 
 
 def _place(error: str) -> tuple[int, int]:
@@ -97,9 +99,9 @@ def _identity(choice: Chosen | Climber) -> str:
 class _Reader(NodeReader):
     """Turns YAML into a Grid."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, present: bool = False) -> None:
         super().__init__()
-        self.folder = Path(source).parent
+        self.folder, self.present = Path(source).parent, present
         self.group_size = 1
 
     def grid(self, tree: Node, text: str) -> Grid | None:
@@ -170,15 +172,30 @@ class _Reader(NodeReader):
         return True
 
     def theta(self, node: Node) -> dict[str, Any]:
-        """Either how θ is drawn, or its values."""
-        if not isinstance(node.value, dict) or "values" not in node.value:
-            return self.mapping(node, "theta", THETA, [*THETA, "values"])
-        self.only(node.value, "theta", [*THETA, "values"])
-        for name in THETA:
-            if name in node.value:
-                key, _ = node.value[name]
-                self.fail(key, f"theta.{name}", "give either values or how θ is drawn, not both")
-        return {"values": self.axis(node.value["values"][1], "theta.values", THETA_VALUES)}
+        """How θ is drawn, or its values, or the file that it is in with a hash of its bytes."""
+        known = [*THETA, "values", "file"]
+        content = node.value if isinstance(node.value, dict) else {}
+        given = [name for name in ("values", "file") if name in content]
+        if not given:
+            return self.mapping(node, "theta", THETA, known)
+        self.only(content, "theta", known)
+        for name in [*given[1:], *THETA]:
+            if name in content:
+                said = "give either values, or a file, or how θ is drawn, not both"
+                self.fail(content[name][0], f"theta.{name}", said)
+        if given[0] == "values":
+            return {"values": self.axis(content["values"][1], "theta.values", THETA_VALUES)}
+        return self.theta_file(content["file"][1])
+
+    def theta_file(self, node: Node) -> dict[str, Any]:
+        """The file of θ, with a hash of its bytes."""
+        name = self.value(node, "theta.file", THETA_FILE)
+        if name is None:
+            return {}
+        content = digest_of(self.folder / name)
+        if self.present and not content:
+            self.fail(node, "theta.file", f"{self.folder / name}: cannot be read")
+        return {"file": name, "content": content}
 
     def ascent(self, node: Node) -> Ascents | None:
         """The ascents: every algorithm with what it follows, at its own or the common axes."""
@@ -379,11 +396,20 @@ class _Reader(NodeReader):
                     if not (parameters[key].later and value == parameters[key].default)
                 }
                 digest = ""
-                if isinstance(record, Family):
+                if isinstance(record, Family | PolicyKind):
                     digest = record.content(record.located(self.folder, bound))
+                if self.present and isinstance(record, PolicyKind):
+                    self.require_made(node, place, record, bound)
                 folder = str(self.folder)
                 choices.append(Chosen(record.name, bound, name, instance, digest, folder))
         return choices
+
+    def require_made(
+        self, node: Node, place: str, kind: PolicyKind, values: Mapping[str, Any]
+    ) -> None:
+        """An error where it can be said beforehand that no policy can be made."""
+        if reason := kind.objection(kind.located(self.folder, values)):
+            self.fail(node, place, reason)
 
     def instances(
         self,

@@ -64,8 +64,7 @@ def _foreign(directory: Path) -> list[str]:
 def open_journal(grid: Grid, directory: Path) -> Journal:
     """The journal of a grid's run, which knows the grid; a copy of the grid lies beside it."""
     journal = Journal.open(directory)
-    contents = {problem.label: problem.content for problem in grid.problems if problem.content}
-    record = {"kind": "grid", "text": grid.text, "contents": contents}
+    record = {"kind": "grid", "text": grid.text, "contents": grid.contents}
     if record not in journal.grids[-1:]:
         journal.append([record])
     write_file(directory / "grid.yaml", grid.text.encode())

@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -13,8 +14,10 @@ from pgbench import __version__
 from pgbench.declared.sources import shared_digest
 
 
-def provenance(threads: int, seconds: float, steps: float, gpu: str = "") -> dict[str, Any]:
-    """Attributes that say by what, where and when results were made."""
+def provenance(
+    threads: int, seconds: float, steps: float, gpu: str = "", libraries: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Attributes that say by what, where and when results were made; of more libraries if named."""
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "revision": _revision(),
@@ -33,6 +36,7 @@ def provenance(threads: int, seconds: float, steps: float, gpu: str = "") -> dic
                 "numba",
                 "xarray",
                 *["numba-cuda"] * bool(gpu),
+                *libraries,
             )
         },
     }

@@ -24,6 +24,7 @@ from pgbench.harness.tasks import Shard, Task, is_finished, tasks, unfinished
 from pgbench.harness.writer import Writer
 from pgbench.kernels.blas import single_threaded_blas
 from pgbench.measure.forecast import require_confirmed
+from pgbench.policies import kinds
 
 # At the outset: after measuring there may be no memory left to load a module.
 from pgbench.results.build import build
@@ -220,7 +221,10 @@ def _work_off(
         writer.write_all(todo, _until(stop, performed))
     finally:
         seconds = time.perf_counter() - begin
-        attributes = provenance(performer.threads, seconds, writer.steps, device.name)
+        libraries = {kinds()[task.setting.policy.name].library for task in todo} - {""}
+        attributes = provenance(
+            performer.threads, seconds, writer.steps, device.name, sorted(libraries)
+        )
         writer.journal.append([{"kind": "execution", "attributes": attributes}])
 
 

@@ -6,14 +6,46 @@ action its own copy, φ(s,a) = e_a ⊗ x(s).
 
 from itertools import combinations_with_replacement
 from math import comb
+from typing import Annotated
 
 import numpy as np
 
 from pgbench.arrays import FloatArray, IndexArray
-from pgbench.problems import FiniteMDP
+from pgbench.declared.parameters import Choice
+from pgbench.problems import FiniteMDP, NotApplicable
 
 MAX_ENTRIES = 2**27
 """Largest table of features: 1 GiB."""
+
+Inputs = Annotated[
+    str,
+    Choice(("auto", "onehot", "coordinates", "own")),
+    "auto is the problem's own coordinates if it has any, else onehot; own is its features",
+]
+"""What enters a network."""
+
+
+def network_inputs(mdp: FiniteMDP, inputs: str) -> FloatArray | int:
+    """Features of states (S, n), or of pairs (S, A, n) if own, or the number S for one-hot states.
+
+    NotApplicable for a problem without features of its own.
+    """
+    if inputs == "own":
+        if mdp.features is None:
+            raise NotApplicable(f"{mdp.name} has no features of its own")
+        return mdp.features
+    if inputs == "coordinates" or (inputs == "auto" and mdp.coordinates is not None):
+        return coordinates(mdp)
+    return mdp.n_states
+
+
+def input_table(mdp: FiniteMDP, inputs: str) -> FloatArray:
+    """The same with one-hot states as a matrix (S, S)."""
+    found = network_inputs(mdp, inputs)
+    if not isinstance(found, int):
+        return found
+    _check_size(found, found)
+    return np.eye(found)
 
 
 def coordinates(mdp: FiniteMDP) -> FloatArray:

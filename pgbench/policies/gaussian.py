@@ -294,8 +294,8 @@ class Gaussian(Parameterised):
         theta[self.n_means :] = np.where(rows == columns, own, 0.0)
         if init == "zeros":
             return theta
-        if init != "normal":
-            raise ValueError(f"init is {init!r}, must be normal or zeros")
+        if init not in ("normal", "own"):
+            raise ValueError(f"init is {init!r}, must be normal, zeros or own")
         drawn = np.random.default_rng(seed).standard_normal(self.n_means) * scale / np.sqrt(n)
         allowed = (1 + self._radius(theta)) / 2
         while True:

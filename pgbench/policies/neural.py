@@ -18,9 +18,9 @@ from pgbench.policies.actions import (
     softmax,
     softmax_error,
 )
-from pgbench.policies.features import coordinates
+from pgbench.policies.features import Inputs, network_inputs
 from pgbench.policies.policy import ROOM, Policy, PolicyDimensions, PolicyKind, States
-from pgbench.problems import FiniteMDP, NotApplicable
+from pgbench.problems import FiniteMDP
 from pgbench.problems.dimensions import FiniteDimensions
 from pgbench.rounding import FUNCTION, UNIT
 
@@ -320,11 +320,7 @@ def _is_count(value: object) -> bool:
 
 def neural(
     mdp: FiniteMDP,
-    inputs: Annotated[
-        str,
-        Choice(("auto", "onehot", "coordinates", "own")),
-        "auto is the problem's own coordinates if it has any, else onehot; own is its features",
-    ] = "auto",
+    inputs: Inputs = "auto",
     hidden: Annotated[
         int | str,
         Range(1, 9999),
@@ -339,13 +335,7 @@ def neural(
     Raises ValueError above 2²⁶ parameters.
     """
     widths = tuple(int(width) for width in str(hidden).split("x"))
-    x: FloatArray | int = mdp.n_states
-    if inputs == "own":
-        if mdp.features is None:
-            raise NotApplicable(f"{mdp.name} has no features of its own")
-        x = mdp.features
-    elif inputs == "coordinates" or (inputs == "auto" and mdp.coordinates is not None):
-        x = coordinates(mdp)
+    x = network_inputs(mdp, inputs)
     policy = Neural(x, widths, activation, n_actions=mdp.n_actions, allowed=mdp.allowed)
     if policy.n_parameters > MAX_PARAMETERS:
         raise ValueError(

@@ -7,6 +7,7 @@ table W to Σ_{s,a} W(s,a) ∇_θ log π(s,a). Nothing else of a policy is visib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,13 +63,27 @@ class Parameterised(ABC):
         """θ (d,) from its values; ValueError if they do not fit."""
         return self.check(values)
 
+    def read(self, path: Path) -> FloatArray:
+        """θ (d,) from an .npy file; ValueError names the file, what it holds and what is needed."""
+        if path.suffix != ".npy":
+            raise ValueError(f"{path} is no .npy file, in which θ of this policy must be")
+        try:
+            return self.check(np.load(path, allow_pickle=False))
+        except FileNotFoundError:
+            raise ValueError(f"{path}: there is no such file") from None
+        except (OSError, ValueError, TypeError, EOFError) as error:
+            raise ValueError(f"{path} holds no θ of this policy: {error}") from error
+
     def initial(self, seed: int = 0, init: str = "normal", scale: float = 1.0) -> FloatArray:
-        """A starting θ (d,): ``scale`` times standard normals drawn from ``seed``, or zeros."""
+        """A starting θ (d,): ``scale`` times standard normals drawn from ``seed``, or zeros.
+
+        ``own`` is what a policy has of its own, such as a module's initialisation, else normals.
+        """
         if init == "zeros":
             return np.zeros(self.n_parameters)
-        if init == "normal":
+        if init in ("normal", "own"):
             return scale * np.random.default_rng(seed).standard_normal(self.n_parameters)
-        raise ValueError(f"init is {init!r}, must be normal or zeros")
+        raise ValueError(f"init is {init!r}, must be normal, zeros or own")
 
     def check(self, theta: Any) -> FloatArray:
         """θ as a float64 vector; ValueError names a wrong shape or a value that is not finite."""
@@ -165,6 +180,10 @@ class Policy(Parameterised):
         """
         return None
 
+    def push_forwards(self, theta: FloatArray, directions: FloatArray) -> FloatArray:
+        """Derivatives of log π (m, S, A) along directions (m, d)."""
+        return np.stack([self.push_forward(theta, direction) for direction in directions])
+
     def each_probabilities(self, thetas: FloatArray) -> FloatArray:
         """π(s, a) of m policies θ (m, d), shape (m, S, A)."""
         return np.stack([self.probabilities(theta) for theta in thetas])
@@ -221,8 +240,18 @@ class PolicyDimensions:
 class PolicyKind(Made):
     """A named kind of policy and the function that makes it for a problem of class ``on``.
 
-    ``dimensions`` is a function of a problem's dimensions and the maker's parameters: how large
-    such a policy is at most, said before it is made. By default that of a table.
+    Attributes
+    ----------
+    dimensions
+        Function of a problem's dimensions and the maker's parameters: how large such a policy is at
+        most, said before it is made. By default that of a table.
+    paths, content
+        As of a ``Family``: parameters that name files, and what the policy depends on beside its
+        parameters, such as a file's bytes.
+    objection
+        Why no policy can be made with these values, said before any is, or nothing.
+    library
+        What such a policy needs beside the package's own dependencies, or nothing.
     """
 
     name: str
@@ -231,6 +260,10 @@ class PolicyKind(Made):
     reference: str
     on: type[Problem] = FiniteMDP
     dimensions: Callable[..., PolicyDimensions] = lambda problem: PolicyDimensions(problem.pairs)
+    paths: tuple[str, ...] = ()
+    content: Callable[[Mapping[str, Any]], str] = lambda values: ""
+    objection: Callable[[Mapping[str, Any]], str] = lambda values: ""
+    library: str = ""
 
     leading = 1
 
@@ -245,9 +278,13 @@ class PolicyKind(Made):
 
         NotApplicable for a problem of another class.
         """
+        return self.made_in(Path(), mdp, given)
+
+    def made_in(self, folder: Path, mdp: Problem, given: Mapping[str, Any]) -> Any:
+        """The policy on a problem with these parameters, its files relative to a folder."""
         values = bind(self.name, self.parameters, given)
         if not isinstance(mdp, self.on):
             raise NotApplicable(
                 f"{self.name} is a policy for {self.on.kind} problems, {mdp.name} is {mdp.kind}"
             )
-        return self.maker(mdp, **values)
+        return self.maker(mdp, **self.located(folder, values))

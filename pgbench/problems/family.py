@@ -70,8 +70,3 @@ class Family(Made):
         """How large the problem with these parameters will be, or None if nothing says."""
         values = bind(self.name, self.parameters, given)
         return self.dimensions(**self.located(folder, values))
-
-    def located(self, folder: Path, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Parameter values in which paths begin at a folder, unless they are absolute."""
-        given = [key for key in self.paths if values.get(key) is not None]
-        return dict(values) | {key: str(folder / values[key]) for key in given}

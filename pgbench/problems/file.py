@@ -1,12 +1,11 @@
 """A problem from an ``.npz`` file."""
 
 from collections.abc import Mapping
-from functools import partial
-from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import Annotated, Any
 
 from pgbench.declared.parameters import Range
+from pgbench.declared.sources import digest_of
 from pgbench.problems.dimensions import FiniteDimensions
 from pgbench.problems.family import Family
 from pgbench.problems.finite import FiniteMDP
@@ -28,15 +27,6 @@ def file(
 def content(values: Mapping[str, Any]) -> str:
     """Hash of the file's bytes, or nothing if it cannot be read, which building reports."""
     return digest_of(values["path"])
-
-
-def digest_of(path: str) -> str:
-    """Hash of a file's bytes, or nothing if it cannot be read."""
-    try:
-        with Path(path).open("rb") as opened:
-            return file_digest(opened, partial(blake2b, digest_size=16)).hexdigest()
-    except OSError:
-        return ""
 
 
 def dimensions(path: str, **other: Any) -> FiniteDimensions | None:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from pgbench.arrays import BoolArray, FloatArray, IntArray
 from pgbench.declared.parameters import Choice, Pattern, Range
+from pgbench.declared.sources import digest_of
 from pgbench.problems.automaton import Automaton, automaton_in, closed
 from pgbench.problems.dimensions import FiniteDimensions
 from pgbench.problems.family import Count, Family, Seed
-from pgbench.problems.file import digest_of
 from pgbench.problems.finite import FiniteMDP
 from pgbench.problems.problem import ProblemError
 from pgbench.problems.verifiers import VERIFIERS, Task

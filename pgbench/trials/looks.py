@@ -1,14 +1,17 @@
 """When enough is known of an estimator: estimates are looked at a few times, more each time.
 
-Every look tests at its share of the level, so the chance that a right estimator is accused at any
-of them is at most the whole (Bonferroni over looks, whatever their dependence). What is plain at a
-look ends the test: a mistake that has a name, or estimates that are all those of a known estimator.
+Every look tests at a level of its own, those before the last at a tiny one, so the chance that a
+right estimator is accused at any of them is at most their sum (Bonferroni over looks, whatever
+their dependence; O'Brien & Fleming 1979 spend in the same way). What is plain at a look ends the
+test: a mistake that has a name, or estimates that are all those of a known estimator.
 """
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from pgbench.trials.equality import Equality
-from pgbench.trials.mean_analysis import LOOKS
+from pgbench.trials.mean_analysis import LOOKS, PLAIN
 from pgbench.trials.verdict import Decision, Verdict
 
 FIRST, SECOND = 128, 640
@@ -42,7 +45,8 @@ def plain(verdict: Verdict, equalities: Sequence[Equality], replicates: int, see
     same = any(one.complete for one in equalities)
     if verdict.decision in (Decision.BIASED, Decision.DIRECTION):
         named = verdict.others and min(one.resolution for one in verdict.others) <= CRISP
-        return bool(same or named or verdict.direction is not None)
+        sure = float(np.nanmin(verdict.reference.p)) < PLAIN
+        return sure and bool(same or named or verdict.direction is not None)
     if verdict.decision is Decision.UNDECIDED or replicates < SECOND:
         return False
     return same or verdict.equal or seen <= FINE

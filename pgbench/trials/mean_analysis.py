@@ -25,8 +25,11 @@ ACCUSED = 0.01
 LOOKS = 3
 """So often at most are estimates looked at, more of them each time."""
 
-LEVEL = ACCUSED / LOOKS
-"""The same of one look: the chance over all of them is at most their sum (Bonferroni)."""
+PLAIN = 1e-6
+"""Chance that a right hypothesis is rejected at one of the looks before the last."""
+
+LEVEL = ACCUSED - (LOOKS - 1) * PLAIN
+"""The same of the last look: over all of them it is at most the sum (Bonferroni)."""
 
 SURE = 0.9
 """A bias that can be detected is one that is found with this probability."""

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from pgbench.declared.claims import Claims, claims_of, is_declared
+from pgbench.declared.learners import ClaimedAscent, ascent_of
 from pgbench.declared.parameters import did_you_mean
 from pgbench.estimators import Estimator, add_estimator, estimators
 from pgbench.functions.estimator import estimator_of
@@ -56,6 +57,11 @@ class UserCode:
         return claims_of(self.thing)
 
     @property
+    def ascent(self) -> ClaimedAscent | None:
+        """The ascent that it claims to be, if it is a class that changes θ."""
+        return ascent_of(self.thing)
+
+    @property
     def words(self) -> str:
         """``my.py: estimate``, as messages begin."""
         return f"{self.path.name}: {self.name}"
@@ -64,7 +70,8 @@ class UserCode:
 def load(path: Path, name: str | None = None) -> UserCode:
     """What a file holds to be examined.
 
-    By default its only record, or its function ``estimate``. UserError says why there is none.
+    By default its only record or learner, or its function ``estimate``. UserError says why there is
+    none.
     """
     module = _module(path)
     found = _candidates(module)
@@ -79,7 +86,7 @@ def load(path: Path, name: str | None = None) -> UserCode:
     records = {key: thing for key, thing in found.items() if isinstance(thing, Estimator)}
     makers = [record.maker for record in records.values()]
     functions = {key: f for key, f in found.items() if key not in records and f not in makers}
-    chosen = dict(records)
+    chosen = records | {name: f for name, f in functions.items() if ascent_of(f) is not None}
     if FUNCTION in functions:
         chosen[FUNCTION] = functions[FUNCTION]
     if len(chosen) == 1:
@@ -102,7 +109,11 @@ def plug_in(path: Path) -> list[str]:
     found = _candidates(_module(path))
     records = [thing for thing in found.values() if isinstance(thing, Estimator)]
     makers = [record.maker for record in records]
-    functions = {name: f for name, f in found.items() if f not in records and f not in makers}
+    functions = {
+        name: f
+        for name, f in found.items()
+        if f not in records and f not in makers and ascent_of(f) is None
+    }
     discrete = {name: f for name, f in functions.items() if claims_of(f).actions == "discrete"}
     meant = _meant(discrete, alone=not records)
     records += [estimator_of(functions[name], f"{path.stem}.{name}") for name in meant]
@@ -181,8 +192,13 @@ def _nothing(path: Path, functions: dict[str, Any]) -> str:
 
 
 def _checked(own: UserCode) -> UserCode:
-    """The user's code, if it can be called with one batch; UserError if not."""
-    if own.record is None and (error := _uncallable(own.thing)):
+    """The user's code, if it can be called with one batch or is a learner; UserError if not."""
+    if inspect.isclass(own.thing) and own.ascent is None:
+        raise UserError(
+            f"{own.words} is a class that does not say which ascent it is, must be decorated, such"
+            ' as @pgbench.learner(estimator="reward_to_go", step=0.1)'
+        )
+    if own.ascent is None and own.record is None and (error := _uncallable(own.thing)):
         raise UserError(
             f"{own.words} cannot be called with one batch: {error}; it must be"
             f" `def {own.name}(batch)`"
@@ -209,7 +225,9 @@ def _candidates(module: ModuleType) -> dict[str, Any]:
         is_record = isinstance(thing, Estimator) and id(thing) not in known
         # Compiled functions of JAX or numba are objects that know the module they come from.
         is_own = getattr(thing, "__module__", None) == module.__name__ or name == FUNCTION
-        is_function = is_own and callable(thing) and not inspect.isclass(thing)
+        # Of classes only what says that it learns.
+        is_meant = not inspect.isclass(thing) or ascent_of(thing) is not None
+        is_function = is_own and callable(thing) and is_meant
         if name.startswith("_") or any(thing is other for other in found.values()):
             continue
         if is_record or (is_function and not isinstance(thing, Estimator)):

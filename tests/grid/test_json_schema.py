@@ -41,6 +41,19 @@ def test_schema_accepts_samplers():
     assert len(parse_grid(json.dumps(grid)).samplers) == 4
 
 
+def test_schema_accepts_networks_and_theta_in_files():
+    validator = jsonschema.Draft202012Validator(schema())
+    own = {"policy": "torch", "module": "net.py:Net", "options": {"width": 8}}
+    grid = {"name": "t", "problems": "corridor", "estimators": "td", "policies": own}
+    for theta in ({"file": "theta.npy"}, {"init": "own", "scale": 2}, {"values": [1]}):
+        validator.validate(grid | {"theta": theta})
+        parse_grid(json.dumps(grid | {"theta": theta}))
+    for wrong in (own | {"module": "net.py"}, "torch", {"policy": "jax"}):
+        assert not validator.is_valid(grid | {"policies": wrong})
+        with pytest.raises(GridError):
+            parse_grid(json.dumps(grid | {"policies": wrong}))
+
+
 def test_schema_names_every_family():
     text = json.dumps(schema())
     assert all(f'"const": "{name}"' in text for name in families())

@@ -287,3 +287,51 @@ def test_steps_are_those_of_the_data():
     assert own.horizon == uniform.horizon
     assert uniform.expected_steps == pytest.approx(12, abs=0.5)
     assert abs(own.expected_steps - uniform.expected_steps) > 1
+
+
+def test_an_edited_network_makes_its_cells_run_again_with_the_same_streams(tmp_path):
+    text = GRID.replace("loglinear", "{policy: torch, module: net.py:Net}")
+    found = []
+    for source in ("class Net: pass\n", "class Net: pass  # edited\n"):
+        (tmp_path / "net.py").write_text(source, encoding="utf-8")
+        found.append(settings(parse_grid(text, str(tmp_path / "grid.yaml"))))
+    for one, other in zip(*found, strict=True):
+        own = one.policy.name == "torch"
+        assert (one.key != other.key) == own
+        assert {c.key for c in one.cells}.isdisjoint(c.key for c in other.cells) == own
+        assert one.stream == other.stream
+
+
+def test_theta_is_read_beside_the_grid(tmp_path):
+    theta = np.arange(4.0)
+    np.save(tmp_path / "theta.npy", theta)
+    text = GRID.replace("[softmax, loglinear]", "softmax").replace(
+        "[corridor, {problem: garnet, n_states: [5, 6]}]", "two_state"
+    )
+    filed = text + "theta: {file: theta.npy}\n"
+    (own,) = settings(parse_grid(filed, str(tmp_path / "grid.yaml")))
+    (same,) = settings(parse_grid(text + "theta: {values: [0, 1, 2, 3]}\n"))
+    np.testing.assert_array_equal(own.prepare().truth.theta, theta)
+    assert own.prepare().truth.objective == same.prepare().truth.objective
+    np.save(tmp_path / "theta.npy", np.arange(5.0))
+    (other,) = settings(parse_grid(filed, str(tmp_path / "grid.yaml")))
+    assert other.key != own.key
+    with pytest.raises(ValueError, match=r"theta\.npy .*has shape \(5,\), must be \(4,\)"):
+        other.prepare()
+
+
+@pytest.mark.parametrize(
+    ("saved", "message"),
+    [
+        (np.array([1.0, np.nan, 0, 0]), r"theta\[1\] is nan, must be finite"),
+        (np.array(["a", "b", "c", "d"]), "could not convert string"),
+        (None, "there is no such file"),
+    ],
+)
+def test_files_that_hold_no_theta_are_named(tmp_path, saved, message):
+    if saved is not None:
+        np.save(tmp_path / "theta.npy", saved)
+    text = "name: t\nproblems: two_state\nestimators: td\ntheta: {file: theta.npy}\n"
+    (own,) = settings(parse_grid(text, str(tmp_path / "grid.yaml")))
+    with pytest.raises(ValueError, match=rf"theta\.npy.*{message}"):
+        own.prepare()

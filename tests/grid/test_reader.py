@@ -2,9 +2,11 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from pgbench.__main__ import main
+from pgbench.declared.sources import digest_of
 from pgbench.grid.plan import make_problem
 from pgbench.grid.reader import MAX_BYTES, GridError, parse_grid, read_grid
 from pgbench.problems import ProblemError
@@ -329,3 +331,86 @@ def test_ascents_have_samplers_too(monkeypatch):
 def test_samplers_count_among_the_cells(monkeypatch):
     monkeypatch.setattr("pgbench.grid.reader.MAX_CELLS", 3)
     assert errors(SAMPLED) == ["grid.yaml:1:1: the grid has 4 cells, at most 3 are allowed"]
+
+
+NETWORK = MINIMAL + "policies: [softmax, {policy: torch, module: net.py:Net}]\n"
+FILED = MINIMAL + "theta: {file: theta.npy}\n"
+
+
+def read_in(folder, text):
+    (folder / "grid.yaml").write_text(text, encoding="utf-8")
+    return read_grid(folder / "grid.yaml")
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Whether PyTorch is installed is another question."""
+    monkeypatch.setattr("pgbench.policies.user_module.require", lambda library: None)
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_network_goes_by_the_content_of_its_file(tmp_path):
+    (tmp_path / "net.py").write_text("class Net: pass\n", encoding="utf-8")
+    softmax, own = read_in(tmp_path, NETWORK).policies
+    assert softmax.content == ""
+    assert own.label == "torch[module=net.py:Net]"
+    assert own.content == digest_of(tmp_path / "net.py") != ""
+    assert own.folder == str(tmp_path)
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (None, "net.py: there is no such file"),
+        ("class Nett: pass\n", "net.py: has nothing called 'Net', did you mean Nett?"),
+        ("class Net\n", "net.py:1: expected ':'"),
+    ],
+)
+def test_a_network_that_is_not_there_is_located(tmp_path, source, message):
+    if source is not None:
+        (tmp_path / "net.py").write_text(source, encoding="utf-8")
+    with pytest.raises(GridError) as caught:
+        read_in(tmp_path, NETWORK)
+    place = f"{tmp_path / 'grid.yaml'}:4:21: policies.1.torch: "
+    assert str(caught.value) == f"{place}{tmp_path}/{message}"
+    # What a run left behind is read all the same.
+    assert len(parse_grid(NETWORK, str(tmp_path / "grid.yaml")).policies) == 2
+
+
+def test_a_library_that_is_missing_is_said_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(GridError, match=r"4:21: .*the module 'torch' is not installed: .*autodiff"):
+        read_in(tmp_path, NETWORK)
+
+
+def test_the_form_of_a_networks_place_is_told():
+    (found,) = errors(MINIMAL + "policies: {policy: jax, module: net.py}\n")
+    assert "policies.0.jax.module: 'net.py' is not of the form needed, must be a file and" in found
+
+
+def test_theta_from_a_file_goes_by_its_content(tmp_path):
+    np.save(tmp_path / "theta.npy", np.zeros(4))
+    before = read_in(tmp_path, FILED)
+    content = digest_of(tmp_path / "theta.npy")
+    assert before.theta == {"file": "theta.npy", "content": content}
+    assert before.contents == {"theta": content}
+    np.save(tmp_path / "theta.npy", np.ones(4))
+    after = read_in(tmp_path, FILED)
+    assert after.theta["content"] not in ("", content)
+    assert after.with_contents(before.contents).theta == before.theta
+
+
+@pytest.mark.parametrize(
+    ("theta", "message"),
+    [
+        ("{file: gone.npy}", "4:15: theta.file: {folder}/gone.npy: cannot be read"),
+        ("{file: 3}", "4:15: theta.file: 3 is not allowed here, must be a string"),
+        ("{file: a.npy, scale: 2}", "4:22: theta.scale: give either values, or a file, or how"),
+        ("{file: a.npy, values: [2]}", "4:9: theta.file: give either values, or a file, or how"),
+    ],
+)
+def test_wrong_files_of_theta_are_located(tmp_path, theta, message):
+    (tmp_path / "a.npy").write_bytes(b"")
+    with pytest.raises(GridError, match=re.escape(message.format(folder=tmp_path))):
+        read_in(tmp_path, f"{MINIMAL}theta: {theta}\n")

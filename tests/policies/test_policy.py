@@ -12,6 +12,7 @@ from pgbench.declared.parameters import ParameterError
 from pgbench.exact import evaluate
 from pgbench.policies import Direct, LogLinear, Neural, NotApplicable, Softmax, kinds, make_policy
 from pgbench.problems import make_problem
+from tests.support.networks import perceptron
 from tests.support.numbers import differentiate
 
 S, A = 4, 3
@@ -25,6 +26,8 @@ POLICIES = {
     "neural pairs": Neural(RNG.standard_normal((S, A, 2)), (4,), "tanh"),
     "neural relu": Neural(RNG.standard_normal((S, 3)), (4, 3), "relu", n_actions=A),
     "neural without hidden layer": Neural(RNG.standard_normal((S, 2)), (), "tanh", n_actions=A),
+    "network": perceptron(RNG.standard_normal((S, 2)), A),
+    "network of pairs": perceptron(RNG.standard_normal((S, A, 2)), A),
 }
 every_policy = pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 smooth_policy = pytest.mark.parametrize(
@@ -159,7 +162,7 @@ def test_initial_parameters_follow_from_the_seed(policy):
     np.testing.assert_allclose(
         policy.probabilities(policy.initial(init="zeros")), 1 / A, rtol=1e-15
     )
-    with pytest.raises(ValueError, match="init is 'ones', must be normal or zeros"):
+    with pytest.raises(ValueError, match="init is 'ones', must be normal, zeros or own"):
         policy.initial(init="ones")
 
 

@@ -12,8 +12,12 @@ from pgbench.problems import FiniteMDP
 
 from .problems import TINY
 
-KINDS = [name for name, kind in kinds().items() if kind.on is FiniteMDP]
-"""Kinds of policy for finite problems."""
+KINDS = [
+    name
+    for name, kind in kinds().items()
+    if kind.on is FiniteMDP and not any(p.required for p in kind.parameters.values())
+]
+"""Kinds of policy for finite problems, but for those that are files of users."""
 
 TWO_KINDS = ["softmax", "loglinear"]
 """One kind that is a table, and one that shares parameters."""

@@ -20,8 +20,12 @@ VERDICTS = {
     "own_record.py": (0, "is what it declares (truncation)."),
     "pytorch_loss.py": (0, FOR_H_STEPS),
     "jax_grad.py": (0, FOR_H_STEPS),
+    "running_baseline.py": (0, "cannot be told from θ + 0.1 ĝ with baseline_value"),
     "wrong_baseline.py": (1, "it is group_mean."),
 }
+POLICIES = {"torch_policy.py", "jax_policy.py"}
+"""Examples of policies, which are no estimators: ``tests/policies/autodiff`` has them."""
+
 NEEDS = {"pytorch_loss.py": "torch", "jax_grad.py": "jax"}
 
 WITHOUT = """
@@ -45,7 +49,7 @@ def need(name):
 
 
 def test_every_example_is_tested():
-    assert {path.name for path in EXAMPLES.glob("*.py")} == set(VERDICTS)
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {*VERDICTS, *POLICIES}
 
 
 @pytest.mark.parametrize("name", VERDICTS)

@@ -11,7 +11,7 @@ from pgbench.trials.battery import cases
 from pgbench.trials.candidate import FunctionCandidate
 from pgbench.trials.examination import examine
 from pgbench.trials.looks import FIRST, SECOND, looks
-from pgbench.trials.mean_analysis import ACCUSED, LEVEL, LOOKS
+from pgbench.trials.mean_analysis import ACCUSED, LEVEL, LOOKS, PLAIN
 from pgbench.trials.user_file import load
 from pgbench.trials.verdict import Decision
 
@@ -53,8 +53,8 @@ def judged(tmp_path, monkeypatch):
     return run
 
 
-def test_looks_share_the_level_and_grow():
-    assert pytest.approx(ACCUSED) == LOOKS * LEVEL
+def test_looks_spend_the_level_and_grow():
+    assert pytest.approx(ACCUSED) == LEVEL + (LOOKS - 1) * PLAIN
     assert looks(3000, all_at_once=False) == [FIRST, SECOND, 3000]
     assert looks(500, all_at_once=False) == [FIRST, 500]
     assert looks(200, all_at_once=False) == [200]

@@ -35,7 +35,7 @@ def score_columns(policy: Policy, theta: FloatArray, width: int) -> Iterator[Flo
     d = policy.n_parameters
     for begin in range(0, d, width):
         units = np.eye(min(width, d - begin), d, begin)
-        yield np.stack([policy.push_forward(theta, unit).ravel() for unit in units], axis=1)
+        yield policy.push_forwards(theta, units).reshape(len(units), -1).T
 
 
 def _pulled(policy: Policy, theta: FloatArray, rows: FloatArray) -> Iterator[FloatArray]:

@@ -262,8 +262,8 @@ def _resolution(found: Examination) -> Iterator[str]:
         )
     yield (
         f"{tests} test{'s' * (tests > 1)} from {found.replicates} estimates each, Holm-corrected;"
-        f" up to {LOOKS} looks share the level: a right estimator fails with a chance of at most"
-        f" {100 * ACCUSED:g} %."
+        f" a right estimator fails with a chance of at most"
+        f" {100 * ACCUSED:g} %, in up to {LOOKS} looks."
     )
     worst = visible(verdict)
     if verdict.decision is Decision.UNBIASED and worst > 0:

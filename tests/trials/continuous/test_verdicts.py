@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import pgbench
+from pgbench import estimators
 from pgbench.__main__ import main
 from pgbench.functions.result import UserError
 from pgbench.trials.continuous.cases import cases
@@ -269,7 +270,8 @@ def test_records_and_surrogates_are_refused(capfd):
         judged(reward_to_go, target="surrogate", surrogate="ppo")
 
 
-def test_grids_leave_them_out(tmp_path):
+def test_grids_leave_them_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(estimators, "_added", {})
     path = tmp_path / "only.py"
     path.write_text(FILE.format(more=""), encoding="utf-8")
     assert plug_in(path) == ["only.other"]
