@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import log_ndtr
 
 import pgbench
 from pgbench import estimators
@@ -173,6 +174,31 @@ def test_a_missing_done_is_found_and_hidden_by_exact_values():
     page = blank_page()
     print_examination(hidden, page)
     assert "It uses batch.exact_next_values in terminal states" in page.file.getvalue()
+
+
+def test_scores_of_the_clipped_law_itself_are_right():
+    """∇ log P(e), with atoms at ±L, in place of that of u (Fujita & Maeda 2018, equation 7)."""
+
+    def clipped(b):
+        sigma, m, x = np.exp(b.theta[2]), b.means[..., 0], b.states[..., 0]
+        psi = np.array(b.scores)
+        for side in (-1, 1) if b.law == "clipped" else ():
+            z = side * (side * b.bound - m) / sigma
+            # log P(side · u ≥ L) = log Φ(-z), whose slope by z is -φ(z)/Φ(-z).
+            slope = np.exp(-(z**2) / 2 - log_ndtr(-z)) / np.sqrt(2 * np.pi)
+            atom = slope[..., None] * np.stack([side * x / sigma, side / sigma + 0 * x, z], axis=-1)
+            at_bound = (b.env_actions == side * b.bound) & b.mask[..., None]
+            psi = np.where(at_bound, atom, psi)
+        return np.einsum("nt,ntd->d", discounts(b) * to_go(b), psi) / len(b.mask)
+
+    found = judged(clipped)
+    assert found.passed
+    assert not known_as(found)
+    spread = {m.estimates.case.name: m.estimates.gradients.var() for m in found.verdict.results}
+    plain = judged(reward_to_go).verdict.results
+    assert spread["clipped"] < {m.estimates.case.name: m.estimates.gradients.var() for m in plain}[
+        "clipped"
+    ]
 
 
 def test_an_erring_critic_is_all_that_is_wrong():
