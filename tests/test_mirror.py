@@ -33,7 +33,7 @@ COVERED = {
     "exact/finite/test_elimination.py": "kernels: elimination",
     "exact/finite/test_moments.py": "exact/finite: recursion",
     "exact/linear_quadratic/test_moments.py": "exact/linear_quadratic: expectation",
-    "functions/test_batch.py": "functions: fields stream",
+    "functions/test_batch.py": "functions: stream",
     "grid/test_reader.py": "grid: keys nodes",
     "kernels/cuda/test_finite.py": "kernels/cuda: jit",
     "kernels/finite/test_weights.py": (
@@ -45,7 +45,7 @@ COVERED = {
     "statistics/test_hypothesis_tests.py": "statistics: estimate skewness",
     "trials/test_findings.py": ("trials: comparison declared_causes; trials/wording: *"),
     "trials/audit/test_auditing.py": "trials/audit: entry",
-    "trials/test_resemblance.py": "trials: equality",
+    "trials/test_resemblance.py": "trials: equality known_records",
     "trials/test_user_file.py": "trials: repeatable; kernels: compiling",
 }
 """Modules that no test imports: a step on the way of another one, whose tests cover them."""
@@ -78,6 +78,7 @@ OF_SEVERAL = {
     "policies/autodiff/test_architectures.py": "another network than that by hand, in each library",
     "policies/autodiff/test_runs.py": "runs of grids with networks, and the shipped examples",
     "policies/autodiff/test_twins.py": "one network by hand and in each library",
+    "trials/continuous/test_verdicts.py": "functions for continuous actions, judged",
     "trials/test_examples.py": "the shipped examples",
 }
 """Files of tests that are about more than one module, and what holds them together."""

@@ -29,9 +29,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--battery",
-        choices=("general", "sequences"),
-        help="problems that it is tried on, before what the file says: general, by default, or"
-        " token sequences in groups",
+        choices=("general", "sequences", "continuous"),
+        help="problems that it is tried on, before what the file says: general, by default, token"
+        " sequences in groups, or linear systems with Gaussian actions",
     )
     command.add_argument(
         "--sampler", help="what draws the data: a name, or the JSON of a mapping as in a grid"

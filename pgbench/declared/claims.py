@@ -177,9 +177,11 @@ def subject(
         As in a grid: a name, or a mapping such as ``{"objective": "kl", "beta": 0.1}``. By default
         J, and data of the policy itself.
     battery
-        ``general`` or ``sequences``, by default the former.
+        ``general``, ``sequences`` or ``continuous``; by default the first, or the last where
+        actions are continuous.
     actions
-        ``discrete`` or ``continuous``.
+        ``discrete`` or ``continuous``: then batches are those of Gaussian, clipped and squashed
+        actions.
     dtype
         ``float64`` or ``float32``, of all floats of the batch.
     on_nan

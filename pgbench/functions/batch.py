@@ -4,22 +4,20 @@ def estimate(batch):
     return ...  # (d,): an estimate of ∇J at batch.theta
 """
 
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.declared.parameters import did_you_mean
-from pgbench.functions.fields import Made, held, names
+from pgbench.functions.fields import AnyBatch, Made, fields
 from pgbench.functions.libraries import exp, like, log_softmax
 from pgbench.functions.place import require_held
-from pgbench.functions.stream import Stream
 
 NEVER = -1e30
 """The logit of what a state does not have: exp of it is 0, and times 0 it is 0."""
 
 
-class UserBatch:
+class UserBatch(AnyBatch):
     """N trajectories of at most T steps from one policy, independent but for groups.
 
     Trajectories of a group share their start state, as responses to one prompt do; on the general
@@ -92,32 +90,7 @@ class UserBatch:
         Random numbers of this batch alone; the same batch has the same ones.
     """
 
-    # every is the ``Trajectories`` that it is of, chosen the batch of these.
-    def __init__(
-        self,
-        every: Any,
-        chosen: int | slice,
-        rng: np.random.Generator,
-        dtype: Any = np.float64,
-    ) -> None:
-        self.__dict__.update(_every=every, _chosen=chosen, rng=rng, dtype=np.dtype(dtype))
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"The batch cannot be changed; give the new {name} another name")
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        raise AttributeError(f"a batch has no {name!r}{did_you_mean(name, FIELDS)}")
-
-    def having(self, **fields: Any) -> Self:
-        """A batch of the same trajectories with other values of some fields."""
-        other = type(self)(self._every, self._chosen, self.rng, self.dtype)
-        other.__dict__.update({name: held(x, self.dtype) for name, x in fields.items()})
-        return other
-
-    def _of(self, name: str) -> Any:
-        return getattr(self._every, name)[self._chosen]
+    padding = "probabilities are 0 where mask is false, and their logarithm is -inf"
 
     def _by_state(self, table: FloatArray, states: Any = None) -> FloatArray:
         """Rows of a table by state, at s_t; 0 where no step was taken."""
@@ -130,17 +103,7 @@ class UserBatch:
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(taken))
 
-    states = Made(lambda b: b._of("states"))
-    actions = Made(lambda b: b._of("actions"))
-    next_states = Made(lambda b: b._of("next_states"))
-    rewards = Made(lambda b: b._of("rewards"))
-    mask = Made(lambda b: b._of("mask"))
-    terminated = Made(lambda b: b._of("last") & b.ended[..., None])
-    truncated = Made(lambda b: b._of("last") & b._of("cut")[..., None])
-    ended = Made(lambda b: b._of("ended"))
     outcomes = Made(lambda b: b._of("outcomes"))
-    group = Made(lambda b: np.broadcast_to(b._every.group, b.mask.shape[:-1]))
-    group_size = Made(lambda b: b._every.group_size)
     probabilities = Made(lambda b: b._by_state(b._place.truth.pi))
     behaviour_probabilities = Made(lambda b: b._by_state(b._place.behaviour))
     reference_probabilities = Made(lambda b: b._by_state(b._place.reference))
@@ -149,13 +112,10 @@ class UserBatch:
     reference_log_probs = Made(lambda b: b._log(b._place.reference))
     coefficient = Made(lambda b: float(b._place.coefficient))
     scores = Made(lambda b: b._scores())
-    gamma = Made(lambda b: float(b._place.truth.mdp.gamma))
-    theta = Made(lambda b: b._place.truth.theta)
     features = Made(lambda b: b._place.features)
     allowed = Made(lambda b: b._place.allowed)
     n_states = Made(lambda b: b._place.truth.mdp.n_states)
     n_actions = Made(lambda b: b._place.truth.mdp.n_actions)
-    horizon = Made(lambda b: b._place.horizon)
     v = Made(lambda b: b._place.truth.v)
     q = Made(lambda b: b._place.truth.q)
     behaviour_v = Made(lambda b: b._place.behaviour_values[0])
@@ -163,11 +123,6 @@ class UserBatch:
     critic = Made(lambda b: b._place.critic)
     values = Made(lambda b: b._by_state(b.critic))
     next_values = Made(lambda b: b._by_state(b.critic, b.next_states))
-    flat = Made(lambda b: Stream(b))
-
-    @property
-    def _place(self) -> Any:
-        return self._every.place
 
     def _scores(self) -> FloatArray:
         require_held("scores", self.mask.size * self.theta.size)
@@ -213,5 +168,5 @@ class UserBatch:
         return -(exp(log) * log).sum(-1) * like(theta, self.mask)
 
 
-FIELDS = (*names(UserBatch), "dtype", "rng")
+FIELDS = fields(UserBatch)
 """Names of all fields."""

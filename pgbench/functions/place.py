@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from pgbench.arrays import BoolArray, FloatArray
+from pgbench.arrays import BoolArray, FloatArray, IntArray
 from pgbench.estimators.parts.estimator import unmasked_critic
 from pgbench.exact.finite.values import action_values, state_values
 from pgbench.exact.truth import Truth
@@ -40,6 +40,20 @@ class Place:
     batch_size: int
     stream: int
     group_size: int | None = None
+
+    @property
+    def gamma(self) -> float:
+        """γ."""
+        return float(self.truth.mdp.gamma)
+
+    @property
+    def theta(self) -> FloatArray:
+        """θ (d,)."""
+        return self.truth.theta
+
+    def terminal(self, states: IntArray) -> BoolArray:
+        """Which of these states (...) end an episode."""
+        return np.asarray(self.truth.mdp.terminal[states])
 
     @cached_property
     def critic(self) -> FloatArray:

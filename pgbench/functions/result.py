@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.arrays import BoolArray, FloatArray
-from pgbench.functions.batch import UserBatch
+from pgbench.functions.fields import AnyBatch
 
 
 class UserError(ValueError):
     """Something is wrong with the user's file; the message says what, in words for its author."""
 
 
-def numbers(result: Any, batch: UserBatch, what: str) -> FloatArray:
+def numbers(result: Any, batch: AnyBatch, what: str) -> FloatArray:
     """The estimate (d,) float64 of what was returned, or (R, d) of R batches in one.
 
     Takes what NumPy can read, PyTorch tensors and JAX arrays among it. UserError says what is wrong
@@ -50,7 +50,7 @@ def usable(values: FloatArray) -> BoolArray:
     return np.isfinite(values) & (np.abs(values) <= LARGEST)
 
 
-def check_usable(values: FloatArray, batch: UserBatch, what: str) -> None:
+def check_usable(values: FloatArray, batch: AnyBatch, what: str) -> None:
     """UserError, with a likely cause, if not all numbers of an estimate (d,) can be judged."""
     bad = np.argwhere(~usable(values))
     if bad.size:
@@ -63,7 +63,7 @@ def check_usable(values: FloatArray, batch: UserBatch, what: str) -> None:
         )
 
 
-def _shape_hint(array: NDArray[Any], batch: UserBatch) -> str:
+def _shape_hint(array: NDArray[Any], batch: AnyBatch) -> str:
     N, T = batch.mask.shape[-2:]
     d = batch.theta.size
     if array.shape == ():
@@ -76,7 +76,7 @@ def _shape_hint(array: NDArray[Any], batch: UserBatch) -> str:
     return ""
 
 
-def _cause(batch: UserBatch) -> str:
+def _cause(batch: AnyBatch) -> str:
     """A likely cause of what is not finite, as far as the batch shows one."""
     if batch.mask.ndim > 2:
         return ""
@@ -95,6 +95,6 @@ def _cause(batch: UserBatch) -> str:
     elif (alive == 1).any():
         t = int(np.flatnonzero(alive == 1)[0])
         causes.append(f"at step {t} only one trajectory of this batch is still running")
-    if (batch.probabilities == 0).any() and not batch.mask.all():
-        causes.append("probabilities are 0 where mask is false, and their logarithm is -inf")
+    if not batch.mask.all():
+        causes.append(batch.padding)
     return "".join(f"\n  Maybe: {cause}." for cause in causes)

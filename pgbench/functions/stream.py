@@ -52,7 +52,7 @@ class Stream:
         return np.asarray(self.times == 0)
 
     def log_prob(self, theta: Any) -> Any:
-        """log π_θ(a|s) of every step, (M,), to differentiate; see ``UserBatch.log_prob``."""
+        """log π_θ(a|s) of every step, (M,), to differentiate; see the batch's."""
         return self._batch.log_prob(theta)[self._mask]
 
     def entropy(self, theta: Any) -> Any:
@@ -62,3 +62,7 @@ class Stream:
     def log_policy(self, theta: Any) -> Any:
         """log π_θ(·|s) of every step, (M, A), to differentiate."""
         return self._batch.log_policy(theta)[self._mask]
+
+    def mean(self, theta: Any) -> Any:
+        """Mean of the law of actions at every step, (M, 1), to differentiate, if continuous."""
+        return self._batch.mean(theta)[self._mask]

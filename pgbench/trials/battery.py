@@ -1,4 +1,4 @@
-"""The batteries: small problems on which a wrong estimator shows, each for a reason of its own.
+"""Finite batteries: small problems on which a wrong estimator shows, each for its own reason.
 
 One is general: rewards along the way, and independent trajectories. The other has responses written
 token by token to prompts, paid at the end, in groups of one prompt.
@@ -13,67 +13,35 @@ from typing import Any
 import numpy as np
 
 from pgbench.arrays import FloatArray
+from pgbench.estimators import advantage_oracle, reward_to_go
+from pgbench.exact.expectation import expectation
+from pgbench.exact.finite.fisher import matrix
+from pgbench.exact.finite.walk import Walk
 from pgbench.exact.horizon import finite_gradient, truncated_gradient
-from pgbench.functions import Place
+from pgbench.functions import Place, Trajectories, UserBatch, drawn
 from pgbench.objectives import make_objective
 from pgbench.policies import LogLinear, make_policy
 from pgbench.problems import FiniteMDP, make_problem
-from pgbench.samplers import ON_POLICY, sampled
-
-GENERAL, SEQUENCES = "general", "sequences"
-"""Names of the batteries."""
-
-J = "J"
-"""The objective by default."""
-
-
-@dataclass(frozen=True)
-class Laboratory:
-    """Whose data and which objective a battery is tried with: choices of the API, as text.
-
-    Attributes
-    ----------
-    battery
-        Name of the battery.
-    sampler, objective
-        A name, or the JSON of a mapping such as ``{"objective": "kl", "beta": 0.1}``.
-    """
-
-    battery: str = GENERAL
-    sampler: str = ON_POLICY
-    objective: str = J
-
-    @property
-    def plain(self) -> bool:
-        """Whether data come from the policy itself, and J is what is maximised."""
-        return (self.sampler, self.objective) == (ON_POLICY, J)
-
-    @property
-    def words(self) -> str:
-        """What is other than by default, such as ``objective kl, data of the sampler stale``."""
-        named = {"objective": self.objective, "data of the sampler": self.sampler}
-        return ", ".join(f"{k} {named[k]}" for k in named if named[k] not in (J, ON_POLICY))
-
-
-PLAIN = Laboratory()
-"""The general battery, with data of the policy itself, for J."""
+from pgbench.samplers import sampled
+from pgbench.trials.case import GENERAL, PLAIN, SEQUENCES, Case, Laboratory
 
 
 @dataclass(frozen=True, eq=False)
-class Case(Place):
-    """A place on which something shows: a problem with a softmax policy, and whose data it sees.
+class FiniteCase(Place, Case):
+    """A finite problem with a softmax policy, and whose data it sees.
 
     Attributes
     ----------
-    name, reason
-        A word for it, and what shows on it.
-    laboratory
-        The battery that it is of, with whose data and which objective.
+    name, reason, laboratory
+        As of every case.
     """
 
     name: str = ""
     reason: str = ""
     laboratory: Laboratory = PLAIN
+
+    exact_fields = "batch.v or batch.q"
+    critic_fields = "batch.critic"
 
     @property
     def grouped(self) -> bool:
@@ -85,10 +53,72 @@ class Case(Place):
         """∇J_H (d,)."""
         return finite_gradient(self.truth, self.horizon)
 
+    @property
+    def endless(self) -> FloatArray:
+        """∇J (d,)."""
+        return self.truth.gradient
+
     @cached_property
     def without_tail(self) -> FloatArray:
         """Σ_{t<H} γ^t E[A ψ] (d,): ∇J less the score terms beyond step H."""
         return truncated_gradient(self.truth, self.horizon)
+
+    @cached_property
+    def undiscounted(self) -> FloatArray:
+        """Σ_{t<H} E[Q̂_t ψ_t] (d,)."""
+        truth = self.truth.on_policy
+        tables = reward_to_go.tables(truth, self.horizon, discounted=False)
+        return expectation(truth, tables, self.horizon)
+
+    @cached_property
+    def undiscounted_oracle(self) -> FloatArray:
+        """Σ_{t<H} E[A ψ_t] (d,)."""
+        truth = self.truth.on_policy
+        tables = advantage_oracle.tables(truth, discounted=False)
+        return expectation(truth, tables, self.horizon)
+
+    def natural(self, g: FloatArray) -> FloatArray:
+        """F†g (d,)."""
+        return self.truth.natural(g)
+
+    def fisher(self, steps: bool) -> FloatArray:
+        """F (d, d) over ρ, or over the steps that are taken."""
+        truth, mdp = self.truth, self.truth.mdp
+        weights = truth.state_weights
+        if steps:
+            walk = Walk.of(mdp, truth.pi).within(self.horizon)
+            weights = np.zeros(mdp.n_states)
+            weights[walk.states] = walk.forward(1.0).sum(self.horizon)
+            weights = np.where(mdp.terminal, 0.0, weights)
+            weights = weights / weights.sum()
+        return matrix(truth.policy, truth.theta, weights)
+
+    @property
+    def ends(self) -> bool:
+        """Whether there are terminal states."""
+        return bool(self.truth.mdp.terminal.any())
+
+    @property
+    def shared(self) -> bool:
+        """Whether states share parameters."""
+        mdp = self.truth.mdp
+        return self.features.shape[2] < mdp.n_states * mdp.n_actions
+
+    def drawn(self, replicates: int, seed: int, batch_size: int | None = None) -> Trajectories:
+        """The first batches."""
+        return drawn(self, replicates, seed, batch_size)
+
+    def with_valued_ends(self, batch: UserBatch) -> UserBatch:
+        """The batch with exact values of one in terminal states."""
+        ends = self.truth.mdp.terminal
+        v, q = np.where(ends, 1.0, batch.v), np.where(ends[:, None], 1.0, batch.q)
+        return batch.having(v=v, q=q)
+
+
+def finite(case: Case) -> FiniteCase:
+    """The case, which must be a finite one."""
+    assert isinstance(case, FiniteCase), f"{case.name} is not finite"
+    return case
 
 
 @dataclass(frozen=True)
@@ -251,7 +281,7 @@ GROUPED = {
     ),
 }  # fmt: skip
 
-BATTERIES = {GENERAL: PLANS, SEQUENCES: GROUPED}
+FINITE = {GENERAL: PLANS, SEQUENCES: GROUPED}
 
 FIRST_STREAM = {GENERAL: 0, SEQUENCES: 100}
 """Number of the random streams of a battery's first case."""
@@ -268,7 +298,7 @@ def _features(mdp: FiniteMDP, n: int) -> FloatArray:
     )
 
 
-def cases(laboratory: Laboratory | str = PLAIN) -> tuple[Case, ...]:
+def cases(laboratory: Laboratory | str = PLAIN) -> tuple[FiniteCase, ...]:
     """A battery, or that of a name with data of the policy itself and for J; made once.
 
     ParameterError for a sampler or an objective that there is not, or whose parameters are wrong.
@@ -277,8 +307,8 @@ def cases(laboratory: Laboratory | str = PLAIN) -> tuple[Case, ...]:
 
 
 @cache
-def _cases(laboratory: Laboratory) -> tuple[Case, ...]:
-    plans, first = BATTERIES[laboratory.battery].items(), FIRST_STREAM[laboratory.battery]
+def _cases(laboratory: Laboratory) -> tuple[FiniteCase, ...]:
+    plans, first = FINITE[laboratory.battery].items(), FIRST_STREAM[laboratory.battery]
     return tuple(_case(i, *named, laboratory) for i, named in enumerate(plans, first))
 
 
@@ -288,7 +318,7 @@ def _chosen(text: str, key: str) -> tuple[str, dict[str, Any]]:
     return given.pop(key), given
 
 
-def _case(stream: int, name: str, plan: _Plan, laboratory: Laboratory) -> Case:
+def _case(stream: int, name: str, plan: _Plan, laboratory: Laboratory) -> FiniteCase:
     mdp = plan.problem()
     features = _features(mdp, plan.n_features)
     policy = LogLinear(features) if plan.n_features else make_policy("softmax", mdp)
@@ -298,4 +328,4 @@ def _case(stream: int, name: str, plan: _Plan, laboratory: Laboratory) -> Case:
     sampler, own = _chosen(laboratory.sampler, "sampler")
     truth = sampled(truth, sampler, **own)
     shape = plan.horizon, plan.batch_size, stream, plan.group_size
-    return Case(truth, *shape, name, plan.reason, laboratory)
+    return FiniteCase(truth, *shape, name, plan.reason, laboratory)

@@ -21,7 +21,8 @@ from pgbench.estimators import TableEstimator, find_estimator
 from pgbench.functions import UserBatch, drawn, enumerated
 from pgbench.policies import NotApplicable
 from pgbench.rollout.enumeration import Enumerator, count_batches
-from pgbench.trials.battery import GENERAL, Case, cases
+from pgbench.trials.battery import FiniteCase, cases
+from pgbench.trials.case import GENERAL
 from pgbench.trials.power import known
 from pgbench.trials.sampled import claimed, sampled
 from pgbench.trials.zoo import Bug, bugs
@@ -82,7 +83,7 @@ class Mistake:
     words: str
     claims: str
     given: Mapping[str, Any]
-    mean: Callable[[Case], FoundMean | None]
+    mean: Callable[[FiniteCase], FoundMean | None]
     harmless: str = ""
     change: tuple[str, str] | None = None
     battery: str = GENERAL
@@ -93,11 +94,11 @@ class Mistake:
         estimator = find_estimator(self.claims)
         return label(self.claims, estimator.parameters, estimator.bound(**self.given))
 
-    def right(self, case: Case) -> FloatArray | None:
+    def right(self, case: FiniteCase) -> FloatArray | None:
         """The mean it should have (d,), or None where that is not known."""
         return known(case, self.claims, tuple(self.given.items())).mean
 
-    def biases(self, places: Sequence[Case] | None = None) -> dict[str, Bias | None]:
+    def biases(self, places: Sequence[FiniteCase] | None = None) -> dict[str, Bias | None]:
         """Biases by name of the case; None where it makes no sense or what is right is not known.
 
         Against the first hypothesis of a right mean that fits everywhere, or its own if none does.
@@ -109,7 +110,7 @@ class Mistake:
         chosen = fitting[0] if fitting else 0
         return {name: None if row is None else row[chosen] for name, row in rows.items()}
 
-    def _against_all(self, case: Case) -> list[Bias] | None:
+    def _against_all(self, case: FiniteCase) -> list[Bias] | None:
         """Biases against every hypothesis of a right mean."""
         right = self.right(case)
         mean = None if right is None else self.mean(case)
@@ -133,7 +134,7 @@ def shows_on(biases: Mapping[str, Bias | None], exact: bool = False) -> list[str
     return [name for name, b in biases.items() if b and b.is_large and not (exact and b.error)]
 
 
-def is_listed(case: Case) -> bool:
+def is_listed(case: FiniteCase) -> bool:
     """Whether all batches of a case can be listed."""
     process, n, G = case.truth.process, case.batch_size, case.group_size
     return count_batches(process, case.horizon, n, G or 1) <= LISTED
@@ -178,7 +179,7 @@ def of_zoo() -> list[Mistake]:
     ]
 
 
-def _of_slip(one: Written, slip: Slip, case: Case) -> FoundMean:
+def _of_slip(one: Written, slip: Slip, case: FiniteCase) -> FoundMean:
     batch, probability = _batches(case)
     wrong = one.wrong(slip)(batch)
     if probability is not None:
@@ -188,7 +189,7 @@ def _of_slip(one: Written, slip: Slip, case: Case) -> FoundMean:
     return _measured(exact, wrong - one.estimate(batch))
 
 
-def _of_bug(bug: Bug, case: Case) -> FoundMean | None:
+def _of_bug(bug: Bug, case: FiniteCase) -> FoundMean | None:
     try:
         if isinstance(bug.estimator, TableEstimator):
             mean = claimed(case, bug.estimator, {}).mean
@@ -198,7 +199,7 @@ def _of_bug(bug: Bug, case: Case) -> FoundMean | None:
         return None
 
 
-def _listed(bug: Bug, case: Case) -> FoundMean:
+def _listed(bug: Bug, case: FiniteCase) -> FoundMean:
     simulator = Enumerator(case.truth, case.horizon, case.batch_size, case.group_size)
     found = bug.estimator.maker(simulator)
     if simulator.probability is None or simulator.random:
@@ -206,7 +207,7 @@ def _listed(bug: Bug, case: Case) -> FoundMean:
     return FoundMean(simulator.probability @ found)
 
 
-def _sampled(bug: Bug, case: Case) -> FoundMean:
+def _sampled(bug: Bug, case: FiniteCase) -> FoundMean:
     right = known(case, bug.claims, tuple(bug.given.items())).mean
     assert right is not None
     wrong, same = (
@@ -222,7 +223,7 @@ def _measured(right: FloatArray, differences: FloatArray) -> FoundMean:
 
 
 @cache
-def _batches(case: Case) -> tuple[UserBatch, FloatArray | None]:
+def _batches(case: FiniteCase) -> tuple[UserBatch, FloatArray | None]:
     """All batches of a case with their probabilities, or many batches with none."""
     if not is_listed(case):
         return drawn(case, REPLICATES, 0, case.batch_size).at_once(), None

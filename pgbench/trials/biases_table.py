@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from pgbench.trials.battery import GENERAL, SEQUENCES, Case, cases
+from pgbench.trials.battery import FiniteCase, cases
 from pgbench.trials.biases import (
     LARGE,
     REPLICATES,
@@ -15,6 +15,7 @@ from pgbench.trials.biases import (
     shows_on,
     slips,
 )
+from pgbench.trials.case import GENERAL, SEQUENCES
 
 Biases = Mapping[str, Bias | None]
 
@@ -61,7 +62,7 @@ def parts() -> str:
 def part(
     bugs: Sequence[Mistake],
     slips: Sequence[Mistake],
-    places: Sequence[Case],
+    places: Sequence[FiniteCase],
     title: str = TITLES[GENERAL],
 ) -> str:
     """Tables of the biases of bugs, and of slips by estimator, on one battery."""
@@ -95,7 +96,9 @@ def sentence(slips: Sequence[Mistake], biases: Sequence[Biases]) -> str:
     )
 
 
-def _table(mistakes: Sequence[Mistake], biases: Sequence[Biases], places: Sequence[Case]) -> str:
+def _table(
+    mistakes: Sequence[Mistake], biases: Sequence[Biases], places: Sequence[FiniteCase]
+) -> str:
     with_text = any(m.change for m in mistakes)
     head = ["mistake", *(["written", "for"] if with_text else []), *(case.name for case in places)]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]

@@ -13,10 +13,10 @@ from pgbench.arrays import FloatArray, IntArray
 from pgbench.declared.parameters import Parameter, ParameterError
 from pgbench.estimators import Estimator, TableEstimator, Tables
 from pgbench.exact.table_moments import TooLarge
-from pgbench.functions import Trajectories, UserBatch, drawn
+from pgbench.functions import AnyBatch, Batches
 from pgbench.functions.result import UserError, check_usable, numbers, usable
 from pgbench.policies import NotApplicable
-from pgbench.trials.battery import Case
+from pgbench.trials.case import Case
 from pgbench.trials.generators import drawn_from, seed_by
 from pgbench.trials.guard import FIRST_PATIENCE, guarded
 from pgbench.trials.precision import SINGLE, rounding, shift, unit_roundoff
@@ -139,7 +139,7 @@ class FunctionCandidate(Candidate):
     _kept: dict[tuple[str, int], FloatArray] = field(default_factory=dict)
     _first: tuple[Case, int, FloatArray] | None = None
 
-    def call(self, batch: UserBatch, what: str, seconds: float | None = None) -> FloatArray:
+    def call(self, batch: AnyBatch, what: str, seconds: float | None = None) -> FloatArray:
         """One guarded call, with everybody's generators seeded before."""
         function: Any = self.own.thing
         seed_by(batch)
@@ -150,10 +150,10 @@ class FunctionCandidate(Candidate):
             check_usable(values, batch, what)
         return values[0] if values.ndim > 1 and len(values) == 1 else values
 
-    def _drawn(self, case: Case, replicates: int, batch_size: int) -> Trajectories:
-        return drawn(case, replicates, self.seed, batch_size).claimed(self.own.claims)
+    def _drawn(self, case: Case, replicates: int, batch_size: int) -> Batches:
+        return case.drawn(replicates, self.seed, batch_size).claimed(self.own.claims)
 
-    def _made(self, batches: Trajectories, what: str) -> FloatArray:
+    def _made(self, batches: Batches, what: str) -> FloatArray:
         """Estimates (R, d) of all batches, one call after another, or of many at once."""
         if not self.own.claims.vectorised:
             return np.stack([self.call(batches[r], what) for r in range(batches.replicates)])
@@ -215,7 +215,8 @@ class FunctionCandidate(Candidate):
 
     def reads_ends(self, cases: Sequence[Case]) -> bool:
         """Whether estimates hang on the exact values of terminal states."""
-        return reads_ends(partial(self.call, what=self.own.words), cases)
+        call = partial(self.call, what=self.own.words)
+        return reads_ends(call, cases, self.own.claims)
 
 
 @dataclass

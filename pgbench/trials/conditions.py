@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pgbench.trials.battery import Case
+from pgbench.trials.case import Case
 from pgbench.trials.findings import Finding, decided
 
 TRAITS: dict[str, str] = {
+    "applied": "where the environment does not see actions as they are drawn",
     "ends": "where episodes end in a terminal state",
     "goes on": "where episodes never end",
     "cut": "where rollouts are cut before the discount has worn off",
@@ -24,21 +25,21 @@ TRAITS: dict[str, str] = {
 
 def traits(case: Case) -> set[str]:
     """The conditions that a case is an example of."""
-    mdp, steps = case.truth.mdp, case.horizon > 1
-    gap = np.linalg.norm(case.finite - case.truth.gradient)
+    gamma, steps = case.gamma, case.horizon > 1
+    gap = np.linalg.norm(case.finite - case.endless)
     found = {
-        "ends": bool(mdp.terminal.any()) and steps,
-        "goes on": not mdp.terminal.any(),
-        "cut": float(gap) > 0.02 * float(np.linalg.norm(case.truth.gradient)),
-        "shared": case.features.shape[2] < mdp.n_states * mdp.n_actions,
-        "undiscounted": mdp.gamma == 1 and steps,
-        "discounted": mdp.gamma < 1,
+        "ends": case.ends and steps,
+        "goes on": not case.ends,
+        "cut": float(gap) > 0.02 * float(np.linalg.norm(case.endless)),
+        "shared": case.shared,
+        "undiscounted": gamma == 1 and steps,
+        "discounted": gamma < 1,
         "steps": steps,
-        "discounted steps": mdp.gamma < 1 and steps,
+        "discounted steps": gamma < 1 and steps,
         "one step": not steps,
     }
     found["tabular"] = not found["shared"]
-    return {name for name, holds in found.items() if holds}
+    return {name for name, holds in found.items() if holds} | case.traits
 
 
 def where(found: Sequence[Finding]) -> str:

@@ -9,8 +9,8 @@ from pgbench.declared.parameters import label
 from pgbench.estimators import CAUSES, HORIZON, UNBIASED, TableEstimator
 from pgbench.estimators.parts.estimator import declared_mean
 from pgbench.statistics import holm
-from pgbench.trials.battery import Case
 from pgbench.trials.candidate import RecordCandidate
+from pgbench.trials.case import Case
 from pgbench.trials.hypotheses import Hypothesis
 from pgbench.trials.mean_analysis import LEVEL
 from pgbench.trials.measured_mean import MeasuredMean

@@ -19,10 +19,8 @@ import numpy as np
 from scipy import optimize
 
 from pgbench.arrays import FloatArray
-from pgbench.exact.finite.fisher import matrix
-from pgbench.exact.finite.walk import Walk
 from pgbench.statistics import Estimate, holm
-from pgbench.trials.battery import Case
+from pgbench.trials.case import Case
 from pgbench.trials.hypotheses import (
     FINITE,
     NATURALS,
@@ -267,15 +265,7 @@ DAMPED = (
 @lru_cache(maxsize=64)
 def _spectrum(case: Case, steps: bool) -> tuple[FloatArray, FloatArray]:
     """Eigenvalues (d,) and eigenvectors (d, d) of F."""
-    truth = case.truth
-    weights = truth.state_weights
-    if steps:
-        walk = Walk.of(truth.mdp, truth.pi).within(case.horizon)
-        weights = np.zeros(truth.mdp.n_states)
-        weights[walk.states] = walk.forward(1.0).sum(case.horizon)
-        weights = np.where(truth.mdp.terminal, 0.0, weights)
-        weights = weights / weights.sum()
-    values, vectors = np.linalg.eigh(matrix(truth.policy, truth.theta, weights))
+    values, vectors = np.linalg.eigh(case.fisher(steps))
     return np.maximum(values, 0.0), vectors
 
 

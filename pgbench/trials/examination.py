@@ -9,13 +9,12 @@ from typing import TextIO
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.declared.claims import Claims
 from pgbench.estimators import TableEstimator
 from pgbench.functions.result import UserError
 from pgbench.harness.progress import duration
 from pgbench.kernels.partition import threads
 from pgbench.samplers import ON_POLICY
-from pgbench.trials.battery import BATTERIES, GENERAL, Case, J, Laboratory, cases
+from pgbench.trials.batteries import BATTERIES, cases, every_known
 from pgbench.trials.candidate import (
     Candidate,
     Estimates,
@@ -23,10 +22,11 @@ from pgbench.trials.candidate import (
     RecordCandidate,
     candidate,
 )
+from pgbench.trials.case import CONTINUOUS, GENERAL, Case, J, Laboratory
 from pgbench.trials.comparison import Compared, compared
 from pgbench.trials.declared_causes import declared
 from pgbench.trials.equality import Equality, equalities
-from pgbench.trials.known_estimators import KnownEstimator, every_known
+from pgbench.trials.known_estimators import KnownEstimator
 from pgbench.trials.looks import looks, plain
 from pgbench.trials.measured_mean import MeasuredMean, measured
 from pgbench.trials.normalisers import Normaliser
@@ -138,7 +138,7 @@ def examine_code(
         raise UserError(f"--replicates is {replicates}, must be at least {FEWEST}")
     if not 0 <= seed < 2**63:
         raise UserError(f"--seed is {seed}, must be an integer in [0, 2**63)")
-    laboratory = _laboratory(own.claims, battery, sampler, objective)
+    laboratory = _laboratory(own, battery, sampler, objective)
     examined = candidate(own, seed, skip_nan or own.claims.on_nan == "count")
     # Batches are small: threads would wait for each other longer than they work.
     with threads(1):
@@ -167,12 +167,31 @@ def _examined(
 
 
 def _laboratory(
-    claims: Claims, battery: str | None, sampler: str | None, objective: str | None
+    own: UserCode, battery: str | None, sampler: str | None, objective: str | None
 ) -> Laboratory:
-    """What a function is to be judged on; UserError for a battery that there is not."""
-    name = battery or claims.battery or GENERAL
+    """What a function is to be judged on; UserError for a battery that there is not or not for it.
+
+    Actions that are said to be continuous choose the battery of that name.
+    """
+    claims = own.claims
+    by_actions = CONTINUOUS if claims.actions == CONTINUOUS else GENERAL
+    name = battery or claims.battery or by_actions
     if name not in BATTERIES:
         raise UserError(f"--battery is {name}, must be one of {', '.join(BATTERIES)}")
+    if claims.actions == CONTINUOUS and name != CONTINUOUS:
+        raise UserError(
+            f"{own.words} says that its actions are continuous; the battery is {name}, must be"
+            f" {CONTINUOUS}"
+        )
+    if name == CONTINUOUS and own.record is not None:
+        raise UserError(
+            f"{own.words} is a record; the battery {CONTINUOUS} is for functions of a batch"
+        )
+    if name == CONTINUOUS and claims.surrogate is not None:
+        raise UserError(
+            f"{own.words} claims a surrogate; the battery {CONTINUOUS} knows none, its data are of"
+            " the policy itself"
+        )
     return Laboratory(
         name, sampler or claims.sampler or ON_POLICY, objective or claims.objective or J
     )

@@ -7,7 +7,7 @@ from enum import Enum
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.trials.battery import Case
+from pgbench.trials.case import Case
 from pgbench.trials.measured_mean import MeasuredMean
 
 

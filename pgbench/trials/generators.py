@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from pgbench.functions import UserBatch
+from pgbench.functions import AnyBatch
 
 
-def seed_by(batch: UserBatch) -> None:
+def seed_by(batch: AnyBatch) -> None:
     """Seed Python's, NumPy's and PyTorch's generators with a number that hangs on the batch."""
     # Of the batch's own generator the seed only, which draws from it do not change.
     sequence: Any = batch.rng.bit_generator.seed_seq
@@ -23,7 +23,7 @@ def seed_by(batch: UserBatch) -> None:
         torch.manual_seed(seed)
 
 
-def drawn_from(batch: UserBatch) -> list[str]:
+def drawn_from(batch: AnyBatch) -> list[str]:
     """Names of those that a call with this batch has drawn from, if it was the last; seeds them."""
     after = _states()
     seed_by(batch)

@@ -12,7 +12,7 @@ from types import FrameType, TracebackType
 from typing import TypeVar
 
 import pgbench
-from pgbench.functions.batch import FIELDS
+from pgbench.functions.fields import AnyBatch, fields
 from pgbench.functions.result import UserError
 from pgbench.harness.child import doing, overdue, postpone
 from pgbench.kernels.compiling import compiled_seconds
@@ -117,6 +117,6 @@ def _advice(error: BaseException) -> str:
     text = str(error)
     if "read-only" in text:
         return "\n  The arrays of the batch are read-only; copy one first: batch.rewards.copy()"
-    if isinstance(error, AttributeError) and "a batch has no" in text:
-        return f"\n  A batch has {', '.join(FIELDS)}."
+    if isinstance(error, AttributeError) and isinstance(error.obj, AnyBatch):
+        return f"\n  A batch has {', '.join(fields(type(error.obj)))}."
     return ""

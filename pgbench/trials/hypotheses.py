@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,10 +9,10 @@ import numpy as np
 from pgbench.arrays import FloatArray
 from pgbench.declared.claims import Claims, Needs
 from pgbench.declared.parameters import label
-from pgbench.estimators import advantage_oracle, find_estimator, reward_to_go
-from pgbench.exact.expectation import expectation
-from pgbench.trials.battery import Case
+from pgbench.estimators import find_estimator
+from pgbench.trials.case import Case
 from pgbench.trials.known_estimators import KnownEstimator
+from pgbench.trials.known_records import KnownRecord
 from pgbench.trials.measured_mean import MeasuredMean
 from pgbench.trials.normalisers import Normaliser
 
@@ -61,7 +60,7 @@ FINITE = Hypothesis(
     "∇J_H, the gradient of the H-step objective", lambda case, n: case.finite, needs=PLAIN
 )
 ENDLESS = Hypothesis(
-    "∇J, the gradient over an endless horizon", lambda case, n: case.truth.gradient, needs=PLAIN
+    "∇J, the gradient over an endless horizon", lambda case, n: case.endless, needs=PLAIN
 )
 NO_TAIL = Hypothesis(
     "∇J less the score terms beyond step H", lambda case, n: case.without_tail, needs=PLAIN
@@ -71,12 +70,12 @@ RIGHT = (FINITE, ENDLESS, NO_TAIL)
 
 NATURAL = Hypothesis(
     "F†∇J, the natural gradient",
-    lambda case, n: case.truth.natural_gradient(),
+    lambda case, n: case.natural(case.endless),
     needs=Needs("natural"),
 )
 NATURAL_FINITE = Hypothesis(
     "F†∇J_H, the natural gradient of the H-step objective",
-    lambda case, n: case.truth.natural(case.finite),
+    lambda case, n: case.natural(case.finite),
     needs=Needs("natural"),
 )
 
@@ -84,32 +83,16 @@ NATURALS = (NATURAL_FINITE, NATURAL)
 """The same of who estimates the natural gradient, if the others do not hold."""
 
 
-@lru_cache(maxsize=64)
-def _undiscounted(case: Case) -> FloatArray:
-    """Σ_t E[Q̂_t ψ_t] without γ^t."""
-    truth = case.truth.on_policy
-    tables = reward_to_go.tables(truth, case.horizon, discounted=False)
-    return expectation(truth, tables, case.horizon)
-
-
-@lru_cache(maxsize=64)
-def _undiscounted_oracle(case: Case) -> FloatArray:
-    """Σ_t E[A ψ_t] without γ^t."""
-    truth = case.truth.on_policy
-    tables = advantage_oracle.tables(truth, discounted=False)
-    return expectation(truth, tables, case.horizon)
-
-
 WITHOUT_DISCOUNT = (
     Hypothesis(
         "Σ_t E[Q̂_t ψ_t], the sum without the factor γ^t",
-        lambda case, n: _undiscounted(case),
+        lambda case, n: case.undiscounted,
         "step t must carry γ^t; without it the sum is no gradient of J (Nota & Thomas 2020)",
         UNDISCOUNTED,
     ),
     Hypothesis(
         "Σ_t E[A ψ_t], the sum without the factor γ^t",
-        lambda case, n: _undiscounted_oracle(case),
+        lambda case, n: case.undiscounted_oracle,
         "step t must carry γ^t; without it the sum is no gradient of J (Nota & Thomas 2020)",
         UNDISCOUNTED,
     ),
@@ -163,7 +146,7 @@ FACTORS = (
     Factor("1/(N T) times", lambda case, n: 1 / (n * case.horizon), "divided by N and by N·T?"),
     Factor("N T times", lambda case, n: float(n * case.horizon),
      "multiplied by the number of steps?"),
-    Factor("(1 - γ) times", lambda case, n: 1 - case.truth.mdp.gamma,
+    Factor("(1 - γ) times", lambda case, n: 1 - case.gamma,
      "the factor 1/(1 - γ) is missing"),
     Factor("twice", lambda case, n: 2.0, ""),
     Factor("half of", lambda case, n: 0.5, ""),
@@ -217,7 +200,8 @@ def _surrogate(choice: Mapping[str, Any]) -> Hypothesis:
     given = dict(choice)
     estimator = find_estimator(given.pop("estimator"))
     values = estimator.bound(**given)
-    one = KnownEstimator(label(estimator.name, estimator.parameters, values), estimator, values)
+    name = label(estimator.name, estimator.parameters, values)
+    one = KnownRecord(name=name, estimator=estimator, values=values)
     return replace(
         of_known(one), words=f"the gradient of the surrogate {one.name}", needs=Needs("surrogate")
     )
@@ -225,9 +209,7 @@ def _surrogate(choice: Mapping[str, Any]) -> Hypothesis:
 
 def wrong_hypotheses() -> list[Hypothesis]:
     """What the mean of a wrong estimator might be, the plainest first."""
-    zero = Hypothesis(
-        "zero", lambda case, n: np.zeros_like(case.truth.gradient), "it knows nothing"
-    )
+    zero = Hypothesis("zero", lambda case, n: np.zeros_like(case.finite), "it knows nothing")
     multiples = [one for of in RIGHT for one in _multiples(of)]
     without = [one for of in WITHOUT_DISCOUNT for one in _multiples(of)]
     return [zero, *multiples, *WITHOUT_DISCOUNT, *without]

@@ -23,7 +23,8 @@ from pgbench.functions.result import UserError
 from pgbench.kernels.partition import threads
 from pgbench.measure.gradients import estimates
 from pgbench.statistics import Estimate, holm
-from pgbench.trials.battery import GENERAL, Case, Laboratory, cases
+from pgbench.trials.battery import FiniteCase, cases
+from pgbench.trials.case import GENERAL, Laboratory
 from pgbench.trials.guard import guarded
 from pgbench.trials.user_file import UserCode
 
@@ -56,7 +57,7 @@ class Climbed:
         Largest difference of the two θ_k over runs and updates, relative to the largest entry.
     """
 
-    case: Case
+    case: FiniteCase
     own: FloatArray
     claimed: FloatArray
     apart: float
@@ -142,7 +143,7 @@ def _climbed(
     ascent: ClaimedAscent,
     estimator: Estimator,
     values: Any,
-    case: Case,
+    case: FiniteCase,
     runs: int,
     seed: int,
 ) -> Climbed:
@@ -170,7 +171,9 @@ def _climbed(
     return Climbed(case, np.array(reached), np.array(claimed), apart)
 
 
-def _path(case: Case, updates: int, run: int, update: Update) -> tuple[FloatArray, FloatArray]:
+def _path(
+    case: FiniteCase, updates: int, run: int, update: Update
+) -> tuple[FloatArray, FloatArray]:
     """θ_k (K + 1, d) and J(θ_k) (K + 1,) of one run."""
     truth: Any = case.truth
     thetas, J = [truth.theta], [truth.objective]
@@ -182,7 +185,7 @@ def _path(case: Case, updates: int, run: int, update: Update) -> tuple[FloatArra
     return np.array(thetas), np.array(J)
 
 
-def _stream(case: Case, k: int) -> int:
+def _stream(case: FiniteCase, k: int) -> int:
     """A stream of its own for the batches of every update."""
     digest = blake2b(f"{case.stream} update {k}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little")

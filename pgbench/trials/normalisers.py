@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.functions import Trajectories
+from pgbench.functions import Batches
 
 
 @dataclass(frozen=True)
@@ -32,41 +32,41 @@ class Normaliser:
     """
 
     words: str
-    of: Callable[[Trajectories], FloatArray]
+    of: Callable[[Batches], FloatArray]
     remark: str
     slack: float = 0.0
     scale: str = "per_step"
     accepts: frozenset[str] = frozenset()
 
-    def divided(self, estimates: FloatArray, batches: Trajectories) -> FloatArray:
+    def divided(self, estimates: FloatArray, batches: Batches) -> FloatArray:
         """Estimates (R, d), divided; zero where the divisor is."""
         divisor = self.of(batches)[:, None]
         return np.divide(estimates, divisor, out=np.zeros_like(estimates), where=divisor > 0)
 
-    def undone(self, estimates: FloatArray, batches: Trajectories) -> FloatArray:
+    def undone(self, estimates: FloatArray, batches: Batches) -> FloatArray:
         """Estimates (R, d) times what they may have been divided by."""
         return estimates * self.of(batches)[:, None]
 
 
-def returns(batches: Trajectories) -> FloatArray:
+def returns(batches: Batches) -> FloatArray:
     """Discounted return of every trajectory, (R, N)."""
-    gamma = batches.place.truth.mdp.gamma
+    gamma = batches.place.gamma
     return np.asarray((batches.rewards * gamma ** np.arange(batches.rewards.shape[2])).sum(axis=2))
 
 
-def _steps(batches: Trajectories) -> FloatArray:
+def _steps(batches: Batches) -> FloatArray:
     return batches.steps / batches.batch_size
 
 
-def _longest(batches: Trajectories) -> FloatArray:
+def _longest(batches: Batches) -> FloatArray:
     return batches.mask.sum(axis=2).max(axis=1).astype(np.float64)
 
 
-def _deviation(batches: Trajectories) -> FloatArray:
+def _deviation(batches: Batches) -> FloatArray:
     return np.asarray(returns(batches).std(axis=1))
 
 
-def _sample_deviation(batches: Trajectories) -> FloatArray:
+def _sample_deviation(batches: Batches) -> FloatArray:
     n = batches.batch_size
     return _deviation(batches) * np.sqrt(n / max(n - 1, 1))
 

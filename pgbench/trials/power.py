@@ -23,7 +23,8 @@ from pgbench.estimators.parts.variants import variants
 from pgbench.policies import NotApplicable
 from pgbench.problems import FiniteMDP
 from pgbench.statistics import clopper_pearson
-from pgbench.trials.battery import BATTERIES, GENERAL, SEQUENCES, Case, cases
+from pgbench.trials.battery import FINITE, FiniteCase, cases
+from pgbench.trials.case import GENERAL, SEQUENCES
 from pgbench.trials.sampled import Sampled, claimed, sampled
 from pgbench.trials.zoo import Bug, bugs
 
@@ -81,7 +82,7 @@ class Claim:
                 continue
             yield from self._tests(case, exact, found)
 
-    def _tests(self, case: Case, exact: Exact, found: Sampled) -> Iterator[PValue]:
+    def _tests(self, case: FiniteCase, exact: Exact, found: Sampled) -> Iterator[PValue]:
         assert exact.mean is not None
         p = {"mean": found.mean_test(exact.mean).p_value}
         if not self.mean_only:
@@ -92,7 +93,7 @@ class Claim:
 
 
 @cache
-def known(case: Case, name: str, given: tuple[tuple[str, Any], ...]) -> Exact:
+def known(case: FiniteCase, name: str, given: tuple[tuple[str, Any], ...]) -> Exact:
     """Exact moments of a correct estimator on a case; nothing where it makes no sense."""
     try:
         estimator = find_estimator(name)
@@ -125,7 +126,7 @@ def correct() -> list[Claim]:
 
 def _tested_variants() -> Iterator[tuple[str, str, Estimator, dict[str, Any]]]:
     """Battery, name, estimator and parameter values."""
-    for battery in BATTERIES:
+    for battery in FINITE:
         for name, estimator in _finite(battery).items():
             yield from ((battery, name, estimator, values) for values in variants(estimator))
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from pgbench.trials.battery import GENERAL, SEQUENCES, cases
+from pgbench.trials.battery import cases
+from pgbench.trials.case import GENERAL, SEQUENCES
 from pgbench.trials.power import LEVEL, Found, Study
 
 _PAGE = """# The bug zoo

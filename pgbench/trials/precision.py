@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.functions import Trajectories
+from pgbench.functions import Batches
 from pgbench.trials.normalisers import returns
 
 SINGLE = 2.0**-24
@@ -36,7 +36,7 @@ def unit_roundoff(result: Any) -> float:
     return HALF.get(name, SINGLE)
 
 
-def rounding(made: FloatArray, batches: Trajectories) -> float:
+def rounding(made: FloatArray, batches: Batches) -> float:
     """Differences between estimates (R, d) of single precision that mean nothing.
 
     In units of the estimates; of means so much, of single estimates ten times as much.
@@ -49,7 +49,7 @@ def rounding(made: FloatArray, batches: Trajectories) -> float:
     return units * SINGLE * condition * float(np.abs(made).max())
 
 
-def shift(unit: float, made: FloatArray, batches: Trajectories) -> float:
+def shift(unit: float, made: FloatArray, batches: Batches) -> float:
     """How far a coarse format may move the mean of estimates (R, d); 0 in single precision."""
     if unit <= SINGLE:
         return 0.0
@@ -59,15 +59,12 @@ def shift(unit: float, made: FloatArray, batches: Trajectories) -> float:
     return SHIFT * unit * condition * float(np.abs(made).mean(axis=0).max())
 
 
-def _plain(batches: Trajectories) -> tuple[FloatArray, FloatArray]:
+def _plain(batches: Batches) -> tuple[FloatArray, FloatArray]:
     """Σ|terms| and Σ terms of the plainest estimator, (R, d) each."""
-    truth = batches.place.truth
-    scores = truth.policy.scores(truth.theta)
-    R, N, _ = batches.states.shape
-    values = returns(batches)
-    terms, sums = (np.empty((R, truth.theta.size)) for _ in range(2))
-    for r in range(R):
-        psi = scores[batches.states[r], batches.actions[r]] * batches.mask[r][:, :, None]
-        each = values[r][:, None, None] * psi / N
-        terms[r], sums[r] = np.abs(each).sum(axis=(0, 1)), each.sum(axis=(0, 1))
-    return terms, sums
+    terms, sums = [], []
+    for part in batches.parts():
+        weights = returns(part)[..., None, None] / part.batch_size
+        each = weights * part.at_once().scores
+        terms.append(np.abs(each).sum(axis=(1, 2)))
+        sums.append(each.sum(axis=(1, 2)))
+    return np.concatenate(terms), np.concatenate(sums)

@@ -1,17 +1,18 @@
 """Whether a function of a batch is one: the same batch must give the same estimate."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.functions import Trajectories, UserBatch
+from pgbench.functions import AnyBatch, Batches
 from pgbench.functions.result import UserError
 
-Call = Callable[[UserBatch], FloatArray]
+Call = Callable[[Any], FloatArray]
 
 
-def check_repeatable(call: Call, batches: Trajectories, what: str) -> FloatArray:
+def check_repeatable(call: Call, batches: Batches, what: str) -> FloatArray:
     """The estimate from the first batch, once it is certain that it hangs on nothing else.
 
     UserError if the same batch gives another estimate the second time, or after another batch, or
@@ -32,7 +33,7 @@ def check_repeatable(call: Call, batches: Trajectories, what: str) -> FloatArray
     return first
 
 
-def check_forgetful(call: Call, batches: Trajectories, first: FloatArray, what: str) -> None:
+def check_forgetful(call: Call, batches: Batches, first: FloatArray, what: str) -> None:
     """UserError if other batches in between have changed the estimate from the first one."""
     later = call(batches[0])
     if not same(first, later):
@@ -58,7 +59,7 @@ def _apart(a: FloatArray, b: FloatArray) -> str:
     return f"{a[k]:.6g} and {b[k]:.6g} in coordinate {k}"
 
 
-def _check_untouched(batch: UserBatch, fresh: UserBatch, what: str) -> None:
+def _check_untouched(batch: AnyBatch, fresh: AnyBatch, what: str) -> None:
     for name, value in vars(batch).items():
         if isinstance(value, np.ndarray) and not np.array_equal(getattr(fresh, name), value):
             raise UserError(

@@ -7,9 +7,9 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.functions import Trajectories, drawn
-from pgbench.trials.battery import Case
+from pgbench.functions import Batches
 from pgbench.trials.candidate import Estimates
+from pgbench.trials.case import Case
 from pgbench.trials.hypotheses import FACTORS
 from pgbench.trials.known_estimators import KnownEstimator
 from pgbench.trials.normalisers import NORMALISERS, Normaliser
@@ -88,7 +88,7 @@ class _Pair:
         return self.own.case.name, self.own.batch_size
 
     @cached_property
-    def batches(self) -> Trajectories:
+    def batches(self) -> Batches:
         return batches_of(self.own, self.seed)
 
     @property
@@ -153,16 +153,16 @@ def _pairs(
     return pairs
 
 
-def batches_of(own: Estimates, seed: int) -> Trajectories:
+def batches_of(own: Estimates, seed: int) -> Batches:
     """The trajectories that estimates are made of."""
     batches = _drawn(own.case, own.replicates, seed, own.batch_size)
     return batches if own.rows is None else batches.only(own.rows)
 
 
 @lru_cache(maxsize=64)
-def _drawn(case: Case, replicates: int, seed: int, batch_size: int) -> Trajectories:
+def _drawn(case: Case, replicates: int, seed: int, batch_size: int) -> Batches:
     """The last ones are remembered."""
-    return drawn(case, replicates, seed, batch_size)
+    return case.drawn(replicates, seed, batch_size)
 
 
 def _multiple(pairs: Sequence[_Pair]) -> tuple[Normaliser | None, str]:

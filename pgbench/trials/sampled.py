@@ -12,7 +12,8 @@ from pgbench.estimators.parts.estimator import BatchEstimator
 from pgbench.exact.table_moments import table_moments
 from pgbench.measure.gradients import estimates
 from pgbench.statistics import MeanTest, VarianceTest, directions, mean_test, variance_test
-from pgbench.trials.battery import Case
+from pgbench.trials.battery import FiniteCase, finite
+from pgbench.trials.case import Case
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +24,7 @@ class Sampled:
         (R, d) float64 and (R,) int64.
     """
 
-    case: Case
+    case: FiniteCase
     gradients: FloatArray
     steps: IntArray
 
@@ -54,12 +55,13 @@ def sampled(
     batch_size: int | None = None,
 ) -> Sampled:
     """Estimates on a case, from trajectories that every estimator with this seed sees."""
-    draws = case.draws(replicates, seed, batch_size)
-    return Sampled(case, *estimates(case.truth, estimator, values, draws))
+    place = finite(case)
+    draws = place.draws(replicates, seed, batch_size)
+    return Sampled(place, *estimates(place.truth, estimator, values, draws))
 
 
 def claimed(
-    case: Case, estimator: Estimator, values: Mapping[str, Any], batch_size: int | None = None
+    case: FiniteCase, estimator: Estimator, values: Mapping[str, Any], batch_size: int | None = None
 ) -> Exact:
     """Exact mean and variance that an estimator claims on a case, as far as it knows them.
 

@@ -114,10 +114,14 @@ def plug_in(path: Path) -> list[str]:
         for name, f in found.items()
         if f not in records and f not in makers and ascent_of(f) is None
     }
-    meant = _meant(functions, alone=not records)
+    discrete = {name: f for name, f in functions.items() if claims_of(f).actions == "discrete"}
+    meant = _meant(discrete, alone=not records)
     records += [estimator_of(functions[name], f"{path.stem}.{name}") for name in meant]
     if not records:
-        raise UserError(f"{path}: holds no function `estimate(batch)`, and no estimator's record")
+        some = " for discrete actions" if len(discrete) < len(functions) else ""
+        raise UserError(
+            f"{path}: holds no function `estimate(batch)`{some}, and no estimator's record"
+        )
     for record in records:
         try:
             add_estimator(record)

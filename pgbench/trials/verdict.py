@@ -11,7 +11,7 @@ from pgbench.arrays import BoolArray, FloatArray
 from pgbench.declared.claims import Claims, Needs
 from pgbench.statistics import holm
 from pgbench.trials.ascending import Ascending, ascending
-from pgbench.trials.battery import Case
+from pgbench.trials.case import Case
 from pgbench.trials.conditions import where
 from pgbench.trials.directions import Direction, directions, right_direction
 from pgbench.trials.findings import Finding, State, findings

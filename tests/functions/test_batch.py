@@ -11,7 +11,8 @@ from pgbench.functions.batch import FIELDS
 from pgbench.functions.place import LARGEST
 from pgbench.policies import NotApplicable, make_policy
 from pgbench.problems import make_problem
-from pgbench.trials.battery import GENERAL, PLAIN, SEQUENCES, Laboratory, cases
+from pgbench.trials.battery import cases
+from pgbench.trials.case import GENERAL, PLAIN, SEQUENCES, Laboratory
 from tests.support.numbers import differentiate
 
 KL = '{"objective": "kl", "beta": 0.3}'

@@ -11,7 +11,8 @@ from pgbench.functions import estimator as module
 from pgbench.functions.estimator import estimator_of
 from pgbench.functions.result import UserError
 from pgbench.measure.gradients import estimates
-from pgbench.trials.battery import SEQUENCES, Laboratory, cases
+from pgbench.trials.battery import cases
+from pgbench.trials.case import SEQUENCES, Laboratory
 
 
 def to_go(batch):

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from pgbench.functions import batches as module
 from pgbench.functions import drawn, enumerated
-from pgbench.functions import trajectories as module
 from pgbench.functions.trajectories import of_block
 from pgbench.rollout.simulator import Simulator
-from pgbench.trials.battery import SEQUENCES, Laboratory, cases
+from pgbench.trials.battery import cases
+from pgbench.trials.case import SEQUENCES, Laboratory
 
 FIELDS = ("states", "rewards", "terminated", "truncated", "ended", "scores", "group", "values")
 WARM = Laboratory(sampler='{"sampler": "temperature", "value": 1.5}')

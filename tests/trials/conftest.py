@@ -8,8 +8,9 @@ import pytest
 
 from pgbench.harness.child import Child
 from pgbench.trials import examination
-from pgbench.trials.battery import GENERAL, PLAIN, Laboratory
-from pgbench.trials.known_estimators import KnownEstimator, every_known
+from pgbench.trials.batteries import every_known
+from pgbench.trials.case import CONTINUOUS, GENERAL, PLAIN, Laboratory
+from pgbench.trials.known_estimators import KnownEstimator
 
 NAMES = (
     "advantage_oracle",
@@ -33,7 +34,9 @@ GROUPED = ("dapo", "dr_grpo[budget=one]", "group_mean", "grpo", "reward_to_go", 
 
 @cache
 def few(laboratory: Laboratory = PLAIN) -> tuple[KnownEstimator, ...]:
-    """The estimators and mistakes of these names."""
+    """The estimators and mistakes of these names; all that are known of continuous actions."""
+    if laboratory.battery == CONTINUOUS:
+        return tuple(every_known(laboratory))
     names = NAMES if laboratory.battery == GENERAL else GROUPED
     found = tuple(one for one in every_known(laboratory) if one.name in names)
     assert len(found) == len(names)

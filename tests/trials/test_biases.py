@@ -5,7 +5,7 @@ import pytest
 
 from pgbench.functions import drawn, enumerated
 from pgbench.rollout.enumeration import count_trajectories, trajectories
-from pgbench.trials.battery import BATTERIES, GENERAL, SEQUENCES, cases
+from pgbench.trials.battery import FINITE, cases
 from pgbench.trials.biases import (
     LARGE,
     Bias,
@@ -16,10 +16,11 @@ from pgbench.trials.biases import (
     slips,
 )
 from pgbench.trials.biases_table import part, sentence
+from pgbench.trials.case import GENERAL, SEQUENCES
 from pgbench.trials.power import known
 from pgbench.trials.zoo.slips import Slip, Written, written
 
-LISTED_OF = {name: [case for case in cases(name) if is_listed(case)] for name in BATTERIES}
+LISTED_OF = {name: [case for case in cases(name) if is_listed(case)] for name in FINITE}
 LISTED, GROUPED = LISTED_OF[GENERAL], LISTED_OF[SEQUENCES]
 OLDER = cases()[:7]
 """The battery before it had problems whose rollouts are cut where values hang on the last steps."""
@@ -37,7 +38,7 @@ def named(name: str, words: str) -> Mistake:
 
 def test_there_are_eleven_estimators_with_twenty_slips_each():
     assert len(written()) >= 11
-    assert {one.battery for one in written().values()} == set(BATTERIES)
+    assert {one.battery for one in written().values()} == set(FINITE)
     for name, one in written().items():
         assert len({slip.mistake for slip in one.slips}) == len(one.slips) >= 20, name
         assert len({(slip.old, slip.new) for slip in one.slips}) == len(one.slips), name

@@ -9,13 +9,13 @@ import pytest
 from pgbench.__main__ import main
 from pgbench.statistics import Estimate
 from pgbench.trials import examination
+from pgbench.trials.batteries import every_known
 from pgbench.trials.battery import cases
 from pgbench.trials.candidate import Estimates
 from pgbench.trials.conditions import where
 from pgbench.trials.examination import examine
 from pgbench.trials.findings import Finding, State
 from pgbench.trials.hypotheses import FINITE, Hypothesis, scaled
-from pgbench.trials.known_estimators import every_known
 from pgbench.trials.measured_mean import Basis, MeasuredMean, measured, unseen
 from pgbench.trials.scaling import BiasLeft, Trend
 from pgbench.trials.verdict import Decision, verdict

@@ -9,7 +9,7 @@ from pgbench.trials import examination
 from pgbench.trials.battery import cases
 from pgbench.trials.examination import examine
 from pgbench.trials.hypotheses import RIGHT, TARGETED, WITHOUT_DISCOUNT, right_by
-from pgbench.trials.known_estimators import every_known
+from pgbench.trials.batteries import every_known
 from pgbench.trials.verdict import Decision
 from pgbench.trials.wording.conclusion import conclusion
 

@@ -8,9 +8,9 @@ import pytest
 from pgbench.estimators import find_estimator
 from pgbench.exact.expectation import expectation
 from pgbench.functions import drawn
+from pgbench.trials.batteries import every_known
 from pgbench.trials.battery import cases
 from pgbench.trials.candidate import Estimates
-from pgbench.trials.known_estimators import every_known
 from pgbench.trials.normalisers import NORMALISERS, returns
 from pgbench.trials.resemblance import exact, likeness
 from pgbench.trials.sampled import sampled

@@ -6,7 +6,8 @@ import pytest
 from pgbench.__main__ import main
 from pgbench.estimators import TableEstimator, estimators, find_estimator
 from pgbench.exact.expectation import expectation
-from pgbench.trials.battery import SEQUENCES, cases
+from pgbench.trials.battery import cases
+from pgbench.trials.case import SEQUENCES
 from pgbench.trials.power import (
     FRESH,
     SIZES,

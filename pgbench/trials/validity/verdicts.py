@@ -18,8 +18,8 @@ import numpy as np
 
 from pgbench.arrays import FloatArray
 from pgbench.statistics import clopper_pearson
-from pgbench.trials import known_estimators
 from pgbench.trials.examination import examine_code
+from pgbench.trials.known_records import known_records
 from pgbench.trials.looks import FIRST, SECOND
 from pgbench.trials.user_file import UserCode
 from pgbench.trials.verdict import Decision
@@ -72,7 +72,7 @@ class Tried:
 def tried(seed: int) -> Iterator[Tried]:
     """Verdicts on every function times every share, on the trajectories of a seed."""
     # What is known of other seeds is not needed again.
-    known_estimators.every_known.cache_clear()
+    known_records.cache_clear()
     for function in FUNCTIONS:
         for share in SHARES:
             code = UserCode(Path(__file__), function.__name__, _times(function, share))

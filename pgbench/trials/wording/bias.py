@@ -40,7 +40,7 @@ def bias(found: Examination, recognised: bool) -> Iterator[str]:
     for name, reason in found.refused.items():
         yield f"It refuses the problem '{name}': {reason}."
     if found.reads_ends:
-        yield terminal_values.SENTENCE
+        yield terminal_values.sentence(verdict.results[0].estimates.case)
     yield from _conditions(found)
     yield from _resolution(found)
 

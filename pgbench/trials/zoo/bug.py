@@ -12,7 +12,7 @@ from pgbench.exact.truth import Truth
 from pgbench.process.batch import Batch
 from pgbench.process.responses import Responses
 from pgbench.rollout.simulator import Simulator
-from pgbench.trials.battery import GENERAL, SEQUENCES
+from pgbench.trials.case import GENERAL, SEQUENCES
 
 Weights = Callable[[Batch, Truth], FloatArray]
 """Weights of the scores, broadcasting to (m, n, T), of a batch."""

@@ -10,7 +10,7 @@ from pgbench.estimators.parts.behaviour import behaviour_policy
 from pgbench.exact.truth import Truth
 from pgbench.process.process import Process
 from pgbench.rollout.simulator import Simulator
-from pgbench.trials.battery import SEQUENCES
+from pgbench.trials.case import SEQUENCES
 from pgbench.trials.zoo.bug import Bug, batch_bug
 from pgbench.trials.zoo.ratios import CLIP, ppo_bug
 

@@ -11,7 +11,7 @@ from pgbench.exact.truth import Truth
 from pgbench.process.batch import Batch
 from pgbench.process.responses import Responses
 from pgbench.rollout.simulator import Simulator
-from pgbench.trials.battery import SEQUENCES
+from pgbench.trials.case import SEQUENCES
 from pgbench.trials.zoo.bug import batch_bug, of_tokens, response_bug, token_bug
 
 

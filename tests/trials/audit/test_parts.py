@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pgbench.trials.audit.parts import parts_of_bias
+from pgbench.trials.batteries import every_known
 from pgbench.trials.battery import cases
 from pgbench.trials.candidate import Estimates
-from pgbench.trials.known_estimators import every_known
 from pgbench.trials.measured_mean import measured
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pgbench.trials.battery import SEQUENCES
+from pgbench.trials.case import SEQUENCES
 from pgbench.trials.zoo.slips.slip import SUMMED, Slip, Written
 
 

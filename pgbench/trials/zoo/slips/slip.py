@@ -7,7 +7,7 @@ from textwrap import dedent
 from typing import Any
 
 from pgbench.declared.parameters import Parameter
-from pgbench.trials.battery import GENERAL
+from pgbench.trials.case import GENERAL
 
 Function = Callable[[Any], Any]
 """Estimates (..., d) of a batch whose arrays are (..., N, T), as users' functions see them."""

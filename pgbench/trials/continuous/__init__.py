@@ -1,0 +1,1 @@
+"""Small continuous-control problems with exact gradients, for losses with Gaussian actions."""
