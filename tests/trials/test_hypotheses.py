@@ -6,10 +6,10 @@ import pytest
 
 from pgbench.declared.claims import Claims, Needs
 from pgbench.trials import examination
+from pgbench.trials.batteries import every_known
 from pgbench.trials.battery import cases
 from pgbench.trials.examination import examine
 from pgbench.trials.hypotheses import RIGHT, TARGETED, WITHOUT_DISCOUNT, right_by
-from pgbench.trials.batteries import every_known
 from pgbench.trials.verdict import Decision
 from pgbench.trials.wording.conclusion import conclusion
 
