@@ -75,10 +75,10 @@ OF_SEVERAL = {
     "kernels/cuda/test_compiled.py": "the other files with compiled kernels",
     "kernels/cuda/test_device.py": "needs the back end that is chosen there",
     "kernels/cuda/test_run.py": "a whole run on a GPU",
-    "trials/continuous/test_verdicts.py": "functions for continuous actions, judged",
     "policies/autodiff/test_architectures.py": "another network than that by hand, in each library",
     "policies/autodiff/test_runs.py": "runs of grids with networks, and the shipped examples",
     "policies/autodiff/test_twins.py": "one network by hand and in each library",
+    "trials/continuous/test_verdicts.py": "functions for continuous actions, judged",
     "trials/test_examples.py": "the shipped examples",
 }
 """Files of tests that are about more than one module, and what holds them together."""

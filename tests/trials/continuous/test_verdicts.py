@@ -196,9 +196,10 @@ def test_scores_of_the_clipped_law_itself_are_right():
     assert not known_as(found)
     spread = {m.estimates.case.name: m.estimates.gradients.var() for m in found.verdict.results}
     plain = judged(reward_to_go).verdict.results
-    assert spread["clipped"] < {m.estimates.case.name: m.estimates.gradients.var() for m in plain}[
-        "clipped"
-    ]
+    assert (
+        spread["clipped"]
+        < {m.estimates.case.name: m.estimates.gradients.var() for m in plain}["clipped"]
+    )
 
 
 def test_an_erring_critic_is_all_that_is_wrong():
