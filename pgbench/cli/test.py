@@ -37,13 +37,16 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--sampler", help="what draws the data: a name, or the JSON of a mapping as in a grid"
     )
     command.add_argument("--objective", help="what is maximised, in the same form; default: J")
+    command.add_argument("--policy", help="π, in the same form, such as a network of your own")
 
 
 def act(options: argparse.Namespace) -> int:
     """Do it; the exit code. The user's code runs in a child, which it may end as it likes."""
     from pgbench.harness.child import Child, ChildError, ChildTimeout
 
-    names = ("function", "replicates", "seed", "skip_nan", "battery", "sampler", "objective")
+    names = (
+        "function", "replicates", "seed", "skip_nan", "battery", "sampler", "objective", "policy"
+    )  # fmt: skip
     chosen = {name: getattr(options, name) for name in names}
     try:
         with Child() as child:

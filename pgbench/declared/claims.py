@@ -84,8 +84,8 @@ class Claims:
         ``surrogate``, such as ``{"estimator": "ppo", "clip": 0.2}``.
     accepts
         Causes of bias that are no mistake: keys of ``CAUSES``, or ``in_sample_baseline``.
-    objective, sampler, battery, actions
-        Which data it is made for; an objective or a sampler is the JSON of a mapping, or a name.
+    objective, sampler, policy, battery, actions
+        Which data it is made for; the first three are the JSON of a mapping, or a name.
     dtype
         Format of all floats of its batches.
     on_nan
@@ -101,6 +101,7 @@ class Claims:
     accepts: frozenset[str] = frozenset()
     objective: str | None = None
     sampler: str | None = None
+    policy: str | None = None
     battery: str | None = None
     actions: str = "discrete"
     dtype: str = "float64"
@@ -148,6 +149,7 @@ def subject(
     accepts: Collection[str] = (),
     objective: Choice | None = None,
     sampler: Choice | None = None,
+    policy: Choice | None = None,
     battery: str | None = None,
     actions: str = "discrete",
     dtype: str = "float64",
@@ -173,9 +175,9 @@ def subject(
     accepts
         Causes of bias, as ``python -m pgbench list estimators`` has them, that are no mistake, such
         as ``{"critic", "in_sample_baseline"}``.
-    objective, sampler
+    objective, sampler, policy
         As in a grid: a name, or a mapping such as ``{"objective": "kl", "beta": 0.1}``. By default
-        J, and data of the policy itself.
+        J, data of the policy itself, and softmax policies.
     battery
         ``general``, ``sequences`` or ``continuous``; by default the first, or the last where
         actions are continuous.
@@ -206,7 +208,7 @@ def subject(
             ' estimator such as surrogate="ppo", and no other target has one'
         )
     given["accepts"] = frozenset(_cause(name) for name in accepts)
-    for name in ("objective", "sampler"):
+    for name in ("objective", "sampler", "policy"):
         if name in given:
             given[name] = as_text(given[name])
     if surrogate is not None:
@@ -219,11 +221,14 @@ def estimates(
     *,
     objective: Choice | None = None,
     sampler: Choice | None = None,
+    policy: Choice | None = None,
     battery: str | None = None,
     actions: str = "discrete",
 ) -> Callable[[F], F]:
     """A decorator that says which data a function of a batch is made for; see ``subject``."""
-    return subject(objective=objective, sampler=sampler, battery=battery, actions=actions)
+    return subject(
+        objective=objective, sampler=sampler, policy=policy, battery=battery, actions=actions
+    )
 
 
 def as_text(choice: Choice) -> str:

@@ -11,10 +11,7 @@ import numpy as np
 from pgbench.arrays import FloatArray
 from pgbench.functions.fields import AnyBatch, Made, fields
 from pgbench.functions.libraries import exp, like, log_softmax
-from pgbench.functions.place import require_held
-
-NEVER = -1e30
-"""The logit of what a state does not have: exp of it is 0, and times 0 it is 0."""
+from pgbench.functions.place import NEVER, require_held
 
 
 class UserBatch(AnyBatch):
@@ -67,6 +64,8 @@ class UserBatch(AnyBatch):
         (d,) float64.
     features
         (S, A, d) float64; π(a|s) = softmax over a of features[s, a]·θ, for those who differentiate.
+    inputs
+        (S, f) float64, the features of states that a network of the user's own is given.
     allowed
         (S, A) bool, which actions a state has; the others have probability 0.
     n_states, n_actions, horizon
@@ -113,6 +112,7 @@ class UserBatch(AnyBatch):
     coefficient = Made(lambda b: float(b._place.coefficient))
     scores = Made(lambda b: b._scores())
     features = Made(lambda b: b._place.features)
+    inputs = Made(lambda b: b._place.inputs)
     allowed = Made(lambda b: b._place.allowed)
     n_states = Made(lambda b: b._place.truth.mdp.n_states)
     n_actions = Made(lambda b: b._place.truth.mdp.n_actions)
@@ -150,8 +150,9 @@ class UserBatch(AnyBatch):
         θ may be an array of NumPy, a tensor of PyTorch or an array of JAX; logits are of its kind.
         What a state does not have has -1e30.
         """
-        x, has = self.features[self.states], self.allowed[self.states]
-        return like(theta, x) @ theta + like(theta, np.where(has, 0.0, NEVER))
+        never = np.where(self.allowed[self.states], 0.0, NEVER)
+        # A copy, for PyTorch warns of an index that cannot be written to.
+        return self._place.logits(theta)[np.array(self.states)] + like(theta, never)
 
     def log_policy(self, theta: Any) -> Any:
         """log π_θ(·|s_t), (N, T, A), as a function of θ to differentiate; see ``logits``."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -9,9 +10,14 @@ from pgbench.arrays import BoolArray, FloatArray, IntArray
 from pgbench.estimators.parts.estimator import unmasked_critic
 from pgbench.exact.finite.values import action_values, state_values
 from pgbench.exact.truth import Truth
+from pgbench.functions.libraries import library, like
 from pgbench.policies import LogLinear, NotApplicable, Softmax
+from pgbench.policies.network import Network
 from pgbench.problems.problem import Diverges
 from pgbench.rollout.simulator import Draws
+
+NEVER = -1e30
+"""The logit of what a state does not have: exp of it is 0, and times 0 it is 0."""
 
 LARGEST = 2**27
 """Most numbers of an array that is made of scores or features: 1 GiB."""
@@ -124,6 +130,37 @@ class Place:
         S, A = policy.shape
         require_held("features", S * A * d)
         return np.eye(S * A).reshape(S, A, d)
+
+    @cached_property
+    def inputs(self) -> FloatArray:
+        """(S, f) float64, the features of states that a network of the user's is given.
+
+        NotApplicable where the policy is none.
+        """
+        policy = self.truth.policy
+        if not isinstance(policy, Network) or policy.inputs.ndim != 2:
+            raise NotApplicable(
+                f"batch.inputs: {type(policy).__name__} takes no features of states"
+            )
+        return np.asarray(policy.inputs)
+
+    def logits(self, theta: Any) -> Any:
+        """Logits (S, A) of a θ (d,) of NumPy, PyTorch or JAX, to differentiate in its library.
+
+        NotApplicable where that library cannot differentiate the policy.
+        """
+        policy = self.truth.policy
+        if isinstance(policy, LogLinear | Softmax):
+            return like(theta, self.features) @ theta
+        if library(theta) == "numpy":
+            with np.errstate(divide="ignore"):
+                return np.maximum(np.log(policy.probabilities(theta)), NEVER)
+        if isinstance(policy, Network):
+            return policy.traced(theta)
+        raise NotApplicable(
+            f"batch.logits: {type(policy).__name__} is differentiated in NumPy alone; take"
+            " batch.scores or batch.pull_back"
+        )
 
     @cached_property
     def scores(self) -> FloatArray:

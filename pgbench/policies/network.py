@@ -64,6 +64,13 @@ class Outputs(ABC):
     def at(self, thetas: FloatArray, rows: FloatArray) -> FloatArray:
         """Outputs (m, n, o)."""
 
+    def traced(self, theta: Any, rows: FloatArray) -> Any:
+        """Outputs (n, o) of a θ (d,) that is an array of the function's library, to differentiate.
+
+        They are of that library too; ValueError where there is none.
+        """
+        raise ValueError(f"{self.name} is a function of no library of tensors")
+
     @abstractmethod
     def pull_back(self, theta: FloatArray, rows: FloatArray, weights: FloatArray) -> FloatArray:
         """Gradients (k, d) of Σ W ⊙ outputs at one θ (d,), of weights W (k, n, o)."""
@@ -248,6 +255,13 @@ class Network(Policy):
     def read(self, path: Path) -> FloatArray:
         """θ (d,) from an .npy file, or from what the function's library writes."""
         return super().read(path) if path.suffix == ".npy" else self.outputs.read(path)
+
+    def traced(self, theta: Any) -> Any:
+        """Logits (S, A) of a θ (d,) of the function's library, to differentiate in that library.
+
+        What a state does not have is not masked.
+        """
+        return self.outputs.traced(theta, self._rows()).reshape(self.shape)
 
     def _rows(self, states: States | None = None) -> FloatArray:
         """What enters the function, (S, n) or (S·A, n)."""

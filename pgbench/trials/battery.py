@@ -20,7 +20,7 @@ from pgbench.exact.finite.walk import Walk
 from pgbench.exact.horizon import finite_gradient, truncated_gradient
 from pgbench.functions import Place, Trajectories, UserBatch, drawn
 from pgbench.objectives import make_objective
-from pgbench.policies import LogLinear, make_policy
+from pgbench.policies import LogLinear, Policy, make_policy
 from pgbench.problems import FiniteMDP, make_problem
 from pgbench.samplers import sampled
 from pgbench.trials.case import GENERAL, PLAIN, SEQUENCES, Case, Laboratory
@@ -101,8 +101,7 @@ class FiniteCase(Place, Case):
     @property
     def shared(self) -> bool:
         """Whether states share parameters."""
-        mdp = self.truth.mdp
-        return self.features.shape[2] < mdp.n_states * mdp.n_actions
+        return self.truth.policy.local_scores(self.truth.theta) is None
 
     def drawn(self, replicates: int, seed: int, batch_size: int | None = None) -> Trajectories:
         """The first batches."""
@@ -318,10 +317,18 @@ def _chosen(text: str, key: str) -> tuple[str, dict[str, Any]]:
     return given.pop(key), given
 
 
+def _policy(mdp: FiniteMDP, plan: _Plan, own: str) -> Policy:
+    """The policy that is chosen, or the plan's."""
+    if plan.n_features and not own:
+        return LogLinear(_features(mdp, plan.n_features))
+    name, given = _chosen(own or "softmax", "policy")
+    made: Policy = make_policy(name, mdp, **given)
+    return made
+
+
 def _case(stream: int, name: str, plan: _Plan, laboratory: Laboratory) -> FiniteCase:
     mdp = plan.problem()
-    features = _features(mdp, plan.n_features)
-    policy = LogLinear(features) if plan.n_features else make_policy("softmax", mdp)
+    policy = _policy(mdp, plan, laboratory.policy)
     theta = policy.initial(seed=1, scale=0.7)
     objective, own = _chosen(laboratory.objective, "objective")
     truth = make_objective(objective, mdp, policy, **own).truth(theta)

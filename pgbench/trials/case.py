@@ -25,22 +25,27 @@ class Laboratory:
         Name of the battery.
     sampler, objective
         A name, or the JSON of a mapping such as ``{"objective": "kl", "beta": 0.1}``.
+    policy
+        The same of the policy, such as one of the user's own; empty for the battery's.
     """
 
     battery: str = GENERAL
     sampler: str = ON_POLICY
     objective: str = J
+    policy: str = ""
 
     @property
     def plain(self) -> bool:
-        """Whether data come from the policy itself, and J is what is maximised."""
-        return (self.sampler, self.objective) == (ON_POLICY, J)
+        """Whether all is as by default."""
+        return not self.words
 
     @property
     def words(self) -> str:
         """What is other than by default, such as ``objective kl, data of the sampler stale``."""
-        named = {"objective": self.objective, "data of the sampler": self.sampler}
-        return ", ".join(f"{k} {named[k]}" for k in named if named[k] not in (J, ON_POLICY))
+        named = {
+            "objective": self.objective, "data of the sampler": self.sampler, "policy": self.policy
+        }  # fmt: skip
+        return ", ".join(f"{k} {named[k]}" for k in named if named[k] not in (J, ON_POLICY, ""))
 
 
 PLAIN = Laboratory()

@@ -110,13 +110,16 @@ def examine(
     battery: str | None = None,
     sampler: str | None = None,
     objective: str | None = None,
+    policy: str | None = None,
 ) -> Examination:
     """Examine what a file holds on a battery; UserError says what is wrong with the file.
 
     The other parameters are those of ``examine_code``.
     """
     own = load(path, function)
-    return examine_code(own, replicates, seed, skip_nan, notices, battery, sampler, objective)
+    return examine_code(
+        own, replicates, seed, skip_nan, notices, battery, sampler, objective, policy
+    )
 
 
 def examine_code(
@@ -128,17 +131,19 @@ def examine_code(
     battery: str | None = None,
     sampler: str | None = None,
     objective: str | None = None,
+    policy: str | None = None,
 ) -> Examination:
     """Examine a function or a record on a battery; UserError says what is wrong with it.
 
-    Battery, sampler and objective, a name or the JSON of a mapping, come before what the function
-    says it is made for. How long it will take is said on ``notices``, by default standard error.
+    Battery, sampler, objective and policy, a name or the JSON of a mapping, come before what the
+    function says it is made for. How long it will take is said on ``notices``, by default standard
+    error.
     """
     if replicates is not None and replicates < FEWEST:
         raise UserError(f"--replicates is {replicates}, must be at least {FEWEST}")
     if not 0 <= seed < 2**63:
         raise UserError(f"--seed is {seed}, must be an integer in [0, 2**63)")
-    laboratory = _laboratory(own, battery, sampler, objective)
+    laboratory = _laboratory(own, battery, sampler, objective, policy)
     examined = candidate(own, seed, skip_nan or own.claims.on_nan == "count")
     # Batches are small: threads would wait for each other longer than they work.
     with threads(1):
@@ -167,7 +172,11 @@ def _examined(
 
 
 def _laboratory(
-    own: UserCode, battery: str | None, sampler: str | None, objective: str | None
+    own: UserCode,
+    battery: str | None,
+    sampler: str | None,
+    objective: str | None,
+    policy: str | None,
 ) -> Laboratory:
     """What a function is to be judged on; UserError for a battery that there is not or not for it.
 
@@ -193,7 +202,10 @@ def _laboratory(
             " the policy itself"
         )
     return Laboratory(
-        name, sampler or claims.sampler or ON_POLICY, objective or claims.objective or J
+        name,
+        sampler or claims.sampler or ON_POLICY,
+        objective or claims.objective or J,
+        policy or claims.policy or "",
     )
 
 

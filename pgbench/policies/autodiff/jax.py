@@ -66,6 +66,13 @@ class JaxOutputs(Outputs):
             : len(thetas), : len(rows)
         ]
 
+    def traced(self, theta: Any, rows: FloatArray) -> Any:
+        """Outputs (n, o) of an array θ of double precision, to differentiate.
+
+        ValueError where JAX is not told to have it: ``jax.config.update("jax_enable_x64", True)``.
+        """
+        return self._call(theta, jnp.asarray(rows))
+
     def pull_back(self, theta: FloatArray, rows: FloatArray, weights: FloatArray) -> FloatArray:
         """Gradients (k, d) of Σ W ⊙ outputs at one θ (d,), of weights W (k, n, o)."""
         own = _widened(_rounded_up(weights), 1, zero=True)

@@ -85,6 +85,11 @@ class TorchOutputs(Outputs):
             call = _each(self._call, in_dims=(0, None))
             return _array(call(self._split(torch.tensor(thetas)), x))
 
+    def traced(self, theta: Tensor, rows: FloatArray) -> Tensor:
+        """Outputs (n, o) of a tensor θ of double precision, to differentiate."""
+        with _conditions():
+            return self._call(self._split(theta), torch.tensor(rows))
+
     def pull_back(self, theta: FloatArray, rows: FloatArray, weights: FloatArray) -> FloatArray:
         """Gradients (k, d) of Σ W ⊙ outputs at one θ (d,), of weights W (k, n, o)."""
         with _conditions():

@@ -21,7 +21,7 @@ def bias(found: Examination, recognised: bool) -> Iterator[str]:
     verdict = found.verdict
     laboratory = verdict.results[0].estimates.case.laboratory
     if not laboratory.plain:
-        yield f"Judged with {laboratory.words}; J stands for that objective, π for the policy at θ."
+        yield f"Judged with {laboratory.words}; J is the objective's, and π the policy at θ."
     if verdict.decision is Decision.UNBIASED:
         yield f"No bias was seen. Its mean {_right(verdict)}."
     elif verdict.decision is Decision.UNDECIDED:
