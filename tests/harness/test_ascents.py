@@ -138,7 +138,7 @@ def test_a_grid_of_ascents_needs_no_estimators():
         ),
         (
             "theta: {values: [1, 2], scale: 3}\nestimators: td\n",
-            "3:25: theta.scale: give either values or how θ is drawn, not both",
+            "3:25: theta.scale: give either values, or a file, or how θ is drawn, not both",
         ),
         ("theta: {values: [1, a]}\nestimators: td\n", "'a' is not allowed here, must be a number"),
     ],

@@ -67,9 +67,9 @@ def test_names_may_come_from_elsewhere(net):
     assert OwnCode.of(f"{net}:join").thing("a", "b") == "a/b"
 
 
-def test_a_file_imports_what_lies_beside_it(net):
-    net.with_name("beside_it.py").write_text("value = 7\n", encoding="utf-8")
-    net.write_text("from beside_it import value\n", encoding="utf-8")
+def test_a_file_imports_what_lies_beside_the_net(net):
+    net.with_name("beside_the_net.py").write_text("value = 7\n", encoding="utf-8")
+    net.write_text("from beside_the_net import value\n", encoding="utf-8")
     assert OwnCode.of(f"{net}:value").thing == 7
 
 
