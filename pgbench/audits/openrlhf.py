@@ -6,7 +6,7 @@ is imported: none of what is called here uses them.
 
 import sys
 from types import SimpleNamespace
-from unittest.mock import MagicMock, patch
+from unittest.mock import MagicMock
 
 import peft  # noqa: F401  before stand-ins, for it looks for what is installed
 import torch
@@ -23,12 +23,15 @@ ABSENT = (
     "flash_attn.utils.distributed",
     "openrlhf.trainer.ray.launcher",
 )
+sys.modules.update({name: MagicMock() for name in ABSENT})
 
-with patch.dict(sys.modules, {name: MagicMock() for name in ABSENT}):
-    from openrlhf.models.loss import PolicyLoss, aggregate_loss
-    from openrlhf.models.utils import compute_approx_kl
-    from openrlhf.trainer.ppo_utils.experience import Experience
-    from openrlhf.trainer.ppo_utils.experience_maker import RemoteExperienceMaker
+from openrlhf.models.loss import PolicyLoss, aggregate_loss  # noqa: E402
+from openrlhf.models.utils import compute_approx_kl  # noqa: E402
+from openrlhf.trainer.ppo_utils.experience import Experience  # noqa: E402
+from openrlhf.trainer.ppo_utils.experience_maker import RemoteExperienceMaker  # noqa: E402
+
+for absent in ABSENT:
+    del sys.modules[absent]
 
 DISTRIBUTION = "openrlhf"
 
