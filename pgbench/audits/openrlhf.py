@@ -40,8 +40,6 @@ OTHER = {"sampler": "theta", "scale": 0.3}
 
 DIVERGENCE = {"objective": "kl", "beta": 0.5}
 
-STANDARDISED = {"normalisation", "in_sample_baseline"}
-
 
 def _advantages(batch, estimator, kl=None):
     """What compute_advantages_and_returns makes of returns, (N, T)."""
@@ -91,7 +89,9 @@ def dr_grpo(batch):
     return _ascended(batch, _advantages(batch, "dr_grpo"))
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
+@pgbench.subject(
+    battery="sequences", target="surrogate", surrogate={"estimator": "grpo", "eps": 1e-9}
+)
 def group_norm(batch):
     """advantage_estimator group_norm, PolicyLoss(token_level_loss=False), as GRPO."""
     return _ascended(batch, _advantages(batch, "group_norm"), token_level_loss=False)

@@ -178,10 +178,7 @@ def cispo_later(batch):
     return _ascended(batch, loss_type="cispo", epsilon_high=5.0, num_iterations=2)
 
 
-@pgbench.subject(
-    battery="sequences", objective=DIVERGENCE, scale="per_token",
-    accepts={"in_sample_baseline", "divergence", "later_penalty"},
-)  # fmt: skip
+@pgbench.subject(battery="sequences", objective=DIVERGENCE, target="ascent")
 def grpo_divergence(batch):
     """GRPOTrainer, beta=0.5 (k3 in the loss), loss_type=luspo (a sum), scale_rewards=none."""
     beta = batch.coefficient

@@ -70,13 +70,13 @@ def rloo_token_mean(batch):
 
 @pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
 def grpo(batch):
-    """compute_grpo_outcome_advantage, vanilla loss, seq-mean-token-mean."""
+    """compute_grpo_outcome_advantage, epsilon 1e-4, vanilla loss, seq-mean-token-mean."""
     return _ascended(batch, _advantages(batch, "grpo"), MEAN)
 
 
 @pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
 def grpo_token_mean(batch):
-    """compute_grpo_outcome_advantage, vanilla loss, token-mean, as DAPO."""
+    """compute_grpo_outcome_advantage, epsilon 1e-4, vanilla loss, token-mean, as DAPO."""
     return _ascended(batch, _advantages(batch, "grpo"), TOKENS)
 
 
@@ -89,7 +89,7 @@ def dr_grpo(batch):
 
 @pgbench.subject(battery="sequences", accepts=STANDARDISED, dtype="float32")
 def grpo_vectorized(batch):
-    """compute_grpo_vectorized_outcome_advantage, vanilla loss, seq-mean-token-sum."""
+    """compute_grpo_vectorized_outcome_advantage, epsilon 1e-4, seq-mean-token-sum."""
     return _ascended(batch, _advantages(batch, "grpo_vectorized"), SUM)
 
 
