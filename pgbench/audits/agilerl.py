@@ -29,15 +29,14 @@ OTHER = {"sampler": "theta", "scale": 0.3}
 
 
 def _buffer(batch, lam, use_gae=True):
-    """A buffer of one environment, filled as collect_rollouts does: done once the action is taken."""
+    """A buffer of one environment, filled as collect_rollouts does: done after the action."""
     flat = batch.flat
     done = flat.terminated | flat.truncated
-    spaces = gymnasium.spaces.Box(0, batch.n_states, (1,)), gymnasium.spaces.Discrete(
-        batch.n_actions
+    spaces = (
+        gymnasium.spaces.Box(0, batch.n_states, (1,)),
+        gymnasium.spaces.Discrete(batch.n_actions),
     )
-    buffer = RolloutBuffer(
-        len(flat), *spaces, gae_lambda=lam, gamma=batch.gamma, use_gae=use_gae
-    )
+    buffer = RolloutBuffer(len(flat), *spaces, gae_lambda=lam, gamma=batch.gamma, use_gae=use_gae)
     fields = {
         "observations": flat.states[:, None, None], "actions": flat.actions[:, None, None],
         "rewards": flat.rewards[:, None], "dones": done[:, None], "values": flat.values[:, None],

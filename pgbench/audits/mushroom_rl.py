@@ -1,4 +1,4 @@
-"""MushroomRL: gradients of policy search, and updates of actor-critics, on the steps of one batch."""
+"""MushroomRL: gradients of policy search, and updates of actor-critics, on one batch."""
 
 from types import SimpleNamespace
 

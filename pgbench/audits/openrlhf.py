@@ -10,7 +10,6 @@ from unittest.mock import MagicMock
 
 import peft  # noqa: F401  before stand-ins, for it looks for what is installed
 import torch
-import transformers.integrations.deepspeed
 from transformers import AutoModel, AutoModelForCausalLM, BitsAndBytesConfig  # noqa: F401
 
 import pgbench

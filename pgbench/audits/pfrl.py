@@ -85,9 +85,7 @@ def _a2c(batch, **options):
     """Minus the gradient of the policy in A2C.update, (d,); steps not taken have no advantage."""
     N, T = batch.mask.shape
     model, none = _ActorCritic(batch), batch.n_states
-    agent = A2C(
-        model, _still(model), batch.gamma, N, update_steps=T, entropy_coeff=0.0, **options
-    )
+    agent = A2C(model, _still(model), batch.gamma, N, update_steps=T, entropy_coeff=0.0, **options)
     after = none + (batch.next_states[:, -1] - none) * batch.mask[:, -1]
     states = none + (batch.states - none) * batch.mask
     agent._flush_storage((N, 1), torch.zeros(N))

@@ -126,7 +126,9 @@ def _law(logits):
 def _vtrace(batch):
     """Minus the gradient of the loss of the policy, which is a sum over steps, over N, (d,)."""
     theta = torch.tensor(batch.theta, requires_grad=True)
-    behaviour = torch.tensor(batch.behaviour_probabilities) + 1.0 * ~torch.tensor(batch.mask)[..., None]
+    behaviour = (
+        torch.tensor(batch.behaviour_probabilities) + 1.0 * ~torch.tensor(batch.mask)[..., None]
+    )
     own = {
         "target_dist": _law(batch.logits(theta)), "behavior_dist": _law(behaviour.log()),
         "actions": torch.tensor(batch.actions.T), "values": torch.tensor(batch.values.T),

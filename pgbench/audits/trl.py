@@ -23,8 +23,9 @@ DIVERGENCE = {"objective": "kl", "beta": 0.5}
 
 STANDARDISED = {"normalisation", "in_sample_baseline"}
 
+
 class _Stand:
-    """What a trainer's methods ask of it; a model is a function to (log probabilities, entropies)."""
+    """What a trainer's methods ask of it; a model gives (log probabilities, entropies)."""
 
     def __init__(self, batch, args):
         self.batch, self.args, self.accelerator = batch, args, Accelerator(cpu=True)
@@ -76,7 +77,8 @@ def _settings(kind, N, G, T, options):
     config = GRPOConfig if kind is _GRPO else RLOOConfig
     given = {
         "use_cpu": True, "bf16": False, "report_to": [], "num_generations": G,
-        "per_device_train_batch_size": N, "max_completion_length": T, "gradient_checkpointing": False,
+        "per_device_train_batch_size": N, "max_completion_length": T,
+        "gradient_checkpointing": False,
     }  # fmt: skip
     return config(**given | dict(options))
 
@@ -151,9 +153,7 @@ def truncated_masked(batch):
     return _ascended(batch, mask_truncated_completions=True)
 
 
-@pgbench.subject(
-    battery="sequences", sampler=OTHER, target="surrogate", surrogate="clipped_ratio"
-)
+@pgbench.subject(battery="sequences", sampler=OTHER, target="surrogate", surrogate="clipped_ratio")
 def grpo_later(batch):
     """GRPOTrainer, loss_type=grpo, epsilon=0.2, at a later update (num_iterations=2)."""
     return _ascended(batch, loss_type="grpo", num_iterations=2)

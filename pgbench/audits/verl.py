@@ -25,7 +25,7 @@ def _mask(batch):
 
 
 def _advantages(batch, name, std=True, **other):
-    """What the estimator registered by that name gives, (N, T); with epsilon 1e-4 where it has one."""
+    """What the estimator registered by that name gives, (N, T); with epsilon 1e-4 if it has one."""
     given = {"token_level_rewards": torch.tensor(batch.rewards), "response_mask": _mask(batch)}
     if name != "gae":
         config = AlgoConfig(gamma=batch.gamma, norm_adv_by_std_in_grpo=std)
