@@ -5,12 +5,16 @@ READY := .venv/.ready
 
 PEERS := .venv-peers
 AUTODIFF := .venv-autodiff
+AUDIT := .venv-audit
+
+# Libraries that pin versions of what they do not need here.
+APART := agilerl coax garage openrlhf rllte-core verl
 
 # Which CUDA the driver supports: cuda12 or cuda13.
 CUDA ?= cuda12
 GPU := .venv-$(CUDA)
 
-.PHONY: demo test test-slow faults mutations test-autodiff gpu-test gpu-bench gpu-code lint format bench trend peers validity zoo constraints clean
+.PHONY: demo test test-slow faults mutations test-autodiff audit test-audit gpu-test gpu-bench gpu-code lint format bench trend peers validity zoo constraints clean
 
 demo: $(READY)  ## run the shipped grid and draw its report
 	$(BIN)/python -m pgbench run grid.yaml
@@ -29,6 +33,12 @@ mutations: $(READY)  ## small mistakes in a copy of the package, and which test 
 
 test-autodiff: $(AUTODIFF)/.ready  ## what is in PyTorch and JAX: examples, policies; some GB to install
 	$(AUTODIFF)/bin/python -m pytest tests/trials/test_examples.py tests/policies/autodiff tests/functions tests/trials/continuous/test_verdicts.py -rs -m "not gpu"
+
+audit: $(AUDIT)/.ready  ## functions of other libraries, judged: docs/audit.md; some GB to install
+	$(AUDIT)/bin/python -m pgbench audit --page docs/audit.md --output audit.json
+
+test-audit: $(AUDIT)/.ready  ## those of them whose verdict theory knows
+	$(AUDIT)/bin/python -m pytest tests/test_audits.py -rs
 
 gpu-test: $(GPU)/.ready  ## the GPU back end on a GPU; CUDA=cuda12 or CUDA=cuda13
 	PGBENCH_TEST_GPU=hardware $(GPU)/bin/python -m pytest tests/kernels/cuda -m "not slow"
@@ -85,6 +95,12 @@ $(AUTODIFF)/.ready: pyproject.toml constraints.txt
 	$(AUTODIFF)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[autodiff,test]'
 	touch $@
 
+$(AUDIT)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --editable '.[audit,test]'
+	$(AUDIT)/bin/python -m pip install --quiet --no-deps $(APART)
+	touch $@
+
 # The extras need other versions of CUDA's bindings than the constraints name.
 $(GPU)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(GPU)
@@ -93,4 +109,4 @@ $(GPU)/.ready: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf .venv .venv-cuda12 .venv-cuda13 .venv-peers .venv-autodiff .asv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .venv-cuda12 .venv-cuda13 .venv-peers .venv-autodiff .venv-audit .asv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
