@@ -4,7 +4,6 @@ With pytest, functions of a test file that are decorated with ``pgbench.subject`
 ``pgbench.estimates`` are tests by themselves: see ``pgbench.pytest_plugin``.
 """
 
-import inspect
 from collections.abc import Callable
 from functools import wraps
 from io import StringIO
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pgbench.declared.claims import subject
+from pgbench.declared.sources import source
 
 
 def assert_unbiased(
@@ -50,7 +50,8 @@ def assert_unbiased(
     name = getattr(estimate, "__name__", type(estimate).__name__)
     # A function of its own, for claims are noted on it.
     own = subject(**claims)(_another(estimate)) if claims else estimate
-    code = UserCode(Path(_file(estimate)), name, own)
+    file = source(estimate) or type(estimate).__name__
+    code = UserCode(Path(file), name, own)
     found = examine_code(code, replicates, seed, notices=StringIO())
     if not found.passed:
         raise AssertionError(conclusion(found))
@@ -62,11 +63,3 @@ def _another(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(batch)
 
     return same
-
-
-def _file(function: Any) -> str:
-    """The file that a function is written in; its own name where that is not known."""
-    try:
-        return inspect.getfile(inspect.unwrap(function))
-    except TypeError:
-        return type(function).__name__

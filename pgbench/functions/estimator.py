@@ -65,12 +65,13 @@ def keywords(function: Callable[..., Any]) -> list[inspect.Parameter]:
 def check_keywords(function: Callable[..., Any], name: str) -> None:
     """UserError for a parameter that grids could not check."""
     for parameter in keywords(function):
-        if parameter.annotation is REQUIRED or parameter.default is REQUIRED:
-            missing = "an annotation" if parameter.annotation is REQUIRED else "a default"
-            raise UserError(
-                f"{name}: the keyword {parameter.name} has no {missing.split()[1]}, must have"
-                f" {missing}: such as `{parameter.name}: float = 0.95`"
-            )
+        parts = (parameter.annotation, "an", "annotation"), (parameter.default, "a", "default")
+        for given, article, part in parts:
+            if given is REQUIRED:
+                raise UserError(
+                    f"{name}: the keyword {parameter.name} has no {part}, must have {article}"
+                    f" {part}: such as `{parameter.name}: float = 0.95`"
+                )
 
 
 def _dress(estimate: Any, function: Callable[..., Any]) -> None:

@@ -23,14 +23,7 @@ def numbers(result: Any, batch: AnyBatch, what: str) -> FloatArray:
     shape = (*batch.mask.shape[:-2], d)
     if result is None:
         raise UserError(f"{what} returned None; is a `return` missing?")
-    if hasattr(result, "detach"):
-        result = result.detach().cpu()
-        if str(result.dtype) == "torch.bfloat16":  # NumPy has none
-            result = result.float()
-    try:
-        array = np.asarray(result)
-    except Exception:  # of whatever kind an array-like thing raises
-        array = np.asarray(None)
+    array = as_array(result)
     if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
         complexes = f"{array.dtype} numbers"
         kind = complexes if array.dtype.kind == "c" else f"a {type(result).__name__}"
@@ -39,6 +32,18 @@ def numbers(result: Any, batch: AnyBatch, what: str) -> FloatArray:
         hint = _shape_hint(array, batch)
         raise UserError(f"{what} returned the shape {array.shape}, must be {shape}{hint}")
     return array.astype(np.float64)
+
+
+def as_array(result: Any) -> NDArray[Any]:
+    """What NumPy reads of a tensor, an array or a list; None, as an array, of anything else."""
+    if hasattr(result, "detach"):
+        result = result.detach().cpu()
+        if str(result.dtype) == "torch.bfloat16":  # NumPy has none
+            result = result.float()
+    try:
+        return np.asarray(result)
+    except Exception:  # of whatever kind an array-like thing raises
+        return np.asarray(None)
 
 
 LARGEST = 1e30

@@ -2,7 +2,6 @@
 
 import ast
 import importlib.util
-import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from types import CodeType, TracebackType
 from typing import Any, TypeVar
 
+from pgbench.declared.own_modules import blank_module
 from pgbench.declared.parameters import Pattern, did_you_mean
 from pgbench.declared.sources import digest_of
 
@@ -98,14 +98,7 @@ def _place(text: str) -> tuple[Path, str]:
 def _named(path: Path, name: str) -> Any:
     """What a file calls by a name, after running it."""
     code: CodeType = compile(_parsed(path), str(path.resolve()), "exec", dont_inherit=True)
-    called = f"own_{path.stem}"
-    spec = importlib.util.spec_from_loader(called, loader=None, origin=str(path))
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    module.__file__ = str(path.resolve())
-    sys.modules[called] = module  # dataclasses look themselves up there
-    if (folder := str(path.resolve().parent)) not in sys.path:
-        sys.path.append(folder)  # at the end: a file called torch.py must not hide PyTorch
+    module = blank_module(path)
     exec(code, vars(module))
     _require_name(path, name, set(vars(module)))
     return getattr(module, name)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -101,25 +101,13 @@ class Examination:
 
 
 def examine(
-    path: Path,
-    function: str | None = None,
-    replicates: int | None = None,
-    seed: int = 0,
-    skip_nan: bool = False,
-    notices: TextIO | None = None,
-    battery: str | None = None,
-    sampler: str | None = None,
-    objective: str | None = None,
-    policy: str | None = None,
+    path: Path, function: str | None = None, replicates: int | None = None, **given: Any
 ) -> Examination:
     """Examine what a file holds on a battery; UserError says what is wrong with the file.
 
     The other parameters are those of ``examine_code``.
     """
-    own = load(path, function)
-    return examine_code(
-        own, replicates, seed, skip_nan, notices, battery, sampler, objective, policy
-    )
+    return examine_code(load(path, function), replicates, **given)
 
 
 def examine_code(

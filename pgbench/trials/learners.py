@@ -18,8 +18,8 @@ from scipy import special
 from pgbench.arrays import FloatArray
 from pgbench.declared.learners import ClaimedAscent
 from pgbench.estimators import Estimator, find_estimator
-from pgbench.functions import Place, Trajectories, drawn
-from pgbench.functions.result import UserError
+from pgbench.functions import Place, drawn
+from pgbench.functions.result import UserError, as_array
 from pgbench.kernels.partition import threads
 from pgbench.measure.gradients import estimates
 from pgbench.statistics import Estimate, holm
@@ -152,7 +152,7 @@ def _climbed(
         learner = _new(own)
 
         def mine(theta: FloatArray, place: Place, run: int, k: int, learner: Any = learner) -> Any:
-            batch = _one(place, seed, run)[0]
+            batch = drawn(place, 1, seed + run)[0]
             what = f"{own.words}.update on the problem '{case.name}', update {k}"
             moved = guarded(own.path, what, lambda: learner.update(theta.copy(), batch))
             return _theta(moved, theta, what)
@@ -191,10 +191,6 @@ def _stream(case: FiniteCase, k: int) -> int:
     return int.from_bytes(digest, "little")
 
 
-def _one(place: Place, seed: int, run: int) -> Trajectories:
-    return drawn(place, 1, seed + run)
-
-
 def _new(own: UserCode) -> Any:
     """A learner, reset."""
 
@@ -208,9 +204,7 @@ def _new(own: UserCode) -> Any:
 
 def _theta(moved: Any, theta: FloatArray, what: str) -> FloatArray:
     """What an update returned as the next θ; UserError if it is none."""
-    if hasattr(moved, "detach"):
-        moved = moved.detach().cpu()
-    found = np.asarray(moved)
+    found = as_array(moved)
     if found.dtype.kind not in "fiu" or found.shape != theta.shape or not np.isfinite(found).all():
         shown = f"the shape {found.shape}" if found.shape != theta.shape else f"{moved!r}"
         raise UserError(

@@ -1,10 +1,8 @@
 """A user's file: loaded, and what is to be examined found in it."""
 
 import atexit
-import importlib.util
 import inspect
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
@@ -17,6 +15,7 @@ from typing import Any
 
 from pgbench.declared.claims import Claims, claims_of, is_declared
 from pgbench.declared.learners import ClaimedAscent, ascent_of
+from pgbench.declared.own_modules import blank_module
 from pgbench.declared.parameters import did_you_mean
 from pgbench.estimators import Estimator, add_estimator, estimators
 from pgbench.functions.estimator import estimator_of
@@ -83,9 +82,7 @@ def load(path: Path, name: str | None = None) -> UserCode:
             hint = did_you_mean(name, found)
             raise UserError(f"{path}: {missing} {name!r}{hint} (candidates: {known})")
         return _checked(UserCode(path, name, thing))
-    records = {key: thing for key, thing in found.items() if isinstance(thing, Estimator)}
-    makers = [record.maker for record in records.values()]
-    functions = {key: f for key, f in found.items() if key not in records and f not in makers}
+    records, functions = _parted(found)
     chosen = records | {name: f for name, f in functions.items() if ascent_of(f) is not None}
     if FUNCTION in functions:
         chosen[FUNCTION] = functions[FUNCTION]
@@ -106,14 +103,9 @@ def plug_in(path: Path) -> list[str]:
     say what they claim, or there are records, only those that say so are meant. UserError if the
     file cannot be used, holds none, or one whose name is taken.
     """
-    found = _candidates(_module(path))
-    records = [thing for thing in found.values() if isinstance(thing, Estimator)]
-    makers = [record.maker for record in records]
-    functions = {
-        name: f
-        for name, f in found.items()
-        if f not in records and f not in makers and ascent_of(f) is None
-    }
+    own, others = _parted(_candidates(_module(path)))
+    records = list(own.values())
+    functions = {name: f for name, f in others.items() if ascent_of(f) is None}
     discrete = {name: f for name, f in functions.items() if claims_of(f).actions == "discrete"}
     meant = _meant(discrete, alone=not records)
     records += [estimator_of(functions[name], f"{path.stem}.{name}") for name in meant]
@@ -235,18 +227,17 @@ def _candidates(module: ModuleType) -> dict[str, Any]:
     return found
 
 
+def _parted(found: Mapping[str, Any]) -> tuple[dict[str, Estimator], dict[str, Any]]:
+    """Records by name, and functions that make none of them."""
+    records = {name: thing for name, thing in found.items() if isinstance(thing, Estimator)}
+    makers = [record.maker for record in records.values()]
+    return records, {n: f for n, f in found.items() if n not in records and f not in makers}
+
+
 def _module(path: Path) -> ModuleType:
     """The file as a module; UserError says why it cannot be read, parsed or run."""
     code = _compiled(path)
-    name = f"own_{path.stem}"
-    spec = importlib.util.spec_from_loader(name, loader=None, origin=str(path))
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    module.__file__ = str(path.resolve())
-    sys.modules[name] = module  # dataclasses look themselves up there
-    folder = str(path.resolve().parent)
-    if folder not in sys.path:
-        sys.path.append(folder)  # at the end: a file called torch.py must not hide PyTorch
+    module = blank_module(path)
 
     def run() -> None:
         try:

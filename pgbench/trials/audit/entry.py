@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from pgbench.functions.result import UserError
 from pgbench.trials.audit.parts import parts_of_bias
 from pgbench.trials.examination import Examination, examine
+from pgbench.trials.findings import State
 from pgbench.trials.wording.conclusion import conclusion
 from pgbench.trials.wording.resemblance import equal
 
@@ -72,18 +73,15 @@ def judged(path: Path, entry: Entry, replicates: int | None = None) -> Entry:
         found = examine(path, entry.function, replicates, notices=StringIO())
     except UserError as error:
         said = str(error).removeprefix(f"{path.name}: ")
-        return _with(entry, begin, verdict=said)
-    return _with(entry, begin, **_said(found))
-
-
-def _with(entry: Entry, begin: float, **changes: Any) -> Entry:
-    own = {name: getattr(entry, name) for name in Entry.__dataclass_fields__}
-    return Entry(**own | changes | {"seconds": round(time.perf_counter() - begin, 1)})
+        changes: dict[str, Any] = {"verdict": said}
+    else:
+        changes = _said(found)
+    return replace(entry, seconds=round(time.perf_counter() - begin, 1), **changes)
 
 
 def _said(found: Examination) -> dict[str, Any]:
     verdict = found.verdict
-    seen = [f.size for f in verdict.findings if f in _seen(found) and np.isfinite(f.size)]
+    seen = [f.size for f in verdict.findings if f.state is State.SEEN and np.isfinite(f.size)]
     same = [one.known for one in equal(found)]
     return {
         "claims": verdict.claims.words,
@@ -95,8 +93,3 @@ def _said(found: Examination) -> dict[str, Any]:
         "parts": parts_of_bias(same[0], verdict.results) if same else {},
         "replicates": found.replicates,
     }
-
-
-def _seen(found: Examination) -> list[Any]:
-    wrong = {case.name for case in found.verdict.biased_cases}
-    return [f for f in found.verdict.findings if f.case.name in wrong]
