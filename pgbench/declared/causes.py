@@ -121,6 +121,9 @@ The last two hang on θ and on where data come from: see ``Estimator.causes_at``
 have the cause before them, of which nothing is known.
 """
 
+UNMEANT = frozenset({"own_penalty", "undeclared", "support"})
+"""Causes that nobody chooses knowingly: no declaration is suggested that accepts them."""
+
 UNDECLARED = "undeclared"
 """The cause of what declares none."""
 

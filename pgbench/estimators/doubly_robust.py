@@ -26,7 +26,7 @@ def estimate(
     robust = batch.backward(value + taken * (batch.rewards - own), gamma * taken)
     following = np.zeros_like(robust)
     following[:, :, :-1] = robust[:, :, 1:]
-    carried = batch.forward(gamma * ratio)
+    carried = batch.discounts() * batch.forward(ratio)
     left_over = taken * (batch.rewards + gamma * following - own)
     tables = batch.tables(carried * left_over)
     return simulator.pull_back(tables + expected_scores(batch, truth, q, carried))

@@ -50,7 +50,7 @@ def estimate(
     to_go = batch.backward(w * (rewards - here), gamma * w) + w * here
     if baseline:
         to_go = to_go - w * batch.value(baseline_of(truth, later))
-    reached = batch.forward(gamma * led)
+    reached = batch.discounts() * batch.forward(led)
     scored = batch.tables(reached * to_go)
     return simulator.pull_back(scored - batch.state_tables(reached)[:, :, None] * weights)
 

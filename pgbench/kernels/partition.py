@@ -52,6 +52,18 @@ def limit_threads(n: int | None) -> int:
 
 
 @contextmanager
+def single_threaded() -> Iterator[None]:
+    """One thread in parallel kernels and in all libraries that are loaded, PyTorch's among them.
+
+    For many small things: threads would wait for each other longer than they work.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threads(1), threadpool_limits(limits=1):
+        yield
+
+
+@contextmanager
 def threads(n: int) -> Iterator[None]:
     """In parallel kernels so many threads while the body runs."""
     before = use_threads(None)

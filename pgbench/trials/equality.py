@@ -1,37 +1,43 @@
-"""Whether an estimator equals a known one in every estimate that was made."""
+"""Whether an estimator is a known one, or a multiple of it, in every estimate that was made."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from pgbench.trials.candidate import Estimates
 from pgbench.trials.known_estimators import KnownEstimator
 from pgbench.trials.resemblance import Likeness
 
 TRIED = 4
-"""So many known estimators, the most alike, are held against every estimate."""
-
-SECONDS = 10.0
-"""A known estimator whose estimates take longer is not."""
+"""So many known estimators, the most alike, are held against every estimate, and as many multiples.
+"""
 
 
 @dataclass(frozen=True, eq=False)
 class Equality:
-    """An estimator held against a known one, estimate by estimate.
+    """An estimator held against a known one, or a multiple of it, estimate by estimate.
 
+    likeness
+        What it is held against, as far as the first estimates tell.
     replicates
         Estimates on a problem at a batch size, the least.
     even
         Whether they are as many on all.
     different
         In how many of them it differs by more than rounding, by name of the case and batch size.
+    everywhere
+        Whether the known one says something wherever the estimator does.
     """
 
-    known: KnownEstimator
+    likeness: Likeness
     replicates: int
     even: bool
     different: Mapping[tuple[str, int], int]
+    everywhere: bool = True
+
+    @property
+    def known(self) -> KnownEstimator:
+        """The known estimator."""
+        return self.likeness.known
 
     @property
     def complete(self) -> bool:
@@ -55,21 +61,23 @@ def equalities(
 ) -> list[Equality]:
     """The known estimators that are equal on most problems, held against every estimate.
 
-    Estimators before mistakes: a mistake may lie in what is claimed, and leave a right estimator.
+    Then multiples. Estimators before mistakes: a mistake may lie in what is claimed, and leave a
+    right estimator.
     """
-    total = sum(own.replicates for own in made)
-    alike = [one for one in likenesses if one.equal and one.known.lap * total < SECONDS]
+    alike = [one for one in likenesses if one.equal and not one.proportional]
     alike.sort(key=lambda one: (-len(one.equal) / one.compared, bool(one.known.mistake)))
-    return [_equality(one.known, made, seed) for one in alike[:TRIED]]
+    multiples = [one for one in likenesses if one.proportional]
+    multiples.sort(key=lambda one: (bool(one.known.mistake), one.normaliser is not None))
+    return [_equality(one, made, seed) for one in (*alike[:TRIED], *multiples[:TRIED])]
 
 
-def _equality(known: KnownEstimator, made: Sequence[Estimates], seed: int) -> Equality:
+def _equality(likeness: Likeness, made: Sequence[Estimates], seed: int) -> Equality:
     different, counts = {}, []
     for own in made:
-        sample = known.beside(own, seed)
+        sample = likeness.known.beside(own, seed)
         if sample is not None:
-            gap = np.abs(own.gradients - sample[0]).max(axis=1)
-            count = int(np.sum(gap > 10 * own.rounding))
+            count = int(likeness.differs(own, sample[0], seed).sum())
             different[own.case.name, own.batch_size] = count
             counts.append(len(own.gradients))
-    return Equality(known, min(counts, default=0), len(set(counts)) < 2, different)
+    least, even = min(counts, default=0), len(set(counts)) < 2
+    return Equality(likeness, least, even, different, len(counts) == len(made))

@@ -9,10 +9,11 @@ from typing import Any, TextIO
 import numpy as np
 
 from pgbench.arrays import FloatArray
+from pgbench.declared.claims import as_text
 from pgbench.estimators import TableEstimator
 from pgbench.functions.result import UserError
 from pgbench.harness.progress import duration
-from pgbench.kernels.partition import threads
+from pgbench.kernels.partition import single_threaded
 from pgbench.samplers import ON_POLICY
 from pgbench.trials.batteries import BATTERIES, cases, every_known
 from pgbench.trials.candidate import (
@@ -27,6 +28,7 @@ from pgbench.trials.comparison import Compared, compared
 from pgbench.trials.declared_causes import declared
 from pgbench.trials.equality import Equality, equalities
 from pgbench.trials.known_estimators import KnownEstimator
+from pgbench.trials.known_records import claimed_surrogate
 from pgbench.trials.looks import looks, plain
 from pgbench.trials.measured_mean import MeasuredMean, measured
 from pgbench.trials.normalisers import Normaliser
@@ -46,9 +48,6 @@ LONGEST = 45.0
 
 WITNESS = "reward_to_go"
 """What it never responds to, this does: then the estimate is stuck there."""
-
-CONTROLS_SECONDS = 2e-4
-"""So long an estimate may take of an estimator that sharpens the measured mean."""
 
 CONTROLS = 6
 """So many known estimators, the most alike, sharpen the measured mean."""
@@ -133,8 +132,7 @@ def examine_code(
         raise UserError(f"--seed is {seed}, must be an integer in [0, 2**63)")
     laboratory = _laboratory(own, battery, sampler, objective, policy)
     examined = candidate(own, seed, skip_nan or own.claims.on_nan == "count")
-    # Batches are small: threads would wait for each other longer than they work.
-    with threads(1):
+    with single_threaded():
         return _examined(examined, laboratory, replicates, notices or sys.stderr)
 
 
@@ -243,15 +241,17 @@ def _judged(
     smaller = [e for e in made if e.batch_size == e.case.batch_size]
     places = [e.case for e in smaller]
     few = min(R, COMPARED)
-    every = every_known(places[0].laboratory)
+    every = _known(examined.own, places[0].laboratory)
     found = [likeness(one, smaller, examined.seed, few) for one in every]
     likenesses = closest([one for one in found if one is not None], len(found))
+    same = equalities(likenesses, made, examined.seed)
     results = [_measured(examined, e, likenesses) for e in made]
     conclusion = verdict(
         results,
         every,
         lambda n: [_undone(examined, e, likenesses, n) for e in made],
         examined.own.claims,
+        same,
     )
     return Examination(
         own=examined.own,
@@ -260,7 +260,7 @@ def _judged(
         verdict=conclusion,
         declared=declared(examined, results) if isinstance(examined, RecordCandidate) else None,
         likenesses=likenesses,
-        equalities=equalities(likenesses, made, examined.seed),
+        equalities=same,
         ranking=compared(every, smaller, examined.seed, few),
         refused=refused,
         skipped={(e.case.name, e.batch_size): e.skipped for e in made if e.skipped},
@@ -268,17 +268,26 @@ def _judged(
     )
 
 
+def _known(own: UserCode, laboratory: Laboratory) -> Sequence[KnownEstimator]:
+    """Known estimators, what the function claims as its surrogate before them."""
+    every = every_known(laboratory)
+    surrogate = own.claims.surrogate
+    if surrogate is None:
+        return every
+    return [claimed_surrogate(as_text(surrogate), laboratory), *every]
+
+
 def _undone(
     examined: Candidate, made: Estimates, likenesses: Sequence[Likeness], normaliser: Normaliser
 ) -> MeasuredMean:
     """The mean of the estimates times what every batch's estimate may be divided by."""
-    batches = batches_of(made, examined.seed)
-    whole = normaliser.undone(made.gradients, batches)
-    size = float(np.abs(whole).max())
-    larger = size / (float(np.abs(made.gradients).max()) or 1.0)
-    rounding = max(made.rounding * larger, normaliser.slack * size)
+    divisors = normaliser.of(batches_of(made, examined.seed))
+    whole = made.gradients * divisors[:, None]
+    # What is right to so much is multiplied too, by the largest of them at most.
+    largest = float(divisors.max())
+    rounding = max(made.rounding * largest, normaliser.slack * float(np.abs(whole).max()))
     undone = replace(
-        made, gradients=whole, exact=None, rounding=rounding, shift=made.shift * larger
+        made, gradients=whole, exact=None, rounding=rounding, shift=made.shift * largest
     )
     return _measured(examined, undone, likenesses)
 
@@ -299,8 +308,6 @@ def _measured(examined: Candidate, made: Estimates, likenesses: Sequence[Likenes
     for like in likenesses:
         if len(controls) == CONTROLS or abs(like.correlation) < 0.05:
             break
-        if like.known.lap > CONTROLS_SECONDS:
-            continue
         control = _control(like.known, made, examined.seed)
         if control is not None:
             controls.append(control)

@@ -1,18 +1,14 @@
 """Hypotheses of what an estimator's mean might be: the right ones, wrong ones, and multiples."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from pgbench.arrays import FloatArray
 from pgbench.declared.claims import Claims, Needs
-from pgbench.declared.parameters import label
-from pgbench.estimators import find_estimator
 from pgbench.trials.case import Case
 from pgbench.trials.known_estimators import KnownEstimator
-from pgbench.trials.known_records import KnownRecord
 from pgbench.trials.measured_mean import MeasuredMean
 from pgbench.trials.normalisers import Normaliser
 
@@ -119,11 +115,11 @@ class Factor:
     scale: str | None = "any"
     accepts: frozenset[str] = frozenset()
 
-    def needed(self, of: Hypothesis) -> Needs | None:
-        """What must be claimed for the multiple of a hypothesis."""
-        if of.needs is None or self.scale is None:
+    def needed(self, of: Needs | None) -> Needs | None:
+        """What must be claimed for the multiple of a mean, by what that itself needs."""
+        if of is None or self.scale is None:
             return None
-        return of.needs.also(self.scale, self.accepts)
+        return of.also(self.scale, self.accepts)
 
 
 _BATCH = frozenset({"batch"})
@@ -177,34 +173,39 @@ def _multiples(of: Hypothesis, factors: Sequence[Factor] = FACTORS) -> list[Hypo
     """The multiples of a hypothesis that are seen, with what they and it say about the code."""
     return [
         multiple(
-            f.words, f.value, of, "; ".join(r for r in (f.remark, of.remark) if r), f.needed(of)
+            f.words,
+            f.value,
+            of,
+            "; ".join(r for r in (f.remark, of.remark) if r),
+            f.needed(of.needs),
         )
         for f in factors
     ]
 
 
-def right_by(claims: Claims, every: Sequence[KnownEstimator]) -> list[Hypothesis]:
-    """What a mean may be that is right by what is claimed, the plainest first."""
+def right_by(claims: Claims, every: Sequence[KnownEstimator]) -> list[list[Hypothesis]]:
+    """What a mean may be that is right by what is claimed, in groups, the plainest first.
+
+    Targets or the surrogate, their multiples, means with biases that are accepted, their multiples.
+    """
     if claims.target == "ascent":
-        return [*RIGHT]
+        return [[*RIGHT]]
+    targets, accepted = _bases(claims, every)
+    groups = []
+    for group in (targets, accepted):
+        multiples = [one for of in group for one in _multiples(of) if one.within(claims)]
+        groups += [[one for one in group if one.within(claims)], multiples]
+    return groups
+
+
+def _bases(
+    claims: Claims, every: Sequence[KnownEstimator]
+) -> tuple[list[Hypothesis], list[Hypothesis]]:
+    """What right means are made of: targets, or the surrogate; and means with accepted biases."""
+    known = [of_known(one) for one in every if one.needs is not None and claims.covers(one.needs)]
     if claims.surrogate is not None:
-        return [_surrogate(claims.surrogate)]
-    plain = [one for one in TARGETED if one.within(claims)]
-    multiples = [one for of in TARGETED for one in _multiples(of) if one.within(claims)]
-    biased = [one for one in map(of_known, every) if one.within(claims)] if claims.accepts else []
-    return [*plain, *multiples, *biased]
-
-
-def _surrogate(choice: Mapping[str, Any]) -> Hypothesis:
-    """The exact gradient of the surrogate that an estimator of the suite has for its mean."""
-    given = dict(choice)
-    estimator = find_estimator(given.pop("estimator"))
-    values = estimator.bound(**given)
-    name = label(estimator.name, estimator.parameters, values)
-    one = KnownRecord(name=name, estimator=estimator, values=values)
-    return replace(
-        of_known(one), words=f"the gradient of the surrogate {one.name}", needs=Needs("surrogate")
-    )
+        return known, []
+    return [*TARGETED], known if claims.accepts else []
 
 
 def wrong_hypotheses() -> list[Hypothesis]:
@@ -215,27 +216,41 @@ def wrong_hypotheses() -> list[Hypothesis]:
     return [zero, *multiples, *WITHOUT_DISCOUNT, *without]
 
 
-def divided(normaliser: Normaliser) -> list[Hypothesis]:
+def divided(
+    normaliser: Normaliser, claims: Claims, every: Sequence[KnownEstimator]
+) -> list[Hypothesis]:
     """What the mean of estimates may be, once they are multiplied by what they are divided by.
 
-    Plain, and less what a baseline of the batch takes.
+    Plain, and less what a baseline of the batch takes; then what has biases that are accepted.
     """
-    found = []
-    for of in (*RIGHT, *WITHOUT_DISCOUNT):
-        for one in (of, *_multiples(of, IN_SAMPLE[:1])):
-            name = one.words.split(", the gradient")[0]
-            remark = f"{normaliser.remark}; {one.remark}" if one.remark else normaliser.remark
-            needs = one.needs and one.needs.also(normaliser.scale, normaliser.accepts)
-            words = f"that of estimates of {name}, each divided by {normaliser.words}"
-            found.append(replace(one, words=words, remark=remark, needs=needs))
-    return found
+    gradients = (*RIGHT, *WITHOUT_DISCOUNT)
+    plain = [one for of in gradients for one in (of, *_multiples(of, IN_SAMPLE[:1]))]
+    own = [one for group in _bases(claims, every) for one in group if one not in TARGETED]
+    claimed = [_divided(one, normaliser) for one in own]
+    return [
+        *(_divided(one, normaliser) for one in plain),
+        *(one for one in claimed if one.within(claims)),
+    ]
+
+
+def _divided(one: Hypothesis, normaliser: Normaliser) -> Hypothesis:
+    """The mean of estimates of which each is divided."""
+    name = one.words.split(", the gradient")[0].removeprefix("that of ")
+    return replace(
+        one,
+        words=f"that of estimates of {name}, each divided by {normaliser.words}",
+        remark="; ".join(r for r in (normaliser.remark, one.remark) if r),
+        needs=normaliser.needed(one.needs),
+    )
 
 
 def of_known(known: KnownEstimator) -> Hypothesis:
     """The mean of an estimator of the suite, or of a known mistake."""
-    what = f"the known mistake {known.name}" if known.mistake else known.name
+    words = f"that of {known.words}"
+    if known.needs == Needs("surrogate"):
+        words = f"the gradient of the surrogate {known.name}"
     return Hypothesis(
-        f"that of {what}",
+        words,
         lambda case, n: known.exact(case, n),
         known.mistake or known.causes,
         known.needs,

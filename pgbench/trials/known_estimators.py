@@ -1,6 +1,5 @@
 """What the suite knows on the same trajectories that a user's estimator sees, of whichever kind."""
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -28,16 +27,17 @@ class KnownEstimator(ABC):
         Label such as ``gae[lam=0.95]``, and what is wrong with it: empty unless it is a mistake.
     default
         Whether it is an estimator with its default parameters.
-    lap
-        Seconds per estimate, measured roughly, once a hundred were made.
     """
 
     name: str
     mistake: str = ""
     default: bool = False
-    lap: float = field(default=0.0, repr=False)
-    _made: dict[tuple[str, int, int, int], Made | None] = field(default_factory=dict, repr=False)
-    _exact: dict[tuple[str, int], FloatArray | None] = field(default_factory=dict, repr=False)
+    _made: dict[tuple[str, int, int, int], Made | None] = field(
+        default_factory=dict, repr=False, init=False
+    )
+    _exact: dict[tuple[str, int], FloatArray | None] = field(
+        default_factory=dict, repr=False, init=False
+    )
 
     @property
     @abstractmethod
@@ -65,6 +65,11 @@ class KnownEstimator(ABC):
     def causes(self) -> str:
         """Why its mean is not ∇J, beside the horizon, in words."""
         return "; ".join(CAUSES[cause].sentence for cause in self.declared)
+
+    @property
+    def words(self) -> str:
+        """Its name, and that it is a mistake if it is one."""
+        return f"the known mistake {self.name}" if self.mistake else self.name
 
     @property
     def unbiased(self) -> bool:
@@ -96,10 +101,7 @@ class KnownEstimator(ABC):
         """Its estimates and steps, made once."""
         key = case.name, batch_size, replicates, seed
         if key not in self._made:
-            begin = time.perf_counter()
             self._made[key] = self.estimates(case, batch_size, replicates, seed)
-            if replicates >= 100:
-                self.lap = (time.perf_counter() - begin) / replicates
         return self._made[key]
 
     def beside(self, own: Estimates, seed: int) -> Made | None:

@@ -4,6 +4,7 @@ What carries the factor γ^t of step t is known without it as well, wrong ones t
 it out may make a second mistake.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -12,8 +13,16 @@ from typing import Any
 import numpy as np
 
 from pgbench.arrays import FloatArray
+from pgbench.declared.claims import Needs
 from pgbench.declared.parameters import Parameter, label
-from pgbench.estimators import HORIZON, BatchEstimator, Estimator, TableEstimator, estimators
+from pgbench.estimators import (
+    HORIZON,
+    BatchEstimator,
+    Estimator,
+    TableEstimator,
+    estimators,
+    find_estimator,
+)
 from pgbench.estimators.parts.estimator import CRITIC_NOISE
 from pgbench.estimators.parts.outcomes import OutcomeEstimator
 from pgbench.estimators.parts.ratios import RatioEstimator
@@ -42,11 +51,17 @@ class KnownRecord(KnownEstimator):
 
     elsewhere
         Whether data come from a sampler.
+    surrogate
+        Whether its mean is right because a function claims it.
+    discounted
+        The same with γ^t, of what is known without it.
     """
 
     estimator: Estimator
     values: Mapping[str, Any]
     elsewhere: bool = False
+    surrogate: bool = False
+    discounted: "KnownRecord | None" = None
 
     @cached_property
     def declared(self) -> tuple[str, ...]:
@@ -62,6 +77,11 @@ class KnownRecord(KnownEstimator):
         """Whether it is meant for the natural gradient."""
         return self.estimator.target != "gradient"
 
+    @property
+    def needs(self) -> Needs | None:
+        """What a function must claim for this mean to be right; None of a mistake."""
+        return Needs("surrogate") if self.surrogate else super().needs
+
     def estimates(self, case: Case, batch_size: int, replicates: int, seed: int) -> Made | None:
         """Estimates (R, d) and steps (R,), or None where it refuses."""
         try:
@@ -72,6 +92,8 @@ class KnownRecord(KnownEstimator):
 
     def parts(self, case: Case, batch_size: int) -> dict[str, float]:
         """By cause the size of its part of the bias, over the target's; nothing if it refuses."""
+        if self.discounted is not None:
+            return self._without_discount(self.discounted, case, batch_size)
         prepared = Prepared(case.truth, case.horizon, float(case.horizon), case.group_size)
         try:
             subject = make_subject(prepared, self.estimator, self.values)
@@ -80,6 +102,15 @@ class KnownRecord(KnownEstimator):
         size = float(np.linalg.norm(subject.target))
         parts = subject.parts(batch_size)
         return {cause: float(np.linalg.norm(part)) / size for cause, part in parts.items()}
+
+    def _without_discount(
+        self, discounted: "KnownRecord", case: Case, batch_size: int
+    ) -> dict[str, float]:
+        own, other = (one.exact(case, batch_size) for one in (self, discounted))
+        if own is None or other is None:
+            return {}
+        part = float(np.linalg.norm(own - other)) / float(np.linalg.norm(case.finite))
+        return {**discounted.parts(case, batch_size), "discount": part}
 
     def mean(self, case: Case, batch_size: int) -> FloatArray | None:
         """Its exact mean (d,), or None where it is not known."""
@@ -100,21 +131,38 @@ def known_records(laboratory: Laboratory = PLAIN) -> tuple[KnownRecord, ...]:
     fitting = (e for e in finite if laboratory.objective != J or not e.penalised)
     # On data of the policy itself those with ratios to a sampler are others by another name.
     own = (e for e in fitting if elsewhere or not isinstance(e, RatioEstimator))
-    found = [one for estimator in map(_quick, own) for one in _variants(estimator)]
+    found = [one for estimator in map(_quick, own) for one in _variants(estimator, elsewhere)]
     for bug in bugs().values():
         if bug.battery == laboratory.battery:
             wrong = _quick(bug.estimator)
             found.append(
                 KnownRecord(
-                    name=bug.name, estimator=wrong, values=wrong.bound(), mistake=bug.mistake
+                    name=bug.name,
+                    estimator=wrong,
+                    values=wrong.bound(),
+                    mistake=bug.mistake,
+                    elsewhere=elsewhere,
                 )
             )
     if laboratory.battery == GENERAL:
         without = [_without_discount(one, laboratory) for one in found]
         found += [one for one in without if one is not None]
-    for one in found:
-        one.elsewhere = elsewhere
     return in_order(found)
+
+
+@cache
+def claimed_surrogate(choice: str, laboratory: Laboratory) -> KnownRecord:
+    """The estimator whose exact mean a function claims, from the JSON of a mapping."""
+    given = json.loads(choice)
+    estimator = find_estimator(given.pop("estimator"))
+    values = estimator.bound(**given)
+    return KnownRecord(
+        name=label(estimator.name, estimator.parameters, values),
+        estimator=estimator,
+        values=values,
+        elsewhere=laboratory.sampler != ON_POLICY,
+        surrogate=True,
+    )
 
 
 def _quick(estimator: Estimator) -> Estimator:
@@ -136,8 +184,13 @@ def _without_discount(one: KnownRecord, laboratory: Laboratory) -> KnownRecord |
         return None  # what is wrong with it is not its mean
     mistake = f"γ^t is left out, and {one.mistake}" if one.mistake else WITHOUT_DISCOUNT
     name = f"{one.name} without γ^t"
-    found = KnownRecord(
-        name=name, estimator=undiscounted(estimator), values=one.values, mistake=mistake
+    found = replace(
+        one,
+        name=name,
+        estimator=undiscounted(estimator),
+        mistake=mistake,
+        default=False,
+        discounted=one,
     )
     if all(_right(found, case) for case in discounted):
         return None  # two mistakes that make up for each other
@@ -163,15 +216,17 @@ def _carries_none(one: KnownRecord, case: Case) -> bool:
     return tables.total or bool((tables.delta[~tables.process.mdp.terminal] == 1).all())
 
 
-def _variants(estimator: Estimator) -> Iterator[KnownRecord]:
+def _variants(estimator: Estimator, elsewhere: bool) -> Iterator[KnownRecord]:
     """Defaults, one switch thrown, one word chosen, the critic that users are given.
 
-    Several values where one must be given.
+    That critic without γ^t as well, as online code has it. Several values where one must be given.
     """
     declared = estimator.parameters
     changes: list[dict[str, Any]] = [{}]
     changes += [{p.name: v} for p in declared.values() if not p.required for v in others(p)]
-    changes += [{"critic_noise": CRITIC_NOISE}] * ("critic_noise" in declared)
+    if "critic_noise" in declared:
+        erring = {"critic_noise": CRITIC_NOISE}
+        changes += [erring, *[erring | {"discounted": False}] * ("discounted" in declared)]
     needed = {p.name for p in declared.values() if p.required}
     for given in combinations(estimator, _tried, changes):
         try:
@@ -180,7 +235,11 @@ def _variants(estimator: Estimator) -> Iterator[KnownRecord]:
             continue
         name = label(estimator.name, declared, bound)
         yield KnownRecord(
-            name=name, estimator=estimator, values=bound, default=given.keys() == needed
+            name=name,
+            estimator=estimator,
+            values=bound,
+            default=given.keys() == needed,
+            elsewhere=elsewhere,
         )
 
 

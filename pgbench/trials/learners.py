@@ -20,7 +20,7 @@ from pgbench.declared.learners import ClaimedAscent
 from pgbench.estimators import Estimator, find_estimator
 from pgbench.functions import Place, drawn
 from pgbench.functions.result import UserError, as_array
-from pgbench.kernels.partition import threads
+from pgbench.kernels.partition import single_threaded
 from pgbench.measure.gradients import estimates
 from pgbench.statistics import Estimate, holm
 from pgbench.trials.battery import FiniteCase, cases
@@ -133,7 +133,7 @@ def judge(own: UserCode, runs: int = RUNS, seed: int = 0) -> Judged:
     values = estimator.bound(**given)
     every = cases(Laboratory(GENERAL, objective=ascent.objective))
     chosen = [case for case in every if case.name in NAMES]
-    with threads(1):
+    with single_threaded():
         found = [_climbed(own, ascent, estimator, values, c, runs, seed) for c in chosen]
     return Judged(own, ascent, found)
 

@@ -132,7 +132,8 @@ class MeasuredMean:
         where the witness varies along it often enough: then the events were there.
         """
         for quiet, value in self._quiet:
-            slack = self.tolerance + self.estimates.shift * np.abs(quiet).sum(axis=1)
+            # A coordinate may be off by so much, and a direction by what its coordinates add up to.
+            slack = (self.tolerance + self.estimates.shift) * np.abs(quiet).sum(axis=1)
             if (np.abs(value - quiet @ mean) > slack).any():
                 return True
         return False

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pgbench.arrays import FloatArray
+from pgbench.declared.claims import Needs
 from pgbench.functions import Batches
 
 
@@ -38,14 +39,14 @@ class Normaliser:
     scale: str = "per_step"
     accepts: frozenset[str] = frozenset()
 
+    def needed(self, of: Needs | None) -> Needs | None:
+        """What must be claimed for what is divided, by what that itself needs."""
+        return of and of.also(self.scale, self.accepts)
+
     def divided(self, estimates: FloatArray, batches: Batches) -> FloatArray:
         """Estimates (R, d), divided; zero where the divisor is."""
         divisor = self.of(batches)[:, None]
         return np.divide(estimates, divisor, out=np.zeros_like(estimates), where=divisor > 0)
-
-    def undone(self, estimates: FloatArray, batches: Batches) -> FloatArray:
-        """Estimates (R, d) times what they may have been divided by."""
-        return estimates * self.of(batches)[:, None]
 
 
 def returns(batches: Batches) -> FloatArray:

@@ -26,8 +26,11 @@ TERM = 16.0
 SUM = 4.0
 """Errors of a sum of n terms are √n units times this, with certainty in practice."""
 
-SHIFT = 4.0
-"""So many units of Σ|terms| may rounding move a mean: θ and rewards are rounded once for all."""
+SHIFT, SINGLE_SHIFT = 4.0, 16.0
+"""So many units of Σ|terms| may rounding move a mean: θ and rewards are rounded once for all.
+
+In single precision so many more as its terms are off, which hides nothing there.
+"""
 
 
 def unit_roundoff(result: Any) -> float:
@@ -50,13 +53,12 @@ def rounding(made: FloatArray, batches: Batches) -> float:
 
 
 def shift(unit: float, made: FloatArray, batches: Batches) -> float:
-    """How far a coarse format may move the mean of estimates (R, d); 0 in single precision."""
-    if unit <= SINGLE:
-        return 0.0
+    """How far rounding in the format may move the mean of estimates (R, d)."""
     terms, sums = _plain(batches)
     size = float(np.abs(sums).mean(axis=0).max())
     condition = float(terms.mean(axis=0).max()) / size if size > 0 else 1.0
-    return SHIFT * unit * condition * float(np.abs(made).mean(axis=0).max())
+    units = SHIFT if unit > SINGLE else SINGLE_SHIFT
+    return units * unit * condition * float(np.abs(made).mean(axis=0).max())
 
 
 def _plain(batches: Batches) -> tuple[FloatArray, FloatArray]:

@@ -6,11 +6,12 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from pgbench.arrays import FloatArray
+from pgbench.arrays import BoolArray, FloatArray
+from pgbench.declared.claims import Needs
 from pgbench.functions import Batches
 from pgbench.trials.candidate import Estimates
 from pgbench.trials.case import Case
-from pgbench.trials.hypotheses import FACTORS
+from pgbench.trials.hypotheses import FACTORS, Factor
 from pgbench.trials.known_estimators import KnownEstimator
 from pgbench.trials.normalisers import NORMALISERS, Normaliser
 
@@ -32,11 +33,10 @@ class Likeness:
     correlation, distance
         Means over the cases: correlation of the deviations from their means, and
         √(E‖ĝ - ĥ‖²/E‖ĥ - E ĥ‖²).
-    pattern
-        Which multiple of the known one it is on every case, such as ``(1 - 1/N) times``, or
-        nothing.
+    factor
+        Which multiple of the known one it is on every case, such as ``(1 - 1/N) times``, if any.
     normaliser
-        What every estimate of the known one is divided by before that.
+        What every estimate of the known one is divided by before that, if anything.
     """
 
     known: KnownEstimator
@@ -44,7 +44,7 @@ class Likeness:
     compared: int
     correlation: float
     distance: float
-    pattern: str = ""
+    factor: Factor | None = None
     normaliser: Normaliser | None = None
 
     @property
@@ -55,7 +55,7 @@ class Likeness:
     @property
     def proportional(self) -> bool:
         """Whether every estimate is a multiple of the known one's, by a factor that has a name."""
-        return bool(self.pattern) or self.normaliser is not None
+        return self.factor is not None or self.normaliser is not None
 
     @property
     def words(self) -> str:
@@ -63,12 +63,31 @@ class Likeness:
         words = self.known.name
         if self.known.mistake:
             words = f"the known mistake {words} ({self.known.mistake})"
-        if self.same:
-            return words
-        words = f"{self.pattern} {words}".lstrip()
+        if self.factor is not None:
+            words = f"{self.factor.words} {words}"
         if self.normaliser is None:
             return words
         return f"{words}, each estimate divided by {self.normaliser.words}"
+
+    @property
+    def needs(self) -> Needs | None:
+        """What a function must claim for this to be right; None where no claim fits."""
+        needs = self.known.needs
+        if self.factor is not None:
+            needs = self.factor.needed(needs)
+        return needs if self.normaliser is None else self.normaliser.needed(needs)
+
+    def differs(self, own: Estimates, made: FloatArray, seed: int) -> BoolArray:
+        """Which estimates (R,) are not what this says, by estimates (R, d) of the known one."""
+        slack = 0.0
+        if self.normaliser is not None:
+            made = self.normaliser.divided(made, batches_of(own, seed))
+            slack = self.normaliser.slack
+        if self.factor is not None:
+            made = made * (self.factor.value(own.case, own.batch_size) or np.nan)
+        gap = np.abs(own.gradients - made).max(axis=1)
+        size = np.abs(own.gradients).max(axis=1)
+        return np.asarray(~(gap <= np.maximum(10 * own.rounding, slack * size)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,14 +148,14 @@ def likeness(
     if not pairs:
         return None
     equal = tuple(pair.own.case.name for pair in pairs if pair.equal)
-    normaliser, pattern = _multiple(pairs) if len(equal) < len(pairs) else (None, "")
+    normaliser, factor = _multiple(pairs) if len(equal) < len(pairs) else (None, None)
     return Likeness(
         known=known,
         equal=equal,
         compared=len(pairs),
         correlation=float(np.mean([pair.correlation for pair in pairs])),
         distance=float(np.mean([pair.distance for pair in pairs])),
-        pattern=pattern,
+        factor=factor,
         normaliser=normaliser,
     )
 
@@ -165,8 +184,8 @@ def _drawn(case: Case, replicates: int, seed: int, batch_size: int) -> Batches:
     return case.drawn(replicates, seed, batch_size)
 
 
-def _multiple(pairs: Sequence[_Pair]) -> tuple[Normaliser | None, str]:
-    """Divisor and multiple, in words, that make every estimate of the known one; or nothing.
+def _multiple(pairs: Sequence[_Pair]) -> tuple[Normaliser | None, Factor | None]:
+    """Divisor and multiple that make every estimate of the known one, if there are any.
 
     The multiple is left out where it is 1.
     """
@@ -176,10 +195,11 @@ def _multiple(pairs: Sequence[_Pair]) -> tuple[Normaliser | None, str]:
             continue
         slack = 1e-4 if normaliser is None else max(1e-4, normaliser.slack)
         if normaliser is not None and np.allclose([*found.values()], 1.0, rtol=slack, atol=0):
-            return normaliser, ""
-        if pattern := _pattern([pair.own for pair in pairs], found, slack):
-            return normaliser, pattern
-    return None, ""
+            return normaliser, None
+        factor = _pattern([pair.own for pair in pairs], found, slack)
+        if factor is not None:
+            return normaliser, factor
+    return None, None
 
 
 def _factors(pairs: Sequence[_Pair], normaliser: Normaliser | None) -> dict[Place, float]:
@@ -193,17 +213,20 @@ def _factors(pairs: Sequence[_Pair], normaliser: Normaliser | None) -> dict[Plac
     return found
 
 
-def _pattern(every: Sequence[Estimates], factors: Mapping[Place, float], slack: float) -> str:
-    """The factors in words such as ``(1 - 1/N) times``; empty where they have no pattern."""
+def _pattern(
+    every: Sequence[Estimates], factors: Mapping[Place, float], slack: float
+) -> Factor | None:
+    """What the factors are, such as ``(1 - 1/N) times``; None where they have no pattern."""
     places = [(own.case, own.batch_size) for own in every]
     values = np.array([factors[case.name, n] for case, n in places])
     for factor in FACTORS:
         expected = np.array([factor.value(case, n) or np.nan for case, n in places])
         if np.allclose(values, expected, rtol=slack, atol=0):
-            return factor.words
-    if np.allclose(values, values[0], rtol=slack, atol=0):
-        return f"{values[0]:.5g} times"
-    return ""
+            return factor
+    c = float(values.mean())
+    if np.allclose(values, c, rtol=slack, atol=0):
+        return Factor(f"{c:.5g} times", lambda case, n: c, "", "any" if c > 0 else None)
+    return None
 
 
 def closest(every: Sequence[Likeness], number: int) -> list[Likeness]:
@@ -220,7 +243,7 @@ def exact(every: Sequence[Likeness]) -> list[Likeness]:
     """
     for rank in (
         lambda one: one.same,
-        lambda one: bool(one.pattern) and one.normaliser is None,
+        lambda one: one.factor is not None and one.normaliser is None,
         lambda one: one.normaliser is not None,
     ):
         found = [one for one in every if rank(one)]

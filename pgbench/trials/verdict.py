@@ -8,12 +8,14 @@ from functools import cached_property
 import numpy as np
 
 from pgbench.arrays import BoolArray, FloatArray
+from pgbench.declared.causes import UNMEANT
 from pgbench.declared.claims import Claims, Needs
 from pgbench.statistics import holm
 from pgbench.trials.ascending import Ascending, ascending
 from pgbench.trials.case import Case
 from pgbench.trials.conditions import where
 from pgbench.trials.directions import Direction, directions, right_direction
+from pgbench.trials.equality import Equality
 from pgbench.trials.findings import Finding, State, findings
 from pgbench.trials.hypotheses import (
     NATURALS,
@@ -21,6 +23,7 @@ from pgbench.trials.hypotheses import (
     WITHOUT_DISCOUNT,
     Hypothesis,
     divided,
+    multiple,
     of_known,
     right_by,
     scaled,
@@ -76,7 +79,12 @@ class Tested:
     @property
     def holds(self) -> bool:
         """Whether it was tested and nowhere ruled out."""
-        return bool(np.isfinite(self.p).any() and not self.rejected.any())
+        return self.speaks and not self.rejected.any()
+
+    @property
+    def speaks(self) -> bool:
+        """Whether it says anything that can be tested."""
+        return bool(np.isfinite(self.p).any())
 
     @property
     def resolution(self) -> float:
@@ -117,6 +125,9 @@ class Verdict:
     behind
         The verdict against the sum without γ^t, where that is all that is wrong on some problems
         and not on others: a second mistake.
+    same
+        The known estimator, or the multiple of one, that it is in every estimate and that is right
+        by what is claimed, where no mean that is known says so.
     """
 
     results: Sequence[MeasuredMean]
@@ -127,6 +138,7 @@ class Verdict:
     directions: Sequence[Direction] = ()
     claims: Claims = UNCLAIMED
     behind: "Verdict | None" = None
+    same: Equality | None = None
 
     @property
     def direction(self) -> Direction | None:
@@ -156,8 +168,9 @@ class Verdict:
         fitting = [t.hypothesis.needs for t in self.others if t.hypothesis.needs is not None]
         if self.direction is not None and self.direction.hypothesis.needs is not None:
             fitting.append(self.direction.hypothesis.needs.also("any"))
+        meant = (needs for needs in fitting if not needs.accepts & UNMEANT)
         fewest = min(
-            fitting, key=lambda needs: (needs.scale == "any", len(needs.accepts)), default=None
+            meant, key=lambda needs: (needs.scale == "any", len(needs.accepts)), default=None
         )
         return fewest
 
@@ -174,6 +187,8 @@ class Verdict:
                 Ascending.NO: Decision.BIASED,
                 Ascending.UNKNOWN: Decision.UNDECIDED,
             }[self.ascending]
+        if self.same is not None:
+            return Decision.UNBIASED
         if self.fleeting:
             return Decision.UNDECIDED
         if not self.reference.holds and any(t.rejected.any() for t in self.right):
@@ -263,20 +278,25 @@ def verdict(
     every: Sequence[KnownEstimator],
     undone: Callable[[Normaliser], Sequence[MeasuredMean]] | None = None,
     claims: Claims = UNCLAIMED,
+    equalities: Sequence[Equality] = (),
 ) -> Verdict:
     """The conclusion from the results on all cases and sizes, by what is claimed.
 
     ``undone(normaliser)`` gives the results of the estimates times what they may be divided by.
     """
-    right = [tested(hypothesis, results) for hypothesis in right_by(claims, every)]
-    reference = min(right, key=lambda t: (not t.holds, int(t.rejected.sum())))
-    if reference.holds or not any(t.rejected.any() for t in right):
+    right = _right(results, every, claims)
+    reference = min(right, key=lambda t: (not t.holds, not t.speaks, int(t.rejected.sum())))
+    if reference.holds:
+        return Verdict(results, right, reference, claims=claims)
+    if (same := _same(equalities, claims)) is not None:
+        return Verdict(results, right, _of(same, results), claims=claims, same=same)
+    if not any(t.rejected.any() for t in right):
         return Verdict(results, right, reference, claims=claims)
     for hypothesis in NATURALS if claims.target is None else ():
         natural = tested(hypothesis, results)
         if natural.holds and _sharp(hypothesis, results):
             return Verdict(results, right, natural, claims=claims)
-    divided = _divided(undone) if undone else []
+    divided = _divided(undone, claims, every) if undone else []
     if claimed := [t for t in divided if t.hypothesis.within(claims)]:
         return Verdict(claimed[0].results, claimed, claimed[0], claims=claims)
     others = _others(results, every) or divided
@@ -285,12 +305,52 @@ def verdict(
     return replace(found, behind=None if others else _behind(found))
 
 
-def _divided(undone: Callable[[Normaliser], Sequence[MeasuredMean]]) -> list[Tested]:
+def _right(
+    results: Sequence[MeasuredMean], every: Sequence[KnownEstimator], claims: Claims
+) -> list[Tested]:
+    """What is right by what is claimed, tested: the plainest, and what else holds if none does."""
+    first, *groups = right_by(claims, every)
+    right = [tested(hypothesis, results) for hypothesis in first]
+    for group in groups:
+        if any(t.holds for t in right):
+            break
+        right += [t for one in group if (t := _quickly(one, results)) is not None]
+    return right
+
+
+def _same(equalities: Sequence[Equality], claims: Claims) -> Equality | None:
+    """What it is in every estimate and on every problem, if that is right by what is claimed."""
+    for one in equalities:
+        needs = one.likeness.needs
+        if one.complete and one.everywhere and needs is not None and claims.covers(needs):
+            return one
+    return None
+
+
+def _of(same: Equality, results: Sequence[MeasuredMean]) -> Tested:
+    """The mean of what it is, where that is known; there is nothing left to test."""
+    like, hypothesis = same.likeness, of_known(same.known)
+    if like.factor is not None:
+        hypothesis = multiple(like.factor.words, like.factor.value, hypothesis)
+    if like.normaliser is not None:
+        hypothesis = Hypothesis(f"that of {like.words}", lambda case, n: None)
+    means = [hypothesis.mean(r.estimates.case, r.estimates.batch_size) for r in results]
+    return Tested(hypothesis, results, np.array([np.nan if g is None else 1.0 for g in means]))
+
+
+def _divided(
+    undone: Callable[[Normaliser], Sequence[MeasuredMean]],
+    claims: Claims,
+    every: Sequence[KnownEstimator],
+) -> list[Tested]:
     """Hypotheses that hold once what every batch's estimate is divided by is undone."""
     for normaliser in NORMALISERS:
         results = undone(normaliser)
-        every = (_quickly(hypothesis, results) for hypothesis in divided(normaliser))
-        if held := [one for one in every if one is not None and _sharp(one.hypothesis, results)]:
+        hypotheses = divided(normaliser, claims, every)
+        tests = (_quickly(hypothesis, results) for hypothesis in hypotheses)
+        held = [one for one in tests if one is not None and _sharp(one.hypothesis, results)]
+        if held:
+            held.sort(key=lambda one: not one.hypothesis.within(claims))
             return held[:SHOWN]
     return []
 

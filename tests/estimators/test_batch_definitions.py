@@ -7,6 +7,7 @@ import pytest
 
 from pgbench.estimators import estimators
 from pgbench.estimators.parts.by_trajectory import others
+from pgbench.estimators.parts.estimator import noisy_critic
 from pgbench.exact import evaluate
 from pgbench.exact.finite.horizon import finite_values
 from pgbench.measure.gradients import estimates
@@ -42,8 +43,8 @@ class Path:
     def z(self):
         return self.psi.sum(axis=0)
 
-    def gae(self, lam):
-        v, T = self.truth.v, len(self.r)
+    def gae(self, lam, critic_noise=0.0):
+        v, T = noisy_critic(self.truth, critic_noise), len(self.r)
         errors = self.r + self.truth.mdp.gamma * v[self.next] - v[self.s]
         decay = self.truth.mdp.gamma * lam
         return np.array([decay ** np.arange(T - t) @ errors[t:] for t in range(T)])
@@ -160,13 +161,22 @@ def optimal_token_baseline(truth, paths):
     return out / len(paths)
 
 
-def advantage_normalised(truth, paths, lam=0.95, normalised=True, discounted=True):
-    every = np.concatenate([path.gae(lam) for path in paths])
+def advantage_normalised(
+    truth,
+    paths,
+    lam=0.95,
+    normalised=True,
+    discounted=True,
+    critic_noise=0.0,
+    eps=1e-8,
+    correction=0,
+):
+    every = np.concatenate([path.gae(lam, critic_noise) for path in paths])
     total = 0.0
     for path in paths:
-        A = path.gae(lam)
+        A = path.gae(lam, critic_noise)
         if normalised:
-            A = (A - every.mean()) / (every.std() + 1e-8)
+            A = (A - every.mean()) / (every.std(ddof=correction) + eps)
         total = total + (A * (path.discounts if discounted else 1.0)) @ path.psi
     return total / len(paths)
 

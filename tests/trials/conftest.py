@@ -16,6 +16,7 @@ NAMES = (
     "advantage_oracle",
     "baseline_value",
     "done_missing",
+    "gae[lam=0.95, critic_noise=0.1, discounted=false]",
     "gae[lam=0.95, critic_noise=0.1]",
     "gae[lam=1]",
     "group_mean",

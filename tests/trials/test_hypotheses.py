@@ -166,15 +166,16 @@ def test_a_sampler_or_objective_that_there_is_not_is_named(judged):
 
 def test_what_is_right_by_a_claim_holds_its_needs():
     every = every_known()
-    assert [*RIGHT] == right_by(Claims(), every)
+    assert right_by(Claims(), every) == [[*RIGHT], [], [], []]
     without = right_by(Claims(target="undiscounted_states"), every)
-    assert without == [*WITHOUT_DISCOUNT]
+    assert without == [[*WITHOUT_DISCOUNT], [], [], []]
     for claims in (Claims(scale="any"), Claims(accepts=frozenset({"batch", "critic"}))):
-        found = right_by(claims, every)
+        found = [one for group in right_by(claims, every) for one in group]
         assert len(found) > len(RIGHT)
         assert all(claims.covers(hypothesis.needs) for hypothesis in found)
     assert all(one.needs is not None for one in TARGETED)
-    words = " ".join(h.words for h in right_by(Claims(accepts=frozenset({"critic"})), every))
+    accepted = right_by(Claims(accepts=frozenset({"critic"})), every)[2]
+    words = " ".join(h.words for h in accepted)
     assert "gae[lam=0.95, critic_noise=0.1]" in words
     assert "reward_to_go[discounted=false]" not in words
 

@@ -12,10 +12,10 @@ NONE = 1e-9
 def parts_of_bias(known: KnownEstimator, results: Sequence[MeasuredMean]) -> dict[str, float]:
     """By cause the largest part of the bias over cases and sizes, over the gradient's norm.
 
-    Nothing of mistakes, which declare no cause.
+    Nothing of mistakes that no claim allows: they declare no cause.
     """
     largest: dict[str, float] = {}
-    for result in [] if known.mistake else results:
+    for result in [] if known.needs is None else results:
         own = known.parts(result.estimates.case, result.estimates.batch_size)
         for cause, part in own.items():
             if part > max(largest.get(cause, 0.0), NONE):

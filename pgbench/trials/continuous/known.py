@@ -104,10 +104,30 @@ class KnownFunction(KnownEstimator):
         share = self.weight.share(case, batch_size)
         if self.weight.expected is None or share is None:
             return None
-        chi = None if self.scores is None else self.scores(case.system, case.theta)
-        decay = None if self.discounted else 1.0
-        mean = share * case.truth.mean(chi, weight=self.weight.expected(case), decay=decay)
+        mean = share * self._mean(case, self.weight.expected(case), self.discounted)
         return case.natural(mean) if self.natural else mean
+
+    def _mean(self, case: Any, weight: Any, discounted: bool) -> FloatArray:
+        chi = None if self.scores is None else self.scores(case.system, case.theta)
+        mean: FloatArray = case.truth.mean(chi, weight=weight, decay=None if discounted else 1.0)
+        return mean
+
+    def parts(self, case: Any, batch_size: int) -> dict[str, float]:
+        """By cause the size of its part of the bias, over the target's; nothing where not known."""
+        mean = None if self.mistake else self.mean(case, batch_size)
+        if mean is None or self.weight.expected is None:
+            return {}
+        expected = self.weight.expected(case)
+        means = {
+            "": self._mean(case, GAE if "critic" in self.declared else expected, True),
+            "critic": self._mean(case, expected, True),
+            "discount": self._mean(case, expected, self.discounted),
+            "batch": mean,
+        }
+        size = float(np.linalg.norm(means[""]))
+        made = [(cause, after - before) for (cause, after), before in
+                zip([*means.items()][1:], means.values(), strict=False)]  # fmt: skip
+        return {c: float(np.linalg.norm(part)) / size for c, part in made if c in self.declared}
 
 
 @lru_cache(maxsize=32)

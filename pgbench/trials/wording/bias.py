@@ -15,6 +15,9 @@ from pgbench.trials.verdict import ZERO, Decision, Tested, Verdict, visible
 from pgbench.trials.wording.directions import second_mistake
 from pgbench.trials.wording.numbers import percent, percent_of
 
+COARSE = 1e-3
+"""What rounding may move by more than this of the gradient's norm is told."""
+
 
 def bias(found: Examination, recognised: bool) -> Iterator[str]:
     """Sentences; ``recognised`` if it is something known."""
@@ -22,20 +25,24 @@ def bias(found: Examination, recognised: bool) -> Iterator[str]:
     laboratory = verdict.results[0].estimates.case.laboratory
     if not laboratory.plain:
         yield f"Judged with {laboratory.words}; J is the objective's, and π the policy at θ."
-    if verdict.decision is Decision.UNBIASED:
+    if verdict.same is not None:
+        right = "what it claims" if verdict.claims.words else "right"
+        yield f"It is {verdict.same.likeness.words} in every estimate, and that is {right}."
+    elif verdict.decision is Decision.UNBIASED:
         yield f"No bias was seen. Its mean {_right(verdict)}."
     elif verdict.decision is Decision.UNDECIDED:
         yield f"It could not be judged: {undecided(verdict)}."
     else:
         yield from _biased(verdict, recognised)
-    if verdict.decision is Decision.UNBIASED:
+    if verdict.decision is Decision.UNBIASED and verdict.same is None:
         for tested in verdict.right:
             if tested.rejected.any():
                 names = _names(verdict, tested.rejected)
                 yield f"Its mean is not {tested.hypothesis.words}; that is ruled out on {names}."
-    if verdict.decision is not Decision.UNDECIDED and (rare := _untested(verdict)):
+    judged = verdict.decision is not Decision.UNDECIDED and verdict.same is None
+    if judged and (rare := _untested(verdict)):
         yield f"Nothing can be said on {rare}: its estimates hang on rare events."
-    if verdict.decision is not Decision.UNDECIDED and (lost := hidden(verdict)):
+    if judged and (lost := hidden(verdict)):
         yield f"Nothing can be said on {', '.join(lost)}: noise would hide even a mean of zero."
     for name, reason in found.refused.items():
         yield f"It refuses the problem '{name}': {reason}."
@@ -63,13 +70,13 @@ def _conditions(found: Examination) -> Iterator[str]:
             f"It draws from {' and '.join(found.generators)}, seeded before every call;"
             " batch.rng needs no seed."
         )
-    if any(result.estimates.shift for result in found.verdict.results):
-        sizes = [
-            result.estimates.shift / float(np.linalg.norm(target))
-            for result, target in zip(found.verdict.results, found.verdict.targets, strict=True)
-        ]
+    sizes = [
+        result.estimates.shift / float(np.linalg.norm(target))
+        for result, target in zip(found.verdict.results, found.verdict.targets, strict=True)
+    ]
+    if max(sizes) > COARSE:
         yield (
-            "It returns numbers of half precision, whose rounding moves means: up to"
+            "Rounding in the format that it returns moves means: up to"
             f" {percent(max(sizes))} of the gradient's norm in a coordinate counts as none."
         )
 

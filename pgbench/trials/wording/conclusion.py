@@ -2,10 +2,11 @@
 
 from pgbench.trials import terminal_values
 from pgbench.trials.ascending import Ascending
+from pgbench.trials.equality import Equality
 from pgbench.trials.examination import Examination
 from pgbench.trials.findings import State
 from pgbench.trials.measured_mean import unseen
-from pgbench.trials.verdict import Decision, Declared, visible
+from pgbench.trials.verdict import Decision, Declared, Verdict, visible
 from pgbench.trials.wording.bias import hidden, left_out, told, undecided
 from pgbench.trials.wording.directions import causes, direction_words
 from pgbench.trials.wording.numbers import percent
@@ -28,6 +29,8 @@ def _conclusion(found: Examination) -> str:
         same = known_as(found)
         known = f" It is {same}, estimate by estimate." if same else ""
         return f"{what} could not be judged: {undecided(found.verdict)}.{known}"
+    if found.verdict.same is not None:
+        return _same(what, found, found.verdict.same)
     if found.verdict.decision is Decision.UNBIASED:
         return _unbiased(what, found)
     return _biased(what, found)
@@ -42,6 +45,16 @@ def _declared(what: str, declared: Declared) -> str:
     if declared.open:
         return f"{what} declares {words}; what else may bias it is not known."
     return f"{what} is what it declares ({words})."
+
+
+def _same(what: str, found: Examination, same: Equality) -> str:
+    """That it is what is right by its claims, where no mean says so."""
+    chance, claims = percent(unseen(found.replicates)), found.verdict.claims.words
+    right = f"what it claims ({claims})" if claims else "unbiased as that is"
+    return (
+        f"{what} equals {same.likeness.words} {in_all(same)} (it differs with a chance below"
+        f" {chance}) and is {right}."
+    )
 
 
 def _unbiased(what: str, found: Examination) -> str:
@@ -99,5 +112,15 @@ def _biased(what: str, found: Examination) -> str:
     if verdict.direction is not None:
         words = f"{what} has {direction_words(verdict.direction)}, {verdict.where}{why}."
         return f"{words}{_fitting(found)}"
-    claimed = f", and not what it claims ({verdict.claims.words})" if verdict.claims.words else ""
+    claimed = _unclaimed(verdict)
     return f"{what} is biased {verdict.where}{claimed}{why}.{_fitting(found)}"
+
+
+def _unclaimed(verdict: Verdict) -> str:
+    """That it is not what it claims, as far as that can be told."""
+    words = verdict.claims.words
+    if not words:
+        return ""
+    if verdict.claims.accepts and not verdict.others:
+        return f", and by no estimator known here what it claims ({words})"
+    return f", and not what it claims ({words})"

@@ -37,7 +37,7 @@ def equal(found: Examination) -> list[Equality]:
 
     A mistake may lie in what is claimed: a baseline silently read as zero leaves a right estimator.
     """
-    same = [one for one in found.equalities if one.complete]
+    same = [one for one in found.equalities if one.complete and not one.likeness.proportional]
     return [one for one in same if not one.known.mistake] or same
 
 
@@ -69,7 +69,8 @@ def _on(one: Equality) -> str:
 
 def _nearly(found: Examination) -> Iterator[str]:
     """What it equals but for a few estimates, or on some problems only."""
-    near = [one for one in found.equalities if one.nearly][:1]
+    plain = (one for one in found.equalities if not one.likeness.proportional)
+    near = [one for one in plain if one.nearly][:1]
     for one in near:
         counts = [
             f"{count} on {case} (N = {n})" for (case, n), count in one.different.items() if count
