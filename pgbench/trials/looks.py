@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pgbench.trials.ascending import Ascending, ascending
 from pgbench.trials.equality import Equality
 from pgbench.trials.mean_analysis import LOOKS, PLAIN
 from pgbench.trials.verdict import Decision, Verdict
@@ -42,6 +43,8 @@ def plain(verdict: Verdict, equalities: Sequence[Equality], replicates: int, see
 
     ``seen`` is the bias along the gradient that would have been seen on every problem.
     """
+    if verdict.claims.target == "ascent":
+        return replicates >= SECOND and ascending(verdict.results, PLAIN) is not Ascending.UNKNOWN
     same = any(one.complete for one in equalities)
     if verdict.decision in (Decision.BIASED, Decision.DIRECTION):
         named = verdict.others and min(one.resolution for one in verdict.others) <= CRISP
