@@ -1,8 +1,9 @@
 """A user's own estimator examined: sampled, measured, compared, judged."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -32,7 +33,7 @@ from pgbench.trials.known_records import claimed_surrogate
 from pgbench.trials.looks import looks, plain
 from pgbench.trials.measured_mean import MeasuredMean, measured
 from pgbench.trials.normalisers import Normaliser
-from pgbench.trials.resemblance import COMPARED, Likeness, batches_of, closest, likeness
+from pgbench.trials.resemblance import COMPARED, Likeness, batches_of, likenesses
 from pgbench.trials.scaling import LARGER
 from pgbench.trials.user_file import UserCode, load
 from pgbench.trials.verdict import Declared, Verdict, verdict, visible
@@ -66,8 +67,8 @@ class Examination:
         Every known estimator next to it, the most alike first.
     equalities
         Those that equal it on most problems, held against every estimate.
-    ranking
-        Known unbiased estimators by variance times steps.
+    compare
+        Gives ``ranking``.
     refused
         Why a record is not examined on some problems, by their names.
     reads_ends
@@ -85,11 +86,17 @@ class Examination:
     declared: Declared | None
     likenesses: Sequence[Likeness]
     equalities: Sequence[Equality]
-    ranking: Sequence[Compared]
+    compare: Callable[[], Sequence[Compared]]
     refused: dict[str, str]
     reads_ends: bool = False
     skipped: Mapping[tuple[str, int], int] = field(default_factory=dict)
     generators: Sequence[str] = ()
+
+    @cached_property
+    def ranking(self) -> Sequence[Compared]:
+        """Known unbiased estimators by variance times steps, compared when that is asked for."""
+        with single_threaded():
+            return self.compare()
 
     @property
     def passed(self) -> bool:
@@ -242,14 +249,13 @@ def _judged(
     places = [e.case for e in smaller]
     few = min(R, COMPARED)
     every = _known(examined.own, places[0].laboratory)
-    found = [likeness(one, smaller, examined.seed, few) for one in every]
-    likenesses = closest([one for one in found if one is not None], len(found))
-    same = equalities(likenesses, made, examined.seed)
-    results = [_measured(examined, e, likenesses) for e in made]
+    alike = likenesses(every, smaller, examined.seed, few)
+    same = equalities(alike, made, examined.seed)
+    results = [_measured(examined, e, alike) for e in made]
     conclusion = verdict(
         results,
         every,
-        lambda n: [_undone(examined, e, likenesses, n) for e in made],
+        lambda n: [_undone(examined, e, alike, n) for e in made],
         examined.own.claims,
         same,
     )
@@ -259,9 +265,9 @@ def _judged(
         replicates=R,
         verdict=conclusion,
         declared=declared(examined, results) if isinstance(examined, RecordCandidate) else None,
-        likenesses=likenesses,
+        likenesses=alike,
         equalities=same,
-        ranking=compared(every, smaller, examined.seed, few),
+        compare=partial(compared, every, smaller, examined.seed, few),
         refused=refused,
         skipped={(e.case.name, e.batch_size): e.skipped for e in made if e.skipped},
         generators=sorted(examined.generators) if isinstance(examined, FunctionCandidate) else (),
@@ -278,7 +284,7 @@ def _known(own: UserCode, laboratory: Laboratory) -> Sequence[KnownEstimator]:
 
 
 def _undone(
-    examined: Candidate, made: Estimates, likenesses: Sequence[Likeness], normaliser: Normaliser
+    examined: Candidate, made: Estimates, alike: Sequence[Likeness], normaliser: Normaliser
 ) -> MeasuredMean:
     """The mean of the estimates times what every batch's estimate may be divided by."""
     divisors = normaliser.of(batches_of(made, examined.seed))
@@ -289,7 +295,7 @@ def _undone(
     undone = replace(
         made, gradients=whole, exact=None, rounding=rounding, shift=made.shift * largest
     )
-    return _measured(examined, undone, likenesses)
+    return _measured(examined, undone, alike)
 
 
 def _seconds(examined: Candidate, smaller: list[Estimates]) -> float:
@@ -299,13 +305,13 @@ def _seconds(examined: Candidate, smaller: list[Estimates]) -> float:
     return float(np.median(own)) if own else float("nan")
 
 
-def _measured(examined: Candidate, made: Estimates, likenesses: Sequence[Likeness]) -> MeasuredMean:
+def _measured(examined: Candidate, made: Estimates, alike: Sequence[Likeness]) -> MeasuredMean:
     """Its mean, sharpened by the estimators most alike whose exact means are known."""
     own = examined.own.record
     if isinstance(own, TableEstimator) and made.exact is not None:
         return measured(made, claimed=made.exact)
     controls: list[FloatArray] = []
-    for like in likenesses:
+    for like in alike:
         if len(controls) == CONTROLS or abs(like.correlation) < 0.05:
             break
         control = _control(like.known, made, examined.seed)

@@ -18,6 +18,12 @@ from pgbench.trials.normalisers import NORMALISERS, Normaliser
 COMPARED = 128
 """Replicates that are compared."""
 
+UNLIKE = 0.2
+"""A smaller correlation on one case is that of an estimator which is not worth the others."""
+
+LEAST = 6
+"""So many are compared on all cases, whatever their correlation."""
+
 Place = tuple[str, int]
 """Name of a case, and batch size."""
 
@@ -229,9 +235,21 @@ def _pattern(
     return None
 
 
-def closest(every: Sequence[Likeness], number: int) -> list[Likeness]:
-    """The most alike by correlation of their deviations, the largest first."""
-    return sorted(every, key=lambda one: -abs(one.correlation))[:number]
+def likenesses(
+    every: Sequence[KnownEstimator], made: Sequence[Estimates], seed: int, compared: int
+) -> list[Likeness]:
+    """Known estimators next to one, the most alike by correlation of their deviations first.
+
+    Most are told from it by the first case that says anything, and not tried on the others.
+    """
+    firsts: dict[KnownEstimator, float] = {}
+    for known in every:
+        pairs = (pair for own in made for pair in _pairs(known, [own], seed, compared))
+        if (first := next(pairs, None)) is not None:
+            firsts[known] = 1.0 if first.equal else abs(first.correlation)
+    least = min(UNLIKE, *sorted(firsts.values())[-LEAST:], 1.0)
+    found = [likeness(one, made, seed, compared) for one, x in firsts.items() if x >= least]
+    return sorted((one for one in found if one is not None), key=lambda one: -abs(one.correlation))
 
 
 def exact(every: Sequence[Likeness]) -> list[Likeness]:
