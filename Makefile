@@ -8,7 +8,7 @@ AUTODIFF := .venv-autodiff
 AUDIT := .venv-audit
 
 # Libraries that pin versions of what they do not need here.
-APART := agilerl coax garage openrlhf rllte-core verl
+APART := agilerl agilerl-arena coax garage openrlhf rllte-core verl
 
 # Which CUDA the driver supports: cuda12 or cuda13.
 CUDA ?= cuda12

@@ -37,7 +37,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--sampler", help="what draws the data: a name, or the JSON of a mapping as in a grid"
     )
     command.add_argument("--objective", help="what is maximised, in the same form; default: J")
-    command.add_argument("--policy", help="π, in the same form, such as a network of your own")
+    command.add_argument(
+        "--policy", help="π, in the same form, such as a network of your own: docs/own-policy.md"
+    )
 
 
 def act(options: argparse.Namespace) -> int:

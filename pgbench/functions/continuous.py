@@ -1,8 +1,8 @@
 """What a function for continuous actions is given: one batch of trajectories, as plain arrays.
 
-    u ~ N(k x + c, σ²),  e = u, clip(u, -L, L) or L tanh u;   θ = (k, c, log σ)
+    u ~ N(μ_θ(s), σ_θ(s)²),  e = u, clip(u, -L, L) or L tanh u
 
-The policy draws u, the environment sees e.
+The policy draws u, the environment sees e. By default μ = k s + c and θ = (k, c, log σ).
 """
 
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ class ContinuousBatch(AnyBatch):
     gamma
         Discount, in [0, 1).
     theta
-        (d,) float64, (k, c, log σ).
+        (d,) float64, (k, c, log σ) or the parameters of the user's network.
     horizon
         T.
     exact_values, exact_next_values, exact_action_values
@@ -89,8 +89,8 @@ class ContinuousBatch(AnyBatch):
     law = Made(lambda b: b._place.system.law)
     bound = Made(lambda b: float(b._place.system.bound))
     means = Made(lambda b: b.mean(b._place.theta))
-    scales = Made(lambda b: b._steps(np.exp(b._place.theta[2]))[..., None])
-    covariances = Made(lambda b: b._steps(np.exp(2 * b._place.theta[2]))[..., None, None])
+    scales = Made(lambda b: b._steps(b._scale)[..., None])
+    covariances = Made(lambda b: b._steps(b._scale**2)[..., None, None])
     log_probs = Made(lambda b: b.log_prob(b._place.theta))
     env_log_probs = Made(lambda b: b.log_prob(b._place.theta) - b._log_jacobians)
     log_jacobians = Made(lambda b: b._log_jacobians)
@@ -114,6 +114,11 @@ class ContinuousBatch(AnyBatch):
         return np.asarray(self._of("next_states")[..., 0])
 
     @property
+    def _scale(self) -> FloatArray:
+        place = self._place
+        return np.asarray(place.policy.scale(place.theta, self._x))
+
+    @property
     def _log_jacobians(self) -> FloatArray:
         return self._steps(self._place.system.log_jacobian(self._u))
 
@@ -135,7 +140,8 @@ class ContinuousBatch(AnyBatch):
 
         θ may be an array of NumPy, a tensor of PyTorch or an array of JAX; means are of its kind.
         """
-        return self._middle(theta)[..., None]
+        middle, _ = self._place.policy.traced(theta, like(theta, self._x))
+        return (middle * like(theta, self.mask))[..., None]
 
     def log_prob(self, theta: Any) -> Any:
         """log π_θ(u_t|s_t), (N, T), to differentiate; 0 where no step was taken.
@@ -143,19 +149,17 @@ class ContinuousBatch(AnyBatch):
         Of u_t as drawn. Less ``log_jacobians`` it is that of a squashed e_t, with the same
         gradient.
         """
-        z = (like(theta, self._u) - self._middle(theta)) / exp(theta[2])
-        return -(z * z / 2 + theta[2] + _HALF_LOG_2PI) * like(theta, self.mask)
+        middle, log_scale = self._place.policy.traced(theta, like(theta, self._x))
+        z = (like(theta, self._u) - middle) / exp(log_scale)
+        return -(z * z / 2 + log_scale + _HALF_LOG_2PI) * like(theta, self.mask)
 
     def entropy(self, theta: Any) -> Any:
         """Entropy of the law of u_t in nats, (N, T), to differentiate; 0 where no step was taken.
 
         That of a squashed e_t is larger by the mean of log de/du, which has no closed form.
         """
-        return (theta[2] + 0.5 + _HALF_LOG_2PI) * like(theta, self.mask)
-
-    def _middle(self, theta: Any) -> Any:
-        x, mask = like(theta, self._x), like(theta, self.mask)
-        return (theta[0] * x + theta[1]) * mask
+        _, log_scale = self._place.policy.traced(theta, like(theta, self._x))
+        return (log_scale + 0.5 + _HALF_LOG_2PI) * like(theta, self.mask)
 
 
 @dataclass(frozen=True)

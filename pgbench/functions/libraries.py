@@ -37,6 +37,14 @@ def exp(array: Any) -> Any:
     return sys.modules["jax"].numpy.exp(array) if kind == "jax" else np.exp(array)
 
 
+def log(array: Any) -> Any:
+    """The natural logarithm, in the library of the array."""
+    kind = library(array)
+    if kind == "torch":
+        return array.log()
+    return sys.modules["jax"].numpy.log(array) if kind == "jax" else np.log(array)
+
+
 def log_softmax(logits: Any) -> Any:
     """Logits less the logarithm of the sum of their exponentials over the last axis."""
     kind = library(logits)

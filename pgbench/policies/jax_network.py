@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from pgbench.policies.features import Inputs, input_table
-from pgbench.policies.network import Network, dimensions
+from pgbench.policies.network import Network, Outputs, dimensions
 from pgbench.policies.policy import Policy, PolicyKind
 from pgbench.policies.user_module import (
     FORM,
@@ -47,15 +47,22 @@ def jax_policy(mdp: FiniteMDP, module: Any, inputs: str = "auto", **options: Any
         Where JAX or the file is missing, or the function makes anything but finite logits of
         float64, a row for each state that is the same every time.
     """
+    table = input_table(mdp, inputs)
+    n_outputs = 1 if table.ndim == 3 else mdp.n_actions
+    outputs = jax_outputs(module, table.shape[-1], n_outputs, options)
+    return Network(outputs, table, mdp.n_actions, mdp.allowed)
+
+
+def jax_outputs(
+    module: Any, n_features: int, n_outputs: int, options: Mapping[str, Any]
+) -> Outputs:
+    """What a JAX function makes of features, as a function of its parameters; see above."""
     require("jax")
     from pgbench.policies.autodiff.jax import JaxOutputs
 
-    table = input_table(mdp, inputs)
-    n_outputs = 1 if table.ndim == 3 else mdp.n_actions
     own = OwnCode.of(module)
     init, apply = _pair(own, options)
-    outputs = JaxOutputs(own, lambda key: init(key, table.shape[-1], n_outputs), apply)
-    return Network(outputs, table, mdp.n_actions, mdp.allowed)
+    return JaxOutputs(own, lambda key: init(key, n_features, n_outputs), apply)
 
 
 def _pair(own: OwnCode, options: Mapping[str, Any]) -> tuple[Callable[..., Any], ...]:

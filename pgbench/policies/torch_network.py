@@ -1,10 +1,10 @@
 """Softmax policies whose logits are a user's PyTorch module."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from pgbench.policies.features import Inputs, input_table
-from pgbench.policies.network import Network, dimensions
+from pgbench.policies.network import Network, Outputs, dimensions
 from pgbench.policies.policy import Policy, PolicyKind
 from pgbench.policies.user_module import FORM, OwnCode, content, objection, require
 from pgbench.problems import FiniteMDP
@@ -41,14 +41,21 @@ def torch_policy(
         Where PyTorch or the file is missing, or the module makes anything but finite logits of
         float64, a row for each state that is the same every time.
     """
+    table = input_table(mdp, inputs)
+    n_outputs = 1 if table.ndim == 3 else mdp.n_actions
+    outputs = torch_outputs(module, table.shape[-1], n_outputs, options)
+    return Network(outputs, table, mdp.n_actions, mdp.allowed)
+
+
+def torch_outputs(
+    module: str | Callable[..., Any], n_features: int, n_outputs: int, options: Mapping[str, Any]
+) -> Outputs:
+    """What a PyTorch module makes of features, as a function of its parameters; see above."""
     require("torch")
     from pgbench.policies.autodiff.pytorch import TorchOutputs
 
-    table = input_table(mdp, inputs)
-    n_outputs = 1 if table.ndim == 3 else mdp.n_actions
     own = OwnCode.of(module)
-    outputs = TorchOutputs(own, lambda: own.thing(table.shape[-1], n_outputs, **options))
-    return Network(outputs, table, mdp.n_actions, mdp.allowed)
+    return TorchOutputs(own, lambda: own.thing(n_features, n_outputs, **options))
 
 
 def from_file(

@@ -9,7 +9,7 @@ from pgbench.declared.claims import Claims
 from pgbench.functions import ContinuousBatch
 from pgbench.functions.fields import fields
 from pgbench.trials.continuous.cases import cases
-from pgbench.trials.continuous.system import mean, score
+from pgbench.trials.continuous.policy import LINEAR
 from tests.support.numbers import differentiate
 
 CASES = {case.name: case for case in cases()}
@@ -35,10 +35,10 @@ def test_steps_hold_what_a_loss_needs(case):
         assert last or after == b.states[n, t + 1, 0]
         assert b.terminated[n, t] == (abs(after) > system.limit)
         assert b.truncated[n, t] == (t == T - 1 and not b.terminated[n, t])
-        assert b.means[n, t, 0] == pytest.approx(mean(theta, x), rel=1e-14)
+        assert b.means[n, t, 0] == pytest.approx(LINEAR.mean(theta, x), rel=1e-14)
         assert b.scales[n, t, 0] == np.exp(theta[2])
         assert b.covariances[n, t, 0, 0] == pytest.approx(np.exp(theta[2]) ** 2, rel=1e-14)
-        assert (b.scores[n, t] == score(theta, x, u)).all()
+        assert (b.scores[n, t] == LINEAR.score(theta, x, u)).all()
     assert (b.ended == b.terminated.any(axis=1)).all()
     for name in FIELDS:
         value = getattr(b, name)

@@ -1,8 +1,10 @@
 """Small continuous problems on which a wrong loss shows, each for a reason of its own."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from math import inf
+from typing import Any
 
 import numpy as np
 
@@ -10,10 +12,14 @@ from pgbench.arrays import BoolArray, FloatArray
 from pgbench.declared.parameters import ParameterError
 from pgbench.functions import ContinuousBatch, ContinuousBatches
 from pgbench.trials.case import CONTINUOUS, Case, Laboratory
+from pgbench.trials.continuous.policy import LINEAR, GaussianPolicy, own_gaussian
 from pgbench.trials.continuous.simulation import Trajectories, simulate
 from pgbench.trials.continuous.system import CLIPPED, GAUSSIAN, SQUASHED, System
 from pgbench.trials.continuous.truth import GAE, ContinuousTruth
 from pgbench.trials.continuous.values import QuickValues
+
+SMOOTH = 1e-6
+"""The gradient under a user's network must be known to so much of its length."""
 
 CRITIC_ERROR = 0.1
 """Error of the stand-in for a learned critic, as a share of the size of V."""
@@ -60,8 +66,13 @@ class ContinuousCase(Case):
         return self.truth.system
 
     @property
+    def policy(self) -> GaussianPolicy:
+        """Mean and deviation of actions."""
+        return self.truth.policy
+
+    @property
     def theta(self) -> FloatArray:
-        """θ (3,)."""
+        """θ (d,)."""
         return self.truth.theta
 
     @property
@@ -71,35 +82,35 @@ class ContinuousCase(Case):
 
     @property
     def finite(self) -> FloatArray:
-        """∇J_H (3,)."""
+        """∇J_H (d,)."""
         return self.truth.gradient
 
     @property
     def endless(self) -> FloatArray:
-        """∇J (3,)."""
+        """∇J (d,)."""
         return self.truth.endless_gradient
 
     @cached_property
     def without_tail(self) -> FloatArray:
-        """Σ_{t<H} γ^t E[A ψ] (3,)."""
+        """Σ_{t<H} γ^t E[A ψ] (d,)."""
         return self.truth.without_tail
 
     @cached_property
     def undiscounted(self) -> FloatArray:
-        """Σ_{t<H} E[Q_{H-t} ψ_t] (3,)."""
+        """Σ_{t<H} E[Q_{H-t} ψ_t] (d,)."""
         return self.truth.undiscounted
 
     @cached_property
     def undiscounted_oracle(self) -> FloatArray:
-        """Σ_{t<H} E[A ψ_t] (3,)."""
+        """Σ_{t<H} E[A ψ_t] (d,)."""
         return self.truth.mean(weight=GAE, decay=1.0)
 
     def natural(self, g: FloatArray) -> FloatArray:
-        """F⁻¹g (..., 3)."""
+        """F⁻¹g (..., d)."""
         return np.asarray(np.linalg.solve(self.fisher(False), g[..., None])[..., 0])
 
     def fisher(self, steps: bool) -> FloatArray:
-        """F (3, 3) over discounted visits of an endless horizon, or over the steps taken."""
+        """F (d, d) over discounted visits of an endless horizon, or over the steps taken."""
         return self.truth.fisher_of_steps() if steps else self.truth.endless_fisher()
 
     @property
@@ -119,7 +130,8 @@ class ContinuousCase(Case):
     def simulate(self, replicates: int, seed: int, batch_size: int | None = None) -> Trajectories:
         """Independent trajectories for every seed, (R, N, T)."""
         n = batch_size or self.batch_size
-        return simulate(self.system, self.theta, self.horizon, replicates, n, seed, self.stream)
+        own = self.system, self.theta, self.horizon
+        return simulate(*own, replicates, n, seed, self.stream, self.policy)
 
     def drawn(self, replicates: int, seed: int, batch_size: int | None = None) -> ContinuousBatches:
         """The first batches."""
@@ -225,26 +237,66 @@ PLANS = {
 }  # fmt: skip
 
 
-@cache
 def cases() -> tuple[ContinuousCase, ...]:
-    """All of them; made once."""
-    return tuple(
-        ContinuousCase(
-            name,
-            plan.reason,
-            ContinuousTruth(plan.system, np.array(plan.theta), plan.horizon),
-            plan.horizon,
-            plan.batch_size,
-            stream,
+    """All of them, with linear policies; made once."""
+    return laboratory_cases(OWN)
+
+
+@cache
+def laboratory_cases(laboratory: Laboratory) -> tuple[ContinuousCase, ...]:
+    """All of them; made once.
+
+    ParameterError for other data than the policy's, another objective, or a network of the user's
+    that is no Gaussian policy or not smooth enough for quadrature.
+    """
+    if laboratory != replace(OWN, policy=laboratory.policy):
+        raise ParameterError(
+            f"the battery {CONTINUOUS} has data of the policy itself alone, and J for its objective"
         )
+    own = own_gaussian(**_given(laboratory.policy)) if laboratory.policy else None
+    return tuple(
+        _case(stream, name, plan, laboratory, own)
         for stream, (name, plan) in enumerate(PLANS.items(), FIRST_STREAM)
     )
 
 
-def laboratory_cases(laboratory: Laboratory) -> tuple[ContinuousCase, ...]:
-    """All of them; ParameterError for other data than the policy's, or another objective."""
-    if not laboratory.plain:
+def _given(text: str) -> dict[str, Any]:
+    """What a policy's JSON says, or its name."""
+    given: dict[str, Any] = json.loads(text) if text.startswith("{") else {"policy": text}
+    known = {"policy", "module", "options"}
+    if unknown := sorted(set(given) - known):
+        raise ParameterError(f"policy has no {unknown[0]!r}, must be of {', '.join(sorted(known))}")
+    if "module" not in given:
+        raise ParameterError("policy needs a module, such as net.py:Gauss")
+    return given
+
+
+def _case(
+    stream: int,
+    name: str,
+    plan: _Plan,
+    laboratory: Laboratory,
+    own: tuple[GaussianPolicy, FloatArray] | None,
+) -> ContinuousCase:
+    policy, theta = own or (LINEAR, np.array(plan.theta))
+    truth = ContinuousTruth(plan.system, theta, plan.horizon, policy=policy)
+    if own is not None:
+        _check(name, truth)
+    shape = plan.horizon, plan.batch_size, stream
+    return ContinuousCase(name, plan.reason, truth, *shape, laboratory)
+
+
+def _check(name: str, truth: ContinuousTruth) -> None:
+    """ParameterError where more nodes have another gradient, as with kinks."""
+    try:
+        finer = replace(truth, resolution=truth.resolution.finer)
+        off = float(np.linalg.norm(finer.gradient - truth.gradient))
+        size = float(np.linalg.norm(finer.gradient))
+    except ValueError as error:
+        raise ParameterError(f"the problem {name!r} under this policy: {error}") from None
+    if not off <= SMOOTH * size:
         raise ParameterError(
-            f"the battery {CONTINUOUS} has data of the policy itself alone, and J for its objective"
+            f"the problem {name!r} under this policy: its gradient by quadrature is known to"
+            f" {off / size:.1g} of its length, must be to {SMOOTH:g}; networks must be smooth, with"
+            " tanh or softplus in place of rectifiers"
         )
-    return cases()

@@ -19,7 +19,8 @@ from pgbench.trials.case import Laboratory
 from pgbench.trials.continuous.bootstrapping import Critic, gae_weights
 from pgbench.trials.continuous.cases import ContinuousCase, laboratory_cases
 from pgbench.trials.continuous.mistakes import SCORES
-from pgbench.trials.continuous.truth import GAE, TO_GO, TOTAL, Score
+from pgbench.trials.continuous.policy import GaussianPolicy
+from pgbench.trials.continuous.truth import GAE, TO_GO, TOTAL, Shares
 from pgbench.trials.known_estimators import KnownEstimator, Made, in_order
 
 EPSILON = 1e-8
@@ -28,8 +29,8 @@ EPSILON = 1e-8
 LAMBDA, LAMBDAS = 0.95, (0.9, 0.95, 0.99, 1.0)
 """λ by default, and values that code has beside 0, which is the TD error."""
 
-Given = Callable[[Any, FloatArray], Score]
-"""From a system and θ to what stands in place of scores."""
+Given = Callable[[Any, GaussianPolicy, FloatArray], Shares]
+"""From a system, a policy and θ to what stands in place of scores."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,7 @@ class KnownFunction(KnownEstimator):
         if self.scores is None:
             chi = batch.scores
         else:
-            given = self.scores(case.system, case.theta)
-            chi = given(batch.states[..., 0], batch.actions[..., 0]) * batch.mask[..., None]
+            chi = _in_place(case, self.scores, replicates, seed, batch_size)
         made = np.einsum("...nt,...ntd->...d", w, chi) / batch_size
         steps = batch.mask.sum(axis=(-1, -2))
         return (case.natural(made) if self.natural else made), steps
@@ -108,7 +108,9 @@ class KnownFunction(KnownEstimator):
         return case.natural(mean) if self.natural else mean
 
     def _mean(self, case: Any, weight: Any, discounted: bool) -> FloatArray:
-        chi = None if self.scores is None else self.scores(case.system, case.theta)
+        chi = None
+        if self.scores is not None:
+            chi = self.scores(case.system, case.policy, case.theta)
         mean: FloatArray = case.truth.mean(chi, weight=weight, decay=None if discounted else 1.0)
         return mean
 
@@ -135,6 +137,17 @@ def _batches(case: ContinuousCase, replicates: int, seed: int, batch_size: int) 
     """All batches in one, the last ones remembered with their fields."""
     batch: ContinuousBatch = case.drawn(replicates, seed, batch_size).at_once()
     return batch
+
+
+@lru_cache(maxsize=32)
+def _in_place(
+    case: ContinuousCase, scores: Given, replicates: int, seed: int, batch_size: int
+) -> FloatArray:
+    """What stands in place of scores (R, N, T, d) in all batches."""
+    batch = _batches(case, replicates, seed, batch_size)
+    x, u = batch.states[..., 0], batch.actions[..., 0]
+    shares = scores(case.system, case.policy, case.theta)(x, u)
+    return case.policy.combined(case.theta, x, *shares) * batch.mask[..., None]
 
 
 def backward(b: ContinuousBatch, x: FloatArray, decay: float) -> FloatArray:

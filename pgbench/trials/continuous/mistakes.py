@@ -22,53 +22,51 @@ With V as baseline the means of the first differ from those without, for E_u χ 
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.trials.continuous.system import System, mean, scale, score
-from pgbench.trials.continuous.truth import Score
+from pgbench.trials.continuous.policy import GaussianPolicy
+from pgbench.trials.continuous.system import System
+from pgbench.trials.continuous.truth import Shares
 
 
-def score_of_applied(system: System, theta: FloatArray) -> Score:
+def score_of_applied(system: System, policy: GaussianPolicy, theta: FloatArray) -> Shares:
     """χ = ψ(x, e): the Gaussian's log-probability is taken at what the system sees."""
-
-    def chi(x: FloatArray, u: FloatArray) -> FloatArray:
-        return score(theta, x, system.applied(u))
-
-    return chi
+    return lambda x, u: policy.shares(theta, x, system.applied(u))
 
 
-def jacobian_once(system: System, theta: FloatArray) -> Score:
+def jacobian_once(system: System, policy: GaussianPolicy, theta: FloatArray) -> Shares:
     """χ = ψ du/de: of the ratio π_θ(e)/π_b(e) at θ = b the latter alone is of the Gaussian.
 
     It is a ratio to the density of u, so it is 1/(de/du) in place of 1.
     """
 
-    def chi(x: FloatArray, u: FloatArray) -> FloatArray:
+    def chi(x: FloatArray, u: FloatArray) -> tuple[FloatArray, FloatArray]:
         ratio = np.exp(-system.log_jacobian(u))
-        return np.asarray(ratio[..., None] * score(theta, x, u))
+        alpha, beta = policy.shares(theta, x, u)
+        return ratio * alpha, ratio * beta
 
     return chi
 
 
-def action_not_held(system: System, theta: FloatArray) -> Score:
-    """χ = ∇_θ log N(μ + σξ; μ, σ²) = (0, 0, -1): u was drawn as a function of θ, and stays one.
+def action_not_held(system: System, policy: GaussianPolicy, theta: FloatArray) -> Shares:
+    """χ = ∇_θ log N(μ + σξ; μ, σ²) = -∇log σ: u was drawn as a function of θ, and stays one.
 
-    Under the law ``squashed`` the Jacobian's -log de/du is differentiated along u as well.
+    Under the law ``squashed`` the Jacobian's -log de/du is differentiated along u as well, where
+    ∇u = ∇μ + (u - μ) ∇log σ.
     """
 
-    def chi(x: FloatArray, u: FloatArray) -> FloatArray:
+    def chi(x: FloatArray, u: FloatArray) -> tuple[FloatArray, FloatArray]:
         slope = system.log_jacobian_slope(u)
-        moved = np.stack([slope * x, slope, slope * (u - mean(theta, x))], axis=-1)
-        return np.asarray(np.array([0.0, 0.0, -1.0]) - moved)
+        return -slope, -1.0 - slope * (u - policy.mean(theta, x))
 
     return chi
 
 
-def variance_as_scale(system: System, theta: FloatArray) -> Score:
-    """χ of N(kx + c, s²) with s = σ², which a library that asks for a deviation was handed."""
-    sigma = scale(theta)
+def variance_as_scale(system: System, policy: GaussianPolicy, theta: FloatArray) -> Shares:
+    """χ of N(μ, s²) with s = σ², which a library that asks for a deviation was handed."""
 
-    def chi(x: FloatArray, u: FloatArray) -> FloatArray:
-        z = (u - mean(theta, x)) / sigma**2
-        return np.stack([z * x / sigma**2, z / sigma**2, 2 * (z**2 - 1)], axis=-1)
+    def chi(x: FloatArray, u: FloatArray) -> tuple[FloatArray, FloatArray]:
+        middle, sigma = policy.moments(theta, x)
+        z = (u - middle) / sigma**2
+        return z / sigma**2, 2 * (z**2 - 1)
 
     return chi
 
@@ -93,4 +91,4 @@ SCORES = {
         "the variance stands where the standard deviation is asked for",
     ),
 }
-"""Functions of a system and θ to scores, and what is wrong with them."""
+"""Functions of a system, a policy and θ to what stands in place of scores, and what is wrong."""

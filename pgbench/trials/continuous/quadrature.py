@@ -16,10 +16,17 @@ import numpy as np
 from numpy.polynomial.legendre import Legendre, leggauss, legvander
 
 from pgbench.arrays import FloatArray
-from pgbench.trials.continuous.system import GAUSSIAN, SQUASHED, System, mean, scale
+from pgbench.trials.continuous.policy import LINEAR, GaussianPolicy
+from pgbench.trials.continuous.system import GAUSSIAN, SQUASHED, System
 
 ENTRIES = 2**26
 """Numbers of the largest table, of n states by m actions by n next states: 512 MiB."""
+
+RUNAWAY = 1e3
+"""States that get so much farther out than their first law reaches have no interval to stay in."""
+
+SCAN = 2001
+"""Points at which the size of a function of the state is looked at."""
 
 _PANELS = 3
 """Panels of the action beside those that kinks make."""
@@ -43,6 +50,11 @@ class Resolution:
     spacing: float = 0.7
     more: int = 12
     width: float = 8.5
+
+    @property
+    def finer(self) -> "Resolution":
+        """Half as many nodes again, on intervals that are half a standard deviation wider."""
+        return Resolution(self.spacing / 1.5, 3 * self.more // 2, self.width + 0.5)
 
     @property
     def doubled(self) -> "Resolution":
@@ -71,9 +83,10 @@ class Grid:
     system: System
     theta: FloatArray
     resolution: Resolution
+    policy: GaussianPolicy = LINEAR
 
     def __post_init__(self) -> None:
-        if self.system.limit == inf and not abs(self._slope) < 1:
+        if self.system.limit == inf and not self._runs_free and not abs(self._slope) < 1:
             name = "a + bk" if self.system.law == GAUSSIAN else "a"
             raise ValueError(
                 f"{name} is {self._slope:g}, must be in (-1, 1) where no limit ends episodes"
@@ -81,6 +94,11 @@ class Grid:
         n, m = self.shape
         if n * m * n > ENTRIES:
             raise ValueError(f"{n} x {m} nodes are needed, {ENTRIES} transitions are allowed")
+
+    @property
+    def _runs_free(self) -> bool:
+        """Whether actions of any size, by any function of the state, reach the system."""
+        return self.system.law == GAUSSIAN and self.policy is not LINEAR
 
     @property
     def _slope(self) -> float:
@@ -91,46 +109,86 @@ class Grid:
     @cached_property
     def reach(self) -> float:
         """The nodes of the state lie in [-reach, reach]."""
-        system, (_, c, _) = self.system, self.theta
+        system = self.system
         if system.limit < inf:
             return system.limit
+        if self._runs_free:
+            return self._farthest()
         free = system.law == GAUSSIAN
-        push = abs(system.b) * (abs(c) if free else system.bound)
-        spread = system.noise**2 + (system.b * scale(self.theta)) ** 2 * free
+        push = abs(system.b) * (abs(self.theta[1]) if free else system.bound)
+        pushed = system.b * float(np.exp(self.theta[2])) if free else 0.0
+        spread = system.noise**2 + pushed**2
         deviation = sqrt(system.start_scale**2 + spread / (1 - self._slope**2))
         far = abs(system.start_mean) + push / (1 - abs(self._slope))
         return float(far + self.resolution.width * deviation)
 
-    @property
+    def _farthest(self) -> float:
+        """The shortest interval [-r, r] found that no state leaves; ValueError if there is none.
+
+        With |E[x' | x]| ≤ ρ|x| + c on it and noise of a deviation of at most s, |x| is bounded by
+        the linear process |x|' = ρ|x| + c + |noise|, whose stationary law has the mean
+        (c + s √(2/π))/(1 - ρ) and a deviation below s/√(1 - ρ²).
+        """
+        system, width, rho = self.system, self.resolution.width, np.linspace(0, 0.99, 100)
+        first = reach = abs(system.start_mean) + width * system.start_scale
+        while reach < RUNAWAY * first:
+            x = np.linspace(-reach, reach, SCAN)
+            middle, sigma = self.policy.moments(self.theta, x)
+            s = np.sqrt(system.noise**2 + (system.b * float(sigma.max())) ** 2)
+            c = (np.abs(system.drift(x, middle)) - rho[:, None] * np.abs(x)).max(axis=1).clip(0)
+            far = abs(system.start_mean) + (c + s * sqrt(2 / pi)) / (1 - rho)
+            found = far + width * np.sqrt(system.start_scale**2 + s**2 / (1 - rho**2))
+            if found.min() <= reach:
+                return float(found.min())
+            reach *= 1.5
+        raise ValueError(
+            f"the policy may drive the state beyond {reach:.3g}, and no interval was found that it"
+            " stays in"
+        )
+
+    @cached_property
     def drift_reach(self) -> float:
         """a x + b e lies in [-drift_reach, drift_reach] from every node of the state."""
-        system, ends = self.system, np.array([-self.reach, self.reach])
+        system = self.system
         if system.bound < inf:
             return abs(system.a) * self.reach + abs(system.b) * system.bound
-        noise = self.resolution.width * scale(self.theta) * np.array([[-1.0], [1.0]])
-        return float(np.abs(system.drift(ends, mean(self.theta, ends) + noise)).max())
+        x = np.linspace(-self.reach, self.reach, SCAN)
+        middle, sigma = self.policy.moments(self.theta, x)
+        noise = self.resolution.width * sigma * np.array([[-1.0], [1.0]])
+        return float(np.abs(system.drift(x, middle + noise)).max())
 
     @property
     def shape(self) -> tuple[int, int]:
         """n and m."""
-        narrowest = min(self.system.noise, self.system.start_scale)
-        n = self.resolution.nodes(self.reach, narrowest)
-        return n, (_PANELS + len(self.system.kinks)) * self._panel
+        return len(self.x), (_PANELS + len(self.system.kinks)) * self._panel
 
-    @property
+    @cached_property
     def _panel(self) -> int:
         """Nodes of a panel of the action, in units of σ.
 
         The law of x' is as narrow as this in them; under tanh its poles count as well.
         """
-        system, sigma, squashed = self.system, scale(self.theta), self.system.law == SQUASHED
+        system, squashed = self.system, self.system.law == SQUASHED
+        sigma = float(self.policy.scale(self.theta, self.x).max())
         moved = system.b * sigma / system.noise * (system.bound if squashed else 1.0)
         narrow = 1 / sqrt(1 + moved**2 + squashed * (2 * sigma) ** 2)
         return self.resolution.nodes(self.resolution.width / _PANELS, narrow)
 
     @cached_property
     def _states(self) -> tuple[FloatArray, FloatArray]:
-        return panels(np.array([-self.reach, self.reach]), self.shape[0])
+        narrowest = min(self.system.noise, self.system.start_scale, self._bend)
+        n = self.resolution.nodes(self.reach, narrowest)
+        return panels(np.array([-self.reach, self.reach]), n)
+
+    @property
+    def _bend(self) -> float:
+        """States so far apart have means of the action a deviation apart, under a network."""
+        if self.policy is LINEAR:
+            return inf
+        x = np.linspace(-self.reach, self.reach, SCAN)
+        middle, sigma = self.policy.moments(self.theta, x)
+        steepest = float(np.abs(np.gradient(middle, x)).max())
+        return float(sigma.min()) / steepest if steepest else inf
 
     @property
     def x(self) -> FloatArray:
@@ -140,12 +198,12 @@ class Grid:
     @cached_property
     def _actions(self) -> tuple[FloatArray, FloatArray]:
         """(n, m) actions as drawn, and their probabilities."""
-        width, middle, sigma = self.resolution.width, mean(self.theta, self.x), scale(self.theta)
+        width, (middle, sigma) = self.resolution.width, self.policy.moments(self.theta, self.x)
         cuts = [(kink - middle) / sigma for kink in self.system.kinks]
         even = np.tile(np.linspace(-width, width, _PANELS + 1), (len(self.x), 1))
         edges = np.concatenate([even, *(np.clip(cut, -width, width)[:, None] for cut in cuts)], 1)
         z, weights = panels(np.sort(edges, axis=1), self._panel)
-        return middle[:, None] + sigma * z, weights * np.exp(-0.5 * z**2) / sqrt(2 * pi)
+        return middle[:, None] + sigma[:, None] * z, weights * np.exp(-0.5 * z**2) / sqrt(2 * pi)
 
     @property
     def u(self) -> FloatArray:

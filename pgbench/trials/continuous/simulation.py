@@ -7,7 +7,8 @@ from numpy.random import Generator, Philox, SeedSequence
 
 from pgbench.arrays import BoolArray, FloatArray
 from pgbench.declared.parameters import check_counts
-from pgbench.trials.continuous.system import System, mean, scale, score
+from pgbench.trials.continuous.policy import LINEAR, GaussianPolicy
+from pgbench.trials.continuous.system import System
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,12 +21,6 @@ class Trajectories:
         (R, N, T) float64, x_t, x_{t+1} and the reward between.
     actions, env_actions
         (R, N, T) float64, u_t as drawn, and e_t, what the system saw of it.
-    means
-        (R, N, T) float64, k x_t + c.
-    scale
-        σ, the standard deviation of actions as drawn.
-    scores
-        (R, N, T, 3) float64, ψ_t = ∇_θ log π(u_t|x_t).
     mask
         (R, N, T) bool, whether step t was taken.
     ended
@@ -37,9 +32,6 @@ class Trajectories:
     env_actions: FloatArray
     rewards: FloatArray
     next_states: FloatArray
-    means: FloatArray
-    scale: float
-    scores: FloatArray
     mask: BoolArray
     ended: BoolArray
 
@@ -52,6 +44,7 @@ def simulate(
     batch_size: int,
     seed: int,
     stream: int = 0,
+    policy: GaussianPolicy = LINEAR,
 ) -> Trajectories:
     """Independent trajectories from x_0 ~ N(m, s²), (R, N, T).
 
@@ -66,11 +59,12 @@ def simulate(
     mask = np.zeros(states.shape, bool)
     for t in range(horizon):
         mask[..., t], states[..., t] = alive, x
-        actions[..., t] = u = mean(theta, x) + scale(theta) * pushes[t]
+        middle, sigma = policy.moments(theta, x)
+        actions[..., t] = u = middle + sigma * pushes[t]
         x = system.drift(x, system.applied(u)) + system.noise * noises[t]
         successors[..., t] = x
         alive = alive & ~system.terminal(x)
-    return _recorded(system, theta, states, actions, successors, mask)
+    return _recorded(system, states, actions, successors, mask)
 
 
 def _normals(
@@ -86,7 +80,6 @@ def _normals(
 
 def _recorded(
     system: System,
-    theta: FloatArray,
     states: FloatArray,
     actions: FloatArray,
     successors: FloatArray,
@@ -100,9 +93,6 @@ def _recorded(
         env_actions=e * mask,
         rewards=system.reward(states, e) * mask,
         next_states=successors * mask,
-        means=mean(theta, states) * mask,
-        scale=scale(theta),
-        scores=score(theta, states, actions) * mask[..., None],
         mask=mask,
         ended=np.asarray(~mask[..., -1] | system.terminal(successors[..., -1])),
     )

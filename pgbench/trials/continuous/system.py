@@ -1,7 +1,7 @@
 """Linear systems of one state and one action, and the laws by which actions reach them.
 
     x' = a x + b e + w,  w ~ N(0, τ²);   r = bonus - q (x - g)² - p e²;   x_0 ~ N(m, s²)
-    u ~ N(k x + c, σ²),  e = u, clip(u, -L, L) or L tanh u;   θ = (k, c, log σ)
+    e = u, clip(u, -L, L) or L tanh u
 
 The policy draws u, the system sees e. An episode ends where |x| exceeds a limit, if there is one.
 """
@@ -18,8 +18,6 @@ GAUSSIAN, CLIPPED, SQUASHED = "gaussian", "clipped", "squashed"
 LAWS = (GAUSSIAN, CLIPPED, SQUASHED)
 """What the system sees of an action: all of it; what lies within the limits, as PPO's code does;
 its hyperbolic tangent, as that of soft actor-critic does (Haarnoja et al. 2018, Appendix C)."""
-
-_HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
 
 
 @dataclass(frozen=True)
@@ -113,29 +111,3 @@ class System:
     def terminal(self, x: FloatArray) -> BoolArray:
         """Which states (...) end an episode."""
         return np.asarray(np.abs(x) > self.limit)
-
-
-def mean(theta: FloatArray, x: FloatArray) -> FloatArray:
-    """k x + c (...) of states."""
-    return theta[0] * x + theta[1]
-
-
-def scale(theta: FloatArray) -> float:
-    """σ, the standard deviation of u."""
-    return float(np.exp(theta[2]))
-
-
-def score(theta: FloatArray, x: FloatArray, u: FloatArray) -> FloatArray:
-    """ψ = ∇_θ log π(u|x) (..., 3) of actions as drawn.
-
-    It is that of e = L tanh u too, as the Jacobian does not depend on θ.
-    """
-    sigma = scale(theta)
-    z = (u - mean(theta, x)) / sigma
-    return np.stack([z * x / sigma, z / sigma, z**2 - 1], axis=-1)
-
-
-def log_density(theta: FloatArray, x: FloatArray, u: FloatArray) -> FloatArray:
-    """log N(u; kx + c, σ²) (...); less ``System.log_jacobian`` it is the log-density of e."""
-    z = (u - mean(theta, x)) / scale(theta)
-    return np.asarray(-0.5 * z**2 - theta[2] - _HALF_LOG_2PI)

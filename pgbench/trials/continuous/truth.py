@@ -15,13 +15,17 @@ import numpy as np
 
 from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import check_counts
+from pgbench.trials.continuous.policy import LINEAR, GaussianPolicy
 from pgbench.trials.continuous.quadrature import FINE, Grid, Resolution
-from pgbench.trials.continuous.system import System, scale, score
+from pgbench.trials.continuous.system import System
 from pgbench.trials.continuous.tables import Tables, solved
 from pgbench.trials.continuous.values import Values
 
-Score = Callable[[FloatArray, FloatArray], FloatArray]
-"""From states (...) and actions (...) as drawn to what stands in place of ψ (..., 3)."""
+Shares = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
+"""From states (...) and actions (...) as drawn to α and β (...) of what stands in place of ψ.
+
+That is α ∇μ + β ∇log σ.
+"""
 
 TO_GO, ADVANTAGE, GAE, TOTAL = "to go", "advantage", "gae", "total"
 
@@ -38,25 +42,28 @@ class ContinuousTruth:
     Attributes
     ----------
     system, theta, horizon
-        θ = (k, c, log σ), shape (3,); H ≥ 1 steps.
+        θ (d,), of the linear policy (k, c, log σ); H ≥ 1 steps.
     resolution
         Numbers of nodes. The truth at ``resolution.doubled`` shows how large the error is.
+    policy
+        Mean and deviation of actions as functions of θ and the state.
     """
 
     system: System
     theta: FloatArray
     horizon: int
     resolution: Resolution = FINE
+    policy: GaussianPolicy = LINEAR
 
     def __post_init__(self) -> None:
-        if np.shape(self.theta) != (3,):
+        if self.policy is LINEAR and np.shape(self.theta) != (3,):
             raise ValueError(f"theta has shape {np.shape(self.theta)}, must be (3,)")
         check_counts(horizon=self.horizon)
 
     @cached_property
     def grid(self) -> Grid:
         """The nodes, n states and m actions at each."""
-        return Grid(self.system, self.theta, self.resolution)
+        return Grid(self.system, self.theta, self.resolution, self.policy)
 
     @cached_property
     def values(self) -> Values:
@@ -70,48 +77,52 @@ class ContinuousTruth:
 
     @cached_property
     def gradient(self) -> FloatArray:
-        """∇J_H (3,), reward per unit of θ."""
+        """∇J_H (d,), reward per unit of θ."""
         return self.mean()
 
     @cached_property
     def endless_gradient(self) -> FloatArray:
-        """∇J (3,) over an endless horizon."""
-        return self._endless_visits @ self._over_actions(self._tables.q_endless, self.score)
+        """∇J (d,) over an endless horizon."""
+        return self._endless_visits @ self._over_actions(self._tables.q_endless, self.shares)
 
     @property
     def without_tail(self) -> FloatArray:
-        """Σ_{t<H} γ^t E[A ψ] (3,): ∇J less the score terms beyond step H."""
+        """Σ_{t<H} γ^t E[A ψ] (d,): ∇J less the score terms beyond step H."""
         return self.mean(weight=GAE)
 
     @property
     def undiscounted(self) -> FloatArray:
-        """Σ_{t<H} E[Q_{H-t} ψ_t] (3,): what is left without the factor γ^t of step t."""
+        """Σ_{t<H} E[Q_{H-t} ψ_t] (d,): what is left without the factor γ^t of step t."""
         return self.mean(decay=1.0)
 
+    def shares(self, x: FloatArray, u: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """α and β (...) of ψ, of states and actions as drawn."""
+        return self.policy.shares(self.theta, x, u)
+
     def score(self, x: FloatArray, u: FloatArray) -> FloatArray:
-        """ψ (..., 3) of states and actions as drawn."""
-        return score(self.theta, x, u)
+        """ψ (..., d) of states and actions as drawn."""
+        return self.policy.score(self.theta, x, u)
 
     def mean(
         self,
-        chi: Score | None = None,
+        chi: Shares | None = None,
         *,
         weight: str | FloatArray = TO_GO,
         decay: float | None = None,
     ) -> FloatArray:
-        """Σ_{t<H} δ^t E[w_t χ_t] (3,): the mean of an estimator with χ in place of scores.
+        """Σ_{t<H} δ^t E[w_t χ_t] (d,): the mean of an estimator with χ in place of scores.
 
         Parameters
         ----------
         chi
-            χ; the scores themselves if not given.
+            α and β of χ; those of the scores themselves if not given.
         weight
             One of ``WEIGHTS``, or E[w_t | x_t, u_t] on the nodes, (H, n, m) or (1, n, m). The total
             return takes no factor δ^t.
         decay
             δ; γ if not given.
         """
-        chi = self.score if chi is None else chi
+        chi = self.shares if chi is None else chi
         if isinstance(weight, str) and weight == TOTAL:
             shares = self._over_actions(np.ones_like(self.grid.u), chi)
             return self.mean(chi) + self._collected.sum(axis=0) @ shares
@@ -120,34 +131,38 @@ class ContinuousTruth:
         return np.einsum("t,tn,tnk->k", self._powers(decay), self.visits, weighed)
 
     def entropy_bonus(self, *, jacobian: bool = True, decay: float | None = None) -> FloatArray:
-        """Σ_{t<H} δ^t E[∇_θ H(π(·|x_t))] (3,), states held fixed, as entropies in losses are.
+        """Σ_{t<H} δ^t E[∇_θ H(π(·|x_t))] (d,), states held fixed, as entropies in losses are.
 
         H is the entropy of e, or that of u without the Jacobian's E log de/du; the same under the
         laws ``gaussian`` and, as a clipped action has no density, ``clipped``.
         """
-        moved = self._over_actions(self.system.log_jacobian(self.grid.u), self.score)
-        return self._over_visits(jacobian * moved + [0.0, 0.0, 1.0], decay)
+        moved = self._over_actions(self.system.log_jacobian(self.grid.u), self.shares)
+        return self._over_visits(jacobian * moved + self._slopes[1], decay)
 
     def fisher(self) -> FloatArray:
-        """F = (1-γ) Σ_{t<H} γ^t E[ψψᵀ] (3, 3) of visited states, whatever the law."""
+        """F = (1-γ) Σ_{t<H} γ^t E[ψψᵀ] (d, d) of visited states, whatever the law."""
         return (1 - self.system.gamma) * self._information(self._powers(None) @ self.visits)
 
     def endless_fisher(self) -> FloatArray:
-        """F (3, 3), the same sum over an endless horizon."""
+        """F (d, d), the same sum over an endless horizon."""
         return (1 - self.system.gamma) * self._information(self._endless_visits)
 
     def fisher_of_steps(self) -> FloatArray:
-        """E[ψψᵀ] (3, 3) over the steps that are taken, all alike, as the mean over a batch."""
+        """E[ψψᵀ] (d, d) over the steps that are taken, all alike, as the mean over a batch."""
         taken = self.visits.sum(axis=0)
         return self._information(taken / taken.sum())
 
     def _information(self, visits: FloatArray) -> FloatArray:
-        """Σ_x d(x) E_u[ψψᵀ] (3, 3) of weights d (n,) on the nodes."""
-        x, F = self.grid.x, np.zeros((len(self.grid.x), 3, 3))
-        F[:, 0, 0], F[:, 0, 1], F[:, 1, 0], F[:, 1, 1] = x**2, x, x, 1.0
-        F /= scale(self.theta) ** 2
-        F[:, 2, 2] = 2.0
-        return np.tensordot(visits, F, axes=1)
+        """Σ_x d(x) E_u[ψψᵀ] (d, d) of weights d (n,) on the nodes: ∇μ∇μᵀ/σ² + 2 ∇log σ ∇log σᵀ."""
+        (of_mean, of_scale), sigma = self._slopes, self.policy.scale(self.theta, self.grid.x)
+        by_mean = (visits / sigma**2)[:, None] * of_mean
+        by_scale = (2 * visits)[:, None] * of_scale
+        return np.asarray(of_mean.T @ by_mean + of_scale.T @ by_scale)
+
+    @cached_property
+    def _slopes(self) -> tuple[FloatArray, FloatArray]:
+        """∇μ and ∇log σ (n, d) on the nodes."""
+        return self.policy.slopes(self.theta, self.grid.x)
 
     @cached_property
     def _endless_visits(self) -> FloatArray:
@@ -198,7 +213,10 @@ class ContinuousTruth:
         """Σ_{t<H} δ^t E[f(x_t)] of f (n, ...) on the nodes."""
         return np.tensordot(self._powers(decay) @ self.visits, values, axes=1)
 
-    def _over_actions(self, weights: FloatArray, chi: Score) -> FloatArray:
-        """E_u[w χ] (..., n, 3) of weights (..., n, m) on the nodes."""
-        shares = self.grid.chances[..., None] * chi(self.grid.x[:, None], self.grid.u)
-        return np.einsum("...nm,nmk->...nk", weights, shares)
+    def _over_actions(self, weights: FloatArray, chi: Shares) -> FloatArray:
+        """E_u[w χ] (..., n, d) of weights (..., n, m) on the nodes."""
+        x = np.broadcast_to(self.grid.x[:, None], self.grid.u.shape)
+        both = chi(x, self.grid.u)
+        alpha, beta = (np.einsum("...nm,nm->...n", weights, self.grid.chances * c) for c in both)
+        of_mean, of_scale = self._slopes
+        return np.asarray(alpha[..., None] * of_mean + beta[..., None] * of_scale)

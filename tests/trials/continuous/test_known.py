@@ -8,7 +8,7 @@ from pgbench.trials.case import CONTINUOUS, Laboratory
 from pgbench.trials.continuous.cases import OWN, cases
 from pgbench.trials.continuous.known import RIGHT, known_functions
 from pgbench.trials.continuous.mistakes import SCORES
-from pgbench.trials.continuous.system import mean, scale
+from pgbench.trials.continuous.policy import LINEAR
 
 KNOWN = {one.name: one for one in known_functions(OWN)}
 CASES = {case.name: case for case in cases()}
@@ -62,8 +62,10 @@ def written_out(case, batch):
     found = np.zeros(3)
     for n, t in zip(*np.nonzero(batch.mask), strict=True):
         later = sum(batch.gamma ** (m - t) * batch.rewards[n, m] for m in range(t, batch.horizon))
-        z = (batch.actions[n, t, 0] - mean(case.theta, batch.states[n, t, 0])) / scale(case.theta)
-        sigma = scale(case.theta)
+        z = (batch.actions[n, t, 0] - LINEAR.mean(case.theta, batch.states[n, t, 0])) / np.exp(
+            case.theta[2]
+        )
+        sigma = np.exp(case.theta[2])
         psi = np.array([z * batch.states[n, t, 0] / sigma, z / sigma, z**2 - 1])
         found += batch.gamma**t * later * psi
     return found / len(batch.mask)

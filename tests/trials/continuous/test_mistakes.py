@@ -11,7 +11,7 @@ from pgbench.trials.continuous.mistakes import (
     score_of_applied,
     variance_as_scale,
 )
-from pgbench.trials.continuous.system import log_density, score
+from pgbench.trials.continuous.policy import LINEAR
 from pgbench.trials.continuous.truth import GAE, TO_GO, TOTAL
 
 CASES = {case.name: case.truth for case in cases()}
@@ -22,12 +22,17 @@ WRONG = {
 }
 
 
+def scores(mistake, system, theta, x, u):
+    """What stands in place of scores (..., 3)."""
+    return LINEAR.combined(theta, x, *mistake(system, LINEAR, theta)(x, u))
+
+
 @pytest.mark.parametrize("mistake", MISTAKES)
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("weight", [TO_GO, GAE, TOTAL])
 def test_a_mistake_shows_where_the_law_makes_it_one(mistake, name, weight):
     truth = CASES[name]
-    chi = MISTAKES[mistake](truth.system, truth.theta)
+    chi = MISTAKES[mistake](truth.system, LINEAR, truth.theta)
     right, wrong = truth.mean(weight=weight), truth.mean(chi, weight=weight)
     error = np.linalg.norm(wrong - right) / np.linalg.norm(right)
     assert error > 0.1 if name in WRONG[mistake] else error < 1e-10
@@ -50,7 +55,7 @@ def test_scores_of_squashed_actions_are_those_of_actions_as_drawn(u):
         - log_density_of_squashed(system, theta - step, x, e)
         for step in h * np.eye(3)
     ]
-    found = score(theta, np.array(x), np.array(u))
+    found = LINEAR.score(theta, np.array(x), np.array(u))
     np.testing.assert_allclose(found, np.array(expected) / (2 * h), atol=2e-5)
 
 
@@ -62,11 +67,11 @@ def test_an_action_that_is_not_held_moves_with_theta(name):
 
     def log_prob(t):
         u = t[0] * x + t[1] + np.exp(t[2]) * xi
-        return log_density(t, x, u) - system.log_jacobian(u)
+        return LINEAR.log_density(t, x, u) - system.log_jacobian(u)
 
     slopes = [(log_prob(theta + s) - log_prob(theta - s)) / (2 * h) for s in h * np.eye(3)]
     u = theta[0] * x + theta[1] + np.exp(theta[2]) * xi
-    found = action_not_held(system, theta)(x, u)
+    found = scores(action_not_held, system, theta, x, u)
     np.testing.assert_allclose(found, np.stack(slopes, axis=-1), atol=1e-8)
 
 
@@ -75,10 +80,10 @@ def test_a_variance_as_scale_is_the_slope_of_another_law():
     x, u = np.array([0.7, -0.3]), np.array([-1.0, 0.4])
 
     def log_prob(t):
-        return log_density(np.array([t[0], t[1], 2 * t[2]]), x, u)
+        return LINEAR.log_density(np.array([t[0], t[1], 2 * t[2]]), x, u)
 
     slopes = [(log_prob(theta + s) - log_prob(theta - s)) / (2 * h) for s in h * np.eye(3)]
-    found = variance_as_scale(CASES["clipped"].system, theta)(x, u)
+    found = scores(variance_as_scale, CASES["clipped"].system, theta, x, u)
     np.testing.assert_allclose(found, np.stack(slopes, axis=-1), rtol=1e-7)
 
 
@@ -86,5 +91,5 @@ def test_jacobian_once_is_a_ratio_that_is_not_one():
     truth, u = CASES["squashed"], np.array([-1.0, 0.2])
     x, h = np.array([0.7, 0.7]), 1e-6
     de = (truth.system.applied(u + h) - truth.system.applied(u - h)) / (2 * h)
-    found = jacobian_once(truth.system, truth.theta)(x, u)
-    np.testing.assert_allclose(found, score(truth.theta, x, u) / de[:, None], rtol=1e-8)
+    found = scores(jacobian_once, truth.system, truth.theta, x, u)
+    np.testing.assert_allclose(found, LINEAR.score(truth.theta, x, u) / de[:, None], rtol=1e-8)

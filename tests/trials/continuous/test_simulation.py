@@ -7,8 +7,8 @@ import pytest
 
 from pgbench.trials.continuous.cases import PLANS, cases
 from pgbench.trials.continuous.mistakes import score_of_applied
+from pgbench.trials.continuous.policy import LINEAR
 from pgbench.trials.continuous.simulation import simulate
-from pgbench.trials.continuous.system import score
 from pgbench.trials.continuous.truth import ADVANTAGE, GAE, TO_GO, TOTAL
 
 CASES = {case.name: case for case in cases()}
@@ -33,9 +33,15 @@ def generalised_advantages(batch, v, gamma, lam):
     return found
 
 
-def distance(weights, scores, exact):
+def scores(truth, batch, chi):
+    """What stands in place of scores (R, N, T, 3)."""
+    both = chi(batch.states, batch.actions)
+    return LINEAR.combined(truth.theta, batch.states, *both) * batch.mask[..., None]
+
+
+def distance(weights, psi, exact):
     """Largest |mean - exact| of the estimates Σ_t w_t χ_t in standard errors."""
-    estimates = np.einsum("...t,...tk->...k", weights, scores).reshape(-1, 3)
+    estimates = np.einsum("...t,...tk->...k", weights, psi).reshape(-1, 3)
     error = estimates.std(axis=0) / np.sqrt(len(estimates))
     return np.abs((estimates.mean(axis=0) - exact) / error).max()
 
@@ -47,22 +53,24 @@ def test_estimators_agree_with_what_is_exact(name):
     gamma, T = truth.system.gamma, truth.horizon
     powers, to_go = gamma ** np.arange(T), rewards_to_go(batch, gamma)
     totals = np.broadcast_to(to_go[..., :1], to_go.shape)
-    chi = score_of_applied(truth.system, truth.theta)
-    wrong = chi(batch.states, batch.actions) * batch.mask[..., None]
+    chi = score_of_applied(truth.system, LINEAR, truth.theta)
+    wrong = scores(truth, batch, chi)
     for weights, weight in ((totals, TOTAL), (powers * to_go, TO_GO)):
-        assert distance(weights, batch.scores, truth.gradient) < STANDARD_ERRORS
+        assert (
+            distance(weights, scores(truth, batch, truth.shares), truth.gradient) < STANDARD_ERRORS
+        )
         assert distance(weights, wrong, truth.mean(chi, weight=weight)) < STANDARD_ERRORS
         seen = distance(weights, wrong, truth.gradient) > 2 * STANDARD_ERRORS
         assert seen == (name not in ("regulator", "long"))
-    assert distance(to_go, batch.scores, truth.undiscounted) < STANDARD_ERRORS
+    assert distance(to_go, scores(truth, batch, truth.shares), truth.undiscounted) < STANDARD_ERRORS
 
 
 @pytest.mark.parametrize("name", ["squashed", "limit"])
 def test_a_baseline_changes_the_mean_of_wrong_scores(name):
     case = CASES[name]
     truth, batch = case.truth, case.simulate(1000, seed=3, batch_size=100)
-    chi = score_of_applied(truth.system, truth.theta)
-    wrong = chi(batch.states, batch.actions) * batch.mask[..., None]
+    chi = score_of_applied(truth.system, LINEAR, truth.theta)
+    wrong = scores(truth, batch, chi)
     T, own = truth.horizon, truth.values
     baseline = np.stack([own.v(batch.states[..., t], T - t) for t in range(T)], axis=-1)
     gains = rewards_to_go(batch, truth.system.gamma) - baseline
@@ -79,29 +87,27 @@ def test_advantages_by_the_exact_critic(name, lam):
     gamma = truth.system.gamma
     advantages = generalised_advantages(batch, truth.values.v, gamma, lam)
     weights = gamma ** np.arange(truth.horizon) * advantages
-    assert distance(weights, batch.scores, truth.without_tail) < STANDARD_ERRORS
-    chi = score_of_applied(truth.system, truth.theta)
-    wrong = chi(batch.states, batch.actions) * batch.mask[..., None]
+    assert (
+        distance(weights, scores(truth, batch, truth.shares), truth.without_tail) < STANDARD_ERRORS
+    )
+    chi = score_of_applied(truth.system, LINEAR, truth.theta)
+    wrong = scores(truth, batch, chi)
     assert distance(weights, wrong, truth.mean(chi, weight=GAE)) < STANDARD_ERRORS
     assert distance(weights, wrong, truth.without_tail) > 2 * STANDARD_ERRORS
 
 
 def test_what_a_batch_holds():
     case = CASES["limit"]
-    system, theta = case.truth.system, case.truth.theta
+    system = case.truth.system
     batch = case.simulate(50, seed=0)
     mask, x, u = batch.mask, batch.states, batch.actions
     assert x.shape == (50, 4, 6)
-    assert batch.scores.shape == (50, 4, 6, 3)
     np.testing.assert_array_equal(batch.env_actions, np.clip(u, -0.8, 0.8))
     assert (np.abs(u) > 0.8).any()
     np.testing.assert_array_equal(batch.rewards, system.reward(x, batch.env_actions) * mask)
-    np.testing.assert_array_equal(batch.scores, score(theta, x, u) * mask[..., None])
-    np.testing.assert_array_equal(batch.means, (theta[0] * x + theta[1]) * mask)
-    assert batch.scale == np.exp(theta[2])
     goes_on = mask[..., 1:]
     np.testing.assert_array_equal(x[..., 1:][goes_on], batch.next_states[..., :-1][goes_on])
-    for array in (x, u, batch.env_actions, batch.rewards, batch.next_states, batch.means):
+    for array in (x, u, batch.env_actions, batch.rewards, batch.next_states):
         assert not array[~mask].any()
 
 
@@ -134,7 +140,7 @@ def test_the_same_seed_draws_the_same():
 def test_first_replicates_do_not_hang_on_how_many_there_are():
     few, many = (CASES["limit"].simulate(r, seed=5) for r in (3, 40))
     np.testing.assert_array_equal(few.next_states, many.next_states[:3])
-    np.testing.assert_array_equal(few.scores, many.scores[:3])
+    np.testing.assert_array_equal(few.actions, many.actions[:3])
 
 
 def test_cases_and_replicates_have_streams_of_their_own():

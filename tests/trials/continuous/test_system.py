@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pgbench.trials.continuous.cases import PLANS
-from pgbench.trials.continuous.system import LAWS, System, log_density, score
+from pgbench.trials.continuous.policy import LINEAR
+from pgbench.trials.continuous.system import LAWS, System
 
 THETA = np.array([-0.4, 0.3, np.log(0.6)])
 X, U = np.linspace(-2.0, 2.0, 9), np.linspace(3.0, -3.0, 9)
@@ -20,9 +21,11 @@ def system(law):
 
 def test_score_is_the_slope_of_the_log_density():
     steps = STEP * np.eye(3)
-    slopes = [log_density(THETA + h, X, U) - log_density(THETA - h, X, U) for h in steps]
+    slopes = [
+        LINEAR.log_density(THETA + h, X, U) - LINEAR.log_density(THETA - h, X, U) for h in steps
+    ]
     expected = np.stack(slopes, axis=-1) / (2 * STEP)
-    np.testing.assert_allclose(score(THETA, X, U), expected, atol=1e-8)
+    np.testing.assert_allclose(LINEAR.score(THETA, X, U), expected, atol=1e-8)
 
 
 @pytest.mark.parametrize("law", LAWS)

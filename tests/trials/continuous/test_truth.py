@@ -12,7 +12,7 @@ from pgbench.policies import make_policy
 from pgbench.problems import LinearQuadratic
 from pgbench.trials.continuous.cases import cases
 from pgbench.trials.continuous.mistakes import jacobian_once, score_of_applied
-from pgbench.trials.continuous.system import log_density, mean, scale, score
+from pgbench.trials.continuous.policy import LINEAR
 from pgbench.trials.continuous.truth import ADVANTAGE, GAE, TO_GO, TOTAL, ContinuousTruth
 
 X, U = np.array([-0.9, -0.2, 0.3, 0.8]), np.array([1.1, -0.4, 0.05, -0.9])
@@ -96,7 +96,7 @@ def test_gradient_along_the_action(name):
     """Σ γ^t E[∂Q/∂u · ∂u/∂θ] with u = kx + c + σξ, Q being continuous in u."""
     truth, grid, found = CASES[name], CASES[name].grid, np.zeros(3)
     x = np.broadcast_to(grid.x[:, None], grid.u.shape)
-    moves = np.stack([x, np.ones_like(x), grid.u - mean(truth.theta, x)], axis=-1)
+    moves = np.stack([x, np.ones_like(x), grid.u - LINEAR.mean(truth.theta, x)], axis=-1)
     for t, visits in enumerate(truth.visits):
         slope = truth.values.q_slope(x, grid.u, truth.horizon - t)
         weights = truth.system.gamma**t * visits[:, None] * grid.chances * slope
@@ -113,16 +113,17 @@ def test_with_right_scores_neither_baseline_nor_past_rewards_matter(name):
 
 def score_of_atoms(truth):
     """Score of the law of clip(u): E[ψ | clip(u)] (Fujita & Maeda 2018)."""
-    L, theta, sigma = truth.system.bound, truth.theta, scale(truth.theta)
+    L, theta, sigma = truth.system.bound, truth.theta, np.exp(truth.theta[2])
 
     def chi(x, u):
         x = np.broadcast_to(x, u.shape)
         # The upper atom has the probability Φ(z), the lower one Φ(-z).
         side = np.sign(u)
-        z = (side * mean(theta, x) - L) / sigma
+        z = (side * LINEAR.mean(theta, x) - L) / sigma
         hazard = np.exp(-(z**2) / 2 - log_ndtr(z)) / np.sqrt(2 * np.pi)
-        atom = hazard[..., None] * np.stack([side * x / sigma, side / sigma, -z], axis=-1)
-        return np.where((np.abs(u) > L)[..., None], atom, score(theta, x, u))
+        atom = side * hazard / sigma, -z * hazard
+        inside = LINEAR.shares(theta, x, u)
+        return tuple(np.where(np.abs(u) > L, *both) for both in zip(atom, inside, strict=True))
 
     return chi
 
@@ -161,7 +162,7 @@ def test_one_step_is_all_there_is_of_a_bandit():
 @pytest.mark.parametrize("name", ["clipped", "limit"])
 def test_fisher_information_is_that_of_the_scores(name):
     truth, grid, expected = CASES[name], CASES[name].grid, np.zeros((3, 3))
-    psi = score(truth.theta, grid.x[:, None], grid.u)
+    psi = LINEAR.score(truth.theta, grid.x[:, None], grid.u)
     own = np.einsum("nm,nmi,nmj->nij", grid.chances, psi, psi)
     for t, visits in enumerate(truth.visits):
         expected += truth.system.gamma**t * np.tensordot(visits, own, axes=1)
@@ -196,8 +197,8 @@ def test_weights_may_be_given_on_the_nodes():
 def entropy(truth, theta, x):
     """Of e, or of u where that is not squashed, (n,)."""
     z = np.linspace(-10, 10, 2001)[:, None]
-    u = mean(theta, x) + scale(theta) * z
-    own = truth.system.log_jacobian(u) - log_density(theta, x, u)
+    u = LINEAR.mean(theta, x) + np.exp(theta[2]) * z
+    own = truth.system.log_jacobian(u) - LINEAR.log_density(theta, x, u)
     return 0.01 * (np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi) * own).sum(axis=0)
 
 
@@ -216,7 +217,7 @@ def test_entropy_bonus_is_the_slope_of_entropies(name):
 
 
 def quantities(truth):
-    wrong = [f(truth.system, truth.theta) for f in (score_of_applied, jacobian_once)]
+    wrong = [f(truth.system, LINEAR, truth.theta) for f in (score_of_applied, jacobian_once)]
     yield truth.objective
     yield from (truth.gradient, truth.endless_gradient, truth.without_tail, truth.undiscounted)
     yield from (truth.fisher(), truth.entropy_bonus())
