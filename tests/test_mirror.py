@@ -45,7 +45,7 @@ COVERED = {
     "statistics/test_hypothesis_tests.py": "statistics: estimate skewness",
     "trials/test_findings.py": ("trials: comparison declared_causes; trials/wording: *"),
     "trials/audit/test_auditing.py": "trials/audit: entry",
-    "trials/test_resemblance.py": "trials: equality known_records",
+    "trials/test_resemblance.py": "trials: known_records",
     "trials/test_user_file.py": "trials: repeatable; kernels: compiling",
 }
 """Modules that no test imports: a step on the way of another one, whose tests cover them."""
