@@ -15,11 +15,11 @@ from pgbench.trials.equality import Equality
 from pgbench.trials.mean_analysis import LOOKS, PLAIN
 from pgbench.trials.verdict import Decision, Verdict
 
-FIRST, SECOND = 128, 640
+FIRST, SECOND = 128, 320
 """Estimates on each problem and size at the looks before the last.
 
 From the second on a right estimator may be told: what happens once in a thousand estimates, on
-whichever problem, has been seen by then with a chance of 1 - 1e-4.
+whichever problem, has been seen by then with a chance of 99.7 %.
 """
 
 CRISP = 0.05
