@@ -95,7 +95,7 @@ def _masked(batch, buffer=None, **options):
 
 @pgbench.subject(**AVERAGED, accepts={"critic"})
 def maskable_ppo(batch):
-    """MaskablePPO.train, normalize_advantage=False, one epoch of one minibatch, max_grad_norm=inf."""
+    """MaskablePPO.train, normalize_advantage=False, max_grad_norm=inf, one epoch of one batch."""
     return _masked(batch, normalize_advantage=False)
 
 
