@@ -81,23 +81,6 @@ def _rollouts(batch, observed, lam=0.95):
     return buffer
 
 
-def _stream(batch):
-    """A buffer of one environment, of the steps that were taken alone."""
-    flat = batch.flat
-    buffer = RolloutBuffer(
-        len(flat), Box(-np.inf, np.inf, batch.features.shape[1:]), Discrete(batch.n_actions),
-        device="cpu", gae_lambda=0.95, gamma=batch.gamma,
-    )  # fmt: skip
-    behind = batch.gamma * flat.next_values * flat.truncated
-    buffer.observations[:, 0], buffer.actions[:, 0, 0] = batch.features[flat.states], flat.actions
-    buffer.rewards[:, 0], buffer.values[:, 0] = flat.rewards + behind, flat.values
-    buffer.episode_starts[:, 0] = flat.starts
-    buffer.log_probs[:, 0] = flat.behaviour_log_probs
-    buffer.full = True
-    buffer.compute_returns_and_advantage(torch.zeros(1), np.array([True]))
-    return buffer
-
-
 def _observed(batch):
     """Features of every state (N, T, A, d); zero where no step was taken."""
     return batch.features[batch.states] * batch.mask[:, :, None, None]
@@ -157,17 +140,6 @@ def ppo_short(batch):
     """PPO.train, normalize_advantage=False, max_grad_norm=0.5 (the default), one epoch of one."""
     buffer = _rollouts(batch, _observed(batch))
     return _ascended(batch, buffer, limit=0.5, normalize_advantage=False)
-
-
-@pgbench.subject(
-    battery="sequences", target="surrogate", scale="per_step", dtype="float32",
-    surrogate={
-        "estimator": "advantage_normalised", "lam": 0.95, "discounted": False, "critic_noise": 0.1,
-    },
-)  # fmt: skip
-def ppo_normalised(batch):
-    """PPO.train, max_grad_norm=inf, one epoch of one minibatch of the steps that were taken."""
-    return _ascended(batch, _stream(batch))
 
 
 @pgbench.subject(

@@ -87,14 +87,14 @@ def _ascended(*given, **options):
     return -_updated(*given, **options).theta.grad
 
 
-def _moved(batch, kind):
+def _moved(batch, kind, **options):
     """The step from θ that an update takes, (d,).
 
-    It divides by the deviation of advantages alone, and raises where they are all the same.
+    By default it divides by the deviation of advantages, and raises where they are all the same.
     """
     theta = torch.tensor(batch.theta)
     try:
-        return _updated(batch, kind).theta.detach() - theta
+        return _updated(batch, kind, **options).theta.detach() - theta
     except ValueError:
         return torch.full_like(theta, torch.nan)
 
@@ -184,3 +184,15 @@ def npg(batch):
 def trpo(batch):
     """TRPO.update of the whole batch at once: the step from θ that is taken."""
     return _moved(batch, TRPO)
+
+
+@pgbench.subject(target="ascent")
+def npg_plain(batch):
+    """The same as npg, advantage_normalization=False."""
+    return _moved(batch, NPG, advantage_normalization=False)
+
+
+@pgbench.subject(target="ascent")
+def trpo_plain(batch):
+    """The same as trpo, advantage_normalization=False."""
+    return _moved(batch, TRPO, advantage_normalization=False)
