@@ -132,7 +132,7 @@ def maskable_ppo_short(batch):
     target="surrogate", surrogate="penalty_all_action",
 )  # fmt: skip
 def maskable_ppo_entropy(batch):
-    """MaskablePPO.train, gae_lambda=1, ent_coef=0.1, normalize_advantage=False, values of zero."""
+    """The same as maskable_ppo with gae_lambda=1, ent_coef=0.1, values of zero."""
     none = batch.having(values=0 * batch.values, next_values=0 * batch.next_values)
     buffer = _buffer(none, MaskableRolloutBuffer, 1.0)
     return _masked(none, buffer, ent_coef=batch.coefficient, normalize_advantage=False)

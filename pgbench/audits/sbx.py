@@ -148,7 +148,7 @@ def ppo_short(batch):
     target="surrogate", surrogate="penalty_all_action",
 )  # fmt: skip
 def ppo_entropy(batch):
-    """PPO.train, gae_lambda=1, ent_coef=0.1, normalize_advantage=False, values of zero."""
+    """PPO.train, ent_coef=0.1, and otherwise as ppo_monte_carlo; values of zero."""
     none = batch.having(values=0 * batch.values, next_values=0 * batch.next_values)
     options = {"ent_coef": batch.coefficient, "normalize_advantage": False}
     return _ascended(none, _rollouts(none, _observed(none), 1.0), **options)

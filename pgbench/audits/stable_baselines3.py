@@ -123,7 +123,7 @@ def ppo_normalised(batch):
 
 @pgbench.subject(**AVERAGED, accepts={"clipping", "states"}, sampler=OTHER)
 def ppo_later(batch):
-    """PPO.train, normalize_advantage=False, exact advantages of the older policy, a later epoch."""
+    """The same as ppo with exact advantages of the older policy, at a later epoch."""
     buffer = _buffer(batch, 0.95)
     A = batch.behaviour_q - batch.behaviour_v[:, None]
     buffer.advantages[:, 0] = A[batch.flat.states, batch.flat.actions]
