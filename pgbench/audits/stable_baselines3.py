@@ -25,6 +25,15 @@ AVERAGED = {"target": "undiscounted_states", "scale": "per_step", "dtype": "floa
 """What a mean over steps without γ^t claims."""
 
 
+def _standardised(lam):
+    """What a mean over steps without γ^t, of standardised advantages, claims."""
+    surrogate = {
+        "estimator": "advantage_normalised", "lam": lam, "discounted": False, "critic_noise": 0.1,
+        "correction": 1,
+    }  # fmt: skip
+    return AVERAGED | {"target": "surrogate", "surrogate": surrogate}
+
+
 class _Policy(torch.nn.Module):
     """What train() asks of a policy; its optimiser leaves θ as it is."""
 
@@ -72,49 +81,49 @@ def _ascended(batch, kind, buffer, **options):
 
 
 def _ppo(batch, buffer, **options):
-    once = {"n_epochs": 1, "batch_size": None, "clip_range": FloatSchedule(0.2)}
+    once = {"n_epochs": 1, "batch_size": buffer.buffer_size, "clip_range": FloatSchedule(0.2)}
     return _ascended(batch, PPO, buffer, **once | options)
 
 
 @pgbench.subject(**AVERAGED, accepts={"critic"})
 def a2c(batch):
-    """A2C.train, gae_lambda=1 (the default)."""
+    """A2C.train, gae_lambda=1 (the default), max_grad_norm=inf."""
     return _ascended(batch, A2C, _buffer(batch, 1.0))
 
 
 @pgbench.subject(**AVERAGED, accepts={"critic"})
 def a2c_gae(batch):
-    """A2C.train, gae_lambda=0.95."""
+    """A2C.train, gae_lambda=0.95, max_grad_norm=inf."""
     return _ascended(batch, A2C, _buffer(batch, 0.95))
 
 
-@pgbench.subject(target="ascent", dtype="float32")
+@pgbench.subject(**_standardised(1.0))
 def a2c_normalised(batch):
-    """A2C.train, gae_lambda=1, normalize_advantage=True."""
+    """A2C.train, gae_lambda=1, normalize_advantage=True, max_grad_norm=inf."""
     return _ascended(batch, A2C, _buffer(batch, 1.0), normalize_advantage=True)
 
 
 @pgbench.subject(target="ascent", dtype="float32")
 def a2c_short(batch):
-    """A2C.train, gae_lambda=1, max_grad_norm=0.5 (the default; above it is infinite)."""
+    """A2C.train, gae_lambda=1, max_grad_norm=0.5 (both the defaults)."""
     return _ascended(batch, A2C, _buffer(batch, 1.0), max_grad_norm=0.5)
 
 
 @pgbench.subject(**AVERAGED, accepts={"critic"})
 def ppo(batch):
-    """PPO.train, gae_lambda=0.95, normalize_advantage=False, one epoch of one minibatch."""
+    """PPO.train, normalize_advantage=False, one epoch of one minibatch, max_grad_norm=inf."""
     return _ppo(batch, _buffer(batch, 0.95), normalize_advantage=False)
 
 
-@pgbench.subject(target="ascent", dtype="float32")
+@pgbench.subject(**_standardised(0.95))
 def ppo_normalised(batch):
-    """PPO.train, gae_lambda=0.95, one epoch of one minibatch."""
+    """PPO.train, gae_lambda=0.95, one epoch of one minibatch, max_grad_norm=inf."""
     return _ppo(batch, _buffer(batch, 0.95))
 
 
 @pgbench.subject(**AVERAGED, accepts={"clipping", "states"}, sampler=OTHER)
 def ppo_later(batch):
-    """PPO.train, normalize_advantage=False, exact advantages of the older policy, a later epoch."""
+    """The same as ppo with exact advantages of the older policy, at a later epoch."""
     buffer = _buffer(batch, 0.95)
     A = batch.behaviour_q - batch.behaviour_v[:, None]
     buffer.advantages[:, 0] = A[batch.flat.states, batch.flat.actions]
@@ -122,11 +131,12 @@ def ppo_later(batch):
 
 
 @pgbench.subject(
-    battery="sequences", scale="per_step", accepts={"later_penalty"}, dtype="float32",
+    battery="sequences", scale="per_step", dtype="float32",
     objective={"objective": "entropy", "alpha": 0.1},
+    target="surrogate", surrogate="penalty_all_action",
 )  # fmt: skip
 def a2c_entropy(batch):
-    """A2C.train, gae_lambda=1, ent_coef=0.1, values of zero: returns-to-go and the bonus alone."""
+    """A2C.train, gae_lambda=1, ent_coef=0.1, values of zero, max_grad_norm=inf."""
     nothing = {"critic": 0 * batch.critic}
     none = batch.having(**nothing, values=0 * batch.values, next_values=0 * batch.next_values)
     return _ascended(none, A2C, _buffer(none, 1.0), ent_coef=batch.coefficient)

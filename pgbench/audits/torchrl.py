@@ -186,8 +186,8 @@ def vtrace_later(batch):
 
 
 @pgbench.subject(
-    battery="sequences", accepts={"later_penalty"},
-    objective={"objective": "entropy", "alpha": 0.1},
+    battery="sequences", objective={"objective": "entropy", "alpha": 0.1},
+    target="surrogate", surrogate="penalty_all_action",
 )  # fmt: skip
 def a2c_entropy(batch):
     """A2CLoss, entropy_coeff=0.1, reduction="sum", with advantages of reward2go, over N."""
