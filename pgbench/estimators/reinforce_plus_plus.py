@@ -35,6 +35,9 @@ def weights(
     statistics: Statistics = "tokens",
     token_mean: TokenMean = True,
     eps: Annotated[float, Range(0), "added to the variance, unit reward squared"] = 1e-8,
+    correction: Annotated[
+        int, Range(0, 1), "the variance has the number of tokens or responses less this below"
+    ] = 0,
 ) -> FloatArray:
     """Return less the batch's mean, over the batch's deviation, times all scores, per token.
 
@@ -44,11 +47,13 @@ def weights(
     """
     own = responses.returns if baseline == "none" else centred(responses.returns)
     counts = responses.lengths if statistics == "tokens" else np.ones_like(responses.lengths)
-    advantage = whitened(own, counts, eps, std)
+    advantage = whitened(own, counts, eps, std, correction)
     return advantage / divisor(responses, token_mean)
 
 
-def whitened(x: FloatArray, counts: FloatArray, eps: float, std: bool) -> FloatArray:
+def whitened(
+    x: FloatArray, counts: FloatArray, eps: float, std: bool, correction: int = 0
+) -> FloatArray:
     """x (..., P, G) less its mean over the batch, x counted so many times, over its deviation."""
     total = counts.sum(axis=BATCH, keepdims=True)
     mean = ratio((counts * x).sum(axis=BATCH, keepdims=True), total)
@@ -56,7 +61,7 @@ def whitened(x: FloatArray, counts: FloatArray, eps: float, std: bool) -> FloatA
     advantage = np.where(np.abs(x - mean) > hidden, x - mean, 0.0)
     if not std:
         return advantage
-    square = ratio((counts * advantage**2).sum(axis=BATCH, keepdims=True), total)
+    square = ratio((counts * advantage**2).sum(axis=BATCH, keepdims=True), total - correction)
     return ratio(advantage, np.sqrt(square + eps))
 
 

@@ -20,7 +20,7 @@ class Ascending(Enum):
 def ascending(results: Sequence[MeasuredMean], level: float = LEVEL) -> Ascending:
     """Whether E ĝ·∇J_H > 0 on all cases and sizes, each beyond doubt at the level of one in all."""
     sure = float(special.ndtri(1 - level / len(results)))
-    factors = [result.factor(result.estimates.case.finite) for result in results]
+    factors = [result.along(result.estimates.case.finite) for result in results]
     if any(c.value + sure * c.se < 0 for c in factors):
         return Ascending.NO
     certain = all(c.value - sure * c.se > 0 for c in factors)

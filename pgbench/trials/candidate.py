@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pgbench.arrays import FloatArray, IntArray
+from pgbench.arrays import BoolArray, FloatArray, IntArray
 from pgbench.declared.parameters import Parameter, ParameterError
 from pgbench.estimators import Estimator, TableEstimator, Tables
 from pgbench.exact.table_moments import TooLarge
@@ -68,6 +68,17 @@ class Estimates:
     def replicates(self) -> int:
         """Number of estimates made, with those left out."""
         return len(self.gradients) + self.skipped
+
+    def of(self, chosen: BoolArray) -> "Estimates":
+        """Some of these estimates, (R,) bool; the others count as left out."""
+        rows = np.arange(len(self.gradients)) if self.rows is None else self.rows
+        return replace(
+            self,
+            gradients=self.gradients[chosen],
+            steps=self.steps[chosen],
+            rows=rows[chosen],
+            skipped=self.skipped + int(np.sum(~chosen)),
+        )
 
     def of_first(self, replicates: int) -> "Estimates":
         """Estimates of the first replicates alone."""

@@ -218,16 +218,18 @@ def _planned(
 ) -> tuple[int, list[tuple[Case, int]]]:
     """Number of replicates, and on what, that the measured time allows."""
     own, seconds = examined.own, examined.seconds(places)
+    # Where estimates are left out so many must be made that enough are left.
+    fewest = 2 * FEWEST if isinstance(examined, FunctionCandidate) and examined.skip_nan else FEWEST
     fitting = int(SECONDS / max(seconds, 1e-9))
-    R = replicates or min(max(fitting // 100 * 100, FEWEST), MOST)
+    R = replicates or min(max(fitting // 100 * 100, fewest), MOST)
     if replicates is None and R * seconds > LONGEST:
         small = [(case, n) for case, n in places if n == case.batch_size]
         fewer = R * examined.seconds(small)
         if fewer > LONGEST:
             raise UserError(
-                f"{own.words} is slow: {seconds / len(places):.2g} s per call. Even {FEWEST}"
+                f"{own.words} is slow: {seconds / len(places):.2g} s per call. Even {R}"
                 f" estimates on each of {len(small)} problems would take {duration(fewer)};"
-                f" --replicates {FEWEST} does it nevertheless"
+                f" --replicates {R} does it nevertheless"
             )
         print(f"{own.words} is slow; it is examined at one batch size only", file=notices)
         places, seconds = small, fewer / R

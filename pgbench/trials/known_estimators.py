@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from pgbench.arrays import FloatArray, IntArray
+import numpy as np
+
+from pgbench.arrays import BoolArray, FloatArray, IntArray
 from pgbench.declared.claims import Needs
 from pgbench.estimators import CAUSES
 from pgbench.trials.candidate import Estimates
@@ -91,6 +93,15 @@ class KnownEstimator(ABC):
             target = "natural" if self.natural else "discounted"
         scale = "per_token" if "length" in causes else "exact"
         return Needs(target, scale, frozenset(causes - {"discount", "length"}))
+
+    def says(self, made: FloatArray) -> BoolArray:
+        """Which of its estimates (R, d) say something.
+
+        What is divided by a deviation says nothing where that is zero: code that adds a small
+        number to it divides the rounding of equal numbers by that number.
+        """
+        silent = "normalisation" in self.declared
+        return np.asarray(made.any(axis=1)) if silent else np.ones(len(made), bool)
 
     @property
     def critic_errs(self) -> bool:

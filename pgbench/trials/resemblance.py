@@ -84,8 +84,11 @@ class Likeness:
         return needs if self.normaliser is None else self.normaliser.needed(needs)
 
     def differs(self, own: Estimates, made: FloatArray, seed: int) -> BoolArray:
-        """Which estimates (R,) are not what this says, by estimates (R, d) of the known one."""
-        slack = 0.0
+        """Which estimates (R,) are not what this says, by estimates (R, d) of the known one.
+
+        Not those of which it says nothing.
+        """
+        slack, says = 0.0, self.known.says(made)
         if self.normaliser is not None:
             made = self.normaliser.divided(made, batches_of(own, seed))
             slack = self.normaliser.slack
@@ -93,7 +96,7 @@ class Likeness:
             made = made * (self.factor.value(own.case, own.batch_size) or np.nan)
         gap = np.abs(own.gradients - made).max(axis=1)
         size = np.abs(own.gradients).max(axis=1)
-        return np.asarray(~(gap <= np.maximum(10 * own.rounding, slack * size)))
+        return np.asarray(says & ~(gap <= np.maximum(10 * own.rounding, slack * size)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +177,9 @@ def _pairs(
         first = own.of_first(compared)
         made = known.beside(first, seed)
         if made is not None and np.any(made[0]) and np.any(first.gradients):
-            pairs.append(_Pair(first, seed, made[0]))
+            says = known.says(made[0])
+            own, C = (first, made[0]) if says.all() else (first.of(says), made[0][says])
+            pairs.append(_Pair(own, seed, C))
     return pairs
 
 

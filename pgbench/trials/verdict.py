@@ -87,6 +87,12 @@ class Tested:
         return bool(np.isfinite(self.p).any())
 
     @property
+    def means(self) -> list[FloatArray | None]:
+        """The hypothesis's mean (d,) for every result, None where it says nothing."""
+        places = ((r.estimates.case, r.estimates.batch_size) for r in self.results)
+        return [self.hypothesis.mean(case, n) for case, n in places]
+
+    @property
     def resolution(self) -> float:
         """The mean is no farther from the hypothesis than this share of the hypothesis's length.
 
@@ -94,8 +100,7 @@ class Tested:
         with no noise left. A hypothesis of zero is compared with the gradient's length.
         """
         ends = []
-        for result, p in zip(self.results, self.p, strict=True):
-            mean = self.hypothesis.mean(result.estimates.case, result.estimates.batch_size)
+        for result, mean, p in zip(self.results, self.means, self.p, strict=True):
             if mean is None or not np.isfinite(p):
                 continue
             norm = float(np.linalg.norm(mean if mean.any() else result.estimates.case.finite))
@@ -313,8 +318,11 @@ def _right(
     right = [tested(hypothesis, results) for hypothesis in first]
     for group in groups:
         if any(t.holds for t in right):
-            break
+            return right
         right += [t for one in group if (t := _quickly(one, results)) is not None]
+    if claims.accepts and not any(t.holds for t in right):
+        # What is right but for one problem tells most of what is wrong there.
+        right += [t for group in groups for one in group if (t := tested(one, results)).speaks]
     return right
 
 
@@ -334,8 +342,8 @@ def _of(same: Equality, results: Sequence[MeasuredMean]) -> Tested:
         hypothesis = multiple(like.factor.words, like.factor.value, hypothesis)
     if like.normaliser is not None:
         hypothesis = Hypothesis(f"that of {like.words}", lambda case, n: None)
-    means = [hypothesis.mean(r.estimates.case, r.estimates.batch_size) for r in results]
-    return Tested(hypothesis, results, np.array([np.nan if g is None else 1.0 for g in means]))
+    found = Tested(hypothesis, results, np.full(len(results), np.nan))
+    return replace(found, p=np.array([np.nan if g is None else 1.0 for g in found.means]))
 
 
 def _divided(

@@ -106,13 +106,20 @@ def overlong_filtering(
 
 
 def reinforce_plus_plus(
-    truth, paths, baseline="none", std=True, statistics="tokens", token_mean=True, eps=1e-8
+    truth,
+    paths,
+    baseline="none",
+    std=True,
+    statistics="tokens",
+    token_mean=True,
+    eps=1e-8,
+    correction=0,
 ):
     R = total(paths)
     R = R - R.mean() if baseline == "group" else R
     counts = [len(path.r) if statistics == "tokens" else 1 for path in paths]
     every = np.repeat(R, counts)
-    A = (R - every.mean()) / (np.sqrt(every.var() + eps) if std else 1.0)
+    A = (R - every.mean()) / (np.sqrt(every.var(ddof=correction) + eps) if std else 1.0)
     return weighed(A, paths) / tokens(paths, token_mean)
 
 

@@ -1,5 +1,7 @@
 """Whether J ascends along a mean is told where it can be, and only there."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -40,3 +42,22 @@ def test_one_problem_on_which_it_descends_is_enough():
     mixed = results(0.5, 0.1)
     mixed[3] = results(-0.5, 0.1)[3]
     assert ascending(mixed) is Ascending.NO
+
+
+def test_rare_events_across_the_gradient_do_not_hide_that_it_ascends():
+    """As of steps of bounded length: along the gradient everything is plain."""
+    rare = []
+    for result in results(0.5, 0.2):
+        own = result.estimates
+        g = own.case.finite / np.linalg.norm(own.case.finite)
+        across = np.eye(g.size)[int(np.argmin(np.abs(g)))]
+        across = across - (across @ g) * g
+        events = np.zeros(len(own.gradients))
+        events[:2] = 1e4 * np.linalg.norm(own.case.finite)
+        rare.append(
+            measured(
+                replace(own, gradients=(own.gradients @ g)[:, None] * g + events[:, None] * across)
+            )
+        )
+    assert any(result.analysis is None for result in rare)
+    assert ascending(rare) is Ascending.YES

@@ -11,6 +11,7 @@ from pgbench.functions import drawn
 from pgbench.trials.batteries import every_known
 from pgbench.trials.battery import cases
 from pgbench.trials.candidate import Estimates
+from pgbench.trials.equality import equalities
 from pgbench.trials.normalisers import NORMALISERS, returns
 from pgbench.trials.resemblance import exact, likeness
 from pgbench.trials.sampled import sampled
@@ -65,6 +66,26 @@ def test_a_divisor_of_each_batch_is_found(case):
     assert found.words.startswith(multiple)
     assert exact([found]) == [found]
     assert not found.same
+
+
+def test_what_is_divided_by_no_deviation_says_nothing():
+    """Code that adds ε to the deviation of equal advantages makes of them what rounding gives."""
+    one, name = known("advantage_normalised"), "one step"
+    every = estimates("advantage_normalised", lambda b: 1.0)
+    silent = {e.case.name: ~e.gradients.any(axis=1) for e in every}
+    assert 0 < silent[name].sum() < R
+    noisy = []
+    for own in every:
+        noise = np.where(silent[own.case.name], 0.7, 0.0)[:, None] * np.ones(own.gradients.shape)
+        noisy.append(replace(own, gradients=own.gradients + noise))
+    assert likeness(one, noisy, 0, R).same
+    [equal] = [e for e in equalities([likeness(one, noisy, 0, R)], noisy, 0)]
+    assert equal.complete
+    other = [replace(own, gradients=own.gradients + 0.7) for own in every]
+    assert not likeness(one, other, 0, R).same
+    plain = known("group_mean")
+    made = plain.sample(every[0].case, every[0].batch_size, R, 0)[0]
+    assert plain.says(0 * made).all()
 
 
 def test_another_factor_of_each_batch_is_no_divisor_that_is_known():

@@ -331,6 +331,10 @@ def test_a_function_of_20_ms_still_sees_both_batch_sizes(capfd):
     made.laps = {(case.name, n): 0.02 for case, n in every}
     assert examination._planned(made, every, None, sys.stderr) == (100, every)
     assert "at two batch sizes" in capfd.readouterr().err
+    # Enough must be left where some are left out.
+    made.skip_nan = True
+    small = [(case, n) for case, n in every if n == case.batch_size]
+    assert examination._planned(made, every, None, sys.stderr) == (200, small)
 
 
 def test_a_rather_slow_function_is_examined_at_one_batch_size(examined, monkeypatch):

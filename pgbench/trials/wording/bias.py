@@ -90,6 +90,9 @@ def left_out(found: Examination) -> str:
 
 def undecided(verdict: Verdict) -> str:
     """Why nothing is concluded, with the names of problems."""
+    if (unknown := verdict.reference) and not any(g is not None for g in unknown.means):
+        words = unknown.hypothesis.words
+        return f"{words} is not known exactly, and it does not equal that in every estimate"
     reasons = []
     if rare := _untested(verdict):
         reasons.append(f"its estimates hang on too few rare events on {rare}")
