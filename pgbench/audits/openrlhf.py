@@ -40,6 +40,12 @@ OTHER = {"sampler": "theta", "scale": 0.3}
 DIVERGENCE = {"objective": "kl", "beta": 0.5}
 
 
+def _of(estimator, **parameters):
+    """What is claimed where the suite has what the library says that it computes."""
+    surrogate = {"estimator": estimator, **parameters}
+    return {"battery": "sequences", "target": "surrogate", "surrogate": surrogate}
+
+
 def _advantages(batch, estimator, kl=None):
     """What compute_advantages_and_returns makes of returns, (N, T)."""
     algorithm = SimpleNamespace(
@@ -88,27 +94,27 @@ def dr_grpo(batch):
     return _ascended(batch, _advantages(batch, "dr_grpo"))
 
 
-@pgbench.subject(
-    battery="sequences", target="surrogate", surrogate={"estimator": "grpo", "eps": 1e-9}
-)
+@pgbench.subject(**_of("grpo", eps=1e-9))
 def group_norm(batch):
     """advantage_estimator group_norm, PolicyLoss(token_level_loss=False), as GRPO."""
     return _ascended(batch, _advantages(batch, "group_norm"), token_level_loss=False)
 
 
-@pgbench.subject(battery="sequences", target="ascent")
+@pgbench.subject(**_of("reinforce_plus_plus", eps=0.0))
 def reinforce(batch):
     """advantage_estimator reinforce (REINFORCE++), PolicyLoss by default."""
     return _ascended(batch, _advantages(batch, "reinforce"))
 
 
-@pgbench.subject(battery="sequences", target="ascent")
+@pgbench.subject(**_of("reinforce_plus_plus", baseline="group", eps=0.0))
 def reinforce_baseline(batch):
     """advantage_estimator reinforce_baseline, PolicyLoss by default."""
     return _ascended(batch, _advantages(batch, "reinforce_baseline"))
 
 
-@pgbench.subject(battery="sequences", target="ascent")
+@pgbench.subject(
+    **_of("advantage_normalised", lam=1.0, critic_noise=0.1, eps=0.0), scale="per_token"
+)
 def gae(batch):
     """advantage_estimator gae, lambd=1, PolicyLoss by default; advantages are standardised."""
     return _ascended(batch, _advantages(batch, "gae"))
@@ -138,7 +144,7 @@ def gspo_later(batch):
 
 @pgbench.subject(battery="sequences", objective=DIVERGENCE, scale="per_token")
 def kl_in_reward(batch):
-    """compute_approx_kl(k1) taken off rewards, with rloo, PolicyLoss by default."""
+    """compute_approx_kl taken off rewards, with rloo, PolicyLoss by default."""
     log_probs = torch.tensor(batch.log_probs), torch.tensor(batch.reference_log_probs)
     return _ascended(batch, _advantages(batch, "rloo", compute_approx_kl(*log_probs)))
 

@@ -24,6 +24,12 @@ DIVERGENCE = {"objective": "kl", "beta": 0.5}
 STANDARDISED = {"normalisation", "in_sample_baseline"}
 
 
+def _of(estimator, **parameters):
+    """What is claimed where the suite has what the library says that it computes."""
+    surrogate = {"estimator": estimator, **parameters}
+    return {"battery": "sequences", "target": "surrogate", "surrogate": surrogate}
+
+
 class _Stand:
     """What a trainer's methods ask of it; a model gives (log probabilities, entropies)."""
 
@@ -93,61 +99,61 @@ def _ascended(batch, kind=_GRPO, **options):
     return -torch.autograd.grad(loss, theta)[0]
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
+@pgbench.subject(**_of("grpo", eps=1e-4))
 def grpo(batch):
     """GRPOTrainer, loss_type=grpo."""
     return _ascended(batch, loss_type="grpo")
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts={"in_sample_baseline"})
+@pgbench.subject(**_of("grpo", std=False))
 def grpo_unscaled(batch):
     """GRPOTrainer, loss_type=grpo, scale_rewards=none."""
     return _ascended(batch, loss_type="grpo", scale_rewards="none")
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
+@pgbench.subject(**_of("dapo", eps=1e-4))
 def dapo(batch):
     """GRPOTrainer, loss_type=dapo (the default)."""
     return _ascended(batch)
 
 
-@pgbench.subject(battery="sequences", target="ascent")
+@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
 def dapo_scaled_by_batch(batch):
     """GRPOTrainer, loss_type=dapo, scale_rewards=batch."""
     return _ascended(batch, scale_rewards="batch")
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
+@pgbench.subject(**_of("dapo", eps=1e-4))
 def bnpo(batch):
     """GRPOTrainer, loss_type=bnpo."""
     return _ascended(batch, loss_type="bnpo")
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts={"in_sample_baseline"})
+@pgbench.subject(**_of("dr_grpo"))
 def dr_grpo(batch):
     """GRPOTrainer, loss_type=dr_grpo, scale_rewards=none."""
     return _ascended(batch, loss_type="dr_grpo", scale_rewards="none")
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
+@pgbench.subject(**_of("luspo", eps=1e-4))
 def luspo(batch):
-    """GRPOTrainer, loss_type=luspo, importance_sampling_level=sequence."""
+    """GRPOTrainer, loss_type=luspo, importance_sampling_level=sequence, at the first update."""
     return _ascended(batch, loss_type="luspo", importance_sampling_level="sequence")
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
+@pgbench.subject(**_of("grpo", eps=1e-4))
 def sapo(batch):
     """GRPOTrainer, loss_type=sapo, at the first update."""
     return _ascended(batch, loss_type="sapo")
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
+@pgbench.subject(**_of("dapo", eps=1e-4))
 def vespo(batch):
     """GRPOTrainer, loss_type=vespo, at the first update."""
     return _ascended(batch, loss_type="vespo")
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED | {"filtering"})
+@pgbench.subject(**_of("overlong_filtering", eps=1e-4))
 def truncated_masked(batch):
     """GRPOTrainer, loss_type=dapo, mask_truncated_completions=True."""
     return _ascended(batch, mask_truncated_completions=True)
@@ -178,7 +184,10 @@ def cispo_later(batch):
     return _ascended(batch, loss_type="cispo", epsilon_high=5.0, num_iterations=2)
 
 
-@pgbench.subject(battery="sequences", objective=DIVERGENCE, target="ascent")
+@pgbench.subject(
+    battery="sequences", objective=DIVERGENCE,
+    accepts={"in_sample_baseline", "divergence", "later_penalty"},
+)  # fmt: skip
 def grpo_divergence(batch):
     """GRPOTrainer, beta=0.5 (k3 in the loss), loss_type=luspo (a sum), scale_rewards=none."""
     beta = batch.coefficient
@@ -191,7 +200,7 @@ def rloo(batch):
     return _ascended(batch, _RLOO, beta=0.0)
 
 
-@pgbench.subject(battery="sequences", target="ascent")
+@pgbench.subject(battery="sequences", accepts=STANDARDISED)
 def rloo_normalised(batch):
     """RLOOTrainer, beta=0, normalize_advantages=True."""
     return _ascended(batch, _RLOO, beta=0.0, normalize_advantages=True)

@@ -20,16 +20,22 @@ STANDARDISED = {"normalisation", "in_sample_baseline"}
 SUM, MEAN, TOKENS = "seq-mean-token-sum", "seq-mean-token-mean", "token-mean"
 
 
+def _of(estimator, **parameters):
+    """What is claimed where the suite has what the library says that it computes."""
+    surrogate = {"estimator": estimator, **parameters}
+    return {"battery": "sequences", "target": "surrogate", "surrogate": surrogate}
+
+
 def _mask(batch):
     return torch.tensor(batch.mask.astype(batch.dtype))
 
 
 def _advantages(batch, name, std=True, **other):
-    """What the estimator registered by that name gives, (N, T); with epsilon 1e-4 if it has one."""
+    """What the estimator registered by that name gives, (N, T)."""
     given = {"token_level_rewards": torch.tensor(batch.rewards), "response_mask": _mask(batch)}
     if name != "gae":
         config = AlgoConfig(gamma=batch.gamma, norm_adv_by_std_in_grpo=std)
-        given |= {"index": batch.group, "config": config, "epsilon": 1e-4}
+        given |= {"index": batch.group, "config": config}
     return core_algos.get_adv_estimator_fn(name)(**given | other)[0]
 
 
@@ -68,50 +74,59 @@ def rloo_token_mean(batch):
     return _ascended(batch, _advantages(batch, "rloo"), TOKENS)
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
+@pgbench.subject(**_of("grpo", eps=1e-6))
 def grpo(batch):
-    """compute_grpo_outcome_advantage, epsilon 1e-4, vanilla loss, seq-mean-token-mean."""
+    """compute_grpo_outcome_advantage, vanilla loss, seq-mean-token-mean."""
     return _ascended(batch, _advantages(batch, "grpo"), MEAN)
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
+@pgbench.subject(**_of("dapo", eps=1e-6))
 def grpo_token_mean(batch):
-    """compute_grpo_outcome_advantage, epsilon 1e-4, vanilla loss, token-mean, as DAPO."""
+    """compute_grpo_outcome_advantage, vanilla loss, token-mean, as DAPO."""
     return _ascended(batch, _advantages(batch, "grpo"), TOKENS)
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts={"in_sample_baseline"})
+@pgbench.subject(**_of("dr_grpo"))
 def dr_grpo(batch):
     """compute_grpo_outcome_advantage, norm_adv_by_std_in_grpo=False, seq-mean-token-sum-norm."""
     advantages = _advantages(batch, "grpo", norm_adv_by_std_in_grpo=False)
     return _ascended(batch, advantages, "seq-mean-token-sum-norm")
 
 
-@pgbench.subject(battery="sequences", accepts=STANDARDISED, dtype="float32")
+@pgbench.subject(**_of("grpo", eps=1e-6, length_normalised=False), dtype="float32")
 def grpo_vectorized(batch):
-    """compute_grpo_vectorized_outcome_advantage, epsilon 1e-4, seq-mean-token-sum."""
+    """compute_grpo_vectorized_outcome_advantage, vanilla loss, seq-mean-token-sum."""
     return _ascended(batch, _advantages(batch, "grpo_vectorized"), SUM)
 
 
-@pgbench.subject(battery="sequences", target="ascent")
+@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
 def gdpo(batch):
     """compute_gdpo_outcome_advantage with one reward, vanilla loss, token-mean."""
     return _ascended(batch, _advantages(batch, "gdpo"), TOKENS)
 
 
-@pgbench.subject(battery="sequences", target="ascent")
+@pgbench.subject(battery="sequences", scale="any", accepts={"transform"})
 def grpo_passk(batch):
-    """compute_grpo_passk_outcome_advantage, norm_adv_by_std_in_grpo=False, seq-mean-token-sum."""
+    """compute_grpo_passk_outcome_advantage, norm_adv_by_std_in_grpo=False, seq-mean-token-sum.
+
+    It stands for the gradient of the best return of a group; losses are means over its responses.
+    """
     return _ascended(batch, _advantages(batch, "grpo_passk", std=False), SUM)
 
 
-@pgbench.subject(battery="sequences", target="ascent")
+@pgbench.subject(battery="sequences", scale="any", accepts=STANDARDISED | {"transform"})
+def grpo_passk_standardised(batch):
+    """compute_grpo_passk_outcome_advantage, vanilla loss, token-mean."""
+    return _ascended(batch, _advantages(batch, "grpo_passk"), TOKENS)
+
+
+@pgbench.subject(**_of("reinforce_plus_plus"))
 def reinforce_plus_plus(batch):
     """compute_reinforce_plus_plus_outcome_advantage, vanilla loss, token-mean."""
     return _ascended(batch, _advantages(batch, "reinforce_plus_plus"), TOKENS)
 
 
-@pgbench.subject(battery="sequences", target="ascent")
+@pgbench.subject(**_of("reinforce_plus_plus", baseline="group"))
 def reinforce_plus_plus_baseline(batch):
     """compute_reinforce_plus_plus_baseline_outcome_advantage, vanilla loss, token-mean."""
     return _ascended(batch, _advantages(batch, "reinforce_plus_plus_baseline"), TOKENS)
@@ -128,51 +143,67 @@ def remax(batch):
     return _ascended(batch, advantages, SUM)
 
 
-@pgbench.subject(battery="sequences", accepts={"in_sample_baseline"})
+@pgbench.subject(**_of("opo"))
 def opo(batch):
     """compute_opo_outcome_advantage, vanilla loss, seq-mean-token-sum."""
     return _ascended(batch, _advantages(batch, "opo"), SUM)
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
+@pgbench.subject(**_of("gpg"))
 def gpg(batch):
     """compute_gpg_outcome_advantage, loss gpg, token-mean."""
     return _ascended(batch, _advantages(batch, "gpg"), TOKENS, "gpg")
 
 
+def _optimal_token_baseline(batch, **options):
+    given = {
+        "old_log_probs": torch.tensor(batch.behaviour_log_probs),
+        "sum_pi_squared": torch.tensor((batch.behaviour_probabilities**2).sum(axis=-1)),
+    }
+    advantages = _advantages(batch, "optimal_token_baseline", **given, **options)
+    return _ascended(batch, advantages, SUM)
+
+
 @pgbench.subject(battery="sequences", accepts={"in_sample_baseline"})
 def optimal_token_baseline(batch):
     """compute_optimal_token_baseline_advantage, vanilla loss, seq-mean-token-sum."""
-    given = {
-        "old_log_probs": torch.tensor(batch.behaviour_log_probs),
-        "epsilon": 1e-8,
-        "sum_pi_squared": torch.tensor((batch.behaviour_probabilities**2).sum(axis=-1)),
-    }
-    return _ascended(batch, _advantages(batch, "optimal_token_baseline", **given), SUM)
+    return _optimal_token_baseline(batch)
 
 
-@pgbench.subject(battery="sequences", target="ascent")
+@pgbench.subject(**_of("optimal_token_baseline"))
+def optimal_token_baseline_tail(batch):
+    """compute_optimal_token_baseline_advantage, handle_zero_tail=False, seq-mean-token-sum."""
+    return _optimal_token_baseline(batch, handle_zero_tail=False)
+
+
+@pgbench.subject(
+    **_of("advantage_normalised", lam=1.0, critic_noise=0.1, eps=0.0, correction=1),
+    scale="per_token",
+)
 def gae(batch):
     """compute_gae_advantage_return, lam=1, vanilla loss, token-mean; advantages are whitened."""
     given = {"values": torch.tensor(batch.values), "gamma": batch.gamma, "lam": 1.0}
     return _ascended(batch, _advantages(batch, "gae", **given), TOKENS)
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
+@pgbench.subject(**_of("grpo", eps=1e-6))
 def sapo(batch):
-    """Loss sapo (it averages seq-mean-token-mean) with compute_grpo_outcome_advantage."""
+    """Loss sapo (seq-mean-token-mean), compute_grpo_outcome_advantage, at the first update."""
     return _ascended(batch, _advantages(batch, "grpo"), MEAN, "sapo")
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
+@pgbench.subject(**_of("dapo", eps=1e-6))
 def kl_cov(batch):
     """Loss kl_cov, token-mean, with compute_grpo_outcome_advantage, at the first update."""
     return _ascended(batch, _advantages(batch, "grpo"), TOKENS, "kl_cov")
 
 
-@pgbench.subject(battery="sequences", target="ascent")
+@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED | {"clipping"})
 def clip_cov(batch):
-    """Loss clip_cov, token-mean, with compute_grpo_outcome_advantage, at the first update."""
+    """Loss clip_cov, token-mean, with compute_grpo_outcome_advantage, at the first update.
+
+    It leaves out a token, drawn from those whose advantage goes with their probability.
+    """
     return _ascended(batch, _advantages(batch, "grpo"), TOKENS, "clip_cov")
 
 
@@ -223,14 +254,24 @@ def cispo_later(batch):
     return _ascended(batch, _advantages(batch, "rloo"), SUM, "cispo", later=True)
 
 
-@pgbench.subject(battery="sequences", sampler=OTHER)
-def bypass_reinforce(batch):
-    """Loss bypass_mode, reinforce, rollout_is=sequence, threshold 1e6, seq-mean-token-sum, rloo."""
-    correction = RolloutCorrectionConfig(
-        loss_type="reinforce", rollout_is="sequence", rollout_is_threshold=1e6
-    )
+def _bypass(batch, **options):
+    correction = RolloutCorrectionConfig(loss_type="reinforce", **options)
     given = {"rollout_correction": correction, "later": True}
     return _ascended(batch, _advantages(batch, "rloo"), SUM, "bypass_mode", **given)
+
+
+@pgbench.subject(
+    **_of("importance_ratio", level="sequence", rule="truncated", high=2.0), sampler=OTHER
+)
+def bypass_reinforce(batch):
+    """Loss bypass_mode, loss_type=reinforce (ratios up to 2), seq-mean-token-sum, rloo."""
+    return _bypass(batch)
+
+
+@pgbench.subject(battery="sequences", sampler=OTHER)
+def bypass_reinforce_untruncated(batch):
+    """Loss bypass_mode, loss_type=reinforce, rollout_is_threshold=1e6, seq-mean-token-sum, rloo."""
+    return _bypass(batch, rollout_is_threshold=1e6)
 
 
 @pgbench.subject(battery="sequences", objective=DIVERGENCE)
@@ -242,9 +283,13 @@ def kl_in_reward(batch):
     return _ascended(batch, _advantages(batch, "rloo", token_level_rewards=rewards), SUM)
 
 
-@pgbench.subject(battery="sequences", objective=DIVERGENCE, accepts={"own_penalty"})
+@pgbench.subject(**_of("penalty_in_loss", form="k1"), objective=DIVERGENCE)
 def kl_loss_k1(batch):
-    """kl_penalty, kl_loss_type=k1 in the loss, rloo, seq-mean-token-sum."""
+    """kl_penalty, kl_loss_type=k1 in the loss, rloo, seq-mean-token-sum.
+
+    Of it and of k3 the comments say that their mean gradient is not that of the divergence, and of
+    k2 and k3+ that it is.
+    """
     return _ascended(batch, _advantages(batch, "rloo"), SUM, kl="k1")
 
 
@@ -254,7 +299,7 @@ def kl_loss_k2(batch):
     return _ascended(batch, _advantages(batch, "rloo"), SUM, kl="k2")
 
 
-@pgbench.subject(battery="sequences", objective=DIVERGENCE, accepts={"divergence", "later_penalty"})
+@pgbench.subject(**_of("penalty_in_loss", form="k3"), objective=DIVERGENCE)
 def kl_loss_k3(batch):
     """kl_penalty, kl_loss_type=k3 in the loss, rloo, seq-mean-token-sum."""
     return _ascended(batch, _advantages(batch, "rloo"), SUM, kl="k3")
