@@ -19,12 +19,14 @@ DECORATORS = ("subject", "estimates")
 class Adapted:
     """A function of an adapter.
 
-    name, summary
-        Its name in the file, and what of the library it calls, with which options.
+    name, summary, note
+        Its name in the file, what of the library it calls, with which options, and what else is to
+        be known: the rest of its docstring.
     """
 
     name: str
     summary: str
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,8 @@ def _adapter(file: Path, versions: dict[str, str]) -> Adapter:
 
 
 def _adapted(node: ast.FunctionDef) -> Adapted:
-    text = (ast.get_docstring(node) or "").strip().splitlines()
-    return Adapted(node.name, text[0] if text else "")
+    first, _, rest = (ast.get_docstring(node) or "").strip().partition("\n")
+    return Adapted(node.name, first, " ".join(rest.split()))
 
 
 def _is_declared(node: ast.FunctionDef) -> bool:

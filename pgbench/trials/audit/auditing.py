@@ -17,7 +17,9 @@ LONGEST = 300.0
 def entries(adapter: Adapter) -> list[Entry]:
     """A blank entry for each function of an installed library."""
     return [
-        Entry(adapter.library, adapter.distribution, adapter.version or "", f.name, f.summary)
+        Entry(
+            adapter.library, adapter.distribution, adapter.version or "", f.name, f.summary, f.note
+        )
         for f in adapter.functions
     ]
 

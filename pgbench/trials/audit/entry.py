@@ -26,8 +26,8 @@ class Entry:
 
     Attributes
     ----------
-    library, distribution, version, function, summary
-        Whose it is, and what it calls with which options.
+    library, distribution, version, function, summary, note
+        Whose it is, what it calls with which options, and what else is to be known of it.
     claims
         What the adapter declares of it; empty where that is to be unbiased.
     decision, as_claimed
@@ -50,6 +50,7 @@ class Entry:
     version: str
     function: str
     summary: str
+    note: str = ""
     claims: str = ""
     decision: str = FAILED
     as_claimed: bool = False

@@ -74,7 +74,8 @@ def _table(found: Sequence[Entry], adapter: Adapter) -> str:
         "|---|---|---|---|---|",
     ]
     lines += [f"| {' | '.join(map(_cell, _cells(entry)))} |" for entry in rows]
-    return "\n".join(lines)
+    lines += [""] + [f"- `{entry.function}`: {entry.note}" for entry in rows if entry.note]
+    return "\n".join(lines).rstrip()
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:

@@ -55,6 +55,7 @@ def test_functions_that_say_what_they_claim_are_listed_and_nothing_is_imported(f
     assert [(f.name, f.summary) for f in absent.functions] == [
         ("loss", "loss, normalised: with its defaults."), ("other", "The other one."),
     ]  # fmt: skip
+    assert [f.note for f in absent.functions] == ["More words.", ""]
     assert "nowhere_to_be_found" not in sys.modules
 
 
