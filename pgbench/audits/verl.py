@@ -25,11 +25,11 @@ def _mask(batch):
 
 
 def _advantages(batch, name, std=True, **other):
-    """What the estimator registered by that name gives, (N, T); with epsilon 1e-4 if it has one."""
+    """What the estimator registered by that name gives, (N, T)."""
     given = {"token_level_rewards": torch.tensor(batch.rewards), "response_mask": _mask(batch)}
     if name != "gae":
         config = AlgoConfig(gamma=batch.gamma, norm_adv_by_std_in_grpo=std)
-        given |= {"index": batch.group, "config": config, "epsilon": 1e-4}
+        given |= {"index": batch.group, "config": config}
     return core_algos.get_adv_estimator_fn(name)(**given | other)[0]
 
 
@@ -68,50 +68,60 @@ def rloo_token_mean(batch):
     return _ascended(batch, _advantages(batch, "rloo"), TOKENS)
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
+@pgbench.subject(
+    battery="sequences", target="surrogate", surrogate={"estimator": "grpo", "eps": 1e-6}
+)
 def grpo(batch):
-    """compute_grpo_outcome_advantage, epsilon 1e-4, vanilla loss, seq-mean-token-mean."""
+    """compute_grpo_outcome_advantage, vanilla loss, seq-mean-token-mean."""
     return _ascended(batch, _advantages(batch, "grpo"), MEAN)
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
+@pgbench.subject(
+    battery="sequences", target="surrogate", surrogate={"estimator": "dapo", "eps": 1e-6}
+)
 def grpo_token_mean(batch):
-    """compute_grpo_outcome_advantage, epsilon 1e-4, vanilla loss, token-mean, as DAPO."""
+    """compute_grpo_outcome_advantage, vanilla loss, token-mean (the default), as DAPO."""
     return _ascended(batch, _advantages(batch, "grpo"), TOKENS)
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts={"in_sample_baseline"})
+@pgbench.subject(battery="sequences", target="surrogate", surrogate="dr_grpo")
 def dr_grpo(batch):
     """compute_grpo_outcome_advantage, norm_adv_by_std_in_grpo=False, seq-mean-token-sum-norm."""
     advantages = _advantages(batch, "grpo", norm_adv_by_std_in_grpo=False)
     return _ascended(batch, advantages, "seq-mean-token-sum-norm")
 
 
-@pgbench.subject(battery="sequences", accepts=STANDARDISED, dtype="float32")
+@pgbench.subject(
+    battery="sequences", target="surrogate", dtype="float32",
+    surrogate={"estimator": "grpo", "length_normalised": False, "eps": 1e-6},
+)  # fmt: skip
 def grpo_vectorized(batch):
-    """compute_grpo_vectorized_outcome_advantage, epsilon 1e-4, seq-mean-token-sum."""
+    """compute_grpo_vectorized_outcome_advantage, vanilla loss, seq-mean-token-sum."""
     return _ascended(batch, _advantages(batch, "grpo_vectorized"), SUM)
 
 
-@pgbench.subject(battery="sequences", target="ascent")
+@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
 def gdpo(batch):
     """compute_gdpo_outcome_advantage with one reward, vanilla loss, token-mean."""
     return _ascended(batch, _advantages(batch, "gdpo"), TOKENS)
 
 
-@pgbench.subject(battery="sequences", target="ascent")
+@pgbench.subject(battery="sequences", scale="any", accepts={"transform"})
 def grpo_passk(batch):
-    """compute_grpo_passk_outcome_advantage, norm_adv_by_std_in_grpo=False, seq-mean-token-sum."""
+    """compute_grpo_passk_outcome_advantage, norm_adv_by_std_in_grpo=False, seq-mean-token-sum.
+
+    What the best of a group adds to it: the gradient of pass@G, over G.
+    """
     return _ascended(batch, _advantages(batch, "grpo_passk", std=False), SUM)
 
 
-@pgbench.subject(battery="sequences", target="ascent")
+@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
 def reinforce_plus_plus(batch):
     """compute_reinforce_plus_plus_outcome_advantage, vanilla loss, token-mean."""
     return _ascended(batch, _advantages(batch, "reinforce_plus_plus"), TOKENS)
 
 
-@pgbench.subject(battery="sequences", target="ascent")
+@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
 def reinforce_plus_plus_baseline(batch):
     """compute_reinforce_plus_plus_baseline_outcome_advantage, vanilla loss, token-mean."""
     return _ascended(batch, _advantages(batch, "reinforce_plus_plus_baseline"), TOKENS)
@@ -128,13 +138,13 @@ def remax(batch):
     return _ascended(batch, advantages, SUM)
 
 
-@pgbench.subject(battery="sequences", accepts={"in_sample_baseline"})
+@pgbench.subject(battery="sequences", target="surrogate", surrogate="opo")
 def opo(batch):
     """compute_opo_outcome_advantage, vanilla loss, seq-mean-token-sum."""
     return _ascended(batch, _advantages(batch, "opo"), SUM)
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
+@pgbench.subject(battery="sequences", target="surrogate", surrogate="gpg")
 def gpg(batch):
     """compute_gpg_outcome_advantage, loss gpg, token-mean."""
     return _ascended(batch, _advantages(batch, "gpg"), TOKENS, "gpg")
@@ -145,32 +155,35 @@ def optimal_token_baseline(batch):
     """compute_optimal_token_baseline_advantage, vanilla loss, seq-mean-token-sum."""
     given = {
         "old_log_probs": torch.tensor(batch.behaviour_log_probs),
-        "epsilon": 1e-8,
         "sum_pi_squared": torch.tensor((batch.behaviour_probabilities**2).sum(axis=-1)),
     }
     return _ascended(batch, _advantages(batch, "optimal_token_baseline", **given), SUM)
 
 
-@pgbench.subject(battery="sequences", target="ascent")
+@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED | {"critic"})
 def gae(batch):
     """compute_gae_advantage_return, lam=1, vanilla loss, token-mean; advantages are whitened."""
     given = {"values": torch.tensor(batch.values), "gamma": batch.gamma, "lam": 1.0}
     return _ascended(batch, _advantages(batch, "gae", **given), TOKENS)
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
+@pgbench.subject(
+    battery="sequences", target="surrogate", surrogate={"estimator": "grpo", "eps": 1e-6}
+)
 def sapo(batch):
-    """Loss sapo (it averages seq-mean-token-mean) with compute_grpo_outcome_advantage."""
+    """Loss sapo, with compute_grpo_outcome_advantage, at the first update."""
     return _ascended(batch, _advantages(batch, "grpo"), MEAN, "sapo")
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
+@pgbench.subject(
+    battery="sequences", target="surrogate", surrogate={"estimator": "dapo", "eps": 1e-6}
+)
 def kl_cov(batch):
     """Loss kl_cov, token-mean, with compute_grpo_outcome_advantage, at the first update."""
     return _ascended(batch, _advantages(batch, "grpo"), TOKENS, "kl_cov")
 
 
-@pgbench.subject(battery="sequences", target="ascent")
+@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED | {"filtering"})
 def clip_cov(batch):
     """Loss clip_cov, token-mean, with compute_grpo_outcome_advantage, at the first update."""
     return _ascended(batch, _advantages(batch, "grpo"), TOKENS, "clip_cov")
@@ -223,12 +236,15 @@ def cispo_later(batch):
     return _ascended(batch, _advantages(batch, "rloo"), SUM, "cispo", later=True)
 
 
-@pgbench.subject(battery="sequences", sampler=OTHER)
+@pgbench.subject(
+    battery="sequences", sampler=OTHER, target="surrogate",
+    surrogate={
+        "estimator": "importance_ratio", "level": "sequence", "rule": "truncated", "high": 2.0,
+    },
+)  # fmt: skip
 def bypass_reinforce(batch):
-    """Loss bypass_mode, reinforce, rollout_is=sequence, threshold 1e6, seq-mean-token-sum, rloo."""
-    correction = RolloutCorrectionConfig(
-        loss_type="reinforce", rollout_is="sequence", rollout_is_threshold=1e6
-    )
+    """Loss bypass_mode, loss_type=reinforce, rollout_is=sequence, seq-mean-token-sum, rloo."""
+    correction = RolloutCorrectionConfig(loss_type="reinforce", rollout_is="sequence")
     given = {"rollout_correction": correction, "later": True}
     return _ascended(batch, _advantages(batch, "rloo"), SUM, "bypass_mode", **given)
 
