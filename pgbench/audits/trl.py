@@ -93,61 +93,63 @@ def _ascended(batch, kind=_GRPO, **options):
     return -torch.autograd.grad(loss, theta)[0]
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
+@pgbench.subject(battery="sequences", target="surrogate", surrogate="grpo")
 def grpo(batch):
     """GRPOTrainer, loss_type=grpo."""
     return _ascended(batch, loss_type="grpo")
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts={"in_sample_baseline"})
+@pgbench.subject(
+    battery="sequences", target="surrogate", surrogate={"estimator": "grpo", "std": False}
+)
 def grpo_unscaled(batch):
     """GRPOTrainer, loss_type=grpo, scale_rewards=none."""
     return _ascended(batch, loss_type="grpo", scale_rewards="none")
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
+@pgbench.subject(battery="sequences", target="surrogate", surrogate="dapo")
 def dapo(batch):
     """GRPOTrainer, loss_type=dapo (the default)."""
     return _ascended(batch)
 
 
-@pgbench.subject(battery="sequences", target="ascent")
+@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
 def dapo_scaled_by_batch(batch):
     """GRPOTrainer, loss_type=dapo, scale_rewards=batch."""
     return _ascended(batch, scale_rewards="batch")
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
+@pgbench.subject(battery="sequences", target="surrogate", surrogate="dapo")
 def bnpo(batch):
     """GRPOTrainer, loss_type=bnpo."""
     return _ascended(batch, loss_type="bnpo")
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts={"in_sample_baseline"})
+@pgbench.subject(battery="sequences", target="surrogate", surrogate="dr_grpo")
 def dr_grpo(batch):
     """GRPOTrainer, loss_type=dr_grpo, scale_rewards=none."""
     return _ascended(batch, loss_type="dr_grpo", scale_rewards="none")
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
+@pgbench.subject(battery="sequences", target="surrogate", surrogate="luspo")
 def luspo(batch):
     """GRPOTrainer, loss_type=luspo, importance_sampling_level=sequence."""
     return _ascended(batch, loss_type="luspo", importance_sampling_level="sequence")
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
+@pgbench.subject(battery="sequences", target="surrogate", surrogate="grpo")
 def sapo(batch):
     """GRPOTrainer, loss_type=sapo, at the first update."""
     return _ascended(batch, loss_type="sapo")
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED)
+@pgbench.subject(battery="sequences", target="surrogate", surrogate="dapo")
 def vespo(batch):
     """GRPOTrainer, loss_type=vespo, at the first update."""
     return _ascended(batch, loss_type="vespo")
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED | {"filtering"})
+@pgbench.subject(battery="sequences", target="surrogate", surrogate="overlong_filtering")
 def truncated_masked(batch):
     """GRPOTrainer, loss_type=dapo, mask_truncated_completions=True."""
     return _ascended(batch, mask_truncated_completions=True)
@@ -155,7 +157,7 @@ def truncated_masked(batch):
 
 @pgbench.subject(battery="sequences", sampler=OTHER, target="surrogate", surrogate="clipped_ratio")
 def grpo_later(batch):
-    """GRPOTrainer, loss_type=grpo, epsilon=0.2, at a later update (num_iterations=2)."""
+    """GRPOTrainer, loss_type=grpo, at a later update (num_iterations=2); epsilon is 0.2."""
     return _ascended(batch, loss_type="grpo", num_iterations=2)
 
 
@@ -164,7 +166,7 @@ def grpo_later(batch):
     surrogate={"estimator": "gspo", "clip_low": 0.2, "clip_high": 0.2},
 )  # fmt: skip
 def gspo_later(batch):
-    """GRPOTrainer, loss_type=grpo, importance_sampling_level=sequence, at a later update."""
+    """GRPOTrainer, loss_type=grpo, importance_sampling_level=sequence, num_iterations=2, later."""
     options = {"loss_type": "grpo", "importance_sampling_level": "sequence"}
     return _ascended(batch, num_iterations=2, **options)
 
@@ -174,15 +176,21 @@ def gspo_later(batch):
     surrogate={"estimator": "cispo", "clip_high": 4.0},
 )  # fmt: skip
 def cispo_later(batch):
-    """GRPOTrainer, loss_type=cispo, epsilon_high=5 (the largest ratio), at a later update."""
+    """GRPOTrainer, loss_type=cispo, epsilon_high=5 (the largest ratio), num_iterations=2, later."""
     return _ascended(batch, loss_type="cispo", epsilon_high=5.0, num_iterations=2)
 
 
-@pgbench.subject(battery="sequences", objective=DIVERGENCE, target="ascent")
+@pgbench.subject(
+    battery="sequences", objective=DIVERGENCE,
+    accepts={"in_sample_baseline", "divergence", "later_penalty"},
+)  # fmt: skip
 def grpo_divergence(batch):
-    """GRPOTrainer, beta=0.5 (k3 in the loss), loss_type=luspo (a sum), scale_rewards=none."""
-    beta = batch.coefficient
-    return _ascended(batch, loss_type="luspo", scale_rewards="none", beta=beta)
+    """GRPOTrainer, beta=0.5, luspo, importance_sampling_level=sequence, scale_rewards=none.
+
+    The loss is a sum over tokens, and k3 is in it.
+    """
+    options = {"loss_type": "luspo", "importance_sampling_level": "sequence"}
+    return _ascended(batch, scale_rewards="none", beta=batch.coefficient, **options)
 
 
 @pgbench.subject(battery="sequences")
@@ -191,7 +199,7 @@ def rloo(batch):
     return _ascended(batch, _RLOO, beta=0.0)
 
 
-@pgbench.subject(battery="sequences", target="ascent")
+@pgbench.subject(battery="sequences", accepts=STANDARDISED)
 def rloo_normalised(batch):
     """RLOOTrainer, beta=0, normalize_advantages=True."""
     return _ascended(batch, _RLOO, beta=0.0, normalize_advantages=True)
@@ -205,7 +213,7 @@ def rloo_normalised(batch):
     },
 )  # fmt: skip
 def rloo_later(batch):
-    """RLOOTrainer, beta=0, epsilon=0.2, at a later update."""
+    """RLOOTrainer, beta=0, at a later update; epsilon is 0.2."""
     return _ascended(batch, _RLOO, beta=0.0)
 
 
