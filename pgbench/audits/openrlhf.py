@@ -39,6 +39,8 @@ OTHER = {"sampler": "theta", "scale": 0.3}
 
 DIVERGENCE = {"objective": "kl", "beta": 0.5}
 
+STANDARDISED = {"normalisation", "in_sample_baseline"}
+
 
 def _advantages(batch, estimator, kl=None):
     """What compute_advantages_and_returns makes of returns, (N, T)."""
@@ -82,7 +84,9 @@ def rloo(batch):
     return _ascended(batch, _advantages(batch, "rloo"))
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts={"in_sample_baseline"})
+@pgbench.subject(
+    battery="sequences", target="surrogate", surrogate={"estimator": "dapo", "std": False}
+)
 def dr_grpo(batch):
     """advantage_estimator dr_grpo, PolicyLoss by default (a mean over tokens)."""
     return _ascended(batch, _advantages(batch, "dr_grpo"))
@@ -96,19 +100,25 @@ def group_norm(batch):
     return _ascended(batch, _advantages(batch, "group_norm"), token_level_loss=False)
 
 
-@pgbench.subject(battery="sequences", target="ascent")
+@pgbench.subject(
+    battery="sequences", target="surrogate",
+    surrogate={"estimator": "reinforce_plus_plus", "eps": 0.0},
+)  # fmt: skip
 def reinforce(batch):
-    """advantage_estimator reinforce (REINFORCE++), PolicyLoss by default."""
+    """advantage_estimator reinforce (REINFORCE++), PolicyLoss by default (a mean over tokens)."""
     return _ascended(batch, _advantages(batch, "reinforce"))
 
 
-@pgbench.subject(battery="sequences", target="ascent")
+@pgbench.subject(
+    battery="sequences", target="surrogate",
+    surrogate={"estimator": "reinforce_plus_plus", "baseline": "group", "eps": 0.0},
+)  # fmt: skip
 def reinforce_baseline(batch):
-    """advantage_estimator reinforce_baseline, PolicyLoss by default."""
+    """advantage_estimator reinforce_baseline, PolicyLoss by default (a mean over tokens)."""
     return _ascended(batch, _advantages(batch, "reinforce_baseline"))
 
 
-@pgbench.subject(battery="sequences", target="ascent")
+@pgbench.subject(battery="sequences", scale="per_token", accepts=STANDARDISED | {"critic"})
 def gae(batch):
     """advantage_estimator gae, lambd=1, PolicyLoss by default; advantages are standardised."""
     return _ascended(batch, _advantages(batch, "gae"))
