@@ -55,7 +55,9 @@ def _searched(batch, algorithm):
     return policy.weights
 
 
-@pgbench.subject(accepts={"in_sample_baseline"})
+@pgbench.subject(
+    target="surrogate", surrogate={"estimator": "baseline_per_coordinate", "fit": "in_sample"}
+)
 def reinforce(batch):
     """REINFORCE.fit: a baseline for each coordinate, made of the same episodes."""
     return _searched(batch, REINFORCE)
@@ -67,9 +69,12 @@ def gpomdp(batch):
     return _searched(batch, GPOMDP)
 
 
-@pgbench.subject(target="natural", accepts={"in_sample_baseline", "damping"})
+@pgbench.subject(target="natural", scale="any", accepts={"critic", "in_sample_baseline"})
 def enac(batch):
-    """eNAC.fit, critic_features=None: returns regressed on scores by the pseudoinverse."""
+    """eNAC.fit, critic_features=None: returns regressed on scores by the pseudoinverse.
+
+    Its Fisher matrix is that of a sum over steps.
+    """
     return _searched(batch, eNAC)
 
 
@@ -157,7 +162,10 @@ def _weighed(batch, lam):
     return batch.pull_back(weights) / len(weights)
 
 
-@pgbench.subject(target="ascent", dtype="float32")
+@pgbench.subject(
+    target="undiscounted_states", scale="per_step", dtype="float32",
+    accepts={"critic", "normalisation", "in_sample_baseline"},
+)  # fmt: skip
 def ppo(batch):
     """PPO.fit, lam=0.95, eps_ppo=0.2, one epoch of one minibatch; advantages are standardised."""
     options = {"n_epochs_policy": 1, "batch_size": int(batch.mask.sum()), "eps_ppo": 0.2}
@@ -166,8 +174,8 @@ def ppo(batch):
 
 @pgbench.subject(target="ascent", dtype="float32")
 def trpo(batch):
-    """TRPO.fit, lam=0.95, max_kl=0.001: the step from θ that is taken."""
-    return _fitted(batch, TRPO, lam=0.95).detach() - torch.tensor(batch.theta)
+    """TRPO.fit: the step from θ that is taken; lam is 1, max_kl 0.001."""
+    return _fitted(batch, TRPO).detach() - torch.tensor(batch.theta)
 
 
 @pgbench.subject(target="undiscounted_states", accepts={"critic"})
