@@ -7,6 +7,7 @@ import torch
 from mushroom_rl.algorithms.actor_critic import A2C, PPO, TRPO, StochasticAC
 from mushroom_rl.algorithms.policy_search import GPOMDP, REINFORCE, eNAC
 from mushroom_rl.policy import TorchPolicy
+from mushroom_rl.utils.torch import CategoricalWrapper
 from mushroom_rl.utils.value_functions import compute_gae
 
 import pgbench
@@ -78,8 +79,15 @@ def enac(batch):
     return _searched(batch, eNAC)
 
 
+class _Law(CategoricalWrapper):
+    """The library's law of actions (M, 1); a step that is no number is not refused."""
+
+    def __init__(self, logits):
+        torch.distributions.Categorical.__init__(self, logits=logits, validate_args=False)
+
+
 class _Boltzmann(TorchPolicy):
-    """The batch's policy on numbers of states; a step that is no number is not refused."""
+    """The batch's policy on numbers of states, made as BoltzmannTorchPolicy is."""
 
     def __init__(self, batch):
         super().__init__(use_cuda=False)
@@ -89,11 +97,10 @@ class _Boltzmann(TorchPolicy):
 
     def distribution_t(self, states):
         s = states.reshape(-1).long()
-        logits = self.features[s] @ self.theta + self.barred[s]
-        return torch.distributions.Categorical(logits=logits, validate_args=False)
+        return _Law(self.features[s] @ self.theta + self.barred[s])
 
     def log_prob_t(self, states, actions):
-        return self.distribution_t(states).log_prob(actions.reshape(-1))[:, None]
+        return self.distribution_t(states).log_prob(actions)[:, None]
 
     def entropy_t(self, states):
         return self.distribution_t(states).entropy().mean()
