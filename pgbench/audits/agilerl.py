@@ -9,6 +9,7 @@ from types import ModuleType, SimpleNamespace
 from unittest.mock import MagicMock
 
 import gymnasium
+import numpy as np
 import torch
 
 import pgbench
@@ -67,9 +68,15 @@ def monte_carlo(batch):
     return _weighed(batch, 0.95, False)
 
 
-@pgbench.subject(target="ascent", dtype="float32")
+@pgbench.subject(
+    target="undiscounted_states", scale="per_step", dtype="float32",
+    accepts={"critic", "normalisation", "in_sample_baseline"},
+)  # fmt: skip
 def ppo(batch):
-    """PPO._learn_from_rollout_buffer_flat, one epoch of one minibatch; it standardises."""
+    """PPO._learn_from_rollout_buffer_flat, update_epochs=1, one minibatch, vf_coef=0, ent_coef=0.
+
+    Without a bound on the gradient's norm. Advantages, GAE(0.95), are standardised.
+    """
     theta = torch.tensor(batch.theta, requires_grad=True)
     features = torch.tensor(batch.features)
 
@@ -83,7 +90,7 @@ def ppo(batch):
             rollout_buffer=_buffer(batch, 0.95), device="cpu", batch_size=int(batch.mask.sum()),
             update_epochs=1, action_space=gymnasium.spaces.Discrete(batch.n_actions),
             evaluate_actions=evaluated, clip_coef=0.2, vf_coef=0.0, ent_coef=0.0, target_kl=None,
-            accelerator=None, max_grad_norm=1.0, actor=nothing, critic=nothing,
+            accelerator=None, max_grad_norm=float("inf"), actor=nothing, critic=nothing,
             optimizer=torch.optim.SGD([theta], lr=0.0), metrics=MagicMock(),
         )
     )  # fmt: skip
@@ -95,57 +102,66 @@ def _learned(batch, level, objective="grpo", adv_norm="mean_only", bounds=(0.8, 
     agent = GRPO.__new__(GRPO)
     vars(agent).update(
         group_size=batch.group_size, adv_norm=adv_norm, beta=0.0, kl_clamp=None,
-        use_kl_advantage_shaping=False, use_bias_correction_kl=False, loss_norm="micro_batch",
+        use_kl_advantage_shaping=False, use_bias_correction_kl=False,
+        loss_norm="accumulation_window",
         clip_coef_min=bounds[0], clip_coef_max=bounds[1], _segment_accumulation_steps=None,
+        gradient_accumulation_steps=1,
         off_policy_token_mask_bounds=None, off_policy_sequence_mask_threshold=None,
     )  # fmt: skip
     advantages = agent._calculate_advantage(torch.tensor(batch.rewards.sum(axis=1)))
     theta = torch.tensor(batch.theta, requires_grad=True)
     mask, old = torch.tensor(batch.mask), torch.tensor(batch.behaviour_log_probs)
+    agent._record_global_window_action_tokens(mask, np.arange(len(mask)))
     loss = agent._compute_policy_loss(
         mask, batch.log_prob(theta), old, old, advantages, None, level, objective
     )[0]
     return -torch.autograd.grad(loss, theta)[0]
 
 
-@pgbench.subject(battery="sequences", scale="per_token", accepts={"in_sample_baseline"})
+@pgbench.subject(
+    battery="sequences", target="surrogate", surrogate={"estimator": "dapo", "std": False}
+)
 def grpo(batch):
-    """GRPO._compute_policy_loss, importance_sampling_level=token, adv_norm=mean_only (default)."""
+    """GRPO._compute_policy_loss, beta=0, importance_sampling_level=token; adv_norm is mean_only.
+
+    loss_norm is accumulation_window: a mean over tokens.
+    """
     return _learned(batch, "token")
 
 
 @pgbench.subject(
-    battery="sequences", target="surrogate", surrogate={"estimator": "grpo", "eps": 1e-8}
+    battery="sequences", target="surrogate", surrogate={"estimator": "dapo", "eps": 1e-8}
 )
 def grpo_standardised(batch):
-    """GRPO._compute_policy_loss, importance_sampling_level=token, adv_norm=mean_std."""
+    """GRPO._compute_policy_loss, beta=0, importance_sampling_level=token, adv_norm=mean_std."""
     return _learned(batch, "token", adv_norm="mean_std")
 
 
 @pgbench.subject(
     battery="sequences", sampler=OTHER, target="surrogate",
-    surrogate={"estimator": "clipped_ratio", "advantage": "group_mean"},
+    surrogate={"estimator": "clipped_ratio", "advantage": "group_mean", "divisor": "tokens"},
 )  # fmt: skip
 def grpo_later(batch):
-    """The same as grpo, clip_coef=0.2, at a later update."""
+    """GRPO._compute_policy_loss, beta=0, importance_sampling_level=token, at a later update."""
     return _learned(batch, "token")
 
 
 @pgbench.subject(
     battery="sequences", sampler=OTHER, target="surrogate",
-    surrogate={"estimator": "gspo", "clip_low": 0.2, "clip_high": 0.2, "advantage": "group_mean"},
+    surrogate={
+        "estimator": "gspo", "clip_low": 0.2, "clip_high": 0.2, "advantage": "group_mean",
+        "divisor": "tokens",
+    },
 )  # fmt: skip
 def gspo_later(batch):
-    """GRPO._compute_policy_loss, level=trajectory (GSPO), clip_coef=0.2, at a later update."""
+    """GRPO._compute_policy_loss, beta=0, importance_sampling_level=trajectory (GSPO), later."""
     return _learned(batch, "trajectory")
 
 
 @pgbench.subject(
     battery="sequences", sampler=OTHER, target="surrogate",
-    surrogate={
-        "estimator": "cispo", "clip_high": 0.2, "advantage": "group_mean", "divisor": "length",
-    },
+    surrogate={"estimator": "cispo", "clip_high": 0.2, "advantage": "group_mean"},
 )  # fmt: skip
 def cispo_later(batch):
-    """GRPO._compute_policy_loss, objective=cispo, clip_coef=0.2, at a later update."""
+    """GRPO._compute_policy_loss, beta=0, objective=cispo, level token, at a later update."""
     return _learned(batch, "token", "cispo")

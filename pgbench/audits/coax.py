@@ -67,18 +67,30 @@ def _traced(batch, tracer):
     return coax.reward_tracing.TransitionBatch(**own), np.arange(len(rows)) < len(found)
 
 
-def _ascended(batch, kind, tracer):
-    """Minus the gradient of a loss, a mean over N T steps; those not taken have no advantage."""
+def _returned(batch, traced):
+    """Returns of a tracer less the critic."""
+    return traced.Rn + traced.In * batch.critic[traced.S_next] - batch.critic[traced.S]
+
+
+def _older(batch, traced):
+    """Exact advantages of the policy that the data come from."""
+    return (batch.behaviour_q - batch.behaviour_v[:, None])[traced.S, traced.A]
+
+
+def _ascended(batch, kind, tracer, weighed=_returned):
+    """Minus the gradient of a loss, (d,), a mean over the steps that were taken.
+
+    Steps that fill up N T have no advantage, and the others so much more.
+    """
     traced, real = _traced(batch, tracer)
-    critic = batch.critic
-    advantages = traced.Rn + traced.In * critic[traced.S_next] - critic[traced.S]
+    advantages = weighed(batch, traced) * real / real.mean()
     features = np.ascontiguousarray(batch.features, np.float32)
     objective = _objective(kind, features.tobytes(), features.shape)
     given = {"~": {"theta": jnp.asarray(batch.theta)}}
     pi = objective.pi
     grads = objective._grad_and_metrics_func(
         given, pi.function_state, objective.hyperparams, pi.rng, traced,
-        (advantages * real).astype(batch.dtype),
+        advantages.astype(batch.dtype),
     )[0]  # fmt: skip
     return -grads["~"]["theta"]
 
@@ -101,8 +113,11 @@ def ppo_clip(batch):
     return _ascended(batch, coax.policy_objectives.PPOClip, tracer)
 
 
-@pgbench.subject(target="ascent", sampler=OTHER, dtype="float32")
+@pgbench.subject(
+    target="undiscounted_states", scale="per_step", accepts={"clipping", "states"}, sampler=OTHER,
+    dtype="float32",
+)  # fmt: skip
 def ppo_clip_later(batch):
-    """PPOClip, at a later update, with returns of the tracer MonteCarlo less a critic."""
+    """PPOClip, at a later update, with exact advantages of the older policy."""
     tracer = coax.reward_tracing.MonteCarlo(batch.gamma)
-    return _ascended(batch, coax.policy_objectives.PPOClip, tracer)
+    return _ascended(batch, coax.policy_objectives.PPOClip, tracer, _older)

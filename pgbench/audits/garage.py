@@ -69,7 +69,7 @@ def _ascended(batch, kind, lam, padding=0.0, **options):
     target="undiscounted_states", scale="per_step", accepts={"critic"}, dtype="float32"
 )
 def vpg(batch):
-    """VPG._compute_loss, gae_lambda=1, center_adv=False; values are 0 behind an episode's end."""
+    """VPG._compute_loss, center_adv=False; values are 0 behind an end."""
     return _ascended(batch, VPG, 1.0)
 
 
@@ -77,7 +77,10 @@ def vpg(batch):
     target="undiscounted_states", scale="per_step", accepts={"critic"}, dtype="float32"
 )
 def vpg_padded(batch):
-    """The same with a critic's values of padded observations, as VPG._train_once has them."""
+    """VPG._compute_loss, center_adv=False, with a critic's values of padded observations.
+
+    So VPG._train_once has them.
+    """
     return _ascended(batch, VPG, 1.0, padding=float(batch.critic.mean()))
 
 
@@ -89,9 +92,12 @@ def vpg_gae(batch):
     return _ascended(batch, VPG, 0.95)
 
 
-@pgbench.subject(target="ascent", dtype="float32")
+@pgbench.subject(
+    target="undiscounted_states", scale="per_step", dtype="float32",
+    accepts={"critic", "normalisation", "in_sample_baseline"},
+)  # fmt: skip
 def vpg_centred(batch):
-    """VPG._compute_loss, gae_lambda=1, center_adv=True: less the mean, over the variance."""
+    """VPG._compute_loss; center_adv is True: advantages of mean 0 and deviation 1."""
     return _ascended(batch, VPG, 1.0, center_adv=True)
 
 
@@ -99,14 +105,14 @@ def vpg_centred(batch):
     target="undiscounted_states", scale="per_step", accepts={"critic"}, dtype="float32"
 )
 def ppo(batch):
-    """PPO._compute_loss, gae_lambda=0.95, lr_clip_range=0.2, center_adv=False."""
-    return _ascended(batch, PPO, 0.95)
+    """PPO._compute_loss, center_adv=False; gae_lambda is 0.97, lr_clip_range 0.2."""
+    return _ascended(batch, PPO, 0.97)
 
 
 @pgbench.subject(target="ascent", dtype="float32")
 def trpo(batch):
-    """TRPO._train_policy, gae_lambda=0.95, center_adv=True, max_constraint_value=0.01: its step."""
-    algorithm = _algorithm(batch, TRPO, 0.95, center_adv=True)
+    """TRPO._train_policy, its step; gae_lambda is 0.98, max_constraint_value 0.01."""
+    algorithm = _algorithm(batch, TRPO, 0.98, center_adv=True)
     parameters = [algorithm.policy.theta]
     algorithm._policy_optimizer = ConjugateGradientOptimizer(parameters, 0.01)
     obs, actions, rewards, lengths, values = _episodes(batch)

@@ -7,6 +7,7 @@ import torch
 from mushroom_rl.algorithms.actor_critic import A2C, PPO, TRPO, StochasticAC
 from mushroom_rl.algorithms.policy_search import GPOMDP, REINFORCE, eNAC
 from mushroom_rl.policy import TorchPolicy
+from mushroom_rl.utils.torch import CategoricalWrapper
 from mushroom_rl.utils.value_functions import compute_gae
 
 import pgbench
@@ -55,7 +56,9 @@ def _searched(batch, algorithm):
     return policy.weights
 
 
-@pgbench.subject(accepts={"in_sample_baseline"})
+@pgbench.subject(
+    target="surrogate", surrogate={"estimator": "baseline_per_coordinate", "fit": "in_sample"}
+)
 def reinforce(batch):
     """REINFORCE.fit: a baseline for each coordinate, made of the same episodes."""
     return _searched(batch, REINFORCE)
@@ -67,14 +70,24 @@ def gpomdp(batch):
     return _searched(batch, GPOMDP)
 
 
-@pgbench.subject(target="natural", accepts={"in_sample_baseline", "damping"})
+@pgbench.subject(target="natural", scale="any", accepts={"critic", "in_sample_baseline"})
 def enac(batch):
-    """eNAC.fit, critic_features=None: returns regressed on scores by the pseudoinverse."""
+    """eNAC.fit, critic_features=None: returns regressed on scores by the pseudoinverse.
+
+    Its Fisher matrix is that of a sum over steps.
+    """
     return _searched(batch, eNAC)
 
 
+class _Law(CategoricalWrapper):
+    """The library's law of actions (M, 1); a step that is no number is not refused."""
+
+    def __init__(self, logits):
+        torch.distributions.Categorical.__init__(self, logits=logits, validate_args=False)
+
+
 class _Boltzmann(TorchPolicy):
-    """The batch's policy on numbers of states; a step that is no number is not refused."""
+    """The batch's policy on numbers of states, made as BoltzmannTorchPolicy is."""
 
     def __init__(self, batch):
         super().__init__(use_cuda=False)
@@ -84,11 +97,10 @@ class _Boltzmann(TorchPolicy):
 
     def distribution_t(self, states):
         s = states.reshape(-1).long()
-        logits = self.features[s] @ self.theta + self.barred[s]
-        return torch.distributions.Categorical(logits=logits, validate_args=False)
+        return _Law(self.features[s] @ self.theta + self.barred[s])
 
     def log_prob_t(self, states, actions):
-        return self.distribution_t(states).log_prob(actions.reshape(-1))[:, None]
+        return self.distribution_t(states).log_prob(actions)[:, None]
 
     def entropy_t(self, states):
         return self.distribution_t(states).entropy().mean()
@@ -157,7 +169,10 @@ def _weighed(batch, lam):
     return batch.pull_back(weights) / len(weights)
 
 
-@pgbench.subject(target="ascent", dtype="float32")
+@pgbench.subject(
+    target="undiscounted_states", scale="per_step", dtype="float32",
+    accepts={"critic", "normalisation", "in_sample_baseline"},
+)  # fmt: skip
 def ppo(batch):
     """PPO.fit, lam=0.95, eps_ppo=0.2, one epoch of one minibatch; advantages are standardised."""
     options = {"n_epochs_policy": 1, "batch_size": int(batch.mask.sum()), "eps_ppo": 0.2}
@@ -166,8 +181,8 @@ def ppo(batch):
 
 @pgbench.subject(target="ascent", dtype="float32")
 def trpo(batch):
-    """TRPO.fit, lam=0.95, max_kl=0.001: the step from θ that is taken."""
-    return _fitted(batch, TRPO, lam=0.95).detach() - torch.tensor(batch.theta)
+    """TRPO.fit: the step from θ that is taken; lam is 1, max_kl 0.001."""
+    return _fitted(batch, TRPO).detach() - torch.tensor(batch.theta)
 
 
 @pgbench.subject(target="undiscounted_states", accepts={"critic"})

@@ -101,7 +101,7 @@ def _a2c(batch, **options):
     target="undiscounted_states", scale="per_step", accepts={"critic"}, dtype="float32"
 )
 def a2c(batch):
-    """A2C.update, use_gae=False: returns to the end, and the critic where they are cut."""
+    """A2C.update, entropy_coeff=0, update_steps=T: returns to the end, the critic where cut."""
     return _a2c(batch)
 
 
@@ -109,7 +109,7 @@ def a2c(batch):
     target="undiscounted_states", scale="per_step", accepts={"critic"}, dtype="float32"
 )
 def a2c_gae(batch):
-    """A2C.update, use_gae=True, tau=0.95."""
+    """A2C.update, use_gae=True, entropy_coeff=0, update_steps=T; tau is 0.95."""
     return _a2c(batch, use_gae=True, tau=0.95)
 
 
@@ -137,7 +137,7 @@ def _dataset(batch, episodes, model, lambd):
     target="undiscounted_states", scale="per_step", accepts={"critic"}, dtype="float32"
 )
 def ppo(batch):
-    """PPO._update, lambd=0.95, standardize_advantages=False, one epoch of one minibatch."""
+    """PPO._update, standardize_advantages=False, entropy_coef=0, one epoch of one minibatch."""
     return _ppo(batch, standardize_advantages=False)
 
 
@@ -145,19 +145,22 @@ def ppo(batch):
     target="undiscounted_states", scale="per_step", accepts={"critic"}, dtype="float32"
 )
 def ppo_monte_carlo(batch):
-    """PPO._update, lambd=1, standardize_advantages=False, one epoch of one minibatch."""
+    """PPO._update, lambd=1, standardize_advantages=False, entropy_coef=0, one epoch and batch."""
     return _ppo(batch, standardize_advantages=False, lambd=1.0)
 
 
-@pgbench.subject(target="ascent", dtype="float32")
+@pgbench.subject(
+    target="undiscounted_states", scale="per_step", dtype="float32",
+    accepts={"critic", "normalisation", "in_sample_baseline"},
+)  # fmt: skip
 def ppo_standardised(batch):
-    """PPO._update, lambd=0.95, standardize_advantages=True, one epoch of one minibatch."""
+    """PPO._update, entropy_coef=0, one epoch of one minibatch; advantages are standardised."""
     return _ppo(batch)
 
 
 @pgbench.subject(target="ascent", dtype="float32")
 def trpo(batch):
-    """TRPO._update_policy, lambd=0.95, max_kl=0.01: the step from θ that is taken."""
+    """TRPO._update_policy, entropy_coef=0: the step from θ that is taken; max_kl is 0.01."""
     policy, model = _Policy(batch), _ActorCritic(batch)
     value = torch.nn.Linear(1, 1)
     agent = TRPO(policy, value, _still(value), gamma=batch.gamma, entropy_coef=0.0)

@@ -226,7 +226,7 @@ def _with_entropy(logits, actions, to_go, w, coefficient):
     objective={"objective": "entropy", "alpha": 0.1},
 )  # fmt: skip
 def entropy(batch):
-    """policy_gradient_loss plus 0.1 times entropy_loss, weights w_t = γ^t, exact returns-to-go."""
+    """policy_gradient_loss with discounted_returns, plus 0.1 entropy_loss, weights w_t = γ^t."""
     w = _discounts(batch)
     c = np.full(len(w), batch.coefficient, batch.dtype)
     return _ascended(batch, _with_entropy, batch.actions, _returned(batch, _to_go), w, c)

@@ -45,6 +45,7 @@ def _rollouts(batch, lam):
     storage.values[:] = torch.tensor(batch.values.T)
     storage.terminateds[1:] = torch.tensor(batch.terminated.T)
     storage.truncateds[:] = 0.0
+    storage.truncateds[1:-1] = torch.tensor((batch.truncated & ~batch.terminated).T[:-1])
     storage.compute_returns_and_advantages(torch.tensor(batch.next_values[:, -1:]))
     return (storage.returns - storage.values).numpy().T
 
@@ -107,16 +108,28 @@ def _updated(batch, algorithm, lam, **options):
     return -theta.grad
 
 
-@pgbench.subject(target="ascent", dtype="float32")
+@pgbench.subject(
+    target="undiscounted_states", scale="per_step", dtype="float32",
+    accepts={"critic", "normalisation", "in_sample_baseline"},
+)  # fmt: skip
 def a2c(batch):
-    """A2C.update, gae_lambda=0.95, of one stream; advantages are standardised."""
+    """A2C.update, vf_coef=0, ent_coef=0, no bound on gradients, one epoch and batch of one stream.
+
+    Advantages, GAE(0.95), are standardised.
+    """
     return _updated(batch, A2C, 0.95)
 
 
-@pgbench.subject(target="ascent", dtype="float32")
+@pgbench.subject(
+    target="undiscounted_states", scale="per_step", dtype="float32",
+    accepts={"critic", "normalisation", "in_sample_baseline"},
+)  # fmt: skip
 def ppo(batch):
-    """PPO.update, gae_lambda=0.95, one epoch of one minibatch; advantages are standardised."""
-    return _updated(batch, PPO, 0.95, clip_range=0.2, clip_range_vf=None)
+    """PPO.update, vf_coef=0, ent_coef=0, no bound on gradients, one epoch and batch of one stream.
+
+    Advantages, GAE(0.95), are standardised; clip_range is 0.1.
+    """
+    return _updated(batch, PPO, 0.95, clip_range=0.1, clip_range_vf=0.1)
 
 
 def _law(logits):
@@ -145,7 +158,10 @@ def impala(batch):
     return _vtrace(batch)
 
 
-@pgbench.subject(target="ascent", sampler=OTHER, dtype="float32")
+@pgbench.subject(
+    target="undiscounted_states", accepts={"critic", "clipping", "states"}, sampler=OTHER,
+    dtype="float32",
+)  # fmt: skip
 def impala_later(batch):
     """VTraceLoss of IMPALA, over N, on data of an actor that lags behind."""
     return _vtrace(batch)

@@ -22,6 +22,8 @@ OTHER = {"sampler": "theta", "scale": 0.3}
 AVERAGED = {"target": "undiscounted_states", "scale": "per_step"}
 """What a mean over steps without γ^t claims."""
 
+STANDARDISED = {"critic", "normalisation", "in_sample_baseline"}
+
 
 def _double(number):
     """In place of a float, which estimators round to single precision."""
@@ -149,7 +151,7 @@ def a2c_gae_auto_reset(batch):
     return _a2c(batch, GAE, lmbda=LAMBDA, auto_reset_env=True)
 
 
-@pgbench.subject(target="ascent")
+@pgbench.subject(**AVERAGED, accepts=STANDARDISED)
 def a2c_average_gae(batch):
     """A2CLoss, entropy_bonus=False, with GAE, lmbda=0.95, average_gae=True."""
     return _a2c(batch, GAE, lmbda=LAMBDA, average_gae=True)
@@ -213,20 +215,20 @@ def clip_ppo_later(batch):
     return _ascended(batch, ClipPPOLoss, _older_advantages(batch), entropy_bonus=False)
 
 
-@pgbench.subject(target="ascent")
+@pgbench.subject(**AVERAGED, accepts=STANDARDISED)
 def clip_ppo_normalised(batch):
-    """ClipPPOLoss, entropy_bonus=False, normalize_advantage=True, with GAE, at the first update."""
+    """ClipPPOLoss, entropy_bonus=False, normalize_advantage=True, GAE, lmbda=0.95, first update."""
     options = {"normalize_advantage": True, "entropy_bonus": False}
     return _ascended(batch, ClipPPOLoss, estimator=(GAE, {"lmbda": LAMBDA}), **options)
 
 
 @pgbench.subject(**AVERAGED, accepts={"critic"})
 def kl_penalty(batch):
-    """KLPENPPOLoss, beta=1, entropy_bonus=False, with GAE, at the first update."""
+    """KLPENPPOLoss, entropy_bonus=False, with GAE, lmbda=0.95, at the first update; beta is 1."""
     return _ascended(batch, KLPENPPOLoss, estimator=(GAE, {"lmbda": LAMBDA}), entropy_bonus=False)
 
 
 @pgbench.subject(target="ascent", sampler=OTHER)
 def kl_penalty_later(batch):
-    """KLPENPPOLoss, beta=1, entropy_bonus=False, exact advantages of the older policy, later."""
+    """KLPENPPOLoss, entropy_bonus=False, exact advantages of the older policy, later; beta is 1."""
     return _ascended(batch, KLPENPPOLoss, _older_advantages(batch), entropy_bonus=False)

@@ -189,9 +189,12 @@ def cispo_later(batch):
     accepts={"in_sample_baseline", "divergence", "later_penalty"},
 )  # fmt: skip
 def grpo_divergence(batch):
-    """GRPOTrainer, beta=0.5 (k3 in the loss), loss_type=luspo (a sum), scale_rewards=none."""
-    beta = batch.coefficient
-    return _ascended(batch, loss_type="luspo", scale_rewards="none", beta=beta)
+    """GRPOTrainer, beta=0.5, luspo, importance_sampling_level=sequence, scale_rewards=none.
+
+    The loss is a sum over tokens, with k3 of each in it.
+    """
+    options = {"loss_type": "luspo", "importance_sampling_level": "sequence"}
+    return _ascended(batch, scale_rewards="none", beta=batch.coefficient, **options)
 
 
 @pgbench.subject(battery="sequences")

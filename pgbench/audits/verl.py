@@ -120,13 +120,13 @@ def grpo_passk_standardised(batch):
     return _ascended(batch, _advantages(batch, "grpo_passk"), TOKENS)
 
 
-@pgbench.subject(**_of("reinforce_plus_plus"))
+@pgbench.subject(**_of("reinforce_plus_plus", correction=1))
 def reinforce_plus_plus(batch):
     """compute_reinforce_plus_plus_outcome_advantage, vanilla loss, token-mean."""
     return _ascended(batch, _advantages(batch, "reinforce_plus_plus"), TOKENS)
 
 
-@pgbench.subject(**_of("reinforce_plus_plus", baseline="group"))
+@pgbench.subject(**_of("reinforce_plus_plus", baseline="group", correction=1))
 def reinforce_plus_plus_baseline(batch):
     """compute_reinforce_plus_plus_baseline_outcome_advantage, vanilla loss, token-mean."""
     return _ascended(batch, _advantages(batch, "reinforce_plus_plus_baseline"), TOKENS)
