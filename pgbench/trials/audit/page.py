@@ -6,8 +6,12 @@ from datetime import date
 
 from pgbench import __version__
 from pgbench.trials.audit.adapters import Adapter
-from pgbench.trials.audit.entry import Entry
+from pgbench.trials.audit.entry import FAILED, Entry
+from pgbench.trials.verdict import Decision
 from pgbench.trials.wording.numbers import percent
+
+UNJUDGED = (Decision.UNDECIDED.value, FAILED)
+"""Decisions on what could not be judged, or not be called."""
 
 COMMAND = "python -m pgbench audit --page docs/audit.md"
 
@@ -58,11 +62,35 @@ def page(found: Sequence[Entry], every: Sequence[Adapter], day: date) -> str:
         f"{len(found)} functions of {libraries} libraries; {right} are what they claim. Together"
         f" they took {seconds / 60:.0f} minutes of one core."
     )
-    parts = [head, count, *(_table(found, adapter) for adapter in every if adapter.version)]
+    parts = [
+        head,
+        count,
+        _summary(found, every),
+        *(_table(found, adapter) for adapter in every if adapter.version),
+    ]
     if missing := [one.distribution for one in every if one.version is None]:
         parts.append(f"Adapters that were not run, for their library was not installed: "
                      f"{', '.join(missing)}.")  # fmt: skip
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _summary(found: Sequence[Entry], every: Sequence[Adapter]) -> str:
+    """How many functions of each library came out how."""
+    lines = [
+        "| library | version | functions | as claimed | otherwise | could not be judged |",
+        "|---|---|--:|--:|--:|--:|",
+    ]
+    for adapter in (one for one in every if one.version):
+        own = [entry for entry in found if entry.library == adapter.library]
+        right = sum(entry.as_claimed for entry in own)
+        open_ = sum(entry.decision in UNJUDGED and not entry.as_claimed for entry in own)
+        counts = len(own), right, len(own) - right - open_, open_
+        lines.append(f"| {adapter.distribution} | {adapter.version} | {_joined(counts)} |")
+    return "\n".join(lines)
+
+
+def _joined(counts: tuple[int, ...]) -> str:
+    return " | ".join(map(str, counts))
 
 
 def _table(found: Sequence[Entry], adapter: Adapter) -> str:

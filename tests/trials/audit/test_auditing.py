@@ -100,6 +100,8 @@ def test_it_is_written_as_lines_a_page_and_json(found):
     assert read["functions"][1]["parts"] == dict(entries[1].parts)
     text = page(entries, every, date(2030, 1, 2))
     assert "5 functions of 1 libraries; 2 are what they claim" in text
+    version = next(one.version for one in every if one.version)
+    assert f"| numpy | {version} | 5 | 2 | 1 | 2 |" in text.lower()
     assert "| Minus \\| the right one. |" in text
     assert "not installed: nowhere-to-be-found." in text
 
