@@ -27,6 +27,9 @@ from pgbench.trials.verdict import Decision
 SHARES = (1.0, 1.1, 1.5)
 """What the right function is multiplied by: right, hard to see, and plainly wrong."""
 
+SPARED = 4
+"""Wrong functions are tried on one in so many seeds."""
+
 
 def _to_go(batch: Any) -> FloatArray:
     """γ^t times the rewards to go, (N, T)."""
@@ -70,11 +73,14 @@ class Tried:
 
 
 def tried(seed: int) -> Iterator[Tried]:
-    """Verdicts on every function times every share, on the trajectories of a seed."""
+    """Verdicts on every function times every share, on the trajectories of a seed.
+
+    Wrong ones of one seed in four: they are found or not, but right ones must hardly ever be.
+    """
     # What is known of other seeds is not needed again.
     known_records.cache_clear()
     for function in FUNCTIONS:
-        for share in SHARES:
+        for share in SHARES if seed % SPARED == 1 else SHARES[:1]:
             code = UserCode(Path(__file__), function.__name__, _times(function, share))
             found = examine_code(code, seed=seed, notices=StringIO())
             yield Tried(function.__name__, share, found.verdict.decision, found.replicates)
