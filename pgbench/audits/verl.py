@@ -1,5 +1,6 @@
 """verl: advantage estimators, policy losses and penalties of divergence of its PPO trainer."""
 
+import numpy as np
 import torch
 from verl.trainer.config import AlgoConfig
 from verl.trainer.config.algorithm import RolloutCorrectionConfig
@@ -30,10 +31,19 @@ def _mask(batch):
     return torch.tensor(batch.mask.astype(batch.dtype))
 
 
+def _outcomes(batch):
+    """Returns at the last token of every response, where its reward managers put them, (N, T)."""
+    scores = np.zeros_like(batch.rewards)
+    responses = np.arange(len(scores))
+    scores[responses, batch.mask.sum(axis=1) - 1] = batch.rewards.sum(axis=1)
+    return scores
+
+
 def _advantages(batch, name, std=True, **other):
     """What the estimator registered by that name gives, (N, T)."""
     given = {"token_level_rewards": torch.tensor(batch.rewards), "response_mask": _mask(batch)}
     if name != "gae":
+        given["token_level_rewards"] = torch.tensor(_outcomes(batch))
         config = AlgoConfig(gamma=batch.gamma, norm_adv_by_std_in_grpo=std)
         given |= {"index": batch.group, "config": config}
     return core_algos.get_adv_estimator_fn(name)(**given | other)[0]
@@ -278,7 +288,7 @@ def bypass_reinforce_untruncated(batch):
 def kl_in_reward(batch):
     """compute_rewards, rloo, seq-mean-token-sum: the divergence taken off rewards."""
     log_probs = torch.tensor(batch.log_probs), torch.tensor(batch.reference_log_probs)
-    scores = torch.tensor(batch.rewards)
+    scores = torch.tensor(_outcomes(batch))
     rewards = core_algos.compute_rewards(scores, *log_probs, batch.coefficient)
     return _ascended(batch, _advantages(batch, "rloo", token_level_rewards=rewards), SUM)
 

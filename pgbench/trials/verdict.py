@@ -291,12 +291,12 @@ def verdict(
     """
     right = _right(results, every, claims)
     reference = min(right, key=lambda t: (not t.holds, not t.speaks, int(t.rejected.sum())))
-    if reference.holds:
-        return Verdict(results, right, reference, claims=claims)
-    if (same := _same(equalities, claims)) is not None:
-        return Verdict(results, right, _of(same, results), claims=claims, same=same)
-    if not any(t.rejected.any() for t in right):
-        return Verdict(results, right, reference, claims=claims)
+    found = Verdict(results, right, reference, claims=claims)
+    same = _same(equalities, claims)
+    if same is not None and not (reference.holds and found.decision is Decision.UNBIASED):
+        return replace(found, reference=_of(same, results), same=same)
+    if reference.holds or not any(t.rejected.any() for t in right):
+        return found
     for hypothesis in NATURALS if claims.target is None else ():
         natural = tested(hypothesis, results)
         if natural.holds and _sharp(hypothesis, results):
