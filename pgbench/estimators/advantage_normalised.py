@@ -77,9 +77,13 @@ def standardised(
 
 
 def centred(batch: Batch, x: FloatArray, axes: tuple[int, ...]) -> FloatArray:
-    """x (m, n, T) less its mean over the steps along the axes; zero where no step is taken."""
+    """x (m, n, T) less its mean over the steps along the axes; zero where no step is taken.
+
+    Zero too where nothing but rounding is left: without ε it would be divided by itself.
+    """
     mean = ratio(x.sum(axis=axes, keepdims=True), batch.mask.sum(axis=axes, keepdims=True))
-    return np.where(batch.mask, x - mean, 0.0)
+    hidden = 4 * np.finfo(np.float64).eps * np.abs(x).max(axis=axes, keepdims=True)
+    return np.where(batch.mask & (np.abs(x - mean) > hidden), x - mean, 0.0)
 
 
 def bias(

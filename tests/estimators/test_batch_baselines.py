@@ -137,3 +137,18 @@ def test_equal_returns_give_no_gradient():
         truth = evaluate(mdp, policy, policy.initial(seed=3))
         found, _ = estimates(truth, estimators()["grpo"], {"eps": 0.0}, Draws(1, 3, 4, 1, 1))
         assert not found.any()
+
+
+def test_equal_advantages_give_no_gradient():
+    """A critic is wrong by the same in every trajectory of one step from one state."""
+    P = np.zeros((3, 2, 3))
+    P[:, :, 2] = 1.0
+    for reward in (0.1, 0.3, 0.7, 1.1, 1e9):
+        rewards = np.full((3, 2, 3), reward)
+        mdp = FiniteMDP.from_arrays(P, rewards, [1, 0, 0], 0.9, terminal=[False, False, True])
+        policy = make_policy("softmax", mdp)
+        truth = evaluate(mdp, policy, policy.initial(seed=3))
+        given = {"eps": 0.0, "critic_noise": 0.3, "lam": 0.95}
+        chosen = estimators()["advantage_normalised"]
+        found, _ = estimates(truth, chosen, given, Draws(1, 6, 4, 1, 1))
+        assert not found.any()
