@@ -69,13 +69,17 @@ def monte_carlo(batch):
 
 
 @pgbench.subject(
-    target="undiscounted_states", scale="per_step", dtype="float32",
-    accepts={"critic", "normalisation", "in_sample_baseline"},
+    target="surrogate", dtype="float32",
+    surrogate={
+        "estimator": "advantage_normalised", "critic_noise": 0.1, "discounted": False,
+        "correction": 1,
+    },
 )  # fmt: skip
 def ppo(batch):
     """PPO._learn_from_rollout_buffer_flat, update_epochs=1, one minibatch, vf_coef=0, ent_coef=0.
 
-    Without a bound on the gradient's norm. Advantages, GAE(0.95), are standardised.
+    Without a bound on the gradient's norm, times steps, over N. Advantages, GAE(0.95), are
+    standardised.
     """
     theta = torch.tensor(batch.theta, requires_grad=True)
     features = torch.tensor(batch.features)
@@ -94,7 +98,7 @@ def ppo(batch):
             optimizer=torch.optim.SGD([theta], lr=0.0), metrics=MagicMock(),
         )
     )  # fmt: skip
-    return -theta.grad
+    return -theta.grad * float(batch.mask.sum() / len(batch.mask))
 
 
 def _learned(batch, level, objective="grpo", adv_norm="mean_only", bounds=(0.8, 1.2)):

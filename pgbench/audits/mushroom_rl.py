@@ -170,13 +170,19 @@ def _weighed(batch, lam):
 
 
 @pgbench.subject(
-    target="undiscounted_states", scale="per_step", dtype="float32",
-    accepts={"critic", "normalisation", "in_sample_baseline"},
+    target="surrogate", dtype="float32",
+    surrogate={
+        "estimator": "advantage_normalised", "critic_noise": 0.1, "discounted": False,
+    },
 )  # fmt: skip
 def ppo(batch):
-    """PPO.fit, lam=0.95, eps_ppo=0.2, one epoch of one minibatch; advantages are standardised."""
+    """PPO.fit, lam=0.95, eps_ppo=0.2, one epoch of one minibatch, times steps, over N.
+
+    Advantages are standardised.
+    """
     options = {"n_epochs_policy": 1, "batch_size": int(batch.mask.sum()), "eps_ppo": 0.2}
-    return -_fitted(batch, PPO, actor_optimizer=STILL, lam=0.95, **options).grad
+    grad = _fitted(batch, PPO, actor_optimizer=STILL, lam=0.95, **options).grad
+    return -grad * float(batch.mask.sum() / len(batch.mask))
 
 
 @pgbench.subject(target="ascent", dtype="float32")

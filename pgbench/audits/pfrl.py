@@ -150,12 +150,17 @@ def ppo_monte_carlo(batch):
 
 
 @pgbench.subject(
-    target="undiscounted_states", scale="per_step", dtype="float32",
-    accepts={"critic", "normalisation", "in_sample_baseline"},
+    target="surrogate", dtype="float32",
+    surrogate={
+        "estimator": "advantage_normalised", "critic_noise": 0.1, "discounted": False,
+    },
 )  # fmt: skip
 def ppo_standardised(batch):
-    """PPO._update, entropy_coef=0, one epoch of one minibatch; advantages are standardised."""
-    return _ppo(batch)
+    """PPO._update, entropy_coef=0, one epoch of one minibatch, times steps, over N.
+
+    Advantages, GAE(0.95), are standardised.
+    """
+    return _ppo(batch) * float(batch.mask.sum() / len(batch.mask))
 
 
 @pgbench.subject(target="ascent", dtype="float32")

@@ -87,7 +87,10 @@ def gae_time_limit(batch):
 
 
 def _updated(batch, algorithm, lam, **options):
-    """Minus the gradient of the policy in an update with one minibatch of all steps, (d,)."""
+    """Minus the gradient of the policy in an update with one minibatch of all steps, (d,).
+
+    It is a mean over steps: times steps, over N.
+    """
     theta = torch.tensor(batch.theta, requires_grad=True)
     features = torch.tensor(batch.features)
 
@@ -105,15 +108,18 @@ def _updated(batch, algorithm, lam, **options):
             policy=policy, storage=_stream(batch, lam), logger=MagicMock(), **given, **options
         )
     )
-    return -theta.grad
+    return -theta.grad * float(batch.mask.sum() / len(batch.mask))
 
 
 @pgbench.subject(
-    target="undiscounted_states", scale="per_step", dtype="float32",
-    accepts={"critic", "normalisation", "in_sample_baseline"},
+    target="surrogate", dtype="float32",
+    surrogate={
+        "estimator": "advantage_normalised", "critic_noise": 0.1, "discounted": False, "eps": 1e-5,
+        "correction": 1,
+    },
 )  # fmt: skip
 def a2c(batch):
-    """A2C.update, vf_coef=0, ent_coef=0, no bound on gradients, one epoch and batch of one stream.
+    """A2C.update, vf_coef=0, ent_coef=0, no bound on gradients, one epoch and batch, over N.
 
     Advantages, GAE(0.95), are standardised.
     """
@@ -121,11 +127,14 @@ def a2c(batch):
 
 
 @pgbench.subject(
-    target="undiscounted_states", scale="per_step", dtype="float32",
-    accepts={"critic", "normalisation", "in_sample_baseline"},
+    target="surrogate", dtype="float32",
+    surrogate={
+        "estimator": "advantage_normalised", "critic_noise": 0.1, "discounted": False, "eps": 1e-5,
+        "correction": 1,
+    },
 )  # fmt: skip
 def ppo(batch):
-    """PPO.update, vf_coef=0, ent_coef=0, no bound on gradients, one epoch and batch of one stream.
+    """PPO.update, vf_coef=0, ent_coef=0, no bound on gradients, one epoch and batch, over N.
 
     Advantages, GAE(0.95), are standardised; clip_range is 0.1.
     """

@@ -22,7 +22,14 @@ OTHER = {"sampler": "theta", "scale": 0.3}
 AVERAGED = {"target": "undiscounted_states", "scale": "per_step"}
 """What a mean over steps without γ^t claims."""
 
-STANDARDISED = {"critic", "normalisation", "in_sample_baseline"}
+STANDARDISED = {
+    "target": "surrogate",
+    "surrogate": {
+        "estimator": "advantage_normalised", "critic_noise": 0.1, "discounted": False, "eps": 0.0,
+        "correction": 1,
+    },
+}  # fmt: skip
+"""What a sum over steps of standardised advantages claims, over N."""
 
 
 def _double(number):
@@ -117,6 +124,11 @@ def _older_advantages(batch):
     return torch.tensor(A[batch.flat.states, batch.flat.actions])
 
 
+def _summed(batch, mean):
+    """A mean over steps, times steps, over N."""
+    return mean * (int(batch.mask.sum()) / len(batch.mask))
+
+
 def _a2c(batch, estimator, **given):
     return _ascended(batch, A2CLoss, estimator=(estimator, given), entropy_bonus=False)
 
@@ -151,10 +163,10 @@ def a2c_gae_auto_reset(batch):
     return _a2c(batch, GAE, lmbda=LAMBDA, auto_reset_env=True)
 
 
-@pgbench.subject(**AVERAGED, accepts=STANDARDISED)
+@pgbench.subject(**STANDARDISED)
 def a2c_average_gae(batch):
-    """A2CLoss, entropy_bonus=False, with GAE, lmbda=0.95, average_gae=True."""
-    return _a2c(batch, GAE, lmbda=LAMBDA, average_gae=True)
+    """A2CLoss, entropy_bonus=False, with GAE, lmbda=0.95, average_gae=True, times steps, over N."""
+    return _summed(batch, _a2c(batch, GAE, lmbda=LAMBDA, average_gae=True))
 
 
 @pgbench.subject(**AVERAGED, accepts={"critic"})
@@ -215,11 +227,15 @@ def clip_ppo_later(batch):
     return _ascended(batch, ClipPPOLoss, _older_advantages(batch), entropy_bonus=False)
 
 
-@pgbench.subject(**AVERAGED, accepts=STANDARDISED)
+@pgbench.subject(**STANDARDISED)
 def clip_ppo_normalised(batch):
-    """ClipPPOLoss, entropy_bonus=False, normalize_advantage=True, GAE, lmbda=0.95, first update."""
+    """ClipPPOLoss, entropy_bonus=False, normalize_advantage=True, GAE, lmbda=0.95, first update.
+
+    Times steps, over N.
+    """
     options = {"normalize_advantage": True, "entropy_bonus": False}
-    return _ascended(batch, ClipPPOLoss, estimator=(GAE, {"lmbda": LAMBDA}), **options)
+    mean = _ascended(batch, ClipPPOLoss, estimator=(GAE, {"lmbda": LAMBDA}), **options)
+    return _summed(batch, mean)
 
 
 @pgbench.subject(**AVERAGED, accepts={"critic"})
