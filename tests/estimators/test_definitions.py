@@ -115,7 +115,7 @@ def plain_value(truth):
 DEFINITIONS = {
     "reinforce": lambda x, baseline=0.0: np.full(len(x.r), x.returns()[0] - x.baseline(baseline)),
     "reward_to_go": lambda x, baseline=0.0: x.returns() - x.baseline(baseline),
-    "baseline_value": lambda x: x.returns() - x.truth.v[x.s],
+    "baseline_value": lambda x, critic_noise=0.0: x.returns() - x.v[x.s],
     "baseline_state_optimal": lambda x: x.returns() - x.state_optimal(),
     "q_oracle": lambda x: x.truth.q[x.s, x.a],
     "advantage_oracle": lambda x: x.truth.q[x.s, x.a] - x.truth.v[x.s],
