@@ -109,6 +109,7 @@ def test_a_surrogate_without_a_known_mean_is_settled_by_every_estimate(judged):
     other = judged("standardised", NORMALISED % 0.9)
     assert not other.passed
     assert other.verdict.same is None
+    assert "is not known exactly, and it does not equal that in every" in conclusion(other)
 
 
 def test_what_is_silent_is_never_what_a_mean_is_held_against(judged):

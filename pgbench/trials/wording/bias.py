@@ -90,10 +90,14 @@ def left_out(found: Examination) -> str:
 
 def undecided(verdict: Verdict) -> str:
     """Why nothing is concluded, with the names of problems."""
-    if (unknown := verdict.reference) and not any(g is not None for g in unknown.means):
-        words = unknown.hypothesis.words
-        return f"{words} is not known exactly, and it does not equal that in every estimate"
     reasons = []
+    if unknown := _unknown(verdict):
+        every = {result.estimates.case.name for result in verdict.results}
+        where = "" if len(unknown) == len(every) else f" on {', '.join(unknown)}"
+        reasons.append(
+            f"{verdict.reference.hypothesis.words} is not known exactly{where}, and it does not"
+            " equal that in every estimate"
+        )
     if rare := _untested(verdict):
         reasons.append(f"its estimates hang on too few rare events on {rare}")
     if verdict.tiny:
@@ -110,11 +114,18 @@ def undecided(verdict: Verdict) -> str:
 def _untested(verdict: Verdict) -> str:
     """``cut short (N = 4), pairs``: the batch sizes where not all are meant."""
     words = []
-    for finding in (f for f in verdict.untested if f.case.name not in verdict.tiny):
+    others = {*verdict.tiny, *_unknown(verdict)}
+    for finding in (f for f in verdict.untested if f.case.name not in others):
         sizes = ", ".join(map(str, finding.untested))
         some = "" if finding.state is State.NOTHING else f" (with N = {sizes})"
         words.append(f"{finding.case.name}{some}")
     return ", ".join(words)
+
+
+def _unknown(verdict: Verdict) -> list[str]:
+    """Problems on which what it is held against has no mean that is known."""
+    pairs = zip(verdict.results, verdict.reference.means, strict=True)
+    return list(dict.fromkeys(m.estimates.case.name for m, mean in pairs if mean is None))
 
 
 def _right(verdict: Verdict) -> str:

@@ -113,6 +113,8 @@ def _biased(what: str, found: Examination) -> str:
         words = f"{what} has {direction_words(verdict.direction)}, {verdict.where}{why}."
         return f"{words}{_fitting(found)}"
     claimed = _unclaimed(verdict)
+    if claimed and not others and verdict.ascending is Ascending.YES:
+        why += f"; J ascends along it {verdict.ascending.value}"
     return f"{what} is biased {verdict.where}{claimed}{why}.{_fitting(found)}"
 
 
