@@ -27,13 +27,21 @@ def _conclusion(found: Examination) -> str:
         return _ascending(what, found)
     if found.verdict.decision is Decision.UNDECIDED:
         same = known_as(found)
-        known = f" It is {same}, estimate by estimate." if same else ""
+        known = f" It is {same}, estimate by estimate." if same else _partly(found)
         return f"{what} could not be judged: {undecided(found.verdict)}.{known}"
     if found.verdict.same is not None:
         return _same(what, found, found.verdict.same)
     if found.verdict.decision is Decision.UNBIASED:
         return _unbiased(what, found)
     return _biased(what, found)
+
+
+def _partly(found: Examination) -> str:
+    """On which problems it equals a known estimator, if it does so on some alone."""
+    for like in found.likenesses:
+        if len(like.equal) > 1:
+            return f" It equals {name(like.known)} on {', '.join(like.equal)}, and not elsewhere."
+    return ""
 
 
 def _declared(what: str, declared: Declared) -> str:
