@@ -115,8 +115,9 @@ def main() -> None:
     """Try them and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--seeds", type=int, default=40, help="default: 40")
-    every: list[Tried] = []
-    for seed in range(1, parser.parse_args().seeds + 1):
+    parser.add_argument("--first", type=int, default=1, help="the first of them; default: 1")
+    options, every = parser.parse_args(), list[Tried]()
+    for seed in range(options.first, options.first + options.seeds):
         every += tried(seed)
         print(f"seed {seed}", file=sys.stderr, flush=True)
     print(table(every))
