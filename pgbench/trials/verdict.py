@@ -79,12 +79,12 @@ class Tested:
     @property
     def holds(self) -> bool:
         """Whether it was tested and nowhere ruled out."""
-        return self.speaks and not self.rejected.any()
+        return bool(np.isfinite(self.p).any() and not self.rejected.any())
 
     @property
     def speaks(self) -> bool:
-        """Whether it says anything that can be tested."""
-        return bool(np.isfinite(self.p).any())
+        """Whether it says something on half of the problems and sizes at least."""
+        return 2 * sum(mean is not None for mean in self.means) >= len(self.results)
 
     @property
     def means(self) -> list[FloatArray | None]:
