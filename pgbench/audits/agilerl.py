@@ -58,7 +58,11 @@ def _weighed(batch, *options):
 
 @pgbench.subject(target="undiscounted_states", accepts={"critic"}, dtype="float32")
 def gae(batch):
-    """RolloutBuffer.compute_returns_and_advantages, gae_lambda=0.95, times scores, over N."""
+    """RolloutBuffer.compute_returns_and_advantages, gae_lambda=0.95, times scores, over N.
+
+    As its code reads, it asks for the flag of step t + 1, while its collector stores done after
+    a_t at t.
+    """
     return _weighed(batch, 0.95)
 
 

@@ -69,7 +69,11 @@ def _episodes(batch):
 
 @pgbench.subject(battery="sequences", dtype="float32")
 def reinforce(batch):
-    """REINFORCE, batchsize=N: act and observe along the batch's episodes, γ = 1."""
+    """REINFORCE, batchsize=N: act and observe along the batch's episodes, γ = 1.
+
+    As its code reads, the sequence of rewards begins after a_t's own and has the last one
+    twice.
+    """
     model = _Policy(batch, iter(batch.flat.actions))
     agent = REINFORCE(model, _still(model), batchsize=len(batch.mask))
     rewards, last = batch.flat.rewards, (batch.terminated | batch.truncated)[batch.mask]

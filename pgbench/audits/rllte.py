@@ -80,7 +80,10 @@ def gae_monte_carlo(batch):
 
 @pgbench.subject(target="undiscounted_states", accepts={"critic"}, dtype="float32")
 def gae_time_limit(batch):
-    """The same with gae_lambda=0.95 of one stream, where truncated steps are marked as such."""
+    """The same with gae_lambda=0.95 of one stream, where truncated steps are marked as such.
+
+    As its code reads, the advantage of a step that a limit cuts is zero.
+    """
     storage, weights = _stream(batch, 0.95), batch.mask.astype(batch.dtype)
     weights[batch.mask] = (storage.returns - storage.values).numpy()[:, 0]
     return batch.pull_back(weights) / len(batch.mask)

@@ -153,13 +153,21 @@ def gae(batch):
 
 @pgbench.subject(**SUM)
 def gae_time_limit(batch):
-    """compute_gae with the defaults, returns less values, times scores, over N."""
+    """compute_gae with the defaults, returns less values, times scores, over N.
+
+    As its code reads, a cut is passed over unless time_limit_bootstrap=True, and sums run on
+    beyond it.
+    """
     return _gae(batch, 0.95, False)
 
 
 @pgbench.subject(**SUM)
 def monte_carlo_time_limit(batch):
-    """compute_gae, lambda_coefficient=1, returns less values, times scores, over N."""
+    """compute_gae, lambda_coefficient=1, returns less values, times scores, over N.
+
+    As its code reads, a cut is passed over unless time_limit_bootstrap=True, and sums run on
+    beyond it.
+    """
     return _gae(batch, 1.0, False)
 
 
@@ -230,6 +238,9 @@ def gaussian(batch):
 
 @pgbench.subject(actions="continuous", dtype="float32")
 def gaussian_clipped(batch):
-    """The same, clip_actions=True where the problem clips: what the model takes is clipped."""
+    """The same, clip_actions=True where the problem clips: what the model takes is clipped.
+
+    The Gaussian log-density is that of the clipped action.
+    """
     clipped = batch.law == "clipped"
     return _scored(batch, batch.flat.env_actions if clipped else batch.flat.actions, clipped)

@@ -195,7 +195,10 @@ def vtrace(batch):
 
 @pgbench.subject(**AVERAGED, accepts={"critic", "clipping", "states"}, sampler=OTHER)
 def vtrace_later(batch):
-    """A2CLoss, entropy_bonus=False, with VTrace, on data of another policy."""
+    """A2CLoss, entropy_bonus=False, with VTrace, on data of another policy.
+
+    As its code reads, log π is that of an action which the actor draws anew.
+    """
     return _a2c(batch, VTrace)
 
 
