@@ -185,8 +185,11 @@ class MeasuredMean:
         return replace(found, value=value, low=low, high=max(found.high + slack, low))
 
     def relative_bias(self, target: FloatArray) -> Estimate:
-        """‖E ĝ - target‖/‖target‖ with its 95 % interval; NaN where nothing can be said."""
-        norm = float(np.linalg.norm(target))
+        """‖E ĝ - target‖/‖target‖ with its 95 % interval; NaN where nothing can be said.
+
+        Over ‖∇J_H‖ where the target is zero.
+        """
+        norm = float(np.linalg.norm(target if target.any() else self.estimates.case.finite))
         return self.distance(target).map(lambda x: x / norm, 1 / norm)
 
     def factor(self, target: FloatArray) -> Estimate:

@@ -83,8 +83,9 @@ class Tested:
 
     @property
     def speaks(self) -> bool:
-        """Whether it says something on half of the problems and sizes at least."""
-        return 2 * sum(mean is not None for mean in self.means) >= len(self.results)
+        """Whether it says something, and not zero, on half of the problems and sizes at least."""
+        said = sum(mean is not None and bool(mean.any()) for mean in self.means)
+        return 2 * said >= len(self.results)
 
     @property
     def means(self) -> list[FloatArray | None]:

@@ -8,7 +8,8 @@ import pytest
 from pgbench.trials import examination
 from pgbench.trials.batteries import every_known
 from pgbench.trials.examination import examine
-from pgbench.trials.verdict import Decision
+from pgbench.trials.hypotheses import Hypothesis
+from pgbench.trials.verdict import Decision, tested
 from pgbench.trials.wording.conclusion import conclusion
 
 HEAD = """
@@ -119,6 +120,17 @@ def test_what_is_silent_is_never_what_a_mean_is_held_against(judged):
     )
     assert np.isfinite(found.verdict.reference.p).any()
     assert "biased ," not in conclusion(found)
+
+
+def test_a_mean_of_zero_is_nothing_to_be_held_against(judged):
+    found = judged("never ended", ONLINE)
+    result = found.verdict.results[0]
+    size = np.linalg.norm(result.estimates.case.finite)
+    zero = np.zeros_like(result.estimates.case.finite)
+    off = result.relative_bias(zero)
+    np.testing.assert_allclose(off.value, result.distance(zero).value / size)
+    nothing = Hypothesis("zero", lambda case, n: np.zeros_like(case.finite))
+    assert not tested(nothing, found.verdict.results).speaks
 
 
 def test_online_actor_critics_are_known():

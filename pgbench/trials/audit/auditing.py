@@ -59,6 +59,11 @@ def _library(adapter: Adapter, replicates: int | None, say: Callable[[Entry], No
                 entry = child.perform(judged, *arguments, seconds=LONGEST)
             except ChildError as error:
                 entry = replace(blank, verdict=str(error))
+            except Exception as error:
+                # What is wrong in here must not take along what is known of the others.
+                entry = replace(
+                    blank, verdict=f"failed in pgbench: {type(error).__name__}: {error}"
+                )
             say(entry)
             found.append(entry)
     return found

@@ -6,9 +6,10 @@ from datetime import date
 import pytest
 
 from pgbench.cli.commands import main
+from pgbench.harness.child import Child
 from pgbench.trials.audit import adapters as module
 from pgbench.trials.audit.adapters import adapters
-from pgbench.trials.audit.auditing import audit
+from pgbench.trials.audit.auditing import audit, entries
 from pgbench.trials.audit.page import line, listing, machine_readable, page
 
 TEXT = '''
@@ -126,3 +127,18 @@ def test_the_command_lists_without_running_and_knows_no_other_library(
     assert "1 functions, 0 are what they claim" in capsys.readouterr().out
     assert json.loads(output.read_text("utf-8"))["functions"][0]["decision"] == "failed"
     assert written.read_text("utf-8").startswith("# Functions of other libraries, judged")
+
+
+def test_a_mistake_in_here_is_a_failed_entry_and_loses_no_other(tmp_path, monkeypatch):
+    (tmp_path / "numpy_losses.py").write_text(TEXT, encoding="utf-8")
+    first, *others = entries(adapters(tmp_path)[0])
+
+    def perform(_child, function, path, blank, *rest, **_):
+        if blank.function == first.function:
+            raise ZeroDivisionError("float division by zero")
+        return blank
+
+    monkeypatch.setattr(Child, "perform", perform)
+    found = audit(adapters(tmp_path), 1)
+    assert found[0].verdict == "failed in pgbench: ZeroDivisionError: float division by zero"
+    assert found[1:] == others
