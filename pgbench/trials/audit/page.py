@@ -23,8 +23,8 @@ whose gradient is known exactly, by what it claims: see [own-estimator.md](own-e
 difference is not a bug: most conventions below are chosen knowingly, and what is "biased" here may
 be what its authors meant. What a line claims is how its adapter reads the library's documentation;
 whoever maintains one of them and reads it otherwise is asked to say so. Where a bias is accepted
-and no estimator of the suite has that bias, a verdict says "by no estimator known here": it does not
-tell what is accepted from a mistake.
+and no estimator of the suite has that bias, a verdict says "by no estimator known here": it does
+not tell what is accepted from a mistake.
 
 `python -m pgbench audit LIBRARY` runs those of an installed library, `--list` lists all of them,
 `--output audit.json` is for machines. In your own tests `pgbench.testing.assert_unbiased(function)`
