@@ -9,7 +9,8 @@ from pgbench.trials import examination
 from pgbench.trials.batteries import every_known
 from pgbench.trials.examination import examine
 from pgbench.trials.hypotheses import Hypothesis
-from pgbench.trials.verdict import Decision, tested
+from pgbench.trials.verdict import Decision
+from pgbench.trials.verdict import tested as held_against
 from pgbench.trials.wording.conclusion import conclusion
 
 HEAD = """
@@ -130,7 +131,7 @@ def test_a_mean_of_zero_is_nothing_to_be_held_against(judged):
     off = result.relative_bias(zero)
     np.testing.assert_allclose(off.value, result.distance(zero).value / size)
     nothing = Hypothesis("zero", lambda case, n: np.zeros_like(case.finite))
-    assert not tested(nothing, found.verdict.results).speaks
+    assert not held_against(nothing, found.verdict.results).speaks
 
 
 def test_online_actor_critics_are_known():
