@@ -24,6 +24,15 @@ for absent in ABSENT:
 
 DISTRIBUTION = "rllte-core"
 
+STANDARDISED = {
+    "target": "surrogate", "dtype": "float32",
+    "surrogate": {
+        "estimator": "advantage_normalised", "critic_noise": 0.1, "discounted": False, "eps": 1e-5,
+        "correction": 1,
+    },
+}  # fmt: skip
+"""What a sum over steps of standardised advantages claims, over N."""
+
 OTHER = {"sampler": "theta", "scale": 0.3}
 """Data of another policy, as an actor that lags behind draws them."""
 
@@ -114,13 +123,7 @@ def _updated(batch, algorithm, lam, **options):
     return -theta.grad * float(batch.mask.sum() / len(batch.mask))
 
 
-@pgbench.subject(
-    target="surrogate", dtype="float32",
-    surrogate={
-        "estimator": "advantage_normalised", "critic_noise": 0.1, "discounted": False, "eps": 1e-5,
-        "correction": 1,
-    },
-)  # fmt: skip
+@pgbench.subject(**STANDARDISED)
 def a2c(batch):
     """A2C.update, vf_coef=0, ent_coef=0, no bound on gradients, one epoch and batch, over N.
 
@@ -129,13 +132,7 @@ def a2c(batch):
     return _updated(batch, A2C, 0.95)
 
 
-@pgbench.subject(
-    target="surrogate", dtype="float32",
-    surrogate={
-        "estimator": "advantage_normalised", "critic_noise": 0.1, "discounted": False, "eps": 1e-5,
-        "correction": 1,
-    },
-)  # fmt: skip
+@pgbench.subject(**STANDARDISED)
 def ppo(batch):
     """PPO.update, vf_coef=0, ent_coef=0, no bound on gradients, one epoch and batch, over N.
 

@@ -7,6 +7,7 @@ import numpy as np
 from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import Range
 from pgbench.estimators import gae
+from pgbench.estimators.parts.advantages import beyond_rounding
 from pgbench.estimators.parts.by_trajectory import ratio
 from pgbench.estimators.parts.estimator import (
     EVERYWHERE,
@@ -82,8 +83,7 @@ def centred(batch: Batch, x: FloatArray, axes: tuple[int, ...]) -> FloatArray:
     Zero too where nothing but rounding is left: without ε it would be divided by itself.
     """
     mean = ratio(x.sum(axis=axes, keepdims=True), batch.mask.sum(axis=axes, keepdims=True))
-    hidden = 4 * np.finfo(np.float64).eps * np.abs(x).max(axis=axes, keepdims=True)
-    return np.where(batch.mask & (np.abs(x - mean) > hidden), x - mean, 0.0)
+    return np.where(batch.mask, beyond_rounding(x - mean, x, axes), 0.0)
 
 
 def bias(

@@ -8,7 +8,7 @@ import numpy as np
 from pgbench.arrays import FloatArray
 from pgbench.declared.parameters import Choice, Range
 from pgbench.estimators.dapo import TokenMean, divisor
-from pgbench.estimators.parts.advantages import BATCH, centred
+from pgbench.estimators.parts.advantages import BATCH, beyond_rounding, centred
 from pgbench.estimators.parts.by_trajectory import ratio
 from pgbench.estimators.parts.outcomes import OutcomeEstimator
 from pgbench.estimators.parts.transforms import ARCSINE, CHANCE
@@ -57,8 +57,7 @@ def whitened(
     """x (..., P, G) less its mean over the batch, x counted so many times, over its deviation."""
     total = counts.sum(axis=BATCH, keepdims=True)
     mean = ratio((counts * x).sum(axis=BATCH, keepdims=True), total)
-    hidden = 4 * np.finfo(np.float64).eps * np.abs(x).max(axis=BATCH, keepdims=True)
-    advantage = np.where(np.abs(x - mean) > hidden, x - mean, 0.0)
+    advantage = beyond_rounding(x - mean, x, BATCH)
     if not std:
         return advantage
     square = ratio((counts * advantage**2).sum(axis=BATCH, keepdims=True), total - correction)

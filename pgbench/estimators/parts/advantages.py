@@ -11,9 +11,13 @@ GROUP, BATCH = (-1,), (-2, -1)
 
 def centred(x: FloatArray, axes: tuple[int, ...] = GROUP) -> FloatArray:
     """x less its mean; zero where that is no more than rounding, which no ε may hide."""
-    advantage = x - x.mean(axis=axes, keepdims=True)
+    return beyond_rounding(x - x.mean(axis=axes, keepdims=True), x, axes)
+
+
+def beyond_rounding(deviation: FloatArray, x: FloatArray, axes: tuple[int, ...]) -> FloatArray:
+    """What x deviates by along axes; zero where that is no more than rounding of x."""
     hidden = 4 * np.finfo(np.float64).eps * np.abs(x).max(axis=axes, keepdims=True)
-    return np.where(np.abs(advantage) > hidden, advantage, 0.0)
+    return np.where(np.abs(deviation) > hidden, deviation, 0.0)
 
 
 def leave_one_out(x: FloatArray) -> FloatArray:

@@ -81,7 +81,7 @@ class Linear(GaussianPolicy):
     """u ~ N(k x + c, σ²), θ = (k, c, log σ)."""
 
     def moments(self, theta: FloatArray, x: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """K x + c, and σ (...)."""
+        """The mean k x + c, and σ (...)."""
         return theta[0] * x + theta[1], np.full(np.shape(x), np.exp(theta[2]))
 
     def slopes(self, theta: FloatArray, x: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -90,7 +90,7 @@ class Linear(GaussianPolicy):
         return np.stack([x, ones, zeros], axis=-1), np.stack([zeros, zeros, ones], axis=-1)
 
     def traced(self, theta: Any, x: FloatArray) -> tuple[Any, Any]:
-        """K x + c and log σ, for every θ that can be multiplied."""
+        """The mean k x + c and log σ, for every θ that can be multiplied."""
         return theta[0] * x + theta[1], theta[2] + 0 * x
 
 
