@@ -99,7 +99,7 @@ def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
         stem.with_suffix(".svg").write_bytes(b"<svg/>")
         stem.with_suffix(".png").write_bytes(b"\x89PNG")
 
-    monkeypatch.setattr("pgbench.report.page.save", save)
+    monkeypatch.setattr("pgbench.report.drawing.save", save)
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     from pgbench.report.plots import plots
 
     only = {"estimators": {"calibration": plots("estimators")["calibration"]}}
-    monkeypatch.setattr("pgbench.report.page.plots", lambda of: only.get(of, {}))
+    monkeypatch.setattr("pgbench.report.drawing.plots", lambda of: only.get(of, {}))
 
 
 @pytest.fixture(scope="session")

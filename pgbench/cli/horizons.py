@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from pgbench.cli.exit_codes import OK, SOME_FAILED
-from pgbench.cli.options import add_folders, add_plugin, add_workers, workers_of
+from pgbench.cli.options import add_folders, add_plugin, add_workers, plug_ins, workers_of
 
 HELP = "work out bias and variance against the horizon, with no sampling, and draw them"
 
@@ -27,10 +27,9 @@ def act(options: argparse.Namespace) -> int:
     from pgbench.harness.horizon_study import study, write
     from pgbench.report.horizon_study import messages, write_study
     from pgbench.results.folding import folded
-    from pgbench.trials.user_file import PlugIns
 
     grid = read_grid(options.grid)
-    set_up = PlugIns.of(options.plugin) if options.plugin else None
+    set_up = plug_ins(options)
     say = partial(print, file=sys.stderr)
     with mapping(workers_of(options), set_up, say) as mapped:
         found = study(grid, say, mapped, set_up)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pgbench.harness.cluster.workers import Workers
+    from pgbench.trials.user_file import PlugIns
 
 
 def add_plugin(command: argparse.ArgumentParser) -> None:
@@ -18,6 +19,15 @@ def add_plugin(command: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="Python file with records of estimators of your own; may be given several times",
     )
+
+
+def plug_ins(options: argparse.Namespace) -> "PlugIns | None":
+    """What lets another process know the estimators of those files; None where there are none."""
+    if not options.plugin:
+        return None
+    from pgbench.trials.user_file import PlugIns
+
+    return PlugIns.of(options.plugin)
 
 
 def add_workers(command: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from pgbench.cli.exit_codes import OK
-from pgbench.cli.options import add_plugin
+from pgbench.cli.options import add_plugin, plug_ins
 
 HELP = "draw the report of a run again"
 
@@ -19,6 +19,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def act(options: argparse.Namespace) -> int:
     """Do it; the exit code."""
+    from pgbench.harness.crew import Crew
     from pgbench.report import write_report
     from pgbench.report.declared import read_back
     from pgbench.results import dataset as results
@@ -32,5 +33,7 @@ def act(options: argparse.Namespace) -> int:
         ]
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    print(f"report: {write_report(tree, options.reports / options.results.resolve().name)}")
+    directory = options.reports / options.results.resolve().name
+    with Crew(prepare=plug_ins(options)) as crew:
+        print(f"report: {write_report(tree, directory, crew)}")
     return OK

@@ -6,15 +6,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pgbench.cli.exit_codes import INTERRUPTED, OK, SOME_FAILED
-from pgbench.cli.options import add_folders, add_plugin, add_workers, workers_of
+from pgbench.cli.options import add_folders, add_plugin, add_workers, plug_ins, workers_of
 from pgbench.rollout.device import KINDS
 
 if TYPE_CHECKING:
     from xarray import DataTree
 
+    from pgbench.harness.crew import Crew
+    from pgbench.harness.performing import MakePerformer
     from pgbench.harness.progress import Progress
 
 HELP = "run a grid; the same command again resumes it"
@@ -63,6 +65,7 @@ def act(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from pgbench.grid.reader import read_grid
+    from pgbench.harness.crew import Crew
     from pgbench.harness.progress import duration
     from pgbench.harness.runner import execute
     from pgbench.harness.tasks import Shard
@@ -70,45 +73,52 @@ def _run(options: argparse.Namespace) -> int:
     if options.threads is not None and options.threads < 1:
         raise ValueError(f"--threads is {options.threads}, must be at least 1")
     grid = read_grid(options.grid)
-    with _progress(options.quiet) as progress:
+    set_up = plug_ins(options)
+    with _progress(options.quiet) as progress, Crew(prepare=set_up) as crew:
         outcome = execute(
             grid,
             options.output,
             threads=options.threads,
             device=options.device,
             shard=Shard.of_text(options.shard),
-            **_elsewhere(options),
+            performer=_performer(options, crew),
+            set_up=set_up,
             confirmed=options.yes,
             progress=progress,
         )
-    attributes = outcome.tree.attrs
-    print(
-        f"{outcome.directory / 'results.nc'}: {outcome.measured} cells measured in"
-        f" {duration(attributes['wall_time_s'])}, {outcome.reused} reused,"
-        f" {outcome.failed} failed, {outcome.skipped} skipped"
-    )
-    if not options.no_report:
-        from pgbench.report import write_report
+        attributes = outcome.tree.attrs
+        print(
+            f"{outcome.directory / 'results.nc'}: {outcome.measured} cells measured in"
+            f" {duration(attributes['wall_time_s'])}, {outcome.reused} reused,"
+            f" {outcome.failed} failed, {outcome.skipped} skipped",
+            flush=True,
+        )
+        if not options.no_report:
+            from pgbench.report import write_report
 
-        print(f"report: {write_report(outcome.tree, options.reports / grid.name)}")
+            progress.phase("drawing figures")
+            page = write_report(outcome.tree, options.reports / grid.name, crew)
+            print(f"report: {page}")
     violated = _violations(outcome.tree)
     for sentence in violated:
         print(f"failed check: {sentence}", file=sys.stderr)
     return SOME_FAILED if outcome.failed or violated else OK
 
 
-def _elsewhere(options: argparse.Namespace) -> dict[str, Any]:
-    """What of a run happens in other processes: all of it, or users' code alone."""
-    found: dict[str, Any] = {}
-    if options.plugin:
-        from pgbench.trials.user_file import PlugIns
+def load_figures() -> None:
+    """Load what figures are drawn with: in a process that has nothing else to do."""
+    import pgbench.report  # noqa: F401
 
-        found["set_up"] = PlugIns.of(options.plugin)
+
+def _performer(options: argparse.Namespace, crew: "Crew") -> "MakePerformer":
+    """What performs tasks: workers that options name, or this machine."""
     if workers := workers_of(options):
         from pgbench.harness.cluster.performer import by_workers
 
-        found["performer"] = by_workers(workers)
-    return found
+        return by_workers(workers)
+    from pgbench.harness.beside import on_this_machine
+
+    return on_this_machine(crew, None if options.no_report else load_figures)
 
 
 @contextmanager

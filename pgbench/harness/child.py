@@ -56,7 +56,8 @@ class Child:
 
     It ends with the block and with its parent, however that ends, and with it all that it started,
     unless that left its session. ^C in a terminal interrupts the parent alone. What the child
-    prints goes where the parent's goes; it has nothing to read. For one thread at a time.
+    prints goes where the parent's goes; it has nothing to read. For one thread at a time, but for
+    ``stop``.
 
     Parameters
     ----------
@@ -85,6 +86,11 @@ class Child:
         process, self._process = self._process, None
         if process is not None:
             process.end()
+
+    def stop(self) -> None:
+        """End what it is doing: a thread that waits for it has a ChildError."""
+        if (process := self._process) is not None:
+            process.kill()
 
     def perform(self, function: Callable[..., T], *arguments: Any, seconds: float = math.inf) -> T:
         """What the function returns in the child.
@@ -193,11 +199,15 @@ class _Process:
         held = f"when last seen it held {self._held / 2**30:.3g} GiB"
         return f"{killed}, as the system does where memory runs out ({held})"
 
-    def end(self) -> None:
-        """End it and what it started."""
+    def kill(self) -> None:
+        """Let the system end it and what it started."""
         with suppress(ProcessLookupError, PermissionError):  # nobody is left of its group
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()  # it may have left the group
+
+    def end(self) -> None:
+        """End it and what it started, and forget it."""
+        self.kill()
         self._process.wait()
         self._pipe.close()
         os.close(self._lifeline)

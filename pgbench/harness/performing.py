@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Protocol
@@ -44,11 +45,10 @@ class Hands:
         if self._order.set_up is None or not task.foreign:
             yield from self.workshop.perform(task, read)
             return
-        seconds = PATIENCE + PATIENCE_PER_STEP * task.work
         sent, portions = task.to_send(), task.needed(read)
         try:
             batches = self._child.perform(
-                _perform, self._order.conditions, sent, portions, seconds=seconds
+                perform_apart, self._order.conditions, sent, portions, seconds=patience(task)
             )
         except ChildError as error:
             if len(task.cells) > 1:
@@ -64,7 +64,12 @@ class Hands:
         self._child.close()
 
 
-def _perform(
+def patience(task: Task) -> float:
+    """Seconds that a task of users' code may take."""
+    return PATIENCE + PATIENCE_PER_STEP * task.work
+
+
+def perform_apart(
     conditions: Conditions, task: Task, portions: Mapping[str, JournalRecord]
 ) -> list[RecordBatch]:
     """Batches of the records of a task, in a child."""
@@ -115,6 +120,10 @@ class Performer(Protocol):
 
         ``read`` gives what was written of portions.
         """
+
+
+MakePerformer = Callable[[Order, Sequence[Task]], AbstractContextManager[Performer]]
+"""Makes what performs those tasks."""
 
 
 class Here:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +10,13 @@ from pgbench.declared.outcomes import Status
 from pgbench.grid.grid import Grid
 from pgbench.grid.plan import settings
 from pgbench.grid.reader import read_grid
+from pgbench.harness.beside import on_this_machine
 from pgbench.harness.cluster.on_worker import ClusterError
 from pgbench.harness.cluster.performer import by_workers
 from pgbench.harness.cluster.workers import Workers
 from pgbench.harness.directory import claimed, open_journal
 from pgbench.harness.measuring import Conditions
-from pgbench.harness.performing import Here, Order, Performed, Performer
+from pgbench.harness.performing import MakePerformer, Order, Performed, Performer
 from pgbench.harness.progress import Progress, Silent
 from pgbench.harness.provenance import provenance
 from pgbench.harness.signals import Stop, stoppable
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
 WHOLE = Shard()
 """All tasks."""
-
-MakePerformer = Callable[[Order], AbstractContextManager[Performer]]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -113,7 +111,7 @@ def execute(
     memory_bytes: int | None = None,
     device: str | None = None,
     shard: Shard = WHOLE,
-    performer: MakePerformer = Here,
+    performer: MakePerformer | None = None,
     set_up: Callable[[], Any] | None = None,
     confirmed: bool = False,
     progress: Progress | None = None,
@@ -132,7 +130,8 @@ def execute(
     shard
         Which of the tasks; by default all.
     performer
-        Who performs them, by default this process; results do not depend on it.
+        Who performs them, by default this process or, where that is worth it, several of this
+        machine; results do not depend on it.
     set_up
         Lets other processes know the estimators of users' files. Those are then measured in a
         child, so that a cell that ends its process, hangs or takes all memory fails alone.
@@ -174,7 +173,7 @@ def execute(
         lost: ClusterError | None = None
         try:
             if todo:
-                with performer(order) as own:
+                with (performer or on_this_machine())(order, todo) as own:
                     _work_off(todo, writer, own, where, stop)
             stop.hold()
         except KeyboardInterrupt:

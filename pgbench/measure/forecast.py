@@ -7,6 +7,7 @@ before either begins. What ``cost`` says of problems that are built is sharper.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from math import inf
 
 from pgbench.estimators import TableEstimator, estimators
 from pgbench.grid.grid import Grid
@@ -77,13 +78,21 @@ def forecasts(grid: Grid, free: float) -> Iterator[Forecast]:
     for problem, together in groupby(settings(grid), key=lambda setting: setting.problem):
         size = expected_dimensions(problem)
         for setting in together:
-            policy = expected_policy(setting.policy, size) if size else PolicyDimensions(0)
-            if policy and (size or SMALL).memory + policy.memory <= free:
-                yield _forecast(setting, size or SMALL, policy)
+            if found := _forecast(setting, size, free):
+                yield found
 
 
-def _forecast(setting: Setting, size: Dimensions, policy: PolicyDimensions) -> Forecast:
-    """Of a problem and a policy of known sizes, where no episode ends before the horizon."""
+def forecast(setting: Setting) -> Forecast | None:
+    """What a setting may take; None where its policy makes no sense."""
+    return _forecast(setting, expected_dimensions(setting.problem), inf)
+
+
+def _forecast(setting: Setting, known: Dimensions | None, free: float) -> Forecast | None:
+    """Of a problem of that size, where no episode ends before the horizon."""
+    policy = expected_policy(setting.policy, known) if known else PolicyDimensions(0)
+    size = known or SMALL
+    if policy is None or size.memory + policy.memory > free:
+        return None
     grid, horizon = setting.grid, likely_horizon(setting)
     makers = [estimators()[chosen.name] for chosen in grid.estimators]
     tables = sum(isinstance(maker, TableEstimator) for maker in makers)

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pgbench.arrays import FloatArray
+from pgbench.report.drawing import draw
 from pgbench.report.marks import DASHES, decades, key, log_axis
-from pgbench.report.page import draw, folder_of_figures, rendered
+from pgbench.report.page import folder_of_figures, rendered
 from pgbench.report.panels import (
     MOST_COLUMNS,
     Drawing,

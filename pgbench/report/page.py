@@ -1,6 +1,6 @@
 """One self-contained HTML page per run, with every figure in it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,15 +8,13 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pgbench.declared.outcomes import Status
+from pgbench.harness.crew import Crew
 from pgbench.report.ascents import section
 from pgbench.report.declared import TEST_LEVEL, normal_means, smallest, verdicts
+from pgbench.report.drawing import draw_all
 from pgbench.report.extent import cut, most_settings
-from pgbench.report.panels import Drawing, NothingToDraw, save
-from pgbench.report.plots import Subject, plots
 from pgbench.report.scaling import exponents
-from pgbench.report.style import theme
 from pgbench.report.tables import (
-    data_uri,
     estimator_rows,
     number,
     p_value,
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
     from xarray import Dataset, DataTree
 
 
-def write_report(tree: "DataTree", directory: Path) -> Path:
+def write_report(tree: "DataTree", directory: Path, crew: Crew | None = None) -> Path:
     """Write ``index.html`` and ``figures/*.png``, ``*.svg`` of a run; the path of the page.
 
     Parameters
@@ -39,6 +37,8 @@ def write_report(tree: "DataTree", directory: Path) -> Path:
         The dataset of a run, whole or partial, as ``pgbench.results.dataset`` makes it.
     directory
         Made if needed; files of an earlier report are replaced.
+    crew
+        Processes that share the drawing, where there is much.
 
     Raises
     ------
@@ -48,13 +48,18 @@ def write_report(tree: "DataTree", directory: Path) -> Path:
     figures, tree = folder_of_figures(directory), folded_tree(tree)
     summary = tree.to_dataset()
     ascent = tree["ascent"].to_dataset() if "ascent" in tree.children else None
-    shown = [
-        *_drawn("run", tree, figures),
-        *_drawn("estimators", summary if summary.sizes["estimator"] else None, figures),
-    ]
-    climbed = _drawn("ascents", ascent, figures)
+    shown = draw_all(
+        {
+            "run": tree,
+            "estimators": summary if summary.sizes["estimator"] else None,
+            "ascents": ascent,
+        },
+        figures,
+        crew,
+    )
     path = directory / "index.html"
-    write_file(path, _page(summary, shown, ascent, climbed).encode())
+    page = _page(summary, [*shown["run"], *shown["estimators"]], ascent, shown["ascents"])
+    write_file(path, page.encode())
     return path
 
 
@@ -65,47 +70,6 @@ def folder_of_figures(directory: Path) -> Path:
     for folder in (directory, figures):
         remove_temporaries(folder)
     return figures
-
-
-def _drawn(of: Subject, data: "Dataset | DataTree | None", directory: Path) -> list[dict[str, str]]:
-    """What the page shows of the data; without data, figures of an earlier report are removed."""
-    found = plots(of)
-    if data is None:
-        for name in found:
-            clear(directory / name)
-        return []
-    drawn = [draw(plot.title, plot.draw, data, directory / name) for name, plot in found.items()]
-    return [figure for figure in drawn if "image" in figure or found[figure["name"]].explained]
-
-
-def clear(stem: Path) -> None:
-    """Remove the files of a figure of an earlier report."""
-    for suffix in (".svg", ".png"):
-        stem.with_suffix(suffix).unlink(missing_ok=True)
-
-
-def draw(
-    title: str, figure: Callable[[Any], Drawing], summary: "Dataset | DataTree", stem: Path
-) -> dict[str, str]:
-    """Title, caption and image of a figure, or the reason why there is none.
-
-    The image is written to ``stem.png`` and ``stem.svg``, or those are removed.
-    """
-    name = stem.name
-    clear(stem)
-    try:
-        with theme():
-            drawing = figure(summary)
-            save(drawing.figure, stem)
-    except NothingToDraw as reason:
-        return {"name": name, "title": title, "missing": f"Not drawn: {reason}"}
-    return {
-        "name": name,
-        "title": title,
-        "caption": drawing.caption,
-        "alt": drawing.alt,
-        "image": data_uri(stem.with_suffix(".svg").read_bytes()),
-    }
 
 
 def rendered(template: str, **values: Any) -> str:

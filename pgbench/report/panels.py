@@ -11,6 +11,8 @@ import matplotlib
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -36,6 +38,9 @@ MOST_MARKS = 10_000
 
 MOST_PIXELS = 10_000
 """Longest side of an image."""
+
+SVG_DPI = 72
+"""Points per inch, which is what SVG files are drawn in."""
 
 WIDTHS = (4.6, 4.0, 3.3, 2.7, 2.25, 2.0)
 """Width in inches of a panel, by the number of columns."""
@@ -207,10 +212,22 @@ def save(figure: Figure, stem: Path) -> None:
     with warnings.catch_warnings():
         # A label may hold characters that the font lacks; they are drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.draw_without_rendering()
-        figure.set_layout_engine(None)  # one layout serves both files
-        dpi = min(matplotlib.rcParams["savefig.dpi"], MOST_PIXELS / figure.get_size_inches().max())
-        for kind, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": dpi})):
-            made = BytesIO()
-            figure.savefig(made, format=kind, **options)
-            write_file(stem.with_suffix(f".{kind}"), made.getbuffer())
+        figure.set_dpi(SVG_DPI)
+        _lay_out(figure)
+        # Not by savefig, which draws everything twice.
+        made = BytesIO()
+        FigureCanvasSVG(figure).print_svg(made, metadata={"Date": None})  # type: ignore[no-untyped-call]
+        write_file(stem.with_suffix(".svg"), made.getbuffer())
+        longest = figure.get_size_inches().max()
+        figure.set_dpi(min(matplotlib.rcParams["savefig.dpi"], MOST_PIXELS / longest))
+        made = BytesIO()
+        FigureCanvasAgg(figure).print_png(made)  # type: ignore[no-untyped-call]
+        write_file(stem.with_suffix(".png"), made.getbuffer())
+
+
+def _lay_out(figure: Figure) -> None:
+    """Put everything in its place, once for all files."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)

@@ -151,8 +151,10 @@ def test_a_run_whose_terminal_is_closed_is_published(tmp_path):
     )
     os.close(terminal)
     shown = b""
-    while b"ready" not in shown:
-        shown += _read(ours)
+    while b"working" not in shown:
+        piece = _read(ours)
+        assert piece, shown
+        shown += piece
     os.close(ours)
     assert run.wait() == 130
     assert (tmp_path / "results" / "t" / "results.nc").exists()

@@ -76,7 +76,7 @@ def on(client, set_up=None):
     """A performer of a client that goes on afterwards."""
 
     @contextmanager
-    def make(order):
+    def make(order, tasks):
         yield Cluster(client, order if set_up is None else replace(order, set_up=set_up))
 
     return make

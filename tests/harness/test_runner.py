@@ -101,7 +101,7 @@ def test_what_is_broken_off_while_it_is_loaded_is_an_interruption(tmp_path):
     """Modules that are half loaded raise errors of their own."""
 
     @contextmanager
-    def loading(order):
+    def loading(order, tasks):
         try:
             signal.raise_signal(signal.SIGINT)
         except KeyboardInterrupt:

@@ -91,6 +91,11 @@ def prepare(name: str) -> None:
     PREPARED.append(name)
 
 
+def prepare_one() -> None:
+    """Prepare with a name that is known beforehand."""
+    prepare("one")
+
+
 def prepared() -> list[str]:
     """What this process has been prepared with."""
     return PREPARED

@@ -7,8 +7,8 @@ with nothing else on the cluster, so that a cell that kills its workers is found
 import math
 import os
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from pgbench.harness.cluster.workers import (
     is_lost,
 )
 from pgbench.harness.measuring import failed
-from pgbench.harness.performing import Order, Performed
+from pgbench.harness.performing import MakePerformer, Order, Performed
 from pgbench.harness.progress import Progress
 from pgbench.harness.provenance import versions
 from pgbench.harness.tasks import ReadPortion, Task
@@ -53,11 +53,11 @@ class _Sent:
     alone: bool = False
 
 
-def by_workers(workers: Workers) -> Callable[[Order], AbstractContextManager["Cluster"]]:
+def by_workers(workers: Workers) -> MakePerformer:
     """What makes a run's performer of workers."""
 
     @contextmanager
-    def make(order: Order) -> Iterator[Cluster]:
+    def make(order: Order, tasks: Sequence[Task]) -> Iterator[Cluster]:
         with workers.client() as client:
             yield Cluster(client, order)
 

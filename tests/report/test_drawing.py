@@ -1,0 +1,53 @@
+"""Figures drawn by a crew are those drawn here."""
+
+import pytest
+
+from pgbench.grid.reader import parse_grid
+from pgbench.harness.crew import Crew
+from pgbench.harness.runner import execute
+from pgbench.report import drawing, write_report
+from tests.support.runs import unpublished
+
+GRID = """
+name: small
+horizon: 10
+problems: [{problem: garnet, n_states: 5, gamma: 0.9}]
+estimators: [reinforce, td]
+batch_sizes: [1, 4]
+replicates: 120
+"""
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    with unpublished():
+        return execute(parse_grid(GRID), tmp_path_factory.mktemp("run")).tree
+
+
+def files(directory):
+    return {
+        path.relative_to(directory): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_crew_writes_the_bytes_of_one_process(tree, tmp_path, monkeypatch):
+    monkeypatch.setattr(drawing, "WORTH", 0)
+    pages = [write_report(tree, tmp_path / "alone")]
+    with Crew(2) as crew:
+        pages.append(write_report(tree, tmp_path / "crew", crew))
+    alone, shared = (files(page.parent) for page in pages)
+    assert len(alone) > 10
+    assert shared == alone
+
+
+def _undrawn(title, figure, data, stem):
+    return {"name": stem.name, "title": title, "missing": "Not drawn."}
+
+
+def test_little_is_drawn_in_this_process(tree, tmp_path, monkeypatch):
+    monkeypatch.setattr(drawing, "draw", _undrawn)
+    with Crew(2) as crew:
+        crew.submit = None
+        write_report(tree, tmp_path, crew)
