@@ -8,10 +8,11 @@ the parameters of their own for every state, so that tables are the special case
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange, uint64
+from numba import uint64
 
 from pgbench.kernels.driven import outcome
 from pgbench.kernels.jit import kernel, parallel_kernel
+from pgbench.kernels.partition import spans
 from pgbench.kernels.streams import next_word, seed_state
 
 SARSA, TD, MONTE_CARLO = 0, 1, 2
@@ -112,11 +113,10 @@ def _finite(x):
     return total == 0.0
 
 
-@parallel_kernel
 def actor_critic(
     environment, actor, critic, kind, discounted, horizon, seed, stream, first, actor_steps,
     critic_steps, theta, w, stopped, taken,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """Rollouts ``first``, ``first + 1``, ... of every replicate.
 
     Parameters
@@ -138,8 +138,20 @@ def actor_critic(
     taken
         (m,) int64, receives the environment steps.
     """
+    _actor_critic_span(
+        spans(len(theta)),
+        environment, actor, critic, kind, discounted, horizon, seed, stream, first, actor_steps,
+        critic_steps, theta, w, stopped, taken,
+    )  # fmt: skip
+
+
+@parallel_kernel
+def _actor_critic_span(
+    environment, actor, critic, kind, discounted, horizon, seed, stream, first, actor_steps,
+    critic_steps, theta, w, stopped, taken, begin, end,
+):  # fmt: skip
     gamma, A = environment.gamma, environment.moves.shape[1]
-    for r in prange(theta.shape[0]):
+    for r in range(begin, end):
         taken[r] = 0
         p, state = np.empty(A), np.empty(4, np.uint64)
         states, actions = np.empty((2, horizon), np.int64)

@@ -6,18 +6,21 @@
 bootstraps from: -1 from nothing, for an episode has ended; -2 leaves the step out.
 """
 
-from numba import prange
-
 from pgbench.kernels.jit import parallel_kernel
+from pgbench.kernels.partition import spans
 
 NOTHING, LEFT_OUT = -1, -2
 
 
-@parallel_kernel
-def tabular(index, following, rewards, lengths, gamma, step, values):
+def tabular(index, following, rewards, lengths, gamma, step, values) -> None:
     """Learn a table of values (m, entries) from (m, n, T) steps, one replicate after another."""
-    m, n, _ = index.shape
-    for r in prange(m):
+    _tabular_span(spans(len(index)), index, following, rewards, lengths, gamma, step, values)
+
+
+@parallel_kernel
+def _tabular_span(index, following, rewards, lengths, gamma, step, values, begin, end):
+    n = index.shape[1]
+    for r in range(begin, end):
         for i in range(n):
             for t in range(lengths[r, i]):
                 after = following[r, i, t]
@@ -30,12 +33,16 @@ def tabular(index, following, rewards, lengths, gamma, step, values):
                 values[r, entry] += step * (target - values[r, entry])
 
 
-@parallel_kernel
-def linear(index, following, rewards, lengths, features, gamma, step, weights):
+def linear(index, following, rewards, lengths, features, gamma, step, weights) -> None:
     """Learn weights (m, k) of features (entries, k)."""
-    m, n, _ = index.shape
-    k = features.shape[1]
-    for r in prange(m):
+    own = index, following, rewards, lengths, features, gamma, step, weights
+    _linear_span(spans(len(index)), *own)
+
+
+@parallel_kernel
+def _linear_span(index, following, rewards, lengths, features, gamma, step, weights, begin, end):
+    n, k = index.shape[1], features.shape[1]
+    for r in range(begin, end):
         for i in range(n):
             for t in range(lengths[r, i]):
                 after = following[r, i, t]

@@ -5,10 +5,11 @@ one thread, and its sums run in a fixed order.
 """
 
 import numpy as np
-from numba import int64, prange
+from numba import int64
 
 from pgbench.kernels import recursion
 from pgbench.kernels.jit import kernel, parallel_kernel
+from pgbench.kernels.partition import spans
 
 _backward, _forward = kernel(recursion.backward), kernel(recursion.forward)
 
@@ -36,26 +37,17 @@ def evaluate(
         (m,) bool, receives whether the system could be solved to a relative residual of 1e-8.
     """
     m, S, _ = pi.shape
-    run = _evaluate_in_parallel if m > 1 and m * S**3 > WORTH_THREADS else _evaluate_in_turn
-    run(probability, successor, reward, terminal, mu0, gamma, pi, v, q, visitation, good)
+    each = spans(m, worth=m * S**3 > WORTH_THREADS)
+    _evaluate_span(
+        each, probability, successor, reward, terminal, mu0, gamma, pi, v, q, visitation, good
+    )
 
 
 @parallel_kernel
-def _evaluate_in_parallel(
-    probability, successor, reward, terminal, mu0, gamma, pi, v, q, visitation, good
-):
-    for r in prange(pi.shape[0]):
-        own = reward[0] if reward.shape[0] == 1 else reward[r]
-        good[r] = _evaluate(
-            probability, successor, own, terminal, mu0, gamma, pi[r], v[r], q[r], visitation[r]
-        )
-
-
-@kernel
-def _evaluate_in_turn(
-    probability, successor, reward, terminal, mu0, gamma, pi, v, q, visitation, good
-):
-    for r in range(pi.shape[0]):
+def _evaluate_span(
+    probability, successor, reward, terminal, mu0, gamma, pi, v, q, visitation, good, begin, end,
+):  # fmt: skip
+    for r in range(begin, end):
         own = reward[0] if reward.shape[0] == 1 else reward[r]
         good[r] = _evaluate(
             probability, successor, own, terminal, mu0, gamma, pi[r], v[r], q[r], visitation[r]
@@ -189,8 +181,9 @@ def _residual(M, x, b):
     return largest
 
 
-@parallel_kernel
-def iterate(probability, successor, reward, terminal, mu0, gamma, pi, v, q, visitation, good):
+def iterate(
+    probability, successor, reward, terminal, mu0, gamma, pi, v, q, visitation, good
+) -> None:
     """What ``evaluate`` computes, by iteration, for problems too large to eliminate and γ < 1.
 
     Where the walk mixes, iterates of V soon change by a constant, and those of d by the factor γ;
@@ -198,7 +191,17 @@ def iterate(probability, successor, reward, terminal, mu0, gamma, pi, v, q, visi
     v + γ/(1-γ) max Δ.) ``good`` receives where that came to a relative error below 1e-12; others
     are left to better methods.
     """
-    for r in prange(pi.shape[0]):
+    _iterate_span(
+        spans(len(pi)),
+        probability, successor, reward, terminal, mu0, gamma, pi, v, q, visitation, good,
+    )  # fmt: skip
+
+
+@parallel_kernel
+def _iterate_span(
+    probability, successor, reward, terminal, mu0, gamma, pi, v, q, visitation, good, begin, end,
+):  # fmt: skip
+    for r in range(begin, end):
         own = reward[0] if reward.shape[0] == 1 else reward[r]
         good[r] = _iterate(
             probability, successor, own, terminal, mu0, gamma, pi[r], v[r], q[r], visitation[r]
@@ -270,8 +273,7 @@ def _iterate(probability, successor, reward, terminal, mu0, gamma, pi, v, q, vis
     return found
 
 
-@parallel_kernel
-def weigh(pair, slot, steps, sigma, kappa, beta, delta, total, factor, weights):
+def weigh(pair, slot, steps, sigma, kappa, beta, delta, total, factor, weights) -> None:
     """Weights (m, S, A) of recorded rollouts by the four tables, averaged over each batch.
 
     Parameters
@@ -287,10 +289,16 @@ def weigh(pair, slot, steps, sigma, kappa, beta, delta, total, factor, weights):
     weights
         (m, S·A) float64, receives the weights.
     """
-    m, n, horizon = pair.shape
+    own = pair, slot, steps, sigma, kappa, beta, delta, total, factor, weights
+    _weigh_span(spans(len(pair)), *own)
+
+
+@parallel_kernel
+def _weigh_span(pair, slot, steps, sigma, kappa, beta, delta, total, factor, weights, begin, end):
+    _, n, horizon = pair.shape
     n_slots = sigma.shape[1] // kappa.shape[1]
     n_pairs = weights.shape[1]
-    for r in prange(m):
+    for r in range(begin, end):
         row = 0 if sigma.shape[0] == 1 else int64(r)
         s, k, b, d = sigma[row], kappa[row], beta[row], delta[row]
         # Rollouts of many policies count states through; the tables are of one replicate.
@@ -313,12 +321,16 @@ def weigh(pair, slot, steps, sigma, kappa, beta, delta, total, factor, weights):
                 w[at] += value
 
 
-@parallel_kernel
-def likelihood_ratios(pair, steps, pi, other, ratios):
+def likelihood_ratios(pair, steps, pi, other, ratios) -> None:
     """Π_t π'(a_t | s_t)/π(a_t | s_t) of recorded rollouts, (m, n); π and π' are (m, S·A)."""
-    m, n, _ = pair.shape
+    _likelihood_ratios_span(spans(len(pair)), pair, steps, pi, other, ratios)
+
+
+@parallel_kernel
+def _likelihood_ratios_span(pair, steps, pi, other, ratios, begin, end):
+    _, n, _ = pair.shape
     n_pairs = pi.shape[1]
-    for r in prange(m):
+    for r in range(begin, end):
         for i in range(n):
             log = 0.0
             for t in range(steps[r, i]):

@@ -5,9 +5,9 @@ rollout and its mirror image, driven by u and 1 - u. The rollouts of ``finite`` 
 """
 
 import numpy as np
-from numba import prange
 
 from pgbench.kernels.jit import kernel, parallel_kernel
+from pgbench.kernels.partition import spans
 
 
 def cumulative(probability: np.ndarray) -> np.ndarray:
@@ -28,8 +28,9 @@ def outcome(distribution, u):
     return k
 
 
-@parallel_kernel
-def driven(start, policies, moves, successor, terminal, policy, row, uniforms, pair, slot, steps):
+def driven(
+    start, policies, moves, successor, terminal, policy, row, uniforms, pair, slot, steps
+) -> None:
     """Record rollouts as they are driven.
 
     Parameters
@@ -47,9 +48,18 @@ def driven(start, policies, moves, successor, terminal, policy, row, uniforms, p
     steps
         (N,) int64, receives the lengths.
     """
+    own = start, policies, moves, successor, terminal, policy, row, uniforms, pair, slot, steps
+    _driven_span(spans(policy.size), *own)
+
+
+@parallel_kernel
+def _driven_span(
+    start, policies, moves, successor, terminal, policy, row, uniforms, pair, slot, steps, begin,
+    end,
+):  # fmt: skip
     n_actions, n_slots = moves.shape[1:]
     horizon = pair.shape[1]
-    for i in prange(policy.size):
+    for i in range(begin, end):
         u, pi = uniforms[row[i]], policies[policy[i]]
         s = outcome(start, u[0])
         t = 0

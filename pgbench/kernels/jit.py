@@ -14,15 +14,16 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from functools import wraps
 from hashlib import blake2b
 from importlib.metadata import version
+from inspect import signature
+from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from types import FunctionType
 from typing import Any, Self, cast
 
-from numba import get_num_threads, njit
+from numba import config, get_num_threads, njit, prange, typeof, types
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.dispatcher import Dispatcher
 from numba.np.ufunc import parallel
@@ -36,24 +37,52 @@ def kernel(function: Callable[..., Any]) -> Any:
     return _kept(njit(function))
 
 
-def parallel_kernel(function: Callable[..., Any]) -> Any:
-    """The function compiled with ``prange`` over threads, or loaded as it was compiled before.
+def parallel_kernel(span: Callable[..., Any]) -> Any:
+    """A kernel whose work is cut into spans, which several threads share.
 
-    In a process that was forked after its parent's threads had begun it runs on one thread, with
-    the same numbers: GNU OpenMP ends a child that asks for the threads that it has lost.
+    ``span(..., begin, end)`` does the part from ``begin`` to ``end``. What comes back is called
+    with ``bounds`` (K + 1,) int64, where each of K spans begins and the last ends, and with the
+    other arguments. A single span runs on the thread that calls. So do all in a process that was
+    forked after its parent's threads had begun, with the same numbers: GNU OpenMP ends a child that
+    asks for the threads that it has lost.
+
+    The loop over threads reaches ``span`` by a pointer: it is compiled once, whether threads are
+    used or not, and not optimised anew for every loop around it, which takes many seconds.
     """
-    # Not for every kernel, because to look for loops that could be parallel takes seconds.
-    over_threads = _kept(njit(parallel=True)(function))
-    in_turn = kernel(_named_apart(function))
+    alone, loop = kernel(span), _kept(njit(parallel=True)(_loop_over(span)))
+    known = set()
 
-    @wraps(function)
-    def run(*arguments: Any) -> Any:
-        if _threads_lost:
-            return in_turn(*arguments)
+    def run(bounds: Any, *arguments: Any) -> None:
+        if len(bounds) == 2 or _threads_lost or config.DISABLE_JIT:  # type: ignore[attr-defined]
+            for begin, end in pairwise(bounds.tolist()):
+                alone(*arguments, begin, end)
+            return
+        kinds = tuple(map(typeof, arguments))
+        if kinds not in known:
+            own = types.void(*kinds, types.intp, types.intp)
+            alone.compile(own)
+            loop.compile(types.void(types.FunctionType(own), typeof(bounds), *kinds))
+            known.add(kinds)
         with _turn():
-            return over_threads(*arguments)
+            loop(alone, bounds, *arguments)
 
     return run
+
+
+def _loop_over(span: Callable[..., Any]) -> Callable[..., Any]:
+    """A function ``(span, bounds, ...)`` that calls it for every span, with its own parameters."""
+    # Written out: prange takes named tuples as parameters, but not within a tuple of arguments.
+    own = ", ".join([*signature(span).parameters][:-2])
+    text = f"""
+def over_threads(span, bounds, {own}):
+    for k in prange(bounds.size - 1):
+        span({own}, bounds[k], bounds[k + 1])
+"""
+    code = cast(FunctionType, span).__code__
+    found: dict[str, Any] = {"__name__": span.__module__, "prange": prange}
+    exec(compile("\n" * code.co_firstlineno + text, code.co_filename, "exec"), found)
+    loop: Callable[..., Any] = found["over_threads"]
+    return loop
 
 
 _one_at_a_time = Lock()
@@ -75,14 +104,6 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-
-
-def _named_apart(function: Callable[..., Any]) -> FunctionType:
-    """The function by another name, under which numba keeps other code of it."""
-    same = cast(FunctionType, function)
-    copy = FunctionType(same.__code__, same.__globals__)
-    copy.__name__ = copy.__qualname__ = f"{same.__name__}_in_turn"
-    return copy
 
 
 def _kept(dispatcher: Any) -> Any:

@@ -34,9 +34,17 @@ def partition(n_replicates: int, batch_size: int, *, apart: bool = False) -> Par
     """So many replicates in units and spans; with ``apart`` no lanes are shared by two of them."""
     unit = 1 if apart else max(1, LANES // int(batch_size))
     n_units = -(-n_replicates // unit)
-    n_spans = max(1, min(n_units, _SPANS_PER_THREAD * get_num_threads()))
-    bounds = np.arange(n_spans + 1) * n_units // n_spans * unit
-    return Partition(unit, np.minimum(bounds, n_replicates))
+    return Partition(unit, np.minimum(spans(n_units) * unit, n_replicates))
+
+
+def spans(n: int, *, worth: bool = True) -> np.ndarray:
+    """Bounds (K + 1,) int64 of the spans in which threads share n things that take alike.
+
+    One span where threads are not ``worth`` it, or there is but one.
+    """
+    threads = get_num_threads() if worth else 1
+    k = max(1, min(n, _SPANS_PER_THREAD * threads)) if threads > 1 else 1
+    return np.arange(k + 1) * n // k
 
 
 @kernel

@@ -13,9 +13,10 @@ number of replicates, no digits are lost.
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange, uint64
+from numba import uint64
 
 from pgbench.kernels.jit import kernel, parallel_kernel
+from pgbench.kernels.partition import spans
 
 N_SCALARS = 6
 N_DIRECTIONS = 8
@@ -97,21 +98,14 @@ def add_rows(sums, target, scale, share, visited, n_visited, weights, steps, fir
     """
     _count_visits(sums.visits, scale, visited, n_visited, offset)
     arrays = sums, target, scale, share, visited, n_visited, weights, steps, first, offset
-    n_estimators, work = weights.shape[1], weights.size
-    (_add_in_parallel if n_estimators > 1 and work > WORTH_THREADS else _add_in_turn)(*arrays)
-
-
-@kernel
-def _add_in_turn(sums, target, scale, share, visited, n_visited, weights, steps, first, offset):
-    for e in range(weights.shape[1]):
-        _add(
-            sums, target, scale, share, visited, n_visited, weights, steps, first, offset, e
-        )  # fmt: skip
+    _add_span(spans(weights.shape[1], worth=weights.size > WORTH_THREADS), *arrays)
 
 
 @parallel_kernel
-def _add_in_parallel(sums, target, scale, share, visited, n_visited, weights, steps, first, offset):
-    for e in prange(weights.shape[1]):
+def _add_span(
+    sums, target, scale, share, visited, n_visited, weights, steps, first, offset, begin, end,
+):  # fmt: skip
+    for e in range(begin, end):
         _add(
             sums, target, scale, share, visited, n_visited, weights, steps, first, offset, e
         )  # fmt: skip

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pgbench.kernels.partition import partition, use_threads
+from pgbench.kernels.partition import partition, spans, use_threads
 from pgbench.kernels.streams import LANES
 
 
@@ -22,7 +22,12 @@ def test_there_are_no_more_spans_than_threads_can_use():
     before = use_threads(None)
     try:
         use_threads(1)
-        assert partition(10_000, 1).bounds.size == 5
+        assert partition(10_000, 1).bounds.tolist() == [0, 10_000]
+        use_threads(2)
+        assert partition(10_000, 1).bounds.size == 9
+        assert spans(3).tolist() == [0, 1, 2, 3]
+        assert spans(3, worth=False).tolist() == [0, 3]
+        assert spans(0).tolist() == [0, 0]
     finally:
         use_threads(before)
 

@@ -94,8 +94,18 @@ class Weigher:
         process, (m, n, _) = self.tables.process, drawn.pair.shape
         weights = np.empty((m, process.mdp.n_states * process.mdp.n_actions))
         factor = np.ones((m, n)) if factor is None else factor
+        sigma, kappa, beta, delta = self._rows()
         weigh(
-            drawn.pair, drawn.slot, drawn.steps, *self._rows(), self.tables.total, factor, weights
+            drawn.pair,
+            drawn.slot,
+            drawn.steps,
+            sigma,
+            kappa,
+            beta,
+            delta,
+            self.tables.total,
+            factor,
+            weights,
         )
         scored = weights.reshape(m, *process.pi.shape[1:])[:, process.scored]
         return self.crowd.policy.each_pull_back(self.crowd.theta, scored)

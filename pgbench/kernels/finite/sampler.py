@@ -12,10 +12,11 @@ of s is all that a step reads:
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange, uint64
+from numba import uint64
 
 from pgbench.kernels.finite.alias import alias_tables, fill_row
 from pgbench.kernels.jit import kernel, parallel_kernel
+from pgbench.kernels.partition import spans
 
 
 class Sampler(NamedTuple):
@@ -92,7 +93,8 @@ def make_samplers(mdp, pi) -> Sampler:
     step = np.empty((m * S, A * B), np.uint64)
     successor, probability = mdp.successor.reshape(S, A * B), np.ascontiguousarray(mdp.probability)
     packed = step.reshape(m, S, A * B)
-    _fill_many(probability, np.ascontiguousarray(pi), successor, mdp.terminal, bits, packed)
+    own = probability, np.ascontiguousarray(pi), successor, mdp.terminal, bits, packed
+    _fill_many(spans(m), *own)
     return _sampler(mdp, step, bits, stride=S)
 
 
@@ -127,11 +129,11 @@ def _state_bits(n_states, n_actions, n_slots):
 
 
 @parallel_kernel
-def _fill_many(probability, pi, successor, terminal, bits, packed):
+def _fill_many(probability, pi, successor, terminal, bits, packed, begin, end):
     """Tables (m, S, A·B) with successors, of replicate r from r·S on, under π (m, S, A)."""
     S, A, B = probability.shape
     n = A * B
-    for r in prange(pi.shape[0]):
+    for r in range(begin, end):
         p, small, large = np.empty(n), np.empty(n, np.int64), np.empty(n, np.int64)
         for s in range(S):
             fill_row(probability[s], pi[r, s], bits + 1, packed[r, s], p, small, large)

@@ -1,7 +1,6 @@
 """Rollouts of finite problems recorded as they are simulated."""
 
 import numpy as np
-from numba import prange
 
 from pgbench.kernels.finite.tape import advance, make_tape, segment, start
 from pgbench.kernels.jit import kernel, parallel_kernel
@@ -26,22 +25,12 @@ def count_steps(sampler, streams, first, horizon, steps) -> None:
 
 def _divide(sampler, streams, first, horizon, pair, slot, steps) -> None:
     parts = partition(len(steps), streams.batch_size)
-    _record(sampler, streams, first, horizon, segment(horizon), parts, pair, slot, steps)
+    numbers = first, horizon, segment(horizon), parts.unit
+    _record_span(parts.bounds, sampler, streams, *numbers, pair, slot, steps)
 
 
 @parallel_kernel
-def _record(sampler, streams, first, horizon, longest, parts, pair, slot, steps):
-    for span in prange(parts.bounds.size - 1):
-        _record_span(
-            sampler, streams, first, horizon, longest, pair, slot, steps,
-            parts.bounds[span], parts.bounds[span + 1], parts.unit,
-        )  # fmt: skip
-
-
-@kernel
-def _record_span(
-    sampler, streams, first, horizon, longest, pair, slot, steps, begin, end, unit
-):  # fmt: skip
+def _record_span(sampler, streams, first, horizon, longest, unit, pair, slot, steps, begin, end):
     """``record`` for the replicates from ``begin`` to ``end``, ``unit`` at a time."""
     batch_size, tape = streams.batch_size, make_tape(horizon, longest)
     for low in range(begin, end, unit):

@@ -9,7 +9,7 @@ visited, in the order of their first visits, or for all states where it may well
 """
 
 import numpy as np
-from numba import prange, uint32, uint64
+from numba import uint32, uint64
 
 from pgbench.kernels.finite.recursion import weigh_lanes
 from pgbench.kernels.finite.tape import PAIR, PLACE, divisor, make_tape, segment, simulate
@@ -46,24 +46,14 @@ def weigh(sampler, tables, streams, first, horizon, visited, n_visited, weights,
     longest = segment(horizon) if visited.shape[1] == sampler.terminal.size else horizon
     parts = partition(n_visited.size, streams.batch_size)
     arrays = visited, n_visited, weights, steps
-    _weigh(sampler, tables, streams, first, horizon, longest, parts, *arrays)
+    numbers = first, horizon, longest, parts.unit
+    _weigh_span(parts.bounds, sampler, tables, streams, *numbers, *arrays)
 
 
 @parallel_kernel
-def _weigh(
-    sampler, tables, streams, first, horizon, longest, parts, visited, n_visited, weights, steps
-):
-    for span in prange(parts.bounds.size - 1):
-        _weigh_span(
-            sampler, tables, streams, first, horizon, longest, visited, n_visited, weights, steps,
-            parts.bounds[span], parts.bounds[span + 1], parts.unit,
-        )  # fmt: skip
-
-
-@kernel
 def _weigh_span(
-    sampler, tables, streams, first, horizon, longest, visited, n_visited, weights, steps,
-    begin, end, unit,
+    sampler, tables, streams, first, horizon, longest, unit, visited, n_visited, weights, steps,
+    begin, end,
 ):  # fmt: skip
     """``weigh`` for the replicates from ``begin`` to ``end``, ``unit`` at a time."""
     n_states = sampler.terminal.size

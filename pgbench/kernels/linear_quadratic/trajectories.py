@@ -1,7 +1,5 @@
 """Rollouts of Gaussian policies recorded as they are simulated."""
 
-from numba import prange
-
 from pgbench.kernels.jit import kernel, parallel_kernel
 from pgbench.kernels.linear_quadratic.tape import advance, make_tape, segment, start
 from pgbench.kernels.partition import partition
@@ -16,20 +14,11 @@ def record(sampler, streams, first, z, e, ratio) -> None:
     """
     longest = segment(sampler, 0, e.shape[2])
     parts = partition(len(e), streams.batch_size)
-    _record(sampler, streams, first, longest, parts, z, e, ratio)
+    _record_span(parts.bounds, sampler, streams, first, longest, parts.unit, z, e, ratio)
 
 
 @parallel_kernel
-def _record(sampler, streams, first, longest, parts, z, e, ratio):
-    for span in prange(parts.bounds.size - 1):
-        _record_span(
-            sampler, streams, first, longest, z, e, ratio,
-            parts.bounds[span], parts.bounds[span + 1], parts.unit,
-        )  # fmt: skip
-
-
-@kernel
-def _record_span(sampler, streams, first, longest, z, e, ratio, begin, end, unit):
+def _record_span(sampler, streams, first, longest, unit, z, e, ratio, begin, end):
     """``record`` for the replicates from ``begin`` to ``end``, ``unit`` at a time."""
     batch_size, tape = streams.batch_size, make_tape(sampler, 0, e.shape[2], longest)
     for low in range(begin, end, unit):

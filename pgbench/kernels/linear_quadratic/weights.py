@@ -10,8 +10,6 @@ or, in the "total" shape, W += (y_0 - β_0) (e_t, 1)(x̃_t, e_t)ᵀ. Where actio
 than is scored, σ, κ and δ of a step are multiplied by the ratio of the densities.
 """
 
-from numba import prange
-
 from pgbench.kernels.jit import kernel, parallel_kernel
 from pgbench.kernels.linear_quadratic.recursion import evaluate, weigh_lanes
 from pgbench.kernels.linear_quadratic.tape import make_tape, segment, simulate
@@ -31,20 +29,12 @@ def weigh(sampler, tables, streams, first, horizon, visited, n_visited, weights,
     longest = segment(sampler, tables.forms.shape[1], horizon)
     # Lanes of a block share a policy.
     parts = partition(len(weights), streams.batch_size, apart=len(sampler.gain) > 1)
-    _weigh(sampler, tables, streams, first, horizon, longest, parts, weights)
+    numbers = first, horizon, longest, parts.unit
+    _weigh_span(parts.bounds, sampler, tables, streams, *numbers, weights)
 
 
 @parallel_kernel
-def _weigh(sampler, tables, streams, first, horizon, longest, parts, weights):
-    for span in prange(parts.bounds.size - 1):
-        _weigh_span(
-            sampler, tables, streams, first, horizon, longest, weights,
-            parts.bounds[span], parts.bounds[span + 1], parts.unit,
-        )  # fmt: skip
-
-
-@kernel
-def _weigh_span(sampler, tables, streams, first, horizon, longest, weights, begin, end, unit):
+def _weigh_span(sampler, tables, streams, first, horizon, longest, unit, weights, begin, end):
     """``weigh`` for the replicates from ``begin`` to ``end``, ``unit`` at a time."""
     tape = make_tape(sampler, tables.forms.shape[1], horizon, longest)
     for low in range(begin, end, unit):
