@@ -65,11 +65,9 @@ class Watch:
 
 def main():
     """Run the grid and print the table."""
-    from pgbench.measure.cells import warm_up
     from pgbench.report import write_report
 
     grid = sys.argv[1] if len(sys.argv) > 1 else "grid.yaml"
-    warm_up()
     with tempfile.TemporaryDirectory() as directory, Watch() as watch:
         tree = pgbench.run(grid, output=directory)
         measuring = Counter(watch.seconds)

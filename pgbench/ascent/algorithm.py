@@ -1,7 +1,7 @@
 """What an algorithm of ascent is: a record, and a method that says where to go from θ."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -97,8 +97,6 @@ class Algorithm(Made):
         Whether it takes an estimator of the gradient.
     on
         Classes of problems that it is for.
-    warming
-        Parameters with which two updates run all of its own compiled code; None where it has none.
     """
 
     name: str
@@ -107,7 +105,6 @@ class Algorithm(Made):
     reference: str
     estimates: bool = True
     on: tuple[type[Problem], ...] = (Problem,)
-    warming: Mapping[str, Any] | None = None
 
     leading = 1
 

@@ -4,7 +4,6 @@ A replicate whose θ ceases to be finite, or whose policy has no finite value an
 it stays where it was and is scored no further. That is an outcome, not an error.
 """
 
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -226,14 +225,16 @@ class _Climb:
 
     def run(self) -> Trace:
         """Climb from the first logged iterate to the last."""
+        from pgbench.kernels.compiling import Stopwatch
+
         spent = 0.0
         with np.errstate(all="ignore"):  # what overflows is an outcome
             for place, first in enumerate(self.log):
                 crowd = self._score(place, int(first))
                 if place + 1 < self.log.size and (self.stopped < 0).any():
-                    begin = time.perf_counter()
+                    watch = Stopwatch()
                     self._advance(crowd, place, int(first), int(self.log[place + 1]))
-                    spent += time.perf_counter() - begin
+                    spent += watch.seconds
         return Trace(
             steps=self.log,
             environment_steps=self.steps_taken,

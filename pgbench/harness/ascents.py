@@ -1,16 +1,13 @@
 """One ascent of a grid: run and summarised."""
 
-from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
-from pgbench.api import ascend
 from pgbench.arrays import FloatArray
 from pgbench.ascent import algorithms, step_sizes
 from pgbench.ascent.climb import Trace, climb
-from pgbench.ascent.crowd import gather
-from pgbench.ascent.goal import Goal, find_goal
+from pgbench.ascent.goal import Goal
 from pgbench.ascent.sources import Numbers, Source, make_source
 from pgbench.ascent.summary import (
     fit_decay,
@@ -26,12 +23,10 @@ from pgbench.declared.ascents import ASCENT, FRACTIONS
 from pgbench.declared.outcomes import LOST
 from pgbench.declared.variables import INTERVAL, require_declared
 from pgbench.estimators import estimators
-from pgbench.exact.finite.several import DENSE_STATES
 from pgbench.grid.grid import Climber
 from pgbench.grid.plan import AscentCell, Prepared, Setting
 from pgbench.objectives import Objective
-from pgbench.policies import make_policy
-from pgbench.problems import Problem, make_problem
+from pgbench.problems import Problem
 
 
 def run_ascent(
@@ -155,31 +150,3 @@ def _summarised(
     }
     require_declared([*values, *arrays], ASCENT, "ascents")
     return {"values": values, "arrays": arrays, "goal_kind": goal.kind}
-
-
-def warm_up(names: Collection[str]) -> None:
-    """Compile every kernel that ascents by these algorithms use, or load it from the cache."""
-    from pgbench.kernels.crowd import WORTH_THREADS
-
-    records = (algorithms()[name] for name in sorted({"gradient", *names}))
-    own = {record.name: record.warming for record in records if record.warming is not None}
-    several = int(np.ceil(WORTH_THREADS ** (1 / 3)))
-    for n_states, estimator in ((2, "baseline_value"), (several, "reward_to_go")):
-        mdp = make_problem("garnet", n_states=n_states, n_actions=2, branching=2)
-        policy = make_policy("softmax", mdp)
-        for name, parameters in own.items():
-            ascend(
-                mdp,
-                policy,
-                policy.initial(init="zeros"),
-                algorithm={"algorithm": name, **parameters},
-                estimator=estimator,
-                step_size=0.0,
-                steps=2,
-                replicates=2,
-                batch_size=2,
-                horizon=2,
-            )
-    large = make_problem("garnet", n_states=DENSE_STATES + 1, n_actions=2, branching=2)
-    policy = make_policy("softmax", large)
-    find_goal(large, policy).scores(gather(large, policy, policy.initial()[None]))

@@ -24,6 +24,7 @@ from pgbench.harness.performing import (
     Performer,
     patience,
     perform_apart,
+    tell_of_compiling,
 )
 from pgbench.harness.progress import Progress
 from pgbench.harness.tasks import AscentTask, ReadPortion, Task
@@ -145,6 +146,7 @@ class Beside:
         self._conditions = replace(conditions, threads=share)
         self.threads = share * self._number
         progress.phase(f"working in {self._number} processes")
+        tell_of_compiling(progress)
 
     def performed(
         self, tasks: Sequence[Task], read: ReadPortion, progress: Progress

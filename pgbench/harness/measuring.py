@@ -19,7 +19,6 @@ from pgbench.estimators import estimators
 from pgbench.grid.grid import Chosen
 from pgbench.grid.plan import AscentCell, Cell, Prepared, Setting, make_problem
 from pgbench.harness.ascents import run_ascent
-from pgbench.harness.ascents import warm_up as warm_up_ascents
 from pgbench.harness.tasks import (
     AscentTask,
     CentredTask,
@@ -29,12 +28,12 @@ from pgbench.harness.tasks import (
     ReadPortion,
     Task,
 )
-from pgbench.measure.cells import join, measure, measure_portion, warm_up
+from pgbench.measure.cells import join, measure, measure_portion
 from pgbench.measure.measurement import Measurement, exact_values
 from pgbench.measure.subject import Subject, make_subject
 from pgbench.memory import explained, keep_freed
-from pgbench.policies import NotApplicable, kinds
-from pgbench.problems import FiniteMDP, LinearQuadratic, Problem
+from pgbench.policies import NotApplicable
+from pgbench.problems import Problem
 from pgbench.results.lines import JournalRecord
 from pgbench.rollout.device import Device
 from pgbench.rollout.simulator import Draws
@@ -122,25 +121,8 @@ class Workshop:
     def __init__(self, conditions: Conditions, kept: int = 1) -> None:
         keep_freed()
         self.conditions = conditions
-        self._compiled: set[str] = set()
         self._problems: Kept[Problem] = Kept(1, lambda problem: problem.numbers)
         self._places: Kept[_Place] = Kept(kept, lambda place: place.prepared.truth.mdp.numbers)
-
-    def compile(self, tasks: Sequence[Task]) -> None:
-        """Compile every kernel that tasks use, or load it; what was is not compiled again."""
-        classes = {kinds()[task.setting.policy.name].on for task in tasks}
-        needed = {on.__name__ for on in classes} - self._compiled
-        if needed:
-            warm_up(LinearQuadratic in classes, self.conditions.device)
-        algorithms = {
-            cell.climber.algorithm.name
-            for task in tasks
-            if isinstance(task, AscentTask) and kinds()[task.setting.policy.name].on is FiniteMDP
-            for cell in task.cells
-        }
-        if algorithms - self._compiled:
-            warm_up_ascents(algorithms - self._compiled)
-        self._compiled |= needed | algorithms
 
     def perform(self, task: Task, read: ReadPortion = lambda key: None) -> Iterator[RecordBatch]:
         """Batches of the records of a task; failures are records as well."""

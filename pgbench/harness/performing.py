@@ -74,7 +74,6 @@ def perform_apart(
 ) -> list[RecordBatch]:
     """Batches of the records of a task, in a child."""
     workshop = _workshop(conditions)
-    workshop.compile([task])
     what = f"{', '.join(sorted(task.estimators))} in {task.setting.label}"
     with single_threaded_blas(), doing(what):
         return list(workshop.perform(task, portions.get))
@@ -122,6 +121,19 @@ class Performer(Protocol):
         """
 
 
+def tell_of_compiling(progress: Progress) -> None:
+    """Say that kernels will be compiled, where none are kept."""
+    from pgbench.kernels.jit import CACHE_DIRECTORY, has_compiled
+
+    if CACHE_DIRECTORY is None:
+        progress.note(
+            "compiled kernels are not kept: neither NUMBA_CACHE_DIR nor the user's cache nor the"
+            " temporary directory can be written to"
+        )
+    if not has_compiled():
+        progress.phase("compiling kernels when they are first used")
+
+
 MakePerformer = Callable[[Order, Sequence[Task]], AbstractContextManager[Performer]]
 """Makes what performs those tasks."""
 
@@ -145,20 +157,11 @@ class Here:
         self._hands.close()
 
     def prepare(self, tasks: Sequence[Task], progress: Progress) -> None:
-        """Compile or load the kernels that tasks use."""
-        from pgbench.kernels.jit import CACHE_DIRECTORY
+        """Settle the number of threads."""
         from pgbench.kernels.partition import use_threads
 
         self.threads = use_threads(self._order.conditions.threads)
-        if CACHE_DIRECTORY is None:
-            progress.note(
-                "compiled kernels are not kept: neither NUMBA_CACHE_DIR nor the user's cache nor"
-                " the temporary directory can be written to"
-            )
-        progress.phase("compiling kernels")
-        begin = time.perf_counter()
-        self._hands.workshop.compile(tasks)
-        progress.compiled(time.perf_counter() - begin)
+        tell_of_compiling(progress)
 
     def performed(
         self, tasks: Sequence[Task], read: ReadPortion, progress: Progress

@@ -14,9 +14,6 @@ class Silent:
     def phase(self, name: str) -> None:
         """A phase other than measuring begins."""
 
-    def compiled(self, seconds: float) -> None:
-        """Kernels are compiled or loaded."""
-
     def start(self, n_settings: int, n_cells: int, work: float) -> None:
         """Measuring begins: so many settings and cells, so much work in environment steps."""
 
@@ -78,10 +75,6 @@ class Lines(Silent):
         """A phase other than measuring begins."""
         self._say(f"{name} ...")
 
-    def compiled(self, seconds: float) -> None:
-        """Kernels are compiled or loaded."""
-        self._say(f"kernels ready in {duration(seconds)}")
-
     def start(self, n_settings: int, n_cells: int, work: float) -> None:
         """Measuring begins."""
         self.begin, self.total, self.n_settings = time.perf_counter(), work, n_settings
@@ -142,10 +135,6 @@ class Bars(Silent):
     def phase(self, name: str) -> None:
         """A phase other than measuring begins."""
         self.bar.console.print(f"{name} ...", markup=False)
-
-    def compiled(self, seconds: float) -> None:
-        """Kernels are compiled or loaded."""
-        self.bar.console.print(f"kernels ready in {duration(seconds)}", markup=False)
 
     def start(self, n_settings: int, n_cells: int, work: float) -> None:
         """Measuring begins."""

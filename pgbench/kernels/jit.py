@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from fcntl import LOCK_EX, flock
 from hashlib import blake2b
 from importlib.metadata import version
 from inspect import signature
@@ -27,6 +28,8 @@ from numba import config, get_num_threads, njit, prange, typeof, types
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.dispatcher import Dispatcher
 from numba.np.ufunc import parallel
+
+from pgbench.kernels.compiling import loading
 
 _SOURCES = Path(__file__).parent
 
@@ -165,6 +168,11 @@ CACHE_DIRECTORY = _cache_directory()
 """Where compiled code is kept, or None."""
 
 
+def has_compiled() -> bool:
+    """Whether any compiled code is kept."""
+    return CACHE_DIRECTORY is not None and any(CACHE_DIRECTORY.glob("*.nbi"))
+
+
 class _Locator(_CacheLocator):
     """Tells numba the directory; its name says of which sources, so no file needs a stamp."""
 
@@ -195,4 +203,39 @@ class _CompiledKernel(CompileResultCacheImpl):
 
 
 class _KernelCache(FunctionCache):
+    """Code on disk; of several processes that miss the same, one compiles and the others wait."""
+
     _impl_class = _CompiledKernel
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(function)
+        self._locked: dict[Any, int] = {}
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The code of a signature; where there is none the caller makes and saves it."""
+        with loading():
+            if (found := super().load_overload(sig, target_context)) is None:
+                self._lock(sig)
+                found = super().load_overload(sig, target_context)
+        if found is not None:
+            self._unlock(sig)
+        return found
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep code for all processes."""
+        super().save_overload(sig, data)
+        self._unlock(sig)
+
+    def _lock(self, sig: Any) -> None:
+        """Be the only process that compiles this, as long as it lives."""
+        # Whoever waits holds locks only of what calls this, and nothing calls itself.
+        name = blake2b(repr((self._impl.filename_base, sig)).encode(), digest_size=8).hexdigest()
+        try:
+            self._locked[sig] = os.open(f"{CACHE_DIRECTORY}/{name}.lock", os.O_RDWR | os.O_CREAT)
+            flock(self._locked[sig], LOCK_EX)
+        except OSError:
+            pass  # a file system without locks: both compile
+
+    def _unlock(self, sig: Any) -> None:
+        if (lock := self._locked.pop(sig, None)) is not None:
+            os.close(lock)

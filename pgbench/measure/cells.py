@@ -3,23 +3,21 @@
 Large cells are measured a portion of their replicates at a time, and joined.
 """
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.estimators import find_estimator
-from pgbench.exact.truth import Truth, evaluate
+from pgbench.exact.truth import Truth
 from pgbench.grid.plan import Prepared
 from pgbench.measure.gradients import BatchBlock, batch_gradients
 from pgbench.measure.measurement import Measurement, measurement
-from pgbench.measure.subject import BatchSubject, Subject, TableSubject, make_subject
+from pgbench.measure.subject import BatchSubject, Subject, TableSubject
 from pgbench.measure.sums import SUMS_BYTES, Sums, sums_bytes
 from pgbench.rollout.device import CPU, Device
 from pgbench.rollout.engines import Rollouts, by_process, choose_place
-from pgbench.rollout.simulator import Draws, Simulator
+from pgbench.rollout.simulator import Draws
 from pgbench.statistics import fixed_directions
 
 
@@ -244,28 +242,3 @@ def _batches(
 ) -> Iterator[BatchBlock]:
     own = [(subject.estimator, subject.values) for subject in subjects]
     return batch_gradients(prepared.truth, own, draws)
-
-
-def warm_up(quadratic: bool = False, device: Device = CPU) -> float:
-    """Compile every kernel that a run uses, or load it from the cache; seconds taken.
-
-    ``quadratic`` says whether that includes those of linear-quadratic problems. Where there is a
-    GPU its kernels are compiled as well.
-    """
-    from pgbench.policies import make_policy
-    from pgbench.problems import make_problem
-
-    begin = time.perf_counter()
-    pairs = {"bandit": "softmax"} | ({"lqg": "gaussian"} if quadratic else {})
-    for problem, kind in pairs.items():
-        mdp = make_problem(problem)
-        policy = make_policy(kind, mdp)
-        truth = evaluate(mdp, policy, policy.initial(init="zeros"))
-        prepared = Prepared(truth, horizon=1, expected_steps=1.0)
-        draws = Draws(1, batch_size=2, replicates=2, seed=0, stream=0)
-        subject = make_subject(prepared, find_estimator("reinforce"), {})
-        measure(prepared, [subject], draws)
-        if device.name:
-            measure(prepared, [subject], draws, device=replace(device, kind="cuda"))
-        Simulator(truth, draws, 0, 2).batch()
-    return time.perf_counter() - begin

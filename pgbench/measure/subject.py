@@ -1,6 +1,5 @@
 """An estimator ready to be measured in a setting: everything exact about it, and what it costs."""
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -106,12 +105,15 @@ class Subject(ABC):
 
     @cached_property
     def cost(self) -> Cost:
-        """Seconds per estimate of the estimator on its own; compiled code must be warm.
+        """Seconds per estimate of the estimator on its own, on one thread, less those of compiling.
 
         Medians over three rounds of estimates with few and with many trajectories.
         """
+        from pgbench.kernels.partition import threads
+
         replicates, few, many = self.timed
-        laps = [[self.lap(self._timing(n, replicates)) for n in (few, many)] for _ in range(3)]
+        with threads(1):
+            laps = [[self.lap(self._timing(n, replicates)) for n in (few, many)] for _ in range(3)]
         one, several = np.median(laps, axis=0) / replicates
         per_trajectory = max((several - one) / (many - few), 0.5 * several / many)
         return Cost(max(several - many * per_trajectory, 0.0), per_trajectory)
@@ -226,12 +228,14 @@ class TableSubject(Subject):
 
     def lap(self, draws: Draws) -> float:
         """Seconds that these estimates take."""
+        from pgbench.kernels.compiling import Stopwatch
+
         rollouts = Rollouts([self.tables])
         sums = _timed_sums(self.target, draws)
-        begin = time.perf_counter()
+        watch = Stopwatch()
         for block in rollouts.weights(draws):
             sums.add(self.prepared.truth, self.tables.process, block)
-        return time.perf_counter() - begin
+        return watch.seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,11 +277,13 @@ class BatchSubject(Subject):
 
     def lap(self, draws: Draws) -> float:
         """Seconds that these estimates take."""
+        from pgbench.kernels.compiling import Stopwatch
+
         sums = _timed_sums(self.target, draws)
-        begin = time.perf_counter()
+        watch = Stopwatch()
         for block in batch_gradients(self.prepared.truth, [(self.estimator, self.values)], draws):
             sums.add_gradients(block.first, block.gradients[0][:, None], block.steps[0])
-        return time.perf_counter() - begin
+        return watch.seconds
 
 
 def _timed_sums(target: FloatArray, draws: Draws) -> Sums:

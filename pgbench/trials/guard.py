@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ import pgbench
 from pgbench.functions.fields import AnyBatch, fields
 from pgbench.functions.result import UserError
 from pgbench.harness.child import doing, overdue, postpone
-from pgbench.kernels.compiling import compiled_seconds
+from pgbench.kernels.compiling import Stopwatch
 
 T = TypeVar("T")
 
@@ -46,11 +45,10 @@ def time_limit(seconds: float, message: str) -> Iterator[None]:
         yield
         return
 
-    begin, compiled = time.perf_counter(), compiled_seconds()
+    watch = Stopwatch()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        spent = time.perf_counter() - begin - (compiled_seconds() - compiled)
-        if spent < seconds:
+        if (spent := watch.seconds) < seconds:
             postpone(seconds - spent)
             return
         raise _Stopped

@@ -42,7 +42,7 @@ def test_run_show_and_report(grid, capsys):
     printed = capsys.readouterr()
     assert "results/t/results.nc: 4 cells measured" in printed.out
     assert "report: reports/t/index.html" in printed.out
-    assert "compiling kernels" in printed.err
+    assert "measuring 4 cells in 1 settings" in printed.err
     assert main(["show", "results/t", "--estimator", "td"]) == 0
     table = capsys.readouterr().out
     assert "batch size 4" in table

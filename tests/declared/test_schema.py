@@ -45,7 +45,6 @@ def test_an_undeclared_statistic_fails_the_cell(tmp_path, monkeypatch):
     from pgbench.harness.runner import execute
 
     found = measurement.summarise
-    monkeypatch.setattr("pgbench.harness.measuring.warm_up", lambda *options: 0.0)
     monkeypatch.setattr(
         measurement, "summarise", lambda sample: (x := found(sample)) | {"luck": x["bias"]}
     )

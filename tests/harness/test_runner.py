@@ -18,7 +18,6 @@ from pgbench.harness import measuring
 from pgbench.harness.progress import Silent
 from pgbench.harness.runner import Interrupted, execute
 from pgbench.kernels.partition import use_threads
-from pgbench.measure import cells as _warm_up_keeps_its_own  # noqa: F401
 from pgbench.results import dataset as results
 from pgbench.results.build import build
 from pgbench.results.files import OutputError

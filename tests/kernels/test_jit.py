@@ -76,6 +76,39 @@ def test_an_edited_helper_changes_what_is_computed(package, tmp_path):
     assert not kept(package)
 
 
+COUNTED = """
+from numba.core import event
+compiled = []
+class Counter(event.Listener):
+    def on_start(self, event):
+        compiled.append(event.data["dispatcher"].py_func.__name__)
+    def on_end(self, event):
+        pass
+event.register("numba:compile", Counter())
+import numpy as np
+from pgbench.kernels.probe import probe
+assert probe(np.array([0.5, np.inf]), 0.7) == 1
+print(*[name for name in compiled if name in ("probe", "outcome")])
+"""
+
+
+def test_of_two_processes_one_compiles_and_the_other_waits(package, tmp_path):
+    environment = os.environ | {
+        "PYTHONPATH": str(package.parent),
+        "NUMBA_CACHE_DIR": str(tmp_path / "cache"),
+    }
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", COUNTED],
+            env=environment, cwd=package.parent, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        for _ in range(2)
+    ]
+    compiled = [name for run in runs for name in run.communicate()[0].split()]
+    assert [run.returncode for run in runs] == [0, 0]
+    assert sorted(compiled) == ["outcome", "probe"]
+
+
 @pytest.mark.parametrize("temporary", [True, False], ids=["temporary only", "nowhere"])
 def test_kernels_run_where_nothing_can_be_written(package, tmp_path, temporary):
     """A file in place of a folder, and links to it, refuse everybody, root too."""

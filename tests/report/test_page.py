@@ -17,7 +17,6 @@ from pgbench.declared.variables import on_axes
 from pgbench.grid.reader import parse_grid
 from pgbench.harness import measuring
 from pgbench.harness.runner import execute
-from pgbench.measure import cells as _warm_up_keeps_its_own  # noqa: F401
 from pgbench.report import calibration, dots, extent, panels, write_report
 from pgbench.report.causes import causes
 from pgbench.report.declared import verdicts

@@ -166,5 +166,4 @@ algorithm = Algorithm(
     " Nota & Thomas 2020 (without γ^t)",
     estimates=False,
     on=(FiniteMDP,),
-    warming={"critic_step": 0.1},
 )

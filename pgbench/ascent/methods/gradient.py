@@ -32,5 +32,4 @@ algorithm = Algorithm(
     formula=r"\theta + \alpha\,\hat g",
     reference="Williams 1992; Agarwal, Kakade, Lee & Mahajan 2021, Sections 4 and 5;"
     " Mei, Xiao, Szepesvári & Schuurmans 2020, Section 4 (entropy)",
-    warming={},
 )

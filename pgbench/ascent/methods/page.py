@@ -60,5 +60,4 @@ algorithm = Algorithm(
     page,
     formula=r"v \leftarrow v + \hat g(\theta) - \omega\,\hat g(\theta_{-1})",
     reference="Gargiani, Zanelli, Martinelli, Summers & Lygeros 2022, Algorithm 1",
-    warming={"large": 2},
 )

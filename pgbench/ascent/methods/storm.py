@@ -45,5 +45,4 @@ algorithm = Algorithm(
     storm,
     formula=r"u \leftarrow \hat g(\theta) + (1-a)(u - \omega\,\hat g(\theta_{-1}))",
     reference="Yuan, Lian, Liu & Zhou 2020, Algorithm 1; Cutkosky & Orabona 2019",
-    warming={},
 )

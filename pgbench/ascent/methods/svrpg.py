@@ -52,5 +52,4 @@ algorithm = Algorithm(
     svrpg,
     formula=r"v = \tilde\mu + \hat g(\theta) - \omega\,\hat g(\tilde\theta)",
     reference="Papini, Binaghi, Canonaco, Pirotta & Restelli 2018, Algorithm 2",
-    warming={"epoch": 2, "large": 2},
 )

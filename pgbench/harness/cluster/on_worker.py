@@ -67,7 +67,6 @@ def answered(
     found = []
     with _ALONE, single_threaded_blas():
         hands = _hands(order)
-        hands.workshop.compile(tasks)
         for task in tasks:
             begin = time.perf_counter()
             batches = list(hands.perform(task, portions.get))
