@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import uint64
 
+from pgbench.kernels.copying import copy_to
 from pgbench.kernels.driven import outcome
 from pgbench.kernels.jit import kernel, parallel_kernel
 from pgbench.kernels.partition import spans
@@ -208,5 +209,6 @@ def _actor_critic_span(
                         carry *= gamma
             taken[r] += t
             if not (_finite(own) and _finite(value)):
-                own[:], value[:] = kept, kept_value
+                copy_to(own, kept)
+                copy_to(value, kept_value)
                 stopped[r] = first + i

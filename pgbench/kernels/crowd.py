@@ -8,6 +8,7 @@ import numpy as np
 from numba import int64
 
 from pgbench.kernels import recursion
+from pgbench.kernels.copying import copy_to
 from pgbench.kernels.jit import kernel, parallel_kernel
 from pgbench.kernels.partition import spans
 
@@ -64,7 +65,8 @@ def _evaluate(probability, successor, reward, terminal, mu0, gamma, pi, v, q, vi
     if not _factorise(factors, pivots):
         v[:], q[:], visitation[:] = np.nan, np.nan, np.nan
         return False
-    v[:], visitation[:] = mean, mu0
+    copy_to(v, mean)
+    copy_to(visitation, mu0)
     _solve(factors, pivots, v)
     _solve_transposed(factors, pivots, visitation)
     good = _residual(M, v, mean) <= _RESIDUAL * (1.0 + np.abs(mean).max())
@@ -226,7 +228,7 @@ def _iterate(probability, successor, reward, terminal, mu0, gamma, pi, v, q, vis
                 for b in range(B):
                     if not terminal[successor[s, a, b]]:
                         weights[s, a * B + b] = gamma * pi[s, a] * probability[s, a, b]
-    v[:] = mean
+    copy_to(v, mean)
     after = np.empty(S)
     found = False
     for _ in range(_SWEEPS):
@@ -238,7 +240,7 @@ def _iterate(probability, successor, reward, terminal, mu0, gamma, pi, v, q, vis
             after[s] = total
             least, most = min(least, total - v[s]), max(most, total - v[s])
             largest = max(largest, abs(total))
-        v[:] = after
+        copy_to(v, after)
         if ending:
             # Where episodes end iterates need not change by a constant, but may stop changing.
             least, most = min(least, 0.0), max(most, 0.0)
@@ -267,7 +269,7 @@ def _iterate(probability, successor, reward, terminal, mu0, gamma, pi, v, q, vis
             visitation += after / (1.0 - (0.0 if ending else gamma))
             found = True
             break
-        term[:] = after
+        copy_to(term, after)
     _clear(terminal, v, visitation)
     _action_values(probability, successor, reward, terminal, gamma, v, q)
     return found
