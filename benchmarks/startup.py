@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 
 GRID = """
 name: small
@@ -14,6 +14,12 @@ estimators: [reinforce, baseline_value, {estimator: gae, lam: 0.95}]
 batch_sizes: [1, 16]
 replicates: 100
 """
+
+GRID_FILE = str(Path(__file__).parents[1] / "grid.yaml")
+"""The shipped grid."""
+
+# -P: the installed package, whatever the working directory holds.
+PGBENCH = [sys.executable, "-P", "-m", "pgbench"]
 
 
 class Imports:
@@ -87,18 +93,49 @@ class Run:
         _run(cold[1], Path(self.results.name), "--no-report")
 
 
+class FirstCell:
+    """How long a user waits for the first number of the shipped grid, with no cache of any kind."""
+
+    number = 1
+    rounds = 1
+    timeout = 600
+
+    def track_first_cell(self):
+        """Seconds until the first cell is in the journal, imports and compiling included."""
+        with tempfile.TemporaryDirectory() as directory:
+            place, begin = Path(directory), perf_counter()
+            run = subprocess.Popen(
+                [*PGBENCH, "run", GRID_FILE, "--quiet", "--no-report", "--output", str(place)],
+                env=os.environ | _caches(place / "caches"),
+            )
+            journal = place / "demo" / "journal.jsonl"
+            while not (journal.exists() and b'"kind":"cell"' in journal.read_bytes()):
+                assert run.poll() is None
+                sleep(0.02)
+            seconds = perf_counter() - begin
+            run.terminate()
+            run.wait()
+        return round(seconds, 3)
+
+    track_first_cell.unit = "s"
+
+
+def _caches(directory):
+    """Variables that let every cache lie in a directory."""
+    return {name: str(directory) for name in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR")}
+
+
 def _run(cold, output, *options):
     """Run the grid in ``cold``, with the caches there, and check that no cell failed."""
     places = ["--output", output / "results", "--reports", output / "reports"]
-    caches = {name: str(cold / "caches") for name in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR")}
+    caches = _caches(cold / "caches")
     _pgbench("run", cold / "grid.yaml", "--quiet", *places, *options, **caches)
 
 
 def _pgbench(*arguments, **environment):
     """Run a command; CalledProcessError if it fails."""
-    # -P: the installed package, whatever the working directory holds.
     subprocess.run(
-        [sys.executable, "-P", "-m", "pgbench", *map(str, arguments)],
+        [*PGBENCH, *map(str, arguments)],
         check=True,
         stdout=subprocess.DEVNULL,
         env=os.environ | environment,

@@ -91,7 +91,9 @@ SUMMARY: Schema = {
     "variance_test_p_holm": Variable(
         CELL, "1", "the same, corrected over all cells by Holm's method"
     ),
-    "seconds": Variable(CELL, "s", "seconds per estimate of the estimator alone", False),
+    "seconds": Variable(
+        CELL, "s", "seconds per estimate of the estimator alone, on one thread", False
+    ),
     "time_normalised_variance": Variable(CELL, f"{_SQUARE} s", "variance times seconds", False),
     "device": text(CELL, "where rollouts ran: cpu or cuda", False),
     "status": code(CELL, STATUS_CODES),

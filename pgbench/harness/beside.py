@@ -70,8 +70,14 @@ def on_this_machine(
 
 
 def worthwhile(tasks: Sequence[Task], order: Order) -> int:
-    """How many processes are worth it for tasks, and fit in memory side by side."""
+    """How many processes are worth it for tasks, and fit in memory side by side.
+
+    One where another one would not know a user's estimator.
+    """
     from pgbench.kernels.partition import limit_threads
+
+    if order.set_up is None and any(task.foreign for task in tasks):
+        return 1
 
     threads = limit_threads(order.conditions.threads)
     expected = [own for own in _forecasts(tasks).values() if own is not None]

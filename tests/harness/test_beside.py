@@ -148,6 +148,12 @@ def test_processes_are_as_many_as_are_worth_it(monkeypatch):
     assert worthwhile(planned(LARGE), ORDER) == 1
 
 
+def test_an_estimator_that_only_this_process_knows_is_measured_here(monkeypatch):
+    monkeypatch.setattr("pgbench.harness.tasks.is_added", lambda name: name == "td")
+    assert worthwhile(planned(LARGE), ORDER) == 1
+    assert worthwhile(planned(LARGE), replace(ORDER, set_up=os.getpid)) == 2
+
+
 def test_what_is_little_is_performed_in_this_process():
     with on_this_machine()(ORDER, planned(GRID)) as performer:
         assert isinstance(performer, Here)

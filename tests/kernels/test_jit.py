@@ -100,7 +100,10 @@ def test_of_two_processes_one_compiles_and_the_other_waits(package, tmp_path):
     runs = [
         subprocess.Popen(
             [sys.executable, "-c", COUNTED],
-            env=environment, cwd=package.parent, stdout=subprocess.PIPE, text=True,
+            env=environment,
+            cwd=package.parent,
+            stdout=subprocess.PIPE,
+            text=True,
         )  # fmt: skip
         for _ in range(2)
     ]
