@@ -50,12 +50,16 @@ class Moments:
     truncation_bias
         What of the bias is due to the horizon: the mean less its own limit over an infinite
         horizon. Where there is no such limit (γ^t left out of a continuing task) it is ∇J_H - ∇J.
+    error
+        Proven bound on the error of the variance of large problems: by what is left out of returns
+        to a state, and by the rounding of those that were followed. 0 where nothing is left out.
     """
 
     mean: FloatArray
     variance: FloatArray
     bias: FloatArray
     truncation_bias: FloatArray
+    error: FloatArray | float = 0.0
 
     @property
     def remaining_bias(self) -> FloatArray:

@@ -16,7 +16,7 @@ from pgbench.arrays import FloatArray
 from pgbench.exact.expectation import expectation
 from pgbench.exact.finite.linear import DENSE_LIMIT
 from pgbench.exact.finite.recursion import Recursion
-from pgbench.exact.finite.revisits import GROUP, known_paths, products_of_weights
+from pgbench.exact.finite.revisits import GROUP, known_returns, products_of_weights
 from pgbench.exact.finite.scores import score_columns
 from pgbench.exact.finite.values import FiniteTruth
 from pgbench.exact.table_moments import (
@@ -52,13 +52,14 @@ def finite_table_moments(
     require_fitting(moments_size(truth, tables, horizon), limit)
     with _finite_variance(tables):
         mean = expectation(truth, tables, horizon)
-        second = _second_moment(truth, tables, horizon, threads)
+        second, error = _second_moment(truth, tables, horizon, threads)
     return Moments(
         mean=mean,
         # Rounding may leave a little less than nothing.
         variance=np.maximum(second - mean**2, 0.0),
         bias=mean - truth.gradient,
         truncation_bias=truncation_bias(truth, tables, mean, horizon),
+        error=error,
     )
 
 
@@ -144,19 +145,22 @@ def finite_directional_variance(
 
 def _second_moment(
     truth: Truth, tables: Tables, horizon: int | None, threads: int | None
-) -> FloatArray:
-    """E[ĝ²] (d,)."""
+) -> tuple[FloatArray, FloatArray]:
+    """E[ĝ²] (d,), and a bound on what is left out of it."""
     local = truth.policy.local_scores(truth.theta)
-    recursion = Recursion(tables, dense=local is not None and not tables.process.once)
+    recursion = Recursion(tables)
     if local is None:
         width = _columns_at_a_time(truth.pi.size, truth.gradient.size)
         columns = score_columns(truth.policy, truth.theta, width)
         groups = [_quadratic(recursion, psi, horizon) for psi in columns]
-        return np.concatenate(groups)
-    paths = {} if horizon is None else known_paths(tables, horizon)
-    diagonal, crossed = products_of_weights(recursion, horizon, threads, paths)
-    second = np.einsum("sa,sak->sk", diagonal, local**2)
-    return (second + 2 * np.einsum("sak,sab,sbk->sk", local, crossed, local)).ravel()
+        second = np.concatenate(groups)
+        return second, np.zeros_like(second)
+    products = products_of_weights(recursion, horizon, threads, known_returns(tables))
+    second = np.einsum("sa,sak->sk", products.diagonal, local**2)
+    second += 2 * np.einsum("sak,sab,sbk->sk", local, products.crossed, local)
+    size = np.abs(local)
+    error = 2 * np.einsum("sak,sab,sbk->sk", size, products.error, size)
+    return second.ravel(), error.ravel()
 
 
 @contextmanager
