@@ -75,7 +75,9 @@ class Dominant:
         w is r_i on all states but those from which no step leads to others if r_i is positive
         there, else r_i + 1: the growth of neither is larger than that of both parts.
         """
-        F, n, step = recursion.order, recursion.n, recursion.step
+        F, n = recursion.order, recursion.n
+        # Solvers sort indices in place, when they are asked; sums are always in this order.
+        step = {place: block.sorted_indices() for place, block in recursion.step.items()}
         settled = [_perron(step.get((i, i)), n) for i in range(F)]
         own = [vectors for vectors in settled if vectors is not None]
         found = _columns(step, own) if len(own) == F else None
@@ -147,6 +149,11 @@ class Dominant:
         if steps is None and not (matrix.diagonal() < 1).all():
             return np.where(size + np.abs(c) > 0, np.inf, 0.0)
         return _summed_powers(matrix, steps)[:F] @ begin
+
+    def allowed(self, steps: int | None, c: FloatArray, first: int) -> FloatArray:
+        """What (F, k) is large over so many steps: the moment where it begins, or all of R Tʲ c."""
+        total = _summed_powers(np.abs(self.transition), steps) @ np.abs(c)
+        return self.scale[:, first, None] + _norms_of(self.right, self.weights) @ total
 
     def passed_on(self, wrong: FloatArray) -> FloatArray:
         """Bound (F, s) on ‖e‖ where e = B e + f and ‖f‖ is ``wrong``, if powers of N shrink."""

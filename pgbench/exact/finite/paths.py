@@ -22,7 +22,8 @@ Returns = dict[tuple[int, int], FloatArray]
 beginning, by (i, k)."""
 
 LEFT_OUT = 1e-11
-"""Most that may be left out of all later returns together, beside the visit that they return to."""
+"""Most that may be left out of all later returns together, beside the visit that they return to
+or, where they grow, beside all of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +81,7 @@ class Paths:
         done = len(path.steps)
         if steps is not None and done >= steps:
             return True
-        return path.ended and self._little(path.c, path.size, later(steps, done))
+        return path.ended and self._little(path.c, path.size, self._remaining(steps, done))
 
     def follow(self, ends: IndexArray, steps: int | None) -> Path:
         """The path to states ``ends`` (s,) of so many steps, at most, or until little is left."""
@@ -103,13 +104,22 @@ class Paths:
             for walk in walks:
                 walk.advance(rows)
             if dominant.known:
-                if self._little(*self._fitted(walks, j + 1, slice(1)), later(steps, j + 1)):
+                if self._little(
+                    *self._fitted(walks, j + 1, slice(1)), self._remaining(steps, j + 1)
+                ):
                     c, size = self._fitted(walks, j + 1, slice(None))
-                    if self._little(c, size, later(steps, j + 1)):
+                    if self._little(c, size, self._remaining(steps, j + 1)):
                         return Path(found, True, c, size)
             elif not any(walk.x[rows].any() for walk in walks):
                 return Path(found, True, none, none)
         return Path(found, False, none, none)
+
+    def _remaining(self, steps: int | None, done: int) -> int | None:
+        """Over how many more steps little must be left: without limit wherever that is bounded.
+
+        So paths serve every horizon.
+        """
+        return None if self.settles else later(steps, done)
 
     @property
     def _starts(self) -> range:
@@ -170,17 +180,28 @@ class Paths:
         return c, size
 
     def _little(self, c: FloatArray, size: FloatArray, steps: int | None) -> bool:
-        """Whether what is left after fitted columns is little, over so many steps or all.
+        """Whether what is left after fitted columns is little, over so many steps or all."""
+        return all(
+            self._little_of(c[:, k], size[:, k], steps, k) for k in range(self._recursion.order)
+        )
 
-        Where all of it is bounded that is what counts, so that paths serve every horizon.
-        """
-        steps = None if self.settles else steps
-        dominant = self.dominant
-        for k in range(dominant.order):
-            left = dominant.left_after(steps, size[:, k], c[:, k])[k:]
-            if not (left <= LEFT_OUT * dominant.scale[k:, k, None]).all():
-                return False
-        return True
+    def _little_of(self, c: FloatArray, size: FloatArray, steps: int | None, first: int) -> bool:
+        left = self.dominant.left_after(steps, size, c)
+        allowed = self.dominant.allowed(steps, c, first)
+        return bool((left <= LEFT_OUT * allowed)[first:].all())
+
+    def steps_until_little(self, steps: int | None) -> int:
+        """After how many steps little is left, seen on a few columns, or all steps there are."""
+        r, most = self._recursion, TRIED if steps is None else steps
+        ends = r.scored[:: max(1, r.scored.size // 4)]
+        X = {0: units(r, ends)}
+        for j in range(1, most if self.dominant.known else 0):
+            X = stepped(r, X)
+            x = np.stack([X.get(i, np.zeros((r.n, ends.size))) for i in range(r.order)], axis=1)
+            c, size = self.dominant.fitted(x, 0)
+            if self._little_of(c, size, self._remaining(steps, j), 0):
+                return j
+        return most
 
     @property
     def settles(self) -> bool:

@@ -133,11 +133,21 @@ class Recursion:
         psi[self.scored] = scores.reshape(self.scored.size, -1)
         return psi.reshape(-1, scores.shape[1])
 
-    def advanced(self, Y: FloatArray) -> FloatArray:
-        """Σ_a π L Y (F, n, c) from Y (F, n, c)."""
+    def earlier(
+        self, Y: FloatArray, alpha: FloatArray, m: FloatArray, psi: FloatArray, later: FloatArray
+    ) -> FloatArray:
+        """Σ_a π (m ψ + L Y) (F, n, c) from Y (F, n, c); α·L Y is added to ``later`` (N, c)."""
         out = np.zeros_like(Y)
-        for (i, j), block in self.step.items():
-            out[i] += block @ Y[j]
+        weights = self.pi.reshape(self.n, -1)
+        for i in range(self.order):
+            lifted = np.zeros_like(psi)
+            for j in range(i + 1):
+                if (i, j) in self.lift:
+                    lifted += self.lift[i, j] @ Y[j]
+            later += alpha[i][:, None] * lifted
+            lifted += m[i][:, None] * psi
+            table = lifted.reshape(self.n, self.n_actions, -1)
+            out[i] = np.einsum("sa,sak->sk", weights, table)
         return out
 
     def solved(self, source: FloatArray) -> FloatArray:

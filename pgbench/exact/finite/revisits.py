@@ -94,9 +94,9 @@ def _known(mdp: FiniteMDP, *walk: Any) -> Known:
     return Known()
 
 
-def is_large(recursion: Recursion, horizon: int | None) -> bool:
+def is_large(n_states: int, horizon: int | None) -> bool:
     """Whether returns are those of ``paths``, or of solutions a group at a time."""
-    return recursion.n > (DENSE_LIMIT if horizon is None else SMALL)
+    return n_states > (DENSE_LIMIT if horizon is None else SMALL)
 
 
 def products_of_weights(
@@ -131,7 +131,7 @@ def products_of_weights(
         alphas[..., h], sources[:, :, h] = recursion.at(ends, alpha), recursion.at(ends, m) * pi
     if recursion.once:
         return out
-    large = is_large(recursion, horizon)
+    large = is_large(recursion.n, horizon)
     if horizon is None and not large:
         _add_ever(out, slice(S), returns_ever(recursion, ends), alphas, sources)
         return out
