@@ -50,7 +50,7 @@ def finite_table_moments(
 ) -> Moments:
     """Mean and variance of every coordinate; see ``table_moments``."""
     require_fitting(moments_size(truth, tables, horizon), limit)
-    with _finite_variance(tables):
+    with finite_variance(tables):
         mean = expectation(truth, tables, horizon)
         second, error = _second_moment(truth, tables, horizon, threads)
     return Moments(
@@ -70,7 +70,7 @@ def finite_moments_size(truth: FiniteTruth, tables: Tables, horizon: int | None)
         return _columns_size(truth, tables, horizon, truth.gradient.size)
     process = tables.process
     F, _ = orders(tables)
-    base = _vectors_size(tables, horizon)
+    base = vectors_size(tables, horizon)
     pairs = truth.pi.size
     base = Size(base.memory_bytes + 16 * (horizon or 1) * F * pairs, base.operations)
     if process.once:
@@ -80,7 +80,7 @@ def finite_moments_size(truth: FiniteTruth, tables: Tables, horizon: int | None)
 
 
 def _columns_size(truth: Truth, tables: Tables, horizon: int | None, columns: int) -> Size:
-    base = _vectors_size(tables, horizon)
+    base = vectors_size(tables, horizon)
     if tables.process.once:
         return base
     n, A = tables.process.pi.shape
@@ -97,7 +97,7 @@ def _columns_size(truth: Truth, tables: Tables, horizon: int | None, columns: in
     )
 
 
-def _vectors_size(tables: Tables, horizon: int | None) -> Size:
+def vectors_size(tables: Tables, horizon: int | None) -> Size:
     """What the moments of X, the adjoint, and the mean's limit take."""
     n, A = tables.process.pi.shape
     F, _ = orders(tables)
@@ -122,7 +122,7 @@ def finite_directional_variance(
     psi = np.empty((truth.pi.size, len(directions)))
     for k, u in enumerate(directions):
         psi[:, k] = truth.policy.push_forward(truth.theta, u).ravel()
-    with _finite_variance(tables):
+    with finite_variance(tables):
         mean = directions @ expectation(truth, tables, horizon)
         second = _quadratic(Recursion(tables), psi, horizon)
     return np.maximum(second - mean**2, 0.0)
@@ -149,7 +149,8 @@ def _second_moment(
 
 
 @contextmanager
-def _finite_variance(tables: Tables) -> Iterator[None]:
+def finite_variance(tables: Tables) -> Iterator[None]:
+    """Say NoFiniteVariance of the estimator where a sum of the block diverges."""
     try:
         yield
     except Diverges as error:

@@ -13,6 +13,7 @@ from scipy import sparse
 from pgbench.arrays import IndexArray
 from pgbench.exact.finite.dominant import TRIED
 from pgbench.exact.finite.linear import frontiers
+from pgbench.exact.finite.paths import Paths
 from pgbench.exact.finite.recursion import Recursion
 from pgbench.exact.finite.revisits import GROUP, is_large, known_returns
 from pgbench.exact.table_moments import LIMIT, Size
@@ -71,6 +72,24 @@ def returns_size(tables: Tables, horizon: int | None) -> Size:
     products = rows * (walks * _moves(recursion).nnz / n * PER_PRODUCT + PER_ROW * F)
     summed = S * A**2 * blocks * (until * (steps - until / 2) + F * steps) if steps else 0.0
     return Size(held + until * kept, products + summed)
+
+
+def sample_size(tables: Tables, horizon: int | None, states: int) -> Size:
+    """The same of the returns to some states alone; infinite where they take factors of all.
+
+    Without limit returns are followed until little is left, or solved for with sparse factors.
+    """
+    n, A = tables.process.pi.shape
+    F, blocks = orders(tables)
+    recursion = Recursion(tables)
+    paths = Paths(recursion)
+    until = float(paths.steps_until_little(None if horizon is None else horizon - 1))
+    held = 8.0 * (n * min(states, 2 * GROUP) * 4 * blocks + 4 * n * A * F**2)
+    held += 16.0 * (horizon or 1) * F * states * A
+    if horizon is None and is_large(n, None) and not recursion.has_factors:
+        until = until if paths.settles and until < TRIED else np.inf
+    walks = blocks if recursion.decay is not None else blocks * (F + 2) / 3
+    return Size(held, states * until * (walks * _moves(recursion).nnz * PER_PRODUCT + n * F))
 
 
 def orders(tables: Tables) -> tuple[int, float]:
