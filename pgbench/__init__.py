@@ -18,6 +18,7 @@ _HOMES = {
     "Softmax": "policies",
     "add_estimator": "estimators",
     "ascend": "api",
+    "estimated_trace": "api",
     "estimates": "declared.claims",
     "learner": "declared.learners",
     "make_objective": "objectives",

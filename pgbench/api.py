@@ -14,6 +14,8 @@ from pgbench.ascent.sources import Numbers, make_source
 from pgbench.declared.parameters import ParameterError, check_counts
 from pgbench.declared.registry import find
 from pgbench.estimators import BatchEstimator, find_estimator, make_tables
+from pgbench.exact.finite.estimated_trace import EstimatedTrace
+from pgbench.exact.finite.estimated_trace import estimated_trace as trace_by_sample
 from pgbench.exact.horizon import finite_gradient
 from pgbench.exact.starts import start_means
 from pgbench.exact.table_moments import LIMIT, Moments, Size, require_finite, table_moments
@@ -22,7 +24,7 @@ from pgbench.kernels.blas import single_threaded_blas
 from pgbench.measure.gradients import estimates
 from pgbench.objectives import Objective, make_objective
 from pgbench.policies import NotApplicable, Parameterised
-from pgbench.problems import Problem
+from pgbench.problems import FiniteMDP, Problem
 from pgbench.rollout.device import find_device
 from pgbench.rollout.simulator import Draws
 from pgbench.samplers import ON_POLICY, sampled, samplers
@@ -91,7 +93,35 @@ def moments(
     with np.errstate(over="ignore", invalid="ignore"):
         one = table_moments(truth, tables, within, limit=limit, threads=threads)
     require_finite(estimator, one.mean, one.variance)
-    return replace(one, variance=_of_batch(truth, tables, one, within, batch_size, group_size))
+    variance = _of_batch(truth, tables, one, within, batch_size, group_size)
+    return replace(one, variance=variance, error=one.error / batch_size)
+
+
+def estimated_trace(
+    mdp: FiniteMDP,
+    policy: Parameterised,
+    theta: Any,
+    estimator: str,
+    *,
+    horizon: int | None = None,
+    points: int = 64,
+    seed: int = 0,
+    limit: Size = LIMIT,
+    threads: int | None = None,
+    **parameters: Any,
+) -> EstimatedTrace:
+    """An estimate, from a sample of states, of the total variance of a one-trajectory estimate.
+
+    For tabular policies on problems that are too large for ``moments``: unbiased, with its standard
+    error. Arguments are those of ``moments``; for ``points``, ``seed`` and what is raised see
+    ``pgbench.exact.finite.estimated_trace``.
+    """
+    truth = _truth(mdp, policy, theta, "J", ON_POLICY)
+    tables = make_tables(truth, estimator, horizon, **parameters)
+    within = tables.process.within(horizon)
+    return trace_by_sample(
+        truth, tables, within, points=points, seed=seed, limit=limit, threads=threads
+    )
 
 
 def _of_batch(

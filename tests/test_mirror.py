@@ -31,7 +31,6 @@ COVERED = {
     "estimators/test_batch_baselines.py": "estimators/parts: control_variate",
     "estimators/test_many.py": "rollout: compiled",
     "exact/finite/test_elimination.py": "kernels: elimination",
-    "exact/finite/test_moments.py": "exact/finite: recursion",
     "exact/linear_quadratic/test_moments.py": "exact/linear_quadratic: expectation",
     "functions/test_batch.py": "functions: stream",
     "grid/test_reader.py": "grid: keys nodes",

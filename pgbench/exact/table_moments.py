@@ -15,14 +15,18 @@ from pgbench.problems.problem import Diverges
 
 @dataclass(frozen=True)
 class Size:
-    """Memory in bytes, and multiplications, of which one core does about 3·10⁹ per second."""
+    """Memory in bytes, and operations, of which one core does about 3·10⁹ per second."""
 
     memory_bytes: float
     operations: float
 
 
-LIMIT = Size(memory_bytes=3 * 2**30, operations=4e10)
-"""The largest exact moments that are worked out unless more is allowed."""
+LIMIT = Size(memory_bytes=8 * 2**30, operations=4e11)
+"""The largest exact moments of table estimators that are worked out unless more is allowed: two
+minutes of one core, which is what 10⁴ states take."""
+
+SUMS_LIMIT = Size(memory_bytes=3 * 2**30, operations=4e10)
+"""The same of all other exact sums, and of what is worked out to make an estimator."""
 
 DIRECTION_LIMIT = Size(memory_bytes=2**30, operations=1e9)
 """The same for the variance along a direction; one takes about ten seconds at most."""
@@ -50,12 +54,16 @@ class Moments:
     truncation_bias
         What of the bias is due to the horizon: the mean less its own limit over an infinite
         horizon. Where there is no such limit (γ^t left out of a continuing task) it is ∇J_H - ∇J.
+    error
+        Proven bound on the error of the variance of large problems: by what is left out of returns
+        to a state, and by the rounding of those that were followed. 0 where nothing is left out.
     """
 
     mean: FloatArray
     variance: FloatArray
     bias: FloatArray
     truncation_bias: FloatArray
+    error: FloatArray | float = 0.0
 
     @property
     def remaining_bias(self) -> FloatArray:

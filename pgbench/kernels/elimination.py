@@ -8,7 +8,7 @@ U (k, i), at the same place. (Davis 2006, Chapter 4, for the symbolic part.)
 
 import numpy as np
 
-from pgbench.kernels.jit import kernel
+from pgbench.kernels.jit import free_kernel, kernel
 
 
 @kernel
@@ -110,7 +110,7 @@ def eliminate(indptr, indices, data, slack, parent, begin, rows):
     return lower, upper, pivot
 
 
-@kernel
+@free_kernel
 def solve(begin, rows, lower, upper, pivot, x):
     """Overwrite b (n, c) with (I - M)⁻¹ b."""
     n = pivot.size
@@ -126,7 +126,7 @@ def solve(begin, rows, lower, upper, pivot, x):
             x[k, c] /= pivot[k]
 
 
-@kernel
+@free_kernel
 def solve_transposed(begin, rows, lower, upper, pivot, x):
     """Overwrite b (n, c) with (I - Mᵀ)⁻¹ b."""
     n = pivot.size

@@ -40,6 +40,11 @@ def kernel(function: Callable[..., Any]) -> Any:
     return _kept(njit(function))
 
 
+def free_kernel(function: Callable[..., Any]) -> Any:
+    """A kernel without the interpreter's lock: threads of Python run it at once on own arrays."""
+    return _kept(njit(nogil=True)(function))
+
+
 def parallel_kernel(span: Callable[..., Any]) -> Any:
     """A kernel whose work is cut into spans, which several threads share.
 

@@ -6,7 +6,7 @@ from pgbench.ascent.climb import STEPS_AND_SLOTS
 from pgbench.estimators import TableEstimator, estimators
 from pgbench.exact import Size
 from pgbench.exact.horizon import expected_steps
-from pgbench.exact.table_moments import fits, moments_size
+from pgbench.exact.table_moments import LIMIT, SUMS_LIMIT, fits, moments_size
 from pgbench.exact.truth import Truth
 from pgbench.grid.grid import Ascents, Grid
 from pgbench.grid.plan import Prepared, Setting
@@ -76,8 +76,8 @@ def setting_cost(setting: Setting, prepared: Prepared) -> SettingCost:
         steps=sampled + climbed,
         seconds=demand.seconds(grid, prepared, sampled) + seconds,
         memory=max(demand.memory(grid, prepared), held),
-        table_estimators=len(demand.exact),
-        exact=sum(map(fits, demand.exact)),
+        table_estimators=len(demand.tables),
+        exact=len(demand.exact),
         skipped=demand.skipped,
     )
 
@@ -93,7 +93,7 @@ class Demand:
     steps
         Expected environment steps of one trajectory of each process they simulate, added up.
     exact
-        Size of the exact moments of each.
+        Size of the exact moments of those that are not too large.
     skipped
         Why estimators make no sense there.
     """
@@ -128,7 +128,11 @@ class Demand:
             else expected_steps(process.mdp, process.pi, process.steps(prepared.horizon))
             for process, _ in processes
         ]
-        exact = [moments_size(truth, own, own.process.within(prepared.horizon)) for own in tables]
+        exact = []
+        for own in tables:
+            size = moments_size(truth, own, own.process.within(prepared.horizon))
+            if fits(size, LIMIT if isinstance(own, Tables) else SUMS_LIMIT):
+                exact.append(size)
         if batch and not any(process is truth.process for process, _ in processes):
             steps.append(prepared.expected_steps)
         return cls(tables, batch, sum(steps), exact, skipped)
@@ -142,7 +146,7 @@ class Demand:
             for process, _ in by_process(self.tables)
             for draws in _draws(grid, prepared)
         )
-        operations = sum(size.operations for size in self.exact if fits(size))
+        operations = sum(size.operations for size in self.exact)
         entries = prepared.truth.process.entries
         sampling = sampling_seconds(steps, weights, len(self.tables), self.batch, entries)
         return (
@@ -162,7 +166,7 @@ class Demand:
             default=0.0,
         )
         truth = prepared.truth
-        exact = max((size.memory_bytes for size in self.exact if fits(size)), default=0.0)
+        exact = max((size.memory_bytes for size in self.exact), default=0.0)
         return _pull_back_bytes(truth, grid.replicates) + bytes_held(
             grid.replicates,
             replicate,

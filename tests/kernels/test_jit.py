@@ -104,7 +104,7 @@ def test_of_two_processes_one_compiles_and_the_other_waits(package, tmp_path):
             cwd=package.parent,
             stdout=subprocess.PIPE,
             text=True,
-        )  # fmt: skip
+        )
         for _ in range(2)
     ]
     compiled = [name for run in runs for name in run.communicate()[0].split()]

@@ -8,7 +8,7 @@ from pgbench.declared.parameters import Choice
 from pgbench.exact.finite.several import FiniteTruths
 from pgbench.exact.remember import remembered
 from pgbench.exact.returns import return_moments
-from pgbench.exact.table_moments import NoFiniteVariance, TooLarge, table_moments
+from pgbench.exact.table_moments import SUMS_LIMIT, NoFiniteVariance, TooLarge, table_moments
 from pgbench.exact.truth import Truth
 from pgbench.policies import NotApplicable
 from pgbench.process.tables import Tables
@@ -74,7 +74,8 @@ def optimal(truth: Truth, horizon: int | None, delta: float | None) -> float:
     """
 
     def trace(b: float, rewards: float = 1.0) -> float:
-        return table_moments(truth, _tables(truth, delta, b, rewards), horizon).trace
+        tables = _tables(truth, delta, b, rewards)
+        return table_moments(truth, tables, horizon, limit=SUMS_LIMIT).trace
 
     try:
         curvature = trace(-1.0, rewards=0.0)

@@ -77,7 +77,10 @@ class DenseFactors:
 
     def solve(self, b: FloatArray, transposed: bool) -> FloatArray:
         """x with (I - M) x = b, or (I - Mᵀ) x = b, of b (n,) or (n, c)."""
-        return np.asarray(lu_solve(self._factors, b, trans=int(transposed), check_finite=False))
+        lu, order = self._factors
+        # The order is written to and restored meanwhile, so that threads need one each.
+        own = lu, order.copy()
+        return np.asarray(lu_solve(own, b, trans=int(transposed), check_finite=False))
 
 
 def _eliminate_block(table: FloatArray, begin: int, end: int) -> None:

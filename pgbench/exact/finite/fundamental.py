@@ -68,6 +68,10 @@ class Fundamental:
         """Whether factors are made at once."""
         return self._size <= SMALL or self.system.narrow
 
+    def columns(self, b: FloatArray) -> FloatArray:
+        """x (n, c) with (I - M) x = b of many columns, without a bound on its error."""
+        return self._factors.solve(b, False) if self.eliminated else self.system.columns(b)
+
     def solve(
         self,
         b: FloatArray,

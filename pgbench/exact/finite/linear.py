@@ -61,6 +61,10 @@ class Resolvent:
         self.signed = bool((M.data < 0).any())
         self.dense = dense or M.shape[0] <= DENSE_LIMIT
 
+    def columns(self, b: FloatArray) -> FloatArray:
+        """x (n, c) with (I - M) x = b of many columns, without a bound on its error."""
+        return self._apply(b, False, False)
+
     @property
     def matrix(self) -> sparse.csr_array:
         """I - M."""
@@ -195,8 +199,11 @@ class Resolvent:
         if b.shape[0] == 0:
             return b
         if self.dense:
+            lu, pivots = self._dense_lu
+            # Pivots are written to and restored meanwhile, so that threads need their own.
+            own = lu, pivots.copy()
             solution: FloatArray = linalg.lu_solve(
-                self._dense_lu, b, trans=int(transposed), check_finite=False
+                own, b, trans=int(transposed), check_finite=False
             )
             return solution
         if b.ndim == 1:

@@ -19,7 +19,7 @@ from scipy import sparse
 from pgbench.arrays import BoolArray, FloatArray, IntArray
 from pgbench.exact.finite.responses import Layer, Unrolled
 from pgbench.exact.finite.scores import score_columns
-from pgbench.exact.table_moments import LIMIT, Size, require_fitting
+from pgbench.exact.table_moments import SUMS_LIMIT, Size, require_fitting
 from pgbench.exact.truth import Truth
 
 COLUMN_NUMBERS = 2**23
@@ -54,7 +54,7 @@ TokenWeights = Callable[[Listed], FloatArray]
 """Weights of the tokens of every response, (F, N, T), of which the response takes one of F."""
 
 
-def listed(paths: Unrolled, pi: FloatArray, limit: Size = LIMIT) -> Listed:
+def listed(paths: Unrolled, pi: FloatArray, limit: Size = SUMS_LIMIT) -> Listed:
     """Every trajectory of a process; TooLarge where there are too many.
 
     Parameters
@@ -153,7 +153,7 @@ class ListedScores:
 
 
 def listed_scores(
-    truth: Truth, paths: Unrolled, pi: FloatArray, tokens: TokenWeights, limit: Size = LIMIT
+    truth: Truth, paths: Unrolled, pi: FloatArray, tokens: TokenWeights, limit: Size = SUMS_LIMIT
 ) -> ListedScores:
     """Score sums of every class of responses, whose tokens have weights of their own.
 

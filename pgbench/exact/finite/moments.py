@@ -6,7 +6,6 @@ matter; so instead of S·A coordinates it is enough to follow the returns to S s
 coordinates are followed, as many at a time as fit in memory.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,7 +15,8 @@ from pgbench.arrays import FloatArray
 from pgbench.exact.expectation import expectation
 from pgbench.exact.finite.linear import DENSE_LIMIT
 from pgbench.exact.finite.recursion import Recursion
-from pgbench.exact.finite.revisits import GROUP, known_paths, products_of_weights
+from pgbench.exact.finite.returns_size import orders, returns_size
+from pgbench.exact.finite.revisits import known_returns, products_of_weights
 from pgbench.exact.finite.scores import score_columns
 from pgbench.exact.finite.values import FiniteTruth
 from pgbench.exact.table_moments import (
@@ -35,7 +35,7 @@ from pgbench.exact.truth import Truth
 from pgbench.problems.problem import Diverges
 from pgbench.process.tables import Tables
 
-COLUMN_BYTES = 32 * 2**20
+COLUMN_BYTES = 8 * 2**20
 """Size of one (S·A, c) array of the coordinates followed at a time."""
 
 
@@ -50,15 +50,16 @@ def finite_table_moments(
 ) -> Moments:
     """Mean and variance of every coordinate; see ``table_moments``."""
     require_fitting(moments_size(truth, tables, horizon), limit)
-    with _finite_variance(tables):
+    with finite_variance(tables):
         mean = expectation(truth, tables, horizon)
-        second = _second_moment(truth, tables, horizon, threads)
+        second, error = _second_moment(truth, tables, horizon, threads)
     return Moments(
         mean=mean,
         # Rounding may leave a little less than nothing.
         variance=np.maximum(second - mean**2, 0.0),
         bias=mean - truth.gradient,
         truncation_bias=truncation_bias(truth, tables, mean, horizon),
+        error=error,
     )
 
 
@@ -68,32 +69,22 @@ def finite_moments_size(truth: FiniteTruth, tables: Tables, horizon: int | None)
     if truth.policy.local_scores(truth.theta) is None:
         return _columns_size(truth, tables, horizon, truth.gradient.size)
     process = tables.process
-    n, S, A, H = process.pi.shape[0], truth.v.size, truth.pi.shape[1], horizon or 1
-    F, blocks = _orders(tables)
-    base = _vectors_size(tables, horizon)
-    base = Size(base.memory_bytes + 16 * H * F * S * A, base.operations)
+    F, _ = orders(tables)
+    base = vectors_size(tables, horizon)
+    pairs = truth.pi.size
+    base = Size(base.memory_bytes + 16 * (horizon or 1) * F * pairs, base.operations)
     if process.once:
         return base
-    if horizon is None:
-        # Dense factors, and about three passes with them for every column.
-        memory = 8 * n**2 * (F + 4) + 8 * n * S * (2 * blocks + F + 6)
-        operations = F * n**3 / 3 + 3 * blocks * n**2 * S
-    else:
-        constant = np.unique(tables.kappa[~process.mdp.terminal]).size == 1
-        followed = min(S, GROUP * (os.cpu_count() or 1))
-        memory = 8 * n * followed * (2 * (F if constant else blocks) + F + 6)
-        memory += 2 * 8 * H * blocks * S * A  # the paths of two estimators are remembered
-        products = blocks if constant else blocks * (F + 2) / 3
-        operations = S * (H * _entries(tables) * products + A**2 * H**2 / 2 * blocks)
-    return Size(base.memory_bytes + memory, base.operations + operations)
+    more = returns_size(tables, horizon)
+    return Size(base.memory_bytes + more.memory_bytes, base.operations + more.operations)
 
 
 def _columns_size(truth: Truth, tables: Tables, horizon: int | None, columns: int) -> Size:
-    base = _vectors_size(tables, horizon)
+    base = vectors_size(tables, horizon)
     if tables.process.once:
         return base
     n, A = tables.process.pi.shape
-    F, blocks = _orders(tables)
+    F, blocks = orders(tables)
     width = _columns_at_a_time(truth.pi.size, columns)
     if horizon is not None:
         each = horizon * _entries(tables) * (F + blocks)
@@ -106,10 +97,10 @@ def _columns_size(truth: Truth, tables: Tables, horizon: int | None, columns: in
     )
 
 
-def _vectors_size(tables: Tables, horizon: int | None) -> Size:
+def vectors_size(tables: Tables, horizon: int | None) -> Size:
     """What the moments of X, the adjoint, and the mean's limit take."""
     n, A = tables.process.pi.shape
-    F, _ = _orders(tables)
+    F, _ = orders(tables)
     H = horizon or 1
     memory = 8.0 * n * (H * (F if tables.total else 1) + 6 * F * A) + 100 * _entries(tables)
     operations = float(H * F * _entries(tables))
@@ -122,11 +113,6 @@ def _entries(tables: Tables) -> int:
     return int(tables.process.mdp.transitions.nnz)
 
 
-def _orders(tables: Tables) -> tuple[int, float]:
-    """Number of moments of the recursion, and of the blocks of its lower triangle."""
-    return (3, 6.0) if tables.total else (2, 3.0)
-
-
 @directional_variance.register
 def finite_directional_variance(
     truth: FiniteTruth, tables: Tables, horizon: int | None, directions: FloatArray
@@ -136,7 +122,7 @@ def finite_directional_variance(
     psi = np.empty((truth.pi.size, len(directions)))
     for k, u in enumerate(directions):
         psi[:, k] = truth.policy.push_forward(truth.theta, u).ravel()
-    with _finite_variance(tables):
+    with finite_variance(tables):
         mean = directions @ expectation(truth, tables, horizon)
         second = _quadratic(Recursion(tables), psi, horizon)
     return np.maximum(second - mean**2, 0.0)
@@ -144,23 +130,27 @@ def finite_directional_variance(
 
 def _second_moment(
     truth: Truth, tables: Tables, horizon: int | None, threads: int | None
-) -> FloatArray:
-    """E[ĝ²] (d,)."""
+) -> tuple[FloatArray, FloatArray]:
+    """E[ĝ²] (d,), and a bound on what is left out of it."""
     local = truth.policy.local_scores(truth.theta)
-    recursion = Recursion(tables, dense=local is not None and not tables.process.once)
+    recursion = Recursion(tables)
     if local is None:
         width = _columns_at_a_time(truth.pi.size, truth.gradient.size)
         columns = score_columns(truth.policy, truth.theta, width)
         groups = [_quadratic(recursion, psi, horizon) for psi in columns]
-        return np.concatenate(groups)
-    paths = {} if horizon is None else known_paths(tables, horizon)
-    diagonal, crossed = products_of_weights(recursion, horizon, threads, paths)
-    second = np.einsum("sa,sak->sk", diagonal, local**2)
-    return (second + 2 * np.einsum("sak,sab,sbk->sk", local, crossed, local)).ravel()
+        second = np.concatenate(groups)
+        return second, np.zeros_like(second)
+    products = products_of_weights(recursion, horizon, threads, known_returns(tables))
+    second = np.einsum("sa,sak->sk", products.diagonal, local**2)
+    second += 2 * np.einsum("sak,sab,sbk->sk", local, products.crossed, local)
+    size = np.abs(local)
+    error = 2 * np.einsum("sak,sab,sbk->sk", size, products.error, size)
+    return second.ravel(), error.ravel()
 
 
 @contextmanager
-def _finite_variance(tables: Tables) -> Iterator[None]:
+def finite_variance(tables: Tables) -> Iterator[None]:
+    """Say NoFiniteVariance of the estimator where a sum of the block diverges."""
     try:
         yield
     except Diverges as error:
@@ -178,26 +168,12 @@ def _columns_at_a_time(pairs: int, d: int) -> int:
 def _quadratic(recursion: Recursion, scores: FloatArray, horizon: int | None) -> FloatArray:
     """E[ĝ²] (c,) of coordinates whose scores of the policy's pairs are columns (S·A, c)."""
     psi = recursion.spread(scores)
-    if recursion.once:
-        diagonal = sum((alpha * m).sum(axis=0) for alpha, m in recursion.history(horizon))
-        return diagonal @ psi**2
-    if horizon is None:
-        alpha, m = recursion.limit
-        return _weighed(recursion, alpha, m, psi, recursion.solved(recursion.source(m, psi)))
+    diagonal, later = np.zeros(len(psi)), np.zeros_like(psi)
     Y = np.zeros((recursion.order, recursion.n, psi.shape[1]))
-    second = np.zeros(psi.shape[1])
+    if horizon is None and not recursion.once:
+        Y = recursion.solved(recursion.source(recursion.limit[1], psi))
     for alpha, m in recursion.history(horizon):
-        second += _weighed(recursion, alpha, m, psi, Y)
-        Y = recursion.advanced(Y) + recursion.source(m, psi)
-    return second
-
-
-def _weighed(
-    recursion: Recursion, alpha: FloatArray, m: FloatArray, psi: FloatArray, Y: FloatArray
-) -> FloatArray:
-    """Σ_pairs α·(m ψ² + 2 ψ L Y), shape (c,)."""
-    later = np.zeros_like(psi)
-    for (i, j), block in recursion.lift.items():
-        later += alpha[i][:, None] * (block @ Y[j])
-    diagonal = (alpha * m).sum(axis=0)
-    return diagonal @ psi**2 + 2 * np.einsum("pk,pk->k", psi, later)
+        diagonal += (alpha * m).sum(axis=0)
+        if not recursion.once:
+            Y = recursion.earlier(Y, alpha, m, psi, later)
+    return np.asarray(diagonal @ psi**2 + 2 * np.einsum("pk,pk->k", psi, later), np.float64)

@@ -26,9 +26,9 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from pgbench.arrays import FloatArray
+from pgbench.arrays import FloatArray, IndexArray
 from pgbench.exact.finite.fundamental import Fundamental
-from pgbench.exact.finite.linear import Resolvent
+from pgbench.exact.finite.linear import DENSE_LIMIT, Resolvent
 from pgbench.process.tables import Tables
 from pgbench.rounding import UNIT
 
@@ -50,12 +50,10 @@ class Recursion:
         The S states that stand for those of the policy.
     once
         Whether scored states are visited at most once, so that no score meets a later one.
-    dense
-        Whether linear systems will have many right-hand sides.
     """
 
-    def __init__(self, tables: Tables, dense: bool = False) -> None:
-        process, self.dense = tables.process, dense
+    def __init__(self, tables: Tables) -> None:
+        process = tables.process
         self.total, self.once = tables.total, process.once
         self.n, self.n_actions = process.pi.shape
         self.scored = np.arange(self.n)[process.scored]
@@ -124,10 +122,10 @@ class Recursion:
         weights = (m * self.pi).reshape(self.order, *shape[:2])
         return np.einsum("fsa,sak->fsk", weights, psi.reshape(shape))
 
-    def at_scored(self, pairs: FloatArray) -> FloatArray:
-        """Values (..., N) at the scored states, shape (..., S, A)."""
+    def at(self, states: IndexArray, pairs: FloatArray) -> FloatArray:
+        """Values (..., N) at some states (S,), shape (..., S, A)."""
         table = pairs.reshape(*pairs.shape[:-1], self.n, self.n_actions)
-        return table[..., self.scored, :]
+        return table[..., states, :]
 
     def spread(self, scores: FloatArray) -> FloatArray:
         """ψ (N, c) from the scores of the policy's pairs (S·A, c)."""
@@ -135,11 +133,21 @@ class Recursion:
         psi[self.scored] = scores.reshape(self.scored.size, -1)
         return psi.reshape(-1, scores.shape[1])
 
-    def advanced(self, Y: FloatArray) -> FloatArray:
-        """Σ_a π L Y (F, n, c) from Y (F, n, c)."""
+    def earlier(
+        self, Y: FloatArray, alpha: FloatArray, m: FloatArray, psi: FloatArray, later: FloatArray
+    ) -> FloatArray:
+        """Σ_a π (m ψ + L Y) (F, n, c) from Y (F, n, c); α·L Y is added to ``later`` (N, c)."""
         out = np.zeros_like(Y)
-        for (i, j), block in self.step.items():
-            out[i] += block @ Y[j]
+        weights = self.pi.reshape(self.n, -1)
+        for i in range(self.order):
+            lifted = np.zeros_like(psi)
+            for j in range(i + 1):
+                if (i, j) in self.lift:
+                    lifted += self.lift[i, j] @ Y[j]
+            later += alpha[i][:, None] * lifted
+            lifted += m[i][:, None] * psi
+            table = lifted.reshape(self.n, self.n_actions, -1)
+            out[i] = np.einsum("sa,sak->sk", weights, table)
         return out
 
     def solved(self, source: FloatArray) -> FloatArray:
@@ -215,26 +223,43 @@ class Recursion:
     @cached_property
     def resolvents(self) -> list[Resolvent | Fundamental]:
         """(I - step_ii)⁻¹ for every moment of Y."""
+        return self._inverses(dense=False)
+
+    @cached_property
+    def has_factors(self) -> bool:
+        """Whether factors of all these are small, or sparse."""
+        return self.n <= DENSE_LIMIT or all(
+            isinstance(r, Fundamental) and r.eliminated for r in self.resolvents
+        )
+
+    @cached_property
+    def factored(self) -> list[Resolvent | Fundamental]:
+        """The same for many right-hand sides, by factors of full matrices where need be."""
+        return self.resolvents if self.has_factors else self._inverses(dense=True)
+
+    def _inverses(self, dense: bool) -> list[Resolvent | Fundamental]:
         first = [] if self.total else [self.delta]
         empty = sparse.csr_array((self.n, self.n))
         return [
-            self._inverse(self.step.get((i, i), empty), *first, *i * [self.kappa])
+            self._inverse(self.step.get((i, i), empty), *first, *i * [self.kappa], dense=dense)
             for i in range(self.order)
         ]
 
-    def _inverse(self, matrix: sparse.csr_array, *factors: FloatArray) -> Resolvent | Fundamental:
+    def _inverse(
+        self, matrix: sparse.csr_array, *factors: FloatArray, dense: bool = False
+    ) -> Resolvent | Fundamental:
         """(I - M)⁻¹ of M = Σ_a π f_1 f_2 ⋯ P, given with its factors f_i (N,).
 
         Where these only take away, what each takes is added up instead of taken from 1, so that it
         keeps its digits however small it is.
         """
         if any(((f < 0) | (f > 1))[self.live > 0].any() for f in factors):
-            return Resolvent(matrix, self.dense)
+            return Resolvent(matrix, dense)
         product, lost = self.live, np.zeros_like(self.live)
         for f in factors:
             product, lost = product * f, lost + product * (1 - f)
         slack = np.where(self.to_states(self.live) > 0, self.to_states(lost), 1.0)
-        return Fundamental(matrix, slack, self._defect, self.dense)
+        return Fundamental(matrix, slack, self._defect, dense)
 
     @cached_property
     def _defect(self) -> float:

@@ -22,7 +22,7 @@ from scipy import sparse
 from pgbench.arrays import FloatArray, IntArray
 from pgbench.exact.finite.responses import Unrolled
 from pgbench.exact.finite.scores import score_columns
-from pgbench.exact.table_moments import LIMIT, Size, require_fitting
+from pgbench.exact.table_moments import SUMS_LIMIT, Size, require_fitting
 from pgbench.exact.truth import Truth
 
 COLUMN_BYTES = 64 * 2**20
@@ -51,7 +51,7 @@ class ResponseScores:
     paths: Unrolled
     pi: FloatArray
     factors: FloatArray
-    limit: Size = LIMIT
+    limit: Size = SUMS_LIMIT
 
     @property
     def n_factors(self) -> int:

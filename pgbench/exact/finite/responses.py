@@ -17,7 +17,7 @@ from scipy import sparse
 
 from pgbench.arrays import BoolArray, FloatArray, IntArray
 from pgbench.exact.remember import latest
-from pgbench.exact.table_moments import LIMIT, Size, require_fitting
+from pgbench.exact.table_moments import SUMS_LIMIT, Size, require_fitting
 from pgbench.problems import FiniteMDP
 from pgbench.process.process import Process
 from pgbench.process.responses import Responses
@@ -128,7 +128,7 @@ class _Nodes(NamedTuple):
 
 
 @latest(2)
-def unrolled(process: Process, horizon: int, grouped: bool, limit: Size = LIMIT) -> Unrolled:
+def unrolled(process: Process, horizon: int, grouped: bool, limit: Size = SUMS_LIMIT) -> Unrolled:
     """All trajectories of at most ``horizon`` steps; the last two of a process are remembered.
 
     Parameters

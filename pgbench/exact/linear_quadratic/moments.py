@@ -24,7 +24,7 @@ from pgbench.exact.linear_quadratic.polynomials import NODES, Polynomials, nodes
 from pgbench.exact.linear_quadratic.values import QuadraticTruth
 from pgbench.exact.returns import Return, return_moments
 from pgbench.exact.table_moments import (
-    LIMIT,
+    SUMS_LIMIT,
     Moments,
     NoFiniteVariance,
     Size,
@@ -321,7 +321,7 @@ def _require(truth: QuadraticTruth, columns: int, horizon: int | None) -> int:
     if horizon is None:
         raise TooLarge("no exact variance: the horizon is not given")
     needed = size_of(truth, columns, horizon)
-    if needed.memory_bytes > 32 * ENTRIES or not fits(needed):
+    if needed.memory_bytes > 32 * ENTRIES or not fits(needed, SUMS_LIMIT):
         raise TooLarge(
             f"too large for an exact variance: polynomials of degree {DEGREE} in"
             f" {truth.mdp.n} variables"
@@ -349,7 +349,7 @@ def quadratic_table_moments(
     tables: Forms,
     horizon: int | None,
     *,
-    limit: Size = LIMIT,
+    limit: Size = SUMS_LIMIT,
     threads: int | None = None,
 ) -> Moments:
     """Mean and variance of every coordinate; see ``table_moments``."""

@@ -8,7 +8,7 @@ import pytest
 from pgbench.exact import Size, TooLarge, evaluate
 from pgbench.exact.finite.outcome_moments import chance_of_keeping, outcome_moments
 from pgbench.exact.finite.tallies import Looks
-from pgbench.exact.table_moments import LIMIT
+from pgbench.exact.table_moments import SUMS_LIMIT
 from pgbench.process.process import Process
 from pgbench.rollout.simulator import Draws, Simulator
 from tests.support.numbers import close
@@ -279,7 +279,7 @@ def test_sampled_batches_have_these_moments(name):
     z = {}
     for G in (4, 8):
         sizes = {"group_size": G, "batch_size": 2 * G}
-        exact = outcome_moments(truth, 4, weights, looks, **sizes, limit=LIMIT)
+        exact = outcome_moments(truth, 4, weights, looks, **sizes, limit=SUMS_LIMIT)
         noise = np.sqrt(exact.variance / len(g))
         z[G] = [np.abs(g.mean(axis=0) - exact.mean) / noise]
         ratios = (g - exact.mean) ** 2 / exact.variance

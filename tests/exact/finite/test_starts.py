@@ -47,6 +47,6 @@ def test_of_other_problems_nothing_is_known():
 
 def test_too_many_starts_are_refused(monkeypatch):
     truth = tiny_truth("coins", "softmax")
-    monkeypatch.setattr(starts, "LIMIT", Size(memory_bytes=10, operations=1e10))
+    monkeypatch.setattr(starts, "SUMS_LIMIT", Size(memory_bytes=10, operations=1e10))
     with pytest.raises(TooLarge, match="too large for exact moments"):
         finite_start_means(truth, make_tables(truth, "reinforce", H), H)

@@ -10,7 +10,7 @@ from pgbench.exact import TooLarge
 from pgbench.exact.finite import tallies
 from pgbench.exact.finite.representatives import Representatives
 from pgbench.exact.finite.tallies import Looks, View, distinct, number, repeated, table_of
-from pgbench.exact.table_moments import LIMIT, Size
+from pgbench.exact.table_moments import SUMS_LIMIT, Size
 from pgbench.process.responses import Responses
 
 LENGTHS = np.array([1.0, 2.0, 4.0, 2.0])
@@ -40,7 +40,7 @@ def test_tallies_and_their_probabilities(looks, lengths, word, monkeypatch):
     chance = np.array([[0.1, 0.2, 0.3, 0.4], [0.7, 0.1, 0.1, 0.1]])
     one, which = distinct((View.of(table, looks, m),))
     own = np.stack([chance[:, which == d].sum(axis=1) for d in range(number(one))], axis=1)
-    found = repeated(one, own, m, LIMIT)[-1]
+    found = repeated(one, own, m, SUMS_LIMIT)[-1]
     expected = [Counter(), Counter()]
     for group in product(range(4), repeat=m):
         for law, p in zip(expected, chance, strict=True):
@@ -87,7 +87,7 @@ def test_functions_are_asked_about_pieces(monkeypatch):
     classes = classes_of(LENGTHS)
     table = table_of(classes)
     one, _ = distinct((View.of(table, Looks(key=("returns",), sums=("lengths",)), 4),))
-    single, pairs = repeated(one, np.full((1, number(one)), 1.0), 2, LIMIT)
+    single, pairs = repeated(one, np.full((1, number(one)), 1.0), 2, SUMS_LIMIT)
     asked = Representatives(classes, table, single.tally[0], pairs.tally[0])
 
     def answer(r):
