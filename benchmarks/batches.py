@@ -108,8 +108,10 @@ def compare(record, setting):
 def main(names):
     """Print the table, the largest ratio first."""
     from pgbench.estimators import BatchEstimator, estimators
+    from pgbench.memory import keep_freed
 
     use_threads(1)
+    keep_freed()  # as runs do
     every = {n: e for n, e in estimators().items() if isinstance(e, BatchEstimator)}
     timed = [(name, setting) for name in names or every for setting in settings_of(every[name])]
     found = [(*compare(every[name], setting), name, setting) for name, setting in timed]

@@ -334,7 +334,7 @@ class QuadraticBatch(Trajectories):
     @cached_property
     def rewards(self) -> FloatArray:
         """r_t, (m, n, T)."""
-        return self.process.mdp.reward(self.z[:, :, :-1])
+        return self._values(self.process.mdp.reward, 0)
 
     @cached_property
     def mask(self) -> BoolArray:
@@ -377,26 +377,36 @@ class QuadraticBatch(Trajectories):
         return self.z[:, :, :-1, : self.process.mdp.n + 1]
 
     def at(self, table: Quadratic) -> FloatArray:
-        """A form at (x_t, u_t), (m, n, T)."""
-        return table(self.z[:, :, :-1])
+        """A form at (x_t, u_t), (m, n, T); of several forms each replicate's own."""
+        return self._values(table, 0)
 
     def value(self, v: Quadratic) -> FloatArray:
         """A form of the state at x_t, (m, n, T)."""
-        return v(self.z[:, :, :-1])
+        return self._values(v, 0)
 
     def next_value(self, v: Quadratic) -> FloatArray:
         """A form of the state at x_{t+1}, (m, n, T)."""
-        return v(self.z[:, :, 1:])
+        return self._values(v, 1)
+
+    def _values(self, form: Quadratic, first: int) -> FloatArray:
+        from pgbench.kernels.forms import evaluate
+
+        out = np.empty(self.shape)
+        evaluate(form.matrix.reshape(-1, *form.matrix.shape[-2:]), self.z, first, out)
+        return out
 
     def tables(self, weights: ArrayLike) -> FloatArray:
         """(m, m_u+1, n_x+1+m_u): mean over trajectories of Σ_t weights_t (e_t, 1)(x̃_t, e_t)ᵀ."""
-        w = np.broadcast_to(np.asarray(weights, np.float64), self.shape)[..., None]
-        ones = np.ones((*self.shape, 1))
-        return self.moments(w * np.concatenate([self.noise, ones], axis=3), self.noise)
+        left = np.empty((*self.shape, self.process.mdp.m + 1))
+        left[..., -1] = weights
+        np.multiply(self.noise, left[..., -1:], out=left[..., :-1])
+        return self.moments(left, self.noise)
 
     def moments(self, left: FloatArray, noise: FloatArray) -> FloatArray:
         """Mean over trajectories of Σ_t left_t (x̃_t, noise_t)ᵀ, for left (m, n, T, k)."""
-        m, n, T = self.shape
-        right = np.concatenate([self.lifted, noise], axis=3).reshape(m, n * T, -1)
-        total = np.swapaxes(left.reshape(m, n * T, -1), 1, 2) @ right
-        return np.asarray(total / n, np.float64)
+        from pgbench.kernels.forms import add_moments
+
+        m, n, _ = self.shape
+        total = np.zeros((m, left.shape[3], self.process.mdp.n + 1 + noise.shape[3]))
+        add_moments(np.ascontiguousarray(left), self.z, self.process.mdp.n + 1, noise, total)
+        return total / n

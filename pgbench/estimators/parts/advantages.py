@@ -23,8 +23,10 @@ def centred(x: FloatArray, axes: tuple[int, ...] = GROUP) -> FloatArray:
 
 def _rows(x: FloatArray, axes: tuple[int, ...]) -> FloatArray:
     """x with a row for each group, or for each batch."""
-    last = x.shape[len(x.shape) - len(axes) :]
-    return np.ascontiguousarray(x, np.float64).reshape(-1, prod(last))
+    if axes not in (GROUP, BATCH):
+        raise ValueError(f"axes is {axes}, must be {GROUP} of a group or {BATCH} of a batch")
+    size = prod(x.shape[axis] for axis in axes)
+    return np.ascontiguousarray(x, np.float64).reshape(-1, size)
 
 
 def beyond_rounding(deviation: FloatArray, x: FloatArray, axes: tuple[int, ...]) -> FloatArray:
