@@ -110,6 +110,10 @@ def sampled_fisher(truth: Truth, batch: Any) -> FloatArray:
 @sampled_fisher.register
 def _(truth: QuadraticTruth, batch: QuadraticBatch) -> FloatArray:
     require_small(truth)
+    if truth.theta.ndim > 1:  # a policy for each replicate
+        every = range(len(truth.theta))
+        own = [sampled_fisher(truth.one(r), batch.part(slice(r, r + 1))) for r in every]
+        return np.concatenate(own)
     m, n, T = batch.shape
     d = truth.gradient.size
     F = np.empty((m, 1, d, d))
