@@ -44,20 +44,35 @@ def sum_backward(table, rows, index, steps, decay, out):
 
 @kernel
 def accumulate_backward(signal, decay, out):
-    """x_t = signal_t + decay_t x_{t+1}; decay (m, n, T), or (1, 1, 1) for all steps."""
-    m, n, T = signal.shape
-    for r in range(m):
-        for i in range(n):
-            x = 0.0
-            if decay.size == 1:
-                factor = decay[0, 0, 0]
-                for t in range(T - 1, -1, -1):
-                    x = signal[r, i, t] + factor * x
-                    out[r, i, t] = x
-            else:
-                for t in range(T - 1, -1, -1):
-                    x = signal[r, i, t] + decay[r, i, t] * x
-                    out[r, i, t] = x
+    """x_t = signal_t + decay_t x_{t+1}; decay (m, n, T), or (1, 1, 1) for all steps.
+
+    Four trajectories at a time, for a sum waits for the one before it.
+    """
+    T = signal.shape[2]
+    rows, x, factors = signal.reshape(-1, T), out.reshape(-1, T), decay.reshape(-1, decay.shape[2])
+    last, varies = len(rows) - 1, decay.size > 1
+    for i in range(0, last + 1, 4):
+        j, k, h = min(i + 1, last), min(i + 2, last), min(i + 3, last)  # the last one may be again
+        x_i = x_j = x_k = x_h = 0.0
+        f_i = f_j = f_k = f_h = factors[0, 0]
+        for t in range(T - 1, -1, -1):
+            if varies:
+                f_i, f_j, f_k, f_h = factors[i, t], factors[j, t], factors[k, t], factors[h, t]
+            x_i, x_j = rows[i, t] + f_i * x_i, rows[j, t] + f_j * x_j
+            x_k, x_h = rows[k, t] + f_k * x_k, rows[h, t] + f_h * x_h
+            x[i, t], x[j, t], x[k, t], x[h, t] = x_i, x_j, x_k, x_h
+
+
+@kernel
+def multiply_forward(factors, out):
+    """D_0 = 1, D_{t+1} = factor_t D_t, of factors (m, n, T), or (1, 1, 1) for all steps."""
+    T = out.shape[2]
+    rows, x = factors.reshape(-1, factors.shape[2]), out.reshape(-1, T)
+    for i in range(len(x)):
+        product = 1.0
+        for t in range(T):
+            x[i, t] = product
+            product *= rows[i, t] if factors.size > 1 else factors[0, 0, 0]
 
 
 @kernel

@@ -113,19 +113,24 @@ class Trajectories(ABC):
         """
         from pgbench.kernels.recorded import accumulate_backward
 
-        factor, x = np.asarray(decay, np.float64), np.empty(signal.shape)
-        if factor.ndim < 3:
-            factor = factor.reshape(1, 1, 1)
-        accumulate_backward(np.ascontiguousarray(signal), factor, x)
+        x = np.empty(self.shape)
+        accumulate_backward(np.ascontiguousarray(signal), self._factors(decay), x)
         return x
 
     def forward(self, factor: ArrayLike) -> FloatArray:
         """D_t = Π_{l<t} factor_l, (m, n, T) with D_0 = 1, for a factor (m, n, T) or scalar."""
+        from pgbench.kernels.recorded import multiply_forward
+
         D = np.empty(self.shape)
-        D[:, :, 0] = 1.0
-        factors = np.broadcast_to(np.asarray(factor, np.float64), D.shape)
-        np.cumprod(factors[:, :, :-1], axis=2, out=D[:, :, 1:])
+        multiply_forward(self._factors(factor), D)
         return D
+
+    def _factors(self, factor: ArrayLike) -> FloatArray:
+        """Factors (m, n, T), or (1, 1, 1) of a scalar; ValueError for another shape."""
+        found = np.ascontiguousarray(factor, np.float64)
+        if found.shape not in (self.shape, (), (1,)):
+            raise ValueError(f"a factor has shape {found.shape}, must be {self.shape} or a number")
+        return found if found.ndim == 3 else found.reshape(1, 1, 1)
 
     def discounts(self, delta: float | None = None) -> FloatArray:
         """δ^t, (T,); by default δ is γ."""

@@ -234,7 +234,7 @@ class Simulator:
             mdp.terminal,
             policy,
             row,
-            uniforms.reshape(-1, uniforms.shape[3]),
+            np.ascontiguousarray(uniforms).reshape(-1, uniforms.shape[3]),
             pair,
             slot,
             steps,

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from pgbench.exact import evaluate
-from pgbench.kernels.recorded import accumulate_backward, add_up, look_up, sum_backward
+from pgbench.kernels.recorded import (
+    accumulate_backward,
+    add_up,
+    look_up,
+    multiply_forward,
+    sum_backward,
+)
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
 from pgbench.rollout.simulator import Draws, Simulator
@@ -52,6 +58,15 @@ def test_decays_may_differ_step_by_step(rng, varies):
         np.testing.assert_array_equal(out[:, :, t], x)
 
 
+@pytest.mark.parametrize("varies", [True, False])
+def test_products_of_what_came_before(rng, varies):
+    factors, out = rng.random((M, N, T) if varies else (1, 1, 1)), np.empty((M, N, T))
+    multiply_forward(factors, out)
+    every = np.broadcast_to(factors, out.shape)
+    for t in range(T):
+        np.testing.assert_allclose(out[:, :, t], every[:, :, :t].prod(axis=2), rtol=1e-15)
+
+
 @pytest.mark.parametrize("shape", [(M, N, T), (M, N, 1), (1, 1, T), (M, 1, T), (1, 1, 1)])
 def test_tables_gather_the_weights_of_their_entries(rng, index, shape):
     weights, out = rng.standard_normal(shape), rng.standard_normal((M, ENTRIES))
@@ -70,3 +85,5 @@ def test_weights_that_fit_no_batch_are_refused():
     batch = Simulator(truth, Draws(4, 2, 3, 1, 2), 0, 3).batch()
     with pytest.raises(ValueError, match=r"weights have shape \(3, 1, 1\), must broadcast"):
         batch.part(slice(2)).tables(np.ones((3, 1, 1)))
+    with pytest.raises(ValueError, match=r"a factor has shape \(3, 1, 1\), must be \(3, 2, 4\)"):
+        batch.backward(batch.rewards, np.ones((3, 1, 1)))
