@@ -27,6 +27,28 @@ PERTURBED = 160
 """Estimates of those that perturb θ, which are of many policies each."""
 
 
+class Ratios:
+    """Time per step of a batch estimator over that of reward-to-go."""
+
+    params = ("rloo", "natural", "doubly_robust", "antithetic", "compatible_critic", "spsa")
+    param_names = ("estimator",)
+    timeout = 300
+
+    def setup(self, estimator):
+        """One thread."""
+        use_threads(1)
+
+    def track_ratio(self, estimator):
+        """Least of laps in turns."""
+        from pgbench.estimators import find_estimator
+
+        record = find_estimator(estimator)
+        own, plain = compare(record, finite_setting(record))
+        return round(own / plain, 2)
+
+    track_ratio.unit = "1"
+
+
 @cache
 def truth_of(setting):
     """Problem, policy and θ of a setting, with everything exact about them."""
