@@ -192,6 +192,6 @@ def least_squares(Z: FloatArray, y: FloatArray, scale: FloatArray) -> FloatArray
     cut = CUTOFF * scale[:, None]
     if n <= d:
         values, vectors = np.linalg.eigh(Z @ Z.swapaxes(1, 2))
-        return np.einsum("mnd,mn->md", Z, _divided(values, vectors, y, cut))
+        return np.asarray((_divided(values, vectors, y, cut)[:, None] @ Z)[:, 0])
     values, vectors = np.linalg.eigh(Z.swapaxes(1, 2) @ Z)
-    return _divided(values, vectors, np.einsum("mnd,mn->md", Z, y), cut)
+    return _divided(values, vectors, (y[:, None] @ Z)[:, 0], cut)
