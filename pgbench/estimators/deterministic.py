@@ -42,7 +42,7 @@ def estimate(
     left = discounts[:, None] * (batch.lifted @ np.swapaxes(slope, -1, -2)[..., None, :, :])
     along_mean = batch.moments(left, np.zeros_like(batch.noise))[:, :, : slope.shape[-1]]
     curvature = truth.q.action * (discounts.sum() if second_order else 0.0)
-    along_covariance = np.broadcast_to(curvature, (simulator.m, *curvature.shape[-2:]))
+    along_covariance = np.broadcast_to(curvature, (len(along_mean), *curvature.shape[-2:]))
     g = truth.policy.from_slopes(truth.theta, along_mean, along_covariance)
     return np.asarray(g, np.float64)
 
