@@ -5,5 +5,6 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+SmallIntArray = NDArray[np.int32]
 BoolArray = NDArray[np.bool_]
 IndexArray = NDArray[np.intp]

@@ -15,6 +15,7 @@ from pgbench.kernels.partition import use_threads
 SLOW = {"groups.ExactOutcomes", "groups.Groups", "memory.Memory", "startup.Run"}
 MODULES = (
     "ascents",
+    "batches",
     "estimates",
     "exact",
     "groups",

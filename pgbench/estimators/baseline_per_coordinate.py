@@ -28,20 +28,25 @@ def estimate(simulator: Simulator, *, fit: Fit = "exact") -> FloatArray:
     b_k = E[R Z_k²]/E[Z_k²] with Z = Σ_t ψ_t has the least variance of coordinate k. Left out one at
     a time, a coordinate in which the other trajectories have no score gets their mean return.
     """
+    batch = simulator.batch()
+    if fit == "exact":  # the same for all trajectories, so that no sum of single ones is needed
+        weighed, scores = (
+            simulator.pull_back(batch.tables(w)) for w in (batch.returns[:, :, None], 1.0)
+        )
+        return np.asarray(weighed - known_baseline(simulator) * scores)
 
     def part(own: Simulator, batch: Batch) -> FloatArray:
         R, Z = batch.returns[:, :, None], score_sums(own, batch)
-        b = known_baseline(own) if fit == "exact" else fitted(R, Z, fit)
-        return np.asarray(((R - b) * Z).mean(axis=1))
+        return np.asarray(((R - fitted(R, Z, fit)) * Z).mean(axis=1))
 
-    return in_parts(simulator, simulator.batch(), part)
+    return in_parts(simulator, batch, part)
 
 
 def known_baseline(simulator: Simulator) -> FloatArray:
-    """b (1, d) of the policy, or (m, 1, d) of several."""
+    """b (d,) of the policy, or (m, d) of several."""
     truth, horizon = simulator.truth, simulator.horizon
     d = truth.policy.n_parameters
-    return np.asarray(truth.each(lambda one: exact_baseline(one, horizon), d))[..., None, :]
+    return np.asarray(truth.each(lambda one: exact_baseline(one, horizon), d))
 
 
 def fitted(R: FloatArray, Z: FloatArray, fit: str) -> FloatArray:

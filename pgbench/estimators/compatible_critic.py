@@ -47,7 +47,7 @@ def fitted(truth: Truth, w: FloatArray) -> FloatArray:
     """ψ(s,a)·w (m, S, A) of weights w (m, d)."""
     psi = block_scores(truth)
     G, _, k = psi.shape
-    values = np.einsum("gpk,mgk->mgp", psi, w.reshape(-1, G, k))
+    values = psi @ w.reshape(-1, G, k, 1)
     return np.asarray(values.reshape(-1, *truth.pi.shape), np.float64)
 
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from pgbench.arrays import FloatArray
 from pgbench.estimators.parts.estimator import (
-    BY_POLICY,
     BatchEstimator,
     Discounted,
     Exact,
@@ -40,10 +39,10 @@ def estimate(
     truth, batch = simulator.truth, simulator.batch()
     slope = truth.q.action_slope(truth.pi.gain)
     discounts = batch.discounts(step_discount(truth, discounted))
-    left = discounts[:, None] * (batch.lifted @ slope.T)
-    along_mean = batch.moments(left, np.zeros_like(batch.noise))[:, :, : slope.shape[1]]
+    left = discounts[:, None] * (batch.lifted @ np.swapaxes(slope, -1, -2)[..., None, :, :])
+    along_mean = batch.moments(left, np.zeros_like(batch.noise))[:, :, : slope.shape[-1]]
     curvature = truth.q.action * (discounts.sum() if second_order else 0.0)
-    along_covariance = np.broadcast_to(curvature, (len(along_mean), *curvature.shape))
+    along_covariance = np.broadcast_to(curvature, (len(along_mean), *curvature.shape[-2:]))
     g = truth.policy.from_slopes(truth.theta, along_mean, along_covariance)
     return np.asarray(g, np.float64)
 
@@ -103,5 +102,5 @@ estimator = BatchEstimator(
     " Whiteson 2018 (second order)",
     cures={"exploration": {"second_order": True}, "discount": {"discounted": True}},
     on=(LinearQuadratic,),
-    alone=BY_POLICY,
+    alone="",
 )

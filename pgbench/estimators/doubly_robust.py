@@ -1,7 +1,5 @@
 """Doubly robust off-policy gradient: importance sampling of what an approximate Q leaves over."""
 
-import numpy as np
-
 from pgbench.arrays import FloatArray
 from pgbench.estimators import reward_to_go
 from pgbench.estimators.parts.behaviour import EXPLORATION, Exploration, behaved
@@ -21,14 +19,11 @@ def estimate(
     truth, gamma = simulator.truth, simulator.truth.mdp.gamma
     batch, ratio = behaved(simulator, exploration)
     q = approximate_q(truth, q_noise)
-    own, value = batch.at(q), batch.value((truth.pi * q).sum(axis=-1))
-    taken = np.where(batch.mask, ratio, 0.0)
-    robust = batch.backward(value + taken * (batch.rewards - own), gamma * taken)
-    following = np.zeros_like(robust)
-    following[:, :, :-1] = robust[:, :, 1:]
-    carried = batch.discounts() * batch.forward(ratio)
-    left_over = taken * (batch.rewards + gamma * following - own)
-    tables = batch.tables(carried * left_over)
+    value, decay = batch.value((truth.pi * q).sum(axis=-1)), gamma * ratio
+    robust = batch.backward(value + ratio * (batch.rewards - batch.at(q)), decay)
+    carried = batch.forward(decay)
+    # V̂_t less ṽ(s_t) is w_t (r_t + γV̂_{t+1} - q̃_t).
+    tables = batch.tables(carried * (robust - value))
     return simulator.pull_back(tables + expected_scores(batch, truth, q, carried))
 
 

@@ -52,23 +52,26 @@ def estimate(
 def perturbed(
     simulator: Simulator, sigma: float, antithetic: bool
 ) -> tuple[FloatArray, FloatArray]:
-    """Standard normal ξ (m, k, d), and the return of a rollout at θ + σξ, (m, k)."""
+    """Standard normal ξ (m, k, d), and the return of a rollout at θ + σξ, (m, k).
+
+    With ``antithetic`` (m, 2k) returns: after these those at θ - σξ.
+    """
     require_free(simulator.truth)
     if sigma == 0:
         raise ParameterError("sigma is 0; perturbations to simulate must have a σ above 0")
-    n, theta = simulator.n, simulator.truth.theta[..., None, :]
-    k, d = n // 2 if antithetic else n, theta.shape[-1]
+    sides = (sigma, -sigma) if antithetic else (sigma,)
+    k, d = simulator.n // len(sides), simulator.truth.policy.n_parameters
     noise = simulator.random_numbers("perturbations", lambda rng, m: rng.standard_normal((m, k, d)))
-    if antithetic:
-        noise = np.concatenate([noise, -noise], axis=1)
-    uniforms = simulator.uniforms("evolution", noise.shape[1], 1)
-    return noise, returns_at(simulator, theta + sigma * noise, uniforms)[:, :, 0]
+    uniforms = np.split(simulator.uniforms("evolution", k * len(sides), 1), len(sides), axis=1)
+    returns = [returns_at(simulator, noise, *own) for own in zip(sides, uniforms, strict=True)]
+    return noise, np.concatenate(returns, axis=1)[:, :, 0]
 
 
 def weighed(noise: FloatArray, returns: FloatArray, sigma: float) -> FloatArray:
-    """Mean of return times perturbation over σ, (m, d)."""
-    mean = np.einsum("mk,mkd->md", returns, noise) / returns.shape[1]
-    return np.asarray(mean / sigma, np.float64)
+    """Mean of return times perturbation over σ, (m, d); of both signs if there are 2k returns."""
+    k = noise.shape[1]
+    own = returns[:, :k] - returns[:, k:] if returns.shape[1] > k else returns
+    return np.asarray(np.einsum("mk,mkd->md", own, noise) / (returns.shape[1] * sigma), np.float64)
 
 
 def bias(sigma: float, antithetic: bool, shaping: str) -> tuple[str, ...]:

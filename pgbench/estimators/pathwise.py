@@ -3,7 +3,7 @@
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.estimators.parts.estimator import BY_POLICY, BatchEstimator, Exact
+from pgbench.estimators.parts.estimator import BatchEstimator, Exact
 from pgbench.exact.horizon import finite_gradient
 from pgbench.exact.linear_quadratic import QuadraticTruth
 from pgbench.exact.linear_quadratic.moments import Chain, variance_of
@@ -21,7 +21,7 @@ def estimate(simulator: Simulator) -> FloatArray:
     dynamics; no score is taken. Its variance does not grow as the policy's falls.
     """
     truth, batch = simulator.truth, simulator.batch()
-    mdp, gain, gamma = truth.mdp, truth.pi.gain[:, :-1], truth.mdp.gamma
+    mdp, gain, gamma = truth.mdp, truth.pi.gain[..., :-1], truth.mdp.gamma
     slopes = -2 * batch.actions @ mdp.R
     states = -2 * batch.states @ mdp.Q
     later = np.zeros_like(states[:, :, 0])
@@ -76,5 +76,5 @@ estimator = BatchEstimator(
     reference="Heess, Wayne, Silver, Lillicrap, Erez & Tassa 2015; Mohamed, Rosca, Figurnov & Mnih"
     " 2020, Section 5",
     on=(LinearQuadratic,),
-    alone=BY_POLICY,
+    alone="",
 )

@@ -3,8 +3,6 @@
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from pgbench.arrays import FloatArray
 from pgbench.estimators.parts.behaviour import ratios
 from pgbench.estimators.parts.estimator import BatchEstimator, Exact
@@ -13,6 +11,7 @@ from pgbench.estimators.parts.penalty import (
     Baseline,
     Later,
     Ratio,
+    factors,
     penalty_of,
     plain_rewards,
     q_hat,
@@ -45,12 +44,12 @@ def estimate(
     penalty, gamma = penalty_of(truth), truth.mdp.gamma
     weights = simulator.once("weights", lambda: own_gradient(truth))
     rewards = plain_rewards(truth, batch)
-    w, led = (np.where(batch.mask, batch.at(x), 1.0) for x in weighing(truth, ratio))
-    here = later * penalty.coefficient * batch.value(penalty.divergence(truth.pi))
+    w, led = factors(batch, truth, ratio)
+    here = penalty.coefficient * batch.value(penalty.divergence(truth.pi)) if later else 0.0
     to_go = batch.backward(w * (rewards - here), gamma * w) + w * here
     if baseline:
         to_go = to_go - w * batch.value(baseline_of(truth, later))
-    reached = batch.discounts() * batch.forward(led)
+    reached = batch.forward(gamma * led)
     scored = batch.tables(reached * to_go)
     return simulator.pull_back(scored - batch.state_tables(reached)[:, :, None] * weights)
 

@@ -2,8 +2,6 @@
 
 from typing import Annotated
 
-import numpy as np
-
 from pgbench.arrays import FloatArray
 from pgbench.estimators.parts.estimator import BatchEstimator, Exact
 from pgbench.estimators.parts.penalty import (
@@ -43,7 +41,7 @@ def estimate(
         to_go = to_go - batch.value(value(truth, later=False))
     weights = batch.discounts() * to_go - penalty.coefficient * slope(ratios, form)
     if ratio:
-        w = np.where(batch.mask, batch.at(weighing(truth, "token")[0]), 1.0)
+        w = batch.at(weighing(truth, "token")[0], otherwise=1.0)
         weights = weights * w.prod(axis=2, keepdims=True)
     return simulator.pull_back(batch.tables(weights))
 

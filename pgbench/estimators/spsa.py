@@ -39,13 +39,12 @@ def differences(simulator: Simulator, step: float) -> tuple[FloatArray, FloatArr
     require_free(simulator.truth)
     if step == 0:
         raise ParameterError("spsa.step is 0; a step to simulate must be above 0")
-    theta, n = simulator.truth.theta[..., None, :], simulator.n
-    d = theta.shape[-1]
+    n, d = simulator.n, simulator.truth.policy.n_parameters
     signs = simulator.random_numbers(
         "signs", lambda rng, m: rng.choice([-1.0, 1.0], size=(m, n, d))
     )
     uniforms = simulator.uniforms("spsa", n, 1)
-    up, down = (returns_at(simulator, theta + c * signs, uniforms) for c in (step, -step))
+    up, down = (returns_at(simulator, signs, c, uniforms) for c in (step, -step))
     return signs, (up - down) / (2 * step)
 
 

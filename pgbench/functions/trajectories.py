@@ -72,6 +72,7 @@ def _joined(place: Place, n: int, seed: int, batches: Sequence[Batch]) -> Trajec
 
 
 def _padded(batch: Batch, horizon: int) -> list[Any]:
-    arrays = batch.states, batch.actions, batch.successors, batch.rewards, batch.mask
+    numbers = (x.astype(np.int64) for x in (batch.states, batch.actions, batch.successors))
+    arrays = *numbers, batch.rewards, batch.mask
     missing = horizon - batch.shape[2]
     return [np.pad(x, ((0, 0), (0, 0), (0, missing))) for x in arrays]

@@ -5,18 +5,34 @@ rollout and its mirror image, driven by u and 1 - u. The rollouts of ``finite`` 
 """
 
 import numpy as np
+from numba import uint64
 
 from pgbench.kernels.jit import kernel, parallel_kernel
 from pgbench.kernels.partition import spans
+from pgbench.kernels.streams import LANES
 
 
 def cumulative(probability: np.ndarray) -> np.ndarray:
     """Distribution functions along the last axis, infinite from the last possible outcome on."""
-    total = np.cumsum(probability, axis=-1)
-    later = np.cumsum(probability[..., ::-1], axis=-1)[..., ::-1]
-    after = np.zeros_like(later)
-    after[..., :-1] = later[..., 1:]
-    return np.where(after == 0, np.inf, total)
+    total = np.empty(probability.size)
+    rows = np.ascontiguousarray(probability, np.float64).reshape(-1)
+    _accumulate(rows, probability.shape[-1], total)
+    return total.reshape(probability.shape)
+
+
+@kernel
+def _accumulate(probability, size, total):
+    """``cumulative`` of rows of that size, one after another."""
+    for end in range(size, probability.size + 1, size):
+        so_far = 0.0
+        for i in range(end - size, end):
+            so_far += probability[i]
+            total[i] = so_far
+        i = end - 1
+        while i > end - size and probability[i] == 0.0:
+            total[i] = np.inf
+            i -= 1
+        total[i] = np.inf
 
 
 @kernel
@@ -28,10 +44,19 @@ def outcome(distribution, u):
     return k
 
 
+@kernel
+def _outcome(distributions, begin, size, u):
+    """The same of the distribution that begins there: no branch hangs on a random number."""
+    k = uint64(0)
+    for i in range(size):
+        k += uint64(not u < distributions[begin + uint64(i)])
+    return k
+
+
 def driven(
     start, policies, moves, successor, terminal, policy, row, uniforms, pair, slot, steps
 ) -> None:
-    """Record rollouts as they are driven.
+    """Record rollouts as they are driven, ``LANES`` in lock step.
 
     Parameters
     ----------
@@ -49,25 +74,48 @@ def driven(
         (N,) int64, receives the lengths.
     """
     own = start, policies, moves, successor, terminal, policy, row, uniforms, pair, slot, steps
-    _driven_span(spans(policy.size), *own)
+    _drive_blocks(spans((policy.size + LANES - 1) // LANES), *own)
 
 
 @parallel_kernel
-def _driven_span(
-    start, policies, moves, successor, terminal, policy, row, uniforms, pair, slot, steps, begin,
-    end,
+def _drive_blocks(
+    start, policies, moves, successor, terminal, policy, row, uniforms, pair, slot, steps,
+    begin, end,
 ):  # fmt: skip
-    n_actions, n_slots = moves.shape[1:]
-    horizon = pair.shape[1]
-    for i in range(begin, end):
-        u, pi = uniforms[row[i]], policies[policy[i]]
-        s = outcome(start, u[0])
-        t = 0
-        while t < horizon and not terminal[s]:
-            a = outcome(pi[s], u[1 + 2 * t])
-            k = outcome(moves[s, a], u[2 + 2 * t])
-            pair[i, t] = s * n_actions + a
-            slot[i, t] = (s * n_actions + a) * n_slots + k
-            s = successor[s, a, k]
-            t += 1
-        steps[i] = t
+    for first in range(begin * LANES, min(end * LANES, policy.size), LANES):
+        own = slice(first, min(first + LANES, policy.size))
+        _drive(
+            start, policies, moves, successor, terminal, policy[own], row[own], uniforms,
+            pair[own], slot[own], steps[own],
+        )  # fmt: skip
+
+
+@kernel
+def _drive(start, policies, moves, successor, terminal, policy, row, uniforms, pair, slot, steps):
+    """``driven`` for the rollouts of a block of lanes."""
+    n_states, n_actions, n_slots = successor.shape
+    pi, move, after = policies.reshape(-1), moves.reshape(-1), successor.reshape(-1)
+    state, base, place = np.empty((3, LANES), np.uint64)
+    numbers = uniforms.reshape(-1)
+    for i in range(policy.size):
+        base[i] = policy[i] * n_states
+        place[i] = row[i] * uniforms.shape[1] + 1
+        state[i] = outcome(start, uniforms[row[i], 0])
+        steps[i] = 0
+    for t in range(pair.shape[1]):
+        n_alive = 0
+        for i in range(policy.size):
+            s = state[i]
+            if terminal[s]:
+                continue
+            n_alive += 1
+            u = place[i] + uint64(2 * t)
+            a = _outcome(pi, (base[i] + s) * uint64(n_actions), n_actions, numbers[u])
+            at = s * uint64(n_actions) + a
+            k = _outcome(move, at * uint64(n_slots), n_slots, numbers[u + uint64(1)])
+            pair[i, t] = at
+            slot[i, t] = at * uint64(n_slots) + k
+            state[i] = after[at * uint64(n_slots) + k]
+            steps[i] = t + 1
+        if n_alive == 0:
+            break

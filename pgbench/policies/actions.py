@@ -17,6 +17,14 @@ def sum_actions(table: FloatArray) -> FloatArray:
     return total
 
 
+def largest_action(table: FloatArray) -> FloatArray:
+    """max_a of a (..., A) table, shape (..., 1), likewise."""
+    largest = table[..., :1].copy()
+    for a in range(1, table.shape[-1]):
+        np.maximum(largest, table[..., a : a + 1], out=largest)
+    return largest
+
+
 def check_allowed(allowed: BoolArray | None, shape: tuple[int, int]) -> None:
     """ValueError if a mask of actions does not fit, or leaves a state without any."""
     if allowed is None:
@@ -36,8 +44,10 @@ def softmax(logits: FloatArray, allowed: BoolArray | None = None) -> FloatArray:
     """exp(x_a) / Σ_b exp(x_b) along the last axis, for any finite input; over what is allowed."""
     if allowed is not None:
         logits = np.where(allowed, logits, -np.inf)
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return shifted / sum_actions(shifted)
+    shifted = logits - largest_action(logits)
+    np.exp(shifted, out=shifted)
+    shifted /= sum_actions(shifted)
+    return shifted
 
 
 def softmax_error(

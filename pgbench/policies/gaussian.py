@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
 
 from pgbench.arrays import BoolArray, FloatArray, IndexArray
 from pgbench.declared.parameters import Choice, Range
@@ -181,11 +180,12 @@ class Gaussian(Parameterised):
         """
         n, m = self.problem.n, self.problem.m
         L = self.law(theta).factor
-        inverse = solve_triangular(L, np.eye(m), lower=True)
+        inverse = np.linalg.inv(L)
+        turned = np.swapaxes(inverse, -1, -2)
         # dL = L Φ(L⁻¹ dΣ L⁻ᵀ), Φ the lower triangle with half the diagonal (Murray 2016).
-        lower = np.tril(L.T @ tables[..., n + 1 :] @ inverse.T)
+        lower = np.tril(np.swapaxes(L, -1, -2) @ tables[..., n + 1 :] @ turned)
         lower[..., np.arange(m), np.arange(m)] /= 2
-        return self.from_slopes(theta, tables[..., : n + 1], inverse.T @ lower @ inverse)
+        return self.from_slopes(theta, tables[..., : n + 1], turned @ lower @ inverse)
 
     def scores(self, theta: FloatArray, lifted: FloatArray, noise: FloatArray) -> FloatArray:
         """ψ (..., d) at x̃ = (x, 1), shape (..., n+1), and e (..., m)."""

@@ -11,6 +11,9 @@ from pgbench.policies.actions import check_allowed, existing, sum_actions
 from pgbench.policies.policy import ROOM, Policy, States
 from pgbench.rounding import UNIT
 
+WORTH_COMPILING = 2**16
+"""Weights from which on one compiled pass, with the same numbers, is worth loading it."""
+
 
 @dataclass(frozen=True, eq=False)
 class Tabular(Policy):
@@ -81,9 +84,13 @@ class Tabular(Policy):
     ) -> FloatArray:
         """h - share Σ_a h_a with h = scale ⊙ W, flattened: shape (..., S·A)."""
         scale, share = self.local_pull_back(theta)
-        rows = slice(None) if states is None else states
-        scaled = scale[rows] * weights
-        scaled -= share[rows] * sum_actions(scaled)
+        if states is not None:
+            scale, share = scale[states], share[states]
+        if scale.ndim == 2 and weights.size > WORTH_COMPILING:
+            scaled = _pulled_back(scale, share, weights)
+        else:
+            scaled = scale * weights
+            scaled -= share * sum_actions(scaled)
         if states is not None:
             every = np.zeros((*weights.shape[:-2], *self.shape))
             every[..., states, :] = scaled
@@ -98,3 +105,13 @@ class Tabular(Policy):
         own = scale * error + relative * size
         own += share * sum_actions(own + relative * size)
         return float(np.linalg.norm(own)) * ROOM
+
+
+def _pulled_back(scale: FloatArray, share: FloatArray, weights: FloatArray) -> FloatArray:
+    """h - share Σ_a h_a with h = scale ⊙ W of many tables W (..., rows, A)."""
+    from pgbench.kernels.local import pull_back_rows
+
+    flat = np.ascontiguousarray(weights, np.float64).reshape(-1, *scale.shape)
+    out = np.empty(flat.shape)
+    pull_back_rows(scale, share, flat, out)
+    return out.reshape(weights.shape)

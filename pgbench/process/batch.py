@@ -3,6 +3,9 @@
 Arrays have the shape (m, n, T): m replicates of n trajectories of at most T steps. Where ``mask``
 is false no step is taken; states, actions, successors and rewards are zero there. Functions of
 states and actions are tables for finite problems, and quadratic forms for linear-quadratic ones.
+
+A batch of a finite problem holds which pair and which slot every step took, and makes all else of
+them when it is asked for.
 """
 
 from abc import ABC, abstractmethod
@@ -14,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pgbench.arrays import BoolArray, FloatArray, IntArray
+from pgbench.arrays import BoolArray, FloatArray, IntArray, SmallIntArray
 from pgbench.problems.quadratic import Quadratic
 from pgbench.process.process import GaussianProcess, Process
 from pgbench.process.responses import Responses
@@ -28,36 +31,39 @@ class Trajectories(ABC):
     ----------
     process
         What was simulated.
-    rewards
-        (m, n, T) float64, r_t.
-    mask
-        (m, n, T) bool, whether step t was taken.
     """
 
     process: Any
-    rewards: FloatArray
-    mask: BoolArray
 
     @property
+    @abstractmethod
     def shape(self) -> tuple[int, int, int]:
         """(m, n, T)."""
-        m, n, T = self.rewards.shape
-        return m, n, T
 
-    @cached_property
+    @property
+    @abstractmethod
+    def rewards(self) -> FloatArray:
+        """r_t, (m, n, T)."""
+
+    @property
+    @abstractmethod
+    def mask(self) -> BoolArray:
+        """Whether step t was taken, (m, n, T)."""
+
+    @property
+    @abstractmethod
     def lengths(self) -> IntArray:
         """Steps of each trajectory, (m, n)."""
-        return self.mask.sum(axis=2)
 
-    @cached_property
+    @property
+    @abstractmethod
     def to_go(self) -> FloatArray:
         """Discounted rewards from step t on, Q̂_t = Σ_{l≥t} γ^{l-t} r_l, (m, n, T)."""
-        return self.backward(self.rewards, self.process.mdp.gamma)
 
-    @cached_property
+    @property
+    @abstractmethod
     def returns(self) -> FloatArray:
         """R(τ) = Σ_t γ^t r_t, (m, n)."""
-        return self.to_go[:, :, 0]
 
     @property
     @abstractmethod
@@ -105,19 +111,26 @@ class Trajectories(ABC):
 
         signal (m, n, T), zero where no step is taken; decay (m, n, T) or scalar.
         """
-        x = np.array(signal)
-        factor = np.broadcast_to(np.asarray(decay, np.float64), x.shape)
-        for t in range(x.shape[2] - 2, -1, -1):
-            x[:, :, t] += factor[:, :, t] * x[:, :, t + 1]
+        from pgbench.kernels.recorded import accumulate_backward
+
+        x = np.empty(self.shape)
+        accumulate_backward(np.ascontiguousarray(signal), self._factors(decay), x)
         return x
 
     def forward(self, factor: ArrayLike) -> FloatArray:
         """D_t = Π_{l<t} factor_l, (m, n, T) with D_0 = 1, for a factor (m, n, T) or scalar."""
-        D = np.empty(self.rewards.shape)
-        D[:, :, 0] = 1.0
-        factors = np.broadcast_to(np.asarray(factor, np.float64), D.shape)
-        np.cumprod(factors[:, :, :-1], axis=2, out=D[:, :, 1:])
+        from pgbench.kernels.recorded import multiply_forward
+
+        D = np.empty(self.shape)
+        multiply_forward(self._factors(factor), D)
         return D
+
+    def _factors(self, factor: ArrayLike) -> FloatArray:
+        """Factors (m, n, T), or (1, 1, 1) of a scalar; ValueError for another shape."""
+        found = np.ascontiguousarray(factor, np.float64)
+        if found.shape not in (self.shape, (), (1,)):
+            raise ValueError(f"a factor has shape {found.shape}, must be {self.shape} or a number")
+        return found if found.ndim == 3 else found.reshape(1, 1, 1)
 
     def discounts(self, delta: float | None = None) -> FloatArray:
         """δ^t, (T,); by default δ is γ."""
@@ -148,46 +161,129 @@ class Batch(Trajectories):
 
     Attributes
     ----------
-    states, actions, successors
-        (m, n, T) int64, s_t, a_t and s_{t+1}.
+    pairs, slots
+        (m, n, T) int32, flat indices s_t·A + a_t, and (s_t·A + a_t)·B + k_t of the slot that was
+        drawn; zero where no step is taken.
+    steps
+        (m, n) int64, steps of each trajectory.
+    policies
+        (m, n) int64, which policy's rewards a trajectory brings where every one is paid
+        differently; else zero.
     """
 
     process: Process
-    states: IntArray
-    actions: IntArray
-    successors: IntArray
+    pairs: SmallIntArray
+    slots: SmallIntArray
+    steps: IntArray
+    policies: IntArray
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(m, n, T)."""
+        m, n, T = self.pairs.shape
+        return m, n, T
+
+    @property
+    def lengths(self) -> IntArray:
+        """Steps of each trajectory, (m, n)."""
+        return self.steps
+
+    @cached_property
+    def mask(self) -> BoolArray:
+        """Whether step t was taken, (m, n, T)."""
+        return np.arange(self.shape[2]) < self.lengths[:, :, None]
+
+    @cached_property
+    def states(self) -> SmallIntArray:
+        """s_t, (m, n, T)."""
+        return self.pairs // np.int32(self.process.mdp.n_actions)
+
+    @cached_property
+    def actions(self) -> SmallIntArray:
+        """a_t, (m, n, T)."""
+        return self.pairs - self.states * np.int32(self.process.mdp.n_actions)
+
+    @cached_property
+    def successors(self) -> SmallIntArray:
+        """s_{t+1}, (m, n, T)."""
+        return np.where(self.mask, self.process.mdp.successor.ravel().take(self.slots), np.int32(0))
+
+    @cached_property
+    def rewards(self) -> FloatArray:
+        """r_t, (m, n, T)."""
+        return self._looked_up(self._paid, self.policies, self.slots)
+
+    @cached_property
+    def to_go(self) -> FloatArray:
+        """Discounted rewards from step t on, Q̂_t = Σ_{l≥t} γ^{l-t} r_l, (m, n, T)."""
+        return self._discounted(self.shape[2])
+
+    @cached_property
+    def returns(self) -> FloatArray:
+        """R(τ) = Σ_t γ^t r_t, (m, n)."""
+        return self._discounted(1)[:, :, 0]
+
+    @property
+    def _paid(self) -> FloatArray:
+        """Rewards of slots, (1, S·A·B), or of each policy."""
+        return self.process.mdp.reward.reshape(-1, self.process.mdp.numbers)
+
+    def _discounted(self, kept: int) -> FloatArray:
+        """Reward-to-go of the first steps, (m, n, kept)."""
+        from pgbench.kernels.recorded import sum_backward
+
+        out = np.empty((*self.shape[:2], kept))
+        gamma = float(self.process.mdp.gamma)
+        sum_backward(self._paid, self.policies, self.slots, self.steps, gamma, out)
+        return out
 
     @property
     def endings(self) -> tuple[BoolArray, FloatArray | None]:
         """Whether trajectories were cut (m, n), and what is said of how they ended (m, n, c)."""
         mdp, last = self.process.mdp, np.maximum(self.lengths - 1, 0)[:, :, None]
-        final = np.take_along_axis(self.successors, last, axis=2)[:, :, 0]
+        slot = np.take_along_axis(self.slots, last, axis=2)[:, :, 0]
+        # Of a trajectory without a step the state is the first one, as of every step not taken.
+        final = np.where(self.lengths > 0, mdp.successor.ravel()[slot], 0)
         cut = ~mdp.terminal[final]
         if mdp.truncated is not None:
             cut |= mdp.truncated[final]
         return cut, None if mdp.outcomes is None else mdp.outcomes[final]
 
-    @cached_property
-    def pairs(self) -> IntArray:
-        """Flat indices s_t·A + a_t, (m, n, T)."""
-        return self.states * self.process.mdp.n_actions + self.actions
-
-    def at(self, table: ArrayLike) -> FloatArray:
-        """A table (S, A) or (m, S, A) at the pairs visited, (m, n, T); 0 where no step is taken."""
-        return self._pick(np.asarray(table), 2, self.states, self.actions)
+    def at(self, table: ArrayLike, otherwise: float = 0.0) -> FloatArray:
+        """A table (S, A) or (m, S, A) at the pairs visited, (m, n, T); else where no step is."""
+        return self._of_each(np.asarray(table), 2, self.pairs, otherwise)
 
     def value(self, v: ArrayLike) -> FloatArray:
         """v (S,) or (m, S) at the states visited, (m, n, T); 0 where no step is taken."""
-        return self._pick(np.asarray(v), 1, self.states)
+        return self._of_each(np.asarray(v), 1, self.states)
 
     def next_value(self, v: ArrayLike) -> FloatArray:
         """v (S,) or (m, S) at s_{t+1}, (m, n, T); 0 where no step is taken."""
-        return self._pick(np.asarray(v), 1, self.successors)
+        return self._of_each(np.asarray(v), 1, self.successors)
 
-    def _pick(self, table: FloatArray, ndim: int, *index: IntArray) -> FloatArray:
-        if table.ndim > ndim:
-            index = (np.arange(table.shape[0])[:, None, None], *index)
-        return np.where(self.mask, table[index], 0.0)
+    def _of_each(
+        self, table: FloatArray, ndim: int, index: SmallIntArray, otherwise: float = 0.0
+    ) -> FloatArray:
+        """A table of ``ndim`` axes, or one of each replicate, at the indices."""
+        m, n, _ = self.shape
+        own = np.arange(m) if table.ndim > ndim else np.zeros(m, np.int64)
+        rows = table.reshape(len(table) if table.ndim > ndim else 1, -1)
+        return self._looked_up(rows, np.repeat(own[:, None], n, axis=1), index, otherwise)
+
+    def _looked_up(
+        self, table: ArrayLike, rows: IntArray, index: SmallIntArray, otherwise: float = 0.0
+    ) -> FloatArray:
+        from pgbench.kernels.recorded import look_up
+
+        out = np.empty(self.shape)
+        table = np.ascontiguousarray(table, np.float64)
+        look_up(table, rows, index, self.steps, otherwise, out)
+        return out
+
+    def of_pairs(self, states: ArrayLike, actions: ArrayLike) -> Self:
+        """The same steps with other states and actions (m, n, T), zero where none is taken."""
+        pairs = np.asarray(states) * self.process.mdp.n_actions + actions
+        return replace(self, pairs=np.where(self.mask, pairs, 0).astype(np.int32))
 
     def tables(self, weights: ArrayLike) -> FloatArray:
         """(m, S, A): mean over trajectories of Σ_t weights_t at the pairs visited.
@@ -202,12 +298,17 @@ class Batch(Trajectories):
         """(m, S): mean over trajectories of Σ_t weights_t at the states visited."""
         return self._gather(weights, self.states, self.process.mdp.n_states)
 
-    def _gather(self, weights: ArrayLike, place: IntArray, size: int) -> FloatArray:
-        m, n, _ = self.shape
-        w = np.where(self.mask, weights, 0.0)
-        rows = place + size * np.arange(m)[:, None, None]
-        total = np.bincount(rows.ravel(), w.ravel(), minlength=m * size)
-        return np.asarray(total.reshape(m, size) / n, np.float64)
+    def _gather(self, weights: ArrayLike, index: SmallIntArray, size: int) -> FloatArray:
+        from pgbench.kernels.recorded import add_up
+
+        w = np.asarray(weights, np.float64)
+        w = np.ascontiguousarray(w.reshape((1,) * (3 - w.ndim) + w.shape))
+        if w.ndim > 3 or not all(k in (1, K) for k, K in zip(w.shape, self.shape, strict=True)):
+            raise ValueError(f"weights have shape {w.shape}, must broadcast to {self.shape}")
+        total = np.zeros((self.shape[0], size))
+        add_up(w, index, self.steps, total)
+        total /= self.shape[1]
+        return total
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,14 +330,36 @@ class QuadraticBatch(Trajectories):
     noise: FloatArray
     ratios: FloatArray
 
-    @classmethod
-    def of(
-        cls, process: GaussianProcess, z: FloatArray, noise: FloatArray, ratios: FloatArray
-    ) -> "QuadraticBatch":
-        """A batch whose rewards follow from its states and actions, with every step taken."""
-        rewards = process.mdp.reward(z[:, :, :-1])
-        mask = np.ones(rewards.shape, bool)
-        return cls(process, rewards, mask, z=z, noise=noise, ratios=ratios)
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(m, n, T)."""
+        m, n, T = self.ratios.shape
+        return m, n, T
+
+    @cached_property
+    def rewards(self) -> FloatArray:
+        """r_t, (m, n, T)."""
+        return self._values(self.process.mdp.reward, 0)
+
+    @cached_property
+    def mask(self) -> BoolArray:
+        """That every step was taken, (m, n, T)."""
+        return np.ones(self.shape, bool)
+
+    @cached_property
+    def lengths(self) -> IntArray:
+        """T of every trajectory, (m, n)."""
+        return np.full(self.shape[:2], self.shape[2])
+
+    @cached_property
+    def to_go(self) -> FloatArray:
+        """Discounted rewards from step t on, (m, n, T)."""
+        return self.backward(self.rewards, self.process.mdp.gamma)
+
+    @cached_property
+    def returns(self) -> FloatArray:
+        """R(τ) = Σ_t γ^t r_t, (m, n)."""
+        return self.to_go[:, :, 0]
 
     @property
     def endings(self) -> tuple[BoolArray, FloatArray | None]:
@@ -259,26 +382,36 @@ class QuadraticBatch(Trajectories):
         return self.z[:, :, :-1, : self.process.mdp.n + 1]
 
     def at(self, table: Quadratic) -> FloatArray:
-        """A form at (x_t, u_t), (m, n, T)."""
-        return table(self.z[:, :, :-1])
+        """A form at (x_t, u_t), (m, n, T); of several forms each replicate's own."""
+        return self._values(table, 0)
 
     def value(self, v: Quadratic) -> FloatArray:
         """A form of the state at x_t, (m, n, T)."""
-        return v(self.z[:, :, :-1])
+        return self._values(v, 0)
 
     def next_value(self, v: Quadratic) -> FloatArray:
         """A form of the state at x_{t+1}, (m, n, T)."""
-        return v(self.z[:, :, 1:])
+        return self._values(v, 1)
+
+    def _values(self, form: Quadratic, first: int) -> FloatArray:
+        from pgbench.kernels.forms import evaluate
+
+        out = np.empty(self.shape)
+        evaluate(form.matrix.reshape(-1, *form.matrix.shape[-2:]), self.z, first, out)
+        return out
 
     def tables(self, weights: ArrayLike) -> FloatArray:
         """(m, m_u+1, n_x+1+m_u): mean over trajectories of Σ_t weights_t (e_t, 1)(x̃_t, e_t)ᵀ."""
-        w = np.broadcast_to(np.asarray(weights, np.float64), self.shape)[..., None]
-        ones = np.ones((*self.shape, 1))
-        return self.moments(w * np.concatenate([self.noise, ones], axis=3), self.noise)
+        left = np.empty((*self.shape, self.process.mdp.m + 1))
+        left[..., -1] = weights
+        np.multiply(self.noise, left[..., -1:], out=left[..., :-1])
+        return self.moments(left, self.noise)
 
     def moments(self, left: FloatArray, noise: FloatArray) -> FloatArray:
         """Mean over trajectories of Σ_t left_t (x̃_t, noise_t)ᵀ, for left (m, n, T, k)."""
-        m, n, T = self.shape
-        right = np.concatenate([self.lifted, noise], axis=3).reshape(m, n * T, -1)
-        total = np.swapaxes(left.reshape(m, n * T, -1), 1, 2) @ right
-        return np.asarray(total / n, np.float64)
+        from pgbench.kernels.forms import add_moments
+
+        m, n, _ = self.shape
+        total = np.zeros((m, left.shape[3], self.process.mdp.n + 1 + noise.shape[3]))
+        add_moments(np.ascontiguousarray(left), self.z, self.process.mdp.n + 1, noise, total)
+        return total / n

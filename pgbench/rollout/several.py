@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgbench.arrays import FloatArray, IntArray
-from pgbench.exact.finite.several import FiniteTruths
-from pgbench.process.batch import Batch
+from pgbench.policies import Policy
 from pgbench.process.process import Process
 from pgbench.rollout.simulator import Draws, Simulator, recorded
 
@@ -51,11 +50,13 @@ class SeveralSimulator(Simulator):
     What it hands out is, replicate by replicate, what a simulator of that replicate alone does.
     """
 
-    truth: FiniteTruths
+    truth: Any
 
-    def _simulate(self, purpose: str, n: int, process: Process) -> Batch:
+    def _simulate(self, purpose: str, n: int, process: Any) -> Any:
         if self.first:
             raise NotImplementedError("rollouts of a part of the policies: simulate all of them")
+        if not isinstance(process, Process):
+            return super()._simulate(purpose, n, process)
         drawn = record(process, self.drawn(purpose, n))
         size = process.mdp.n_states * process.mdp.n_actions
         pair, slot = drawn.pair % size, drawn.slot % (size * process.mdp.branching)
@@ -79,6 +80,8 @@ class SeveralSimulator(Simulator):
     def pull_back(self, tables: FloatArray) -> FloatArray:
         """Σ_{s,a} W(s,a) ∇_θ log π(s,a), (m, ..., d), of weight tables (m, ..., S, A)."""
         policy, theta = self.truth.policy, self.truth.theta
+        if not isinstance(policy, Policy):  # of actions that are no finite number
+            return np.asarray(policy.pull_back(theta, tables), np.float64)
         if tables.ndim == 3:
             return policy.each_pull_back(theta, tables)
         return np.stack([policy.pull_back(*own) for own in zip(theta, tables, strict=True)])

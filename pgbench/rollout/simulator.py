@@ -12,9 +12,8 @@ from math import prod
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pgbench.arrays import BoolArray, FloatArray, IntArray
+from pgbench.arrays import BoolArray, FloatArray, IntArray, SmallIntArray
 from pgbench.exact.truth import Truth
 from pgbench.policies import NotApplicable
 from pgbench.process.batch import Batch, QuadraticBatch
@@ -235,7 +234,7 @@ class Simulator:
             mdp.terminal,
             policy,
             row,
-            uniforms.reshape(-1, uniforms.shape[3]),
+            np.ascontiguousarray(uniforms).reshape(-1, uniforms.shape[3]),
             pair,
             slot,
             steps,
@@ -334,35 +333,23 @@ def _(process: GaussianProcess, simulator: Simulator, purpose: str, n: int) -> Q
     noise, ratios = np.empty((m, n, horizon, process.mdp.m)), np.empty((m, n, horizon))
     streams = simulator.drawn(purpose, n).streams
     record(process.sampler, streams, simulator.first, z, noise, ratios)
-    return QuadraticBatch.of(process, z, noise, ratios)
+    return QuadraticBatch(process, z, noise, ratios)
 
 
-def recorded(
-    process: Process,
-    pair: NDArray[np.int32],
-    slot: NDArray[np.int32],
-    steps: IntArray,
-) -> Batch:
-    """A batch from flat indices (s, a) and (s, a, k), each (m, n, T), and lengths (m, n)."""
+def recorded(process: Process, pair: SmallIntArray, slot: SmallIntArray, steps: IntArray) -> Batch:
+    """A batch from flat indices (s, a) and (s, a, k), each (m, n, T), and lengths (m, n).
+
+    Where every policy is paid differently each has a replicate or several.
+    """
     longest = max(int(steps.max(initial=0)), 1)
-    mask = np.arange(longest) < steps[:, :, None]
-    pairs = np.where(mask, pair[:, :, :longest], 0).astype(np.int64)
-    slots = np.where(mask, slot[:, :, :longest], 0).astype(np.int64)
-    mdp = process.mdp
-    states, actions = np.divmod(pairs, mdp.n_actions)
-    paid = slots
-    if mdp.reward.ndim > 3:
-        # Every policy is paid differently, and has a replicate or several.
-        policy = np.arange(len(slots)) * len(mdp.reward) // len(slots)
-        paid = slots + mdp.numbers * policy[:, None, None]
-    return Batch(
-        process=process,
-        states=states,
-        actions=actions,
-        successors=np.where(mask, mdp.successor.ravel()[slots], 0).astype(np.int64),
-        rewards=np.where(mask, mdp.reward.ravel()[paid], 0.0),
-        mask=mask,
-    )
+    pairs, slots = (np.ascontiguousarray(array[:, :, :longest]) for array in (pair, slot))
+    if (steps < longest).any():
+        mask = np.arange(longest) < steps[:, :, None]
+        pairs, slots = (np.where(mask, array, np.int32(0)) for array in (pairs, slots))
+    policies, reward = np.zeros(steps.shape, np.int64), process.mdp.reward
+    if reward.ndim > 3:
+        policies += (np.arange(len(steps)) * len(reward) // len(steps))[:, None]
+    return Batch(process, pairs, slots, steps, policies)
 
 
 def blocks(truth: Truth, draws: Draws) -> Iterator[tuple[int, int]]:

@@ -39,7 +39,7 @@ def recorded(process, n, replicates, first=0, stream=5, group_size=1):
     e, ratio = np.empty((replicates, n, H, mdp.m)), np.empty((replicates, n, H))
     streams = Streams(np.uint64(7), np.uint64(stream), n, group_size)
     record(process.sampler, streams, first, z, e, ratio)
-    return QuadraticBatch.of(process, z, e, ratio)
+    return QuadraticBatch(process, z, e, ratio)
 
 
 def weighed(tables, n, replicates, first=0, stream=5):

@@ -91,7 +91,7 @@ def every_path(truth: Any, steps: int, process: Any = None, every: int | None = 
         x, u = z[:, 0, t, :n], z[:, 0, t, n + 1 :]
         z[:, 0, t + 1, :n] = x @ mdp.A.T + u @ mdp.B.T + noise
         ratios[:, 0, t] = density(own, target) / density(own, law)
-    return Listed(QuadraticBatch.of(process, z, e, ratios), weights)
+    return Listed(QuadraticBatch(process, z, e, ratios), weights)
 
 
 def density(e: np.ndarray, law: Any) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Estimates on linear-quadratic problems."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,13 +16,15 @@ from pgbench.problems.quadratic import Quadratic
 from pgbench.process.process import GaussianProcess
 from pgbench.process.tables import Forms
 from pgbench.rollout.engines import Rollouts
+from pgbench.rollout.several import SeveralSimulator
+from pgbench.rollout.simulator import Draws
 
 
 class QuadraticSource(EstimatorSource):
     """Estimates on linear-quadratic problems.
 
-    A table estimator is asked for the forms of all policies, which are then simulated together; a
-    batch estimator is asked policy by policy, for so are its rollouts.
+    A table estimator is asked for the forms of all policies, which are then simulated together, and
+    a batch estimator for the estimates of all, unless it says why it stands alone.
     """
 
     def gradient(  # type: ignore[override]
@@ -29,24 +32,39 @@ class QuadraticSource(EstimatorSource):
     ) -> tuple[FloatArray, IntArray]:
         """Estimates (m, d) and their environment steps (m,); NaN without finite values."""
         if isinstance(self.estimator, TableEstimator):
-            return self._by_forms(crowd, k)
-        out, steps = self.one_by_one(crowd, k)
+            return self._of_good(crowd, self._by_forms, k)
+        if self.estimator.alone:
+            out, steps = self.one_by_one(crowd, k)
+        else:
+            out, steps = self._of_good(crowd, self._by_batches, k)
         out[~np.isfinite(out).all(axis=1)] = np.nan
         return out, steps
 
-    def _by_forms(self, crowd: QuadraticCrowd, k: int) -> tuple[FloatArray, IntArray]:
+    def _of_good(
+        self,
+        crowd: QuadraticCrowd,
+        estimates: Callable[[QuadraticTruth, Draws], tuple[FloatArray, IntArray | int]],
+        k: int,
+    ) -> tuple[FloatArray, IntArray]:
+        """Estimates and steps of all; another policy stands in for those without finite values."""
         out, steps = np.full(crowd.theta.shape, np.nan), np.zeros(crowd.m, np.int64)
         if crowd.good.any():
-            out[crowd.good] = self._together(crowd, k)[crowd.good]
-            steps[crowd.good] = self.numbers.horizon * self.batch_size
+            draws = self.numbers.draws(crowd.m, self.batch_size, k)
+            found, taken = estimates(crowd.stand_ins, draws)
+            out[crowd.good] = found[crowd.good]
+            steps += np.where(crowd.good, taken, 0)
         return out, steps
 
-    def _together(self, crowd: QuadraticCrowd, k: int) -> FloatArray:
-        """Estimates (m, d) by forms; another policy stands in where there are no finite values."""
-        draws, truth = self.numbers.draws(crowd.m, self.batch_size, k), crowd.stand_ins
+    def _by_batches(self, truth: QuadraticTruth, draws: Draws) -> tuple[FloatArray, IntArray]:
+        simulator = SeveralSimulator(truth, draws, 0, draws.replicates)
+        estimates = self.estimator.estimate(simulator, **self.values)
+        return np.asarray(estimates, np.float64), simulator.steps
+
+    def _by_forms(self, truth: QuadraticTruth, draws: Draws) -> tuple[FloatArray, int]:
         rollouts = Rollouts([self._forms(truth)])
         weights = next(rollouts.weights(draws, memory_bytes=2**62)).weights[:, 0]
-        return truth.policy.pull_back(truth.theta, weights)
+        steps = draws.horizon * draws.batch_size
+        return truth.policy.pull_back(truth.theta, weights), steps
 
     def _forms(self, truth: QuadraticTruth) -> Any:
         make, horizon = self.estimator.make, self.numbers.horizon

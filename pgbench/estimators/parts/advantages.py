@@ -1,9 +1,11 @@
 """Advantages of whole trajectories: returns (..., P, G) relative to those of group or batch."""
 
+from math import prod
+
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.estimators.parts.by_trajectory import others, ratio
+from pgbench.estimators.parts.by_trajectory import others
 
 GROUP, BATCH = (-1,), (-2, -1)
 """The axes of a group, and of all of a batch."""
@@ -11,7 +13,20 @@ GROUP, BATCH = (-1,), (-2, -1)
 
 def centred(x: FloatArray, axes: tuple[int, ...] = GROUP) -> FloatArray:
     """x less its mean; zero where that is no more than rounding, which no ε may hide."""
-    return beyond_rounding(x - x.mean(axis=axes, keepdims=True), x, axes)
+    from pgbench.kernels.advantages import centre
+
+    rows = _rows(x, axes)
+    out = np.empty(rows.shape)
+    centre(rows, out)
+    return out.reshape(x.shape)
+
+
+def _rows(x: FloatArray, axes: tuple[int, ...]) -> FloatArray:
+    """x with a row for each group, or for each batch."""
+    if axes not in (GROUP, BATCH):
+        raise ValueError(f"axes is {axes}, must be {GROUP} of a group or {BATCH} of a batch")
+    size = prod(x.shape[axis] for axis in axes)
+    return np.ascontiguousarray(x, np.float64).reshape(-1, size)
 
 
 def beyond_rounding(deviation: FloatArray, x: FloatArray, axes: tuple[int, ...]) -> FloatArray:
@@ -31,15 +46,18 @@ def deviation(
     advantage: FloatArray, axes: tuple[int, ...] = GROUP, correction: int = 0
 ) -> FloatArray:
     """Standard deviation of what has mean zero along the axes, which are kept."""
-    n = np.prod([advantage.shape[axis] for axis in axes])
-    return np.asarray(
-        np.sqrt((advantage**2).sum(axis=axes, keepdims=True) / max(n - correction, 1)), np.float64
-    )
+    n = prod(advantage.shape[axis] for axis in axes)
+    square = (advantage**2).sum(axis=axes, keepdims=True)
+    return np.asarray(np.sqrt(square / max(n - correction, 1)), np.float64)
 
 
 def standardised(
     x: FloatArray, eps: float, axes: tuple[int, ...] = GROUP, correction: int = 0
 ) -> FloatArray:
     """x less its mean, over its standard deviation plus ε; zero where nothing differs."""
-    advantage = centred(x, axes)
-    return ratio(advantage, deviation(advantage, axes, correction) + eps)
+    from pgbench.kernels.advantages import standardise
+
+    rows = _rows(x, axes)
+    out = np.empty(rows.shape)
+    standardise(rows, float(eps), correction, out)
+    return out.reshape(x.shape)

@@ -61,4 +61,4 @@ def behaved(simulator: Simulator, exploration: float) -> tuple[Batch, FloatArray
     behaviour = simulator.once("behaviour", lambda: behaviour_policy(truth, exploration))
     process = simulator.once("process", lambda: Process(truth.mdp, behaviour))
     batch = simulator.batch(process=process)
-    return batch, np.where(batch.mask, batch.at(ratios(truth, behaviour)), 1.0)
+    return batch, batch.at(ratios(truth, behaviour), otherwise=1.0)

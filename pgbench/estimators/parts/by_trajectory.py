@@ -13,8 +13,8 @@ from pgbench.arrays import FloatArray
 from pgbench.process.batch import Batch
 from pgbench.rollout.simulator import Simulator
 
-SCORE_NUMBERS = 2**23
-"""Numbers that the scores of all trajectories of a part of the replicates may take, 64 MiB."""
+SCORE_NUMBERS = 2**17
+"""Numbers that the scores of all trajectories of a part of the replicates may take: a cache's."""
 
 
 def in_parts(

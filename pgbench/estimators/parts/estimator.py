@@ -43,9 +43,6 @@ CriticNoise = Annotated[
 UNDECLARED = "it does not declare that it takes many policies at once"
 """Why an estimator is asked for one policy at a time that says nothing of it."""
 
-BY_POLICY = "batches of linear-quadratic problems are drawn policy by policy"
-"""Why those are asked for one policy at a time that are for these problems only."""
-
 Target = Literal["gradient", "natural gradient"]
 
 DRIVEN = "drives its rollouts by numbers of its own"

@@ -31,6 +31,9 @@ LARGEST = 400
 CUTOFF = 1e-10
 """Least eigenvalue that counts, relative to the largest one of its block."""
 
+SMALL = 8
+"""Largest block that rotations of our own are quicker for than a library's reduction."""
+
 _ROUNDING = 1e-13
 """Scores this small relative to the largest are rounding errors, where states share parameters."""
 
@@ -84,12 +87,14 @@ def matrices(truth: Truth, weights: FloatArray) -> FloatArray:
     G, p, k = psi.shape
     m = len(weights)
     w = weights.reshape(m, G, p)
+    if G > 1:
+        return _of_states(psi[None], w)
     out = np.empty((m, G, k, k))
     step = max(1, WEIGHED_SCORES // psi.size)
     for i in range(0, m, step):
         part = slice(i, i + step)
         # Only pairs that some replicate of the part visited: most of a large block are not.
-        seen = np.flatnonzero(w[part].any(axis=(0, 1))) if G == 1 else slice(None)
+        seen = np.flatnonzero(w[part].any(axis=(0, 1)))
         own = psi[:, seen]
         out[part] = (own * w[part][:, :, seen, None]).swapaxes(2, 3) @ own
     return out
@@ -101,6 +106,16 @@ def _(truth: FiniteTruths, weights: FloatArray) -> FloatArray:
     return np.concatenate(own)
 
 
+def _of_states(scores: FloatArray, weights: FloatArray) -> FloatArray:
+    """A block for each state from scores (1, G, p, k) and weights (m, G, p)."""
+    from pgbench.kernels.blocks import add_squares
+
+    k = scores.shape[3]
+    out = np.zeros((*weights.shape[:2], k, k))
+    add_squares(np.ascontiguousarray(scores), np.ascontiguousarray(weights), out)
+    return out
+
+
 @singledispatch
 def sampled_fisher(truth: Truth, batch: Any) -> FloatArray:
     """F̂ = (1-γ) Σ_t γ^t ψψᵀ of the actions taken, a mean over the batch: blocks (m, G, k, k)."""
@@ -110,6 +125,10 @@ def sampled_fisher(truth: Truth, batch: Any) -> FloatArray:
 @sampled_fisher.register
 def _(truth: QuadraticTruth, batch: QuadraticBatch) -> FloatArray:
     require_small(truth)
+    if truth.theta.ndim > 1:  # a policy for each replicate
+        every = range(len(truth.theta))
+        own = [sampled_fisher(truth.one(r), batch.part(slice(r, r + 1))) for r in every]
+        return np.concatenate(own)
     m, n, T = batch.shape
     d = truth.gradient.size
     F = np.empty((m, 1, d, d))
@@ -133,12 +152,25 @@ def solved(F: FloatArray, g: FloatArray, damping: float = 0.0) -> FloatArray:
     """(F + λI)⁻¹ g (m, d) of blocks F (m, G, k, k), or F†g where λ is 0."""
     m, G, k, _ = F.shape
     right = g.reshape(m, G, k)
+    x: FloatArray
     if damping > 0:
-        x = np.linalg.solve(F + damping * np.eye(k), right[..., None])[..., 0]
+        x = np.asarray(np.linalg.solve(F + damping * np.eye(k), right[..., None])[..., 0])
+    elif k <= SMALL:
+        x = _pseudo_solved(F, right)
     else:
         values, vectors = np.linalg.eigh(F)
         x = _divided(values, vectors, right, CUTOFF * values[..., -1:])
     return np.asarray(x.reshape(m, -1), np.float64)
+
+
+def _pseudo_solved(F: FloatArray, right: FloatArray) -> FloatArray:
+    """F†g (m, G, k) of small blocks, all of them at once."""
+    from pgbench.kernels.blocks import pseudo_solve
+
+    k, out = F.shape[3], np.empty(right.shape)
+    rows = np.ascontiguousarray(right).reshape(-1, k)
+    pseudo_solve(np.ascontiguousarray(F).reshape(-1, k, k), rows, CUTOFF, out.reshape(-1, k))
+    return out
 
 
 def _divided(
@@ -160,6 +192,6 @@ def least_squares(Z: FloatArray, y: FloatArray, scale: FloatArray) -> FloatArray
     cut = CUTOFF * scale[:, None]
     if n <= d:
         values, vectors = np.linalg.eigh(Z @ Z.swapaxes(1, 2))
-        return np.einsum("mnd,mn->md", Z, _divided(values, vectors, y, cut))
+        return np.asarray((_divided(values, vectors, y, cut)[:, None] @ Z)[:, 0])
     values, vectors = np.linalg.eigh(Z.swapaxes(1, 2) @ Z)
-    return _divided(values, vectors, np.einsum("mnd,mn->md", Z, y), cut)
+    return _divided(values, vectors, (y[:, None] @ Z)[:, 0], cut)

@@ -66,6 +66,16 @@ def weighing(truth: Truth, ratio: str) -> tuple[FloatArray, FloatArray]:
     return nothing if ratio == "none" else own, own if ratio == "prefix" else nothing
 
 
+def factors(
+    batch: Batch, truth: Truth, ratio: str
+) -> tuple[FloatArray | float, FloatArray | float]:
+    """Factors of every step and of what led to it, as ``weighing`` has them: (m, n, T), or 1."""
+    if ratio == "none":
+        return 1.0, 1.0
+    own = batch.at(ratios(truth, truth.process.pi), otherwise=1.0)
+    return own, own if ratio == "prefix" else 1.0
+
+
 def value(truth: Truth, later: bool) -> FloatArray:
     """V (S,) of what follows an action: with the penalties of later steps, or of rewards alone."""
     if later:

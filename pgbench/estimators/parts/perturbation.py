@@ -15,8 +15,8 @@ from pgbench.rollout.simulator import Simulator
 OTHER_POLICIES = "its rollouts are drawn by policies at other parameters"
 """Why no sampler can give these estimators their data."""
 
-PROBABILITIES = 2**22
-"""About so many of the perturbed policies are held at a time."""
+PROBABILITIES = 2**17
+"""About so many of the perturbed policies are held at a time: they fit in a cache."""
 
 
 def require_free(truth: Truth) -> None:
@@ -38,18 +38,20 @@ def objective(truth: Truth, theta: FloatArray, horizon: int) -> float:
     return float(truth.mdp.mu0 @ v)
 
 
-def returns_at(simulator: Simulator, thetas: FloatArray, uniforms: FloatArray) -> FloatArray:
-    """Returns (m, k, n) of rollouts at parameters (m, k, d), driven by (m, k or 1, n, 2H + 1).
+def returns_at(
+    simulator: Simulator, moves: FloatArray, size: float, uniforms: FloatArray
+) -> FloatArray:
+    """Returns (m, k, n) at θ + size·moves (m, k, d), driven by (m, k or 1, n, 2H + 1) numbers.
 
     A part of the replicates at a time, so that the policies fit in memory.
     """
-    return np.concatenate(
-        [
-            own.driven(uniforms[part], probabilities(own.truth, thetas[part]))
-            .returns.reshape(own.m, thetas.shape[1], -1)
-            for own, part in parts(simulator, thetas.shape[1])
-        ]
-    )  # fmt: skip
+    found = []
+    for own, part in parts(simulator, moves.shape[1]):
+        thetas = size * moves[part]
+        thetas += own.truth.theta[..., None, :]  # of the policy that all share, or of each
+        batch = own.driven(uniforms[part], probabilities(own.truth, thetas))
+        found.append(batch.returns.reshape(own.m, moves.shape[1], -1))
+    return np.concatenate(found)
 
 
 def parts(simulator: Simulator, k: int) -> Iterator[tuple[Simulator, slice]]:

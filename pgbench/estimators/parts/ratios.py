@@ -206,7 +206,7 @@ class RatioEstimator(OutcomeEstimator):
         a = simulator.n * np.asarray(self.weights(responses, **values), np.float64)
         a = a.reshape(simulator.m, simulator.n, 1)
         w = simulator.once("ratios", lambda: ratios(truth, truth.process.pi))
-        u = self.factors(np.where(batch.mask, batch.at(w), 1.0), batch.mask, **values)
+        u = self.factors(batch.at(w, otherwise=1.0), batch.mask, **values)
         return simulator.pull_back(batch.tables(a * np.where(a < 0, u[-1], u[0])))
 
 

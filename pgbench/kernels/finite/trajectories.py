@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pgbench.kernels.finite.tape import advance, make_tape, segment, start
+from pgbench.kernels.finite.tape import PAIR, advance, make_tape, segment, start
 from pgbench.kernels.jit import kernel, parallel_kernel
 from pgbench.kernels.partition import partition
 from pgbench.kernels.streams import LANES
@@ -43,16 +43,16 @@ def _record_span(sampler, streams, first, horizon, longest, unit, pair, slot, st
                 for lane in range(n_lanes):
                     r = low + (trajectory + lane) // batch_size
                     i = (trajectory + lane) % batch_size
-                    _copy(tape, k, lane, sampler.n_slots, pair[r, i], slot[r, i])
+                    _copy(tape, k, lane, pair[r, i], slot[r, i])
                     steps[r, i] = tape.alive[lane]
                 if length < tape.path.shape[0]:
                     break
 
 
 @kernel
-def _copy(tape, k, lane, n_slots, pair, slot):
+def _copy(tape, k, lane, pair, slot):
     """The steps of a lane in segment k into pair and slot (T,), as far as these go."""
     begin = k * tape.path.shape[0]
     for t in range(begin, min(tape.alive[lane], begin + tape.path.shape[0], pair.size)):
         slot[t] = tape.path[t - begin, lane]
-        pair[t] = tape.path[t - begin, lane] // n_slots
+        pair[t] = tape.path[t - begin, PAIR + lane]

@@ -7,13 +7,14 @@ from pgbench.kernels.streams import LANES
 
 
 def record(sampler, streams, first, z, e, ratio) -> None:
-    """Fill arrays with the trajectories of replicates ``first``, ... of one policy.
+    """Fill arrays with the trajectories of replicates ``first``, ..., of one policy or of one each.
 
     z (replicates, batch, T+1, p), e (replicates, batch, T, m) and ratio (replicates, batch, T)
     float64 receive (x, 1, u), the noise of the actions, and ratios of densities.
     """
     longest = segment(sampler, 0, e.shape[2])
-    parts = partition(len(e), streams.batch_size)
+    # Lanes of a block share a policy.
+    parts = partition(len(e), streams.batch_size, apart=len(sampler.gain) > 1)
     _record_span(parts.bounds, sampler, streams, first, longest, parts.unit, z, e, ratio)
 
 
@@ -22,12 +23,13 @@ def _record_span(sampler, streams, first, longest, unit, z, e, ratio, begin, end
     """``record`` for the replicates from ``begin`` to ``end``, ``unit`` at a time."""
     batch_size, tape = streams.batch_size, make_tape(sampler, 0, e.shape[2], longest)
     for low in range(begin, end, unit):
+        policy = low if sampler.gain.shape[0] > 1 else 0
         n_trajectories = (min(low + unit, end) - low) * batch_size
         for trajectory in range(0, n_trajectories, LANES):
             n_lanes = min(LANES, n_trajectories - trajectory)
             start(sampler, streams, first + low, trajectory, n_lanes, tape)
             for k in range(tape.marks.shape[0]):
-                steps = advance(sampler, 0, k, tape)
+                steps = advance(sampler, policy, k, tape)
                 for lane in range(n_lanes):
                     r = low + (trajectory + lane) // batch_size
                     i = (trajectory + lane) % batch_size

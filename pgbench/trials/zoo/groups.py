@@ -19,8 +19,6 @@ from pgbench.trials.zoo.bug import response_bug
 
 _EPS = 1e-4
 _NOISE = "what is taken off does not hang on the response: noise alone"
-PROMPTS = (-2,)
-"""The axis of the prompts."""
 
 
 def _normalised(R: FloatArray, responses: Responses) -> FloatArray:
@@ -78,7 +76,8 @@ normalised_twice = response_bug(
 
 def _over_prompts(responses: Responses) -> FloatArray:
     """Returns standardised over the prompts, response by response."""
-    own = standardised(responses.returns, _EPS, PROMPTS, correction=1) / responses.count
+    by_place = responses.returns.swapaxes(-1, -2)
+    own = standardised(by_place, _EPS, correction=1).swapaxes(-1, -2) / responses.count
     return own / grpo.lengths(responses)
 
 

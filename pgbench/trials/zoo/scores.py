@@ -27,7 +27,7 @@ def _sampled_twice(simulator: Simulator) -> FloatArray:
     cumulative = simulator.truth.pi.cumsum(axis=1)[batch.states]
     others = (cumulative < chosen[..., None]).sum(axis=-1)
     others = np.minimum(others, cumulative.shape[-1] - 1)
-    scored = replace(batch, actions=others)
+    scored = batch.of_pairs(batch.states, others)
     return simulator.pull_back(scored.tables(_to_go(batch)))
 
 
@@ -44,7 +44,7 @@ def _greedy(simulator: Simulator) -> FloatArray:
     """Reward-to-go times the score of the most probable action."""
     batch = simulator.batch()
     best = simulator.truth.pi.argmax(axis=1)[batch.states]
-    return simulator.pull_back(replace(batch, actions=best).tables(_to_go(batch)))
+    return simulator.pull_back(batch.of_pairs(batch.states, best).tables(_to_go(batch)))
 
 
 score_of_greedy_action = batch_bug(
@@ -59,7 +59,9 @@ score_of_greedy_action = batch_bug(
 def _next_state(simulator: Simulator) -> FloatArray:
     """Reward-to-go times the score of the action in the state that follows."""
     batch = simulator.batch()
-    return simulator.pull_back(replace(batch, states=batch.successors).tables(_to_go(batch)))
+    return simulator.pull_back(
+        batch.of_pairs(batch.successors, batch.actions).tables(_to_go(batch))
+    )
 
 
 score_at_next_state = batch_bug(
@@ -95,9 +97,9 @@ gradient_of_logits = batch_bug(
 def _padded(simulator: Simulator) -> FloatArray:
     """Total return times all scores, those of padding included."""
     batch = simulator.batch()
-    longest = batch.lengths.max(axis=1)[:, None, None]
-    padded = np.broadcast_to(np.arange(batch.shape[2]) < longest, batch.mask.shape)
-    return simulator.pull_back(replace(batch, mask=padded).tables(batch.returns[:, :, None]))
+    longest = np.repeat(batch.lengths.max(axis=1, keepdims=True), batch.shape[1], axis=1)
+    padded = replace(batch, steps=longest)
+    return simulator.pull_back(padded.tables(batch.returns[:, :, None]))
 
 
 padding_scored = batch_bug(

@@ -23,7 +23,7 @@ def _ratio_bug(name: str, ratio: Callable[[Truth, FloatArray], FloatArray], **cl
     def estimate(simulator: Simulator) -> FloatArray:
         behaviour = behaviour_policy(simulator.truth, _EXPLORATION)
         batch = simulator.batch(process=Process(simulator.truth.mdp, behaviour))
-        ratios = np.where(batch.mask, batch.at(ratio(simulator.truth, behaviour)), 1.0)
+        ratios = batch.at(ratio(simulator.truth, behaviour), otherwise=1.0)
         weights = ratios.prod(axis=2)[:, :, None]
         return simulator.pull_back(batch.tables(weights * batch.to_go))
 

@@ -1,7 +1,5 @@
 """Tokens that are scored though they should not be, or not scored, and means over tokens."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from pgbench.arrays import FloatArray
@@ -50,7 +48,7 @@ end_token_unscored = token_bug(
 def _prompt_scored(simulator: Simulator) -> FloatArray:
     """Return times all scores, and times that of a given token at the start."""
     batch = simulator.batch()
-    given = replace(batch, actions=np.zeros_like(batch.actions))
+    given = batch.of_pairs(batch.states, 0)
     R = batch.returns[:, :, None]
     first = R * (np.arange(batch.shape[2]) == 0)
     return simulator.pull_back(batch.tables(R) + given.tables(first))
