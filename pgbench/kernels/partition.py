@@ -30,11 +30,21 @@ class Partition(NamedTuple):
     bounds: np.ndarray
 
 
-def partition(n_replicates: int, batch_size: int, *, apart: bool = False) -> Partition:
-    """So many replicates in units and spans; with ``apart`` no lanes are shared by two of them."""
-    unit = 1 if apart else max(1, LANES // int(batch_size))
+def partition(
+    n_replicates: int, batch_size: int, together: int = LANES, whole: int = LANES, *,
+    apart: bool = False,
+) -> Partition:  # fmt: skip
+    """So many replicates in units and spans.
+
+    A unit has as many replicates as fill ``together`` lanes, or fewer, that all threads have some,
+    in multiples of those that fill ``whole``; with ``apart`` no lanes are shared by two of them.
+    """
+    most = _SPANS_PER_THREAD * get_num_threads()
+    least = 1 if apart else max(1, whole // int(batch_size))
+    unit = least if apart else max(1, min(together // int(batch_size), n_replicates // most))
+    unit = max(least, unit // least * least)
     n_units = -(-n_replicates // unit)
-    n_spans = max(1, min(n_units, _SPANS_PER_THREAD * get_num_threads()))
+    n_spans = max(1, min(n_units, most))
     bounds = np.arange(n_spans + 1) * n_units // n_spans * unit
     return Partition(unit, np.minimum(bounds, n_replicates))
 

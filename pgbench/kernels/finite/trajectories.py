@@ -1,12 +1,12 @@
 """Rollouts of finite problems recorded as they are simulated."""
 
 import numpy as np
-from numba import prange
+from numba import prange, uint64
 
-from pgbench.kernels.finite.tape import advance, make_tape, segment, start
+from pgbench.kernels.finite.tape import advance, block, divisor, make_tape, rewind, segment
 from pgbench.kernels.jit import kernel, parallel_kernel
 from pgbench.kernels.partition import partition
-from pgbench.kernels.streams import LANES
+from pgbench.kernels.words import WIDTH
 
 
 def record(sampler, streams, first, pair, slot, steps) -> None:
@@ -25,45 +25,51 @@ def count_steps(sampler, streams, first, horizon, steps) -> None:
 
 
 def _divide(sampler, streams, first, horizon, pair, slot, steps) -> None:
-    parts = partition(len(steps), streams.batch_size)
-    _record(sampler, streams, first, horizon, segment(horizon), parts, pair, slot, steps)
+    room = block(sampler, horizon)
+    parts = partition(len(steps), streams.batch_size, room, WIDTH)
+    longest = segment(horizon)
+    _record(sampler, streams, first, horizon, longest, room, parts, pair, slot, steps)
 
 
 @parallel_kernel
-def _record(sampler, streams, first, horizon, longest, parts, pair, slot, steps):
+def _record(sampler, streams, first, horizon, longest, room, parts, pair, slot, steps):
     for span in prange(parts.bounds.size - 1):
         _record_span(
-            sampler, streams, first, horizon, longest, pair, slot, steps,
+            sampler, streams, first, horizon, longest, room, pair, slot, steps,
             parts.bounds[span], parts.bounds[span + 1], parts.unit,
         )  # fmt: skip
 
 
 @kernel
 def _record_span(
-    sampler, streams, first, horizon, longest, pair, slot, steps, begin, end, unit
+    sampler, streams, first, horizon, longest, room, pair, slot, steps, low, high, unit
 ):  # fmt: skip
-    """``record`` for the replicates from ``begin`` to ``end``, ``unit`` at a time."""
-    batch_size, tape = streams.batch_size, make_tape(horizon, longest)
-    for low in range(begin, end, unit):
-        n_trajectories = (min(low + unit, end) - low) * batch_size
-        for trajectory in range(0, n_trajectories, LANES):
-            n_lanes = min(LANES, n_trajectories - trajectory)
-            start(sampler, streams, first + low, trajectory, n_lanes, tape)
-            for k in range(tape.marks.shape[0]):
-                length = advance(sampler, k, tape)
-                for lane in range(n_lanes):
-                    r = low + (trajectory + lane) // batch_size
-                    i = (trajectory + lane) % batch_size
-                    _copy(tape, k, lane, sampler.n_slots, pair[r, i], slot[r, i])
-                    steps[r, i] = tape.alive[lane]
-                if length < tape.path.shape[0]:
-                    break
+    """``record`` for the replicates from ``low`` to ``high``, ``unit`` at a time."""
+    batch_size, tape = streams.batch_size, make_tape(horizon, longest, room)
+    for r in range(low, high, unit):
+        end = min(r + unit, high) * batch_size
+        for trajectory in range(r * batch_size, end, room):
+            n = min(room, end - trajectory)
+            rewind(tape)
+            k, going_on = 0, True
+            while going_on:
+                going_on = advance(sampler, streams, first, trajectory, n, k, tape)
+                _copy(sampler.n_slots, k, trajectory, n, tape, pair, slot, steps)
+                k += 1
 
 
 @kernel
-def _copy(tape, k, lane, n_slots, pair, slot):
-    """The steps of a lane in segment k into pair and slot (T,), as far as these go."""
-    begin = k * tape.path.shape[0]
-    for t in range(begin, min(tape.alive[lane], begin + tape.path.shape[0], pair.size)):
-        slot[t] = tape.path[t - begin, lane]
-        pair[t] = tape.path[t - begin, lane] // n_slots
+def _copy(n_slots, k, trajectory, n, tape, pair, slot, steps):
+    """The steps in segment k of the n trajectories of a block, the first of them ``trajectory``.
+
+    As far as pair and slot go.
+    """
+    m, bit = divisor(n_slots)
+    batch_size, begin, horizon = steps.shape[1], k * tape.segment, pair.shape[2]
+    for i in range(n):
+        r, own = (trajectory + i) // batch_size, (trajectory + i) % batch_size
+        steps[r, own] = tape.steps[i]
+        for t in range(begin, min(tape.steps[i], begin + tape.segment, horizon)):
+            drawn = tape.path[tape.begin[i] + t - begin]
+            slot[r, own, t] = drawn
+            pair[r, own, t] = uint64(drawn) * m >> bit
