@@ -12,10 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from numba import uint64
 
-from pgbench.kernels.finite.tape import divisor, replay
+from pgbench.kernels.finite.tape import replay
 from pgbench.kernels.jit import kernel
 from pgbench.kernels.partition import count_segments
 from pgbench.kernels.words import WIDTH
+
+_DECAY, _SIGNAL, _TOTAL = range(3)
+"""Stages of ``weigh_group``."""
 
 
 class Group(NamedTuple):
@@ -29,8 +32,8 @@ class Group(NamedTuple):
     place
         As ``Tape.path`` where states are listed, else empty: where in its weights a step adds.
     x, decay
-        (T + 1, WIDTH) float64, x_t and D_t of the steps of a segment; decay is empty if every
-        estimator's δ is one number.
+        (T + 1, WIDTH) float64, x_t and D_t of the steps of a segment; decay has one row if
+        every estimator's δ is one number.
     power
         (H + 1,) float64, D_t where δ is one number, the second of them.
     edges
@@ -56,7 +59,7 @@ def make_group(tape, listed, decays):
         np.zeros(WIDTH, np.int64),
         np.empty(tape.path.size if listed else 0, np.uint32),
         np.zeros((tape.segment + 1, WIDTH)),
-        np.zeros((tape.segment + 1 if decays else 0, WIDTH)),
+        np.zeros((tape.segment + 1 if decays else 1, WIDTH)),
         np.zeros(tape.horizon + 1),
         np.zeros((tape.marks.shape[0] + 1, WIDTH)),
     )
@@ -92,35 +95,34 @@ def weigh_group(sampler, streams, tables, e, tape, group, weights):
     known = whole and tables.same_signal[e]
     if one_delta:
         _discount(delta[0], group.power)
-    # D forward, x and with it the weights backward, and what they add where that is known last.
-    for stage in range(3):
-        if (stage == 0 and (one_delta or total)) or (stage == 2 and not total):
+    # D forward; x, and with it the weights, backward; or weights that need the x of the first step.
+    for stage in range(_DECAY, _TOTAL + 1):
+        if (stage == _DECAY and (one_delta or total)) or (stage == _TOTAL and not total):
             continue
         for j in range(n_segments):
-            k = j if stage == 0 else n_segments - 1 - j
+            k = j if stage == _DECAY else n_segments - 1 - j
             begin = k * tape.segment
             end = min(begin + tape.segment, group.length[0])
             if not whole:
                 replay(sampler, streams, k, tape)
-            if stage == 0 or not (one_delta or total or whole):
-                _decay(sampler.n_slots, delta, k, begin, end, tape.path, group)
-            if stage == 1 and at_once and not known:
-                _signal_and_add(
-                    sampler.n_slots, sigma, kappa[0], beta[0], by_slot, begin, end, tape.path,
-                    group, weights,
-                )  # fmt: skip
+            if stage == _DECAY or not (one_delta or total or whole):
+                _decay(delta, k, begin, end, tape.path, group)
+            if stage == _TOTAL:
+                _add_total(begin, end, tape.path, group, weights)
+            if stage != _SIGNAL:
                 continue
-            if stage == 1 and not known:
-                _signal(
-                    sampler.n_slots, sigma, kappa, by_slot, one_kappa, begin, end, tape.path, group
-                )  # fmt: skip
-            if stage == 2 or (stage == 1 and not total):
-                _add(
-                    sampler.n_slots, beta, one_beta, one_delta, total, begin, end, tape.path, group,
+            if at_once and not known:
+                _signal_and_add(
+                    sigma, kappa[0], beta[0], by_slot, begin, end, tape.path, tape.slots, group,
                     weights,
                 )  # fmt: skip
-        if stage == 1 and total:
-            _begin_total(sampler.n_slots, beta, one_beta, tape.path, group)
+                continue
+            if not known:
+                _signal(sigma, kappa, by_slot, one_kappa, begin, end, tape.path, tape.slots, group)
+            if not total:
+                _add(beta, one_beta, one_delta, begin, end, tape.path, group, weights)
+        if stage == _SIGNAL and total:
+            _begin_total(beta, one_beta, tape.path, group)
 
 
 @kernel
@@ -142,9 +144,8 @@ def _longer(length, t):
 
 
 @kernel
-def _decay(n_slots, delta, k, begin, end, path, group):
+def _decay(delta, k, begin, end, path, group):
     """D_t of steps begin, ..., end - 1, segment k, from ``edges[k]``, where it was found once."""
-    m, bit = divisor(n_slots)
     run, length, decay, edges = group.run, group.length, group.decay, group.edges
     for i in range(WIDTH):
         decay[0, i] = edges[k, i] if begin > 0 else 1.0
@@ -152,15 +153,14 @@ def _decay(n_slots, delta, k, begin, end, path, group):
         for i in range(WIDTH):
             decay[t + 1, i] = decay[t, i]
             if length[i] > begin + t:
-                decay[t + 1, i] *= delta[uint64(path[uint64(run[i] + t)]) * m >> bit]
+                decay[t + 1, i] *= delta[uint64(path[uint64(run[i] + t)])]
     for i in range(WIDTH):
         edges[k + 1, i] = decay[end - begin, i]
 
 
 @kernel
-def _signal(n_slots, sigma, kappa, by_slot, one_kappa, begin, end, path, group):
+def _signal(sigma, kappa, by_slot, one_kappa, begin, end, path, slots, group):
     """x_t of steps begin, ..., end - 1, from the one after them."""
-    m, bit = divisor(n_slots)
     run, length, x = group.run, group.length, group.x
     varies, n = uint64(not one_kappa), _resume(begin, end, group)
     for t in range(end - begin - 1, -1, -1):
@@ -169,15 +169,15 @@ def _signal(n_slots, sigma, kappa, by_slot, one_kappa, begin, end, path, group):
             after[n] = 0.0
             n += 1
         for i in range(n):
-            slot = uint64(path[uint64(run[i] + t)])
-            p = slot * m >> bit
-            here[i] = sigma[slot if by_slot else p] + kappa[varies * p] * after[i]
+            at = uint64(run[i] + t)
+            p = uint64(path[at])
+            reward = sigma[uint64(slots[at]) if by_slot else p]
+            here[i] = reward + kappa[varies * p] * after[i]
 
 
 @kernel
-def _signal_and_add(n_slots, sigma, kappa, beta, by_slot, begin, end, path, group, weights):
+def _signal_and_add(sigma, kappa, beta, by_slot, begin, end, path, slots, group, weights):
     """``_signal`` and ``_add`` in one, where κ, β and δ are numbers."""
-    m, bit = divisor(n_slots)
     run, length, base, place = group.run, group.length, group.base, group.place
     x, power, listed = group.x, group.power, group.place.size > 0
     n = _resume(begin, end, group)
@@ -188,9 +188,8 @@ def _signal_and_add(n_slots, sigma, kappa, beta, by_slot, begin, end, path, grou
             n += 1
         for i in range(n):
             at = uint64(run[i] + t)
-            slot = uint64(path[at])
-            p = slot * m >> bit
-            value = sigma[slot if by_slot else p] + kappa * after[i]
+            p = uint64(path[at])
+            value = sigma[uint64(slots[at]) if by_slot else p] + kappa * after[i]
             here[i] = value
             q = uint64(place[at]) if listed else p
             weights[uint64(base[i]) + q] += discount * (value - beta)
@@ -206,35 +205,42 @@ def _resume(begin, end, group):
 
 
 @kernel
-def _begin_total(n_slots, beta, one_beta, path, group):
-    """What every step adds, x_0 - β_0, in the last of ``edges``; path holds the first segment."""
-    m, bit = divisor(n_slots)
-    first, value, varies = group.x[0], group.edges[group.edges.shape[0] - 1], uint64(not one_beta)
-    for i in range(_longer(group.length, 0)):
-        p = uint64(path[uint64(group.run[i])]) * m >> bit
-        value[i] = first[i] - beta[varies * p]
-
-
-@kernel
-def _add(n_slots, beta, one_beta, one_delta, total, begin, end, path, group, weights):
-    """Add D_t (x_t - β_t), or x_0 - β_0, of steps begin, ..., end - 1."""
-    m, bit = divisor(n_slots)
+def _add(beta, one_beta, one_delta, begin, end, path, group, weights):
+    """Add D_t (x_t - β_t) of steps begin, ..., end - 1."""
     run, length, base, place = group.run, group.length, group.base, group.place
-    varies, listed = uint64(not one_beta), place.size > 0
-    value = group.edges[group.edges.shape[0] - 1]
+    x, power, decay, listed = group.x, group.power, group.decay, place.size > 0
+    varies, differs = uint64(not one_beta), not one_delta
     n = _longer(length, end)
     for t in range(end - begin - 1, -1, -1):
-        here, discount = group.x[t], group.power[begin + t]
+        here, discount, own = x[t], power[begin + t], decay[t if differs else 0]
         while n < WIDTH and length[n] > begin + t:
             n += 1
         for i in range(n):
             at = uint64(run[i] + t)
-            p = uint64(path[at]) * m >> bit
+            p = uint64(path[at])
+            value = (own[i] if differs else discount) * (here[i] - beta[varies * p])
             q = uint64(place[at]) if listed else p
-            to = uint64(base[i]) + q
-            if total:
-                weights[to] += value[i]
-            elif one_delta:
-                weights[to] += discount * (here[i] - beta[varies * p])
-            else:
-                weights[to] += group.decay[t, i] * (here[i] - beta[varies * p])
+            weights[uint64(base[i]) + q] += value
+
+
+@kernel
+def _add_total(begin, end, path, group, weights):
+    """Add x_0 - β_0 at steps begin, ..., end - 1."""
+    run, length, base, place = group.run, group.length, group.base, group.place
+    value, listed = group.edges[group.edges.shape[0] - 1], place.size > 0
+    n = _longer(length, end)
+    for t in range(end - begin - 1, -1, -1):
+        while n < WIDTH and length[n] > begin + t:
+            n += 1
+        for i in range(n):
+            at = uint64(run[i] + t)
+            q = uint64(place[at] if listed else path[at])
+            weights[uint64(base[i]) + q] += value[i]
+
+
+@kernel
+def _begin_total(beta, one_beta, path, group):
+    """What every step adds, x_0 - β_0, in the last of ``edges``; path holds the first segment."""
+    first, value, varies = group.x[0], group.edges[group.edges.shape[0] - 1], uint64(not one_beta)
+    for i in range(_longer(group.length, 0)):
+        value[i] = first[i] - beta[varies * uint64(path[uint64(group.run[i])])]

@@ -63,8 +63,9 @@ class Tape(NamedTuple):
     owner, since
         (WIDTH,) int64, the trajectory in the lane, and the tick at which it began. A tick is a step
         of all lanes.
-    path
-        (WIDTH·ticks,) uint32, per lane and tick the flat (s, a, k) drawn.
+    path, slots
+        (WIDTH·ticks,) uint32, per lane and tick the flat (s, a) and (s, a, k) drawn; slots are
+        empty unless they are asked for.
     begin, steps
         (n,) int64 per trajectory, where its run of the path begins, and how long it is.
     taken
@@ -80,6 +81,7 @@ class Tape(NamedTuple):
     owner: np.ndarray
     since: np.ndarray
     path: np.ndarray
+    slots: np.ndarray
     begin: np.ndarray
     steps: np.ndarray
     taken: np.ndarray
@@ -99,7 +101,7 @@ def block(sampler, horizon: int) -> int:
 
 
 @kernel
-def make_tape(horizon, longest, n):
+def make_tape(horizon, longest, n, with_slots):
     """A tape for n trajectories of at most ``horizon`` steps, recorded ``longest`` at a time."""
     # The last trajectory begins when all lanes have been busy, and there are no more than n.
     ticks = longest if n <= WIDTH else (n // WIDTH + 1) * longest
@@ -113,6 +115,7 @@ def make_tape(horizon, longest, n):
         np.zeros(WIDTH, np.int64),
         np.zeros(WIDTH, np.int64),
         np.empty(WIDTH * ticks, np.uint32),
+        np.empty(WIDTH * ticks if with_slots else 0, np.uint32),
         np.zeros(n, np.int64),
         np.zeros(n, np.int64),
         np.zeros(1, np.int64),
@@ -175,7 +178,7 @@ def advance(sampler, streams, replicate, trajectory, n, k, tape):
                 tape.marks[k, i] = lanes[i]
         if n_live == 0 or tick == until:
             return n_live > 0
-        tick = walk(sampler, tick, end, lanes, tape.path)
+        tick = walk(sampler, tick, end, lanes, tape.path, tape.slots)
 
 
 @kernel
@@ -232,7 +235,7 @@ def _seeded(streams, replicate, trajectory, n, group_size, scratch):
 
 
 @kernel
-def walk(sampler, tick, end, lanes, path):
+def walk(sampler, tick, end, lanes, path, slots):
     """Take steps from ``tick`` on until a live lane reaches a terminal state, or ``end``.
 
     The tick that it has come to.
@@ -241,6 +244,7 @@ def walk(sampler, tick, end, lanes, path):
     table, n = sampler.step.reshape(-1), uint64(sampler.step.shape[1]) & _LOW
     shift, successor = sampler.bits + _ONE, (_ONE << sampler.bits) - _ONE & _LOW
     far = table.size > _NEAR
+    m, bit = divisor(sampler.n_slots)
     s0, s1, s2, s3 = (
         load(lanes, 0),
         load(lanes, WIDTH),
@@ -254,7 +258,9 @@ def walk(sampler, tick, end, lanes, path):
         entry = gather(table, index)
         alias = row + ((entry & _LOW) >> shift)
         slot = choose_below(word & _LOW, entry >> _HALF, index, alias)
-        spread(path, tick, ticks, slot)
+        spread(path, tick, ticks, (slot & _LOW) * (m & _LOW) >> bit)
+        if slots.size > 0:
+            spread(slots, tick, ticks, slot)
         taken = gather(table, slot)
         # The next step is drawn at once: what it reads is known, and asked for, early.
         word, s0, s1, s2, s3 = xoshiro(s0, s1, s2, s3)

@@ -1,9 +1,9 @@
 """Rollouts of finite problems recorded as they are simulated."""
 
 import numpy as np
-from numba import prange, uint64
+from numba import prange
 
-from pgbench.kernels.finite.tape import advance, block, divisor, make_tape, rewind, segment
+from pgbench.kernels.finite.tape import advance, block, make_tape, rewind, segment
 from pgbench.kernels.jit import kernel, parallel_kernel
 from pgbench.kernels.partition import partition
 from pgbench.kernels.words import WIDTH
@@ -45,7 +45,7 @@ def _record_span(
     sampler, streams, first, horizon, longest, room, pair, slot, steps, low, high, unit
 ):  # fmt: skip
     """``record`` for the replicates from ``low`` to ``high``, ``unit`` at a time."""
-    batch_size, tape = streams.batch_size, make_tape(horizon, longest, room)
+    batch_size, tape = streams.batch_size, make_tape(horizon, longest, room, True)
     for r in range(low, high, unit):
         end = min(r + unit, high) * batch_size
         for trajectory in range(r * batch_size, end, room):
@@ -54,22 +54,20 @@ def _record_span(
             k, going_on = 0, True
             while going_on:
                 going_on = advance(sampler, streams, first, trajectory, n, k, tape)
-                _copy(sampler.n_slots, k, trajectory, n, tape, pair, slot, steps)
+                _copy(k, trajectory, n, tape, pair, slot, steps)
                 k += 1
 
 
 @kernel
-def _copy(n_slots, k, trajectory, n, tape, pair, slot, steps):
+def _copy(k, trajectory, n, tape, pair, slot, steps):
     """The steps in segment k of the n trajectories of a block, the first of them ``trajectory``.
 
     As far as pair and slot go.
     """
-    m, bit = divisor(n_slots)
     batch_size, begin, horizon = steps.shape[1], k * tape.segment, pair.shape[2]
     for i in range(n):
         r, own = (trajectory + i) // batch_size, (trajectory + i) % batch_size
         steps[r, own] = tape.steps[i]
         for t in range(begin, min(tape.steps[i], begin + tape.segment, horizon)):
-            drawn = tape.path[tape.begin[i] + t - begin]
-            slot[r, own, t] = drawn
-            pair[r, own, t] = uint64(drawn) * m >> bit
+            at = tape.begin[i] + t - begin
+            pair[r, own, t], slot[r, own, t] = tape.path[at], tape.slots[at]

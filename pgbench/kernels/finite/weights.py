@@ -73,7 +73,7 @@ def _weigh_span(
     """``weigh`` for the replicates from ``begin`` to ``end``, ``unit`` at a time."""
     batch_size, n_states = streams.batch_size, sampler.terminal.size
     everywhere = weights.shape[2] == n_states
-    tape = make_tape(horizon, longest, room)
+    tape = make_tape(horizon, longest, room, tables.sigma_by_slot.any())
     group = make_group(tape, not everywhere, not tables.constant_delta.all())
     where = np.empty(0 if everywhere else n_states, np.int32)
     for s in range(where.size):
@@ -90,8 +90,8 @@ def _weigh_span(
                 if not everywhere:
                     before, last = n_visited[r], (trajectory + i) % batch_size == batch_size - 1
                     n_visited[r] = _list_visits(
-                        sampler, tape.path, tape.begin[i], tape.steps[i], visited[r], before, last,
-                        where, group.place,
+                        sampler.n_actions, tape.path, tape.begin[i], tape.steps[i], visited[r],
+                        before, last, where, group.place,
                     )  # fmt: skip
                     _clear(weights, r, before, n_visited[r])
             _weigh_block(sampler, streams, tables, trajectory, n, tape, group, weights)
@@ -154,18 +154,17 @@ def _clear(weights, r, begin, end):
 
 
 @kernel
-def _list_visits(sampler, path, begin, steps, listed, n_listed, last, where, place):
+def _list_visits(n_actions, path, begin, steps, listed, n_listed, last, where, place):
     """Append the new states of a trajectory, note where its steps add; the new number of states.
 
     ``where`` (S,) int32 holds the place of every state that is listed of the replicate, and -1
     elsewhere; after its last trajectory it is cleared.
     """
-    m, k = divisor(sampler.n_actions * sampler.n_slots)
-    m_pair, k_pair = divisor(sampler.n_slots)
-    width = uint64(sampler.n_actions)
+    m, k = divisor(n_actions)
+    width = uint64(n_actions)
     for t in range(begin, begin + steps):
-        slot = uint64(path[uint64(t)])
-        s, p = slot * m >> k, slot * m_pair >> k_pair
+        p = uint64(path[uint64(t)])
+        s = p * m >> k
         row = where[s]
         # Without a branch, for nobody can predict it.
         new = row < 0
