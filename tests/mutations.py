@@ -41,7 +41,7 @@ MUTATIONS = [
     Mutation(
         "every trajectory of a group draws its own start",
         "kernels",
-        "scratch[WIDTH + lane] = i - i % group_size",
+        "scratch[WIDTH + lane] = leader",
         "scratch[WIDTH + lane] = i",
         "tests/kernels/finite",
     ),
@@ -76,8 +76,8 @@ MUTATIONS = [
     Mutation(
         "the last step of an episode is not counted",
         "kernels",
-        "tape.steps[owner[lane]] = age",
-        "tape.steps[owner[lane]] = age - 1",
+        "- since[lane] - max(idle - 1, 0)",
+        "- since[lane] - idle",
         "tests/kernels/finite",
     ),
     Mutation(

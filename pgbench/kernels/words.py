@@ -149,14 +149,13 @@ def choose_below(_typing, x, y, below, other):
 
 
 @intrinsic
-def union(_typing, vector):
-    """All lanes joined by bitwise or, uint64."""
+def count_set(_typing, vector):
+    """In how many lanes the word is not zero, uint64."""
 
     def generate(context, builder, signature, arguments):
-        kind = ir.FunctionType(_I64, [_VECTOR])
-        name = f"llvm.vector.reduce.or.v{WIDTH}i64"
-        function = cgutils.get_or_insert_function(builder.module, kind, name)
-        return builder.call(function, arguments)
+        mask, zeros = ir.IntType(WIDTH), ir.Constant(_VECTOR, [0] * WIDTH)
+        found = builder.bitcast(builder.icmp_unsigned("!=", arguments[0], zeros), mask)
+        return builder.zext(builder.ctpop(found), _I64)
 
     return types.uint64(vector), generate
 

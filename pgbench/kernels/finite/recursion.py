@@ -38,6 +38,8 @@ class Group(NamedTuple):
         (H + 1,) float64, D_t where δ is one number, the second of them.
     edges
         (K + 1, WIDTH) float64, D_t where each of K segments begins; and x_0 - β_0.
+    order, counts
+        (n,) and (H + 1,) int64, scratch of ``sort``.
     """
 
     run: np.ndarray
@@ -48,6 +50,8 @@ class Group(NamedTuple):
     decay: np.ndarray
     power: np.ndarray
     edges: np.ndarray
+    order: np.ndarray
+    counts: np.ndarray
 
 
 @kernel
@@ -62,24 +66,43 @@ def make_group(tape, listed, decays):
         np.zeros((tape.segment + 1 if decays else 1, WIDTH)),
         np.zeros(tape.horizon + 1),
         np.zeros((tape.marks.shape[0] + 1, WIDTH)),
+        np.zeros(tape.steps.size, np.int64),
+        np.zeros(tape.horizon + 1, np.int64),
     )
 
 
 @kernel
-def arrange(begin, steps, stride, batch_size, trajectory, group):
-    """Make trajectories, of which begin and steps (n,) are given, the group.
+def sort(steps, order, counts):
+    """Indices of trajectories of given lengths (m,) into ``order``, the longest first, stable.
 
-    The first of them is ``trajectory``; the weights of each replicate begin at multiples of stride.
+    counts (> longest,) int64 is zero before and after. (Knuth 1998, algorithm 5.2D)
     """
-    run, length, base = group.run, group.length, group.base
-    for i in range(WIDTH):
-        own = steps[i] if i < steps.size else 0
-        j = i
-        while j > 0 and length[j - 1] < own:
-            run[j], length[j], base[j] = run[j - 1], length[j - 1], base[j - 1]
-            j -= 1
-        length[j], base[j] = own, (trajectory + i) // batch_size * stride
-        run[j] = begin[i] if i < steps.size else 0
+    longest = 0
+    for i in range(steps.size):
+        counts[steps[i]] += 1
+        longest = max(longest, steps[i])
+    before = 0
+    for length in range(longest, -1, -1):
+        counts[length], before = before, before + counts[length]
+    for i in range(steps.size):
+        order[counts[steps[i]]] = i
+        counts[steps[i]] += 1
+    for length in range(longest + 1):
+        counts[length] = 0
+
+
+@kernel
+def arrange(tape, first, order, trajectory, batch_size, stride, group):
+    """Make trajectories first + order (≤ WIDTH,) of the block the group, the longest first.
+
+    ``first`` is ``trajectory`` of all; weights of each replicate begin at multiples of stride.
+    """
+    for j in range(WIDTH):
+        group.length[j] = 0
+        if j < order.size:
+            i = first + order[j]
+            group.run[j], group.length[j] = tape.begin[i], tape.steps[i]
+            group.base[j] = (trajectory + order[j]) // batch_size * stride
 
 
 @kernel

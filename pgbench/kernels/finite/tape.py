@@ -19,15 +19,15 @@ from pgbench.kernels.streams import seed_words, xoshiro
 from pgbench.kernels.words import (
     WIDTH,
     choose_below,
+    count_set,
     gather,
     load,
     prefetch,
     spread,
     store,
-    union,
 )
 
-_WORD, _INDEX, _ROW, _TAKEN, _LIVE = (k * WIDTH for k in range(4, 9))
+_WORD, _INDEX, _ROW, _LIVE, _IDLE = (k * WIDTH for k in range(4, 9))
 """Where they begin in ``Tape.lanes``."""
 
 _HALF = np.uint64(32)
@@ -37,11 +37,14 @@ _ONE = np.uint64(1)
 SEGMENT = 2**16
 """Steps of a trajectory that are recorded at a time."""
 
-BLOCK = 2**10
+BLOCK = 2**11
 """Trajectories of a block, if they may end: in proportion the last leave few lanes idle."""
 
 _BLOCK_STEPS = 2**22
 """Bound on the steps for which a block has room; most of them are never taken."""
+
+_ENOUGH = 4
+"""Lanes that wait in a terminal state until all of them take other trajectories together."""
 
 _NEAR = 2**16
 """Entries of a table that stay in the nearer caches: to ask for them early gains nothing."""
@@ -56,8 +59,8 @@ class Tape(NamedTuple):
         Most steps of a trajectory, and how many of them are recorded at a time.
     lanes
         (9·WIDTH,) uint64, per lane: the generator's four words and its last output, the next entry
-        to read, where its state's row begins, the entry that was taken last, and the terminal flag
-        as long as its trajectory goes on, else 0.
+        to read, where its state's row begins, the terminal flag if it has a trajectory, else 0, and
+        for how many ticks that has been in a terminal state.
     ready
         (7·WIDTH,) uint64, the first seven of trajectories that have no lane yet.
     owner, since
@@ -156,20 +159,19 @@ def advance(sampler, streams, replicate, trajectory, n, k, tape):
     while True:
         n_live, end = 0, until
         for lane in range(WIDTH):
-            age = before + tick - since[lane]
-            if lanes[_LIVE + lane] and (lanes[_TAKEN + lane] & flag or age == horizon):
-                tape.steps[owner[lane]] = age
+            idle = np.int64(lanes[_IDLE + lane])
+            if lanes[_LIVE + lane] and (idle > 0 or before + tick == since[lane] + horizon):
+                tape.steps[owner[lane]] = before + tick - since[lane] - max(idle - 1, 0)
                 lanes[_LIVE + lane] = 0
             i = tape.taken[0]
-            if not lanes[_LIVE + lane] and i < n:
-                at = i % WIDTH
-                if at == 0:
+            if i < n and not lanes[_LIVE + lane]:
+                if i % WIDTH == 0:
                     start(sampler, streams, replicate, trajectory + i, n - i, tape.ready)
                 for j in range(7):
-                    lanes[j * WIDTH + lane] = tape.ready[j * WIDTH + at]
-                lanes[_TAKEN + lane], lanes[_LIVE + lane] = 0, flag
-                tape.taken[0], tape.begin[i] = i + 1, lane * ticks + tick
-                owner[lane], since[lane], tape.steps[i] = i, tick, horizon
+                    lanes[j * WIDTH + lane] = tape.ready[j * WIDTH + i % WIDTH]
+                lanes[_LIVE + lane], lanes[_IDLE + lane] = flag, 0
+                tape.taken[0], tape.begin[i], tape.steps[i] = i + 1, lane * ticks + tick, horizon
+                owner[lane], since[lane] = i, tick
             if lanes[_LIVE + lane]:
                 n_live += 1
                 end = min(end, since[lane] + horizon - before)
@@ -178,7 +180,8 @@ def advance(sampler, streams, replicate, trajectory, n, k, tape):
                 tape.marks[k, i] = lanes[i]
         if n_live == 0 or tick == until:
             return n_live > 0
-        tick = walk(sampler, tick, end, lanes, tape.path, tape.slots)
+        enough = min(n_live, _ENOUGH) if tape.taken[0] < n else n_live
+        tick = walk(sampler, tick, end, enough, lanes, tape.path, tape.slots)
 
 
 @kernel
@@ -200,8 +203,8 @@ def start(sampler, streams, replicate, trajectory, n, lanes):
     store(lanes, _WORD, word)
     for lane in range(WIDTH):
         k = pick_start(sampler.start, lanes[_WORD + lane])
-        own = (trajectory + min(lane, n - 1)) // streams.batch_size
-        state = sampler.start_state[k] + (replicate + own) * sampler.stride
+        # Where the seeds are to come the replicates are still noted.
+        state = sampler.start_state[k] + np.int64(lanes[lane]) * sampler.stride
         lanes[_ROW + lane] = uint64(state) * width
     if streams.group_size > 1:
         word, s0, s1, s2, s3 = _seeded(streams, replicate, trajectory, n, 1, lanes)
@@ -222,21 +225,24 @@ def _seeded(streams, replicate, trajectory, n, group_size, scratch):
     trajectories themselves.
     """
     r, i = replicate + trajectory // streams.batch_size, trajectory % streams.batch_size
+    leader = i - i % group_size
     for lane in range(WIDTH):
         scratch[lane] = r
-        scratch[WIDTH + lane] = i - i % group_size
+        scratch[WIDTH + lane] = leader
         if lane < n - 1:
             i += 1
             if i == streams.batch_size:
-                r, i = r + 1, 0
+                r, i, leader = r + 1, 0, 0
+            elif i == leader + group_size:
+                leader = i
     r, i = load(scratch, 0), load(scratch, WIDTH)
     s0, s1, s2, s3 = seed_words(streams, r, i)
     return xoshiro(s0, s1, s2, s3)
 
 
 @kernel
-def walk(sampler, tick, end, lanes, path, slots):
-    """Take steps from ``tick`` on until a live lane reaches a terminal state, or ``end``.
+def walk(sampler, tick, end, enough, lanes, path, slots):
+    """Take steps from ``tick`` on until so many trajectories are in a terminal state, or ``end``.
 
     The tick that it has come to.
     """
@@ -252,9 +258,9 @@ def walk(sampler, tick, end, lanes, path, slots):
         load(lanes, 3 * WIDTH),
     )
     word, index, row = load(lanes, _WORD), load(lanes, _INDEX), load(lanes, _ROW)
-    taken, live = load(lanes, _TAKEN), load(lanes, _LIVE)
-    ended = uint64(0)
-    while tick < end and not ended:
+    live, idle = load(lanes, _LIVE), load(lanes, _IDLE)
+    n_ended = uint64(0)
+    while tick < end and n_ended < enough:
         entry = gather(table, index)
         alias = row + ((entry & _LOW) >> shift)
         slot = choose_below(word & _LOW, entry >> _HALF, index, alias)
@@ -268,7 +274,9 @@ def walk(sampler, tick, end, lanes, path, slots):
         index = row + ((word >> _HALF) * n >> _HALF)
         if far:
             prefetch(table, index)
-        ended = union(taken & live)
+        ended = taken & live
+        idle += ended >> sampler.bits
+        n_ended = count_set(ended)
         tick += 1
     store(lanes, 0, s0)
     store(lanes, WIDTH, s1)
@@ -277,7 +285,7 @@ def walk(sampler, tick, end, lanes, path, slots):
     store(lanes, _WORD, word)
     store(lanes, _INDEX, index)
     store(lanes, _ROW, row)
-    store(lanes, _TAKEN, taken)
+    store(lanes, _IDLE, idle)
     return tick
 
 

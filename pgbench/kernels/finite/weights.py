@@ -8,14 +8,14 @@ and estimator,
 or, in the "total" shape, W(s_t,a_t) += x_0 - β_0. A replicate's weights are kept for the states it
 visited, in the order of their first visits, or for all states where it may well visit them all.
 
-Groups are cut from the trajectories of a replicate, or hold whole replicates: in which order a
-replicate's weights are added up (see ``recursion``) depends on its trajectories alone.
+A group holds trajectories of one replicate, or whole replicates: in which order a replicate's
+weights are added up (see ``recursion``) depends on its trajectories alone.
 """
 
 import numpy as np
 from numba import prange, uint32, uint64
 
-from pgbench.kernels.finite.recursion import arrange, make_group, weigh_group
+from pgbench.kernels.finite.recursion import arrange, make_group, sort, weigh_group
 from pgbench.kernels.finite.tape import block, divisor, make_tape, segment, simulate
 from pgbench.kernels.jit import kernel, parallel_kernel
 from pgbench.kernels.partition import partition
@@ -101,22 +101,28 @@ def _weigh_span(
 
 @kernel
 def _weigh_block(sampler, streams, tables, trajectory, n, tape, group, weights):
-    """Weigh the n trajectories of a block, the first of them ``trajectory``, group by group."""
+    """Weigh the n trajectories of a block, the first of them ``trajectory``, group by group.
+
+    Groups are cut of what is sorted by length: the trajectories of a large batch, of as many small
+    ones as make a group, or, where no replicate has two, of the block.
+    """
     batch_size = streams.batch_size
     _, n_estimators, n_rows, n_actions = weights.shape
     stride, flat = n_rows * n_actions, weights.reshape(-1)
     i = 0
     while i < n:
-        size = WIDTH // batch_size * batch_size
+        size = n
         if batch_size > WIDTH:
-            size = min(WIDTH, batch_size - (trajectory + i) % batch_size)
-        own = slice(i, min(i + size, n))
-        arrange(
-            tape.begin[own], tape.steps[own], n_estimators * stride, batch_size, trajectory + i,
-            group,
-        )  # fmt: skip
-        for e in range(n_estimators):
-            weigh_group(sampler, streams, tables, e, tape, group, flat[e * stride :])
+            size = batch_size - (trajectory + i) % batch_size
+        elif batch_size > 1:
+            size = WIDTH // batch_size * batch_size
+        size = min(size, n - i)
+        sort(tape.steps[i : i + size], group.order, group.counts)
+        for j in range(0, size, WIDTH):
+            order = group.order[j : min(j + WIDTH, size)]
+            arrange(tape, i, order, trajectory + i, batch_size, n_estimators * stride, group)
+            for e in range(n_estimators):
+                weigh_group(sampler, streams, tables, e, tape, group, flat[e * stride :])
         i += size
 
 
