@@ -16,6 +16,7 @@ import numpy as np
 from numba import prange, uint64
 
 from pgbench.kernels.jit import kernel, parallel_kernel
+from pgbench.kernels.reals import lane, load, load_eight, store, zeros
 
 N_SCALARS = 6
 N_DIRECTIONS = 8
@@ -54,7 +55,7 @@ class Target(NamedTuple):
     """What gradients are compared with.
 
     truth (d,), expected (E, d) float64: g and the exact means E ĝ; their squared norms, a number
-    and (E,); along (d, 8): directions.
+    and (E,); along (≥ d, 8): directions.
     """
 
     truth: np.ndarray
@@ -133,58 +134,85 @@ def _add(sums, target, scale, share, visited, n_visited, weights, steps, first, 
     """``add_rows`` for estimator e."""
     n_blocks, replicates = sums.blocks.shape[1], sums.scalars.shape[1]
     n, k = scale.shape
-    truth, along, expected = target.truth, target.along, target.expected[e]
+    _, n_estimators, n_rows, _ = weights.shape
+    flat, scales, shares = weights.reshape(-1), scale.reshape(-1), share.reshape(-1)
+    truth, along, expected = target.truth, target.along.reshape(-1), target.expected[e]
     deviations, squares = sums.deviations[e], sums.squares[e]
     whole_truth, whole_expected = target.truth_squared, target.expected_squared[e]
+    nothing = zeros(load(truth, uint64(0), uint64(0)))
+    nowhere = zeros(load_eight(along, uint64(0)))
     for i in range(n_visited.size):
         r = first + i
         block = sums.blocks[e, r * n_blocks // replicates]
-        error = spread = product = norm = seen_truth = seen_expected = 0.0
-        projection = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        error = spread = product = norm = seen_truth = seen_expected = nothing
+        projection = nowhere
         n_own = 0
         for j in range(n_visited[i]):
             s = visited[i, j] - offset
             if not 0 <= s < n:
                 continue
             n_own += 1
-            row = weights[i, e, j]
+            at = uint64(((i * n_estimators + e) * n_rows + j) * k)
+            begin = uint64(s * k)
             total = 0.0
-            for a in range(k):
-                total += scale[s, a] * row[a]
-            for a in range(k):
-                at = uint64(s * k + a)
-                value = scale[s, a] * row[a] - share[s, a] * total
-                g, c = truth[at], expected[at]
-                deviation = value - c
-                deviations[at] += deviation
-                squares[at] += deviation * deviation
-                block[at] += value
-                error += (value - g) ** 2
+            for a in range(0, k, 4):
+                c, m = uint64(a), uint64(k - a)
+                total += fold(load(scales, begin + c, m) * load(flat, at + c, m))
+            for a in range(0, k, 4):
+                c, m = uint64(a), uint64(k - a)
+                p = begin + c
+                own = load(scales, p, m) * load(flat, at + c, m)
+                value = own - load(shares, p, m) * total
+                g, mean = load(truth, p, m), load(expected, p, m)
+                deviation, miss = value - mean, value - g
+                store(deviations, p, m, load(deviations, p, m) + deviation)
+                store(squares, p, m, load(squares, p, m) + deviation * deviation)
+                store(block, p, m, load(block, p, m) + value)
+                error += miss * miss
                 spread += deviation * deviation
                 product += value * g
                 norm += value * value
                 seen_truth += g * g
-                seen_expected += c * c
-                projection = _add_multiple(projection, value, along[at])
-        if n_own < n:
-            error += max(whole_truth - seen_truth, 0.0)
-            spread += max(whole_expected - seen_expected, 0.0)
-        scalars = sums.scalars[e, r]
-        scalars[0] = error
-        scalars[1] = spread
-        if norm > 0.0 and whole_truth > 0.0:
-            scalars[2] = product / (np.sqrt(norm) * np.sqrt(whole_truth))
-        scalars[3] = product > 0.0
-        scalars[4] = steps[i]
-        scalars[5] = product
+                seen_expected += mean * mean
+                projection = _project(projection, along, p, value)
+        _note(
+            sums, e, r, n_own < n, fold(error), fold(spread), fold(product), fold(norm),
+            max(whole_truth - fold(seen_truth), 0.0),
+            max(whole_expected - fold(seen_expected), 0.0), whole_truth, steps[i],
+        )  # fmt: skip
         for q in range(N_DIRECTIONS):
-            sums.projections[e, r, q] = projection[q]
+            sums.projections[e, r, q] = lane(projection, uint64(q))
 
 
 @kernel
-def _add_multiple(x, value, y):
-    """x + value·y for eight numbers that stay in registers."""
+def fold(vector):
+    """The sum of four lanes, the first two first."""
     return (
-        x[0] + value * y[0], x[1] + value * y[1], x[2] + value * y[2], x[3] + value * y[3],
-        x[4] + value * y[4], x[5] + value * y[5], x[6] + value * y[6], x[7] + value * y[7],
+        lane(vector, uint64(0)) + lane(vector, uint64(1))
+        + lane(vector, uint64(2)) + lane(vector, uint64(3))
     )  # fmt: skip
+
+
+@kernel
+def _project(projection, along, p, value):
+    """Add four values, of parameters from p on, times what directions have there."""
+    for a in range(4):
+        at = (p + uint64(a)) * uint64(N_DIRECTIONS)
+        projection += load_eight(along, at) * lane(value, uint64(a))
+    return projection
+
+
+@kernel
+def _note(
+    sums, e, r, partly, error, spread, product, norm, unseen_truth, unseen_expected, whole_truth,
+    steps,
+):  # fmt: skip
+    """Write the numbers of replicate r, of which rows that it did not visit are missing."""
+    scalars = sums.scalars[e, r]
+    scalars[0] = error + unseen_truth if partly else error
+    scalars[1] = spread + unseen_expected if partly else spread
+    if norm > 0.0 and whole_truth > 0.0:
+        scalars[2] = product / (np.sqrt(norm) * np.sqrt(whole_truth))
+    scalars[3] = product > 0.0
+    scalars[4] = steps
+    scalars[5] = product

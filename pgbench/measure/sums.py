@@ -69,8 +69,8 @@ class Sums:
     replicates
         Number R.
     fixed
-        (m, d) directions on which replicates are projected, m ≤ 8; the direction of g is another,
-        unless g has none.
+        (m, d) directions on which replicates are projected, m ≤ 8, rounded to float32; the direction
+        of g is another, unless g has none.
     blocks
         Number of contiguous blocks of replicates with sums of their own; by default that of
         ``statistics``.
@@ -102,9 +102,9 @@ class Sums:
     ) -> None:
         from pgbench.kernels.running import N_DIRECTIONS, Target, empty_sums
 
-        along = np.zeros((truth.size, N_DIRECTIONS))
-        along[:, : len(fixed)] = fixed.T
-        self.fixed = fixed
+        along = np.zeros((truth.size + 3, N_DIRECTIONS), np.float32)
+        along[: truth.size, : len(fixed)] = fixed.T
+        self.fixed = along[: truth.size, : len(fixed)].T.astype(np.float64)
         self._directed, self._first, self._replicates = directed, first, replicates
         self.target = Target(
             truth=truth,
@@ -195,11 +195,11 @@ class Sums:
         add_rows(
             self.running,
             self.target,
-            np.ones((d, 1)),
-            np.zeros((d, 1)),
-            np.tile(np.arange(d, dtype=np.int32), (m, 1)),
-            np.full(m, d),
-            np.ascontiguousarray(gradients)[..., None],
+            np.ones((1, d)),
+            np.zeros((1, d)),
+            np.zeros((m, 1), np.int32),
+            np.ones(m, np.int64),
+            np.ascontiguousarray(gradients)[:, :, None],
             steps,
             first - self._first,
             0,
