@@ -20,9 +20,7 @@ def ending(n_states, mean):
     """A garnet in which every step ends the episode with probability 1/mean."""
     from pgbench import FiniteMDP, make_problem
 
-    mdp = make_problem(
-        "garnet", n_states=n_states, n_actions=4, branching=4, gamma=0.99, seed=0
-    )
+    mdp = make_problem("garnet", n_states=n_states, n_actions=4, branching=4, gamma=0.99, seed=0)
     successor = np.concatenate([mdp.successor, mdp.successor[:1]])
     probability = np.concatenate([mdp.probability, mdp.probability[:1]])
     reward = np.concatenate([mdp.reward, mdp.reward[:1]])

@@ -9,9 +9,10 @@ import operator
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.typing import signature
-from numba.core.typing.templates import ConcreteTemplate, infer_global
-from numba.extending import intrinsic, lower_builtin, models, register_model
+from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
+from numba.extending import lower_builtin, models, register_model
+
+from pgbench.kernels.prefetch import instruction
 
 _I1, _I32, _DOUBLE, _FLOAT = ir.IntType(1), ir.IntType(32), ir.DoubleType(), ir.FloatType()
 
@@ -47,25 +48,25 @@ def _splat(builder, number, n):
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(_I32, n), [0] * n))
 
 
-def _define(operation, instruction):
+def _define(operation, name):
     """Let an operation on vectors be an instruction of LLVM's."""
 
     def generate(context, builder, signature, arguments):
         x, y = arguments
         if signature.args[1] == types.float64:
             y = _splat(builder, y, signature.args[0].n)
-        return getattr(builder, instruction)(x, y)
+        return getattr(builder, name)(x, y)
 
     infer_global(operation)(_Arithmetic)
     for case in _Arithmetic.cases:
         lower_builtin(operation, *case.args)(generate)
 
 
-for _operation, _instruction in {
+for _operation, _name in {
     operator.add: "fadd", operator.iadd: "fadd", operator.sub: "fsub", operator.mul: "fmul",
     operator.imul: "fmul",
 }.items():  # fmt: skip
-    _define(_operation, _instruction)
+    _define(_operation, _name)
 
 
 def _pointer(context, builder, kind, array, index, to):
@@ -83,7 +84,7 @@ def _mask(builder, m):
     return builder.icmp_unsigned("<", ir.Constant(lanes, [0, 1, 2, 3]), ms)
 
 
-@intrinsic
+@instruction
 def load(_typing, array, index, m):
     """``array[index]``, ... of the first m of four lanes, else zero; array (n,) float64."""
 
@@ -100,7 +101,7 @@ def load(_typing, array, index, m):
     return four(array, types.uint64, types.uint64), generate
 
 
-@intrinsic
+@instruction
 def store(_typing, array, index, m, vector):
     """Write the first m of four lanes to ``array[index]``, ...; array (n,) float64."""
 
@@ -117,19 +118,19 @@ def store(_typing, array, index, m, vector):
     return types.void(array, types.uint64, types.uint64, vector), generate
 
 
-@intrinsic
+@instruction
 def load_eight(_typing, array, index):
     """``array[index]``, ..., ``array[index + 7]`` as float64; array (n,) float32."""
 
     def generate(context, builder, signature, arguments):
         kind = ir.VectorType(_FLOAT, 8)
-        at = _pointer(context, builder, signature.args[0], *arguments, kind)
+        at = _pointer(context, builder, signature.args[0], arguments[0], arguments[1], kind)
         return builder.fpext(builder.load(at, align=4), ir.VectorType(_DOUBLE, 8))
 
     return eight(array, types.uint64), generate
 
 
-@intrinsic
+@instruction
 def zeros(_typing, like):
     """A vector of zeros, as long as ``like``."""
 
@@ -139,7 +140,7 @@ def zeros(_typing, like):
     return like(like), generate
 
 
-@intrinsic
+@instruction
 def lane(_typing, vector, index):
     """The number in a lane."""
 

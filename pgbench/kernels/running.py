@@ -16,10 +16,17 @@ import numpy as np
 from numba import prange, uint64
 
 from pgbench.kernels.jit import kernel, parallel_kernel
+from pgbench.kernels.prefetch import prefetch
 from pgbench.kernels.reals import lane, load, load_eight, store, zeros
 
 N_SCALARS = 6
 N_DIRECTIONS = 8
+
+_AHEAD = 8
+"""Rows ahead of the one that is added, which are asked for."""
+
+_NEAR = 2**14
+"""Parameters that stay in the nearer caches: to ask for them early gains nothing."""
 
 WORTH_THREADS = 2**16
 """Below so many weights, threads cost more than they gain."""
@@ -87,40 +94,62 @@ def mean_and_squares(sums: RunningSums, target: Target, e: int):
     return c + shift, np.maximum(squares, 0.0)
 
 
-def add_rows(sums, target, scale, share, visited, n_visited, weights, steps, first, offset) -> None:
+N_FIELDS = 6
+"""What is kept of a row side by side: scale, share, g, E ĝ, Σ (ĝ - E ĝ) and Σ (ĝ - E ĝ)²."""
+
+
+def make_rows(sums: RunningSums, target: Target, scale, share):
+    """All that a visit to a row reads and changes in one place, (E, n, 6, k) float64.
+
+    scale, share (n, k), with d = n·k. Deviations and squares go on from those of ``sums``.
+    """
+    E, (n, k) = sums.deviations.shape[0], scale.shape
+    rows = np.empty((E, n, N_FIELDS, k))
+    fields = scale, share, target.truth, target.expected, sums.deviations, sums.squares
+    for field, values in enumerate(fields):
+        rows[:, :, field] = values.reshape(-1, n, k)
+    return rows
+
+
+def collect(rows, sums: RunningSums) -> None:
+    """Write deviations and squares of rows to ``sums``."""
+    sums.deviations[:] = rows[:, :, 4].reshape(sums.deviations.shape)
+    sums.squares[:] = rows[:, :, 5].reshape(sums.squares.shape)
+
+
+def add_rows(sums, target, rows, visited, n_visited, weights, steps, first, offset) -> None:
     """Add replicates ``first``, ``first + 1``, ... from their weight rows.
 
-    scale, share (n, k), with d = n·k; visited (m, rows) int32, n_visited, steps (m,) int64, weights
-    (m, E, rows, k) float64 as ``finite.weigh`` makes them. Row ``visited - offset`` is the
-    policy's own, and what lies outside [0, n) adds nothing. Estimators run in parallel where that
-    pays, replicates one after the other, so the sums depend neither on threads nor on how calls are
-    cut.
+    rows (E, n, 6, k) as ``make_rows`` makes them, which take the place of the sums by row; visited
+    (m, rows) int32, n_visited, steps (m,) int64, weights (m, E, rows, k) float64 as
+    ``finite.weigh`` makes them. Row ``visited - offset`` is the policy's own, and what lies outside
+    [0, n) adds nothing. Estimators run in parallel where that pays, replicates one after the other,
+    so the sums depend neither on threads nor on how calls are cut.
     """
-    _count_visits(sums.visits, scale, visited, n_visited, offset)
-    arrays = sums, target, scale, share, visited, n_visited, weights, steps, first, offset
+    _count_visits(sums.visits, *rows.shape[1::2], visited, n_visited, offset)
+    arrays = sums, target, rows, visited, n_visited, weights, steps, first, offset
     n_estimators, work = weights.shape[1], weights.size
     (_add_in_parallel if n_estimators > 1 and work > WORTH_THREADS else _add_in_turn)(*arrays)
 
 
 @kernel
-def _add_in_turn(sums, target, scale, share, visited, n_visited, weights, steps, first, offset):
+def _add_in_turn(sums, target, rows, visited, n_visited, weights, steps, first, offset):
     for e in range(weights.shape[1]):
         _add(
-            sums, target, scale, share, visited, n_visited, weights, steps, first, offset, e
+            sums, target, rows, visited, n_visited, weights, steps, first, offset, e
         )  # fmt: skip
 
 
 @parallel_kernel
-def _add_in_parallel(sums, target, scale, share, visited, n_visited, weights, steps, first, offset):
+def _add_in_parallel(sums, target, rows, visited, n_visited, weights, steps, first, offset):
     for e in prange(weights.shape[1]):
         _add(
-            sums, target, scale, share, visited, n_visited, weights, steps, first, offset, e
+            sums, target, rows, visited, n_visited, weights, steps, first, offset, e
         )  # fmt: skip
 
 
 @kernel
-def _count_visits(visits, scale, visited, n_visited, offset):
-    n, k = scale.shape
+def _count_visits(visits, n, k, visited, n_visited, offset):
     for i in range(n_visited.size):
         for j in range(n_visited[i]):
             s = visited[i, j] - offset
@@ -130,16 +159,18 @@ def _count_visits(visits, scale, visited, n_visited, offset):
 
 
 @kernel
-def _add(sums, target, scale, share, visited, n_visited, weights, steps, first, offset, e):
+def _add(sums, target, rows, visited, n_visited, weights, steps, first, offset, e):
     """``add_rows`` for estimator e."""
     n_blocks, replicates = sums.blocks.shape[1], sums.scalars.shape[1]
-    n, k = scale.shape
+    _, n, _, k = rows.shape
     _, n_estimators, n_rows, _ = weights.shape
-    flat, scales, shares = weights.reshape(-1), scale.reshape(-1), share.reshape(-1)
-    truth, along, expected = target.truth, target.along.reshape(-1), target.expected[e]
-    deviations, squares = sums.deviations[e], sums.squares[e]
+    flat, own, along = weights.reshape(-1), rows[e].reshape(-1), target.along.reshape(-1)
+    width = uint64(k)
+    share, truth, expected = width, uint64(2) * width, uint64(3) * width
+    deviations, squares = uint64(4) * width, uint64(5) * width
     whole_truth, whole_expected = target.truth_squared, target.expected_squared[e]
-    nothing = zeros(load(truth, uint64(0), uint64(0)))
+    far = n * k > _NEAR
+    nothing = zeros(load(own, uint64(0), uint64(0)))
     nowhere = zeros(load_eight(along, uint64(0)))
     for i in range(n_visited.size):
         r = first + i
@@ -152,40 +183,52 @@ def _add(sums, target, scale, share, visited, n_visited, weights, steps, first, 
             if not 0 <= s < n:
                 continue
             n_own += 1
-            at = uint64(((i * n_estimators + e) * n_rows + j) * k)
-            begin = uint64(s * k)
+            if far and j + _AHEAD < n_visited[i]:
+                later = min(max(visited[i, j + _AHEAD] - offset, 0), n - 1)
+                _ask_for(own, block, along, uint64(later * k))
+            at, begin = uint64(((i * n_estimators + e) * n_rows + j) * k), uint64(s * N_FIELDS * k)
             total = 0.0
             for a in range(0, k, 4):
                 c, m = uint64(a), uint64(k - a)
-                total += fold(load(scales, begin + c, m) * load(flat, at + c, m))
+                total += _fold(load(own, begin + c, m) * load(flat, at + c, m))
             for a in range(0, k, 4):
                 c, m = uint64(a), uint64(k - a)
-                p = begin + c
-                own = load(scales, p, m) * load(flat, at + c, m)
-                value = own - load(shares, p, m) * total
-                g, mean = load(truth, p, m), load(expected, p, m)
+                of, p = begin + c, uint64(s * k + a)
+                value = load(own, of, m) * load(flat, at + c, m) - load(own, of + share, m) * total
+                g, mean = load(own, of + truth, m), load(own, of + expected, m)
                 deviation, miss = value - mean, value - g
-                store(deviations, p, m, load(deviations, p, m) + deviation)
-                store(squares, p, m, load(squares, p, m) + deviation * deviation)
+                square = deviation * deviation
+                store(own, of + deviations, m, load(own, of + deviations, m) + deviation)
+                store(own, of + squares, m, load(own, of + squares, m) + square)
                 store(block, p, m, load(block, p, m) + value)
                 error += miss * miss
-                spread += deviation * deviation
+                spread += square
                 product += value * g
                 norm += value * value
                 seen_truth += g * g
                 seen_expected += mean * mean
                 projection = _project(projection, along, p, value)
         _note(
-            sums, e, r, n_own < n, fold(error), fold(spread), fold(product), fold(norm),
-            max(whole_truth - fold(seen_truth), 0.0),
-            max(whole_expected - fold(seen_expected), 0.0), whole_truth, steps[i],
+            sums, e, r, n_own < n, _fold(error), _fold(spread), _fold(product), _fold(norm),
+            max(whole_truth - _fold(seen_truth), 0.0),
+            max(whole_expected - _fold(seen_expected), 0.0), whole_truth, steps[i],
         )  # fmt: skip
         for q in range(N_DIRECTIONS):
             sums.projections[e, r, q] = lane(projection, uint64(q))
 
 
 @kernel
-def fold(vector):
+def _ask_for(own, block, along, p):
+    """Start to load what belongs to the four parameters from p on."""
+    prefetch(block, p)
+    for line in range(3):
+        prefetch(own, p * uint64(N_FIELDS) + uint64(8 * line))
+    for line in range(2):
+        prefetch(along, p * uint64(N_DIRECTIONS) + uint64(16 * line))
+
+
+@kernel
+def _fold(vector):
     """The sum of four lanes, the first two first."""
     return (
         lane(vector, uint64(0)) + lane(vector, uint64(1))

@@ -10,14 +10,15 @@ import operator
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.typing import signature
-from numba.core.typing.templates import ConcreteTemplate, infer_global
-from numba.extending import intrinsic, lower_builtin, models, register_model
+from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
+from numba.extending import lower_builtin, models, register_model
+
+from pgbench.kernels.prefetch import ask, instruction
 
 WIDTH = 32
 """Lanes: so many trajectories of a finite problem advance in lock step, see ``finite.tape``."""
 
-_I1, _I8, _I32, _I64 = (ir.IntType(n) for n in (1, 8, 32, 64))
+_I1, _I32, _I64 = (ir.IntType(n) for n in (1, 32, 64))
 _VECTOR = ir.VectorType(_I64, WIDTH)
 _POINTERS = ir.VectorType(_I64.as_pointer(), WIDTH)
 _ZEROS = ir.Constant(ir.VectorType(_I32, WIDTH), [0] * WIDTH)
@@ -52,7 +53,7 @@ def _splat(builder, word):
     return builder.shuffle_vector(first, undefined, _ZEROS)
 
 
-def _define(operation, instruction):
+def _define(operation, name):
     """Let an operation on vectors be an instruction of LLVM's."""
 
     def generate(context, builder, signature, arguments):
@@ -60,19 +61,19 @@ def _define(operation, instruction):
             a if kind == words else _splat(builder, a)
             for a, kind in zip(arguments, signature.args, strict=True)
         )
-        return getattr(builder, instruction)(x, y)
+        return getattr(builder, name)(x, y)
 
     infer_global(operation)(_Arithmetic)
     for case in _Arithmetic.cases:
         lower_builtin(operation, *case.args)(generate)
 
 
-for _operation, _instruction in {
+for _operation, _name in {
     operator.add: "add", operator.iadd: "add", operator.mul: "mul", operator.and_: "and_",
     operator.or_: "or_", operator.xor: "xor", operator.ixor: "xor", operator.lshift: "shl",
     operator.rshift: "lshr",
 }.items():  # fmt: skip
-    _define(_operation, _instruction)
+    _define(_operation, _name)
 
 
 def _address(context, builder, kind, array, index):
@@ -80,7 +81,7 @@ def _address(context, builder, kind, array, index):
     return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
 
 
-@intrinsic
+@instruction
 def load(_typing, array, index):
     """The words at ``array[index]``, ``array[index + 1]``, ...; array (n,) uint64."""
 
@@ -91,7 +92,7 @@ def load(_typing, array, index):
     return words(array, types.intp), generate
 
 
-@intrinsic
+@instruction
 def store(_typing, array, index, vector):
     """Write the words to ``array[index]``, ``array[index + 1]``, ...; array (n,) uint64."""
 
@@ -103,7 +104,7 @@ def store(_typing, array, index, vector):
     return types.void(array, types.intp, vector), generate
 
 
-@intrinsic
+@instruction
 def gather(_typing, table, index):
     """``table[index]`` of every lane; table (n,) uint64."""
 
@@ -121,7 +122,7 @@ def gather(_typing, table, index):
     return words(table, index), generate
 
 
-@intrinsic
+@instruction
 def spread(_typing, array, index, stride, vector):
     """Write the low half of lane l to ``array[index + l·stride]``; array (n,) uint32."""
 
@@ -137,7 +138,7 @@ def spread(_typing, array, index, stride, vector):
     return types.void(array, types.intp, types.intp, vector), generate
 
 
-@intrinsic
+@instruction
 def choose_below(_typing, x, y, below, other):
     """In every lane ``below`` where x < y, else ``other``."""
 
@@ -148,7 +149,7 @@ def choose_below(_typing, x, y, below, other):
     return words(x, y, below, other), generate
 
 
-@intrinsic
+@instruction
 def count_set(_typing, vector):
     """In how many lanes the word is not zero, uint64."""
 
@@ -160,19 +161,15 @@ def count_set(_typing, vector):
     return types.uint64(vector), generate
 
 
-@intrinsic
+@instruction
 def prefetch(_typing, table, index):
     """Start to load ``table[index]`` of every lane into the caches; changes nothing."""
 
     def generate(context, builder, signature, arguments):
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        kind = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), _I32, _I32, _I32])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        read, keep, data_cache = _I32(0), _I32(3), _I32(1)
         for lane in range(WIDTH):
-            at = builder.gep(data, [builder.extract_element(arguments[1], _I32(lane))])
-            at = builder.bitcast(at, _I8.as_pointer())
-            builder.call(function, [at, read, keep, data_cache])
+            index = builder.extract_element(arguments[1], _I32(lane))
+            ask(builder, builder.gep(data, [index]))
         return context.get_dummy_value()
 
     return types.void(table, index), generate
