@@ -249,7 +249,7 @@ def walk(sampler, tick, end, enough, lanes, path, slots):
     ticks = path.size // WIDTH
     table, n = sampler.step.reshape(-1), uint64(sampler.step.shape[1]) & _LOW
     shift, successor = sampler.bits + _ONE, (_ONE << sampler.bits) - _ONE & _LOW
-    far = table.size > _NEAR
+    far, may_end = table.size > _NEAR, sampler.any_terminal
     m, bit = divisor(sampler.n_slots)
     s0, s1, s2, s3 = (
         load(lanes, 0),
@@ -274,9 +274,10 @@ def walk(sampler, tick, end, enough, lanes, path, slots):
         index = row + ((word >> _HALF) * n >> _HALF)
         if far:
             prefetch(table, index)
-        ended = taken & live
-        idle += ended >> sampler.bits
-        n_ended = count_set(ended)
+        if may_end:
+            ended = taken & live
+            idle += ended >> sampler.bits
+            n_ended = count_set(ended)
         tick += 1
     store(lanes, 0, s0)
     store(lanes, WIDTH, s1)
