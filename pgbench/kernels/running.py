@@ -187,14 +187,17 @@ def _add(sums, target, rows, visited, n_visited, weights, steps, first, offset, 
                 later = min(max(visited[i, j + _AHEAD] - offset, 0), n - 1)
                 _ask_for(own, block, along, uint64(later * k))
             at, begin = uint64(((i * n_estimators + e) * n_rows + j) * k), uint64(s * N_FIELDS * k)
-            total = 0.0
-            for a in range(0, k, 4):
+            scaled = load(own, begin, width) * load(flat, at, width)
+            total = _fold(scaled)
+            for a in range(4, k, 4):
                 c, m = uint64(a), uint64(k - a)
                 total += _fold(load(own, begin + c, m) * load(flat, at + c, m))
             for a in range(0, k, 4):
                 c, m = uint64(a), uint64(k - a)
                 of, p = begin + c, uint64(s * k + a)
-                value = load(own, of, m) * load(flat, at + c, m) - load(own, of + share, m) * total
+                if a > 0:
+                    scaled = load(own, of, m) * load(flat, at + c, m)
+                value = scaled - load(own, of + share, m) * total
                 g, mean = load(own, of + truth, m), load(own, of + expected, m)
                 deviation, miss = value - mean, value - g
                 square = deviation * deviation

@@ -213,7 +213,8 @@ class Sums:
         """``kernels.running.add_rows``, with rows made where there are none."""
         from pgbench.kernels.running import add_rows, make_rows
 
-        if self._rows is None:
+        if self._rows is None or self._rows.shape[1::2] != scale.shape:
+            self._leave_rows()
             self._rows = make_rows(self._running, self.target, scale, share)
         add_rows(self._running, self.target, self._rows, *arrays, first - self._first, offset)
 

@@ -139,6 +139,24 @@ def test_rows_of_any_width_give_the_sums_of_whole_gradients(n_actions):
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-13 + 1e-12 * scale)
 
 
+def test_rows_and_whole_gradients_can_be_added_to_the_same_sums():
+    truth, tables = large_setting("softmax", ("reward_to_go",))
+    draws = Draws(horizon=10, batch_size=3, replicates=32, seed=1, stream=2)
+    g = truth.gradient
+    mixed, whole = (Sums(g, [0.9 * g], 32, np.zeros((0, g.size))) for _ in range(2))
+    blocks = list(gradient_blocks(truth, tables, draws))
+    for k, block in enumerate(Rollouts(tables).weights(draws, memory_bytes=1)):
+        if k == 0:
+            mixed.add(truth, tables[0].process, block)
+    for block in blocks:
+        gradients = np.stack(block.gradients, axis=1)
+        whole.add_gradients(block.first, gradients, block.steps)
+        later = slice(max(0, 16 - block.first), None)
+        mixed.add_gradients(max(16, block.first), gradients[later], block.steps[later])
+    for one, other in zip(mixed.moments(0), whole.moments(0), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-13)
+
+
 def test_directions_are_those_that_replicates_are_projected_on():
     """Of 32 bits, whatever was given."""
     gradients, steps, truth = replicates(20)
