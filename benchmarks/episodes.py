@@ -1,11 +1,10 @@
 """What short episodes cost beside long ones: ``python -m benchmarks.episodes``.
 
 A garnet with A = 4 actions and 4 slots, γ = 0.99, one of whose slots leads to a terminal state with
-probability 1/m, so that lengths are geometric with mean m; H is 12 m, which few episodes reach.
-Reward-to-go weights, one thread: time per environment step over that of the same problem where
-episodes hardly ever end and all have H = 128 steps, and so for the visitation estimators, whose
-lengths have mean 1/(1-γ) and about 2/(1-γ), over their own process with H = 128 from states that
-cannot end before. Least of laps taken in turns.
+probability 1/m, so that lengths are geometric with mean m, as those of the visitation estimators
+are; H is 12 m, which few episodes reach. Reward-to-go weights, one thread: processor time per step
+over that of the same problem where episodes hardly ever end and all have H = 128 steps. Least of
+laps taken in turns.
 """
 
 from time import process_time

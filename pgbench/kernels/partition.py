@@ -1,12 +1,12 @@
 """Which replicates a thread takes, and how their trajectories are cut.
 
-Replicates are taken a *unit* at a time: as many as fill the lanes with trajectories. Consecutive
-units make a *span*, which has scratch memory of its own and runs on one thread. Trajectories that
-are longer than what is recorded at a time are cut into *segments*.
+Replicates are taken a *unit* at a time: as many as fill the lanes with trajectories, once or
+several times. Consecutive units make a *span*, which has scratch memory of its own and runs on one
+thread. Trajectories that are longer than what is recorded at a time are cut into *segments*.
 
-A replicate belongs to one unit, its sums run in a fixed order, and units begin at multiples of
-``LANES`` whatever calls begin with: numbers depend neither on threads nor on how replicates are cut
-into calls.
+A replicate belongs to one unit, and its sums run in a fixed order: numbers depend neither on
+threads nor on how replicates are cut into calls. Of linear-quadratic problems units begin at
+multiples of ``LANES``, whatever calls begin with.
 """
 
 from collections.abc import Iterator

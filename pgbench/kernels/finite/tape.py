@@ -266,7 +266,9 @@ def walk(sampler, tick, end, enough, lanes, path, slots):
         slot = choose_below(word & _LOW, entry >> _HALF, index, alias)
         spread(path, tick, ticks, (slot & _LOW) * (m & _LOW) >> bit)
         if slots.size > 0:
-            spread(slots, tick, ticks, slot)
+            store(lanes, _INDEX, slot)
+            for lane in range(WIDTH):
+                slots[uint64(lane * ticks + tick)] = lanes[_INDEX + lane]
         taken = gather(table, slot)
         # The next step is drawn at once: what it reads is known, and asked for, early.
         word, s0, s1, s2, s3 = xoshiro(s0, s1, s2, s3)
