@@ -1,7 +1,7 @@
 """What the compiler made of the kernels: ``python -m benchmarks.machine_code``.
 
 Counts instructions in the machine code of single kernels, compiled for this processor, and prints
-the loop that advances the generators.
+what of the loop that takes steps is on vectors.
 """
 
 import os
@@ -35,16 +35,15 @@ def compiled():
     """The kernels, compiled by use; their code is not kept when it comes from a cache."""
     from pgbench import make_policy, make_problem
     from pgbench.api import sample_gradients
-    from pgbench.kernels import streams
     from pgbench.kernels.finite import recursion, tape
 
     mdp = make_problem("garnet", n_states=10)
     policy = make_policy("softmax", mdp)
     sample_gradients(mdp, policy, policy.initial(), "reward_to_go", horizon=8, replicates=16)
     return {
-        "streams.next_words": streams.next_words,
-        "tape.simulate": tape.simulate,
-        "recursion.weigh_lanes": recursion.weigh_lanes,
+        "tape.walk": tape.walk,
+        "tape.advance": tape.advance,
+        "recursion.weigh_group": recursion.weigh_group,
     }
 
 
@@ -56,8 +55,8 @@ def main():
     print(f"{'':20}" + "".join(f"{kind:>14}" for kind in KINDS))
     for name, lines in functions.items():
         print(f"{name:20}" + "".join(f"{n:14}" for n in count(lines).values()))
-    print("\nstreams.next_words, vector instructions:")
-    for line in functions["streams.next_words"]:
+    print("\ntape.walk, vector instructions:")
+    for line in functions["tape.walk"]:
         if re.search("%[yz]mm", line):
             print(f"    {line}")
 

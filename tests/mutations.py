@@ -41,8 +41,8 @@ MUTATIONS = [
     Mutation(
         "every trajectory of a group draws its own start",
         "kernels",
-        "replicate + index // streams.batch_size, own - own % group_size, streams.batch_size,",
-        "replicate + index // streams.batch_size, own, streams.batch_size,",
+        "scratch[WIDTH + lane] = leader",
+        "scratch[WIDTH + lane] = i",
         "tests/kernels/finite",
     ),
     Mutation(
@@ -62,22 +62,22 @@ MUTATIONS = [
     Mutation(
         "an alias is taken where it should not be",
         "kernels",
-        "i = i if lanes[_LOW_WORD + lane] < entry >> _HALF else alias",
-        "i = alias if lanes[_LOW_WORD + lane] < entry >> _HALF else i",
+        "choose_below(word & _LOW, entry >> _HALF, index, alias)",
+        "choose_below(word & _LOW, entry >> _HALF, alias, index)",
         "tests/kernels/finite",
     ),
     Mutation(
         "streams of different names are the same",
         "kernels",
-        "        uint64(seed),\n        uint64(stream),\n",
-        "        uint64(seed),\n        uint64(0),\n",
+        "zero, streams.seed, streams.stream",
+        "zero, streams.seed, uint64(0)",
         "tests/kernels/finite",
     ),
     Mutation(
         "the last step of an episode is not counted",
         "kernels",
-        "alive[lane] = min(alive[lane], begin + t + 1 if ended else horizon)",
-        "alive[lane] = min(alive[lane], begin + t if ended else horizon)",
+        "- since[lane] - max(idle - 1, 0)",
+        "- since[lane] - idle",
         "tests/kernels/finite",
     ),
     Mutation(

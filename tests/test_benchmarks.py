@@ -107,6 +107,7 @@ def test_every_file_is_watched():
         "gpu_code",
         "gpu_limits",
         "gpu_race",
+        "episodes",
         "growth",
         "limits",
         "machine_code",

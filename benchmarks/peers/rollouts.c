@@ -18,7 +18,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#ifndef LANES
 #define LANES 16
+#endif
 #define LOW 0xFFFFFFFFu
 
 typedef struct {

@@ -21,6 +21,8 @@ class Ratio:
 RATIOS = (
     Ratio("pgbench / C in lock step", ("pgbench", 1), ("c_lockstep", 1), 1.15, at_most=True),
     Ratio("pgbench / C, two draws", ("pgbench", 1), ("c_two_draws", 1), 1.15, at_most=True),
+    Ratio("pgbench / C, 32 in lock step", ("pgbench", 1), ("c_lockstep_32", 1), 1.15, at_most=True),
+    Ratio("pgbench / C, 32, two draws", ("pgbench", 1), ("c_two_draws_32", 1), 1.15, at_most=True),
     Ratio("pgbench / C with AVX-512", ("pgbench", 1), ("c_avx512", 1), 1.5, at_most=True),
     Ratio("C one at a time / pgbench", ("c_plain", 1), ("pgbench", 1), 5),
     Ratio("JAX / pgbench, 1 thread", ("jax", 1), ("pgbench", 1), 8),

@@ -1,12 +1,12 @@
 """Which replicates a thread takes, and how their trajectories are cut.
 
-Replicates are taken a *unit* at a time: as many as fill the lanes with trajectories. Consecutive
-units make a *span*, which has scratch memory of its own and runs on one thread. Trajectories that
-are longer than what is recorded at a time are cut into *segments*.
+Replicates are taken a *unit* at a time: as many as fill the lanes with trajectories, once or
+several times. Consecutive units make a *span*, which has scratch memory of its own and runs on one
+thread. Trajectories that are longer than what is recorded at a time are cut into *segments*.
 
-A replicate belongs to one unit, its sums run in a fixed order, and units begin at multiples of
-``LANES`` whatever calls begin with: numbers depend neither on threads nor on how replicates are cut
-into calls.
+A replicate belongs to one unit, and its sums run in a fixed order: numbers depend neither on
+threads nor on how replicates are cut into calls. Of linear-quadratic problems units begin at
+multiples of ``LANES``, whatever calls begin with.
 """
 
 from collections.abc import Iterator
@@ -30,9 +30,19 @@ class Partition(NamedTuple):
     bounds: np.ndarray
 
 
-def partition(n_replicates: int, batch_size: int, *, apart: bool = False) -> Partition:
-    """So many replicates in units and spans; with ``apart`` no lanes are shared by two of them."""
-    unit = 1 if apart else max(1, LANES // int(batch_size))
+def partition(
+    n_replicates: int, batch_size: int, together: int = LANES, whole: int = LANES, *,
+    apart: bool = False,
+) -> Partition:  # fmt: skip
+    """So many replicates in units and spans.
+
+    A unit has as many replicates as fill ``together`` lanes, or fewer, that all threads have some,
+    in multiples of those that fill ``whole``; with ``apart`` no lanes are shared by two of them.
+    """
+    most = _SPANS_PER_THREAD * get_num_threads()
+    least = 1 if apart else max(1, whole // int(batch_size))
+    unit = least if apart else max(1, min(together // int(batch_size), n_replicates // most))
+    unit = max(least, unit // least * least)
     n_units = -(-n_replicates // unit)
     return Partition(unit, np.minimum(spans(n_units) * unit, n_replicates))
 

@@ -86,14 +86,19 @@ def weights(
     pairs: Sequence[int],
     slots: Sequence[int],
 ) -> FloatArray:
-    """The flat (S·A,) weight table of one trajectory under flat estimator tables."""
+    """The flat (S·A,) weight table of one trajectory under flat estimator tables.
+
+    Added up from the last step to the first.
+    """
     x = [0.0] * (len(pairs) + 1)
     for t in reversed(range(len(pairs))):
         x[t] = backward(sigma[slots[t]], kappa[pairs[t]], x[t + 1])
-    table = np.zeros(kappa.size)
-    carry = 1.0
+    values, carry = [], 1.0
     for t, p in enumerate(pairs):
         at = 0 if total else t
         value, carry = forward(total, carry, x[at], beta[pairs[at]], delta[p])
+        values.append(value)
+    table = np.zeros(kappa.size)
+    for p, value in zip(reversed(pairs), reversed(values), strict=True):
         table[p] += value
     return table

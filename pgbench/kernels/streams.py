@@ -92,6 +92,15 @@ def seeds(seed, stream, replicate, trajectory, batch_size):
 
 
 @kernel
+def seed_words(streams, replicate, trajectory):
+    """First states of the generators of trajectories, a vector of ``words`` of each number."""
+    zero = replicate & uint64(0)
+    return philox4x64(
+        trajectory, replicate, zero | uint64(streams.batch_size), zero, streams.seed, streams.stream
+    )
+
+
+@kernel
 def seed_state(state, seed, stream, replicate, trajectory, batch_size):
     """Set the generator ``state`` (4,) uint64 of one trajectory."""
     state[0], state[1], state[2], state[3] = seeds(seed, stream, replicate, trajectory, batch_size)

@@ -40,7 +40,7 @@ REPLICATE_NUMBERS = 16
 
 def sums_bytes(d: int, replicates: int) -> int:
     """Memory of one estimator's sums."""
-    return 8 * d * (n_blocks(replicates) + 12)
+    return 8 * d * (n_blocks(replicates) + 16)
 
 
 def joining_bytes(d: int, replicates: int, portions: int) -> int:
@@ -69,8 +69,8 @@ class Sums:
     replicates
         Number R.
     fixed
-        (m, d) directions on which replicates are projected, m ≤ 8; the direction of g is another,
-        unless g has none.
+        (m, d) directions on which replicates are projected, m ≤ 8, rounded to float32; the
+        direction of g is another, unless g has none.
     blocks
         Number of contiguous blocks of replicates with sums of their own; by default that of
         ``statistics``.
@@ -102,9 +102,9 @@ class Sums:
     ) -> None:
         from pgbench.kernels.running import N_DIRECTIONS, Target, empty_sums
 
-        along = np.zeros((truth.size, N_DIRECTIONS))
-        along[:, : len(fixed)] = fixed.T
-        self.fixed = fixed
+        along = np.zeros((truth.size + 3, N_DIRECTIONS), np.float32)
+        along[: truth.size, : len(fixed)] = fixed.T
+        self.fixed = along[: truth.size, : len(fixed)].T.astype(np.float64)
         self._directed, self._first, self._replicates = directed, first, replicates
         self.target = Target(
             truth=truth,
@@ -115,9 +115,19 @@ class Sums:
         )
         self._local: tuple[Truth, tuple[FloatArray, FloatArray] | None] | None = None
         room = room or replicates
-        self.running = empty_sums(self.target, room, blocks or n_blocks(room))
-        self.sizes = block_sizes(replicates, self.running.blocks.shape[1], room)
+        self._running = empty_sums(self.target, room, blocks or n_blocks(room))
+        self._rows: FloatArray | None = None
+        self.sizes = block_sizes(replicates, self._running.blocks.shape[1], room)
         self._on_gpu: Any = None
+
+    @property
+    def running(self) -> Any:
+        """The sums so far."""
+        from pgbench.kernels.running import collect
+
+        if self._rows is not None:
+            collect(self._rows, self._running)
+        return self._running
 
     @property
     def _norm(self) -> float:
@@ -136,11 +146,10 @@ class Sums:
         Where parameters belong to states, only those of visited states are touched, and sums of
         what a GPU computed are made there.
         """
-        from pgbench.kernels.running import add_rows
-
         policy, theta = truth.policy, truth.theta
         if self._local is None or self._local[0] is not truth:
             self._local = truth, policy.local_pull_back(theta)
+            self._leave_rows()
         local = self._local[1]
         if local is not None:
             offset = process.scored.indices(process.rows)[0]
@@ -149,8 +158,7 @@ class Sums:
                 return
             block = block.on_host()
             arrays = block.visited, block.n_visited, block.weights, block.steps
-            first = block.first - self._first
-            add_rows(self.running, self.target, *local, *arrays, first, offset)
+            self._add_rows(*local, arrays, block.first, offset)
             return
         block = block.on_host()
         first = block.first
@@ -183,27 +191,37 @@ class Sums:
 
         if self._on_gpu is None:
             self._on_gpu = DeviceSums(
-                self.running, self.target, *local, offset, magnitude=block.magnitude
+                self._running, self.target, *local, offset, magnitude=block.magnitude
             )
         self._on_gpu.add(block.weighed, block.first - self._first)
 
     def add_gradients(self, first: int, gradients: FloatArray, steps: IntArray) -> None:
         """Add replicates ``first``, ``first + 1``, ... with gradients (m, E, d) and steps (m,)."""
-        from pgbench.kernels.running import add_rows
-
         m, _, d = gradients.shape
-        add_rows(
-            self.running,
-            self.target,
-            np.ones((d, 1)),
-            np.zeros((d, 1)),
-            np.tile(np.arange(d, dtype=np.int32), (m, 1)),
-            np.full(m, d),
-            np.ascontiguousarray(gradients)[..., None],
-            steps,
-            first - self._first,
-            0,
-        )
+        weights = np.ascontiguousarray(gradients)[:, :, None]
+        arrays = np.zeros((m, 1), np.int32), np.ones(m, np.int64), weights, steps
+        self._add_rows(np.ones((1, d)), np.zeros((1, d)), arrays, first, 0)
+
+    def _add_rows(
+        self,
+        scale: FloatArray,
+        share: FloatArray,
+        arrays: tuple[Any, Any, Any, Any],
+        first: int,
+        offset: int,
+    ) -> None:
+        """``kernels.running.add_rows``, with rows made where there are none."""
+        from pgbench.kernels.running import add_rows, make_rows
+
+        if self._rows is None or self._rows.shape[1::2] != scale.shape:
+            self._leave_rows()
+            self._rows = make_rows(self._running, self.target, scale, share)
+        add_rows(self._running, self.target, self._rows, *arrays, first - self._first, offset)
+
+    def _leave_rows(self) -> None:
+        """Keep the sums and forget of which policy the rows were."""
+        if self._rows is not None:
+            self._running, self._rows = self.running, None
 
     def finish(self) -> None:
         """Fetch the sums that were made on a GPU.

@@ -92,9 +92,9 @@ def test_zero_gradients_have_no_direction():
     np.testing.assert_array_equal(sums.running.scalars[0, :, 2:4], 0)
 
 
-def large_setting(kind, name):
+def large_setting(kind, name, n_actions=3):
     """Problem, policy and estimators with fewer steps in a batch than states."""
-    mdp = make_problem("garnet", n_states=90, n_actions=3, gamma=0.8, seed=4)
+    mdp = make_problem("garnet", n_states=90, n_actions=n_actions, gamma=0.8, seed=4)
     policy = make_policy(kind, mdp)
     truth = evaluate(mdp, policy, policy.initial(seed=5))
     return truth, [find_estimator(n).make(truth) for n in name]
@@ -121,6 +121,49 @@ def test_rows_of_visited_states_give_the_sums_of_whole_gradients(kind, names, ba
     for e in range(len(tables)):
         for one, other in zip(rows.moments(e), whole.moments(e), strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("n_actions", [1, 2, 4, 5, 8])
+def test_rows_of_any_width_give_the_sums_of_whole_gradients(n_actions):
+    truth, tables = large_setting("direct", ("reward_to_go",), n_actions)
+    draws = Draws(horizon=10, batch_size=3, replicates=40, seed=1, stream=2)
+    g = truth.gradient
+    rows, whole = (Sums(g, [0.9 * g], 40, np.zeros((0, g.size))) for _ in range(2))
+    for block in Rollouts(tables).weights(draws):
+        rows.add(truth, tables[0].process, block)
+    for block in gradient_blocks(truth, tables, draws):
+        whole.add_gradients(block.first, np.stack(block.gradients, axis=1), block.steps)
+    scale = np.abs(whole.running.blocks).max()
+    np.testing.assert_allclose(rows.running.blocks, whole.running.blocks, 1e-11, 1e-12 * scale)
+    for one, other in zip(rows.moments(0), whole.moments(0), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-13 + 1e-12 * scale)
+
+
+def test_rows_and_whole_gradients_can_be_added_to_the_same_sums():
+    truth, tables = large_setting("softmax", ("reward_to_go",))
+    draws = Draws(horizon=10, batch_size=3, replicates=32, seed=1, stream=2)
+    g = truth.gradient
+    mixed, whole = (Sums(g, [0.9 * g], 32, np.zeros((0, g.size))) for _ in range(2))
+    blocks = list(gradient_blocks(truth, tables, draws))
+    for k, block in enumerate(Rollouts(tables).weights(draws, memory_bytes=1)):
+        if k == 0:
+            mixed.add(truth, tables[0].process, block)
+    for block in blocks:
+        gradients = np.stack(block.gradients, axis=1)
+        whole.add_gradients(block.first, gradients, block.steps)
+        later = slice(max(0, 16 - block.first), None)
+        mixed.add_gradients(max(16, block.first), gradients[later], block.steps[later])
+    for one, other in zip(mixed.moments(0), whole.moments(0), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-13)
+
+
+def test_directions_are_those_that_replicates_are_projected_on():
+    """Of 32 bits, whatever was given."""
+    gradients, steps, truth = replicates(20)
+    sums = accumulate(gradients, steps, truth)
+    np.testing.assert_allclose(sums.projections(0), gradients @ sums.along.T, rtol=1e-12, atol=1e-9)
+    given = np.random.default_rng(7).standard_normal((3, truth.size))
+    np.testing.assert_array_equal(sums.fixed, given.astype(np.float32))
 
 
 def test_blocks_of_weights_do_not_change_a_byte():

@@ -1,4 +1,4 @@
-"""The contenders, one way of computing the workload per file; C has four."""
+"""The contenders, one way of computing the workload per file; C has six."""
 
 from benchmarks.peers.contenders import (
     c,
@@ -14,7 +14,9 @@ CONTENDERS = {
     for contender in (
         kernel.contender,
         c.lockstep,
+        c.lockstep_32,
         c.two_draws,
+        c.two_draws_32,
         c.avx512,
         c.plain,
         jax_scan.contender,

@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.peers.contender import Contender
 
 SOURCE = Path(__file__).parents[1] / "rollouts.c"
-LIBRARY = Path(__file__).parents[3] / "build" / "peers" / "librollouts.so"
+BUILD = Path(__file__).parents[3] / "build" / "peers"
 COMMAND = ("gcc", "-O3", "-march=native", "-Wall", "-Wextra", "-shared", "-fPIC")
 
 
@@ -28,16 +28,20 @@ class _Problem(ctypes.Structure):
 
 
 @cache
-def library():
-    """``rollouts.c`` compiled for this machine, anew in every process that finds it changed."""
-    if not LIBRARY.exists() or LIBRARY.stat().st_mtime < SOURCE.stat().st_mtime:
-        LIBRARY.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run([*COMMAND, "-o", str(LIBRARY), str(SOURCE)], check=True)
-    return ctypes.CDLL(str(LIBRARY))
+def library(lanes=16):
+    """``rollouts.c`` compiled for this machine, with so many trajectories in lock step.
+
+    Anew in every process that finds the source changed.
+    """
+    path = BUILD / f"librollouts{lanes}.so"
+    if not path.exists() or path.stat().st_mtime < SOURCE.stat().st_mtime:
+        BUILD.mkdir(parents=True, exist_ok=True)
+        subprocess.run([*COMMAND, f"-DLANES={lanes}", "-o", str(path), str(SOURCE)], check=True)
+    return ctypes.CDLL(str(path))
 
 
-def make(function, workload):
-    """One of the functions of ``rollouts.c``."""
+def make(function, workload, lanes=16):
+    """One of the functions of ``rollouts.c``, with so many trajectories in lock step."""
     from pgbench.kernels.finite import make_sampler
 
     mdp, pi = workload.mdp, workload.pi
@@ -62,7 +66,7 @@ def make(function, workload):
         mdp.gamma,
         workload.horizon,
     )
-    call = getattr(library(), function)
+    call = getattr(library(lanes), function)
 
     def run(n, seed, arrays=arrays):  # which keeps the arrays alive
         weights = np.zeros(pi.shape)
@@ -104,9 +108,17 @@ def _no_avx512():
 lockstep = Contender(
     "c_lockstep", "C, lock step", partial(make, "lockstep"), batch=1024, missing=_no_compiler
 )
+lockstep_32 = Contender(
+    "c_lockstep_32", "C, 32 in lock step", partial(make, "lockstep", lanes=32), batch=1024,
+    missing=_no_compiler,
+)  # fmt: skip
 two_draws = Contender(
     "c_two_draws", "C, lock step, two draws", partial(make, "two_draws"), batch=1024,
     missing=_no_compiler,
+)  # fmt: skip
+two_draws_32 = Contender(
+    "c_two_draws_32", "C, 32 in lock step, two draws", partial(make, "two_draws", lanes=32),
+    batch=1024, missing=_no_compiler,
 )  # fmt: skip
 avx512 = Contender(
     "c_avx512", "C, AVX-512 by hand", partial(make, "avx512"), batch=1024, missing=_no_avx512

@@ -1,133 +1,269 @@
-"""The recursion of an estimator, for all lanes of a tape at once.
+"""The recursion of an estimator, for a group of up to ``WIDTH`` trajectories at once.
 
-Trajectories of several segments are simulated again from the generators at the beginning of each:
-once backward for the x at every cut, once forward for the weights, which so are the same.
+Step after step from the last to the first, and in every step the longest trajectory first: the
+order of additions hangs on nothing but the group's trajectories, and steps that a trajectory lacks
+cost nothing.
+
+Trajectories of several segments are simulated again, segment by segment.
 """
 
+from typing import NamedTuple
+
+import numpy as np
 from numba import uint64
 
-from pgbench.kernels.finite.tape import PAIR, PLACE, replay
+from pgbench.kernels.finite.tape import replay
 from pgbench.kernels.jit import kernel
 from pgbench.kernels.partition import count_segments
-from pgbench.kernels.streams import LANES
+from pgbench.kernels.words import WIDTH
+
+_DECAY, _SIGNAL, _TOTAL = range(3)
+"""Stages of ``weigh_group``."""
 
 
-@kernel
-def weigh_lanes(sampler, tables, e, length, tape, weights):
-    """Add estimator e's weights of the recorded lanes to flat ``weights``."""
-    if length <= tape.path.shape[0]:
-        if not tables.same_signal[e]:
-            tape.x[length] = 0.0
-            _signal(tables, e, length, tape)
-        _begin(tables, e, tape)
-        if tables.total[e]:
-            for lane in range(LANES):
-                _add_total(lane, 0, tape, weights)
-        else:
-            _add(tables, e, 0, length, tape, weights)
-        return
-    n_segments = count_segments(length, tape.path.shape[0])
-    tape.edges[n_segments] = 0.0
-    for k in range(n_segments - 1, -1, -1):
-        _load(sampler, tables, e, k, length, tape)
-        tape.edges[k] = tape.x[0]
-    _begin(tables, e, tape)
-    if tables.total[e]:
-        # Lane after lane, as in one segment: sums run in the same order.
-        for lane in range(LANES):
-            for k in range(n_segments):
-                replay(sampler, k, length, tape)
-                _add_total(lane, k, tape, weights)
-        return
-    for k in range(n_segments):
-        steps = _load(sampler, tables, e, k, length, tape)
-        _add(tables, e, k, steps, tape, weights)
+class Group(NamedTuple):
+    """Trajectories of a block that are weighed together, the longest first.
 
-
-@kernel
-def _load(sampler, tables, e, k, length, tape):
-    """Path and x of segment k, of which the x at its end is known; the number of its steps."""
-    steps = replay(sampler, k, length, tape)
-    tape.x[steps] = tape.edges[k + 1]
-    _signal(tables, e, steps, tape)
-    return steps
-
-
-@kernel
-def _signal(tables, e, length, tape):
-    """x_t of the recorded steps, from the one after them."""
-    x, values = tape.x, tables.values
-    sigma, kappa = values[tables.sigma[e] :], values[tables.kappa[e] :]
-    first = 0 if tables.sigma_by_slot[e] else PAIR
-    for t in range(length - 1, -1, -1):
-        step, here, after = tape.path[t], x[t], x[t + 1]
-        if tables.constant_kappa[e]:
-            for lane in range(LANES):
-                here[lane] = sigma[uint64(step[first + lane])] + kappa[0] * after[lane]
-        else:
-            for lane in range(LANES):
-                here[lane] = (
-                    sigma[uint64(step[first + lane])]
-                    + kappa[uint64(step[PAIR + lane])] * after[lane]
-                )
-
-
-@kernel
-def _begin(tables, e, tape):
-    """Set ``tape.carry`` before the first step: D_0 = 1, or what every step adds, x_0 - β_0.
-
-    ``tape`` holds the first segment.
+    Attributes
+    ----------
+    run, length, base
+        (WIDTH,) int64, where its run of the path begins, its length or 0, and where the weights of
+        its replicate begin.
+    place
+        As ``Tape.path`` where states are listed, else empty: where in its weights a step adds.
+    x, decay
+        (T + 1, WIDTH) float64, x_t and D_t of the steps of a segment; decay has one row if
+        every estimator's δ is one number.
+    power
+        (H + 1,) float64, D_t where δ is one number, the second of them.
+    edges
+        (K + 1, WIDTH) float64, D_t where each of K segments begins; and x_0 - β_0.
+    order, counts
+        (n,) and (H + 1,) int64, scratch of ``sort``.
     """
-    beta = tables.values[tables.beta[e] :]
-    varies = uint64(not tables.constant_beta[e])
-    for lane in range(LANES):
-        tape.carry[lane] = 1.0
-        if tables.total[e]:
-            tape.carry[lane] = tape.x[0, lane] - beta[varies * uint64(tape.path[0, PAIR + lane])]
+
+    run: np.ndarray
+    length: np.ndarray
+    base: np.ndarray
+    place: np.ndarray
+    x: np.ndarray
+    decay: np.ndarray
+    power: np.ndarray
+    edges: np.ndarray
+    order: np.ndarray
+    counts: np.ndarray
 
 
 @kernel
-def _add_total(lane, k, tape, weights):
-    """Add x_0 - β_0 at every step of a lane in segment k."""
-    value = tape.carry[lane]
-    for t in range(min(tape.alive[lane] - k * tape.path.shape[0], tape.path.shape[0])):
-        weights[uint64(tape.path[t, PLACE + lane])] += value
+def make_group(tape, listed, decays):
+    """Room for a group; whether states are ``listed``, and whether a δ is a table."""
+    return Group(
+        np.zeros(WIDTH, np.int64),
+        np.zeros(WIDTH, np.int64),
+        np.zeros(WIDTH, np.int64),
+        np.empty(tape.path.size if listed else 0, np.uint32),
+        np.zeros((tape.segment + 1, WIDTH)),
+        np.zeros((tape.segment + 1 if decays else 1, WIDTH)),
+        np.zeros(tape.horizon + 1),
+        np.zeros((tape.marks.shape[0] + 1, WIDTH)),
+        np.zeros(tape.steps.size, np.int64),
+        np.zeros(tape.horizon + 1, np.int64),
+    )
 
 
 @kernel
-def _add(tables, e, k, length, tape, weights):
-    """Add D_t (x_t - β_t) of segment k, and leave D after it in ``tape.carry``."""
-    x, alive, carry, values = tape.x, tape.alive, tape.carry, tables.values
-    begin = k * tape.path.shape[0]
+def sort(steps, order, counts):
+    """Indices of trajectories of given lengths (m,) into ``order``, the longest first, stable.
+
+    counts (> longest,) int64 is zero before and after. (Knuth 1998, algorithm 5.2D)
+    """
+    longest = 0
+    for i in range(steps.size):
+        counts[steps[i]] += 1
+        longest = max(longest, steps[i])
+    before = 0
+    for length in range(longest, -1, -1):
+        counts[length], before = before, before + counts[length]
+    for i in range(steps.size):
+        order[counts[steps[i]]] = i
+        counts[steps[i]] += 1
+    for length in range(longest + 1):
+        counts[length] = 0
+
+
+@kernel
+def arrange(tape, first, order, trajectory, batch_size, stride, group):
+    """Make trajectories first + order (≤ WIDTH,) of the block the group, the longest first.
+
+    ``first`` is ``trajectory`` of all; weights of each replicate begin at multiples of stride.
+    """
+    for j in range(WIDTH):
+        group.length[j] = 0
+        if j < order.size:
+            i = first + order[j]
+            group.run[j], group.length[j] = tape.begin[i], tape.steps[i]
+            group.base[j] = (trajectory + order[j]) // batch_size * stride
+
+
+@kernel
+def weigh_group(sampler, streams, tables, e, tape, group, weights):
+    """Add estimator e's weights of the group to flat ``weights``."""
+    total, one_delta, one_beta = tables.total[e], tables.constant_delta[e], tables.constant_beta[e]
+    values, by_slot, one_kappa = tables.values, tables.sigma_by_slot[e], tables.constant_kappa[e]
+    sigma, kappa = values[tables.sigma[e] :], values[tables.kappa[e] :]
     beta, delta = values[tables.beta[e] :], values[tables.delta[e] :]
-    varies = uint64(not tables.constant_beta[e])
-    if tables.constant_delta[e] and tables.constant_beta[e]:
-        discount, baseline = carry[0], beta[0]
-        for t in range(begin, begin + length):
-            step, here = tape.path[t - begin], x[t - begin]
-            for lane in range(LANES):
-                if t < alive[lane]:
-                    weights[uint64(step[PLACE + lane])] += discount * (here[lane] - baseline)
-            discount *= delta[0]
-        carry[0] = discount
-    elif tables.constant_delta[e]:
-        discount = carry[0]
-        for t in range(begin, begin + length):
-            step, here = tape.path[t - begin], x[t - begin]
-            for lane in range(LANES):
-                if t < alive[lane]:
-                    weights[uint64(step[PLACE + lane])] += discount * (
-                        here[lane] - beta[uint64(step[PAIR + lane])]
-                    )
-            discount *= delta[0]
-        carry[0] = discount
-    else:
-        for t in range(begin, begin + length):
-            step, here = tape.path[t - begin], x[t - begin]
-            for lane in range(LANES):
-                if t < alive[lane]:
-                    p = uint64(step[PAIR + lane])
-                    weights[uint64(step[PLACE + lane])] += carry[lane] * (
-                        here[lane] - beta[varies * p]
-                    )
-                    carry[lane] *= delta[p]
+    n_segments = count_segments(group.length[0], tape.segment)
+    whole = n_segments == 1
+    at_once = one_kappa and one_beta and one_delta and not total
+    known = whole and tables.same_signal[e]
+    if one_delta:
+        _discount(delta[0], group.power)
+    # D forward; x, and with it the weights, backward; or weights that need the x of the first step.
+    for stage in range(_DECAY, _TOTAL + 1):
+        if (stage == _DECAY and (one_delta or total)) or (stage == _TOTAL and not total):
+            continue
+        for j in range(n_segments):
+            k = j if stage == _DECAY else n_segments - 1 - j
+            begin = k * tape.segment
+            end = min(begin + tape.segment, group.length[0])
+            if not whole:
+                replay(sampler, streams, k, tape)
+            if stage == _DECAY or not (one_delta or total or whole):
+                _decay(delta, k, begin, end, tape.path, group)
+            if stage == _TOTAL:
+                _add_total(begin, end, tape.path, group, weights)
+            if stage != _SIGNAL:
+                continue
+            if at_once and not known:
+                _signal_and_add(
+                    sigma, kappa[0], beta[0], by_slot, begin, end, tape.path, tape.slots, group,
+                    weights,
+                )  # fmt: skip
+                continue
+            if not known:
+                _signal(sigma, kappa, by_slot, one_kappa, begin, end, tape.path, tape.slots, group)
+            if not total:
+                _add(beta, one_beta, one_delta, begin, end, tape.path, group, weights)
+        if stage == _SIGNAL and total:
+            _begin_total(beta, one_beta, tape.path, group)
+
+
+@kernel
+def _discount(delta, power):
+    """D_t of every trajectory, where δ is a number."""
+    if power[0] != 1.0 or power[1] != delta:
+        power[0] = 1.0
+        for t in range(power.size - 1):
+            power[t + 1] = power[t] * delta
+
+
+@kernel
+def _longer(length, t):
+    """How many trajectories of a group have more than t steps."""
+    n = 0
+    while n < WIDTH and length[n] > t:
+        n += 1
+    return n
+
+
+@kernel
+def _decay(delta, k, begin, end, path, group):
+    """D_t of steps begin, ..., end - 1, segment k, from ``edges[k]``, where it was found once."""
+    run, length, decay, edges = group.run, group.length, group.decay, group.edges
+    for i in range(WIDTH):
+        decay[0, i] = edges[k, i] if begin > 0 else 1.0
+    for t in range(end - begin):
+        for i in range(WIDTH):
+            decay[t + 1, i] = decay[t, i]
+            if length[i] > begin + t:
+                decay[t + 1, i] *= delta[uint64(path[uint64(run[i] + t)])]
+    for i in range(WIDTH):
+        edges[k + 1, i] = decay[end - begin, i]
+
+
+@kernel
+def _signal(sigma, kappa, by_slot, one_kappa, begin, end, path, slots, group):
+    """x_t of steps begin, ..., end - 1, from the one after them."""
+    run, length, x = group.run, group.length, group.x
+    varies, n = uint64(not one_kappa), _resume(begin, end, group)
+    for t in range(end - begin - 1, -1, -1):
+        here, after = x[t], x[t + 1]
+        while n < WIDTH and length[n] > begin + t:
+            after[n] = 0.0
+            n += 1
+        for i in range(n):
+            at = uint64(run[i] + t)
+            p = uint64(path[at])
+            reward = sigma[uint64(slots[at]) if by_slot else p]
+            here[i] = reward + kappa[varies * p] * after[i]
+
+
+@kernel
+def _signal_and_add(sigma, kappa, beta, by_slot, begin, end, path, slots, group, weights):
+    """``_signal`` and ``_add`` in one, where κ, β and δ are numbers."""
+    run, length, base, place = group.run, group.length, group.base, group.place
+    x, power, listed = group.x, group.power, group.place.size > 0
+    n = _resume(begin, end, group)
+    for t in range(end - begin - 1, -1, -1):
+        here, after, discount = x[t], x[t + 1], power[begin + t]
+        while n < WIDTH and length[n] > begin + t:
+            after[n] = 0.0
+            n += 1
+        for i in range(n):
+            at = uint64(run[i] + t)
+            p = uint64(path[at])
+            value = sigma[uint64(slots[at]) if by_slot else p] + kappa * after[i]
+            here[i] = value
+            q = uint64(place[at]) if listed else p
+            weights[uint64(base[i]) + q] += discount * (value - beta)
+
+
+@kernel
+def _resume(begin, end, group):
+    """Go on with x of the segment after this one; how many trajectories reach into it."""
+    n = _longer(group.length, end)
+    for i in range(n):
+        group.x[end - begin, i] = group.x[0, i]
+    return n
+
+
+@kernel
+def _add(beta, one_beta, one_delta, begin, end, path, group, weights):
+    """Add D_t (x_t - β_t) of steps begin, ..., end - 1."""
+    run, length, base, place = group.run, group.length, group.base, group.place
+    x, power, decay, listed = group.x, group.power, group.decay, place.size > 0
+    varies, differs = uint64(not one_beta), not one_delta
+    n = _longer(length, end)
+    for t in range(end - begin - 1, -1, -1):
+        here, discount, own = x[t], power[begin + t], decay[t if differs else 0]
+        while n < WIDTH and length[n] > begin + t:
+            n += 1
+        for i in range(n):
+            at = uint64(run[i] + t)
+            p = uint64(path[at])
+            value = (own[i] if differs else discount) * (here[i] - beta[varies * p])
+            q = uint64(place[at]) if listed else p
+            weights[uint64(base[i]) + q] += value
+
+
+@kernel
+def _add_total(begin, end, path, group, weights):
+    """Add x_0 - β_0 at steps begin, ..., end - 1."""
+    run, length, base, place = group.run, group.length, group.base, group.place
+    value, listed = group.edges[group.edges.shape[0] - 1], place.size > 0
+    n = _longer(length, end)
+    for t in range(end - begin - 1, -1, -1):
+        while n < WIDTH and length[n] > begin + t:
+            n += 1
+        for i in range(n):
+            at = uint64(run[i] + t)
+            q = uint64(place[at] if listed else path[at])
+            weights[uint64(base[i]) + q] += value[i]
+
+
+@kernel
+def _begin_total(beta, one_beta, path, group):
+    """What every step adds, x_0 - β_0, in the last of ``edges``; path holds the first segment."""
+    first, value, varies = group.x[0], group.edges[group.edges.shape[0] - 1], uint64(not one_beta)
+    for i in range(_longer(group.length, 0)):
+        value[i] = first[i] - beta[varies * uint64(path[uint64(group.run[i])])]

@@ -1,53 +1,94 @@
-"""Rollouts of finite problems: what is recorded of a block of lanes, and how that comes about.
+"""Rollouts of finite problems: what is recorded of a block of trajectories, and how it comes about.
 
-Trajectories advance in lock step, ``LANES`` at a time, so that their cache misses overlap and the
-generator vectorises. One 64-bit word per step draws action and successor together.
+Trajectories advance in lock step, ``WIDTH`` at a time, so that their cache misses overlap and the
+vector units are used. A lane whose trajectory has ended takes the next one of the block, so short
+trajectories do not wait for long ones. One 64-bit word per step draws action and successor
+together. Which lane a trajectory was in leaves no trace: its random numbers are its own, and what
+it drew is one run of the path.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import uint32, uint64
+from numba import uint64
 
 from pgbench.kernels.finite.sampler import pick_start
 from pgbench.kernels.jit import kernel
 from pgbench.kernels.partition import count_segments
-from pgbench.kernels.prefetch import prefetch
-from pgbench.kernels.streams import LANES, WORD, next_words, seed_lanes
+from pgbench.kernels.streams import seed_words, xoshiro
+from pgbench.kernels.words import (
+    WIDTH,
+    choose_below,
+    count_set,
+    gather,
+    load,
+    prefetch,
+    spread,
+    store,
+)
 
-_LOW_WORD, _INDEX, _STATE = WORD + LANES, WORD + 2 * LANES, WORD + 3 * LANES
-PAIR, PLACE = LANES, 2 * LANES
-"""Where in a step of ``Tape.path`` the pairs of all lanes begin, and where they add."""
+_WORD, _INDEX, _ROW, _LIVE, _IDLE = (k * WIDTH for k in range(4, 9))
+"""Where they begin in ``Tape.lanes``."""
 
 _HALF = np.uint64(32)
 _LOW = np.uint64(0xFFFFFFFF)
 _ONE = np.uint64(1)
 
 SEGMENT = 2**16
-"""Steps that are recorded at a time: 320 bytes each per thread, 20 MiB in all."""
+"""Steps of a trajectory that are recorded at a time."""
+
+BLOCK = 2**11
+"""Trajectories of a block, if they may end: in proportion the last leave few lanes idle."""
+
+_BLOCK_STEPS = 2**22
+"""Bound on the steps for which a block has room; most of them are never taken."""
+
+_ENOUGH = 4
+"""Lanes that wait in a terminal state until all of them take other trajectories together."""
+
+_NEAR = 2**16
+"""Entries of a table that stay in the nearer caches: to ask for them early gains nothing."""
 
 
 class Tape(NamedTuple):
-    """A block of lanes while it is simulated and after.
+    """A block of n trajectories while it is simulated and after.
 
-    lanes (8·LANES,) uint64: generators and their words, see ``streams``, then per lane the low half
-    of the word in use, the next entry to read, and the state with its terminal flag. alive (LANES,)
-    int64: number of steps. base (LANES,) uint32: where the weights of the lane's replicate begin.
-    carry (LANES,) float64: D_t, or x_0 - β_0. path (T, 3·LANES) uint32: per step of a segment and
-    lane the flat (s, a, k), the flat (s, a), and where in the weights it adds. x (T + 1, LANES)
-    float64. marks (K, 8·LANES) uint64 and edges (K + 1, LANES) float64: lanes and x where each of
-    the K segments of T steps begins; the last may be shorter than T.
+    Attributes
+    ----------
+    horizon, segment
+        Most steps of a trajectory, and how many of them are recorded at a time.
+    lanes
+        (9·WIDTH,) uint64, per lane: the generator's four words and its last output, the next entry
+        to read, where its state's row begins, the terminal flag if it has a trajectory, else 0, and
+        for how many ticks that has been in a terminal state.
+    ready
+        (7·WIDTH,) uint64, the first seven of trajectories that have no lane yet.
+    owner, since
+        (WIDTH,) int64, the trajectory in the lane, and the tick at which it began. A tick is a step
+        of all lanes.
+    path, slots
+        (WIDTH·ticks,) uint32, per lane and tick the flat (s, a) and (s, a, k) drawn; slots are
+        empty unless they are asked for.
+    begin, steps
+        (n,) int64 per trajectory, where its run of the path begins, and how long it is.
+    taken
+        (1,) int64, how many trajectories have been given a lane.
+    marks
+        (K, 9·WIDTH) uint64, the lanes where each of K segments begins; the last may be shorter.
     """
 
     horizon: int
+    segment: int
     lanes: np.ndarray
-    alive: np.ndarray
-    base: np.ndarray
-    carry: np.ndarray
+    ready: np.ndarray
+    owner: np.ndarray
+    since: np.ndarray
     path: np.ndarray
-    x: np.ndarray
+    slots: np.ndarray
+    begin: np.ndarray
+    steps: np.ndarray
+    taken: np.ndarray
     marks: np.ndarray
-    edges: np.ndarray
 
 
 def segment(horizon: int) -> int:
@@ -55,122 +96,200 @@ def segment(horizon: int) -> int:
     return min(SEGMENT, horizon)
 
 
+def block(sampler, horizon: int) -> int:
+    """How many trajectories a block has room for, a multiple of ``WIDTH``."""
+    if not sampler.any_terminal or horizon > SEGMENT:
+        return WIDTH
+    return max(WIDTH, min(BLOCK, _BLOCK_STEPS // horizon // WIDTH * WIDTH))
+
+
 @kernel
-def make_tape(horizon, longest):
-    """A tape for trajectories of so many steps, in segments of at most ``longest``."""
-    n_segments = count_segments(horizon, longest)
+def make_tape(horizon, longest, n, with_slots):
+    """A tape for n trajectories of at most ``horizon`` steps, recorded ``longest`` at a time."""
+    # The last trajectory begins when all lanes have been busy, and there are no more than n.
+    ticks = longest if n <= WIDTH else (n // WIDTH + 1) * longest
+    # An odd number of cache lines: lanes must not meet in the same sets of a cache.
+    ticks = (ticks + 15) // 32 * 32 + 16
     return Tape(
         horizon,
-        np.zeros(8 * LANES, np.uint64),
-        np.zeros(LANES, np.int64),
-        np.zeros(LANES, np.uint32),
-        np.zeros(LANES),
-        np.zeros((longest, 3 * LANES), np.uint32),
-        np.zeros((longest + 1, LANES)),
-        np.zeros((n_segments, 8 * LANES), np.uint64),
-        np.zeros((n_segments + 1, LANES)),
+        longest,
+        np.zeros(9 * WIDTH, np.uint64),
+        np.zeros(7 * WIDTH, np.uint64),
+        np.zeros(WIDTH, np.int64),
+        np.zeros(WIDTH, np.int64),
+        np.empty(WIDTH * ticks, np.uint32),
+        np.empty(WIDTH * ticks if with_slots else 0, np.uint32),
+        np.zeros(n, np.int64),
+        np.zeros(n, np.int64),
+        np.zeros(1, np.int64),
+        np.zeros((count_segments(horizon, longest), 9 * WIDTH), np.uint64),
     )
 
 
 @kernel
-def start(sampler, streams, replicate, trajectory, n_lanes, tape):
-    """Seed the generators and draw the first states and what the first steps read.
+def rewind(tape):
+    """Begin another block: every lane is free."""
+    tape.taken[0] = 0
+    for lane in range(WIDTH):
+        tape.lanes[_LIVE + lane] = 0
 
-    For the lanes see ``seed_lanes``; idle ones never count as alive.
+
+@kernel
+def simulate(sampler, streams, replicate, trajectory, n, tape):
+    """Simulate n consecutive trajectories, the first of them ``trajectory`` of ``replicate``.
+
+    They run on into the next replicates. Of several segments ``path`` holds the last one then.
     """
-    lanes, n = tape.lanes, uint64(sampler.step.shape[1])
-    seed_lanes(lanes, streams, replicate, trajectory, n_lanes, streams.group_size)
-    next_words(lanes)
-    for lane in range(LANES):
-        k = pick_start(sampler.start, lanes[WORD + lane])
-        index = trajectory + min(lane, n_lanes - 1)
-        own = (replicate + index // streams.batch_size) * sampler.stride
-        lanes[_STATE + lane] = uint64(sampler.start_state[k] + own)
+    rewind(tape)
+    k = 0
+    while advance(sampler, streams, replicate, trajectory, n, k, tape):
+        k += 1
+
+
+@kernel
+def advance(sampler, streams, replicate, trajectory, n, k, tape):
+    """Simulate segment k of the block, see ``simulate``; whether a trajectory goes on.
+
+    A single segment has no end but that of the last trajectory.
+    """
+    lanes, owner, since, horizon = tape.lanes, tape.owner, tape.since, tape.horizon
+    flag, ticks, before = _ONE << sampler.bits, tape.path.size // WIDTH, k * tape.segment
+    until = ticks if tape.segment == horizon else min(tape.segment, horizon - before)
+    tick = 0
+    while True:
+        n_live, end = 0, until
+        for lane in range(WIDTH):
+            idle = np.int64(lanes[_IDLE + lane])
+            if lanes[_LIVE + lane] and (idle > 0 or before + tick == since[lane] + horizon):
+                tape.steps[owner[lane]] = before + tick - since[lane] - max(idle - 1, 0)
+                lanes[_LIVE + lane] = 0
+            i = tape.taken[0]
+            if i < n and not lanes[_LIVE + lane]:
+                if i % WIDTH == 0:
+                    start(sampler, streams, replicate, trajectory + i, n - i, tape.ready)
+                for j in range(7):
+                    lanes[j * WIDTH + lane] = tape.ready[j * WIDTH + i % WIDTH]
+                lanes[_LIVE + lane], lanes[_IDLE + lane] = flag, 0
+                tape.taken[0], tape.begin[i], tape.steps[i] = i + 1, lane * ticks + tick, horizon
+                owner[lane], since[lane] = i, tick
+            if lanes[_LIVE + lane]:
+                n_live += 1
+                end = min(end, since[lane] + horizon - before)
+        if tick == 0 and tape.segment < horizon:
+            for i in range(lanes.size):
+                tape.marks[k, i] = lanes[i]
+        if n_live == 0 or tick == until:
+            return n_live > 0
+        enough = min(n_live, _ENOUGH) if tape.taken[0] < n else n_live
+        tick = walk(sampler, tick, end, enough, lanes, tape.path, tape.slots)
+
+
+@kernel
+def replay(sampler, streams, k, tape):
+    """Simulate segment k again, of a block of which each trajectory has its lane."""
+    for i in range(tape.lanes.size):
+        tape.lanes[i] = tape.marks[k, i]
+    advance(sampler, streams, 0, 0, 0, k, tape)
+
+
+@kernel
+def start(sampler, streams, replicate, trajectory, n, lanes):
+    """Seed generators, draw first states and where first steps read, of up to n trajectories.
+
+    lanes (≥ 7·WIDTH,) uint64 as in ``Tape``. Lanes beyond n repeat the last trajectory.
+    """
+    width = uint64(sampler.step.shape[1])
+    word, s0, s1, s2, s3 = _seeded(streams, replicate, trajectory, n, streams.group_size, lanes)
+    store(lanes, _WORD, word)
+    for lane in range(WIDTH):
+        k = pick_start(sampler.start, lanes[_WORD + lane])
+        # Where the seeds are to come the replicates are still noted.
+        state = sampler.start_state[k] + np.int64(lanes[lane]) * sampler.stride
+        lanes[_ROW + lane] = uint64(state) * width
     if streams.group_size > 1:
-        seed_lanes(lanes, streams, replicate, trajectory, n_lanes, 1)
-        next_words(lanes)
-    next_words(lanes)
-    for lane in range(LANES):
-        tape.alive[lane] = tape.horizon if lane < n_lanes else 0
-        lanes[_INDEX + lane] = lanes[_STATE + lane] * n + (
-            (lanes[WORD + lane] >> _HALF) * n >> _HALF
-        )
+        word, s0, s1, s2, s3 = _seeded(streams, replicate, trajectory, n, 1, lanes)
+    word, s0, s1, s2, s3 = xoshiro(s0, s1, s2, s3)
+    store(lanes, 0, s0)
+    store(lanes, WIDTH, s1)
+    store(lanes, 2 * WIDTH, s2)
+    store(lanes, 3 * WIDTH, s3)
+    store(lanes, _WORD, word)
+    store(lanes, _INDEX, load(lanes, _ROW) + ((word >> _HALF) * (width & _LOW) >> _HALF))
 
 
 @kernel
-def simulate(sampler, streams, replicate, trajectory, n_lanes, tape):
-    """Simulate consecutive trajectories, segment by segment; the most steps of a lane.
+def _seeded(streams, replicate, trajectory, n, group_size, scratch):
+    """First outputs and states of the generators of n trajectories, five vectors.
 
-    ``tape.path`` holds the last segment then. For the lanes see ``start``.
+    Instead of each trajectory it is the first of its group that counts; groups of one are the
+    trajectories themselves.
     """
-    start(sampler, streams, replicate, trajectory, n_lanes, tape)
-    length = 0
-    for k in range(tape.marks.shape[0]):
-        length += advance(sampler, k, tape)
-        if length < min((k + 1) * tape.path.shape[0], tape.horizon):
-            break
-    return length
+    r, i = replicate + trajectory // streams.batch_size, trajectory % streams.batch_size
+    leader = i - i % group_size
+    for lane in range(WIDTH):
+        scratch[lane] = r
+        scratch[WIDTH + lane] = leader
+        if lane < n - 1:
+            i += 1
+            if i == streams.batch_size:
+                r, i, leader = r + 1, 0, 0
+            elif i == leader + group_size:
+                leader = i
+    r, i = load(scratch, 0), load(scratch, WIDTH)
+    s0, s1, s2, s3 = seed_words(streams, r, i)
+    return xoshiro(s0, s1, s2, s3)
 
 
 @kernel
-def advance(sampler, k, tape):
-    """Simulate segment k from where the lanes are; the number of its steps."""
-    tape.marks[k] = tape.lanes
-    return walk(sampler, k, tape)
+def walk(sampler, tick, end, enough, lanes, path, slots):
+    """Take steps from ``tick`` on until so many trajectories are in a terminal state, or ``end``.
 
-
-@kernel
-def replay(sampler, k, length, tape):
-    """Simulate segment k of ``length`` steps again; the number of its steps."""
-    tape.lanes[:] = tape.marks[k]
-    steps = walk(sampler, k, tape)
-    return min(steps, length - k * tape.path.shape[0])
-
-
-@kernel
-def walk(sampler, k, tape):
-    """Simulate segment k into ``tape.path`` and ``tape.alive``; the number of its steps.
-
-    Lanes that have ended stay in their terminal state until all have.
+    The tick that it has come to.
     """
-    lanes, alive, horizon = tape.lanes, tape.alive, tape.horizon
-    begin = k * tape.path.shape[0]
-    table, n = sampler.step.reshape(-1), uint64(sampler.step.shape[1])
-    shift, mask = sampler.bits + _ONE, (_ONE << sampler.bits) - _ONE
-    flagged = (_ONE << shift) - _ONE
-    base = tape.base
+    ticks = path.size // WIDTH
+    table, n = sampler.step.reshape(-1), uint64(sampler.step.shape[1]) & _LOW
+    shift, successor = sampler.bits + _ONE, (_ONE << sampler.bits) - _ONE & _LOW
+    far, may_end = table.size > _NEAR, sampler.any_terminal
     m, bit = divisor(sampler.n_slots)
-    steps = min(tape.path.shape[0], horizon - begin)
-    for t in range(steps):
-        # The words of the next step are drawn first: what it reads is known, and asked for, early.
-        for lane in range(LANES):
-            lanes[_LOW_WORD + lane] = lanes[WORD + lane] & _LOW
-        next_words(lanes)
-        slot = tape.path[t]
-        for lane in range(LANES):
-            i = lanes[_INDEX + lane]
-            entry = table[i]
-            alias = (lanes[_STATE + lane] & mask) * n + ((entry & _LOW) >> shift)
-            i = i if lanes[_LOW_WORD + lane] < entry >> _HALF else alias
-            slot[lane] = uint32(i)
-            after = table[i] & flagged
-            lanes[_STATE + lane] = after
-            i = (after & mask) * n + ((lanes[WORD + lane] >> _HALF) * n >> _HALF)
-            lanes[_INDEX + lane] = i
-            prefetch(table, i)  # type: ignore[call-arg]  # numba adds the first
-        for lane in range(LANES):
-            pair = uint32(uint64(slot[lane]) * m >> bit)
-            slot[PAIR + lane] = pair
-            slot[PLACE + lane] = base[lane] + pair
-        if sampler.any_terminal:
-            n_alive = 0
-            for lane in range(LANES):
-                ended = lanes[_STATE + lane] > mask
-                alive[lane] = min(alive[lane], begin + t + 1 if ended else horizon)
-                n_alive += not ended
-            if n_alive == 0:
-                return t + 1
-    return steps
+    s0, s1, s2, s3 = (
+        load(lanes, 0),
+        load(lanes, WIDTH),
+        load(lanes, 2 * WIDTH),
+        load(lanes, 3 * WIDTH),
+    )
+    word, index, row = load(lanes, _WORD), load(lanes, _INDEX), load(lanes, _ROW)
+    live, idle = load(lanes, _LIVE), load(lanes, _IDLE)
+    n_ended = uint64(0)
+    while tick < end and n_ended < enough:
+        entry = gather(table, index)
+        alias = row + ((entry & _LOW) >> shift)
+        slot = choose_below(word & _LOW, entry >> _HALF, index, alias)
+        spread(path, tick, ticks, (slot & _LOW) * (m & _LOW) >> bit)
+        if slots.size > 0:
+            store(lanes, _INDEX, slot)
+            for lane in range(WIDTH):
+                slots[uint64(lane * ticks + tick)] = lanes[_INDEX + lane]
+        taken = gather(table, slot)
+        # The next step is drawn at once: what it reads is known, and asked for, early.
+        word, s0, s1, s2, s3 = xoshiro(s0, s1, s2, s3)
+        row = (taken & successor) * n
+        index = row + ((word >> _HALF) * n >> _HALF)
+        if far:
+            prefetch(table, index)
+        if may_end:
+            ended = taken & live
+            idle += ended >> sampler.bits
+            n_ended = count_set(ended)
+        tick += 1
+    store(lanes, 0, s0)
+    store(lanes, WIDTH, s1)
+    store(lanes, 2 * WIDTH, s2)
+    store(lanes, 3 * WIDTH, s3)
+    store(lanes, _WORD, word)
+    store(lanes, _INDEX, index)
+    store(lanes, _ROW, row)
+    store(lanes, _IDLE, idle)
+    return tick
 
 
 @kernel

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from pgbench.kernels.finite.tape import PAIR, advance, make_tape, segment, start
+from pgbench.kernels.finite.tape import advance, block, make_tape, rewind, segment
 from pgbench.kernels.jit import kernel, parallel_kernel
 from pgbench.kernels.partition import partition
-from pgbench.kernels.streams import LANES
+from pgbench.kernels.words import WIDTH
 
 
 def record(sampler, streams, first, pair, slot, steps) -> None:
@@ -24,35 +24,40 @@ def count_steps(sampler, streams, first, horizon, steps) -> None:
 
 
 def _divide(sampler, streams, first, horizon, pair, slot, steps) -> None:
-    parts = partition(len(steps), streams.batch_size)
-    numbers = first, horizon, segment(horizon), parts.unit
+    room = block(sampler, horizon)
+    parts = partition(len(steps), streams.batch_size, room, WIDTH)
+    numbers = first, horizon, segment(horizon), room, parts.unit
     _record_span(parts.bounds, sampler, streams, *numbers, pair, slot, steps)
 
 
 @parallel_kernel
-def _record_span(sampler, streams, first, horizon, longest, unit, pair, slot, steps, begin, end):
-    """``record`` for the replicates from ``begin`` to ``end``, ``unit`` at a time."""
-    batch_size, tape = streams.batch_size, make_tape(horizon, longest)
-    for low in range(begin, end, unit):
-        n_trajectories = (min(low + unit, end) - low) * batch_size
-        for trajectory in range(0, n_trajectories, LANES):
-            n_lanes = min(LANES, n_trajectories - trajectory)
-            start(sampler, streams, first + low, trajectory, n_lanes, tape)
-            for k in range(tape.marks.shape[0]):
-                length = advance(sampler, k, tape)
-                for lane in range(n_lanes):
-                    r = low + (trajectory + lane) // batch_size
-                    i = (trajectory + lane) % batch_size
-                    _copy(tape, k, lane, pair[r, i], slot[r, i])
-                    steps[r, i] = tape.alive[lane]
-                if length < tape.path.shape[0]:
-                    break
+def _record_span(
+    sampler, streams, first, horizon, longest, room, unit, pair, slot, steps, low, high
+):  # fmt: skip
+    """``record`` for the replicates from ``low`` to ``high``, ``unit`` at a time."""
+    batch_size, tape = streams.batch_size, make_tape(horizon, longest, room, True)
+    for r in range(low, high, unit):
+        end = min(r + unit, high) * batch_size
+        for trajectory in range(r * batch_size, end, room):
+            n = min(room, end - trajectory)
+            rewind(tape)
+            k, going_on = 0, True
+            while going_on:
+                going_on = advance(sampler, streams, first, trajectory, n, k, tape)
+                _copy(k, trajectory, n, tape, pair, slot, steps)
+                k += 1
 
 
 @kernel
-def _copy(tape, k, lane, pair, slot):
-    """The steps of a lane in segment k into pair and slot (T,), as far as these go."""
-    begin = k * tape.path.shape[0]
-    for t in range(begin, min(tape.alive[lane], begin + tape.path.shape[0], pair.size)):
-        slot[t] = tape.path[t - begin, lane]
-        pair[t] = tape.path[t - begin, PAIR + lane]
+def _copy(k, trajectory, n, tape, pair, slot, steps):
+    """The steps in segment k of the n trajectories of a block, the first of them ``trajectory``.
+
+    As far as pair and slot go.
+    """
+    batch_size, begin, horizon = steps.shape[1], k * tape.segment, pair.shape[2]
+    for i in range(n):
+        r, own = (trajectory + i) // batch_size, (trajectory + i) % batch_size
+        steps[r, own] = tape.steps[i]
+        for t in range(begin, min(tape.steps[i], begin + tape.segment, horizon)):
+            at = tape.begin[i] + t - begin
+            pair[r, own, t], slot[r, own, t] = tape.path[at], tape.slots[at]

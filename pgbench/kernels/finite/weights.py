@@ -1,21 +1,25 @@
 """Weights of rollouts of finite problems: simulate a trajectory once, weigh it for every estimator.
 
-Per block of lanes the slots drawn are recorded; then, per estimator,
+Per block of trajectories the slots drawn are recorded; then, per group of up to ``WIDTH`` of them
+and estimator,
 
     x_t = σ_t + κ_t x_{t+1},   D_{t+1} = δ_t D_t,   W(s_t,a_t) += D_t (x_t - β_t)
 
 or, in the "total" shape, W(s_t,a_t) += x_0 - β_0. A replicate's weights are kept for the states it
 visited, in the order of their first visits, or for all states where it may well visit them all.
+
+A group holds trajectories of one replicate, or whole replicates: in which order a replicate's
+weights are added up (see ``recursion``) depends on its trajectories alone.
 """
 
 import numpy as np
 from numba import uint32, uint64
 
-from pgbench.kernels.finite.recursion import weigh_lanes
-from pgbench.kernels.finite.tape import PAIR, PLACE, divisor, make_tape, segment, simulate
+from pgbench.kernels.finite.recursion import arrange, make_group, sort, weigh_group
+from pgbench.kernels.finite.tape import block, divisor, make_tape, segment, simulate
 from pgbench.kernels.jit import kernel, parallel_kernel
 from pgbench.kernels.partition import partition
-from pgbench.kernels.streams import LANES
+from pgbench.kernels.words import WIDTH
 
 
 def weigh(sampler, tables, streams, first, horizon, visited, n_visited, weights, steps) -> None:
@@ -26,8 +30,7 @@ def weigh(sampler, tables, streams, first, horizon, visited, n_visited, weights,
     sampler, tables, streams
         What to draw from, what to compute, which random streams.
     first
-        Index of the first replicate; a multiple of ``LANES``, so that units do not depend on how
-        replicates are cut into calls.
+        Index of the first replicate.
     horizon
         Largest number of steps H.
     visited
@@ -44,68 +47,79 @@ def weigh(sampler, tables, streams, first, horizon, visited, n_visited, weights,
     # Listed states have places of their own, which no second simulation would find; but then the
     # horizon is shorter than the number of states.
     longest = segment(horizon) if visited.shape[1] == sampler.terminal.size else horizon
-    parts = partition(n_visited.size, streams.batch_size)
+    room = block(sampler, horizon)
+    parts = partition(n_visited.size, streams.batch_size, room, WIDTH)
+    numbers = first, horizon, longest, room, parts.unit
     arrays = visited, n_visited, weights, steps
-    numbers = first, horizon, longest, parts.unit
     _weigh_span(parts.bounds, sampler, tables, streams, *numbers, *arrays)
 
 
 @parallel_kernel
 def _weigh_span(
-    sampler, tables, streams, first, horizon, longest, unit, visited, n_visited, weights, steps,
-    begin, end,
+    sampler, tables, streams, first, horizon, longest, room, unit, visited, n_visited, weights,
+    steps, begin, end,
 ):  # fmt: skip
     """``weigh`` for the replicates from ``begin`` to ``end``, ``unit`` at a time."""
-    n_states = sampler.terminal.size
-    tape = make_tape(horizon, longest)
-    where = np.empty(1 if weights.shape[2] == n_states else n_states, np.int32)
+    batch_size, n_states = streams.batch_size, sampler.terminal.size
+    everywhere = weights.shape[2] == n_states
+    tape = make_tape(horizon, longest, room, tables.sigma_by_slot.any())
+    group = make_group(tape, not everywhere, not tables.constant_delta.all())
+    where = np.empty(0 if everywhere else n_states, np.int32)
     for s in range(where.size):
         where[s] = -1
     for low in range(begin, end, unit):
-        own = slice(low, min(low + unit, end))
-        _weigh_unit(
-            sampler, tables, streams, first + low, tape, where,
-            visited[own], n_visited[own], weights[own], steps[own],
-        )  # fmt: skip
+        high = min(low + unit, end)
+        _reset(everywhere, low, high, visited, n_visited, weights, steps)
+        for trajectory in range(low * batch_size, high * batch_size, room):
+            n = min(room, high * batch_size - trajectory)
+            simulate(sampler, streams, first, trajectory, n, tape)
+            for i in range(n):
+                r = (trajectory + i) // batch_size
+                steps[r] += tape.steps[i]
+                if not everywhere:
+                    before, last = n_visited[r], (trajectory + i) % batch_size == batch_size - 1
+                    n_visited[r] = _list_visits(
+                        sampler.n_actions, tape.path, tape.begin[i], tape.steps[i], visited[r],
+                        before, last, where, group.place,
+                    )  # fmt: skip
+                    _clear(weights, r, before, n_visited[r])
+            _weigh_block(sampler, streams, tables, trajectory, n, tape, group, weights)
+        if batch_size > 1:
+            _average(low, high, weights, n_visited, 1.0 / batch_size)
 
 
 @kernel
-def _weigh_unit(
-    sampler, tables, streams, first, tape, where, visited, n_visited, weights, steps
-):  # fmt: skip
-    """``weigh`` for the replicates of a unit."""
-    batch_size, everywhere = streams.batch_size, weights.shape[2] == sampler.terminal.size
-    n_replicates, n_estimators, n_rows, n_actions = weights.shape
-    n_trajectories, stride = n_replicates * batch_size, n_rows * n_actions
-    flat = weights.reshape(-1)
-    _begin(everywhere, visited, n_visited, weights, steps)
-    for trajectory in range(0, n_trajectories, LANES):
-        n_lanes = min(LANES, n_trajectories - trajectory)
-        for lane in range(LANES):
-            r = min(trajectory + lane, n_trajectories - 1) // batch_size
-            tape.base[lane] = r * n_estimators * stride
-        length = simulate(sampler, streams, first, trajectory, n_lanes, tape)
-        for lane in range(n_lanes):
-            r, i = (trajectory + lane) // batch_size, (trajectory + lane) % batch_size
-            steps[r] += tape.alive[lane]
-            if not everywhere:
-                before = n_visited[r]
-                n_visited[r] = _list_visits(tape, lane, n_actions, visited[r], before, where)
-                _clear(weights, r, before, n_visited[r])
-                if i == batch_size - 1:
-                    for j in range(n_visited[r]):
-                        where[visited[r, j]] = -1
-        for e in range(n_estimators):
-            weigh_lanes(sampler, tables, e, length, tape, flat[e * stride :])
-    if batch_size > 1:
-        _average(weights, n_visited, 1.0 / batch_size)
+def _weigh_block(sampler, streams, tables, trajectory, n, tape, group, weights):
+    """Weigh the n trajectories of a block, the first of them ``trajectory``, group by group.
+
+    Groups are cut of what is sorted by length: the trajectories of a large batch, of as many small
+    ones as make a group, or, where no replicate has two, of the block.
+    """
+    batch_size = streams.batch_size
+    _, n_estimators, n_rows, n_actions = weights.shape
+    stride, flat = n_rows * n_actions, weights.reshape(-1)
+    i = 0
+    while i < n:
+        size = n
+        if batch_size > WIDTH:
+            size = batch_size - (trajectory + i) % batch_size
+        elif batch_size > 1:
+            size = WIDTH // batch_size * batch_size
+        size = min(size, n - i)
+        sort(tape.steps[i : i + size], group.order, group.counts)
+        for j in range(0, size, WIDTH):
+            order = group.order[j : min(j + WIDTH, size)]
+            arrange(tape, i, order, trajectory + i, batch_size, n_estimators * stride, group)
+            for e in range(n_estimators):
+                weigh_group(sampler, streams, tables, e, tape, group, flat[e * stride :])
+        i += size
 
 
 @kernel
-def _begin(everywhere, visited, n_visited, weights, steps):
+def _reset(everywhere, begin, end, visited, n_visited, weights, steps):
     """No steps and no states, or all of them with weights of zero."""
     n_states = visited.shape[1]
-    for r in range(steps.size):
+    for r in range(begin, end):
         steps[r] = n_visited[r] = 0
         if everywhere:
             n_visited[r] = n_states
@@ -115,9 +129,9 @@ def _begin(everywhere, visited, n_visited, weights, steps):
 
 
 @kernel
-def _average(weights, n_visited, share):
+def _average(begin, end, weights, n_visited, share):
     """Multiply the weights of visited states by 1 over the batch size."""
-    for r in range(n_visited.size):
+    for r in range(begin, end):
         for e in range(weights.shape[1]):
             flat = weights[r, e].reshape(-1)
             for i in range(n_visited[r] * weights.shape[3]):
@@ -135,16 +149,16 @@ def _clear(weights, r, begin, end):
 
 
 @kernel
-def _list_visits(tape, lane, n_actions, listed, n_listed, where):
-    """Append a lane's new states to ``listed`` and note where each step adds; the new number.
+def _list_visits(n_actions, path, begin, steps, listed, n_listed, last, where, place):
+    """Append the new states of a trajectory, note where its steps add; the new number of states.
 
-    ``where`` (S,) int32 holds the place of every listed state, and -1 elsewhere.
+    ``where`` (S,) int32 holds the place of every state that is listed of the replicate, and -1
+    elsewhere; after its last trajectory it is cleared.
     """
     m, k = divisor(n_actions)
-    base, width = uint64(tape.base[lane]), uint64(n_actions)
-    for t in range(tape.alive[lane]):
-        step = tape.path[t]
-        p = uint64(step[PAIR + lane])
+    width = uint64(n_actions)
+    for t in range(begin, begin + steps):
+        p = uint64(path[uint64(t)])
         s = p * m >> k
         row = where[s]
         # Without a branch, for nobody can predict it.
@@ -153,5 +167,8 @@ def _list_visits(tape, lane, n_actions, listed, n_listed, where):
         where[s] = row
         listed[n_listed] = s
         n_listed += new
-        step[PLACE + lane] = uint32(base + uint64(row) * width + (p - s * width))
+        place[uint64(t)] = uint32(uint64(row) * width + (p - s * width))
+    if last:
+        for j in range(n_listed):
+            where[listed[j]] = -1
     return n_listed

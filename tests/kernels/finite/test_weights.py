@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pgbench.estimators import find_estimator
 from pgbench.exact import evaluate
 from pgbench.exact.finite.horizon import truncated_visitation
 from pgbench.kernels import finite, reference
@@ -170,6 +171,47 @@ def test_segments_do_not_change_a_byte(truth, tables, batch_size, segment, monke
         assert one.tobytes() == other.tobytes()
     for one, other in zip(listed, record(sampler_of(truth), batch_size, 19, 10), strict=True):
         assert one.tobytes() == other.tobytes()
+
+
+@pytest.fixture(params=["gridworld", "random horizon"])
+def ending(request):
+    """Estimators of trajectories that differ in length, of one process."""
+    mdp = make_problem("gridworld", size=4)
+    policy = make_policy("softmax", mdp)
+    truth = evaluate(mdp, policy, policy.initial(seed=2))
+    if request.param == "gridworld":
+        return truth.process, [find_estimator("reward_to_go").make(truth)], 50
+    tables = [find_estimator("visitation_mc").make(truth)]
+    return tables[0].process, tables, tables[0].process.steps(0)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 40, 300])
+def test_lanes_and_company_do_not_change_a_byte(ending, batch_size, monkeypatch):
+    """Blocks of any size, calls that begin anywhere, and any number of lanes that wait."""
+    process, tables, horizon = ending
+    tabled, streams = compact(tables), Streams(np.uint64(SEED), np.uint64(STREAM), batch_size)
+
+    def weighed(first, replicates):
+        rows = process.rows
+        visited, n_visited = np.empty((replicates, rows), np.int32), np.empty(replicates, np.int64)
+        weights, steps = np.empty((replicates, 1, rows, process.columns)), n_visited.copy()
+        arrays = visited, n_visited, weights, steps
+        weigh(process.sampler, tabled, streams, first, horizon, *arrays)
+        return weights, steps
+
+    weights, steps = weighed(0, 70)
+    assert np.unique(steps).size > 10
+    for first, n in ((0, 1), (7, 5), (33, 37)):
+        for whole, part in zip((weights, steps), weighed(first, n), strict=True):
+            assert whole[first : first + n].tobytes() == part.tobytes()
+    before = use_threads(None)
+    for threads in {1, before}:
+        use_threads(threads)
+        assert weighed(0, 70)[0].tobytes() == weights.tobytes()
+    use_threads(before)
+    # A batch that is larger than a block is another sum, of the same blocks whoever makes it.
+    monkeypatch.setattr(tape, "BLOCK", 320)
+    assert weighed(0, 70)[0].tobytes() == weights.tobytes()
 
 
 @WEIGHTS_OF
