@@ -35,11 +35,11 @@ class Group(NamedTuple):
         (T + 1, WIDTH) float64, x_t and D_t of the steps of a segment; decay has one row if
         every estimator's δ is one number.
     power
-        (H + 1,) float64, D_t where δ is one number, the second of them.
+        (T + 1,) float64, D_t of the steps of a segment where δ is one number.
     edges
         (K + 1, WIDTH) float64, D_t where each of K segments begins; and x_0 - β_0.
     order, counts
-        (n,) and (H + 1,) int64, scratch of ``sort``.
+        (n,) and (H + 1,) int64, scratch of ``sort``; no counts if n is at most WIDTH.
     """
 
     run: np.ndarray
@@ -64,10 +64,10 @@ def make_group(tape, listed, decays):
         np.empty(tape.path.size if listed else 0, np.uint32),
         np.zeros((tape.segment + 1, WIDTH)),
         np.zeros((tape.segment + 1 if decays else 1, WIDTH)),
-        np.zeros(tape.horizon + 1),
+        np.zeros(tape.segment + 1),
         np.zeros((tape.marks.shape[0] + 1, WIDTH)),
         np.zeros(tape.steps.size, np.int64),
-        np.zeros(tape.horizon + 1, np.int64),
+        np.zeros(tape.horizon + 1 if tape.steps.size > WIDTH else 0, np.int64),
     )
 
 
@@ -75,8 +75,17 @@ def make_group(tape, listed, decays):
 def sort(steps, order, counts):
     """Indices of trajectories of given lengths (m,) into ``order``, the longest first, stable.
 
-    counts (> longest,) int64 is zero before and after. (Knuth 1998, algorithm 5.2D)
+    counts (> longest,) int64 is zero before and after. Up to WIDTH are sorted without it. (Knuth
+    1998, algorithms 5.2.1S and 5.2D)
     """
+    if steps.size <= WIDTH:
+        for i in range(steps.size):
+            j = i
+            while j > 0 and steps[order[j - 1]] < steps[i]:
+                order[j] = order[j - 1]
+                j -= 1
+            order[j] = i
+        return
     longest = 0
     for i in range(steps.size):
         counts[steps[i]] += 1
@@ -116,8 +125,6 @@ def weigh_group(sampler, streams, tables, e, tape, group, weights):
     whole = n_segments == 1
     at_once = one_kappa and one_beta and one_delta and not total
     known = whole and tables.same_signal[e]
-    if one_delta:
-        _discount(delta[0], group.power)
     # D forward; x, and with it the weights, backward; or weights that need the x of the first step.
     for stage in range(_DECAY, _TOTAL + 1):
         if (stage == _DECAY and (one_delta or total)) or (stage == _TOTAL and not total):
@@ -128,6 +135,8 @@ def weigh_group(sampler, streams, tables, e, tape, group, weights):
             end = min(begin + tape.segment, group.length[0])
             if not whole:
                 replay(sampler, streams, k, tape)
+            if one_delta:
+                _discount(delta[0], begin, group.power)
             if stage == _DECAY or not (one_delta or total or whole):
                 _decay(delta, k, begin, end, tape.path, group)
             if stage == _TOTAL:
@@ -149,12 +158,15 @@ def weigh_group(sampler, streams, tables, e, tape, group, weights):
 
 
 @kernel
-def _discount(delta, power):
-    """D_t of every trajectory, where δ is a number."""
-    if power[0] != 1.0 or power[1] != delta:
-        power[0] = 1.0
-        for t in range(power.size - 1):
-            power[t + 1] = power[t] * delta
+def _discount(delta, begin, power):
+    """D_t of every trajectory from step ``begin`` on, where δ is a number."""
+    if begin == 0 and power[0] == 1.0 and power[1] == delta:
+        return
+    power[0] = 1.0
+    for _ in range(begin):
+        power[0] *= delta
+    for t in range(power.size - 1):
+        power[t + 1] = power[t] * delta
 
 
 @kernel
@@ -205,7 +217,7 @@ def _signal_and_add(sigma, kappa, beta, by_slot, begin, end, path, slots, group,
     x, power, listed = group.x, group.power, group.place.size > 0
     n = _resume(begin, end, group)
     for t in range(end - begin - 1, -1, -1):
-        here, after, discount = x[t], x[t + 1], power[begin + t]
+        here, after, discount = x[t], x[t + 1], power[t]
         while n < WIDTH and length[n] > begin + t:
             after[n] = 0.0
             n += 1
@@ -235,7 +247,7 @@ def _add(beta, one_beta, one_delta, begin, end, path, group, weights):
     varies, differs = uint64(not one_beta), not one_delta
     n = _longer(length, end)
     for t in range(end - begin - 1, -1, -1):
-        here, discount, own = x[t], power[begin + t], decay[t if differs else 0]
+        here, discount, own = x[t], power[t], decay[t if differs else 0]
         while n < WIDTH and length[n] > begin + t:
             n += 1
         for i in range(n):
