@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from pgbench.estimators.parts import advantages
+from pgbench.estimators.parts.advantages import BATCH, GROUP, centred, standardised
 from pgbench.kernels.advantages import centre, standardise
 
 
@@ -40,3 +42,21 @@ def test_a_small_difference_is_one():
     out = np.empty_like(x)
     standardise(x, 0.0, 0, out)
     np.testing.assert_allclose(out, [[-1.0, 1.0]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("axes", [GROUP, BATCH])
+def test_few_numbers_have_the_results_of_many_bit_for_bit(axes, monkeypatch):
+    x = np.random.default_rng(8).standard_normal((5, 3, 17)) + 2.0
+    x[0], x[1, 0] = 0.1, -1 / 3
+
+    def both():
+        return centred(x, axes).tobytes(), standardised(x, 1e-4, axes, 1).tobytes()
+
+    few = both()
+    monkeypatch.setattr(advantages, "FEW", 0)
+    assert both() == few
+
+
+def test_other_axes_are_refused():
+    with pytest.raises(ValueError, match=r"axes is \(-2,\), must be \(-1,\) of a group"):
+        centred(np.zeros((2, 3)), (-2,))

@@ -5,20 +5,35 @@ from math import prod
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.estimators.parts.by_trajectory import others
+from pgbench.estimators.parts.by_trajectory import others, ratio
 
 GROUP, BATCH = (-1,), (-2, -1)
 """The axes of a group, and of all of a batch."""
 
+FEW = 2**11
+"""Up to so many numbers NumPy is quick enough, with the same results, and nothing is compiled."""
+
 
 def centred(x: FloatArray, axes: tuple[int, ...] = GROUP) -> FloatArray:
     """x less its mean; zero where that is no more than rounding, which no ε may hide."""
-    from pgbench.kernels.advantages import centre
+    return _centred(_rows(x, axes)).reshape(x.shape)
 
-    rows = _rows(x, axes)
-    out = np.empty(rows.shape)
-    centre(rows, out)
-    return out.reshape(x.shape)
+
+def _centred(rows: FloatArray) -> FloatArray:
+    if rows.size > FEW:
+        from pgbench.kernels.advantages import centre
+
+        out = np.empty(rows.shape)
+        centre(rows, out)
+        return out
+    mean = _total(rows) / rows.shape[1]
+    mean += _total(rows - mean) / rows.shape[1]  # what the sum has lost in rounding
+    return beyond_rounding(rows - mean, rows, GROUP)
+
+
+def _total(rows: FloatArray) -> FloatArray:
+    """Sums of rows (R, 1), number after number as compiled code adds them."""
+    return np.cumsum(rows, axis=1)[:, -1:]
 
 
 def _rows(x: FloatArray, axes: tuple[int, ...]) -> FloatArray:
@@ -55,9 +70,13 @@ def standardised(
     x: FloatArray, eps: float, axes: tuple[int, ...] = GROUP, correction: int = 0
 ) -> FloatArray:
     """x less its mean, over its standard deviation plus ε; zero where nothing differs."""
-    from pgbench.kernels.advantages import standardise
-
     rows = _rows(x, axes)
-    out = np.empty(rows.shape)
-    standardise(rows, float(eps), correction, out)
-    return out.reshape(x.shape)
+    if rows.size > FEW:
+        from pgbench.kernels.advantages import standardise
+
+        out = np.empty(rows.shape)
+        standardise(rows, float(eps), correction, out)
+        return out.reshape(x.shape)
+    advantage = _centred(rows)
+    square = _total(advantage**2) / max(rows.shape[1] - correction, 1)
+    return ratio(advantage, np.sqrt(square) + eps).reshape(x.shape)
