@@ -12,7 +12,13 @@ import xarray as xr
 from pgbench.declared.outcomes import Status
 from pgbench.kernels.partition import use_threads
 
-SLOW = {"groups.ExactOutcomes", "groups.Groups", "memory.Memory", "startup.Run"}
+SLOW = {
+    "groups.ExactOutcomes",
+    "groups.Groups",
+    "memory.Memory",
+    "startup.FirstCell",
+    "startup.Run",
+}
 MODULES = (
     "ascents",
     "batches",

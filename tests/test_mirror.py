@@ -27,6 +27,7 @@ CONTRACTS = {
 COVERED = {
     "ascent/test_methods.py": "ascent: rules smoothness",
     "cli/test_commands.py": "cli: *",
+    "ascent/test_crowd.py": "kernels: copying",
     "estimators/parts/test_learned_critic.py": "kernels: critics",
     "estimators/test_batch_baselines.py": "estimators/parts: control_variate",
     "estimators/test_many.py": "rollout: compiled",
@@ -45,7 +46,7 @@ COVERED = {
     "trials/test_findings.py": ("trials: comparison declared_causes; trials/wording: *"),
     "trials/audit/test_auditing.py": "trials/audit: entry",
     "trials/test_resemblance.py": "trials: known_records",
-    "trials/test_user_file.py": "trials: repeatable; kernels: compiling",
+    "trials/test_user_file.py": "trials: repeatable",
 }
 """Modules that no test imports: a step on the way of another one, whose tests cover them."""
 

@@ -169,7 +169,7 @@ class Beside:
                 own[place] = left.pop() if place % 2 else left.popleft()
             if own[place] and (written or own[place][0].stage < 2):
                 sent = _Sent(own[place].popleft(), place)
-                running[self._call(sent)] = sent
+                running[self._call(sent, self._crew)] = sent
 
         for place in range(self._number):
             go_on(place, written=True)
@@ -187,13 +187,15 @@ class Beside:
             for place in set(range(self._number)) - {sent.place for sent in running.values()}:
                 go_on(place, written=True)
             self._send_home(place for place, lot in enumerate(own) if not (lot or left))
-        for task in suspects:
-            yield from self._alone(task)
+        if suspects:
+            with Crew(1, self._order.set_up) as alone:
+                for task in suspects:
+                    yield from self._alone(task, alone)
 
-    def _call(self, sent: "_Sent") -> "Future[Batches]":
+    def _call(self, sent: "_Sent", crew: Crew) -> "Future[Batches]":
         task = sent.task
         self._progress.setting(task.setting.label)
-        return self._crew.submit(
+        return crew.submit(
             sent.place,
             perform_apart,
             self._conditions,
@@ -209,15 +211,18 @@ class Beside:
             if self._afterwards is not None:
                 self._crew.submit(place, self._afterwards)
 
-    def _alone(self, task: Task) -> Iterator[Performed]:
-        """A task with which a process ended, with no other beside it; at last its cells apart."""
+    def _alone(self, task: Task, crew: Crew) -> Iterator[Performed]:
+        """A task with which a process ended, with all memory and nothing beside it.
+
+        At last its cells apart.
+        """
         sent = _Sent(task)
         try:
-            yield sent.performed(self._call(sent).result())
+            yield sent.performed(self._call(sent, crew).result())
         except ChildError as error:
             if len(task.cells) > 1:
                 for cell in task.alone():
-                    yield from self._alone(cell)
+                    yield from self._alone(cell, crew)
             else:
                 yield sent.performed([failed(task.cells, str(error))])
 

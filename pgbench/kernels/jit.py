@@ -58,7 +58,7 @@ def parallel_kernel(span: Callable[..., Any]) -> Any:
     used or not, and not optimised anew for every loop around it, which takes many seconds.
     """
     alone, loop = kernel(span), _kept(njit(parallel=True)(_loop_over(span)))
-    known = set()
+    known: dict[Any, Callable[..., None]] = {}
 
     def run(bounds: Any, *arguments: Any) -> None:
         if len(bounds) == 2 or _threads_lost or config.DISABLE_JIT:  # type: ignore[attr-defined]
@@ -69,10 +69,11 @@ def parallel_kernel(span: Callable[..., Any]) -> Any:
         if kinds not in known:
             own = types.void(*kinds, types.intp, types.intp)
             alone.compile(own)
-            loop.compile(types.void(types.FunctionType(own), typeof(bounds), *kinds))
-            known.add(kinds)
+            with_pointer = types.void(types.FunctionType(own), typeof(bounds), *kinds)
+            loop.compile(with_pointer)
+            known[kinds] = loop.get_overload(with_pointer)
         with _turn():
-            loop(alone, bounds, *arguments)
+            known[kinds](alone, bounds, *arguments)
 
     return run
 

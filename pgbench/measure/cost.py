@@ -31,7 +31,7 @@ ascents per step, per update, and per update of each replicate; and for every st
 entry of states and actions that are vectors, and product of two of them."""
 
 
-BYTES_PER_BATCH_NUMBER = 64.0
+BYTES_PER_BATCH_NUMBER = 16.0
 """What functions of batches hold per step, or entry of its state and action, measured."""
 
 BYTES_PER_GRADIENT_NUMBER = 80.0
