@@ -62,12 +62,12 @@ def crew():
         yield crew
 
 
-def by(crew, **options):
+def by(crew, set_up=None, **options):
     """A performer of two processes that go on afterwards."""
 
     @contextmanager
     def make(order, tasks):
-        order = replace(order, conditions=replace(order.conditions, threads=2))
+        order = Order(replace(order.conditions, threads=2), set_up)
         yield Beside(order, crew, 2, **options)
 
     return make
@@ -89,10 +89,10 @@ def test_two_processes_give_the_bytes_of_one(grid, crew, tmp_path):
 def test_a_cell_that_ends_its_process_fails_alone_and_the_others_are_measured(
     grid, tmp_path, monkeypatch
 ):
-    """What children run is patched by what prepares them."""
+    """What children run is patched by what prepares them, also where one is tried alone."""
     small = replace(grid, batch_sizes=(2,), ascent=None, estimators=grid.estimators[:2])
     with Crew(2, Deadly("td")) as crew:
-        found = execute(small, tmp_path, performer=by(crew))
+        found = execute(small, tmp_path, performer=by(crew, Deadly("td")))
     for _, status in found.tree["status"].groupby("problem"):
         assert status.squeeze(drop=True).to_series().to_dict() == {"td": 2, "rloo": 1}
     message = str(found.tree["message"].sel(estimator="td").values.ravel()[0])
