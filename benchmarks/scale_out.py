@@ -104,7 +104,7 @@ def overhead(instances: int, rounds: int) -> tuple[float, float]:
 
 def _overhead(instances: int, rounds: int) -> tuple[float, float]:
     order, todo = Order(Conditions(1, None, CPU)), small_tasks(instances)
-    with Here(order) as here, by_workers(Workers(1))(order) as cluster:
+    with Here(order) as here, by_workers(Workers(1))(order, todo) as cluster:
         for performer in (here, cluster):
             performer.prepare(todo, Silent())
             lap(performer, todo[:20])
@@ -122,14 +122,14 @@ def efficiency(rounds: int) -> dict[str, list[float]]:
     order = Order(Conditions(None, None, CPU))
     todo = unfinished(tasks(settings(grid)), {})
     ways: dict[str, Callable] = {
-        f"one process, {cores} threads": Here,
+        f"one process, {cores} threads": lambda order, tasks: Here(order),
         f"1 worker, {cores} threads": by_workers(Workers(1)),
         f"{cores} workers, 1 thread each": by_workers(Workers(cores)),
     }
     found: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, make in ways.items():
-            with tempfile.TemporaryDirectory() as folder, make(order) as performer:
+            with tempfile.TemporaryDirectory() as folder, make(order, todo) as performer:
                 performer.prepare(todo, Silent())
                 lap(performer, small_tasks(4))
                 begin = perf_counter()
@@ -142,7 +142,7 @@ def _given(performer) -> Callable:
     """What makes a performer that is there already, and leaves it."""
     from contextlib import nullcontext
 
-    return lambda order: nullcontext(performer)
+    return lambda order, tasks: nullcontext(performer)
 
 
 def appends() -> tuple[float, float]:

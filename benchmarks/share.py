@@ -1,8 +1,9 @@
 """Where the time of a run goes: ``python -m benchmarks.share [grid.yaml]``.
 
-Runs the grid once, with kernels already compiled, into a temporary directory, and looks at the
-Python stack every two milliseconds. The time since the last look goes to the innermost part of the
-package on the stack; compiled code is looked at when it returns.
+Runs the grid once, into a temporary directory, in this process and on one thread, and looks at the
+Python stack every two milliseconds; what an earlier run has not compiled counts as well. The time
+since the last look goes to the innermost part of the package on the stack; compiled code is looked
+at when it returns.
 """
 
 import signal
@@ -69,7 +70,7 @@ def main():
 
     grid = sys.argv[1] if len(sys.argv) > 1 else "grid.yaml"
     with tempfile.TemporaryDirectory() as directory, Watch() as watch:
-        tree = pgbench.run(grid, output=directory)
+        tree = pgbench.run(grid, output=directory, threads=1)
         measuring = Counter(watch.seconds)
         write_report(tree, Path(directory) / "report")
     for title, seconds in (("measuring", measuring), ("with the report", watch.seconds)):

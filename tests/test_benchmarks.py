@@ -164,6 +164,15 @@ def test_an_append_and_a_small_call_cost_something():
     assert len(small_tasks(7)) == 7
 
 
+@pytest.mark.slow
+def test_a_call_of_a_worker_costs_more_than_the_work_alone():
+    from benchmarks.scale_out import overhead
+
+    own, added = overhead(instances=3, rounds=1)
+    assert 0 < own < 10
+    assert added > 0
+
+
 def test_statistical_work_is_the_same_at_every_call_and_tells_estimators_apart():
     from benchmarks.settings import ESTIMATORS
     from benchmarks.work import Work

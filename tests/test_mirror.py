@@ -39,6 +39,7 @@ COVERED = {
     "kernels/finite/test_weights.py": (
         "kernels: distinct prefetch; kernels/finite: recursion sampler tables trajectories"
     ),
+    "kernels/test_words.py": "kernels: vectors",
     "measure/test_sums.py": "kernels: running",
     "problems/test_family.py": "declared: registry",
     "report/test_page.py": "report: *",

@@ -85,7 +85,7 @@ def worthwhile(tasks: Sequence[Task], order: Order) -> int:
         return 1
     largest = max(own.memory for own in expected)
     fitting = int(SHARE * available() / (largest + PROCESS_MEMORY))
-    return max(1, min(threads, len(lots(tasks)), fitting, MOST))
+    return max(1, min(threads, len(set(map(_lot, tasks))), fitting, MOST))
 
 
 def _forecasts(tasks: Sequence[Task]) -> dict[str, Forecast | None]:
@@ -97,6 +97,11 @@ def _forecasts(tasks: Sequence[Task]) -> dict[str, Forecast | None]:
 Lot = deque[Task]
 
 
+def _lot(task: Task) -> tuple[bool, str]:
+    """What a task shares with those of its lot: whether they are ascents, and their setting."""
+    return isinstance(task, AscentTask), task.setting.key
+
+
 def lots(tasks: Sequence[Task]) -> deque[Lot]:
     """Tasks that share a setting's exact quantities, and so a process; ascents ask for others.
 
@@ -105,8 +110,9 @@ def lots(tasks: Sequence[Task]) -> deque[Lot]:
     expected = _forecasts(tasks)
 
     def place(task: Task) -> tuple[bool, float, str]:
-        own = expected[task.setting.key]
-        return isinstance(task, AscentTask), own.seconds if own else 0.0, task.setting.key
+        ascends, setting = _lot(task)
+        own = expected[setting]
+        return ascends, own.seconds if own else 0.0, setting
 
     return deque(deque(own) for _, own in groupby(sorted(tasks, key=place), key=place))
 

@@ -9,10 +9,11 @@ import operator
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
-from numba.extending import lower_builtin, models, register_model
+from numba.core.typing.templates import signature
+from numba.extending import models, register_model
 
 from pgbench.kernels.prefetch import instruction
+from pgbench.kernels.vectors import define, splat
 
 _I1, _I32, _DOUBLE, _FLOAT = ir.IntType(1), ir.IntType(32), ir.DoubleType(), ir.FloatType()
 
@@ -34,39 +35,15 @@ class _Model(models.PrimitiveModel):
         super().__init__(manager, kind, ir.VectorType(_DOUBLE, kind.n))
 
 
-class _Arithmetic(ConcreteTemplate):
-    """Vectors with vectors, or with one number for all lanes."""
-
-    cases = [  # noqa: RUF012  # as numba declares it
-        signature(kind, kind, other) for kind in (four, eight) for other in (kind, types.float64)
-    ]
-
-
-def _splat(builder, number, n):
-    undefined = ir.Constant(ir.VectorType(_DOUBLE, n), ir.Undefined)
-    first = builder.insert_element(undefined, number, _I32(0))
-    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(_I32, n), [0] * n))
-
-
-def _define(operation, name):
-    """Let an operation on vectors be an instruction of LLVM's."""
-
-    def generate(context, builder, signature, arguments):
-        x, y = arguments
-        if signature.args[1] == types.float64:
-            y = _splat(builder, y, signature.args[0].n)
-        return getattr(builder, name)(x, y)
-
-    infer_global(operation)(_Arithmetic)
-    for case in _Arithmetic.cases:
-        lower_builtin(operation, *case.args)(generate)
-
-
-for _operation, _name in {
-    operator.add: "fadd", operator.iadd: "fadd", operator.sub: "fsub", operator.mul: "fmul",
-    operator.imul: "fmul",
-}.items():  # fmt: skip
-    _define(_operation, _name)
+define(
+    {
+        operator.add: "fadd", operator.iadd: "fadd", operator.sub: "fsub", operator.mul: "fmul",
+        operator.imul: "fmul",
+    },
+    # Vectors with vectors, or with one number for all lanes.
+    [signature(kind, kind, other) for kind in (four, eight) for other in (kind, types.float64)],
+    {four: four.n, eight: eight.n},
+)  # fmt: skip
 
 
 def _pointer(context, builder, kind, array, index, to):
@@ -76,12 +53,8 @@ def _pointer(context, builder, kind, array, index, to):
 
 def _mask(builder, m):
     """Whether a lane is one of the first m, which is 64 bits wide."""
-    lanes = ir.VectorType(ir.IntType(64), 4)
-    undefined = ir.Constant(lanes, ir.Undefined)
-    first = builder.insert_element(undefined, m, _I32(0))
-    every = ir.Constant(ir.VectorType(_I32, 4), [0] * 4)
-    ms = builder.shuffle_vector(first, undefined, every)
-    return builder.icmp_unsigned("<", ir.Constant(lanes, [0, 1, 2, 3]), ms)
+    lanes = ir.Constant(ir.VectorType(ir.IntType(64), 4), [0, 1, 2, 3])
+    return builder.icmp_unsigned("<", lanes, splat(builder, m, 4))
 
 
 @instruction

@@ -10,10 +10,11 @@ import operator
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
-from numba.extending import lower_builtin, models, register_model
+from numba.core.typing.templates import signature
+from numba.extending import models, register_model
 
 from pgbench.kernels.prefetch import ask, instruction
+from pgbench.kernels.vectors import define, splat
 
 WIDTH = 32
 """Lanes: so many trajectories of a finite problem advance in lock step, see ``finite.tape``."""
@@ -21,7 +22,6 @@ WIDTH = 32
 _I1, _I32, _I64 = (ir.IntType(n) for n in (1, 32, 64))
 _VECTOR = ir.VectorType(_I64, WIDTH)
 _POINTERS = ir.VectorType(_I64.as_pointer(), WIDTH)
-_ZEROS = ir.Constant(ir.VectorType(_I32, WIDTH), [0] * WIDTH)
 
 
 class Words(types.Type):
@@ -37,43 +37,20 @@ class _Model(models.PrimitiveModel):
         super().__init__(manager, kind, _VECTOR)
 
 
-class _Arithmetic(ConcreteTemplate):
-    """Vectors with vectors, or with one word for all lanes."""
-
-    cases = [  # noqa: RUF012  # as numba declares it
+define(
+    {
+        operator.add: "add", operator.iadd: "add", operator.mul: "mul", operator.and_: "and_",
+        operator.or_: "or_", operator.xor: "xor", operator.ixor: "xor", operator.lshift: "shl",
+        operator.rshift: "lshr",
+    },
+    # Vectors with vectors, or with one word for all lanes.
+    [
         signature(words, words, words),
         signature(words, words, types.uint64),
         signature(words, types.uint64, words),
-    ]
-
-
-def _splat(builder, word):
-    undefined = ir.Constant(_VECTOR, ir.Undefined)
-    first = builder.insert_element(undefined, word, _I32(0))
-    return builder.shuffle_vector(first, undefined, _ZEROS)
-
-
-def _define(operation, name):
-    """Let an operation on vectors be an instruction of LLVM's."""
-
-    def generate(context, builder, signature, arguments):
-        x, y = (
-            a if kind == words else _splat(builder, a)
-            for a, kind in zip(arguments, signature.args, strict=True)
-        )
-        return getattr(builder, name)(x, y)
-
-    infer_global(operation)(_Arithmetic)
-    for case in _Arithmetic.cases:
-        lower_builtin(operation, *case.args)(generate)
-
-
-for _operation, _name in {
-    operator.add: "add", operator.iadd: "add", operator.mul: "mul", operator.and_: "and_",
-    operator.or_: "or_", operator.xor: "xor", operator.ixor: "xor", operator.lshift: "shl",
-    operator.rshift: "lshr",
-}.items():  # fmt: skip
-    _define(_operation, _name)
+    ],
+    {words: WIDTH},
+)  # fmt: skip
 
 
 def _address(context, builder, kind, array, index):
@@ -111,7 +88,7 @@ def gather(_typing, table, index):
     def generate(context, builder, signature, arguments):
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
         bytes_from = builder.shl(arguments[1], ir.Constant(_VECTOR, [3] * WIDTH))
-        at = builder.add(_splat(builder, builder.ptrtoint(data, _I64)), bytes_from)
+        at = builder.add(splat(builder, builder.ptrtoint(data, _I64), WIDTH), bytes_from)
         mask = ir.VectorType(_I1, WIDTH)
         kind = ir.FunctionType(_VECTOR, [_POINTERS, _I32, mask, _VECTOR])
         name = f"llvm.masked.gather.v{WIDTH}i64.v{WIDTH}p0"
