@@ -20,7 +20,9 @@ KINDS = {
 
 
 def instructions(function):
-    """Lines of assembly of a compiled kernel, without labels and directives."""
+    """Lines of assembly of what kernels use, by itself, without labels and directives."""
+    for kinds in function.part.overloads:
+        function.compile(kinds)
     (assembly,) = list(function.inspect_asm().values())[:1]
     lines = (line.split("#")[0].strip() for line in assembly.splitlines())
     return [line for line in lines if line and not line.startswith(".") and not line.endswith(":")]

@@ -123,7 +123,7 @@ class Performer(Protocol):
 
 def tell_of_compiling(progress: Progress) -> None:
     """Say that kernels will be compiled, where none are kept."""
-    from pgbench.kernels.jit import CACHE_DIRECTORY, has_compiled
+    from pgbench.kernels.keeping import CACHE_DIRECTORY, has_compiled
 
     if CACHE_DIRECTORY is None:
         progress.note(

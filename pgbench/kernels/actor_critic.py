@@ -12,7 +12,7 @@ from numba import uint64
 
 from pgbench.kernels.copying import copy_to
 from pgbench.kernels.driven import outcome
-from pgbench.kernels.jit import kernel, parallel_kernel
+from pgbench.kernels.jit import parallel_kernel, part
 from pgbench.kernels.partition import spans
 from pgbench.kernels.streams import next_word, seed_state
 
@@ -45,13 +45,13 @@ class Linear(NamedTuple):
     exists: np.ndarray
 
 
-@kernel
+@part
 def _uniform(state):
     """The next number in [0, 1) of a generator's state (4,) uint64."""
     return float(next_word(state) >> uint64(11)) * 2.0**-53
 
 
-@kernel
+@part
 def _value(linear, weights, s, a):
     row = linear.features[0 if linear.features.shape[0] == 1 else s, a]
     begin, total = linear.begin[s], 0.0
@@ -60,7 +60,7 @@ def _value(linear, weights, s, a):
     return total
 
 
-@kernel
+@part
 def _add_value_gradient(linear, weights, s, a, step):
     row = linear.features[0 if linear.features.shape[0] == 1 else s, a]
     begin = linear.begin[s]
@@ -68,7 +68,7 @@ def _add_value_gradient(linear, weights, s, a, step):
         weights[begin + j] += step * row[j]
 
 
-@kernel
+@part
 def _probabilities(linear, theta, s, p):
     """π(s, ·) into p (A,)."""
     largest = -np.inf
@@ -83,7 +83,7 @@ def _probabilities(linear, theta, s, p):
         p[a] /= total
 
 
-@kernel
+@part
 def _act(p, u):
     """An action from π(s, ·), never one of probability 0."""
     last, total = 0, 0.0
@@ -96,7 +96,7 @@ def _act(p, u):
     return last
 
 
-@kernel
+@part
 def _add_score(linear, theta, s, a, p, step):
     """θ += step ∇ log π(a|s)."""
     if step == 0.0:
@@ -105,7 +105,7 @@ def _add_score(linear, theta, s, a, p, step):
         _add_value_gradient(linear, theta, s, b, step * ((1.0 if a == b else 0.0) - p[b]))
 
 
-@kernel
+@part
 def _finite(x):
     """Whether all numbers are finite: 0·∞ and 0·NaN are NaN."""
     total = 0.0

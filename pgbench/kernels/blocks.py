@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pgbench.kernels.jit import kernel
+from pgbench.kernels.jit import kernel, part
 
 SWEEPS = 30
 """Most rounds of rotations; five or six leave nothing but rounding."""
@@ -57,7 +57,7 @@ def pseudo_solve(blocks, right, cutoff, out):
                     out[i, a] += V[a, j] * (along / F[j, j])
 
 
-@kernel
+@part
 def _diagonalise(F, V):
     """Turn F (k, k) into a diagonal matrix VᵀFV, V (k, k) with orthonormal columns."""
     k = len(F)
@@ -78,7 +78,7 @@ def _diagonalise(F, V):
                     _rotate(F, V, a, b)
 
 
-@kernel
+@part
 def _rotate(F, V, a, b):
     """Make F[a, b] zero by a rotation in the plane of a and b."""
     slope = (F[b, b] - F[a, a]) / (2.0 * F[a, b])

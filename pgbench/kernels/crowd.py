@@ -9,7 +9,7 @@ from numba import int64
 
 from pgbench.kernels import recursion
 from pgbench.kernels.copying import copy_to
-from pgbench.kernels.jit import kernel, parallel_kernel
+from pgbench.kernels.jit import kernel, parallel_kernel, part
 from pgbench.kernels.partition import spans
 
 _backward, _forward = kernel(recursion.backward), kernel(recursion.forward)
@@ -75,7 +75,7 @@ def _evaluate(probability, successor, reward, terminal, mu0, gamma, pi, v, q, vi
     return good
 
 
-@kernel
+@part
 def _clear(terminal, v, visitation):
     """Nothing happens on terminal states, and no rounding makes visits negative."""
     for s in range(v.size):
@@ -84,7 +84,7 @@ def _clear(terminal, v, visitation):
             v[s] = visitation[s] = 0.0
 
 
-@kernel
+@part
 def _system(probability, successor, reward, terminal, gamma, pi, M, mean):
     """M = I - γP_π (S, S) and r_π (S,); terminal states lead nowhere and nothing is paid there."""
     S, A, B = probability.shape
@@ -100,7 +100,7 @@ def _system(probability, successor, reward, terminal, gamma, pi, M, mean):
                     M[s, after] -= gamma * pi[s, a] * probability[s, a, b]
 
 
-@kernel
+@part
 def _action_values(probability, successor, reward, terminal, gamma, v, q):
     S, A, B = probability.shape
     for s in range(S):
@@ -113,7 +113,7 @@ def _action_values(probability, successor, reward, terminal, gamma, v, q):
                 q[s, a] = reward[s, a] + gamma * following
 
 
-@kernel
+@part
 def _factorise(M, pivots):
     """LU with partial pivoting in place; whether M is regular."""
     n = M.shape[0]
@@ -139,7 +139,7 @@ def _factorise(M, pivots):
     return True
 
 
-@kernel
+@part
 def _solve(LU, pivots, x):
     """M x = b, in place of b."""
     n = x.size
@@ -157,7 +157,7 @@ def _solve(LU, pivots, x):
         x[i] = total / LU[i, i]
 
 
-@kernel
+@part
 def _solve_transposed(LU, pivots, x):
     """Mᵀ x = b, in place of b."""
     n = x.size
@@ -172,7 +172,7 @@ def _solve_transposed(LU, pivots, x):
         x[k], x[pivots[k]] = x[pivots[k]], x[k]
 
 
-@kernel
+@part
 def _residual(M, x, b):
     largest = 0.0
     for i in range(b.size):

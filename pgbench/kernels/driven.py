@@ -7,7 +7,7 @@ rollout and its mirror image, driven by u and 1 - u. The rollouts of ``finite`` 
 import numpy as np
 from numba import uint64
 
-from pgbench.kernels.jit import kernel, parallel_kernel
+from pgbench.kernels.jit import kernel, parallel_kernel, part
 from pgbench.kernels.partition import spans
 from pgbench.kernels.streams import LANES
 
@@ -20,7 +20,7 @@ def cumulative(probability: np.ndarray) -> np.ndarray:
     return total.reshape(probability.shape)
 
 
-@kernel
+@part
 def _accumulate(probability, size, total):
     """``cumulative`` of rows of that size, one after another."""
     for end in range(size, probability.size + 1, size):
@@ -35,7 +35,7 @@ def _accumulate(probability, size, total):
         total[i] = np.inf
 
 
-@kernel
+@part
 def outcome(distribution, u):
     """The first outcome whose distribution function is above u."""
     k = 0
@@ -44,7 +44,7 @@ def outcome(distribution, u):
     return k
 
 
-@kernel
+@part
 def _outcome(distributions, begin, size, u):
     """The same of the distribution that begins there: no branch hangs on a random number."""
     k = uint64(0)

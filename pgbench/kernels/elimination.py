@@ -8,7 +8,7 @@ U (k, i), at the same place. (Davis 2006, Chapter 4, for the symbolic part.)
 
 import numpy as np
 
-from pgbench.kernels.jit import free_kernel, kernel
+from pgbench.kernels.jit import free_kernel, kernel, part
 
 
 @kernel
@@ -28,7 +28,7 @@ def tree(indptr, indices):
     return parent
 
 
-@kernel
+@part
 def reach(i, indptr, indices, parent, mark, stack):
     """Where row i of L is not zero: ``stack[top:]``, every state after those it depends on."""
     n = stack.size

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numba import int64, uint64
 
-from pgbench.kernels.jit import kernel
+from pgbench.kernels.jit import kernel, part
 from pgbench.kernels.streams import LANES, WORD
 
 DEGREE = 7
@@ -39,7 +39,7 @@ _ONE = uint64(1)
 _TABLE = np.load(Path(__file__).with_name("normal.npy"))
 
 
-@kernel
+@part
 def normals(lanes, scratch, bits, table, out):
     """Standard normal numbers of the words in ``lanes``.
 
@@ -58,7 +58,7 @@ def normals(lanes, scratch, bits, table, out):
         out[lane] = -z if lanes[WORD + lane] & _ONE else z
 
 
-@kernel
+@part
 def segment(word):
     """The row of the table that a word's number comes from, and its t, without looking at bits."""
     mantissa, octave = math.frexp(np.float64(int64(uint64(word) >> _DROPPED)) + 0.5)

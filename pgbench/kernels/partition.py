@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import config, get_num_threads, set_num_threads
 
-from pgbench.kernels.jit import kernel
+from pgbench.kernels.jit import part
 from pgbench.kernels.streams import LANES
 
 _SPANS_PER_THREAD = 4
@@ -57,7 +57,7 @@ def spans(n: int, *, worth: bool = True) -> np.ndarray:
     return np.arange(k + 1) * n // k
 
 
-@kernel
+@part
 def count_segments(steps, longest):
     """Into how many segments of at most ``longest`` steps so many steps are cut."""
     return (steps + longest - 1) // longest

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import uint64
 
-from pgbench.kernels.jit import kernel, parallel_kernel
+from pgbench.kernels.jit import kernel, parallel_kernel, part
 from pgbench.kernels.partition import spans
 from pgbench.kernels.prefetch import prefetch
 from pgbench.kernels.reals import lane, load, load_eight, store, zeros
@@ -150,7 +150,7 @@ def _count_visits(visits, n, k, visited, n_visited, offset):
                     visits[s * k + a] += 1
 
 
-@kernel
+@part
 def _add(sums, target, rows, visited, n_visited, weights, steps, first, offset, e):
     """``add_rows`` for estimator e."""
     n_blocks, replicates = sums.blocks.shape[1], sums.scalars.shape[1]
@@ -212,7 +212,7 @@ def _add(sums, target, rows, visited, n_visited, weights, steps, first, offset, 
             sums.projections[e, r, q] = lane(projection, uint64(q))
 
 
-@kernel
+@part
 def _ask_for(own, block, along, p):
     """Start to load what belongs to the four parameters from p on."""
     prefetch(block, p)
@@ -222,7 +222,7 @@ def _ask_for(own, block, along, p):
         prefetch(along, p * uint64(N_DIRECTIONS) + uint64(16 * line))
 
 
-@kernel
+@part
 def _fold(vector):
     """The sum of four lanes, the first two first."""
     return (
@@ -231,7 +231,7 @@ def _fold(vector):
     )  # fmt: skip
 
 
-@kernel
+@part
 def _project(projection, along, p, value):
     """Add four values, of parameters from p on, times what directions have there."""
     for a in range(4):
@@ -240,7 +240,7 @@ def _project(projection, along, p, value):
     return projection
 
 
-@kernel
+@part
 def _note(
     sums, e, r, partly, error, spread, product, norm, unseen_truth, unseen_expected, whole_truth,
     steps,

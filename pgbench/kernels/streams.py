@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import uint64
 
-from pgbench.kernels.jit import kernel
+from pgbench.kernels.jit import part
 
 LANES = 16
 """Trajectories that advance in lock step: two registers of 512 bits hold a word of each."""
@@ -43,7 +43,7 @@ _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 
 
-@kernel
+@part
 def _multiply(a, b):
     """High and low 64 bits of the 128-bit product a·b."""
     a0, a1, b0, b1 = a & _LOW, a >> _32, b & _LOW, b >> _32
@@ -52,7 +52,7 @@ def _multiply(a, b):
     return a1 * b1 + (cross >> _32) + (middle >> _32), a * b
 
 
-@kernel
+@part
 def philox4x64(c0, c1, c2, c3, k0, k1):
     """The ten-round Philox4x64 block of a 256-bit counter under a 128-bit key: four uint64."""
     for _ in range(10):
@@ -64,7 +64,7 @@ def philox4x64(c0, c1, c2, c3, k0, k1):
     return c0, c1, c2, c3
 
 
-@kernel
+@part
 def xoshiro(s0, s1, s2, s3):
     """One step of xoshiro256++: its output, then its next state; all uint64."""
     x = s0 + s3
@@ -78,7 +78,7 @@ def xoshiro(s0, s1, s2, s3):
     return word, s0, s1, s2, (s3 << uint64(45)) | (s3 >> uint64(19))
 
 
-@kernel
+@part
 def seeds(seed, stream, replicate, trajectory, batch_size):
     """The first state of a trajectory's generator: four uint64."""
     return philox4x64(
@@ -91,7 +91,7 @@ def seeds(seed, stream, replicate, trajectory, batch_size):
     )
 
 
-@kernel
+@part
 def seed_words(streams, replicate, trajectory):
     """First states of the generators of trajectories, a vector of ``words`` of each number."""
     zero = replicate & uint64(0)
@@ -100,20 +100,20 @@ def seed_words(streams, replicate, trajectory):
     )
 
 
-@kernel
+@part
 def seed_state(state, seed, stream, replicate, trajectory, batch_size):
     """Set the generator ``state`` (4,) uint64 of one trajectory."""
     state[0], state[1], state[2], state[3] = seeds(seed, stream, replicate, trajectory, batch_size)
 
 
-@kernel
+@part
 def next_word(state):
     """Advance the generator ``state`` (4,) uint64 by one step; its output."""
     word, state[0], state[1], state[2], state[3] = xoshiro(state[0], state[1], state[2], state[3])
     return word
 
 
-@kernel
+@part
 def seed_lane(lanes, lane, seed, stream, replicate, trajectory, batch_size):
     """Set the generator of one lane for one trajectory; for lanes see ``next_words``."""
     w0, w1, w2, w3 = seeds(seed, stream, replicate, trajectory, batch_size)
@@ -122,7 +122,7 @@ def seed_lane(lanes, lane, seed, stream, replicate, trajectory, batch_size):
     )  # fmt: skip
 
 
-@kernel
+@part
 def seed_lanes(lanes, streams, replicate, trajectory, n_lanes, group_size):
     """Set the generators of consecutive trajectories, the first ``trajectory`` of ``replicate``.
 
@@ -138,7 +138,7 @@ def seed_lanes(lanes, streams, replicate, trajectory, n_lanes, group_size):
         )  # fmt: skip
 
 
-@kernel
+@part
 def next_words(lanes):
     """Advance each lane's xoshiro256++ by one step.
 

@@ -10,9 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from pgbench.kernels import jit
+from pgbench.kernels import jit, keeping
 
 PROBE = """
 from pgbench.kernels.driven import outcome
@@ -112,6 +113,69 @@ def test_of_two_processes_one_compiles_and_the_other_waits(package, tmp_path):
     assert sorted(compiled) == ["outcome", "probe"]
 
 
+@pytest.fixture
+def unkept(monkeypatch):
+    """Kernels are compiled anew."""
+    monkeypatch.setattr(keeping, "CACHE_DIRECTORY", None)
+
+
+@pytest.mark.usefixtures("unkept")
+def test_a_known_number_is_as_any_other_and_what_kernels_are_made_of_is_called_from_python_too():
+    @jit.part
+    def successor(x):
+        return x + 1
+
+    @jit.kernel
+    def first_and_next(x):
+        return successor(0) + successor(x)
+
+    assert first_and_next(5) == 7
+    assert len(successor.part.overloads) == 1
+    assert not successor.overloads
+    assert successor(5) == 6
+
+
+@pytest.mark.usefixtures("unkept")
+def test_arrays_are_returned_among_kernels_that_count_references_alone():
+    @jit.part
+    def same(x):
+        return x
+
+    @jit.kernel
+    def asks_a_part(x):
+        return same(x)[0]
+
+    @jit.kernel
+    def rest(x):
+        return x[1:]
+
+    @jit.part
+    def counts_not(x):
+        return rest(x)[0]
+
+    @jit.kernel
+    def asks_a_kernel(x):
+        return counts_not(x)
+
+    for function, named in ((asks_a_part, "same"), (asks_a_kernel, "rest")):
+        with pytest.raises(Exception, match=f"{named} returns array.* must be kernels, and not p"):
+            function(np.arange(4.0))
+
+
+@pytest.mark.usefixtures("unkept")
+def test_a_part_makes_no_arrays():
+    @jit.part
+    def first_of_new(n):
+        return np.zeros(n)[0]
+
+    @jit.kernel
+    def asks(n):
+        return first_of_new(n)
+
+    with pytest.raises(Exception, match="zeros"):
+        asks(3)
+
+
 @pytest.mark.parametrize("temporary", [True, False], ids=["temporary only", "nowhere"])
 def test_kernels_run_where_nothing_can_be_written(package, tmp_path, temporary):
     """A file in place of a folder, and links to it, refuse everybody, root too."""
@@ -133,10 +197,10 @@ def test_without_any_place_nothing_is_kept(monkeypatch):
     def none():
         raise FileNotFoundError("No usable temporary directory found")
 
-    monkeypatch.setattr(jit.tempfile, "gettempdir", none)
+    monkeypatch.setattr(keeping.tempfile, "gettempdir", none)
     monkeypatch.setenv("NUMBA_CACHE_DIR", os.devnull)
-    assert jit._cache_directory() is None
-    monkeypatch.setattr(jit, "CACHE_DIRECTORY", None)
+    assert keeping._cache_directory() is None
+    monkeypatch.setattr(keeping, "CACHE_DIRECTORY", None)
 
     @jit.kernel
     def doubled(x):
@@ -149,15 +213,15 @@ def test_without_any_place_nothing_is_kept(monkeypatch):
 def test_an_unknown_home_is_no_place(monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
-    monkeypatch.setattr(jit.os.path, "expanduser", lambda path: path)
-    assert all(root.is_absolute() for root in jit._roots())
+    monkeypatch.setattr(keeping.os.path, "expanduser", lambda path: path)
+    assert all(root.is_absolute() for root in keeping._roots())
 
 
 def test_what_is_asked_for_comes_first(monkeypatch, tmp_path):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    directory = jit._cache_directory()
+    directory = keeping._cache_directory()
     assert directory.parent == tmp_path
-    assert directory.name == jit.CACHE_DIRECTORY.name
+    assert directory.name == keeping.CACHE_DIRECTORY.name
 
 
 ASKED_FOR_AT_ONCE = """
@@ -213,7 +277,7 @@ def test_processes_and_threads_of_one_that_has_used_kernels_use_them_too(tmp_pat
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-OPTIONS = {"njit", "jit", "vectorize", "guvectorize", "stencil", "cfunc"}
+OPTIONS = {"njit", "jit", "vectorize", "guvectorize", "stencil", "cfunc", "CPUDispatcher"}
 
 
 def compiles(path):
@@ -232,7 +296,7 @@ def compiles(path):
 def test_options_of_the_compilers_stand_in_two_files():
     root = Path(jit.__file__).parents[1]
     found = {path.relative_to(root).as_posix() for path in root.rglob("*.py") if compiles(path)}
-    assert found == {"kernels/jit.py", "kernels/cuda/jit.py"}
+    assert found == {"kernels/parts.py", "kernels/cuda/jit.py"}
 
 
 @pytest.mark.parametrize(
@@ -254,5 +318,5 @@ def test_kernels_of_one_name_on_one_line_of_modules_of_one_name_are_kept_apart()
     names = set()
     for module in ("pgbench.kernels.finite.weights", "pgbench.kernels.linear_quadratic.weights"):
         weigh.__module__ = module
-        names.add(jit._Locator(weigh, "weights.py").get_disambiguator())
+        names.add(keeping._Locator(weigh, "weights.py").get_disambiguator())
     assert len(names) == 2

@@ -8,7 +8,7 @@ entry's alias. Probabilities are resolved to 2⁻³². (Walker 1977; Vose 1991)
 import numpy as np
 from numba import uint64
 
-from pgbench.kernels.jit import kernel
+from pgbench.kernels.jit import kernel, part
 
 
 def alias_tables(probability, pi, shift=0):
@@ -37,7 +37,7 @@ def _fill_alias_tables(probability, pi, shift, packed):
         fill_row(probability[s], pi[s], shift, packed[s], p, small, large)
 
 
-@kernel
+@part
 def fill_row(probability, pi, shift, packed, p, small, large):
     """The table (A·B,) of one state by Vose's method; p, small, large (A·B,) are scratch."""
     A, B = probability.shape

@@ -13,7 +13,7 @@ import numpy as np
 from numba import uint64
 
 from pgbench.kernels.finite.tape import replay
-from pgbench.kernels.jit import kernel
+from pgbench.kernels.jit import kernel, part
 from pgbench.kernels.partition import count_segments
 from pgbench.kernels.words import WIDTH
 
@@ -30,7 +30,7 @@ class Group(NamedTuple):
         (WIDTH,) int64, where its run of the path begins, its length or 0, and where the weights of
         its replicate begin.
     place
-        As ``Tape.path`` where states are listed, else empty: where in its weights a step adds.
+        As ``Tape.path``, which it is where states are not listed: where in its weights a step adds.
     x, decay
         (T + 1, WIDTH) float64, x_t and D_t of the steps of a segment; decay has one row if
         every estimator's δ is one number.
@@ -38,6 +38,8 @@ class Group(NamedTuple):
         (T + 1,) float64, D_t of the steps of a segment where δ is one number.
     edges
         (K + 1, WIDTH) float64, D_t where each of K segments begins; and x_0 - β_0.
+    listed
+        Whether states are listed.
     order, counts
         (n,) and (H + 1,) int64, scratch of ``sort``; no counts if n is at most WIDTH.
     """
@@ -50,6 +52,7 @@ class Group(NamedTuple):
     decay: np.ndarray
     power: np.ndarray
     edges: np.ndarray
+    listed: bool
     order: np.ndarray
     counts: np.ndarray
 
@@ -61,17 +64,18 @@ def make_group(tape, listed, decays):
         np.zeros(WIDTH, np.int64),
         np.zeros(WIDTH, np.int64),
         np.zeros(WIDTH, np.int64),
-        np.empty(tape.path.size if listed else 0, np.uint32),
+        np.empty(tape.path.size, np.uint32) if listed else tape.path,
         np.zeros((tape.segment + 1, WIDTH)),
         np.zeros((tape.segment + 1 if decays else 1, WIDTH)),
         np.zeros(tape.segment + 1),
         np.zeros((tape.marks.shape[0] + 1, WIDTH)),
+        listed,
         np.zeros(tape.steps.size, np.int64),
         np.zeros(tape.horizon + 1 if tape.steps.size > WIDTH else 0, np.int64),
     )
 
 
-@kernel
+@part
 def sort(steps, order, counts):
     """Indices of trajectories of given lengths (m,) into ``order``, the longest first, stable.
 
@@ -100,7 +104,7 @@ def sort(steps, order, counts):
         counts[length] = 0
 
 
-@kernel
+@part
 def arrange(tape, first, order, trajectory, batch_size, stride, group):
     """Make trajectories first + order (≤ WIDTH,) of the block the group, the longest first.
 
@@ -114,12 +118,13 @@ def arrange(tape, first, order, trajectory, batch_size, stride, group):
             group.base[j] = (trajectory + order[j]) // batch_size * stride
 
 
-@kernel
+@part
 def weigh_group(sampler, streams, tables, e, tape, group, weights):
     """Add estimator e's weights of the group to flat ``weights``."""
     total, one_delta, one_beta = tables.total[e], tables.constant_delta[e], tables.constant_beta[e]
     values, by_slot, one_kappa = tables.values, tables.sigma_by_slot[e], tables.constant_kappa[e]
     sigma, kappa = values[tables.sigma[e] :], values[tables.kappa[e] :]
+    drawn = tape.slots if by_slot else tape.path
     beta, delta = values[tables.beta[e] :], values[tables.delta[e] :]
     n_segments = count_segments(group.length[0], tape.segment)
     whole = n_segments == 1
@@ -140,24 +145,24 @@ def weigh_group(sampler, streams, tables, e, tape, group, weights):
             if stage == _DECAY or not (one_delta or total or whole):
                 _decay(delta, k, begin, end, tape.path, group)
             if stage == _TOTAL:
-                _add_total(begin, end, tape.path, group, weights)
+                _add_total(begin, end, group, weights)
             if stage != _SIGNAL:
                 continue
             if at_once and not known:
                 _signal_and_add(
-                    sigma, kappa[0], beta[0], by_slot, begin, end, tape.path, tape.slots, group,
-                    weights,
+                    sigma, kappa[0], beta[0], not (by_slot or group.listed), begin, end, drawn,
+                    group, weights,
                 )  # fmt: skip
                 continue
             if not known:
-                _signal(sigma, kappa, by_slot, one_kappa, begin, end, tape.path, tape.slots, group)
+                _signal(sigma, kappa, one_kappa, begin, end, tape.path, drawn, group)
             if not total:
                 _add(beta, one_beta, one_delta, begin, end, tape.path, group, weights)
         if stage == _SIGNAL and total:
             _begin_total(beta, one_beta, tape.path, group)
 
 
-@kernel
+@part
 def _discount(delta, begin, power):
     """D_t of every trajectory from step ``begin`` on, where δ is a number."""
     if begin == 0 and power[0] == 1.0 and power[1] == delta:
@@ -169,7 +174,7 @@ def _discount(delta, begin, power):
         power[t + 1] = power[t] * delta
 
 
-@kernel
+@part
 def _longer(length, t):
     """How many trajectories of a group have more than t steps."""
     n = 0
@@ -178,7 +183,7 @@ def _longer(length, t):
     return n
 
 
-@kernel
+@part
 def _decay(delta, k, begin, end, path, group):
     """D_t of steps begin, ..., end - 1, segment k, from ``edges[k]``, where it was found once."""
     run, length, decay, edges = group.run, group.length, group.decay, group.edges
@@ -193,9 +198,9 @@ def _decay(delta, k, begin, end, path, group):
         edges[k + 1, i] = decay[end - begin, i]
 
 
-@kernel
-def _signal(sigma, kappa, by_slot, one_kappa, begin, end, path, slots, group):
-    """x_t of steps begin, ..., end - 1, from the one after them."""
+@part
+def _signal(sigma, kappa, one_kappa, begin, end, path, drawn, group):
+    """x_t of steps begin, ..., end - 1, from the one after them; σ is by what is ``drawn``."""
     run, length, x = group.run, group.length, group.x
     varies, n = uint64(not one_kappa), _resume(begin, end, group)
     for t in range(end - begin - 1, -1, -1):
@@ -205,32 +210,39 @@ def _signal(sigma, kappa, by_slot, one_kappa, begin, end, path, slots, group):
             n += 1
         for i in range(n):
             at = uint64(run[i] + t)
-            p = uint64(path[at])
-            reward = sigma[uint64(slots[at]) if by_slot else p]
-            here[i] = reward + kappa[varies * p] * after[i]
+            decay = kappa[varies * uint64(path[at])]
+            here[i] = sigma[uint64(drawn[at])] + decay * after[i]
 
 
-@kernel
-def _signal_and_add(sigma, kappa, beta, by_slot, begin, end, path, slots, group, weights):
-    """``_signal`` and ``_add`` in one, where κ, β and δ are numbers."""
+@part
+def _signal_and_add(sigma, kappa, beta, alike, begin, end, drawn, group, weights):
+    """``_signal`` and ``_add`` in one, where κ, β and δ are numbers.
+
+    Whether what is ``drawn`` is also where weights are added, which saves a load in every step.
+    """
     run, length, base, place = group.run, group.length, group.base, group.place
-    x, power, listed = group.x, group.power, group.place.size > 0
+    x, power = group.x, group.power
     n = _resume(begin, end, group)
     for t in range(end - begin - 1, -1, -1):
         here, after, discount = x[t], x[t + 1], power[t]
         while n < WIDTH and length[n] > begin + t:
             after[n] = 0.0
             n += 1
-        for i in range(n):
-            at = uint64(run[i] + t)
-            p = uint64(path[at])
-            value = sigma[uint64(slots[at]) if by_slot else p] + kappa * after[i]
-            here[i] = value
-            q = uint64(place[at]) if listed else p
-            weights[uint64(base[i]) + q] += discount * (value - beta)
+        if alike:
+            for i in range(n):
+                p = uint64(drawn[uint64(run[i] + t)])
+                value = sigma[p] + kappa * after[i]
+                here[i] = value
+                weights[uint64(base[i]) + p] += discount * (value - beta)
+        else:
+            for i in range(n):
+                at = uint64(run[i] + t)
+                value = sigma[uint64(drawn[at])] + kappa * after[i]
+                here[i] = value
+                weights[uint64(base[i]) + uint64(place[at])] += discount * (value - beta)
 
 
-@kernel
+@part
 def _resume(begin, end, group):
     """Go on with x of the segment after this one; how many trajectories reach into it."""
     n = _longer(group.length, end)
@@ -239,11 +251,11 @@ def _resume(begin, end, group):
     return n
 
 
-@kernel
+@part
 def _add(beta, one_beta, one_delta, begin, end, path, group, weights):
     """Add D_t (x_t - β_t) of steps begin, ..., end - 1."""
     run, length, base, place = group.run, group.length, group.base, group.place
-    x, power, decay, listed = group.x, group.power, group.decay, place.size > 0
+    x, power, decay = group.x, group.power, group.decay
     varies, differs = uint64(not one_beta), not one_delta
     n = _longer(length, end)
     for t in range(end - begin - 1, -1, -1):
@@ -254,26 +266,24 @@ def _add(beta, one_beta, one_delta, begin, end, path, group, weights):
             at = uint64(run[i] + t)
             p = uint64(path[at])
             value = (own[i] if differs else discount) * (here[i] - beta[varies * p])
-            q = uint64(place[at]) if listed else p
-            weights[uint64(base[i]) + q] += value
+            weights[uint64(base[i]) + uint64(place[at])] += value
 
 
-@kernel
-def _add_total(begin, end, path, group, weights):
+@part
+def _add_total(begin, end, group, weights):
     """Add x_0 - β_0 at steps begin, ..., end - 1."""
     run, length, base, place = group.run, group.length, group.base, group.place
-    value, listed = group.edges[group.edges.shape[0] - 1], place.size > 0
+    value = group.edges[group.edges.shape[0] - 1]
     n = _longer(length, end)
     for t in range(end - begin - 1, -1, -1):
         while n < WIDTH and length[n] > begin + t:
             n += 1
         for i in range(n):
             at = uint64(run[i] + t)
-            q = uint64(place[at] if listed else path[at])
-            weights[uint64(base[i]) + q] += value[i]
+            weights[uint64(base[i]) + uint64(place[at])] += value[i]
 
 
-@kernel
+@part
 def _begin_total(beta, one_beta, path, group):
     """What every step adds, x_0 - β_0, in the last of ``edges``; path holds the first segment."""
     first, value, varies = group.x[0], group.edges[group.edges.shape[0] - 1], uint64(not one_beta)

@@ -15,7 +15,7 @@ import numpy as np
 from numba import uint64
 
 from pgbench.kernels.finite.alias import alias_tables, fill_row
-from pgbench.kernels.jit import kernel, parallel_kernel
+from pgbench.kernels.jit import kernel, parallel_kernel, part
 from pgbench.kernels.partition import spans
 
 
@@ -45,7 +45,7 @@ _LOW = uint64(0xFFFFFFFF)
 _ONE = uint64(1)
 
 
-@kernel
+@part
 def pick_start(start, word):
     """Which of the K start states a word draws from ``Sampler.start``."""
     k = (word >> _HALF) * uint64(start.size) >> _HALF
@@ -53,7 +53,7 @@ def pick_start(start, word):
     return k if word & _LOW < entry >> _HALF else entry & _LOW
 
 
-@kernel
+@part
 def pick_step(table, n, bits, state, word):
     """Slot drawn by a word in a state, its successor, and whether that is terminal; all uint64.
 

@@ -13,7 +13,7 @@ import numpy as np
 from numba import uint64
 
 from pgbench.kernels.finite.sampler import pick_start
-from pgbench.kernels.jit import kernel
+from pgbench.kernels.jit import kernel, part
 from pgbench.kernels.partition import count_segments
 from pgbench.kernels.streams import seed_words, xoshiro
 from pgbench.kernels.words import (
@@ -126,7 +126,7 @@ def make_tape(horizon, longest, n, with_slots):
     )
 
 
-@kernel
+@part
 def rewind(tape):
     """Begin another block: every lane is free."""
     tape.taken[0] = 0
@@ -134,7 +134,7 @@ def rewind(tape):
         tape.lanes[_LIVE + lane] = 0
 
 
-@kernel
+@part
 def simulate(sampler, streams, replicate, trajectory, n, tape):
     """Simulate n consecutive trajectories, the first of them ``trajectory`` of ``replicate``.
 
@@ -146,7 +146,7 @@ def simulate(sampler, streams, replicate, trajectory, n, tape):
         k += 1
 
 
-@kernel
+@part
 def advance(sampler, streams, replicate, trajectory, n, k, tape):
     """Simulate segment k of the block, see ``simulate``; whether a trajectory goes on.
 
@@ -184,7 +184,7 @@ def advance(sampler, streams, replicate, trajectory, n, k, tape):
         tick = walk(sampler, tick, end, enough, lanes, tape.path, tape.slots)
 
 
-@kernel
+@part
 def replay(sampler, streams, k, tape):
     """Simulate segment k again, of a block of which each trajectory has its lane."""
     for i in range(tape.lanes.size):
@@ -192,7 +192,7 @@ def replay(sampler, streams, k, tape):
     advance(sampler, streams, 0, 0, 0, k, tape)
 
 
-@kernel
+@part
 def start(sampler, streams, replicate, trajectory, n, lanes):
     """Seed generators, draw first states and where first steps read, of up to n trajectories.
 
@@ -217,7 +217,7 @@ def start(sampler, streams, replicate, trajectory, n, lanes):
     store(lanes, _INDEX, load(lanes, _ROW) + ((word >> _HALF) * (width & _LOW) >> _HALF))
 
 
-@kernel
+@part
 def _seeded(streams, replicate, trajectory, n, group_size, scratch):
     """First outputs and states of the generators of n trajectories, five vectors.
 
@@ -240,7 +240,7 @@ def _seeded(streams, replicate, trajectory, n, group_size, scratch):
     return xoshiro(s0, s1, s2, s3)
 
 
-@kernel
+@part
 def walk(sampler, tick, end, enough, lanes, path, slots):
     """Take steps from ``tick`` on until so many trajectories are in a terminal state, or ``end``.
 
@@ -292,7 +292,7 @@ def walk(sampler, tick, end, enough, lanes, path, slots):
     return tick
 
 
-@kernel
+@part
 def divisor(n):
     """m and k with ⌊i/n⌋ = i·m >> k for all i < 2³¹ (Granlund & Montgomery 1994, Theorem 4.2)."""
     k = 31

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pgbench.kernels.finite.tape import advance, block, make_tape, rewind, segment
-from pgbench.kernels.jit import kernel, parallel_kernel
+from pgbench.kernels.jit import parallel_kernel, part
 from pgbench.kernels.partition import partition
 from pgbench.kernels.words import WIDTH
 
@@ -48,7 +48,7 @@ def _record_span(
                 k += 1
 
 
-@kernel
+@part
 def _copy(k, trajectory, n, tape, pair, slot, steps):
     """The steps in segment k of the n trajectories of a block, the first of them ``trajectory``.
 

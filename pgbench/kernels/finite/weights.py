@@ -17,7 +17,7 @@ from numba import uint32, uint64
 
 from pgbench.kernels.finite.recursion import arrange, make_group, sort, weigh_group
 from pgbench.kernels.finite.tape import block, divisor, make_tape, segment, simulate
-from pgbench.kernels.jit import kernel, parallel_kernel
+from pgbench.kernels.jit import parallel_kernel, part
 from pgbench.kernels.partition import partition
 from pgbench.kernels.words import WIDTH
 
@@ -88,7 +88,7 @@ def _weigh_span(
             _average(low, high, weights, n_visited, 1.0 / batch_size)
 
 
-@kernel
+@part
 def _weigh_block(sampler, streams, tables, trajectory, n, tape, group, weights):
     """Weigh the n trajectories of a block, the first of them ``trajectory``, group by group.
 
@@ -115,7 +115,7 @@ def _weigh_block(sampler, streams, tables, trajectory, n, tape, group, weights):
         i += size
 
 
-@kernel
+@part
 def _reset(everywhere, begin, end, visited, n_visited, weights, steps):
     """No steps and no states, or all of them with weights of zero."""
     n_states = visited.shape[1]
@@ -128,7 +128,7 @@ def _reset(everywhere, begin, end, visited, n_visited, weights, steps):
             _clear(weights, r, 0, n_states)
 
 
-@kernel
+@part
 def _average(begin, end, weights, n_visited, share):
     """Multiply the weights of visited states by 1 over the batch size."""
     for r in range(begin, end):
@@ -138,7 +138,7 @@ def _average(begin, end, weights, n_visited, share):
                 flat[i] *= share
 
 
-@kernel
+@part
 def _clear(weights, r, begin, end):
     """Zero a replicate's rows from ``begin`` to ``end``."""
     n_actions = weights.shape[3]
@@ -148,7 +148,7 @@ def _clear(weights, r, begin, end):
             flat[i] = 0.0
 
 
-@kernel
+@part
 def _list_visits(n_actions, path, begin, steps, listed, n_listed, last, where, place):
     """Append the new states of a trajectory, note where its steps add; the new number of states.
 

@@ -3,12 +3,13 @@
 Forms are added one after the other, and D x and D β are each rounded before they are subtracted.
 """
 
-from pgbench.kernels.jit import kernel
+from pgbench.kernels.copying import copy_to
+from pgbench.kernels.jit import part
 from pgbench.kernels.linear_quadratic.tape import add, replay
 from pgbench.kernels.streams import LANES
 
 
-@kernel
+@part
 def evaluate(forms, steps, tape):
     """Values of every form at every step and after the last."""
     p = forms.shape[1]
@@ -32,7 +33,7 @@ def evaluate(forms, steps, tape):
                         out[lane] += z[i, lane] * row[lane]
 
 
-@kernel
+@part
 def weigh_lanes(sampler, policy, tables, forms, e, tape):
     """Weights of estimator e of the simulated lanes, in ``tape.sums``."""
     n_segments = tape.marks.shape[0]
@@ -43,7 +44,7 @@ def weigh_lanes(sampler, policy, tables, forms, e, tape):
             steps = replay(sampler, policy, k, tape)
             evaluate(forms, steps, tape)
             _signal(sampler, tables, e, k, steps, tape)
-            tape.edges[k] = tape.x[0]
+            copy_to(tape.edges[k], tape.x[0])
     for k in range(n_segments):
         steps = tape.horizon
         if n_segments > 1:
@@ -53,12 +54,12 @@ def weigh_lanes(sampler, policy, tables, forms, e, tape):
         _add(tables, e, k, steps, tape)
 
 
-@kernel
+@part
 def _signal(sampler, tables, e, k, steps, tape):
     """y_t of the steps of segment k, from the one after them."""
     x, values, kappa = tape.x, tape.values, tables.kappa[e]
     sigma, after = tables.sigma[e], tables.after[e]
-    x[steps] = tape.edges[k + 1]
+    copy_to(x[steps], tape.edges[k + 1])
     for t in range(steps - 1, -1, -1):
         here, later, ratio = x[t], x[t + 1], tape.ratio[t]
         for lane in range(LANES):
@@ -72,7 +73,7 @@ def _signal(sampler, tables, e, k, steps, tape):
                 here[lane] *= ratio[lane]
 
 
-@kernel
+@part
 def _add(tables, e, k, steps, tape):
     """Add the steps of segment k to the sums."""
     x, values, weight, carry = tape.x, tape.values, tape.spare[0], tape.carry
@@ -80,12 +81,12 @@ def _add(tables, e, k, steps, tape):
     if k == 0:
         carry[:] = 1.0
         if total:
-            carry[:] = x[0]
+            copy_to(carry, x[0])
             if beta >= 0:
                 add(carry, -1.0, values[beta, 0])
     for t in range(steps):
         if total:
-            weight[:] = carry
+            copy_to(weight, carry)
         else:
             for lane in range(LANES):
                 weight[lane] = carry[lane] * x[t, lane]
@@ -97,7 +98,7 @@ def _add(tables, e, k, steps, tape):
         _add_step(tape, t, weight)
 
 
-@kernel
+@part
 def _add_step(tape, t, weight):
     """Add weight (LANES,) times (e, 1)(x̃, e)ᵀ of step t to the sums."""
     z, e, sums, left = tape.z[t], tape.e[t], tape.sums, tape.spare[1]

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pgbench.kernels.jit import kernel
+from pgbench.kernels.copying import copy_to
+from pgbench.kernels.jit import kernel, part
 from pgbench.kernels.normal import normals
 from pgbench.kernels.partition import count_segments
 from pgbench.kernels.streams import LANES, next_words, seed_lanes
@@ -82,21 +83,21 @@ def make_tape(sampler, n_forms, horizon, longest):
     )
 
 
-@kernel
+@part
 def _draw(sampler, tape):
     """The next standard normal number of every lane, in ``tape.number``."""
     next_words(tape.lanes)
     normals(tape.lanes, tape.scratch, tape.bits, sampler.normals, tape.number)
 
 
-@kernel
+@part
 def add(out, factor, x):
     """Add factor times x (LANES,) to ``out``."""
     for lane in range(LANES):
         out[lane] += factor * x[lane]
 
 
-@kernel
+@part
 def start(sampler, streams, replicate, trajectory, n_lanes, tape):
     """Seed the generators and draw the first states; for the lanes see ``seed_lanes``."""
     n = sampler.B.shape[0]
@@ -116,7 +117,7 @@ def start(sampler, streams, replicate, trajectory, n_lanes, tape):
             next_words(tape.lanes)
 
 
-@kernel
+@part
 def simulate(sampler, policy, streams, replicate, trajectory, n_lanes, tape):
     """Simulate consecutive trajectories of a policy, segment by segment.
 
@@ -127,26 +128,28 @@ def simulate(sampler, policy, streams, replicate, trajectory, n_lanes, tape):
         advance(sampler, policy, k, tape)
 
 
-@kernel
+@part
 def replay(sampler, policy, k, tape):
     """Simulate segment k again; the number of its steps."""
-    tape.lanes[:] = tape.marks[k]
-    tape.z[0, : sampler.B.shape[0]] = tape.begins[k]
+    copy_to(tape.lanes, tape.marks[k])
+    for i in range(sampler.B.shape[0]):
+        copy_to(tape.z[0, i], tape.begins[k, i])
     return walk(sampler, policy, k, tape)
 
 
-@kernel
+@part
 def advance(sampler, policy, k, tape):
     """Simulate segment k from where the tape has come to; the number of its steps."""
     n, longest = sampler.B.shape[0], tape.e.shape[0]
-    if k > 0:
-        tape.z[0, :n] = tape.z[longest, :n]
-    tape.marks[k] = tape.lanes
-    tape.begins[k] = tape.z[0, :n]
+    copy_to(tape.marks[k], tape.lanes)
+    for i in range(n):
+        if k > 0:
+            copy_to(tape.z[0, i], tape.z[longest, i])
+        copy_to(tape.begins[k, i], tape.z[0, i])
     return walk(sampler, policy, k, tape)
 
 
-@kernel
+@part
 def walk(sampler, policy, k, tape):
     """Simulate segment k from the state in ``tape.z[0]``; the number of its steps."""
     # One function for action and state: apart they take a third longer.
@@ -189,7 +192,7 @@ def walk(sampler, policy, k, tape):
     return steps
 
 
-@kernel
+@part
 def _compare(form, log_ratio, steps, tape):
     """Ratios of densities of the recorded actions."""
     m = tape.e.shape[1]

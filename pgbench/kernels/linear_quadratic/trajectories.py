@@ -1,6 +1,7 @@
 """Rollouts of Gaussian policies recorded as they are simulated."""
 
-from pgbench.kernels.jit import kernel, parallel_kernel
+from pgbench.kernels.copying import copy_to
+from pgbench.kernels.jit import parallel_kernel, part
 from pgbench.kernels.linear_quadratic.tape import advance, make_tape, segment, start
 from pgbench.kernels.partition import partition
 from pgbench.kernels.streams import LANES
@@ -36,10 +37,12 @@ def _record_span(sampler, streams, first, longest, unit, z, e, ratio, begin, end
                     _copy(tape, k, lane, steps, z[r, i], e[r, i], ratio[r, i])
 
 
-@kernel
+@part
 def _copy(tape, k, lane, steps, z, e, ratio):
     """The steps of a lane in segment k, and the state after them, into z, e and ratio."""
     begin = k * tape.e.shape[0]
-    z[begin : begin + steps + 1] = tape.z[: steps + 1, :, lane]
-    e[begin : begin + steps] = tape.e[:steps, :, lane]
-    ratio[begin : begin + steps] = tape.ratio[:steps, lane]
+    for t in range(steps + 1):
+        copy_to(z[begin + t], tape.z[t, :, lane])
+    for t in range(steps):
+        copy_to(e[begin + t], tape.e[t, :, lane])
+        ratio[begin + t] = tape.ratio[t, lane]

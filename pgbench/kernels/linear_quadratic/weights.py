@@ -10,7 +10,7 @@ or, in the "total" shape, W += (y_0 - β_0) (e_t, 1)(x̃_t, e_t)ᵀ. Where actio
 than is scored, σ, κ and δ of a step are multiplied by the ratio of the densities.
 """
 
-from pgbench.kernels.jit import kernel, parallel_kernel
+from pgbench.kernels.jit import parallel_kernel, part
 from pgbench.kernels.linear_quadratic.recursion import evaluate, weigh_lanes
 from pgbench.kernels.linear_quadratic.tape import make_tape, segment, simulate
 from pgbench.kernels.partition import partition
@@ -44,7 +44,7 @@ def _weigh_span(sampler, tables, streams, first, horizon, longest, unit, weights
         _weigh_unit(sampler, policy, tables, forms, streams, first + low, tape, own)
 
 
-@kernel
+@part
 def _weigh_unit(sampler, policy, tables, forms, streams, first, tape, weights):
     """``weigh`` for the replicates of a unit."""
     n_replicates, n_estimators, rows, columns = weights.shape

@@ -1,0 +1,155 @@
+"""Where compiled code is kept, for all processes of a user.
+
+In a directory named by a hash of all kernel sources and of the versions that made code of them:
+numba's own key is the file that holds a kernel, which stays the same when a helper in another file
+changes. A locator of our own names the directory, because numba reads ``NUMBA_CACHE_DIR`` anew at
+every compilation and forgets what else it was told.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from fcntl import LOCK_EX, flock
+from hashlib import blake2b
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+
+from pgbench.kernels.compiling import loading
+
+_SOURCES = Path(__file__).parent
+
+
+def keep(kernel: Any) -> Any:
+    """The kernel, whose compiled code is kept if there is any place for it."""
+    if CACHE_DIRECTORY is not None:
+        kernel._cache = _KernelCache(kernel.py_func)
+    return kernel
+
+
+def _stamp() -> str:
+    """Hash of the kernel sources and of the versions that make code of them.
+
+    Numbers that kernels read, such as those in ``normal.npy``, are arguments and no part of code.
+    """
+    state = blake2b(digest_size=8)
+    for source in sorted(_SOURCES.rglob("*.py")):
+        state.update(source.read_bytes())
+    state.update(
+        f"{sys.version} {version('numba')} {version('llvmlite')} {version('numpy')}".encode()
+    )
+    return state.hexdigest()
+
+
+def _roots() -> Iterator[Path]:
+    """Where compiled code may be kept, the first choice first."""
+    if own := os.environ.get("NUMBA_CACHE_DIR"):
+        yield Path(own)
+    elif cache := os.environ.get("XDG_CACHE_HOME"):
+        yield Path(cache) / "pgbench"
+    elif (home := Path(os.path.expanduser("~"))).is_absolute():  # it may be unknown
+        yield home / ".cache" / "pgbench"
+    yield Path(tempfile.gettempdir()) / f"pgbench-{os.getuid()}"
+
+
+def _cache_directory() -> Path | None:
+    """The first place that can be written to; None if there is none, and nothing is kept."""
+    name = f"kernels-{_stamp()}"
+    try:
+        for root in _roots():
+            if _writable(root / name):
+                return root / name
+    except FileNotFoundError:  # there is no temporary directory either
+        pass
+    return None
+
+
+def _writable(directory: Path) -> bool:
+    """Whether files can be made in a directory of the user's own, which is made if need be."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=directory).close()
+    except OSError:
+        return False
+    # Compiled code is loaded from it: in a directory that all may write to it may be another's.
+    return directory.stat().st_uid == os.getuid()
+
+
+CACHE_DIRECTORY = _cache_directory()
+"""Where compiled code is kept, or None."""
+
+
+def has_compiled() -> bool:
+    """Whether any compiled code is kept."""
+    return CACHE_DIRECTORY is not None and any(CACHE_DIRECTORY.glob("*.nbi"))
+
+
+class _Locator(_CacheLocator):
+    """Tells numba the directory; its name says of which sources, so no file needs a stamp."""
+
+    def __init__(self, function: Any, file: str) -> None:
+        self._py_file = file
+        self._place = f"{function.__module__}-{function.__code__.co_firstlineno}"
+
+    @classmethod
+    def from_function(cls, py_func: Any, py_file: str) -> Self:
+        """The locator of any kernel."""
+        return cls(py_func, py_file)
+
+    def get_cache_path(self) -> str:
+        """The directory."""
+        return str(CACHE_DIRECTORY)
+
+    def get_source_stamp(self) -> str:
+        """Nothing: other sources have another directory."""
+        return ""
+
+    def get_disambiguator(self) -> str:
+        """Module and line, for two kernels of one name in modules of one name."""
+        return self._place
+
+
+class _CompiledKernel(CompileResultCacheImpl):
+    _locator_classes = [_Locator]  # noqa: RUF012  # as numba declares it
+
+
+class _KernelCache(FunctionCache):
+    """Code on disk; of several processes that miss the same, one compiles and the others wait."""
+
+    _impl_class = _CompiledKernel
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(function)
+        self._locked: dict[Any, int] = {}
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The code of a signature; where there is none the caller makes and saves it."""
+        with loading():
+            if (found := super().load_overload(sig, target_context)) is None:
+                self._lock(sig)
+                found = super().load_overload(sig, target_context)
+        if found is not None:
+            self._unlock(sig)
+        return found
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep code for all processes."""
+        super().save_overload(sig, data)
+        self._unlock(sig)
+
+    def _lock(self, sig: Any) -> None:
+        """Be the only process that compiles this, as long as it lives."""
+        # Whoever waits holds locks only of what calls this, and nothing calls itself.
+        name = blake2b(repr((self._impl.filename_base, sig)).encode(), digest_size=8).hexdigest()
+        try:
+            self._locked[sig] = os.open(f"{CACHE_DIRECTORY}/{name}.lock", os.O_RDWR | os.O_CREAT)
+            flock(self._locked[sig], LOCK_EX)
+        except OSError:
+            pass  # a file system without locks: both compile
+
+    def _unlock(self, sig: Any) -> None:
+        if (lock := self._locked.pop(sig, None)) is not None:
+            os.close(lock)
