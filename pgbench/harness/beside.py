@@ -7,12 +7,13 @@ processes get nearly twice as much done as one.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from math import inf
 from time import perf_counter
 
+from pgbench.grid.plan import expected_dimensions
 from pgbench.harness.child import SHARE, ChildError
 from pgbench.harness.crew import MOST, Crew
 from pgbench.harness.measuring import RecordBatch, failed
@@ -28,8 +29,10 @@ from pgbench.harness.performing import (
 )
 from pgbench.harness.progress import Progress
 from pgbench.harness.tasks import AscentTask, ReadPortion, Task
+from pgbench.measure.ahead import compile_ahead
 from pgbench.measure.forecast import Forecast, forecast
 from pgbench.memory import available
+from pgbench.problems.dimensions import FiniteDimensions
 from pgbench.rollout.device import CPU
 
 WORTH = 4.0
@@ -102,17 +105,24 @@ def _lot(task: Task) -> tuple[bool, str]:
     return isinstance(task, AscentTask), task.setting.key
 
 
+def _samples_tables(task: Task) -> bool:
+    """Whether a task measures cells of a problem of states and actions."""
+    size = expected_dimensions(task.setting.problem)
+    return not isinstance(task, AscentTask) and (size is None or size.kind == FiniteDimensions.kind)
+
+
 def lots(tasks: Sequence[Task]) -> deque[Lot]:
     """Tasks that share a setting's exact quantities, and so a process; ascents ask for others.
 
-    Cells come before ascents, those that take little before those that take long.
+    Cells come before ascents, those that take little before those that take long, and last those
+    of which only the problem, once it is made, tells how long.
     """
     expected = _forecasts(tasks)
 
-    def place(task: Task) -> tuple[bool, float, str]:
+    def place(task: Task) -> tuple[bool, bool, float, str]:
         ascends, setting = _lot(task)
         own = expected[setting]
-        return ascends, own.seconds if own else 0.0, setting
+        return ascends, own is None or own.least, own.seconds if own else 0.0, setting
 
     return deque(deque(own) for _, own in groupby(sorted(tasks, key=place), key=place))
 
@@ -121,7 +131,8 @@ class Beside:
     """Performs tasks in several processes.
 
     One takes small settings first, so that there soon are results, and the next one ascents, then
-    large settings; where they meet little is left to wait for.
+    large settings; where they meet little is left to wait for. Where nothing is compiled yet, the
+    second one first compiles a part of what the first one begins to need.
 
     Parameters
     ----------
@@ -148,11 +159,14 @@ class Beside:
         self._order, self._crew, self._number = order, crew, number
         self._afterwards, self.threads = afterwards, 0
         self._home: set[int] = set()
+        self._anew = False
 
     def prepare(self, tasks: Sequence[Task], progress: Progress) -> None:
         """Settle the number of threads."""
+        from pgbench.kernels.keeping import has_compiled
         from pgbench.kernels.partition import limit_threads
 
+        self._anew = not has_compiled()
         conditions = self._order.conditions
         share = limit_threads(conditions.threads) // self._number
         self._conditions = replace(conditions, threads=share)
@@ -177,6 +191,9 @@ class Beside:
                 sent = _Sent(own[place].popleft(), place)
                 running[self._call(sent, self._crew)] = sent
 
+        ahead: Future[None] | None = None
+        if self._anew and self._number > 1 and any(_samples_tables(task) for task in tasks):
+            ahead = self._crew.submit(1, compile_ahead)
         for place in range(self._number):
             go_on(place, written=True)
         while running:
@@ -193,6 +210,9 @@ class Beside:
             for place in set(range(self._number)) - {sent.place for sent in running.values()}:
                 go_on(place, written=True)
             self._send_home(place for place, lot in enumerate(own) if not (lot or left))
+        if ahead:
+            with suppress(ChildError):  # it ended, and was begun again
+                ahead.result()
         if suspects:
             with Crew(1, self._order.set_up) as alone:
                 for task in suspects:

@@ -1,11 +1,11 @@
-"""How kernels are compiled: what is asked of numba stands here, and of CUDA's in ``cuda.jit``.
+"""How kernels are compiled; what is asked of numba stands in ``parts``, of CUDA in ``cuda.jit``.
 
 No kernel is a closure over values: each is a function of its arguments. No fastmath, which would
 add in another order. Compiled code is kept for later processes, see ``keeping``.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from inspect import signature
 from itertools import pairwise
@@ -16,8 +16,9 @@ from typing import Any, cast
 from numba import config, get_num_threads, prange, typeof, types
 from numba.np.ufunc import parallel
 
-from pgbench.kernels.keeping import keep
+from pgbench.kernels.keeping import keep, taken
 from pgbench.kernels.parts import Kernel
+from pgbench.kernels.units import Unit
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -46,6 +47,24 @@ def _compiled(function: Callable[..., Any], **options: Any) -> Any:
     if config.DISABLE_JIT:  # type: ignore[attr-defined]
         return function
     return keep(Kernel.of(function, **options))
+
+
+def unit(function: Any, *arguments: Any) -> Any:
+    """A part that is compiled by itself, and is an argument of the kernels that call it.
+
+    What takes seconds to compile is cut into units, which several processes compile at once. It
+    takes arguments of the types of these, and returns nothing.
+    """
+    if config.DISABLE_JIT:  # type: ignore[attr-defined]
+        return function
+    return keep(Unit(function.py_func, tuple(map(typeof, arguments))), unit=True)
+
+
+def compile_units(units: Iterable[Any]) -> None:
+    """Compile, or load, those units that no other process compiles at this moment."""
+    for own in units:
+        if isinstance(own, Unit) and not taken(own, own.own):
+            own.compile(own.own)
 
 
 def parallel_kernel(span: Callable[..., Any]) -> Any:

@@ -10,7 +10,8 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from fcntl import LOCK_EX, flock
+from contextlib import suppress
+from fcntl import LOCK_EX, LOCK_NB, flock
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
@@ -23,11 +24,19 @@ from pgbench.kernels.compiling import loading
 _SOURCES = Path(__file__).parent
 
 
-def keep(kernel: Any) -> Any:
-    """The kernel, whose compiled code is kept if there is any place for it."""
+def keep(kernel: Any, *, unit: bool = False) -> Any:
+    """The kernel, whose compiled code is kept if there is any place for it.
+
+    As a ``unit`` the same function has other code.
+    """
     if CACHE_DIRECTORY is not None:
-        kernel._cache = _KernelCache(kernel.py_func)
+        kernel._cache = (_UnitCache if unit else _KernelCache)(kernel.py_func)
     return kernel
+
+
+def taken(kernel: Any, signature: Any) -> bool:
+    """Whether another process compiles the kernel for that signature now."""
+    return isinstance(kernel._cache, _KernelCache) and kernel._cache.taken(signature)
 
 
 def _stamp() -> str:
@@ -140,16 +149,42 @@ class _KernelCache(FunctionCache):
         super().save_overload(sig, data)
         self._unlock(sig)
 
+    def taken(self, sig: Any) -> bool:
+        """Whether another process compiles this now."""
+        with suppress(OSError):
+            lock = self._open(sig)
+            try:
+                flock(lock, LOCK_EX | LOCK_NB)
+            except BlockingIOError:
+                return True
+            finally:
+                os.close(lock)
+        return False
+
     def _lock(self, sig: Any) -> None:
         """Be the only process that compiles this, as long as it lives."""
         # Whoever waits holds locks only of what calls this, and nothing calls itself.
-        name = blake2b(repr((self._impl.filename_base, sig)).encode(), digest_size=8).hexdigest()
-        try:
-            self._locked[sig] = os.open(f"{CACHE_DIRECTORY}/{name}.lock", os.O_RDWR | os.O_CREAT)
+        with suppress(OSError):  # a file system without locks: both compile
+            self._locked[sig] = self._open(sig)
             flock(self._locked[sig], LOCK_EX)
-        except OSError:
-            pass  # a file system without locks: both compile
+
+    def _open(self, sig: Any) -> int:
+        name = blake2b(repr((self._impl.filename_base, sig)).encode(), digest_size=8).hexdigest()
+        return os.open(f"{CACHE_DIRECTORY}/{name}.lock", os.O_RDWR | os.O_CREAT)
 
     def _unlock(self, sig: Any) -> None:
         if (lock := self._locked.pop(sig, None)) is not None:
             os.close(lock)
+
+
+class _UnitLocator(_Locator):
+    def get_disambiguator(self) -> str:
+        return f"{super().get_disambiguator()}-unit"
+
+
+class _CompiledUnit(CompileResultCacheImpl):
+    _locator_classes = [_UnitLocator]  # noqa: RUF012
+
+
+class _UnitCache(_KernelCache):
+    _impl_class = _CompiledUnit  # type: ignore[assignment]

@@ -16,7 +16,7 @@ from numba.core.registry import CPUDispatcher
 from numba.core.targetconfig import ConfigStack
 from numba.core.types import unliteral
 
-_ALWAYS = {"nopython": True, "boundscheck": None}
+ALWAYS = {"nopython": True, "boundscheck": None}
 
 
 class Kernel(CPUDispatcher):
@@ -33,12 +33,12 @@ class Kernel(CPUDispatcher):
     def part(self) -> Any:
         """The function as other kernels take it."""
         own = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": self.counts}
-        return Part(self.py_func, targetoptions=_ALWAYS | own, pipeline_class=_PartCompiler)
+        return Part(self.py_func, targetoptions=ALWAYS | own, pipeline_class=_PartCompiler)
 
     @classmethod
     def of(cls, function: Any, **options: Any) -> Any:
         """The function as a kernel, compiled when it is first called; with numba's options."""
-        return cls(function, targetoptions=_ALWAYS | options)
+        return cls(function, targetoptions=ALWAYS | options)
 
 
 class Part(CPUDispatcher):

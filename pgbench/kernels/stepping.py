@@ -43,12 +43,14 @@ def advance(indptr, indices, entries, rows, x, out):
 def distances(indptr, indices, start):
     """Fewest steps (n,) from any of the states of ``start``; n where no steps lead there."""
     n = indptr.size - 1
-    far = np.full(n, n)
-    queue = np.empty(n, np.int64)
-    last = start.size
-    queue[:last] = start
-    far[start] = 0
-    first = 0
+    far, queue = np.empty(n, np.int64), np.empty(n, np.int64)
+    for s in range(n):
+        far[s] = n
+    first = last = 0
+    for s in start:
+        far[s] = 0
+        queue[last] = s
+        last += 1
     while first < last:
         s = queue[first]
         first += 1

@@ -36,11 +36,15 @@ class Unconfirmed(ValueError):
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a setting may take: seconds on one core, and bytes at a time."""
+    """What a setting may take: seconds on one core, and bytes at a time.
+
+    ``least`` where only building the problem tells its size, and no more than steps are counted.
+    """
 
     label: str
     seconds: float
     memory: float
+    least: bool = False
 
 
 def require_confirmed(grid: Grid) -> None:
@@ -100,7 +104,7 @@ def _forecast(setting: Setting, known: Dimensions | None, free: float) -> Foreca
     weights = [size.weights(horizon * n) for n in grid.batch_sizes]
     steps = float(horizon) * grid.replicates * sum(grid.batch_sizes)
     seconds = sampling_seconds(steps, grid.replicates * sum(weights), tables, batch, size.entries)
-    replicate = 8.0 * tables * max(weights)
+    replicate = 8.0 * tables * max(weights, default=0)
     memory = bytes_held(
         grid.replicates,
         replicate,
@@ -108,9 +112,10 @@ def _forecast(setting: Setting, known: Dimensions | None, free: float) -> Foreca
         policy.n_parameters,
         tables,
         batch,
-        horizon * max(grid.batch_sizes),
+        horizon * max(grid.batch_sizes, default=0),
     )
     if plan := grid.ascent:
         climbing, _, held = ascent_cost(plan, horizon, horizon, size.numbers, size.entries)
         seconds, memory = seconds + climbing, max(memory, held)
-    return Forecast(setting.label, seconds + SECONDS_PER_SLOT * size.numbers, memory)
+    seconds += SECONDS_PER_SLOT * size.numbers
+    return Forecast(setting.label, seconds, memory, least=known is None)

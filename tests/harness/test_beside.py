@@ -16,6 +16,7 @@ from pgbench.harness.measuring import Conditions, Workshop
 from pgbench.harness.performing import Here, Order
 from pgbench.harness.runner import execute
 from pgbench.harness.tasks import AscentTask, tasks
+from pgbench.measure.ahead import compile_ahead
 from pgbench.results.dataset import same_numbers
 from pgbench.rollout.device import CPU
 
@@ -136,6 +137,38 @@ def test_small_settings_come_first_and_ascents_last():
     small, large = (f"garnet[n_states={n}] × softmax" for n in (10, 100))
     assert found == [(False, small), (False, large), (True, small), (True, large)]
     assert sum(map(len, lots(planned(LARGE)))) == len(planned(LARGE))
+
+
+def test_problems_whose_size_is_not_known_come_after_those_of_which_it_is():
+    pytest.importorskip("gymnasium")
+    frozen = "{problem: gymnasium, id: FrozenLake-v1, gamma: 0.99}, {problem: garnet"
+    found = lots(planned(LARGE.replace("{problem: garnet", frozen)))
+    known = ["garnet" in lot[0].setting.label for lot in found]
+    assert known == [True, True, False] * 2
+
+
+def test_where_nothing_is_compiled_the_second_process_begins_with_what_the_first_needs_last(
+    grid, crew, tmp_path, monkeypatch
+):
+    calls = []
+    submit = crew.submit
+
+    def watched(place, function, *arguments, **limits):
+        calls.append((place, function))
+        return submit(place, function, *arguments, **limits)
+
+    monkeypatch.setattr(crew, "submit", watched)
+    for there in (True, False):
+        monkeypatch.setattr("pgbench.kernels.keeping.has_compiled", lambda there=there: there)
+        calls.clear()
+        execute(replace(grid, ascent=None), tmp_path / str(there), performer=by(crew))
+        ahead = [place for place, function in calls if function is compile_ahead]
+        assert ahead == ([] if there else [1])
+    assert calls[0][1] is compile_ahead
+    monkeypatch.setattr("pgbench.kernels.keeping.has_compiled", lambda: False)
+    calls.clear()
+    execute(replace(grid, estimators=(), batch_sizes=()), tmp_path / "climbs", performer=by(crew))
+    assert all(function is not compile_ahead for _, function in calls)
 
 
 def test_processes_are_as_many_as_are_worth_it(monkeypatch):

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from pgbench.kernels import jit, keeping
@@ -111,69 +110,6 @@ def test_of_two_processes_one_compiles_and_the_other_waits(package, tmp_path):
     compiled = [name for run in runs for name in run.communicate()[0].split()]
     assert [run.returncode for run in runs] == [0, 0]
     assert sorted(compiled) == ["outcome", "probe"]
-
-
-@pytest.fixture
-def unkept(monkeypatch):
-    """Kernels are compiled anew."""
-    monkeypatch.setattr(keeping, "CACHE_DIRECTORY", None)
-
-
-@pytest.mark.usefixtures("unkept")
-def test_a_known_number_is_as_any_other_and_what_kernels_are_made_of_is_called_from_python_too():
-    @jit.part
-    def successor(x):
-        return x + 1
-
-    @jit.kernel
-    def first_and_next(x):
-        return successor(0) + successor(x)
-
-    assert first_and_next(5) == 7
-    assert len(successor.part.overloads) == 1
-    assert not successor.overloads
-    assert successor(5) == 6
-
-
-@pytest.mark.usefixtures("unkept")
-def test_arrays_are_returned_among_kernels_that_count_references_alone():
-    @jit.part
-    def same(x):
-        return x
-
-    @jit.kernel
-    def asks_a_part(x):
-        return same(x)[0]
-
-    @jit.kernel
-    def rest(x):
-        return x[1:]
-
-    @jit.part
-    def counts_not(x):
-        return rest(x)[0]
-
-    @jit.kernel
-    def asks_a_kernel(x):
-        return counts_not(x)
-
-    for function, named in ((asks_a_part, "same"), (asks_a_kernel, "rest")):
-        with pytest.raises(Exception, match=f"{named} returns array.* must be kernels, and not p"):
-            function(np.arange(4.0))
-
-
-@pytest.mark.usefixtures("unkept")
-def test_a_part_makes_no_arrays():
-    @jit.part
-    def first_of_new(n):
-        return np.zeros(n)[0]
-
-    @jit.kernel
-    def asks(n):
-        return first_of_new(n)
-
-    with pytest.raises(Exception, match="zeros"):
-        asks(3)
 
 
 @pytest.mark.parametrize("temporary", [True, False], ids=["temporary only", "nowhere"])
@@ -293,10 +229,10 @@ def compiles(path):
     return False
 
 
-def test_options_of_the_compilers_stand_in_two_files():
+def test_options_of_the_compilers_stand_in_few_files():
     root = Path(jit.__file__).parents[1]
     found = {path.relative_to(root).as_posix() for path in root.rglob("*.py") if compiles(path)}
-    assert found == {"kernels/parts.py", "kernels/cuda/jit.py"}
+    assert found == {"kernels/parts.py", "kernels/units.py", "kernels/cuda/jit.py"}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What a run may take is known before anything is built; what is too much is to be confirmed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,14 @@ def test_what_cannot_be_built_needs_no_confirmation(memory, nothing_is_built):
     memory(2**20)
     assert objections(parse_grid(LONG.replace("n_states: 200", "n_states: 1000000"))) == []
     assert objections(parse_grid(LONG))
+
+
+def test_ascents_alone_have_a_forecast():
+    climbing = "ascent: {algorithms: gradient, estimators: td, step_sizes: 0.1}\n"
+    grid = replace(parse_grid(GRID + climbing), estimators=(), batch_sizes=())
+    (found,) = forecasts(grid, np.inf)
+    assert found.seconds > 0
+    assert not found.least
 
 
 def test_policies_that_make_no_sense_take_nothing():

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import uint64
 
-from pgbench.kernels.finite.tape import replay
 from pgbench.kernels.jit import kernel, part
 from pgbench.kernels.partition import count_segments
+from pgbench.kernels.units import call
 from pgbench.kernels.words import WIDTH
 
 _DECAY, _SIGNAL, _TOTAL = range(3)
@@ -55,6 +55,16 @@ class Group(NamedTuple):
     listed: bool
     order: np.ndarray
     counts: np.ndarray
+
+
+def no_group() -> Group:
+    """A group of nothing, of the types of all."""
+    numbers, power = np.empty(0, np.int64), np.empty(0)
+    table = power.reshape(0, 1)
+    return Group(
+        run=numbers, length=numbers, base=numbers, place=np.empty(0, np.uint32), x=table,
+        decay=table, power=power, edges=table, listed=True, order=numbers, counts=numbers,
+    )  # fmt: skip
 
 
 @kernel
@@ -119,7 +129,7 @@ def arrange(tape, first, order, trajectory, batch_size, stride, group):
 
 
 @part
-def weigh_group(sampler, streams, tables, e, tape, group, weights):
+def weigh_group(simulate, sampler, streams, tables, e, tape, group, weights):
     """Add estimator e's weights of the group to flat ``weights``."""
     total, one_delta, one_beta = tables.total[e], tables.constant_delta[e], tables.constant_beta[e]
     values, by_slot, one_kappa = tables.values, tables.sigma_by_slot[e], tables.constant_kappa[e]
@@ -139,7 +149,7 @@ def weigh_group(sampler, streams, tables, e, tape, group, weights):
             begin = k * tape.segment
             end = min(begin + tape.segment, group.length[0])
             if not whole:
-                replay(sampler, streams, k, tape)
+                call(simulate, (sampler, streams, 0, 0, 0, k, tape))
             if one_delta:
                 _discount(delta[0], begin, group.power)
             if stage == _DECAY or not (one_delta or total or whole):

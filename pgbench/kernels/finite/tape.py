@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import uint64
 
+from pgbench.kernels.copying import copy_to
 from pgbench.kernels.finite.sampler import pick_start
 from pgbench.kernels.jit import kernel, part
 from pgbench.kernels.partition import count_segments
@@ -103,6 +104,15 @@ def block(sampler, horizon: int) -> int:
     return max(WIDTH, min(BLOCK, _BLOCK_STEPS // horizon // WIDTH * WIDTH))
 
 
+def no_tape() -> Tape:
+    """A tape for nothing, of the types of all."""
+    words, pairs, numbers = (np.empty(0, kind) for kind in (np.uint64, np.uint32, np.int64))
+    return Tape(
+        horizon=1, segment=1, lanes=words, ready=words, owner=numbers, since=numbers, path=pairs,
+        slots=pairs, begin=numbers, steps=numbers, taken=numbers, marks=words.reshape(0, 1),
+    )  # fmt: skip
+
+
 @kernel
 def make_tape(horizon, longest, n, with_slots):
     """A tape for n trajectories of at most ``horizon`` steps, recorded ``longest`` at a time."""
@@ -135,11 +145,17 @@ def rewind(tape):
 
 
 @part
-def simulate(sampler, streams, replicate, trajectory, n, tape):
+def simulate(sampler, streams, replicate, trajectory, n, again, tape):
     """Simulate n consecutive trajectories, the first of them ``trajectory`` of ``replicate``.
 
-    They run on into the next replicates. Of several segments ``path`` holds the last one then.
+    They run on into the next replicates. Of several segments ``path`` holds the last one then. Or,
+    where ``again`` is not negative, segment ``again`` once more, of a block of which each
+    trajectory has its lane.
     """
+    if again >= 0:
+        copy_to(tape.lanes, tape.marks[again])
+        advance(sampler, streams, replicate, trajectory, 0, again, tape)
+        return
     rewind(tape)
     k = 0
     while advance(sampler, streams, replicate, trajectory, n, k, tape):
@@ -182,14 +198,6 @@ def advance(sampler, streams, replicate, trajectory, n, k, tape):
             return n_live > 0
         enough = min(n_live, _ENOUGH) if tape.taken[0] < n else n_live
         tick = walk(sampler, tick, end, enough, lanes, tape.path, tape.slots)
-
-
-@part
-def replay(sampler, streams, k, tape):
-    """Simulate segment k again, of a block of which each trajectory has its lane."""
-    for i in range(tape.lanes.size):
-        tape.lanes[i] = tape.marks[k, i]
-    advance(sampler, streams, 0, 0, 0, k, tape)
 
 
 @part

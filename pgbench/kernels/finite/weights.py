@@ -12,13 +12,16 @@ A group holds trajectories of one replicate, or whole replicates: in which order
 weights are added up (see ``recursion``) depends on its trajectories alone.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import uint32, uint64
 
-from pgbench.kernels.finite.recursion import arrange, make_group, sort, weigh_group
-from pgbench.kernels.finite.tape import block, divisor, make_tape, segment, simulate
-from pgbench.kernels.jit import parallel_kernel, part
+from pgbench.kernels.finite.recursion import arrange, make_group, no_group, sort, weigh_group
+from pgbench.kernels.finite.tape import block, divisor, make_tape, no_tape, segment, simulate
+from pgbench.kernels.jit import compile_units, parallel_kernel, part, unit
 from pgbench.kernels.partition import partition
+from pgbench.kernels.units import call
 from pgbench.kernels.words import WIDTH
 
 
@@ -51,13 +54,23 @@ def weigh(sampler, tables, streams, first, horizon, visited, n_visited, weights,
     parts = partition(n_visited.size, streams.batch_size, room, WIDTH)
     numbers = first, horizon, longest, room, parts.unit
     arrays = visited, n_visited, weights, steps
-    _weigh_span(parts.bounds, sampler, tables, streams, *numbers, *arrays)
+    if not _UNITS:
+        tape, group = no_tape(), no_group()
+        rolled = unit(simulate, sampler, streams, 0, 0, 0, 0, tape)
+        others = sampler, streams, tables, 0, 0, tape, group, weights
+        _UNITS.extend((unit(_weigh_block, rolled, *others), rolled))
+        compile_units(_UNITS)
+    _weigh_span(parts.bounds, *_UNITS, sampler, tables, streams, *numbers, *arrays)
+
+
+_UNITS: list[Any] = []
+"""``_weigh_block`` and ``simulate``, from the first call on."""
 
 
 @parallel_kernel
 def _weigh_span(
-    sampler, tables, streams, first, horizon, longest, room, unit, visited, n_visited, weights,
-    steps, begin, end,
+    weigh_block, simulate, sampler, tables, streams, first, horizon, longest, room, unit, visited,
+    n_visited, weights, steps, begin, end,
 ):  # fmt: skip
     """``weigh`` for the replicates from ``begin`` to ``end``, ``unit`` at a time."""
     batch_size, n_states = streams.batch_size, sampler.terminal.size
@@ -72,24 +85,37 @@ def _weigh_span(
         _reset(everywhere, low, high, visited, n_visited, weights, steps)
         for trajectory in range(low * batch_size, high * batch_size, room):
             n = min(room, high * batch_size - trajectory)
-            simulate(sampler, streams, first, trajectory, n, tape)
-            for i in range(n):
-                r = (trajectory + i) // batch_size
-                steps[r] += tape.steps[i]
-                if not everywhere:
-                    before, last = n_visited[r], (trajectory + i) % batch_size == batch_size - 1
-                    n_visited[r] = _list_visits(
-                        sampler.n_actions, tape.path, tape.begin[i], tape.steps[i], visited[r],
-                        before, last, where, group.place,
-                    )  # fmt: skip
-                    _clear(weights, r, before, n_visited[r])
-            _weigh_block(sampler, streams, tables, trajectory, n, tape, group, weights)
+            call(simulate, (sampler, streams, first, trajectory, n, -1, tape))
+            _note(
+                everywhere, sampler.n_actions, batch_size, trajectory, n, tape, group, where,
+                visited, n_visited, weights, steps,
+            )  # fmt: skip
+            own = simulate, sampler, streams, tables, trajectory, n, tape, group, weights
+            call(weigh_block, own)
         if batch_size > 1:
             _average(low, high, weights, n_visited, 1.0 / batch_size)
 
 
 @part
-def _weigh_block(sampler, streams, tables, trajectory, n, tape, group, weights):
+def _note(
+    everywhere, n_actions, batch_size, trajectory, n, tape, group, where, visited, n_visited,
+    weights, steps,
+):  # fmt: skip
+    """Count the steps of a block's trajectories and list the states that they are the first in."""
+    for i in range(n):
+        r = (trajectory + i) // batch_size
+        steps[r] += tape.steps[i]
+        if not everywhere:
+            before, last = n_visited[r], (trajectory + i) % batch_size == batch_size - 1
+            n_visited[r] = _list_visits(
+                n_actions, tape.path, tape.begin[i], tape.steps[i], visited[r], before, last,
+                where, group.place,
+            )  # fmt: skip
+            _clear(weights, r, before, n_visited[r])
+
+
+@part
+def _weigh_block(simulate, sampler, streams, tables, trajectory, n, tape, group, weights):
     """Weigh the n trajectories of a block, the first of them ``trajectory``, group by group.
 
     Groups are cut of what is sorted by length: the trajectories of a large batch, of as many small
@@ -111,7 +137,7 @@ def _weigh_block(sampler, streams, tables, trajectory, n, tape, group, weights):
             order = group.order[j : min(j + WIDTH, size)]
             arrange(tape, i, order, trajectory + i, batch_size, n_estimators * stride, group)
             for e in range(n_estimators):
-                weigh_group(sampler, streams, tables, e, tape, group, flat[e * stride :])
+                weigh_group(simulate, sampler, streams, tables, e, tape, group, flat[e * stride :])
         i += size
 
 
