@@ -1,5 +1,6 @@
 """Grids of panels: which settings are drawn, how they are laid out and saved."""
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import LogFormatterSciNotation
 
 from pgbench.arrays import BoolArray
 from pgbench.report.extent import holder
@@ -213,6 +215,12 @@ def save(figure: Figure, stem: Path) -> None:
         # A label may hold characters that the font lacks; they are drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.set_dpi(SVG_DPI)
+        for ax in figure.axes:
+            for axis in (ax.xaxis, ax.yaxis):
+                if type(axis.get_major_formatter()) is LogFormatterSciNotation:
+                    axis.set_major_formatter(_Powers())
+                if type(axis.get_minor_formatter()) is LogFormatterSciNotation:
+                    axis.set_minor_formatter(_Powers(labelOnlyBase=False))
         _lay_out(figure)
         # Not by savefig, which draws everything twice.
         made = BytesIO()
@@ -223,6 +231,21 @@ def save(figure: Figure, stem: Path) -> None:
         made = BytesIO()
         FigureCanvasAgg(figure).print_png(made)  # type: ignore[no-untyped-call]
         write_file(stem.with_suffix(".png"), made.getbuffer())
+
+
+class _Powers(LogFormatterSciNotation):
+    """Powers of ten in characters: a formula is parsed and set anew wherever a tick is measured."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        made = _POWER.fullmatch(text := super().__call__(x, pos))
+        if made is None:
+            return text
+        factor = f"{made[1]}·" if made[1] else ""
+        return f"{factor}10{made[2].translate(_RAISED)}"
+
+
+_POWER = re.compile(r"\$\\mathdefault\{(?:(\d+)\\times)?10\^\{(-?\d+)\}\}\$")
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def _lay_out(figure: Figure) -> None:
