@@ -405,6 +405,30 @@ def likely_horizon(setting: Setting) -> int:
     return min(guess, setting.grid.max_horizon)
 
 
+SOLVED = 2000.0
+"""What exact mean and variance of an estimator take per slot, in environment steps."""
+
+UPDATED = 20.0
+"""What the exact values of a policy of an ascent take per slot, in environment steps."""
+
+
+def exact_work(
+    setting: Setting, cells: Sequence[Cell], ascents: Sequence[AscentCell] = ()
+) -> float:
+    """What cells and ascents take beside their rollouts, about, in environment steps.
+
+    Of a problem whose size only building it tells, nothing.
+    """
+    known = expected_dimensions(setting.problem)
+    slots = known.numbers if known else 0.0
+    effort = SOLVED * slots * len({cell.estimator.label for cell in cells})
+    if plan := setting.grid.ascent:
+        for ascent in ascents:
+            policies = plan.points * plan.replicates if ascent.climber.sampled else plan.steps
+            effort += UPDATED * slots * policies
+    return effort
+
+
 def work(
     setting: Setting,
     cells: Sequence[Cell],

@@ -15,7 +15,7 @@ class Silent:
         """A phase other than measuring begins."""
 
     def start(self, n_settings: int, n_cells: int, work: float) -> None:
-        """Measuring begins: so many settings and cells, so much work in environment steps."""
+        """Measuring begins: so many settings and cells; what they take, in environment steps."""
 
     def setting(self, label: str) -> None:
         """Something of a setting begins."""

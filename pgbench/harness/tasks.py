@@ -17,7 +17,16 @@ from pgbench.arrays import FloatArray
 from pgbench.declared.outcomes import Status
 from pgbench.estimators import BatchEstimator, estimators, is_added
 from pgbench.grid.grid import Grid
-from pgbench.grid.plan import AscentCell, Cell, Portion, Prepared, Setting, likely_horizon, work
+from pgbench.grid.plan import (
+    AscentCell,
+    Cell,
+    Portion,
+    Prepared,
+    Setting,
+    exact_work,
+    likely_horizon,
+    work,
+)
 from pgbench.measure.cost import setting_cost
 from pgbench.measure.sums import joining_bytes
 from pgbench.results.lines import JournalRecord
@@ -61,6 +70,11 @@ class Task(ABC):
     @abstractmethod
     def work(self) -> float:
         """About how many environment steps it takes."""
+
+    @property
+    def effort(self) -> float:
+        """What it takes, exact work with it, in environment steps."""
+        return self.work
 
     @property
     def part(self) -> Grid:
@@ -119,6 +133,11 @@ class MeasureTask(Task):
     def work(self) -> float:
         """About how many environment steps it takes."""
         return work(self.setting, self.cells)
+
+    @property
+    def effort(self) -> float:
+        """What it takes, exact work with it, in environment steps."""
+        return self.work + exact_work(self.setting, self.cells)
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,6 +271,11 @@ class AscentTask(Task):
     def work(self) -> float:
         """About how many environment steps it takes."""
         return work(self.setting, (), self.cells)
+
+    @property
+    def effort(self) -> float:
+        """What it takes, exact work with it, in environment steps."""
+        return self.work + exact_work(self.setting, (), self.cells)
 
 
 def is_finished(record: Mapping[str, Any]) -> bool:

@@ -51,7 +51,7 @@ class Writer:
         for task in tasks:
             self._tallies[task.setting.label].left += 1
         n_cells = sum(len(task.cells) for task in tasks if task.finishes)
-        total = sum(task.work for task in tasks)
+        total = sum(task.effort for task in tasks)
         self.progress.start(len(self._tallies), n_cells, total)
         try:
             for done in performed:
@@ -104,7 +104,7 @@ class Writer:
         tally = self._tallies[label]
         tally.left -= 1
         tally.seconds += done.seconds
-        self.progress.advance(done.task.work)
+        self.progress.advance(done.task.effort)
         if tally.left == 0:
             for (status, message), keys in tally.lost.items():
                 self.progress.problem(label, len(keys), status, message)

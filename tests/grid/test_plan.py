@@ -9,7 +9,7 @@ import pytest
 
 from pgbench.declared.sources import forget_sources, source_digest
 from pgbench.estimators import estimators
-from pgbench.grid.plan import make_problem, settings
+from pgbench.grid.plan import exact_work, make_problem, settings, work
 from pgbench.grid.reader import parse_grid
 from pgbench.memory import NotEnoughMemory
 from pgbench.problems import families
@@ -335,3 +335,22 @@ def test_files_that_hold_no_theta_are_named(tmp_path, saved, message):
     (own,) = settings(parse_grid(text, str(tmp_path / "grid.yaml")))
     with pytest.raises(ValueError, match=rf"theta\.npy.*{message}"):
         own.prepare()
+
+
+def test_exact_work_grows_with_the_problem_and_is_no_work_of_sampling():
+    grid = parse_grid(
+        """
+name: t
+problems: {problem: garnet, n_states: [10, 1000], gamma: 0.9}
+estimators: [td, reinforce]
+batch_sizes: [1, 8]
+ascent: {algorithms: gradient, estimators: [exact, td], step_sizes: 0.1, steps: 10}
+"""
+    )
+    small, large = settings(grid)
+    cells, ascents = large.cells, large.ascents
+    assert exact_work(large, cells) == 100 * exact_work(small, small.cells) > 0
+    own = [cell for cell in cells if cell.estimator == cells[0].estimator]
+    assert exact_work(large, own) == exact_work(large, own[:1])  # batch sizes share it
+    assert exact_work(large, (), ascents) == 100 * exact_work(small, (), small.ascents) > 0
+    assert work(large, cells) == work(small, small.cells)
