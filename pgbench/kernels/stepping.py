@@ -40,19 +40,6 @@ def advance(indptr, indices, entries, rows, x, out):
 
 
 @free_kernel
-def multiply(indptr, indices, entries, x, out):
-    """Write the product of a sparse matrix (n, m) with x (m,) to ``out`` (n,).
-
-    Its entries in the order of its rows: ``indptr`` (n + 1,), ``indices`` and ``entries`` (nnz,).
-    """
-    for s in range(out.size):
-        total = 0.0
-        for p in range(indptr[s], indptr[s + 1]):
-            total += entries[p] * x[indices[p]]
-        out[s] = total
-
-
-@free_kernel
 def distances(indptr, indices, start):
     """Fewest steps (n,) from any of the states of ``start``; n where no steps lead there."""
     n = indptr.size - 1

@@ -9,7 +9,6 @@ import numpy as np
 
 from pgbench.arrays import BoolArray, FloatArray
 from pgbench.exact.expectation import expectation
-from pgbench.exact.finite.linear import times
 from pgbench.exact.finite.recursion import slot_moments
 from pgbench.exact.finite.values import FiniteTruth
 from pgbench.exact.finite.walk import Factor, Walk
@@ -70,12 +69,12 @@ def _past(tables: Tables, horizon: int | None) -> FloatArray:
     """Σ_{t>0} E[Σ_{m<t} K_m σ_m - β_0; s_t = s, a_t = a] (S', A) of the total shape."""
     mdp, pi = tables.process.mdp, tables.process.pi
     walk = Walk.of(mdp, pi)
-    forward, forward_signal = (P.T.tocsr() for P in slot_moments(tables)[:2])
+    forward, forward_signal = (P.T for P in slot_moments(tables)[:2])
     kappa = _factor(walk, mdp.terminal, tables.kappa)
     live = ~mdp.terminal
 
     def arrived(past: FloatArray, k: FloatArray) -> FloatArray:
-        here = times(forward, past.ravel()) + times(forward_signal, (k[:, None] * pi).ravel())
+        here = forward @ past.ravel() + forward_signal @ (k[:, None] * pi).ravel()
         return live * here
 
     first = -mdp.mu0[:, None] * pi * tables.beta

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from pgbench.arrays import FloatArray
-from pgbench.exact.finite.linear import times
 from pgbench.exact.finite.walk import Walk
 from pgbench.problems import FiniteMDP
 
@@ -53,11 +52,11 @@ def truncated_visitation(mdp: FiniteMDP, pi: FloatArray, horizon: int) -> FloatA
 
 def occupancies(mdp: FiniteMDP, pi: FloatArray, carry: FloatArray | float) -> Iterator[FloatArray]:
     """E[D_t 1(s_t = s)], t = 0, 1, ..., with D_{t+1} = carry(s,a) D_t; zero on terminal states."""
-    backward = Walk.of(mdp, pi).scaled(carry).T.tocsr()
+    backward = Walk.of(mdp, pi).scaled(carry).T
     u = mdp.mu0
     while True:
         yield u
-        u = times(backward, u)
+        u = backward @ u
 
 
 _ROUNDING = 8 * np.finfo(np.float64).eps

@@ -34,15 +34,6 @@ _REFINEMENTS = 8
 DIVERGES = "the expected time to a terminal state is not finite under this policy"
 
 
-def times(M: sparse.csr_array, x: FloatArray) -> FloatArray:
-    """M x (n,), without what SciPy asks first: of small matrices that takes longer than they do."""
-    from pgbench.kernels.stepping import multiply
-
-    out = np.empty(M.shape[0])
-    multiply(M.indptr, M.indices, M.data, x, out)
-    return out
-
-
 def frontiers(M: sparse.csr_array, start: IndexArray) -> Iterator[IndexArray]:
     """The states of ``start``, then those that each further step of M is the first to reach."""
     seen = np.zeros(M.shape[0], bool)

@@ -4,7 +4,6 @@ Where the terms soon only shrink by a constant factor the rest of a sum is known
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from math import isqrt
 from typing import Any
 
@@ -12,7 +11,6 @@ import numpy as np
 from scipy import sparse
 
 from pgbench.arrays import FloatArray
-from pgbench.exact.finite.linear import times
 
 KEPT_BYTES = 2**29
 """Most that the terms of one sequence may take; beyond, they are computed again when needed."""
@@ -29,7 +27,7 @@ class Powers:
     """
 
     def __init__(self, M: sparse.csr_array, b: FloatArray, transposed: bool) -> None:
-        self._matrix = M.T.tocsr() if transposed else M
+        self._matrix = M.T if transposed else M
         # Every product grows a vector's norm, Σ|z| if transposed, else max |z|, by so much at most.
         self._growth = float(abs(M).sum(axis=1).max(initial=0.0))
         self._norm: Callable[[FloatArray], float] = _sum_norm if transposed else _max_norm
@@ -44,7 +42,7 @@ class Powers:
         """m < n and c such that z_{m+k} = cᵏ z_m for m + k < n; m = n - 1 where there is none."""
         limit = max(2, KEPT_BYTES // max(self._kept[0].nbytes, 1))
         while not self._holds(n) and len(self._kept) < min(n, limit):
-            z = times(self._matrix, self._kept[-1])
+            z = self._matrix @ self._kept[-1]
             self._defect = np.inf
             if self._total is not None:
                 self._total += z
@@ -90,14 +88,14 @@ class Powers:
         yield from self._kept[:n]
         z = self._kept[-1]
         for _ in range(n - len(self._kept)):
-            z = times(self._matrix, z)
+            z = self._matrix @ z
             yield z
 
     def backwards(self, n: int) -> Iterator[FloatArray]:
         """z_{n-1}, ..., z_0."""
         kept = self._kept[:n]
         if n > len(kept):
-            yield from descending(partial(times, self._matrix), kept.pop(), n - len(kept))
+            yield from descending(self._matrix.__matmul__, kept.pop(), n - len(kept))
         yield from reversed(kept)
 
     def sum(self, n: int) -> FloatArray:

@@ -28,7 +28,7 @@ from scipy import sparse
 
 from pgbench.arrays import FloatArray, IndexArray
 from pgbench.exact.finite.fundamental import Fundamental
-from pgbench.exact.finite.linear import DENSE_LIMIT, Resolvent, times
+from pgbench.exact.finite.linear import DENSE_LIMIT, Resolvent
 from pgbench.process.tables import Tables
 from pgbench.rounding import UNIT
 
@@ -88,11 +88,6 @@ class Recursion:
         self.decay = float(decays[0]) if decays.size == 1 else None
         # What carries E[D_t²; s] from step to step.
         self.carry = self._averaged(scaled_rows(d**2, P))
-
-    @cached_property
-    def lowering(self) -> Blocks:
-        """The blocks of Lᵀ, sparse (n, N)."""
-        return {place: block.T.tocsr() for place, block in self.lift.items()}
 
     def history(self, horizon: int | None) -> Iterator[tuple[FloatArray, FloatArray]]:
         """α_{H-h} and m_h, (F, N) each, for h = 1, ..., H; or Σ_t α_t and m for all steps."""
@@ -178,8 +173,8 @@ class Recursion:
         P, P1, _ = self.slots
         k = self.kappa
         return (
-            self.signal + k * times(P, x),
-            self.signal2 + 2 * k * times(P1, x) + k**2 * times(P, x2),
+            self.signal + k * (P @ x),
+            self.signal2 + 2 * k * (P1 @ x) + k**2 * (P @ x2),
         )
 
     def _sources(self, x: FloatArray, x2: FloatArray) -> FloatArray:
@@ -200,7 +195,7 @@ class Recursion:
             if self.total:
                 arrivals[t] = self._lowered(self._adjoint(t - 1, arrivals[t - 1]))
             else:
-                arrivals[t, 0] = times(forward, arrivals[t - 1, 0])
+                arrivals[t, 0] = forward @ arrivals[t - 1, 0]
         return arrivals
 
     def _adjoint(self, t: int, arrived: FloatArray) -> FloatArray:
@@ -221,8 +216,8 @@ class Recursion:
     def _lowered(self, alpha: FloatArray) -> FloatArray:
         """Lᵀ α (F, n) from α (F, N)."""
         out = np.zeros((self.order, self.n))
-        for (i, j), block in self.lowering.items():
-            out[j] += times(block, alpha[i])
+        for (i, j), block in self.lift.items():
+            out[j] += block.T @ alpha[i]
         return out
 
     @cached_property
