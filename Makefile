@@ -69,8 +69,8 @@ bench: $(READY)  ## the last commit against the one before; all of it: benchmark
 	$(BIN)/asv run --skip-existing --bench '$(BENCH)' HEAD~2..HEAD
 	$(BIN)/asv compare --only-changed HEAD~1 HEAD
 
-trend: $(READY)  ## draw reports/trend.png from the benchmarks of all revisions so far
-	$(BIN)/python -m benchmarks.trend
+trend: $(READY)  ## draw the gallery's trend from the benchmarks of all revisions so far
+	$(BIN)/python -m benchmarks.trend --output reports/gallery/trend/trend.png
 
 peers: $(PEERS)/.ready  ## side by side with C, JAX, PyTorch, NumPy, Gymnasium; some GB to install
 	$(PEERS)/bin/python -m benchmarks.peers
