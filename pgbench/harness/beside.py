@@ -7,7 +7,7 @@ processes get nearly twice as much done as one.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from math import inf
@@ -191,9 +191,9 @@ class Beside:
                 sent = _Sent(own[place].popleft(), place)
                 running[self._call(sent, self._crew)] = sent
 
-        ahead: Future[None] | None = None
         if self._anew and self._number > 1 and any(_samples_tables(task) for task in tasks):
-            ahead = self._crew.submit(1, compile_ahead)
+            # What it cannot compile is compiled, or cannot be, where it is needed.
+            self._crew.submit(1, compile_ahead)
         for place in range(self._number):
             go_on(place, written=True)
         while running:
@@ -210,9 +210,6 @@ class Beside:
             for place in set(range(self._number)) - {sent.place for sent in running.values()}:
                 go_on(place, written=True)
             self._send_home(place for place, lot in enumerate(own) if not (lot or left))
-        if ahead:
-            with suppress(ChildError):  # it ended, and was begun again
-                ahead.result()
         if suspects:
             with Crew(1, self._order.set_up) as alone:
                 for task in suspects:

@@ -70,7 +70,7 @@ def _evaluate(probability, successor, reward, terminal, mu0, gamma, pi, v, q, vi
     copy_to(visitation, mu0)
     _solve(factors, pivots, v)
     _solve_transposed(factors, pivots, visitation)
-    good = _residual(M, v, mean) <= _RESIDUAL * (1.0 + np.abs(mean).max())
+    good = _finite(v) and _residual(M, v, mean) <= _RESIDUAL * (1.0 + np.abs(mean).max())
     _clear(terminal, v, visitation)
     _action_values(probability, successor, reward, terminal, gamma, v, q)
     return good
@@ -184,6 +184,15 @@ def _residual(M, x, b):
     return largest
 
 
+@part
+def _finite(x):
+    """Whether all are numbers."""
+    total = 0.0
+    for number in x:
+        total += abs(number)
+    return total < np.inf
+
+
 def iterate(
     probability, successor, reward, terminal, mu0, gamma, pi, v, q, visitation, good
 ) -> None:
@@ -263,7 +272,7 @@ def _iterate_values(weights, follows, mean, gamma, ending, v):
         if reach * (most - least) <= _TOLERANCE * (largest + reach * max(abs(least), abs(most))):
             for s in range(v.size):
                 v[s] += reach * 0.5 * (most + least)
-            return True
+            return _finite(v)
     return False
 
 
@@ -292,7 +301,7 @@ def _iterate_visits(weights, follows, mu0, gamma, ending, visitation):
         if defect / (1.0 - gamma) ** (1 if ending else 2) <= _TOLERANCE * size:
             for s in range(S):
                 visitation[s] = max(visitation[s] + after[s] / (1.0 - rate), 0.0)
-            return True
+            return _finite(visitation)
         copy_to(term, after)
     return False
 

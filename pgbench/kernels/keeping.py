@@ -34,6 +34,12 @@ def keep(kernel: Any, *, unit: bool = False) -> Any:
     return kernel
 
 
+def release(kernel: Any) -> None:
+    """Let others compile the kernel again: its compilation has ended, well or not."""
+    if isinstance(kernel._cache, _KernelCache):
+        kernel._cache.release()
+
+
 def taken(kernel: Any, signature: Any) -> bool:
     """Whether another process compiles the kernel for that signature now."""
     return isinstance(kernel._cache, _KernelCache) and kernel._cache.taken(signature)
@@ -121,6 +127,19 @@ class _Locator(_CacheLocator):
         return self._place
 
 
+_HELD: set[int] = set()
+"""Descriptors of the locks that this process holds."""
+
+
+def _leave_to_parent() -> None:
+    """A forked child gives up the locks of its parent's, which would outlive that."""
+    while _HELD:
+        os.close(_HELD.pop())
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
+
+
 class _CompiledKernel(CompileResultCacheImpl):
     _locator_classes = [_Locator]  # noqa: RUF012  # as numba declares it
 
@@ -132,7 +151,7 @@ class _KernelCache(FunctionCache):
 
     def __init__(self, function: Any) -> None:
         super().__init__(function)
-        self._locked: dict[Any, int] = {}
+        self._locks: list[int] = []
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The code of a signature; where there is none the caller makes and saves it."""
@@ -141,13 +160,14 @@ class _KernelCache(FunctionCache):
                 self._lock(sig)
                 found = super().load_overload(sig, target_context)
         if found is not None:
-            self._unlock(sig)
+            self.release()
         return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep code for all processes."""
-        super().save_overload(sig, data)
-        self._unlock(sig)
+        """Keep code for all processes, if there is room for it."""
+        with suppress(OSError):
+            super().save_overload(sig, data)
+        self.release()
 
     def taken(self, sig: Any) -> bool:
         """Whether another process compiles this now."""
@@ -165,16 +185,21 @@ class _KernelCache(FunctionCache):
         """Be the only process that compiles this, as long as it lives."""
         # Whoever waits holds locks only of what calls this, and nothing calls itself.
         with suppress(OSError):  # a file system without locks: both compile
-            self._locked[sig] = self._open(sig)
-            flock(self._locked[sig], LOCK_EX)
+            self._locks.append(lock := self._open(sig))
+            _HELD.add(lock)
+            flock(lock, LOCK_EX)
 
     def _open(self, sig: Any) -> int:
         name = blake2b(repr((self._impl.filename_base, sig)).encode(), digest_size=8).hexdigest()
         return os.open(f"{CACHE_DIRECTORY}/{name}.lock", os.O_RDWR | os.O_CREAT)
 
-    def _unlock(self, sig: Any) -> None:
-        if (lock := self._locked.pop(sig, None)) is not None:
-            os.close(lock)
+    def release(self) -> None:
+        """Let others compile what this process has compiled, or failed to."""
+        while self._locks:
+            lock = self._locks.pop()
+            if lock in _HELD:  # else it was the parent's
+                _HELD.remove(lock)
+                os.close(lock)
 
 
 class _UnitLocator(_Locator):

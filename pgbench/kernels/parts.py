@@ -13,13 +13,28 @@ from numba import types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.registry import CPUDispatcher
+from numba.core.sigutils import normalize_signature
 from numba.core.targetconfig import ConfigStack
 from numba.core.types import unliteral
+
+from pgbench.kernels.keeping import release
 
 ALWAYS = {"nopython": True, "boundscheck": None}
 
 
-class Kernel(CPUDispatcher):
+class Kept(CPUDispatcher):
+    """A function whose compiled code is kept."""
+
+    def compile(self, sig: Any) -> Any:
+        """Compile or load a signature; whatever comes of it, others need not wait any longer."""
+        try:
+            # By its arguments alone, however it is asked for: code is kept by what is asked for.
+            return super().compile(tuple(normalize_signature(sig)[0]))
+        finally:
+            release(self)
+
+
+class Kernel(Kept):
     """A function that Python calls; other kernels take it as a part of theirs."""
 
     counts = True

@@ -9,14 +9,13 @@ from typing import Any
 
 from numba import types
 from numba.core import cgutils, errors
-from numba.core.registry import CPUDispatcher
 from numba.extending import NativeValue, models, register_model, unbox
 
-from pgbench.kernels.parts import ALWAYS
+from pgbench.kernels.parts import ALWAYS, Kept
 from pgbench.kernels.prefetch import instruction
 
 
-class Unit(CPUDispatcher):
+class Unit(Kept):
     """A function of arguments of known types that returns nothing; only kernels call it."""
 
     def __init__(self, function: Any, kinds: tuple[Any, ...]) -> None:

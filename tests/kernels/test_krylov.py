@@ -70,3 +70,19 @@ def test_policies_on_walks_that_mix_slowly_are_evaluated_by_iteration(problem, g
         )
         assert not (visitation[r] < 0).any()
         assert ((visitation[r] > 0) >= (truth.visitation > 1e-9)).all()
+
+
+@pytest.mark.parametrize("reward", [np.nan, np.inf, 1e200, 1e300])
+def test_values_that_are_no_numbers_are_not_good(reward):
+    mdp = make_problem("garnet", n_states=30, n_actions=2, branching=2, gamma=0.99)
+    pi = np.full((1, 30, 2), 0.5)
+    paid = np.full((1, 30, 2), reward)
+    paid[0, 0] = 0.0
+    for evaluate in (crowd.iterate, crowd.evaluate):
+        v, q, visitation = np.empty((1, 30)), np.empty(pi.shape), np.empty((1, 30))
+        good = np.zeros(1, bool)
+        evaluate(
+            mdp.probability, mdp.successor, paid, mdp.terminal, mdp.mu0, 0.99,
+            pi, v, q, visitation, good,
+        )  # fmt: skip
+        assert not good[0] or np.isfinite(v).all()

@@ -2,10 +2,13 @@
 
 import fcntl
 import os
+import pickle
 
 import numpy as np
 import pytest
+from numba import typeof
 
+from pgbench import make_policy, make_problem, sample_gradients
 from pgbench.kernels import jit, keeping
 from pgbench.kernels.units import call
 
@@ -77,3 +80,55 @@ def test_what_is_kept_of_a_function_and_of_its_unit_is_kept_apart(empty):
     through(unit, out, 1.0)
     assert out.tolist() == [1, 2]
     assert len(list(empty.glob("*fill*.nbi"))) == 2
+
+
+@pytest.mark.usefixtures("empty")
+def test_what_cannot_be_compiled_keeps_nobody_waiting():
+    @jit.kernel
+    def wrong(x):
+        return x.nothing()
+
+    for _ in range(2):
+        with pytest.raises(Exception, match="nothing"):
+            wrong(1.0)
+    assert not keeping.taken(wrong, (typeof(1.0),))
+
+
+@pytest.mark.usefixtures("empty")
+def test_what_cannot_be_kept_is_compiled_all_the_same(monkeypatch):
+    def no_room(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("numba.core.caching.IndexDataCacheFile._save_data", no_room)
+
+    @jit.kernel
+    def doubled(x):
+        return 2 * x
+
+    assert doubled(3.0) == 6.0
+    assert not keeping.taken(doubled, (typeof(3.0),))
+
+
+@pytest.mark.usefixtures("empty")
+def test_a_forked_child_holds_no_lock_of_its_parents():
+    kernel = jit.kernel(fill.py_func)
+    kinds = typeof(np.empty(0)), typeof(0.0)
+    kernel._cache._lock(kinds)
+    if (child := os.fork()) == 0:
+        os._exit(int(bool(keeping._HELD)))
+    assert os.waitpid(child, 0)[1] == 0
+    assert keeping.taken(jit.kernel(fill.py_func), kinds)
+    keeping.release(kernel)
+    assert not keeping.taken(jit.kernel(fill.py_func), kinds)
+
+
+def test_copies_of_a_problem_are_simulated_by_the_same_units():
+    mdp = make_problem("corridor", length=4, gamma=0.9)
+    policy = make_policy("softmax", mdp)
+    found = [
+        sample_gradients(
+            own, policy, policy.initial(), "reward_to_go", horizon=5, replicates=8, seed=1
+        )
+        for own in (mdp, pickle.loads(pickle.dumps(mdp)))
+    ]
+    assert (found[0] == found[1]).all()

@@ -101,12 +101,15 @@ def make_samplers(mdp, pi) -> Sampler:
 def _sampler(mdp, step, bits, stride=0):
     """A sampler with these tables, and the start distribution of the problem."""
     start_state = np.flatnonzero(mdp.mu0).astype(np.int32)
+    # Of one type, which a problem that was copied or sent has not.
+    terminal = mdp.terminal.view()
+    terminal.setflags(write=False)
     return Sampler(
         start=alias_tables(mdp.mu0[None, None, start_state], np.ones((1, 1)), 0)[0],
         start_state=start_state,
         step=step,
         bits=np.uint64(bits),
-        terminal=mdp.terminal,
+        terminal=terminal,
         any_terminal=bool(mdp.terminal.any()),
         n_actions=mdp.n_actions,
         n_slots=mdp.branching,

@@ -54,16 +54,17 @@ def weigh(sampler, tables, streams, first, horizon, visited, n_visited, weights,
     parts = partition(n_visited.size, streams.batch_size, room, WIDTH)
     numbers = first, horizon, longest, room, parts.unit
     arrays = visited, n_visited, weights, steps
+    global _UNITS
     if not _UNITS:
         tape, group = no_tape(), no_group()
         rolled = unit(simulate, sampler, streams, 0, 0, 0, 0, tape)
         others = sampler, streams, tables, 0, 0, tape, group, weights
-        _UNITS.extend((unit(_weigh_block, rolled, *others), rolled))
+        _UNITS = unit(_weigh_block, rolled, *others), rolled
         compile_units(_UNITS)
     _weigh_span(parts.bounds, *_UNITS, sampler, tables, streams, *numbers, *arrays)
 
 
-_UNITS: list[Any] = []
+_UNITS: tuple[Any, ...] = ()
 """``_weigh_block`` and ``simulate``, from the first call on."""
 
 
