@@ -101,7 +101,10 @@ class FirstCell:
     timeout = 600
 
     def track_first_cell(self):
-        """Seconds until the first cell is in the journal, imports and compiling included."""
+        """Seconds until the first cell is in the journal, imports and compiling included.
+
+        One that was measured: what cannot be, for want of Gymnasium, is there at once.
+        """
         with tempfile.TemporaryDirectory() as directory:
             place, begin = Path(directory), perf_counter()
             run = subprocess.Popen(
@@ -109,7 +112,7 @@ class FirstCell:
                 env=os.environ | _caches(place / "caches"),
             )
             journal = place / "demo" / "journal.jsonl"
-            while not (journal.exists() and b'"kind":"cell"' in journal.read_bytes()):
+            while not (journal.exists() and _has_measured(journal)):
                 assert run.poll() is None
                 sleep(0.02)
             seconds = perf_counter() - begin
@@ -118,6 +121,11 @@ class FirstCell:
         return round(seconds, 3)
 
     track_first_cell.unit = "s"
+
+
+def _has_measured(journal):
+    cells = (line for line in journal.read_bytes().splitlines() if b'"kind":"cell"' in line)
+    return any(b'"status":"done"' in line for line in cells)
 
 
 def _caches(directory):
