@@ -63,7 +63,7 @@ def unit(function: Any, *arguments: Any) -> Any:
 def compile_units(units: Iterable[Any]) -> None:
     """Compile, or load, those units that no other process compiles at this moment."""
     for own in units:
-        if isinstance(own, Unit) and not taken(own, own.own):
+        if isinstance(own, Unit) and not taken(own, own.own.args):
             own.compile(own.own)
 
 

@@ -40,9 +40,9 @@ def release(kernel: Any) -> None:
         kernel._cache.release()
 
 
-def taken(kernel: Any, signature: Any) -> bool:
-    """Whether another process compiles the kernel for that signature now."""
-    return isinstance(kernel._cache, _KernelCache) and kernel._cache.taken(signature)
+def taken(kernel: Any, kinds: tuple[Any, ...]) -> bool:
+    """Whether another process compiles the kernel for arguments of those types now."""
+    return isinstance(kernel._cache, _KernelCache) and kernel._cache.taken(kinds)
 
 
 def _stamp() -> str:

@@ -61,16 +61,16 @@ def empty(monkeypatch, tmp_path):
     return tmp_path
 
 
-@pytest.mark.usefixtures("empty")
-def test_what_another_process_compiles_is_left_to_it():
+def test_what_another_process_compiles_is_left_to_it(empty):
     units = [jit.unit(fill, np.empty(0), value) for value in (0.0, 0)]
-    lock = units[0]._cache._open(units[0].own)
+    lock = units[0]._cache._open(units[0].own.args)
     fcntl.flock(lock, fcntl.LOCK_EX)
     jit.compile_units(units)
     assert [bool(unit.overloads) for unit in units] == [False, True]
     os.close(lock)
     jit.compile_units(units)
     assert all(unit.overloads for unit in units)
+    assert len(list(empty.glob("*.lock"))) == 2  # what is looked at is what is locked
 
 
 def test_what_is_kept_of_a_function_and_of_its_unit_is_kept_apart(empty):
