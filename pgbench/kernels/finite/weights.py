@@ -52,7 +52,8 @@ def weigh(sampler, tables, streams, first, horizon, visited, n_visited, weights,
     longest = segment(horizon) if visited.shape[1] == sampler.terminal.size else horizon
     room = block(sampler, horizon)
     parts = partition(n_visited.size, streams.batch_size, room, WIDTH)
-    numbers = first, horizon, longest, room, parts.unit
+    kinds = bool(tables.sigma_by_slot.any()), not tables.constant_delta.all()
+    numbers = first, horizon, longest, room, *kinds, parts.unit
     arrays = visited, n_visited, weights, steps
     global _UNITS
     if not _UNITS:
@@ -70,14 +71,17 @@ _UNITS: tuple[Any, ...] = ()
 
 @parallel_kernel
 def _weigh_span(
-    weigh_block, simulate, sampler, tables, streams, first, horizon, longest, room, unit, visited,
-    n_visited, weights, steps, begin, end,
+    weigh_block, simulate, sampler, tables, streams, first, horizon, longest, room, slots, decays,
+    unit, visited, n_visited, weights, steps, begin, end,
 ):  # fmt: skip
-    """``weigh`` for the replicates from ``begin`` to ``end``, ``unit`` at a time."""
+    """``weigh`` for the replicates from ``begin`` to ``end``, ``unit`` at a time.
+
+    Whether a σ has an entry per slot, and whether a δ is a table.
+    """
     batch_size, n_states = streams.batch_size, sampler.terminal.size
     everywhere = weights.shape[2] == n_states
-    tape = make_tape(horizon, longest, room, tables.sigma_by_slot.any())
-    group = make_group(tape, not everywhere, not tables.constant_delta.all())
+    tape = make_tape(horizon, longest, room, slots)
+    group = make_group(tape, not everywhere, decays)
     where = np.empty(0 if everywhere else n_states, np.int32)
     for s in range(where.size):
         where[s] = -1
