@@ -21,10 +21,9 @@ PARTS = {
     "exact": "exact solves",
     "problems": "exact solves",
     "policies": "policies (pull-back)",
-    "statistics.py": "statistics",
+    "statistics": "statistics",
     "report": "report",
-    "results.py": "dataset",
-    "journal.py": "journal",
+    "results": "dataset and journal",
 }
 PACKAGE = str(Path(pgbench.__file__).parent) + "/"
 
@@ -34,7 +33,7 @@ def part(frame):
     while frame is not None:
         name = frame.f_code.co_filename
         if name.startswith(PACKAGE):
-            head = name.removeprefix(PACKAGE).split("/")[0]
+            head, *_ = name.removeprefix(PACKAGE).split("/")
             if head in PARTS:
                 return PARTS[head]
         frame = frame.f_back
