@@ -33,7 +33,7 @@ def part(frame):
     while frame is not None:
         name = frame.f_code.co_filename
         if name.startswith(PACKAGE):
-            head, *_ = name.removeprefix(PACKAGE).split("/")
+            head = name.removeprefix(PACKAGE).split("/")[0]
             if head in PARTS:
                 return PARTS[head]
         frame = frame.f_back

@@ -224,6 +224,12 @@ class Setting:
         return _number(more | self.identity)
 
     @cached_property
+    def slots(self) -> float:
+        """About how many slots the problem has; 0 where only building it tells."""
+        known = expected_dimensions(self.problem)
+        return float(known.numbers) if known else 0.0
+
+    @cached_property
     def cells(self) -> list[Cell]:
         """The cells of the setting."""
         return [cell for estimator in self.grid.estimators for cell in self._cells_of(estimator)]
@@ -419,13 +425,11 @@ def exact_work(
 
     Of a problem whose size only building it tells, nothing.
     """
-    known = expected_dimensions(setting.problem)
-    slots = known.numbers if known else 0.0
-    effort = SOLVED * slots * len({cell.estimator.label for cell in cells})
+    effort = SOLVED * setting.slots * len({cell.estimator.label for cell in cells})
     if plan := setting.grid.ascent:
         for ascent in ascents:
             policies = plan.points * plan.replicates if ascent.climber.sampled else plan.steps
-            effort += UPDATED * slots * policies
+            effort += UPDATED * setting.slots * policies
     return effort
 
 

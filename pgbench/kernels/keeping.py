@@ -159,15 +159,12 @@ class _KernelCache(FunctionCache):
             if (found := super().load_overload(sig, target_context)) is None:
                 self._lock(sig)
                 found = super().load_overload(sig, target_context)
-        if found is not None:
-            self.release()
         return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep code for all processes, if there is room for it."""
         with suppress(OSError):
             super().save_overload(sig, data)
-        self.release()
 
     def taken(self, sig: Any) -> bool:
         """Whether another process compiles this now."""
