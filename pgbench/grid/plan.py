@@ -10,7 +10,7 @@ measured anywhere, and more replicates are more portions.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from itertools import product
@@ -83,11 +83,15 @@ _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=Fal
 
 @dataclass(frozen=True)
 class Cell:
-    """One estimator at one batch size in one setting."""
+    """One estimator at one batch size in one setting.
+
+    ``parts`` is what every estimate of the estimator depends on beside the batch size, as text.
+    """
 
     key: str
     estimator: Chosen
     batch_size: int
+    parts: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     kind: ClassVar[str] = "cell"
 
     @property
@@ -153,13 +157,18 @@ class Prepared:
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """A problem with a policy, and the cells of the grid in it."""
+    """A problem with a policy, and the cells of the grid in it.
+
+    ``described`` is its description as text where it was planned elsewhere: keys are told to
+    whoever measures, who would read all sources to find them again.
+    """
 
     grid: Grid
     problem: Chosen
     policy: Chosen
     objective: Chosen = DEFAULTS["objective"]
     sampler: Chosen = DEFAULTS["sampler"]
+    described: Mapping[str, str] | None = None
 
     @property
     def labels(self) -> dict[str, str]:
@@ -210,7 +219,7 @@ class Setting:
     @cached_property
     def _parts(self) -> dict[str, str]:
         """The description, as every key of the setting holds it."""
-        return _written(self.description)
+        return _written(self.description) if self.described is None else dict(self.described)
 
     @cached_property
     def key(self) -> str:
@@ -235,14 +244,15 @@ class Setting:
         return [cell for estimator in self.grid.estimators for cell in self._cells_of(estimator)]
 
     def _cells_of(self, estimator: Chosen) -> Iterator[Cell]:
-        parts = self._described(estimator) | _written({"replicates": self.grid.replicates})
+        estimated = self._estimated(estimator)
+        parts = estimated | _written({"replicates": self.grid.replicates})
         for batch_size in self.grid.batch_sizes:
             own, room = {"batch_size": batch_size}, self.room(batch_size)
             if room < self.grid.replicates:
                 own["room"] = room
-            yield Cell(_hashed(parts | _written(own)), estimator, batch_size)
+            yield Cell(_hashed(parts | _written(own)), estimator, batch_size, estimated)
 
-    def _described(self, estimator: Chosen) -> dict[str, str]:
+    def _estimated(self, estimator: Chosen) -> dict[str, str]:
         """What every estimate of an estimator depends on, beside the batch size, as text."""
         return self._parts | _written(
             {
@@ -258,7 +268,7 @@ class Setting:
         """
         own = {"batch_size": cell.batch_size, "portion": portion.identity}
         about = {"replicates": self.grid.replicates} if centred else {}
-        return _hashed(self._described(cell.estimator) | _written({**own, **about}))
+        return _hashed({**cell.parts, **_written({**own, **about})})
 
     def room(self, batch_size: int) -> int:
         """Number of replicates of a portion of cells of a batch size."""
@@ -291,7 +301,7 @@ class Setting:
             text="",
             ascent=ascent,
         )
-        return replace(self, grid=grid)
+        return replace(self, grid=grid, described=self._parts)
 
     @cached_property
     def ascents(self) -> list[AscentCell]:
@@ -395,10 +405,10 @@ def _given(choice: Chosen) -> dict[str, Any]:
 
 def settings(grid: Grid) -> list[Setting]:
     """Every setting of a grid, problems first."""
-    return [
-        Setting(grid, **dict(zip(grid.axes, own, strict=True)))
-        for own in product(*grid.axes.values())
+    named: list[dict[str, Any]] = [
+        dict(zip(grid.axes, own, strict=True)) for own in product(*grid.axes.values())
     ]
+    return [Setting(grid, **own) for own in named]
 
 
 def likely_horizon(setting: Setting) -> int:

@@ -1,6 +1,8 @@
 """Settings and cells are identified by their content."""
 
 import json
+import pickle
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -277,6 +279,23 @@ def test_a_recipe_carries_the_sampler():
         assert setting.recipe.key == setting.key
         assert setting.recipe.label == setting.label
         assert setting.recipe.stream == setting.stream
+
+
+def test_whoever_measures_elsewhere_is_told_the_keys(monkeypatch):
+    """Else every process would read all sources, and threads of one may not do so at once."""
+    from pgbench.harness.tasks import PortionTask, tasks
+
+    def unread(_):
+        raise AssertionError("sources are read")
+
+    large = replace(parse_grid(GRID), horizon=10_000, replicates=100_000, batch_sizes=(100,))
+    portions = [task for task in tasks(settings(large)) if isinstance(task, PortionTask)]
+    keys = [[task.group, *map(task.key, task.cells)] for task in portions]
+    assert keys
+    sent = pickle.dumps([task.to_send() for task in portions])
+    monkeypatch.setattr("pgbench.grid.plan.source_digest", unread)
+    found = pickle.loads(sent)
+    assert [[task.group, *map(task.key, task.cells)] for task in found] == keys
 
 
 def test_steps_are_those_of_the_data():

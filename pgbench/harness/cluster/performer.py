@@ -140,8 +140,7 @@ class Cluster:
         portions: Any = {}
         for task in sent.tasks:
             portions |= task.needed(read)
-        if portions:
-            (portions,) = self.client.scatter([portions], hash=False)
+        # Portions go with the call: what a worker is given to keep for it is lost with the worker.
         tasks = [task.to_send() for task in sent.tasks]
         name = _name(sent.tasks[0])
         return self.client.submit(

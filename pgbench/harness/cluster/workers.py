@@ -5,7 +5,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from multiprocessing import resource_tracker
@@ -78,8 +78,15 @@ class Workers:
             made = _local(self.number or 1, self.threads)
         else:
             made = _joined(self.scheduler)
-        with _silent(), made as client:
+        with _silent(), _large_calls(), made as client:
             yield client
+
+
+def _large_calls() -> AbstractContextManager[object]:
+    """Calls may be as large as what they join: Dask warns of more than 10 MB."""
+    import dask
+
+    return dask.config.set({"distributed.admin.large-graph-warning-threshold": 2**62})
 
 
 @contextmanager
