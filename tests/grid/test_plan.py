@@ -288,7 +288,7 @@ def test_whoever_measures_elsewhere_is_told_the_keys(monkeypatch):
     def unread(_):
         raise AssertionError("sources are read")
 
-    large = replace(parse_grid(GRID), horizon=10_000, replicates=100_000, batch_sizes=(100,))
+    large = replace(parse_grid(GRID), horizon=10_000, replicates=64, batch_sizes=(1000,))
     portions = [task for task in tasks(settings(large)) if isinstance(task, PortionTask)]
     keys = [[task.group, *map(task.key, task.cells)] for task in portions]
     assert keys

@@ -173,6 +173,7 @@ def test_validity_by_workers_is_that_of_one_process(mapped):
     assert tables(*given, mapped) == tables(*given)
 
 
+@pytest.mark.slow
 def test_an_item_that_kills_its_workers_is_named_and_the_others_are_done(mapped):
     results = mapped(deadly, ["one", "deadly", "two"])
     assert next(results) == "one"

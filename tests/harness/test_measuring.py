@@ -331,7 +331,9 @@ replicates: {}
         ("softmax", "reinforce, td", 16, 2000),
         ("softmax", "td", 10000, 64),
         ("softmax", "rloo, grpo", 2000, 64),
-        ("{policy: neural, hidden: 64}", "reinforce, td", 4, 500),
+        pytest.param(
+            "{policy: neural, hidden: 64}", "reinforce, td", 4, 500, marks=pytest.mark.slow
+        ),
     ],
     ids=["tables", "portions of tables", "functions of batches", "whole gradients"],
 )

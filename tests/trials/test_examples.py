@@ -52,7 +52,13 @@ def test_every_example_is_tested():
     assert {path.name for path in EXAMPLES.glob("*.py")} == {*VERDICTS, *POLICIES}
 
 
-@pytest.mark.parametrize("name", VERDICTS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(x, marks=pytest.mark.slow) if x == "running_baseline.py" else x
+        for x in VERDICTS
+    ],
+)
 def test_an_example_gets_its_verdict(name, capfd):
     need(name)
     code, last = VERDICTS[name]

@@ -146,6 +146,7 @@ def test_rare_events_could_not_be_judged_through_the_command(tmp_path, capfd, mo
     assert "unbiased" not in last
 
 
+@pytest.mark.slow
 def test_where_noise_would_hide_a_mean_of_zero_nothing_is_said(tmp_path, monkeypatch):
     only(monkeypatch, "continuing", "episodic", "cut short", "chain")
     """Half of a right estimate on most problems, and one that drowns in noise on two."""

@@ -132,6 +132,7 @@ def test_an_ascent_needs_no_length(judged):
     assert conclusion(found).endswith("J ascends along its mean on every problem.")
 
 
+@pytest.mark.slow
 def test_penalties_are_judged_against_the_objective(judged):
     """On the command line, or as the function says; the penalty in the loss is none at all."""
     assert judged("penalty in the reward", objective=KL).passed
@@ -141,6 +142,7 @@ def test_penalties_are_judged_against_the_objective(judged):
     assert judged("right").passed
 
 
+@pytest.mark.slow
 def test_ratios_show_on_data_of_another_policy(judged):
     """Whole ratios repair the mean; PPO's clip has the mean of its own surrogate, and ascends."""
     near = OTHER.replace("0.3", "0.1")

@@ -112,6 +112,7 @@ def test_what_returns_no_theta_is_said(path):
         judged(path, "Silent")
 
 
+@pytest.mark.slow
 def test_the_command_says_it_in_a_sentence(path, capfd):
     assert main(["test", str(path), "--function", "Right"]) == 0
     out = capfd.readouterr().out

@@ -69,6 +69,7 @@ def test_a_named_mistake_ends_at_the_first_look_and_a_known_right_one_at_the_sec
     assert right.equalities[0].complete
 
 
+@pytest.mark.slow
 def test_what_is_rarely_wrong_is_not_taken_for_what_it_mostly_is(judged):
     """At the first look it may equal reward_to_go; a look that sees it goes on."""
     found = judged("rarely wrong")

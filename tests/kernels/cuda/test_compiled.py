@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 FILES = "test_finite.py", "test_running.py", "test_linear_quadratic.py"
 
 
+@pytest.mark.slow
 def test_compiled_kernels_agree_as_the_simulated_do():
     here = Path(__file__).parent
     environment = {k: v for k, v in os.environ.items() if k != "NUMBA_ENABLE_CUDASIM"}

@@ -171,6 +171,7 @@ def _to_go(b):
     return b.gamma ** np.arange(b.horizon) * y
 
 
+@pytest.mark.slow
 def test_functions_are_judged_under_a_network(networks):
     bent_one = json.dumps({"policy": "torch", "module": "bent"})
 

@@ -142,6 +142,7 @@ def test_the_score_of_what_the_environment_sees_is_found_and_named():
     assert seen == {case.name for case in cases()} - {"regulator", "long"}
 
 
+@pytest.mark.slow
 def test_its_mean_is_named_where_estimates_are_no_known_ones():
     """Half of a random number is added that has no mean."""
 
