@@ -12,6 +12,7 @@ coordinate.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -150,7 +151,7 @@ def gathered(place: IntArray, values: FloatArray, size: int) -> FloatArray:
 
 
 @dataclass(frozen=True, eq=False)
-class _Gradients:
+class _Gradients(ABC):
     """r vectors for each start, as weights (rows, A, r) of the pairs of a start and a state."""
 
     truth: Truth
@@ -167,9 +168,9 @@ class _Gradients:
         table = gathered(self.row_state, self.weights, self.truth.policy.shape[0])
         return self.truth.policy.pull_back(self.truth.theta, np.moveaxis(table, 2, 0))
 
+    @abstractmethod
     def squares(self, scale: FloatArray) -> FloatArray:
         """Σ_k Σ_r scale(k,r) g(k,r)², (d,)."""
-        raise NotImplementedError
 
 
 class _LocalGradients(_Gradients):
