@@ -91,7 +91,7 @@ class Cell:
     key: str
     estimator: Chosen
     batch_size: int
-    parts: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    parts: Mapping[str, str] = field(repr=False, compare=False)
     kind: ClassVar[str] = "cell"
 
     @property
@@ -168,7 +168,7 @@ class Setting:
     policy: Chosen
     objective: Chosen = DEFAULTS["objective"]
     sampler: Chosen = DEFAULTS["sampler"]
-    described: Mapping[str, str] | None = None
+    described: dict[str, str] | None = None
 
     @property
     def labels(self) -> dict[str, str]:
@@ -219,7 +219,7 @@ class Setting:
     @cached_property
     def _parts(self) -> dict[str, str]:
         """The description, as every key of the setting holds it."""
-        return _written(self.description) if self.described is None else dict(self.described)
+        return self.described or _written(self.description)
 
     @cached_property
     def key(self) -> str:
@@ -233,10 +233,9 @@ class Setting:
         return _number(more | self.identity)
 
     @cached_property
-    def slots(self) -> float:
-        """About how many slots the problem has; 0 where only building it tells."""
-        known = expected_dimensions(self.problem)
-        return float(known.numbers) if known else 0.0
+    def dimensions(self) -> Dimensions | None:
+        """How large the problem will be, or None if only building it tells."""
+        return expected_dimensions(self.problem)
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -435,11 +434,12 @@ def exact_work(
 
     Of a problem whose size only building it tells, nothing.
     """
-    effort = SOLVED * setting.slots * len({cell.estimator.label for cell in cells})
+    slots = setting.dimensions.numbers if setting.dimensions else 0
+    effort = SOLVED * slots * len({cell.estimator.label for cell in cells})
     if plan := setting.grid.ascent:
         for ascent in ascents:
             policies = plan.points * plan.replicates if ascent.climber.sampled else plan.steps
-            effort += UPDATED * setting.slots * policies
+            effort += UPDATED * slots * policies
     return effort
 
 

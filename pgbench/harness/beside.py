@@ -13,7 +13,6 @@ from itertools import groupby
 from math import inf
 from time import perf_counter
 
-from pgbench.grid.plan import expected_dimensions
 from pgbench.harness.child import SHARE, ChildError
 from pgbench.harness.crew import MOST, Crew
 from pgbench.harness.measuring import RecordBatch, failed
@@ -107,7 +106,7 @@ def _lot(task: Task) -> tuple[bool, str]:
 
 def _samples_tables(task: Task) -> bool:
     """Whether a task measures cells of a problem of states and actions."""
-    size = expected_dimensions(task.setting.problem)
+    size = task.setting.dimensions
     return not isinstance(task, AscentTask) and (size is None or size.kind == FiniteDimensions.kind)
 
 

@@ -88,7 +88,7 @@ def forecasts(grid: Grid, free: float) -> Iterator[Forecast]:
 
 def forecast(setting: Setting) -> Forecast | None:
     """What a setting may take; None where its policy makes no sense."""
-    return _forecast(setting, expected_dimensions(setting.problem), inf)
+    return _forecast(setting, setting.dimensions, inf)
 
 
 def _forecast(setting: Setting, known: Dimensions | None, free: float) -> Forecast | None:
