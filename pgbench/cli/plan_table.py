@@ -96,7 +96,7 @@ def _n_cells(setting: Setting) -> int:
 
 def _add_row(table: Table, setting: Setting, prepared: Prepared, cost: SettingCost) -> None:
     mdp = prepared.truth.mdp
-    problem, *others = setting.labels.values()
+    problem, *others = setting.words
     table.add_row(
         problem,
         ", ".join(others),

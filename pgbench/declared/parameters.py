@@ -251,18 +251,19 @@ def write_formula(
 def label(name: str, parameters: Mapping[str, Parameter], values: Mapping[str, Any]) -> str:
     """A short stable name such as ``gae[lam=0.95]``: every value that is not the default."""
     shown = [
-        f"{key}={_short(values[key])}"
+        f"{key}={spelt(values[key])}"
         for key, parameter in parameters.items()
         if key in values and (parameter.required or values[key] != parameter.default)
     ]
     return f"{name}[{', '.join(shown)}]" if shown else name
 
 
-def _short(value: Any) -> str:
+def spelt(value: Any) -> str:
+    """A value as labels have it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{k}={_short(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{k}={spelt(v)}" for k, v in value.items()) + "}"
     return str(value)

@@ -1,5 +1,7 @@
 """Variables of a dataset's summary, and of its maps, of which there is one per setting."""
 
+from typing import Any
+
 from pgbench.declared.causes import PARTS
 from pgbench.declared.outcomes import Status
 from pgbench.declared.variables import SPREAD, Schema, Variable, code, text, with_ends
@@ -8,13 +10,25 @@ CELL = ("problem", "policy", "estimator", "batch_size")
 SETTING = ("problem", "policy")
 RATE = ("problem", "policy", "estimator")
 
-AXES = ("criterion", "sampler")
-"""Axes of settings that a dataset has where its grid names them, after ``policy``."""
+DIMENSIONS = {"objective": "criterion", "theta": "initial", "horizon": "cutoff"}
+"""Dimensions of axes whose own names are those of variables: the values of J, θ and H."""
+
+AXES = ("criterion", "sampler", "initial", "cutoff", "seed")
+"""Dimensions that a dataset has where its grid names their axes, after ``policy``."""
+
+
+WORDS = {"initial": "θ {}", "cutoff": "H {}", "seed": "seed {}"}
+"""What labels along these dimensions need beside others, to be understood."""
 
 
 def dimension(axis: str) -> str:
-    """Name of an axis of settings as a dimension; ``objective`` is a variable, the value of J."""
-    return "criterion" if axis == "objective" else axis
+    """Name of an axis of settings as a dimension."""
+    return DIMENSIONS.get(axis, axis)
+
+
+def in_words(dim: str, label: Any) -> str:
+    """A label along a dimension, as it stands beside others."""
+    return WORDS.get(dim, "{}").format(label)
 
 
 OWN_AXES = {

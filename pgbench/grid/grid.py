@@ -35,6 +35,9 @@ class Chosen:
 DEFAULTS: Mapping[str, Chosen] = {
     "objective": Chosen("J", {}, "J"),
     "sampler": Chosen(ON_POLICY, {}, ON_POLICY),
+    "theta": Chosen("normal", {"init": "normal", "scale": 1.0}, "normal"),
+    "horizon": Chosen("auto", {}, "auto"),
+    "seed": Chosen("seed", {"seed": 0}, "0"),
 }
 """What stands for the axes of settings that a grid need not name, where it does not."""
 
@@ -42,7 +45,7 @@ MORE: Mapping[str, Callable[[], Mapping[str, Any]]] = {
     "objective": objectives,
     "sampler": samplers,
 }
-"""The records of these axes by name. A grid's key for an axis is its plural."""
+"""The records of these axes by name, where they have some. A grid's key for them is the plural."""
 
 EXACT = "exact"
 """What stands for ∇J itself among the estimators of an ascent."""
@@ -118,53 +121,62 @@ class Ascents:
 
 @dataclass(frozen=True)
 class Grid:
-    """A validated grid: its axes, and the settings common to all cells."""
+    """A validated grid: its axes, and the settings common to all cells.
+
+    Attributes
+    ----------
+    axes
+        What was chosen along the axes of settings, in the order of their plan: problems, policies,
+        and those of ``DEFAULTS`` that the grid names.
+    common
+        What stands for those that it does not name.
+    """
 
     name: str
-    problems: tuple[Chosen, ...]
-    policies: tuple[Chosen, ...]
+    axes: Mapping[str, tuple[Chosen, ...]]
+    common: Mapping[str, Chosen]
     estimators: tuple[Chosen, ...]
     batch_sizes: tuple[int, ...]
-    theta: Mapping[str, Any]
-    seed: int
-    horizon: int | None
     max_horizon: int
     replicates: int
     device: str
     text: str
     group_size: int | None = None
     ascent: Ascents | None = None
-    objectives: tuple[Chosen, ...] = ()
-    samplers: tuple[Chosen, ...] = ()
 
     @property
-    def axes(self) -> dict[str, tuple[Chosen, ...]]:
-        """What was chosen along the axes of settings, in the order of their plan.
+    def problems(self) -> tuple[Chosen, ...]:
+        """The axis of problems."""
+        return self.axes["problem"]
 
-        Those of ``DEFAULTS`` are there only where the grid names them.
-        """
-        others = {axis: getattr(self, f"{axis}s") for axis in DEFAULTS}
-        named = {axis: chosen for axis, chosen in others.items() if chosen}
-        return {"problem": self.problems, "policy": self.policies, **named}
+    @property
+    def policies(self) -> tuple[Chosen, ...]:
+        """The axis of policies."""
+        return self.axes["policy"]
+
+    @property
+    def seed(self) -> int | list[int]:
+        """The seed of every random stream, or all of them."""
+        seeds = [own.values["seed"] for own in self.axes.get("seed") or (self.common["seed"],)]
+        return seeds if "seed" in self.axes else seeds[0]
+
+    @property
+    def more_axes(self) -> tuple[str, ...]:
+        """Axes of settings that a grid need not name, and this one does."""
+        return tuple(axis for axis in self.axes if axis in DEFAULTS)
 
     @property
     def contents(self) -> dict[str, str]:
         """Contents of files that problems, policies and θ are made of, by label."""
-        chosen = {c.label: c.content for c in (*self.problems, *self.policies) if c.content}
-        return chosen | ({"theta": self.theta["content"]} if "content" in self.theta else {})
+        every = (*self.common.values(), *(own for axis in self.axes.values() for own in axis))
+        return {chosen.label: chosen.content for chosen in every if chosen.content}
 
     def with_contents(self, contents: Mapping[str, str]) -> "Grid":
         """The grid of files that had these contents, where their labels are known."""
 
-        def old(axis: tuple[Chosen, ...]) -> tuple[Chosen, ...]:
-            return tuple(replace(c, content=contents.get(c.label, c.content)) for c in axis)
+        def old(own: Chosen) -> Chosen:
+            return replace(own, content=contents.get(own.label, own.content))
 
-        theta = dict(self.theta)
-        if "content" in theta:
-            theta["content"] = contents.get("theta", theta["content"])
-        return replace(self, problems=old(self.problems), policies=old(self.policies), theta=theta)
-
-    @property
-    def more_axes(self) -> tuple[str, ...]:
-        """Those of them that a grid need not name."""
-        return tuple(axis for axis in self.axes if axis in DEFAULTS)
+        axes = {axis: tuple(map(old, chosen)) for axis, chosen in self.axes.items()}
+        common = {axis: old(own) for axis, own in self.common.items()}
+        return replace(self, axes=axes, common=common)

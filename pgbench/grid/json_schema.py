@@ -12,7 +12,9 @@ from pgbench.grid.keys import (
     ASCENT,
     BATCH_SIZE,
     EXPECTED,
+    HORIZON,
     INSTANCES,
+    SEED,
     SETTINGS,
     STEP,
     THETA,
@@ -69,19 +71,23 @@ def schema() -> dict[str, Any]:
     properties |= {f"{word}s": entries(word, records()) for word, records in MORE.items()}
     properties["estimators"] = entries("estimator", estimators())
     properties["batch_sizes"] = described(BATCH_SIZE, axis)
-    drawn = {name: described(parameter, dict) for name, parameter in THETA.items()}
-    properties["theta"] = {
-        "type": "object",
-        "properties": {
-            **drawn,
-            "values": described(THETA_VALUES, axis),
-            "file": described(THETA_FILE, dict),
-        },
-        "additionalProperties": False,
-    }
 
     def several(entry: dict[str, Any]) -> dict[str, Any]:
         return {"anyOf": [entry, {"type": "array", "items": entry, "minItems": 1}]}
+
+    drawn = {name: described(parameter, axis) for name, parameter in THETA.items()}
+    properties["theta"] = several(
+        {
+            "type": "object",
+            "properties": {
+                **drawn,
+                "values": described(THETA_VALUES, axis),
+                "file": described(THETA_FILE, axis),
+            },
+            "additionalProperties": False,
+        }
+    )
+    properties |= {p.name: described(p, axis) for p in (HORIZON, SEED)}
 
     def options_of(schema: dict[str, Any]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = schema["anyOf"][0]["anyOf"]

@@ -2,19 +2,12 @@
 
 from typing import Annotated
 
-from pgbench.declared.parameters import REQUIRED, Choice, Parameter, Range, parameters_of
+from pgbench.declared.parameters import REQUIRED, Choice, Later, Parameter, Range, parameters_of
 from pgbench.rollout.device import KINDS
 
 
 def _settings(
     name: Annotated[str, "name of the results folder and of the report"],
-    seed: Annotated[int, Range(0, 2**63 - 1), "seed of every random stream of the run"] = 0,
-    horizon: Annotated[
-        int | str,
-        Range(1, 10_000_000),
-        Choice(("auto",)),
-        "steps per rollout; auto is the smallest with exact truncation bias below 1 % of ‖∇J‖",
-    ] = "auto",
     max_horizon: Annotated[int, Range(1, 10_000_000), "cap of an automatic horizon"] = 1000,
     replicates: Annotated[int, Range(2, 100_000_000), "independent estimates per cell"] = 1000,
     group_size: Annotated[
@@ -38,6 +31,9 @@ def _theta(
         "distribution of θ; own is a module's own initialisation, normal where there is none",
     ] = "normal",
     scale: Annotated[float, Range(0), "standard deviation of normal θ, or a factor"] = 1.0,
+    seed: Annotated[
+        int | None, Range(0, 2**63 - 1), Later(), "one draw of θ or another, with the run's seed"
+    ] = None,
 ) -> None:
     """Declare the keys below ``theta``."""
 
@@ -51,6 +47,17 @@ def _ascent(
 
 
 SETTINGS = parameters_of(_settings)
+SEED = Parameter(
+    "seed", (int,), 0, Range(0, 2**63 - 1), None, "seed of every random stream of the run"
+)
+HORIZON = Parameter(
+    "horizon",
+    (int, str),
+    "auto",
+    Range(1, 10_000_000),
+    Choice(("auto",)),
+    "steps per rollout; auto is the smallest with exact truncation bias below 1 % of ‖∇J‖",
+)
 THETA = parameters_of(_theta)
 BATCH_SIZE = Parameter(
     "batch_sizes", (int,), 1, Range(1, 1_000_000_000), None, "trajectories per estimate"

@@ -22,6 +22,7 @@ import numpy as np
 from pgbench.arrays import FloatArray
 from pgbench.ascent import algorithms, step_sizes
 from pgbench.declared.sources import shared_digest, source_digest
+from pgbench.declared.summary import dimension, in_words
 from pgbench.estimators import estimators
 from pgbench.exact.horizon import expected_steps, shortest_horizon
 from pgbench.exact.truth import Truth
@@ -166,8 +167,11 @@ class Setting:
     grid: Grid
     problem: Chosen
     policy: Chosen
-    objective: Chosen = DEFAULTS["objective"]
-    sampler: Chosen = DEFAULTS["sampler"]
+    objective: Chosen
+    sampler: Chosen
+    theta: Chosen
+    horizon: Chosen
+    seed: Chosen
     described: dict[str, str] | None = None
 
     @property
@@ -176,18 +180,24 @@ class Setting:
         return {axis: getattr(self, axis).label for axis in self.grid.axes}
 
     @property
-    def label(self) -> str:
+    def words(self) -> list[str]:
         """Problem and policy in words, and what else the grid names."""
-        return " × ".join(self.labels.values())
+        return [in_words(dimension(axis), label) for axis, label in self.labels.items()]
+
+    @property
+    def label(self) -> str:
+        """The same in one."""
+        return " × ".join(self.words)
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What θ depends on beside the seed, and the streams but for objective and sampler."""
+        content = self.theta.content
         return {
             "problem": self.problem.canonical,
             "content": self.problem.content,
             "policy": self.policy.canonical,
-            "theta": dict(self.grid.theta),
+            "theta": {**self.theta.values, **({"content": content} if content else {})},
         }
 
     @cached_property
@@ -198,8 +208,8 @@ class Setting:
             **grouped,
             "format": FORMAT,
             "shared": shared_digest(*SHARED),
-            "seed": self.grid.seed,
-            "horizon": self.grid.horizon or {"max": self.grid.max_horizon},
+            "seed": self.random_seed,
+            "horizon": self.fixed_horizon or {"max": self.grid.max_horizon},
             "sources": [
                 source_digest(families()[self.problem.name].maker),
                 source_digest(kinds()[self.policy.name].maker),
@@ -211,8 +221,19 @@ class Setting:
         }
 
     @property
+    def random_seed(self) -> int:
+        """The seed of the setting's random streams."""
+        seed: int = self.seed.values["seed"]
+        return seed
+
+    @property
+    def fixed_horizon(self) -> int | None:
+        """Steps per rollout where the grid says how many; None where truth settles it."""
+        return self.horizon.values.get("horizon")
+
+    @property
     def _more(self) -> dict[str, Chosen]:
-        """What was chosen along the axes that a grid need not name, but for the defaults."""
+        """What was chosen along axes of records that a grid need not name, but for the defaults."""
         every = {axis: getattr(self, axis) for axis in MORE}
         return {axis: own for axis, own in every.items() if own.name != DEFAULTS[axis].name}
 
@@ -288,13 +309,9 @@ class Setting:
     def recipe(self) -> "Setting":
         """The setting without the rest of its grid: what somebody elsewhere needs to know of it."""
         ascent = self.grid.ascent and replace(self.grid.ascent, climbers=(), step_sizes=())
-        axes = self.grid.more_axes
-        named: dict[str, Any] = {f"{axis}s": (getattr(self, axis),) for axis in axes}
         grid = replace(
             self.grid,
-            problems=(self.problem,),
-            policies=(self.policy,),
-            **named,
+            axes={axis: (getattr(self, axis),) for axis in self.grid.axes},
             estimators=(),
             batch_sizes=(),
             text="",
@@ -352,12 +369,13 @@ class Setting:
 
     def start(self, policy: Parameterised) -> FloatArray:
         """θ of the setting, the same whatever is maximised and whatever draws the data."""
-        if "values" in self.grid.theta:
-            return policy.given(self.grid.theta["values"])
-        if "file" in self.grid.theta:
-            return policy.read(Path(self.problem.folder) / self.grid.theta["file"])
-        own = _number(self.identity)
-        return policy.initial(seed=own ^ self.grid.seed, **self.grid.theta)
+        given = self.theta.values
+        if "values" in given:
+            return policy.given(given["values"])
+        if "file" in given:
+            return policy.read(Path(self.theta.folder) / given["file"])
+        how = {name: value for name, value in given.items() if name != "seed"}
+        return policy.initial(seed=_number(self.identity) ^ self.random_seed, **how)
 
     def maximised(self, mdp: Problem, policy: Parameterised) -> Objective:
         """The objective, of policies of a class on the problem without penalties."""
@@ -373,7 +391,7 @@ class Setting:
         maximised = self.maximised(mdp, policy)
         sampler = samplers()[self.sampler.name]
         truth = sampler.sampled(maximised.truth(self.start(policy)), **_given(self.sampler))
-        horizon = self.grid.horizon or shortest_horizon(truth, cap=self.grid.max_horizon)
+        horizon = self.fixed_horizon or shortest_horizon(truth, cap=self.grid.max_horizon)
         steps = expected_steps(mdp, truth.process.pi, horizon)
         return Prepared(truth, horizon, steps, self.grid.group_size, maximised)
 
@@ -404,16 +422,17 @@ def _given(choice: Chosen) -> dict[str, Any]:
 
 def settings(grid: Grid) -> list[Setting]:
     """Every setting of a grid, problems first."""
-    named: list[dict[str, Any]] = [
-        dict(zip(grid.axes, own, strict=True)) for own in product(*grid.axes.values())
-    ]
-    return [Setting(grid, **own) for own in named]
+    every: Iterator[dict[str, Any]] = (
+        {**grid.common, **dict(zip(grid.axes, own, strict=True))}
+        for own in product(*grid.axes.values())
+    )
+    return [Setting(grid, **own) for own in every]
 
 
 def likely_horizon(setting: Setting) -> int:
     """The horizon, or about what it will be if it is settled later."""
-    if setting.grid.horizon is not None:
-        return setting.grid.horizon
+    if setting.fixed_horizon is not None:
+        return setting.fixed_horizon
     gamma: Any = setting.problem.values.get("gamma")
     discounting = isinstance(gamma, float) and 0 < gamma < 1
     guess = int(np.ceil(np.log(0.01) / np.log(float(gamma)))) if discounting else 200

@@ -16,12 +16,14 @@ from pgbench.declared.parameters import Parameter, did_you_mean, label
 from pgbench.declared.registry import Record
 from pgbench.declared.sources import digest_of
 from pgbench.estimators import TableEstimator, estimators
-from pgbench.grid.grid import EXACT, MORE, Ascents, Chosen, Climber, Grid
+from pgbench.grid.grid import DEFAULTS, EXACT, MORE, Ascents, Chosen, Climber, Grid
 from pgbench.grid.keys import (
     ASCENT,
     BATCH_SIZE,
     EXPECTED,
+    HORIZON,
     INSTANCES,
+    SEED,
     SETTINGS,
     STEP,
     THETA,
@@ -96,6 +98,13 @@ def _identity(choice: Chosen | Climber) -> str:
     return json.dumps(choice.canonical, sort_keys=True)
 
 
+def _drawn(values: dict[str, Any]) -> Chosen:
+    """θ that is drawn; its label and what identifies it say what is not the default."""
+    more = {name: parameter for name, parameter in THETA.items() if name != "init"}
+    own = {n: x for n, x in values.items() if not (THETA[n].later and x == THETA[n].default)}
+    return Chosen(values["init"], own, label(str(values["init"]), more, values))
+
+
 class _Reader(NodeReader):
     """Turns YAML into a Grid."""
 
@@ -109,59 +118,82 @@ class _Reader(NodeReader):
             self.fail(tree, "", "a grid is a mapping with the keys name, problems, estimators, ...")
             return None
         more = [f"{axis}s" for axis in MORE]
-        axes = ("problems", "policies", *more, "estimators", "batch_sizes")
-        known = [*SETTINGS, *axes, "theta", "ascent"]
+        axes = ("problems", "policies", *more, "theta", "horizon", "seed")
+        known = [*SETTINGS, *axes, "estimators", "batch_sizes", "ascent"]
         self.only(tree.value, "", known)
         values = self.values(tree, "", SETTINGS)
         if isinstance(values.get("name"), str) and not _NAME.fullmatch(values["name"]):
             node = tree.value["name"][1]
             self.fail(node, "name", "must be letters, digits, dots, dashes and underscores")
-        theta_node = tree.value.get("theta", (None, Node({}, tree.line, tree.column)))[1]
-        theta = self.theta(theta_node)
-        choices = {
-            "problems": self.choices(
-                tree, "problems", "problem", families(), values.get("seed") or 0
-            ),
-            "policies": self.choices(tree, "policies", "policy", kinds(), default="softmax"),
-            "estimators": [],
+        seeds = self.numbers(tree, "seed", SEED)
+        drawn = seeds[0].values["seed"] or 0
+        chosen = {
+            "problem": self.choices(tree, "problems", "problem", families(), drawn),
+            "policy": self.choices(tree, "policies", "policy", kinds(), default="softmax"),
+            **{axis: self.more(tree, axis) for axis in MORE},
+            "theta": self.thetas(tree),
+            "horizon": self.numbers(tree, "horizon", HORIZON),
+            "seed": seeds,
         }
-        named: dict[str, Any] = {f"{axis}s": self.more(tree, axis) for axis in MORE}
+        followed: list[Chosen] = []
         if "estimators" in tree.value or "ascent" not in tree.value:
-            choices["estimators"] = self.choices(tree, "estimators", "estimator", estimators())
+            followed = self.choices(tree, "estimators", "estimator", estimators())
         self.group_size = values.get("group_size") or 1
         batch_sizes = self.batch_sizes(tree)
         ascent = self.ascent(tree.value["ascent"][1]) if "ascent" in tree.value else None
         if self.errors:
             return None
-        n_cells = prod(len(axis) for axis in choices.values()) * len(batch_sizes)
-        n_cells *= prod(max(len(chosen), 1) for chosen in named.values())
+        n_settings = prod(map(len, chosen.values()))
+        n_cells = n_settings * len(followed) * len(batch_sizes)
         if ascent:
-            runs = sum(len(climber.step_sizes) for climber in ascent.climbers)
-            settings = len(choices["problems"]) * len(choices["policies"])
-            settings *= prod(max(len(chosen), 1) for chosen in named.values())
-            n_cells += settings * runs
+            n_cells += n_settings * sum(len(climber.step_sizes) for climber in ascent.climbers)
         if self.too_many(tree, "", n_cells):
             return None
-        horizon = values.pop("horizon")
+        named = [axis for axis in chosen if axis not in DEFAULTS or self.names(tree, axis)]
         return Grid(
-            problems=tuple(choices["problems"]),
-            policies=tuple(choices["policies"]),
-            estimators=tuple(choices["estimators"]),
+            axes={axis: tuple(chosen[axis]) for axis in named},
+            common={axis: own[0] for axis, own in chosen.items() if axis not in named},
+            estimators=tuple(followed),
             batch_sizes=batch_sizes,
-            horizon=None if horizon == "auto" else horizon,
-            theta=theta,
             text=text,
             ascent=ascent,
-            **named,
             **values,
         )
 
-    def more(self, tree: Node, axis: str) -> tuple[Chosen, ...]:
-        """What is chosen along an axis that a grid need not name; nothing where it does not."""
+    def names(self, tree: Node, axis: str) -> bool:
+        """Whether a grid names an axis that it need not: by its plural, or by a list."""
+        if axis in MORE:
+            return f"{axis}s" in tree.value
+        given = tree.value[axis][1].value if axis in tree.value else None
+        if isinstance(given, dict):
+            lists = (
+                isinstance(node.value, list) for key, (_, node) in given.items() if key != "values"
+            )
+            return any(lists)
+        return isinstance(given, list)
+
+    def more(self, tree: Node, axis: str) -> list[Chosen]:
+        """What is chosen along an axis of records that a grid need not name, or its default."""
         place = f"{axis}s"
         if place not in tree.value:
-            return ()
-        return tuple(self.choices(tree, place, axis, MORE[axis]()))
+            return [DEFAULTS[axis]]
+        return self.choices(tree, place, axis, MORE[axis]())
+
+    def numbers(self, tree: Node, name: str, parameter: Parameter) -> list[Chosen]:
+        """The values of a key whose list is an axis, such as ``seed``; words go by themselves."""
+        if name not in tree.value:
+            return [DEFAULTS[name]]
+        node = tree.value[name][1]
+        values = self.axis(node, name, parameter)
+        known = [value for value in values if value is not None]
+        if len(set(known)) < len(known):
+            self.fail(node, name, "holds a value twice")
+        return [
+            Chosen(value, {}, value)
+            if isinstance(value, str)
+            else Chosen(name, {name: value}, str(value))
+            for value in values
+        ] or [DEFAULTS[name]]
 
     def too_many(self, node: Node, place: str, n_cells: int) -> bool:
         """Whether a grid, or a part of it alone, has more cells than a grid may have: an error."""
@@ -171,31 +203,65 @@ class _Reader(NodeReader):
         self.fail(node, place, f"{what} {n_cells} cells, at most {MAX_CELLS} are allowed")
         return True
 
-    def theta(self, node: Node) -> dict[str, Any]:
-        """How θ is drawn, or its values, or the file that it is in with a hash of its bytes."""
+    def thetas(self, tree: Node) -> list[Chosen]:
+        """Every θ: the product of each entry's own axes."""
+        if "theta" not in tree.value:
+            return [DEFAULTS["theta"]]
+        node = tree.value["theta"][1]
+        several = isinstance(node.value, list)
+        found: dict[str, Chosen] = {}
+        for i, entry in enumerate(self.items(node, "theta")):
+            place = f"theta.{i}" if several else "theta"
+            for choice in self.theta(entry, place):
+                if _identity(choice) in found:
+                    self.fail(entry, place, f"{choice.label} stands twice")
+                found[_identity(choice)] = choice
+        return [*found.values()]
+
+    def theta(self, node: Node, place: str) -> list[Chosen]:
+        """How θ is drawn, or its values, or the files that it is in."""
         known = [*THETA, "values", "file"]
-        content = node.value if isinstance(node.value, dict) else {}
+        content = node.value
+        if not isinstance(content, dict):
+            self.fail(node, place, f"must be a mapping with the keys {', '.join(known)}")
+            return []
+        self.only(content, place, known)
         given = [name for name in ("values", "file") if name in content]
-        if not given:
-            return self.mapping(node, "theta", THETA, known)
-        self.only(content, "theta", known)
-        for name in [*given[1:], *THETA]:
+        for name in [*given[1:], *THETA] if given else ():
             if name in content:
                 said = "give either values, or a file, or how θ is drawn, not both"
-                self.fail(content[name][0], f"theta.{name}", said)
-        if given[0] == "values":
-            return {"values": self.axis(content["values"][1], "theta.values", THETA_VALUES)}
-        return self.theta_file(content["file"][1])
+                self.fail(content[name][0], f"{place}.{name}", said)
+        if given == ["values"]:
+            values = self.axis(content["values"][1], f"{place}.values", THETA_VALUES)
+            label = f"values[{', '.join(f'{x:g}' for x in values if x is not None)}]"
+            return [Chosen("values", {"values": values}, label)]
+        if given:
+            return self.theta_files(content["file"][1], f"{place}.file")
+        axes = {
+            name: self.axis(content[name][1], f"{place}.{name}", parameter)
+            if name in content
+            else [parameter.default]
+            for name, parameter in THETA.items()
+        }
+        drawn = (dict(zip(axes, own, strict=True)) for own in product(*axes.values()))
+        return [_drawn(values) for values in drawn]
 
-    def theta_file(self, node: Node) -> dict[str, Any]:
-        """The file of θ, with a hash of its bytes."""
-        name = self.value(node, "theta.file", THETA_FILE)
-        if name is None:
-            return {}
-        content = digest_of(self.folder / name)
-        if self.present and not content:
-            self.fail(node, "theta.file", f"{self.folder / name}: cannot be read")
-        return {"file": name, "content": content}
+    def theta_files(self, node: Node, place: str) -> list[Chosen]:
+        """Files of θ, each with a hash of its bytes."""
+        found = []
+        several = isinstance(node.value, list)
+        for i, item in enumerate(self.items(node, place)):
+            here = f"{place}.{i}" if several else place
+            name = self.value(item, here, THETA_FILE)
+            if name is None:
+                continue
+            content = digest_of(self.folder / name)
+            if self.present and not content:
+                self.fail(item, here, f"{self.folder / name}: cannot be read")
+            found.append(
+                Chosen("file", {"file": name}, f"file[{name}]", 0, content, str(self.folder))
+            )
+        return found
 
     def ascent(self, node: Node) -> Ascents | None:
         """The ascents: every algorithm with what it follows, at its own or the common axes."""

@@ -41,7 +41,9 @@ def run_ascent(
     maximised = prepared.maximised
     assert maximised is not None
     mdp, policy, grid = maximised.mdp, maximised.policy, setting.grid
-    numbers = Numbers(prepared.horizon, grid.seed, setting.stream, group_size=grid.group_size)
+    numbers = Numbers(
+        prepared.horizon, setting.random_seed, setting.stream, group_size=grid.group_size
+    )
     rule = step_sizes()[cell.step_size.name].bound(**cell.step_size.values)
     algorithm = algorithms()[climber.algorithm.name]
     trace = climb(

@@ -35,6 +35,7 @@ from pgbench.harness.provenance import provenance
 from pgbench.kernels.blas import single_threaded_blas
 from pgbench.policies import NotApplicable
 from pgbench.process.tables import Tables
+from pgbench.results.coordinates import estimator_coordinates, setting_coordinates
 from pgbench.results.dataset import write_netcdf
 from pgbench.results.files import remove_temporaries
 from pgbench.results.labelled import labelled
@@ -88,12 +89,7 @@ def study(
             for name, own in found.items():
                 arrays[name][np.unravel_index(number, [*places.values()])] = own[0, 0]
             progress(f"[{number + 1}/{len(plan)}] {plan[number].label}: {seconds:.1f} s")
-    coordinates = {
-        **{dimension(axis): [c.label for c in chosen] for axis, chosen in grid.axes.items()},
-        "estimator": [e.label for e in grid.estimators],
-        "instance": ("problem", [p.instance for p in grid.problems]),
-        "estimator_name": ("estimator", [e.name for e in grid.estimators]),
-    }
+    coordinates = setting_coordinates(grid) | estimator_coordinates(grid)
     made = provenance(os.cpu_count() or 1, seconds=time.perf_counter() - begin, steps=0.0)
     attributes = {**made, "name": grid.name, "grid": grid.text, "seed": grid.seed}
     return labelled(schema, arrays, coordinates, attributes)

@@ -292,7 +292,7 @@ def _draws(setting: Setting, prepared: Prepared, ready: Sequence[tuple[Cell, Sub
         horizon=prepared.horizon,
         batch_size=ready[0][0].batch_size,
         replicates=setting.grid.replicates,
-        seed=setting.grid.seed,
+        seed=setting.random_seed,
         stream=setting.stream,
         group_size=setting.grid.group_size,
     )

@@ -1,6 +1,5 @@
 """Figure of estimators of whole responses: what they climb, their bias and their noise."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pgbench.arrays import BoolArray, FloatArray, IntArray
-from pgbench.declared.parameters import Parameter
 from pgbench.estimators import estimators
 from pgbench.estimators.parts.outcomes import OutcomeEstimator
 from pgbench.exact.finite.transform import transform
@@ -17,10 +15,11 @@ from pgbench.policies import NotApplicable
 from pgbench.report.declared import sampled
 from pgbench.report.marks import certain, decades, lines_and_marks, log_axis
 from pgbench.report.panels import Drawing, NothingToDraw, add_legend, estimator_handles
+from pgbench.report.parameters import of_estimator
 from pgbench.report.plots import Plot
 from pgbench.report.selection import of_the_best
 from pgbench.report.statistic import Statistic
-from pgbench.report.style import GUIDE, Style, looks, parse_label
+from pgbench.report.style import GUIDE, Style, looks
 from pgbench.report.unresolved import noted
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def groups(summary: "Dataset") -> Drawing:
     """What estimators of responses climb, and their exact and measured bias and noise."""
     own = summary.isel(policy=int(np.argmin(sampled(summary))))
     success, sizes = own["success"].values, own["batch_size"].values
-    outcomes = [outcome_weights(str(label)) for label in summary["estimator"].values]
+    outcomes = [outcome_weights(summary, e) for e in range(summary.sizes["estimator"])]
     if not np.isfinite(success).any() or not any(outcomes):
         raise NothingToDraw("no problem of the run has a verifier, or no estimator looks at it.")
     if sizes.size < 2:
@@ -58,26 +57,13 @@ def groups(summary: "Dataset") -> Drawing:
     return Drawing(figure, _caption(group, int(sizes[last])), _ALT)
 
 
-def outcome_weights(label: str) -> Any:
+def outcome_weights(summary: "Dataset", place: int) -> Any:
     """The weights of an outcome estimator with its parameters; None of any other."""
-    name, given = parse_label(label)
-    estimator = estimators().get(name)
+    estimator = estimators().get(str(summary["estimator_name"].values[place]))
     if not isinstance(estimator, OutcomeEstimator):
         return None
-    return partial(estimator.weights, **estimator.bound(**_typed(estimator.parameters, given)))
-
-
-def _typed(parameters: Mapping[str, Parameter], given: Mapping[str, str]) -> dict[str, Any]:
-    """Values of parameters from the words of a label."""
-    found: dict[str, Any] = {}
-    for name, word in given.items():
-        types = parameters[name].types
-        if bool in types and word in ("true", "false"):
-            found[name] = word == "true"
-        else:
-            number = int if int in types else float if float in types else str
-            found[name] = number(word)
-    return found
+    given = of_estimator(summary, place, estimator.parameters)
+    return partial(estimator.weights, **estimator.bound(**given))
 
 
 def _climbed(ax: Axes, outcomes: list[Any], styles: list[Style], group: int) -> None:

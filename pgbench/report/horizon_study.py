@@ -96,7 +96,7 @@ def horizons(study: "Dataset") -> Drawing:
     width = max(2.45 * n, 6.0)
     figure = Figure(figsize=(width, 8.8), layout="constrained")
     grid = figure.subplots(4, n, squeeze=False, sharey="row")
-    titles = problem_titles([str(p) for p in study["problem"].values])
+    titles = problem_titles(study)
     for column, place in zip(grid.T, places, strict=True):
         title = titles[str(study["problem"].values[place[0]])]
         if study.sizes["policy"] > 1:

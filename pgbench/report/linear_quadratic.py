@@ -62,10 +62,8 @@ class Scene:
 def scenes(tree: "DataTree") -> Iterator[Scene]:
     """Every problem that has a landscape."""
     summary = tree.to_dataset()
-    problems = [str(p) for p in summary["problem"].values]
     policies = [str(p) for p in summary["policy"].values]
-    titles = problem_titles(problems)
-    for i, problem in enumerate(problems):
+    for i, (problem, title) in enumerate(problem_titles(summary).items()):
         found = [
             (policies.index(str(node.attrs["policy"])), node.to_dataset())
             for node in (tree["maps"].children.values() if "maps" in tree.children else ())
@@ -76,7 +74,7 @@ def scenes(tree: "DataTree") -> Iterator[Scene]:
             land = max((own for _, own in found), key=_extent)
             starts = [(j, own["theta"].values) for j, own in found]
             goal = float(summary["optimal_objective"].values[i, found[0][0]])
-            yield Scene(i, titles[problem], land, starts, goal)
+            yield Scene(i, title, land, starts, goal)
 
 
 def _extent(land: "Dataset") -> float:
@@ -293,7 +291,7 @@ def _series(
                     "exact": exact[:, 0, 0],
                 }
             )
-    titles = problem_titles([str(p) for p in summary["problem"].values])
+    titles = problem_titles(summary)
     for (problem, gain), found in groups.items():
         if len({own["theta2"] for own in found}) < 3:
             continue

@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from pgbench.arrays import BoolArray, FloatArray, IntArray
 from pgbench.report.marks import DASHES, decades, lines_and_marks
 from pgbench.report.panels import Drawing, NothingToDraw, add_legend, estimator_handles
+from pgbench.report.parameters import values_along
 from pgbench.report.plots import Plot
 from pgbench.report.selection import of_the_best
 from pgbench.report.statistic import Statistic
-from pgbench.report.style import looks, parse_label
+from pgbench.report.style import looks
 from pgbench.report.unresolved import noted
 from pgbench.samplers import ON_POLICY, samplers
 
@@ -48,20 +49,19 @@ def sweeps(summary: "Dataset") -> list[Sweep]:
     """Every sampler that the run has with several values; the policy itself is one where known."""
     if "sampler" not in summary.coords:
         return []
-    labels, first = np.unique(summary["sampler"].values.astype(str), return_index=True)
-    places = dict(zip(map(str, labels), map(int, first), strict=True))
+    # Policies come with every sampler; of each the first place counts.
+    places: dict[str, int] = {}
+    for i, label in enumerate(map(str, summary["sampler"].values)):
+        places.setdefault(label, i)
+    names, values = summary["sampler_name"].values, values_along(summary, "sampler")
     found = []
-    for name in dict.fromkeys(parse_label(label)[0] for label in summary["sampler"].values):
-        own = {label: i for label, i in places.items() if parse_label(label)[0] == name}
-        given = [parse_label(label)[1] for label in own]
-        keys = sorted({key for values in given for key in values})
-        varied = [key for key in keys if len({values.get(key) for values in given}) > 1]
+    for name in dict.fromkeys(map(str, names)):
+        policies = [i for i in places.values() if names[i] == name]
+        varied = [key for key in values[policies[0]] if len({values[i][key] for i in policies}) > 1]
         if name not in samplers() or len(varied) != 1:
             continue
         parameter = varied[0]
-        default = samplers()[name].parameters[parameter].default
-        x = [float(values.get(parameter, default)) for values in given]
-        policies = [*own.values()]
+        x = [float(values[i][parameter]) for i in policies]
         if parameter in samplers()[name].identity and ON_POLICY in places:
             x.append(samplers()[name].identity[parameter])
             policies.append(places[ON_POLICY])

@@ -136,7 +136,7 @@ def panels(
         figsize=(max(n_columns * width + margin, 6.0), n_rows * height + 1.0), layout="constrained"
     )
     grid = figure.subplots(n_rows, n_columns, squeeze=False, **sharing)
-    titles = problem_titles([str(p) for p in summary["problem"].values])
+    titles = problem_titles(summary)
     axes: dict[Place, Axes] = {}
     for row, places, policy in zip(grid, facets.rows, policies, strict=True):
         for ax in row[len(places) :]:

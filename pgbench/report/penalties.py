@@ -8,14 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pgbench.arrays import FloatArray, IntArray
-from pgbench.problems import families
 from pgbench.report.marks import decades, lines_and_marks
 from pgbench.report.panels import Drawing, NothingToDraw, add_legend, estimator_handles
 from pgbench.report.plots import Plot
 from pgbench.report.scaling import series
 from pgbench.report.selection import of_the_best
 from pgbench.report.statistic import Statistic
-from pgbench.report.style import GUIDE, Style, looks, parse_label
+from pgbench.report.style import GUIDE, Style, looks
 from pgbench.report.unresolved import noted
 
 if TYPE_CHECKING:
@@ -75,10 +74,8 @@ def _weighed(summary: "Dataset") -> dict[str, int]:
 
 def _values(summary: "Dataset", members: IntArray, name: str) -> FloatArray:
     """Values of a parameter of problems, (n,)."""
-    kind, _ = parse_label(str(summary["problem"].values[members[0]]))
-    default = families()[kind].parameters[name].default
-    labels = (parse_label(str(label))[1] for label in summary["problem"].values[members])
-    return np.array([float(values.get(name, default)) for values in labels])
+    values: FloatArray = summary[f"problem_{name}"].values[members]
+    return values
 
 
 def _over_sizes(

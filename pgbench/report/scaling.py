@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,10 +19,11 @@ from pgbench.report.panels import (
     add_legend,
     estimator_handles,
 )
+from pgbench.report.parameters import values_along, word
 from pgbench.report.plots import Plot
 from pgbench.report.selection import of_the_best
 from pgbench.report.statistic import Statistic
-from pgbench.report.style import Style, looks, parse_label, wrapped
+from pgbench.report.style import Style, looks, wrapped
 from pgbench.report.tables import number
 from pgbench.report.unresolved import noted
 from pgbench.statistics import fit_line
@@ -187,16 +188,24 @@ def _rows(
 
 
 def series(summary: "Dataset") -> dict[str, IntArray]:
-    """Indices of problems that differ in size and instance only, where there are several sizes."""
-    series: dict[str, list[int]] = {}
-    for i, label in enumerate(map(str, summary["problem"].values)):
-        kind, values = parse_label(label)
-        size = str(summary["size_parameter"].values[i])
-        others = [f"{k}={v}" for k, v in values.items() if k not in (size, "seed")]
-        if size and _sizes(summary)[i] > 0:
-            series.setdefault(", ".join([kind, *others]), []).append(i)
+    """Indices of problems that differ in size and instance only, where there are several sizes.
+
+    A series goes by its kind, and by what else tells it from others of that kind.
+    """
+    members: dict[tuple[str, frozenset[tuple[str, Any]]], list[int]] = {}
     sizes = _sizes(summary)
-    return {k: np.array(v) for k, v in series.items() if np.unique(sizes[v]).size > 1}
+    for i, values in enumerate(values_along(summary, "problem")):
+        kind, size = (str(summary[own].values[i]) for own in ("family", "size_parameter"))
+        others = frozenset((k, x) for k, x in values.items() if k not in (size, "seed"))
+        if size and sizes[i] > 0:
+            members.setdefault((kind, others), []).append(i)
+    found = {}
+    for (kind, others), own in members.items():
+        shared = frozenset.intersection(*(rest for name, rest in members if name == kind))
+        title = ", ".join([kind, *(f"{k}={word(x)}" for k, x in sorted(others - shared))])
+        if np.unique(sizes[own]).size > 1:
+            found[title] = np.array(own)
+    return found
 
 
 def _sizes(summary: "Dataset") -> IntArray:

@@ -11,6 +11,7 @@ import seaborn as sns
 from matplotlib.colors import to_hex, to_rgb
 
 from pgbench.problems import families
+from pgbench.report.parameters import values_along, word
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -116,44 +117,26 @@ def mixed(colour: str, shade: float) -> str:
     return to_hex((red, green, blue))
 
 
-def problem_titles(labels: Sequence[str]) -> dict[str, str]:
-    """Short titles of problems: parameters that all problems of a kind share are left out.
+def problem_titles(data: "Dataset") -> dict[str, str]:
+    """Short titles of problems by label: parameters that all of a kind share are left out.
 
     ``gymnasium[id=FrozenLake-v1]`` is called FrozenLake-v1.
     """
-    parsed = {label: parse_label(label) for label in labels}
+    kinds = [str(kind) for kind in data["family"].values]
+    rows = values_along(data, "problem")
+    called = [_called(kind, row) for kind, row in zip(kinds, rows, strict=True)]
     titles = {}
-    for label, (kind, values) in parsed.items():
-        alike = [v for k, v in parsed.values() if k == kind]
-        own = [f"{k}={v}" for k, v in values.items() if any(o.get(k) != v for o in alike)]
-        titles[label] = ", ".join([kind, *own])
+    for label, name, row in zip(map(str, data["problem"].values), called, rows, strict=True):
+        alike = [other for other, own in zip(rows, called, strict=True) if own == name]
+        differing = [k for k in row if any(other.get(k) != row[k] for other in alike)]
+        titles[label] = ", ".join([name, *(f"{k}={word(row[k])}" for k in differing)])
     return titles
 
 
-def parse_label(label: str) -> tuple[str, dict[str, str]]:
-    """Name and parameters of a label such as ``garnet[n_states=10, gamma=0.9]``.
-
-    The name of an imported environment is its id, and that of a file its path.
-    """
-    kind, _, rest = label.partition("[")
-    parts: list[str] = []
-    depth = 0
-    for piece in rest.removesuffix("]").split(", ") if rest else []:
-        if depth:
-            parts[-1] += f", {piece}"
-        else:
-            parts.append(piece)
-        depth += piece.count("{") - piece.count("}")
-    values: dict[str, str] = dict(
-        (key, value) for key, _, value in (part.partition("=") for part in parts)
-    )
-    return _called(kind, values), values
-
-
-def _called(kind: str, values: dict[str, str]) -> str:
+def _called(kind: str, values: dict[str, Any]) -> str:
     """The name of a problem, taken from its values where its family goes by one of them."""
     family = families().get(kind)
-    return values.pop(family.named_by, kind) if family and family.named_by else kind
+    return str(values.pop(family.named_by, kind)) if family and family.named_by else kind
 
 
 def plain(text: str) -> str:

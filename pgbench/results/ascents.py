@@ -5,14 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from pgbench.arrays import IntArray
 from pgbench.ascent.climb import logged_steps
 from pgbench.ascent.summary import iqm_interval
 from pgbench.declared.ascents import ASCENT, CHECKS
 from pgbench.declared.outcomes import AscentOutcome, Status
 from pgbench.declared.summary import dimension
 from pgbench.declared.variables import INTERVAL, Schema, allocate, on_axes, require_declared
-from pgbench.grid.grid import Ascents, Grid
+from pgbench.grid.grid import Grid
 from pgbench.grid.plan import AscentCell, Setting
 from pgbench.results.labelled import require_fitting
 from pgbench.results.lines import JournalRecord
@@ -20,8 +19,8 @@ from pgbench.results.lines import JournalRecord
 
 def ascent_arrays(
     grid: Grid, plan: list[Setting], records: Mapping[str, JournalRecord]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Arrays of ``ASCENT`` and coordinates from the records of finished runs."""
+) -> dict[str, Any]:
+    """Arrays of ``ASCENT`` from the records of finished runs."""
     ascents = grid.ascent
     assert ascents is not None
     steps = logged_steps(ascents.steps, ascents.points)
@@ -44,7 +43,7 @@ def ascent_arrays(
             own = (*place, rows.index(cell.climber.label), columns.index(cell.step_size.canonical))
             _place_run(arrays, own, len(place), cell, records)
     _pool(arrays)
-    return arrays, _coordinates(ascents, steps)
+    return arrays
 
 
 def _place_run(
@@ -78,22 +77,6 @@ def _place_run(
 def ascent_schema(grid: Grid) -> Schema:
     """``ASCENT`` with the axes of settings that the grid names besides."""
     return on_axes(ASCENT, tuple(map(dimension, grid.more_axes)))
-
-
-def _coordinates(ascents: Ascents, steps: IntArray) -> dict[str, Any]:
-    rules, climbers = ascents.step_sizes, ascents.climbers
-    return {
-        "algorithm": [climber.label for climber in climbers],
-        "step_size": [rule.label for rule in rules],
-        "replicate": np.arange(ascents.replicates),
-        "step": ("step", steps, {"units": "updates"}),
-        "algorithm_name": ("algorithm", [c.algorithm.name for c in climbers]),
-        "algorithm_label": ("algorithm", [c.algorithm.label for c in climbers]),
-        "follows": ("algorithm", [c.follows for c in climbers]),
-        "ascent_batch_size": ("algorithm", [c.batch_size for c in climbers]),
-        "rule": ("step_size", [rule.name for rule in rules]),
-        "step_value": ("step_size", [float(rule.values.get("step", np.nan)) for rule in rules]),
-    }
 
 
 def _pool(arrays: dict[str, Any]) -> None:

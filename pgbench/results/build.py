@@ -14,10 +14,16 @@ import xarray as xr
 from pgbench.declared.outcomes import Status
 from pgbench.declared.summary import MAPS, SUMMARY, WITHOUT_SAMPLER, dimension
 from pgbench.declared.variables import INTERVAL, allocate, on_axes, require_declared
-from pgbench.grid.grid import Chosen, Grid
+from pgbench.grid.grid import Grid
 from pgbench.grid.plan import Cell, Setting, settings
-from pgbench.problems import families
 from pgbench.results.ascents import ascent_arrays, ascent_schema
+from pgbench.results.coordinates import (
+    ascent_coordinates,
+    batch_coordinates,
+    estimator_coordinates,
+    problem_facts,
+    setting_coordinates,
+)
 from pgbench.results.journal import Journal
 from pgbench.results.labelled import (
     labelled,
@@ -54,13 +60,14 @@ def build(grid: Grid, journal: Journal) -> xr.DataTree:
 
 def group_name(setting: Setting) -> str:
     """Name of a setting's group below ``maps``; a slash would start another group."""
-    return " ".join(setting.labels.values()).replace("/", "∕")
+    return " ".join(setting.words).replace("/", "∕")
 
 
 def _ascent(grid: Grid, plan: list[Setting], records: Records) -> xr.Dataset:
-    arrays, coordinates = ascent_arrays(grid, plan, records)
-    schema = ascent_schema(grid)
-    dataset = labelled(schema, arrays, {**_problems(grid, records, plan), **coordinates})
+    assert grid.ascent is not None
+    arrays, schema = ascent_arrays(grid, plan, records), ascent_schema(grid)
+    coordinates = _coordinates(grid, plan, records)
+    dataset = labelled(schema, arrays, coordinates | ascent_coordinates(grid.ascent))
     mark_reproducible(dataset, schema)
     return dataset
 
@@ -82,7 +89,8 @@ def _summary(grid: Grid, plan: list[Setting], records: Records) -> xr.Dataset:
     _fit_rates(arrays, np.array(grid.batch_sizes, float))
     schema = summary_schema(bool(grid.estimators), _dimensions(grid))
     shown = {name: arrays[name] for name in schema}
-    dataset = labelled(schema, shown, _coordinates(grid, records, plan))
+    coordinates = _coordinates(grid, plan, records) | batch_coordinates(grid)
+    dataset = labelled(schema, shown, coordinates | estimator_coordinates(grid))
     if "status" in dataset:
         dataset["status"].attrs.update(
             flag_values=[int(status) for status in Status],
@@ -123,53 +131,19 @@ def _fit_rates(arrays: dict[str, Any], batch_sizes: Any) -> None:
             arrays[f"rmse_rate{suffix}"][place] = value
 
 
-def _coordinates(grid: Grid, records: Records, plan: list[Setting]) -> dict[str, Any]:
-    return {
-        **_problems(grid, records, plan),
-        "estimator": [e.label for e in grid.estimators],
-        "batch_size": ("batch_size", list(grid.batch_sizes), {"units": "trajectories"}),
-        "estimator_name": ("estimator", [e.name for e in grid.estimators]),
-    }
-
-
-def _problems(grid: Grid, records: Records, plan: list[Setting]) -> dict[str, Any]:
-    """Labels of problems and policies, and what is known of each problem."""
-    known: dict[str, Any] = {
+def _coordinates(grid: Grid, plan: list[Setting], records: Records) -> dict[str, Any]:
+    """Coordinates of the axes of settings, with what is known of each problem."""
+    facts = {
         setting.problem.label: records[setting.key]["problem"]
         for setting in plan
         if setting.key in records
     }
-
-    def fact(problem: Chosen, name: str, missing: Any) -> Any:
-        return known.get(problem.label, {}).get(name, missing)
-
-    problems = grid.problems
-    return {
-        "problem": [p.label for p in problems],
-        "policy": [p.label for p in grid.policies],
-        **_more_axes(grid),
-        "family": ("problem", [p.name for p in problems]),
-        "size_parameter": ("problem", [families()[p.name].size or "" for p in problems]),
-        "n_states": ("problem", [fact(p, "n_states", 0) for p in problems]),
-        "n_actions": ("problem", [fact(p, "n_actions", 0) for p in problems]),
-        "state_dimension": ("problem", [fact(p, "state_dimension", 0) for p in problems]),
-        "action_dimension": ("problem", [fact(p, "action_dimension", 0) for p in problems]),
-        "gamma": ("problem", [fact(p, "gamma", np.nan) for p in problems]),
-        "instance": ("problem", [p.instance for p in problems]),
-    }
+    return setting_coordinates(grid) | problem_facts(grid, facts)
 
 
 def _dimensions(grid: Grid) -> tuple[str, ...]:
     """Dimensions of the axes that the grid names besides."""
     return tuple(map(dimension, grid.more_axes))
-
-
-def _more_axes(grid: Grid) -> dict[str, Any]:
-    """Labels and names of what was chosen along the axes that the grid names besides."""
-    axes = {dimension(axis): grid.axes[axis] for axis in grid.more_axes}
-    labels = {axis: [c.label for c in chosen] for axis, chosen in axes.items()}
-    names = {f"{axis}_name": (axis, [c.name for c in chosen]) for axis, chosen in axes.items()}
-    return labels | names
 
 
 def _maps(setting: Setting, records: Records) -> xr.Dataset | None:

@@ -6,10 +6,11 @@ and policies: for them a policy with a sampler is a policy of its own, named aft
 
 from collections.abc import Hashable, Iterable, Mapping
 from itertools import product
+from typing import Any
 
 import xarray as xr
 
-from pgbench.declared.summary import AXES
+from pgbench.declared.summary import AXES, in_words
 
 
 def folded_tree(tree: xr.DataTree) -> xr.DataTree:
@@ -23,7 +24,7 @@ def folded_tree(tree: xr.DataTree) -> xr.DataTree:
         groups["/ascent"] = folded(tree["ascent"].to_dataset())
     for path, own in groups.items():
         if path.startswith("/maps/"):
-            own.attrs["policy"] = _label(own.attrs[axis] for axis in axes)
+            own.attrs["policy"] = _label(axes, [own.attrs[axis] for axis in axes])
     return xr.DataTree.from_dict(groups)
 
 
@@ -36,7 +37,7 @@ def folded(data: xr.Dataset) -> xr.Dataset:
     if len(axes) == 1:
         return data
     parts = {name: _joined(own, axes, data.sizes) for name, own in data.variables.items()}
-    labels = [_label(own) for own in product(*(data[axis].values for axis in axes))]
+    labels = [_label(axes, own) for own in product(*(data[axis].values for axis in axes))]
     parts["policy"] = xr.Variable(("policy",), labels)
     coordinates = {name: parts.pop(name) for name in data.coords}
     return xr.Dataset(parts, coordinates, data.attrs)
@@ -47,8 +48,8 @@ def _axes(data: xr.Dataset) -> tuple[str, ...]:
     return ("policy", *(axis for axis in AXES if axis in data.sizes))
 
 
-def _label(parts: Iterable[str]) -> str:
-    return ", ".join(map(str, parts))
+def _label(axes: Iterable[str], parts: Iterable[Any]) -> str:
+    return ", ".join(map(in_words, axes, parts))
 
 
 def _joined(

@@ -10,6 +10,9 @@ from pgbench.declared.summary import AXES, MAPS, SETTING, SUMMARY
 from pgbench.declared.variables import Schema, breaches, on_axes, require_declared
 from pgbench.results.files import OutputError
 
+COORDINATES = ("family", "policy_name")
+"""Coordinates that every dataset has; older ones lack the second."""
+
 
 def labelled(
     schema: Schema,
@@ -62,6 +65,7 @@ def validate(tree: xr.DataTree) -> None:
     expected = summary_schema(tree.sizes.get("estimator", 0) > 0, axes)
     errors = [f"{name}: missing" for name in sorted({*expected} - {*map(str, tree.data_vars)})]
     errors += breaches(expected, tree.data_vars)  # type: ignore[arg-type]  # names are words
+    errors += [f"{name}: missing" for name in COORDINATES if name not in tree.coords]
     for node, schema in _groups(tree, axes):
         errors += breaches(schema, node.data_vars, f"{node.path}: ")  # type: ignore[arg-type]
     if errors:

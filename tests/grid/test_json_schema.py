@@ -38,7 +38,7 @@ def test_schema_accepts_samplers():
     axis = ["on_policy", {"sampler": "temperature", "value": [0.7, 1.3]}, "stale"]
     grid = {"name": "t", "problems": "corridor", "estimators": "td", "samplers": axis}
     validator.validate(grid)
-    assert len(parse_grid(json.dumps(grid)).samplers) == 4
+    assert len(parse_grid(json.dumps(grid)).axes["sampler"]) == 4
 
 
 def test_schema_accepts_networks_and_theta_in_files():

@@ -288,7 +288,8 @@ def test_whoever_measures_elsewhere_is_told_the_keys(monkeypatch):
     def unread(_):
         raise AssertionError("sources are read")
 
-    large = replace(parse_grid(GRID), horizon=10_000, replicates=64, batch_sizes=(1000,))
+    long = parse_grid(GRID + "horizon: 10_000\n")
+    large = replace(long, replicates=64, batch_sizes=(1000,))
     portions = [task for task in tasks(settings(large)) if isinstance(task, PortionTask)]
     keys = [[task.group, *map(task.key, task.cells)] for task in portions]
     assert keys
@@ -373,3 +374,50 @@ ascent: {algorithms: gradient, estimators: [exact, td], step_sizes: 0.1, steps: 
     assert exact_work(large, own) == exact_work(large, own[:1])  # batch sizes share it
     assert exact_work(large, (), ascents) == 100 * exact_work(small, (), small.ascents) > 0
     assert work(large, cells) == work(small, small.cells)
+
+
+@pytest.mark.parametrize(
+    ("axis", "listed", "single"),
+    [
+        ("seed", "seed: [3, 1]", ["seed: 3", "seed: 1"]),
+        ("horizon", "horizon: [7, auto]", ["horizon: 7", "horizon: auto"]),
+        (
+            "theta",
+            "theta: {scale: [0, 2], seed: [4, 5]}",
+            [f"theta: {{scale: {s}, seed: {k}}}" for s in (0, 2) for k in (4, 5)],
+        ),
+        (
+            "theta",
+            "theta: [{init: zeros}, {scale: 2}, {values: [1, 2, 3, 4]}]",
+            ["theta: {init: zeros}", "theta: {scale: 2}", "theta: {values: [1, 2, 3, 4]}"],
+        ),
+    ],
+)
+def test_a_list_is_an_axis_of_what_each_value_is_alone(axis, listed, single):
+    """The cells are the same, so a run of one finds what a run of the other has measured."""
+    text = "name: t\nproblems: {problem: garnet, n_states: 4, seed: 0}\nestimators: [td, rloo]\n"
+    grid = parse_grid(text + listed)
+    assert grid.more_axes == (axis,)
+    alone = [settings(parse_grid(text + line)) for line in single]
+    assert all(parse_grid(text + line).more_axes == () for line in single)
+    assert [s.key for s in settings(grid)] == [s.key for (s,) in alone]
+    assert [c.key for s in settings(grid) for c in s.cells] == [
+        c.key for (s,) in alone for c in s.cells
+    ]
+
+
+def test_one_draw_of_theta_is_not_another():
+    text = "name: t\nproblems: {problem: garnet, n_states: 4}\nestimators: td\n"
+    drawn = settings(parse_grid(text + "theta: {seed: [0, 1], scale: [1, 2]}"))
+    thetas = [setting.prepare().truth.theta for setting in drawn]
+    assert len({theta.tobytes() for theta in thetas}) == 4
+    for one, two in zip(thetas[::2], thetas[1::2], strict=True):
+        assert abs(np.corrcoef(one, two)[0, 1]) < 0.9
+
+
+def test_problems_are_drawn_by_the_first_seed():
+    """Else the axes of seeds and problems would not be two."""
+    text = "name: t\nproblems: {problem: garnet, n_states: 4, instances: 2}\nestimators: td\n"
+    (several, first) = (parse_grid(text + f"seed: {seed}\n") for seed in ("[5, 9]", "5"))
+    assert several.problems == first.problems
+    assert [own.values["seed"] for own in several.problems] == [5, 6]

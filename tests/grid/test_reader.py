@@ -26,8 +26,8 @@ def test_minimal_grid_takes_defaults():
     assert [p.label for p in grid.problems] == ["corridor"]
     assert [p.label for p in grid.policies] == ["softmax"]
     assert grid.batch_sizes == (1,)
-    assert (grid.replicates, grid.seed, grid.horizon) == (1000, 0, None)
-    assert dict(grid.theta) == {"init": "normal", "scale": 1.0}
+    assert (grid.replicates, grid.seed, grid.common["horizon"].label) == (1000, 0, "auto")
+    assert grid.common["theta"].values == {"init": "normal", "scale": 1.0}
 
 
 def test_every_list_is_an_axis():
@@ -65,7 +65,7 @@ def test_instances_are_seeds_counted_from_the_grid_seed():
 def test_numbers_are_numbers_in_every_spelling():
     """YAML 1.1 reads 1e-3 as a string."""
     grid = parse_grid(MINIMAL + "theta: {scale: 1e-3}\n")
-    assert grid.theta["scale"] == 1e-3
+    assert grid.common["theta"].values["scale"] == 1e-3
     with pytest.raises(GridError, match="scale"):
         parse_grid(MINIMAL + "theta: {scale: '1e-3'}\n")
 
@@ -133,6 +133,15 @@ def test_all_errors_are_reported_at_once_in_order():
         (MINIMAL + "theta: {init: uniform}\n", "theta.init: 'uniform' is unknown"),
         (MINIMAL + "theta: {scale: .nan}\n", "theta.scale: nan is out of range"),
         (MINIMAL + "theta: 3\n", "theta: must be a mapping"),
+        (MINIMAL + "theta: [{scale: 1}, 3]\n", "4:21: theta.1: must be a mapping"),
+        (MINIMAL + "theta: [{scale: [1, -1]}]\n", "4:21: theta.0.scale.1: -1 is out of range"),
+        (MINIMAL + "theta: [{scale: 1}, {}]\n", "4:21: theta.1: normal stands twice"),
+        (MINIMAL + "theta: {seed: []}\n", "theta.seed: is empty, an axis needs at least one"),
+        (MINIMAL + "theta: {file: [a.npy, a.npy]}\n", "theta: file[a.npy] stands twice"),
+        (MINIMAL + "seed: [1, 1]\n", "4:7: seed: holds a value twice"),
+        (MINIMAL + "seed: [1, x]\n", "4:11: seed.1: 'x' is not allowed here, must be an integer"),
+        (MINIMAL + "seed: []\n", "4:7: seed: is empty, an axis needs at least one value"),
+        (MINIMAL + "horizon: [3, long]\n", "4:14: horizon.1: 'long' is unknown, must be an"),
         (MINIMAL + "batch_sizes: [2, 2]\n", "batch_sizes: holds a value twice"),
         (
             MINIMAL + "group_size: 4\nbatch_sizes: [4, 6]\n",
@@ -289,10 +298,10 @@ SAMPLED = MINIMAL + "samplers: [on_policy, {sampler: temperature, value: [0.7, 1
 
 def test_samplers_are_an_axis_that_need_not_be_named():
     plain, grid = parse_grid(MINIMAL), parse_grid(SAMPLED)
-    assert plain.samplers == ()
+    assert plain.common["sampler"].label == "on_policy"
     assert [*plain.axes] == ["problem", "policy"]
     assert [*grid.axes] == ["problem", "policy", "sampler"]
-    assert [s.label for s in grid.samplers] == [
+    assert [s.label for s in grid.axes["sampler"]] == [
         "on_policy",
         "temperature[value=0.7]",
         "temperature[value=1.3]",
@@ -322,7 +331,7 @@ def test_wrong_samplers_are_located():
 
 def test_ascents_have_samplers_too(monkeypatch):
     ascent = "ascent: {algorithms: gradient, estimators: exact, step_sizes: [0.1, 0.2]}\n"
-    assert len(parse_grid(SAMPLED + ascent).samplers) == 4
+    assert len(parse_grid(SAMPLED + ascent).axes["sampler"]) == 4
     # Four cells, and two runs in each of four settings.
     monkeypatch.setattr("pgbench.grid.reader.MAX_CELLS", 11)
     assert "the grid has 12 cells" in errors(SAMPLED + ascent)[0]
@@ -393,12 +402,13 @@ def test_theta_from_a_file_goes_by_its_content(tmp_path):
     np.save(tmp_path / "theta.npy", np.zeros(4))
     before = read_in(tmp_path, FILED)
     content = digest_of(tmp_path / "theta.npy")
-    assert before.theta == {"file": "theta.npy", "content": content}
-    assert before.contents == {"theta": content}
+    theta = before.common["theta"]
+    assert (theta.values, theta.content) == ({"file": "theta.npy"}, content)
+    assert before.contents == {"file[theta.npy]": content}
     np.save(tmp_path / "theta.npy", np.ones(4))
     after = read_in(tmp_path, FILED)
-    assert after.theta["content"] not in ("", content)
-    assert after.with_contents(before.contents).theta == before.theta
+    assert after.common["theta"].content not in ("", content)
+    assert after.with_contents(before.contents).common["theta"] == theta
 
 
 @pytest.mark.parametrize(

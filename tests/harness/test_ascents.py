@@ -149,7 +149,7 @@ def test_errors_are_located(text, expected):
 
 def test_theta_may_be_given():
     grid = parse_grid(HEAD + "theta: {values: [1, -2.5]}\nestimators: td\npolicies: loglinear\n")
-    assert dict(grid.theta) == {"values": [1.0, -2.5]}
+    assert grid.common["theta"].values == {"values": [1.0, -2.5]}
 
 
 @pytest.fixture(scope="module")

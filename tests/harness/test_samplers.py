@@ -63,7 +63,8 @@ def garnet(tree):
 
 
 def test_axes_are_named_once_everywhere():
-    assert AXES == tuple(map(dimension, DEFAULTS)) == tuple(map(dimension, MORE))
+    assert tuple(map(dimension, DEFAULTS)) == AXES
+    assert [*MORE] == [*DEFAULTS][: len(MORE)]
 
 
 def test_one_sampler_more_runs_no_old_cell_again(run):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 from matplotlib.colors import to_hex
 from xarray import DataTree
 
@@ -9,10 +10,11 @@ from pgbench.grid.reader import parse_grid
 from pgbench.harness.runner import execute
 from pgbench.report import write_report
 from pgbench.report.ascents import comparisons, paths, section
-from pgbench.report.ascents.runs import best, rule_label, runs
+from pgbench.report.ascents.runs import best, rule_labels, runs
 from pgbench.report.panels import NothingToDraw
 from pgbench.report.plots import plots
 from pgbench.report.style import theme
+from pgbench.results.coordinates import ascent_coordinates
 from tests.support.runs import unpublished
 
 GRID = """
@@ -144,18 +146,20 @@ def test_sizes_need_three(ascent):
         comparisons.sizes(ascent.isel(problem=[0, 1]))
 
 
-@pytest.mark.parametrize(
-    ("label", "words"),
-    [
-        ("0.1", "α = 0.1"),
-        ("kl[radius=0.01]", "KL 0.01"),
-        ("smoothness", "smoothness"),
-        ("normalised[step=0.5]", "normalised 0.5"),
-        ("decaying[step=0.5, power=1]", "decaying 0.5 power=1"),
-    ],
-)
-def test_step_sizes_in_words(label, words):
-    assert rule_label(label) == words
+def test_step_sizes_in_words():
+    rules = (
+        "[0.1, {step_size: kl, radius: 0.01}, smoothness, {step_size: normalised, step: 0.5},"
+        " {step_size: decaying, step: 0.5, power: 1}]"
+    )
+    climb = f"{{algorithms: gradient, estimators: exact, step_sizes: {rules}}}"
+    grid = parse_grid(f"name: t\nproblems: corridor\nascent: {climb}\n")
+    assert rule_labels(xr.Dataset(coords=ascent_coordinates(grid.ascent))) == [
+        "α = 0.1",
+        "KL 0.01",
+        "smoothness",
+        "normalised 0.5",
+        "decaying 0.5 power=1",
+    ]
 
 
 def test_the_page_has_the_section_and_nothing_of_estimators(half, tmp_path):

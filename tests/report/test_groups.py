@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from pgbench.estimators import find_estimator
 from pgbench.grid.reader import parse_grid
@@ -9,6 +10,7 @@ from pgbench.harness.runner import execute
 from pgbench.process.responses import Responses
 from pgbench.report.groups import CHANCES, groups, outcome_weights
 from pgbench.report.panels import NothingToDraw
+from pgbench.results.coordinates import estimator_coordinates
 from tests.support.runs import unpublished
 
 GRID = """
@@ -55,7 +57,9 @@ def test_weights_of_a_label_have_its_parameters():
         np.array([[[1.0, 0.0, 0.0]]]), np.ones((1, 1, 3)), np.zeros((1, 1, 3), bool), None, 1
     )
     weights = find_estimator("grpo").weights
-    found = outcome_weights("grpo[std=false, eps=0.5, correction=0]")(own)
+    entries = "[{estimator: grpo, std: false, eps: 0.5, correction: 0}, {estimator: reward_to_go, "
+    text = f"name: t\nproblems: corridor\nestimators: {entries}baseline: [0, 1]}}]\n"
+    made = xr.Dataset(coords=estimator_coordinates(parse_grid(text)))
+    found = outcome_weights(made, 0)(own)
     np.testing.assert_array_equal(found, weights(own, std=False, eps=0.5, correction=0))
-    assert outcome_weights("reward_to_go[baseline=1]") is None
-    assert outcome_weights("nobody") is None
+    assert outcome_weights(made, 1) is None

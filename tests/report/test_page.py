@@ -7,6 +7,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import xarray as xr
 from matplotlib.figure import Figure
 from scipy import stats
 from xarray import DataTree
@@ -27,6 +28,7 @@ from pgbench.report.statistic import Statistic
 from pgbench.report.style import problem_titles, shortened, styles, theme
 from pgbench.report.tables import estimator_rows, number, p_value
 from pgbench.results import dataset as results
+from pgbench.results.coordinates import setting_coordinates
 from pgbench.results.journal import Journal
 from pgbench.statistics import holm
 from tests.support.runs import unpublished
@@ -350,17 +352,16 @@ def test_the_lowest_panel_of_every_column_has_numbers_on_its_axis(tree, name):
 
 
 def test_titles_of_problems_leave_out_what_is_shared():
-    labels = [
-        "garnet[n_states=10, gamma=0.9]",
-        "garnet[n_states=20, gamma=0.9]",
-        "gymnasium[id=FrozenLake-v1, options={map_name: 8x8, slip: no}]",
-        "corridor",
-    ]
-    assert list(problem_titles(labels).values()) == [
+    problems = "[{problem: garnet, n_states: [10, 20], gamma: 0.9}, corridor]"
+    map_name = "{map_name: 8x8, is_slippery: false}"
+    lake = f"{{problem: gymnasium, id: FrozenLake-v1, options: {map_name}}}"
+    text = f"name: t\nproblems: [{problems[1:-1]}, {lake}]\nestimators: td\n"
+    data = xr.Dataset(coords=setting_coordinates(parse_grid(text)))
+    assert list(problem_titles(data).values()) == [
         "garnet, n_states=10",
         "garnet, n_states=20",
-        "FrozenLake-v1",
         "corridor",
+        "FrozenLake-v1",
     ]
 
 

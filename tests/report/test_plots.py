@@ -1,10 +1,13 @@
 """Figures are found by their files and keep their places on the page."""
 
 import pytest
+import xarray as xr
 
+from pgbench.grid.reader import parse_grid
 from pgbench.problems import families
 from pgbench.report.plots import Plot, plots
-from pgbench.report.style import parse_label
+from pgbench.report.style import problem_titles
+from pgbench.results.coordinates import setting_coordinates
 
 PAGE = {
     "run": "landscape exploration",
@@ -40,15 +43,9 @@ def test_a_file_with_a_figure_is_all_there_is_to_adding_one(monkeypatch, tmp_pat
     assert [*plots("estimators")] == ["one_more"]
 
 
-@pytest.mark.parametrize(
-    ("label", "kind", "values"),
-    [
-        ("gymnasium[id=FrozenLake-v1, gamma=0.9]", "FrozenLake-v1", {"gamma": "0.9"}),
-        ("file[path=a/b.npz]", "a/b.npz", {}),
-        ("garnet[n_states=10]", "garnet", {"n_states": "10"}),
-        ("nobody_knows[id=3]", "nobody_knows", {"id": "3"}),
-    ],
-)
-def test_problems_go_by_what_their_family_declares(label, kind, values):
-    assert parse_label(label) == (kind, values)
+def test_problems_go_by_what_their_family_declares(tmp_path):
+    text = "name: t\nproblems: [{problem: gymnasium, id: [a, b]}, {problem: file, path: c/d.npz}]\n"
+    grid = parse_grid(text + "estimators: td\n")
+    titles = problem_titles(xr.Dataset(coords=setting_coordinates(grid)))
+    assert [*titles.values()] == ["a", "b", "c/d.npz"]
     assert {f.name for f in families().values() if f.named_by} == {"gymnasium", "file"}

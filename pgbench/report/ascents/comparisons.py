@@ -30,9 +30,10 @@ from pgbench.report.panels import (
     add_legend,
     panels,
 )
+from pgbench.report.parameters import values_along
 from pgbench.report.plots import Plot
 from pgbench.report.selection import MOST_LEVELS
-from pgbench.report.style import INK, MARKERS, parse_label, shortened
+from pgbench.report.style import INK, MARKERS, shortened
 from pgbench.statistics import fit_line
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ def _starts(
 
 def step_map(ascent: "Dataset") -> Drawing:
     """What is left of the gap over step size and another parameter, or algorithms."""
-    values = ascent["step_value"].values
+    values = ascent["step_size_step"].values
     columns = [int(z) for z in np.argsort(values, kind="stable") if np.isfinite(values[z])]
     names, rows = _rows(ascent)
     note = ""
@@ -251,25 +252,16 @@ def _every_so_many(entries: list[Any], most: int) -> list[Any]:
 
 def _rows(ascent: "Dataset") -> tuple[list[str], list[int]]:
     """Rows of the map: values of one numeric parameter of one algorithm, or algorithms."""
-    labels = [str(x) for x in ascent["algorithm_label"].values]
-    parsed = [parse_label(x) for x in labels]
-    for kind in dict.fromkeys(name for name, _ in parsed):
-        own = [i for i, (name, _) in enumerate(parsed) if name == kind]
-        for key in dict.fromkeys(k for i in own for k in parsed[i][1]):
-            found = {i: _number(parsed[i][1].get(key, "")) for i in own}
-            good = [i for i in own if np.isfinite(found[i])]
-            if len({found[i] for i in good}) >= SIZES and len(good) == len(own):
-                rows = sorted(good, key=lambda i: -found[i])
+    names, values = ascent["algorithm_name"].values, values_along(ascent, "algorithm")
+    for kind in dict.fromkeys(map(str, names)):
+        own = [i for i, name in enumerate(names) if name == kind]
+        for key in values[own[0]]:
+            found = {i: values[i][key] for i in own if isinstance(values[i].get(key), float)}
+            if len(set(found.values())) >= SIZES and len(found) == len(own):
+                rows = sorted(own, key=lambda i: -found[i])
                 symbol = "α_w" if key == "critic_step" else key
                 return [f"{symbol} = {found[i]:.3g}" for i in rows], rows
-    return algorithm_labels(ascent), list(range(len(labels)))
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")
+    return algorithm_labels(ascent), list(range(len(names)))
 
 
 def _percent(x: float) -> str:

@@ -29,7 +29,7 @@ def lengths(ascent: "Dataset") -> Drawing:
     shown = [replace(run, line=LINES[i % len(LINES)]) for i, run in enumerate(drawn)]
     figure = Figure(figsize=(11.0, 2.9 * len(places) + 0.4), layout="constrained")
     rows = figure.subplots(len(places), 3, squeeze=False)
-    titles = problem_titles([str(p) for p in ascent["problem"].values])
+    titles = problem_titles(ascent)
     for (left, middle, right), place in zip(rows, places, strict=True):
         for i, run in enumerate(shown):
             own, p = length[(*place, *run.place)], success[(*place, *run.place)]

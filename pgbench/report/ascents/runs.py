@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.lines import Line2D
 
+from pgbench.ascent import step_sizes
 from pgbench.declared.outcomes import Status
 from pgbench.report.extent import holder
 from pgbench.report.panels import Facets, NothingToDraw, chosen_facets
-from pgbench.report.style import HUES, LINES, SHADES, mixed, parse_label, shortened
+from pgbench.report.parameters import Values, values_along, word
+from pgbench.report.style import HUES, LINES, SHADES, mixed, shortened
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -48,28 +50,35 @@ def runs(ascent: "Dataset") -> list[Run]:
     done = (ascent["ascent_status"].values == Status.DONE).any(axis=(0, 1))
     places = [(int(a), int(z)) for a, z in np.argwhere(done)]
     names = algorithm_labels(ascent)
-    rules = [str(z) for z in ascent["step_size"].values]
+    rules = rule_labels(ascent)
     several = len({z for _, z in places}) > 1
     found = []
     seen: dict[int, int] = {}
     for a, z in places:
         variant = seen[a] = seen.get(a, -1) + 1
         shade = SHADES[(variant + a // len(HUES)) % len(SHADES)]
-        label = f"{names[a]}, {rule_label(rules[z])}" if several else names[a]
+        label = f"{names[a]}, {rules[z]}" if several else names[a]
         colour = mixed(HUES[a % len(HUES)], shade)
         found.append(Run(a, z, label, colour, LINES[variant % len(LINES)]))
     return found
 
 
-def rule_label(label: str) -> str:
-    """A step size in few words: α = 0.1, KL 0.01, normalised 0.5."""
-    try:
-        return f"α = {float(label):.3g}"
-    except ValueError:
-        kind, values = parse_label(label)
-        words = [value if key in ("step", "radius") else f"{key}={value}" for key, value in
-                 values.items()]  # fmt: skip
-        return " ".join(["KL" if kind == "kl" else kind, *words])
+def rule_labels(ascent: "Dataset") -> list[str]:
+    """Step sizes in few words: α = 0.1, KL 0.01, normalised 0.5."""
+    rules = zip(ascent["rule"].values, values_along(ascent, "step_size"), strict=True)
+    return [_rule_label(str(rule), values) for rule, values in rules]
+
+
+def _rule_label(rule: str, values: Values) -> str:
+    declared = step_sizes()[rule].parameters
+    if rule == "constant":
+        return f"α = {values['step']:.3g}"
+    words = [
+        word(x) if key in ("step", "radius") else f"{key}={word(x)}"
+        for key, x in values.items()
+        if declared[key].required or x != declared[key].default
+    ]
+    return " ".join(["KL" if rule == "kl" else rule, *words])
 
 
 def algorithm_labels(ascent: "Dataset") -> list[str]:

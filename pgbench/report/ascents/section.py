@@ -11,7 +11,7 @@ from pgbench.declared.ascents import CHECKS
 from pgbench.declared.outcomes import LOST, AscentOutcome, Status
 from pgbench.declared.variables import INTERVAL
 from pgbench.grid.grid import EXACT
-from pgbench.report.ascents.runs import algorithm_labels, rule_label
+from pgbench.report.ascents.runs import algorithm_labels, rule_labels
 from pgbench.report.extent import cut
 from pgbench.report.style import problem_titles
 from pgbench.report.tables import number
@@ -98,13 +98,13 @@ def _on_the_boundary(ascent: "Dataset") -> Iterator[str]:
 
 def tables(ascent: "Dataset") -> Iterator[dict[str, Any]]:
     """A table per setting, a row per run."""
-    titles = problem_titles([str(p) for p in ascent["problem"].values])
-    names = algorithm_labels(ascent)
+    titles = problem_titles(ascent)
+    names, rules = algorithm_labels(ascent), rule_labels(ascent)
     for i, problem in enumerate(ascent["problem"].values):
         for j, policy in enumerate(ascent["policy"].values):
             own = ascent.isel(problem=i, policy=j)
             rows = [
-                _row(own.isel(algorithm=a, step_size=z), names[a], str(own["step_size"].values[z]))
+                _row(own.isel(algorithm=a, step_size=z), names[a], rules[z])
                 for a, z in np.argwhere(own["ascent_status"].values == Status.DONE)
             ]
             if rows:
@@ -133,7 +133,7 @@ def _row(run: "Dataset", name: str, rule: str) -> dict[str, str]:
     bad = [check for check in CHECKS if float(run[f"violations_{check}"]) > 0]
     return {
         "algorithm": name,
-        "rule": rule_label(rule),
+        "rule": rule,
         "gap": number(float(gap[-1]), 3),
         "interval": f"[{number(ends[0], 2)}, {number(ends[1], 2)}]"
         if np.isfinite(ends[0])
