@@ -25,6 +25,7 @@ _HOMES = {
     "make_policy": "policies",
     "make_problem": "problems",
     "moments": "api",
+    "read": "results.dataset",
     "run": "harness.runner",
     "sample_gradients": "api",
     "subject": "declared.claims",

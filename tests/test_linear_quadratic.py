@@ -150,7 +150,7 @@ def test_interruption_and_threads_change_no_byte(run, tmp_path):
 
 
 def test_the_dataset_reads_back(run):
-    tree, notes = results.read(run.directory)
+    tree, notes = results.read_noted(run.directory)
     assert notes == []
     assert same_numbers(run.tree, tree) == []
 

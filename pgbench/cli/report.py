@@ -24,7 +24,7 @@ def act(options: argparse.Namespace) -> int:
     from pgbench.report.declared import read_back
     from pgbench.results import dataset as results
 
-    tree, notes = results.read(options.results)
+    tree, notes = results.read_noted(options.results)
     if read_back(tree.to_dataset()) is None:
         notes = [
             *notes,

@@ -3,8 +3,6 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
 
     from pgbench.harness.crew import Crew
     from pgbench.harness.performing import MakePerformer
-    from pgbench.harness.progress import Progress
 
 HELP = "run a grid; the same command again resumes it"
 
@@ -66,7 +63,7 @@ def act(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     from pgbench.grid.reader import read_grid
     from pgbench.harness.crew import Crew
-    from pgbench.harness.progress import duration
+    from pgbench.harness.progress import showing
     from pgbench.harness.runner import execute
     from pgbench.harness.tasks import Shard
 
@@ -74,7 +71,7 @@ def _run(options: argparse.Namespace) -> int:
         raise ValueError(f"--threads is {options.threads}, must be at least 1")
     grid = read_grid(options.grid)
     set_up = plug_ins(options)
-    with _progress(options.quiet) as progress, Crew(prepare=set_up) as crew:
+    with showing(not options.quiet) as progress, Crew(prepare=set_up) as crew:
         outcome = execute(
             grid,
             options.output,
@@ -86,13 +83,7 @@ def _run(options: argparse.Namespace) -> int:
             confirmed=options.yes,
             progress=progress,
         )
-        attributes = outcome.tree.attrs
-        print(
-            f"{outcome.directory / 'results.nc'}: {outcome.measured} cells measured in"
-            f" {duration(attributes['wall_time_s'])}, {outcome.reused} reused,"
-            f" {outcome.failed} failed, {outcome.skipped} skipped",
-            flush=True,
-        )
+        print(outcome.sentence, flush=True)
         if not options.no_report:
             from pgbench.report import write_report
 
@@ -119,20 +110,6 @@ def _performer(options: argparse.Namespace, crew: "Crew") -> "MakePerformer":
     from pgbench.harness.beside import on_this_machine
 
     return on_this_machine(crew, None if options.no_report else load_figures)
-
-
-@contextmanager
-def _progress(quiet: bool) -> "Iterator[Progress]":
-    """Where a run reports: bars need a terminal."""
-    from pgbench.harness.progress import Bars, Lines, Silent
-
-    if quiet:
-        yield Silent()
-    elif sys.stderr.isatty():
-        with Bars() as bars:
-            yield bars
-    else:
-        yield Lines()
 
 
 def _violations(tree: "DataTree") -> list[str]:

@@ -26,7 +26,7 @@ def act(options: argparse.Namespace) -> int:
     from pgbench.results import dataset as results
     from pgbench.results.folding import folded_tree
 
-    tree, notes = results.read(options.results)
+    tree, notes = results.read_noted(options.results)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     tree = folded_tree(tree)

@@ -11,8 +11,10 @@ import re
 import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
+import numpy as np
 import yaml
 
 from pgbench.declared.messages import shortened, shown
@@ -217,3 +219,31 @@ def plain(node: Node) -> Any:
     if isinstance(node.value, list):
         return [plain(item) for item in node.value]
     return node.value
+
+
+def written(given: Any) -> str:
+    """The YAML text of plain values: mappings, lists, tuples, arrays, numbers, words and paths.
+
+    Raises ValueError that names the place of anything else.
+    """
+    text: str = yaml.safe_dump(_writable(given, ""), sort_keys=False, allow_unicode=True)
+    return text
+
+
+def _writable(value: Any, place: str) -> Any:
+    """A value of types that YAML knows."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {key: _writable(own, f"{place}.{key}".lstrip(".")) for key, own in value.items()}
+    if isinstance(value, list | tuple):
+        return [_writable(own, f"{place}.{i}".lstrip(".")) for i, own in enumerate(value)]
+    if isinstance(value, PurePath):
+        return str(value)
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    where = f"{place}: " if place else ""
+    raise ValueError(
+        f"{where}{shown(value)} is not allowed in a grid, must be a number, a word, a list or a"
+        " mapping"
+    )

@@ -30,7 +30,7 @@ from pgbench.grid.keys import (
     THETA_FILE,
     THETA_VALUES,
 )
-from pgbench.grid.nodes import Node, NodeReader, plain
+from pgbench.grid.nodes import Node, NodeReader, plain, written
 from pgbench.policies import PolicyKind, kinds
 from pgbench.problems import Family, families
 
@@ -42,6 +42,30 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 class GridError(ValueError):
     """The grid file is wrong; the message holds one located line per error."""
+
+
+def grid_of(given: Grid | Mapping[str, Any] | str | Path) -> Grid:
+    """A grid from what it may be given as.
+
+    Parameters
+    ----------
+    given
+        A Grid; a mapping of what a grid file holds, with lists, tuples or arrays for axes; the text
+        of a file, if it has several lines; or a file's name. Files that it names are looked for
+        beside the file, else in the working directory.
+
+    Raises
+    ------
+    GridError
+        A ValueError with one line per error; for a mapping ``place: what is wrong``.
+    """
+    if isinstance(given, Grid):
+        return given
+    if isinstance(given, Mapping):
+        return _parsed(written(given), "", present=True)
+    if isinstance(given, str) and "\n" in given:
+        return parse_grid(given, "grid", present=True)
+    return read_grid(given)
 
 
 def read_grid(path: str | Path) -> Grid:
@@ -78,14 +102,21 @@ def parse_grid(
     ``contents`` gives the contents of files by label as they were at an earlier time, where they
     may have been moved since; with ``present`` policies' files and libraries must be there.
     """
+    grid = _parsed(text, source, present)
+    return grid if contents is None else grid.with_contents(contents)
+
+
+def _parsed(text: str, source: str, present: bool) -> Grid:
+    """The grid in a text; errors name its source, line and column, or neither without a source."""
     reader = _Reader(source, present)
     tree = reader.parse(text)
     grid = reader.grid(tree, text) if tree is not None else None
     if reader.errors or grid is None:
+        found = sorted(set(reader.errors), key=_place)
         raise GridError(
-            bounded(f"{source}:{where}" for where in sorted(set(reader.errors), key=_place))
+            bounded(f"{source}:{e}" if source else e.split(":", 2)[2].strip() for e in found)
         )
-    return grid if contents is None else grid.with_contents(contents)
+    return grid
 
 
 def _place(error: str) -> tuple[int, int]:

@@ -1,7 +1,10 @@
-"""Progress of a run: bars on a terminal, plain lines elsewhere, nothing where nobody looks."""
+"""Progress of a run: bars on a terminal and in notebooks, plain lines elsewhere, or nothing."""
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import escape
 from typing import Any, TextIO
 
 
@@ -31,6 +34,9 @@ class Silent:
 
     def done(self, label: str, seconds: float, steps: float) -> None:
         """A setting ends, for which somebody worked so long and took so many steps."""
+
+    def end(self, sentence: str) -> None:
+        """The run is over; what became of it."""
 
 
 Progress = Silent
@@ -163,3 +169,86 @@ class Bars(Silent):
     def advance(self, work: float) -> None:
         """So much of the work is done."""
         self.bar.advance(self.task, work)
+
+
+class Notebook(Silent):
+    """A bar with the setting, the cells and the time left; notes stay below it."""
+
+    def __init__(self) -> None:
+        from IPython.display import HTML, display  # there, or nobody would be in a notebook
+
+        self._html = HTML
+        self._display: Any = display(HTML(""), display_id=True)
+        self.begin = time.perf_counter()
+        self.label, self.lines = "", list[str]()
+        self.total = self.finished = self.steps = 0.0
+        self.cells = self.n_cells = 0
+
+    def _draw(self, state: str) -> None:
+        bar = f'<progress value="{self.finished:.0f}" max="{max(self.total, 1.0):.0f}"></progress>'
+        lines = [f"{bar} {escape(state)}", *map(escape, self.lines)]
+        self._display.update(self._html("<br>".join(lines)))
+
+    def _measuring(self) -> None:
+        seconds = time.perf_counter() - self.begin
+        left = seconds * (self.total / max(self.finished, 1.0) - 1)
+        self._draw(
+            f"{self.cells} of {self.n_cells} cells, {rate(self.steps, seconds)},"
+            f" about {duration(max(left, 0.0))} left: {self.label}"
+        )
+
+    def note(self, text: str) -> None:
+        """Something unusual that the user should know."""
+        self.lines.append(f"note: {text}")
+
+    def phase(self, name: str) -> None:
+        """A phase other than measuring begins."""
+        self._draw(f"{name} ...")
+
+    def end(self, sentence: str) -> None:
+        """The run is over."""
+        self.finished = self.total
+        self._draw(sentence)
+
+    def start(self, n_settings: int, n_cells: int, work: float) -> None:
+        """Measuring begins."""
+        self.begin, self.n_cells, self.total = time.perf_counter(), n_cells, work
+        self._draw(f"measuring {n_cells} cells in {n_settings} settings")
+
+    def setting(self, label: str) -> None:
+        """Something of a setting begins."""
+        self.label = label
+
+    def batch(self, n_cells: int, steps: float) -> None:
+        """Cells were finished."""
+        self.cells += n_cells
+        self.steps += steps
+        self._measuring()
+
+    def problem(self, label: str, n_cells: int, status: str, message: str) -> None:
+        """Cells failed or were skipped."""
+        self.lines.append(f"{label}: {n_cells} cells {status}: {message}")
+
+    def advance(self, work: float) -> None:
+        """So much of the work is done."""
+        self.finished += work
+        self._measuring()
+
+
+@contextmanager
+def showing(wanted: bool | None) -> Iterator[Progress]:
+    """Where a run reports: in a notebook below its cell, with bars on a terminal, else in lines.
+
+    Without a wish for or against it nothing is reported but in notebooks, where somebody waits.
+    """
+    from rich.console import Console
+
+    if wanted is not False and Console().is_jupyter:
+        yield Notebook()
+    elif not wanted:
+        yield Silent()
+    elif sys.stderr.isatty():
+        with Bars() as bars:
+            yield bars
+    else:
+        yield Lines()

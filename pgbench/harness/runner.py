@@ -1,7 +1,7 @@
 """Run a grid: skip what is finished, measure the rest, keep every record, publish the dataset."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pgbench.declared.outcomes import Status
 from pgbench.grid.grid import Grid
 from pgbench.grid.plan import settings
-from pgbench.grid.reader import read_grid
+from pgbench.grid.reader import grid_of
 from pgbench.harness.beside import on_this_machine
 from pgbench.harness.cluster.on_worker import ClusterError
 from pgbench.harness.cluster.performer import by_workers
@@ -17,10 +17,10 @@ from pgbench.harness.cluster.workers import Workers
 from pgbench.harness.directory import claimed, open_journal
 from pgbench.harness.measuring import Conditions
 from pgbench.harness.performing import MakePerformer, Order, Performed, Performer
-from pgbench.harness.progress import Progress, Silent
+from pgbench.harness.progress import Progress, Silent, duration, showing
 from pgbench.harness.provenance import provenance
 from pgbench.harness.signals import Stop, stoppable
-from pgbench.harness.tasks import Shard, Task, is_finished, tasks, unfinished
+from pgbench.harness.tasks import Shard, Task, tasks, unfinished
 from pgbench.harness.writer import Writer
 from pgbench.kernels.blas import single_threaded_blas
 from pgbench.measure.forecast import require_confirmed
@@ -48,7 +48,7 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run left behind: the dataset, its directory, and how many cells did what."""
+    """What a run left behind: the dataset, its directory, how many cells did what, and its time."""
 
     tree: "DataTree"
     directory: Path
@@ -56,15 +56,26 @@ class RunResult:
     reused: int
     failed: int
     skipped: int
+    seconds: float
+
+    @property
+    def sentence(self) -> str:
+        """What was done, and how long that took."""
+        return (
+            f"{self.directory / 'results.nc'}: {self.measured} cells measured in"
+            f" {duration(self.seconds)}, {self.reused} reused, {self.failed} failed,"
+            f" {self.skipped} skipped"
+        )
 
 
 def run(
-    grid: "Grid | str | Path",
+    grid: "Grid | Mapping[str, Any] | str | Path",
     output: str | Path = "results",
     *,
     workers: int | None = None,
     scheduler: str | None = None,
     shard: str = "1/1",
+    progress: bool | None = None,
     **options: Any,
 ) -> "DataTree":
     """Run a grid and return its dataset; the same as ``python -m pgbench run``.
@@ -72,7 +83,8 @@ def run(
     Parameters
     ----------
     grid
-        A file name or a Grid.
+        A file's name, the text of one, or a mapping of what it holds, with lists for axes:
+        ``{"name": "mine", "problems": "corridor", "estimators": ["rloo", "td"]}``.
     output
         Directory for results; the run's own is ``output/<name>``.
     workers, scheduler
@@ -81,6 +93,9 @@ def run(
         ``if __name__ == "__main__"``.
     shard
         ``"i/n"`` for every n-th task from the i-th on.
+    progress
+        Whether to report on the way: below the cell of a notebook, on a terminal, or in lines; by
+        default only in notebooks.
     options
         ``threads``, ``memory_bytes``, ``device`` and ``confirmed`` as in ``execute``.
 
@@ -95,12 +110,12 @@ def run(
         For a wrong grid, or an output directory, a device or workers that cannot be used. Failed
         cells do not raise; they have status 2 and a message.
     """
-    if not isinstance(grid, Grid):
-        grid = read_grid(grid)
     if workers is not None or scheduler is not None:
-        own = Workers(workers, scheduler, options.get("threads"))
-        options["performer"] = by_workers(own)
-    return execute(grid, Path(output), shard=Shard.of_text(shard), **options).tree
+        options["performer"] = by_workers(Workers(workers, scheduler, options.get("threads")))
+    own_shard = Shard.of_text(shard)
+    with showing(progress) as shown:
+        own = grid_of(grid)
+        return execute(own, Path(output), shard=own_shard, progress=shown, **options).tree
 
 
 def execute(
@@ -153,7 +168,7 @@ def execute(
     Interrupted
         On SIGINT, SIGTERM or SIGHUP, after the partial results were published.
     """
-    progress = progress or Silent()
+    progress, begin = progress or Silent(), time.perf_counter()
     where = find_device(device or grid.device)
     order = Order(Conditions(threads, memory_bytes, where), set_up)
     if not confirmed:
@@ -168,7 +183,7 @@ def execute(
         pending = [cell.key for task in todo for cell in task.cells if task.finishes]
         planned = [cell.key for setting in plan for cell in setting.cells]
         planned += [cell.key for setting in plan for cell in setting.ascents]
-        reused = sum(is_finished(journal.records.get(key, {})) for key in planned)
+        reused = _count(journal, [key for key in planned if key not in {*pending}], Status.DONE)
         writer = Writer(journal, portions, progress, grid.replicates)
         lost: ClusterError | None = None
         try:
@@ -193,14 +208,17 @@ def execute(
             raise Interrupted(f"{done} cells measured before the interruption")
         if lost is not None:
             raise lost
-    return RunResult(
+    found = RunResult(
         tree=tree,
         directory=directory,
         measured=_count(journal, pending, Status.DONE),
         reused=reused,
         failed=_count(journal, planned, Status.FAILED),
         skipped=_count(journal, planned, Status.SKIPPED),
+        seconds=time.perf_counter() - begin,
     )
+    progress.end(found.sentence)
+    return found
 
 
 def _count(journal: Journal, keys: Sequence[str], status: Status) -> int:

@@ -1,5 +1,6 @@
 """The dataset on disk: written in one piece, read back or built again, compared."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,34 @@ def write_netcdf(data: xr.DataTree | xr.Dataset, path: Path) -> None:
     write_file(path, tree_bytes(data if isinstance(data, xr.DataTree) else xr.DataTree(data)))
 
 
-def read(directory: Path) -> tuple[xr.DataTree, list[str]]:
+def read(path: str | Path) -> xr.DataTree:
+    """The dataset of a run: variables by problem, policy, estimator and batch size.
+
+    Parameters
+    ----------
+    path
+        The run's directory, such as ``results/demo``, or the file ``results.nc`` in it. Where the
+        file is missing or older than the journal, the dataset is made from that, with a warning.
+
+    Returns
+    -------
+    xarray.DataTree
+        In memory: the summary at the root, ascents in ``ascent``, per-coordinate arrays in
+        ``maps``; ``.to_dataset()`` of any of them is an xarray.Dataset.
+
+    Raises
+    ------
+    OutputError
+        A ValueError if there are no results.
+    """
+    path = Path(path)
+    tree, notes = read_noted(path.parent if path.name == NAME else path)
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    return tree
+
+
+def read_noted(directory: Path) -> tuple[xr.DataTree, list[str]]:
     """The dataset of a run's directory, in memory, and notes about anything unusual.
 
     Where ``results.nc`` is missing, damaged or older than the journal it is built again from it.

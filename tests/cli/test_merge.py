@@ -49,11 +49,11 @@ def test_parts_are_joined_and_the_rest_is_measured(tmp_path, capsys):
     for _ in range(2):  # the same again changes nothing
         assert merge(*arguments) == 0
         assert "of 4 cells 3 done, 1 missing, 0 failed, 0 skipped" in capsys.readouterr().out
-    time = results.read(tmp_path / "t")[0].attrs["environment_steps"]
-    assert time == sum(results.read(Path(p, "t"))[0].attrs["environment_steps"] for p in PARTS)
+    time = results.read(tmp_path / "t").attrs["environment_steps"]
+    assert time == sum(results.read(Path(p, "t")).attrs["environment_steps"] for p in PARTS)
     assert run("whole.yaml", tmp_path) == 0
     assert "1 cells measured" in capsys.readouterr().out
-    joined, whole = (results.read(path / "t")[0] for path in (tmp_path, Path("whole")))
+    joined, whole = (results.read_noted(path / "t")[0] for path in (tmp_path, Path("whole")))
     assert results.same_numbers(joined, whole) == []
 
 

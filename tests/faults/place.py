@@ -113,7 +113,7 @@ class Place:
     @cached_property
     def tree(self) -> DataTree:
         """The dataset that a run left here."""
-        return results.read(self.directory)[0]
+        return results.read_noted(self.directory)[0]
 
     def arguments(self, report: bool = False) -> list[str]:
         """The plain command."""
@@ -169,7 +169,7 @@ class Place:
             return outcome
         found = re.search(r"(\d+) cells measured", printed)
         outcome.again = int(found[1]) - (MEASURED - len(before)) if found else MEASURED
-        tree, notes = results.read(self.directory)
+        tree, notes = results.read_noted(self.directory)
         different = [*results.same_numbers(tree, expected), *notes]
         outcome.changed = len(different)
         left = [str(path) for path in self.root.rglob(".*.tmp")]

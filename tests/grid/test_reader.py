@@ -7,8 +7,8 @@ import pytest
 
 from pgbench.__main__ import main
 from pgbench.declared.sources import digest_of
-from pgbench.grid.plan import make_problem
-from pgbench.grid.reader import MAX_BYTES, GridError, parse_grid, read_grid
+from pgbench.grid.plan import make_problem, settings
+from pgbench.grid.reader import MAX_BYTES, GridError, grid_of, parse_grid, read_grid
 from pgbench.problems import ProblemError
 from pgbench.problems import make_problem as problem
 
@@ -424,3 +424,54 @@ def test_wrong_files_of_theta_are_located(tmp_path, theta, message):
     (tmp_path / "a.npy").write_bytes(b"")
     with pytest.raises(GridError, match=re.escape(message.format(folder=tmp_path))):
         read_in(tmp_path, f"{MINIMAL}theta: {theta}\n")
+
+
+LISTED = {
+    "name": "t",
+    "problems": ({"problem": "garnet", "n_states": np.array([4, 8]), "gamma": np.float64(0.9)},),
+    "estimators": ["td", {"estimator": "gae", "lam": [0, 0.95, 1e-7]}],
+    "batch_sizes": range(1, 4),
+    "seed": np.int64(3),
+}
+SPELT = """
+name: t
+problems: [{problem: garnet, n_states: [4, 8], gamma: 0.9}]
+estimators: [td, {estimator: gae, lam: [0, 0.95, 1e-7]}]
+batch_sizes: [1, 2, 3]
+seed: 3
+"""
+
+
+def test_a_grid_may_be_a_mapping_a_text_or_a_file(tmp_path):
+    (tmp_path / "grid.yaml").write_text(SPELT, encoding="utf-8")
+    of_file, of_text = grid_of(tmp_path / "grid.yaml"), grid_of(SPELT)
+    of_mapping = grid_of(LISTED | {"batch_sizes": [*LISTED["batch_sizes"]]})
+    assert grid_of(of_text) is of_text
+    keys = [[s.key for s in settings(grid)] for grid in (of_file, of_text, of_mapping)]
+    assert keys[0] == keys[1] == keys[2]
+    assert of_file.batch_sizes == of_text.batch_sizes == of_mapping.batch_sizes
+    # The dataset holds the grid as text, which reads as the same grid.
+    assert parse_grid(of_mapping.text).axes == of_mapping.axes
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": -1}, "seed: -1 is out of range, must be an integer in [0, 9.22337e+18]"),
+        ({"problems": {"problem": "garnet", "n_state": 3}}, "problems.0.garnet.n_state: unknown"),
+        ({"estimators": [object]}, "estimators.0: <class 'object'> is not allowed in a grid, must"),
+        ({"batch_sizes": {1: 2}}, "batch_sizes: the key 1 must be a word"),
+        ({"batch_sizes": range(3)}, "batch_sizes: range(0, 3) is not allowed in a grid"),
+    ],
+)
+def test_mistakes_in_a_mapping_are_located_without_lines(change, message):
+    with pytest.raises(ValueError, match=re.escape(message)) as found:
+        grid_of(LISTED | {"batch_sizes": 1} | change)
+    assert not re.search(r"^\d+:", str(found.value), re.MULTILINE)
+
+
+def test_a_word_is_a_file_and_several_lines_are_a_text():
+    with pytest.raises(GridError, match=r"^missing\.yaml: cannot be read: No such file"):
+        grid_of("missing.yaml")
+    with pytest.raises(GridError, match=r"^grid:1:1: estimators: missing"):
+        grid_of("name: t\nproblems: corridor\n")

@@ -234,7 +234,7 @@ def test_same_bytes_however_the_run_is_cut(whole, tmp_path):
 
 
 def test_the_dataset_reads_back(whole):
-    read, notes = results.read(whole.directory)
+    read, notes = results.read_noted(whole.directory)
     assert not notes
     assert results.same_numbers(whole.tree, read) == []
 

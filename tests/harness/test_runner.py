@@ -119,7 +119,7 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(whole, tmp_path, batches):
     grid = parse_grid(GRID)
     with pytest.raises(Interrupted):
         execute(grid, tmp_path, progress=StopAfter(batches))
-    partial, notes = results.read(tmp_path / "t")
+    partial, notes = results.read_noted(tmp_path / "t")
     assert notes == []
     done = int((partial["status"] == 1).sum())
     assert done == 3 * batches
@@ -186,7 +186,7 @@ def heard():
 def test_what_is_finished_is_published_whatever_signals_come(tmp_path, batches, writing):
     with pytest.raises(Interrupted, match="cells measured before the interruption"):
         execute(parse_grid(FEW), tmp_path, progress=Ordering(batches, writing))
-    found, notes = results.read(tmp_path / "t")
+    found, notes = results.read_noted(tmp_path / "t")
     assert notes == []
     assert int((found["status"] == 1).sum()) == (2 if batches else 3)
     assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
@@ -335,7 +335,7 @@ def test_a_damaged_dataset_is_rebuilt_from_the_journal(whole, tmp_path, damage):
         path.write_bytes(b"nonsense")
     else:
         path.unlink()
-    tree, notes = results.read(directory)
+    tree, notes = results.read_noted(directory)
     assert results.same_numbers(whole.tree, tree) == []
     assert len(notes) == (damage != "remove")
 
@@ -359,7 +359,7 @@ def test_a_full_disk_while_publishing_says_so(whole, tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="No space left on device; the journal is complete"):
         execute(parse_grid(GRID), whole.directory.parent)
     monkeypatch.undo()
-    assert results.same_numbers(whole.tree, results.read(whole.directory)[0]) == []
+    assert results.same_numbers(whole.tree, results.read_noted(whole.directory)[0]) == []
 
 
 def test_the_file_opens_with_plain_xarray(whole):
@@ -418,7 +418,7 @@ def test_results_of_a_file_outlive_the_file(tmp_path):
     run = execute(parse_grid(text), tmp_path / "o")
     (run.directory / "results.nc").unlink()
     path.unlink()
-    tree, _ = results.read(run.directory)
+    tree, _ = results.read_noted(run.directory)
     assert results.same_numbers(run.tree, tree) == []
     assert (tree["status"] == 1).all()
 

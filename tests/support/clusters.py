@@ -140,7 +140,7 @@ class Site:
 
     def tree(self, output: str = "o") -> DataTree:
         """The dataset of a run."""
-        return results.read(self.root / output / "t")[0]
+        return results.read_noted(self.root / output / "t")[0]
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

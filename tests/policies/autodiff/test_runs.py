@@ -60,7 +60,7 @@ def test_results_outlive_the_file(grid):
     (run.directory / "results.nc").unlink()
     for path in grid.parent.glob("*_policy.py"):
         path.unlink()
-    tree, _ = read(run.directory)
+    tree = read(run.directory)
     assert same_numbers(run.tree, tree) == []
     assert (tree["status"] == 1).all()
 
