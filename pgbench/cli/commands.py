@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pgbench import __version__
-from pgbench.cli import audit, check, horizons, merge, report, run, schema, show, test, zoo
+from pgbench.cli import audit, check, compare, horizons, merge, report, run, schema, show, test, zoo
 from pgbench.cli import list as listing
 from pgbench.cli.exit_codes import BAD_INPUT, EXPLAINED
 from pgbench.cli.notes import notes
@@ -21,6 +21,7 @@ COMMANDS = {
     "zoo": zoo,
     "list": listing,
     "show": show,
+    "compare": compare,
     "test": test,
     "audit": audit,
     "schema": schema,

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from pgbench.trials.user_file import PlugIns
 
 
+FORMATS = ("csv", "json", "latex", "markdown")
+"""What tables can be written as."""
+
+
 def add_plugin(command: argparse.ArgumentParser) -> None:
     """Let a command take files with estimators of the user's own."""
     command.add_argument(
@@ -61,3 +65,12 @@ def add_folders(command: argparse.ArgumentParser) -> None:
     """Let a command be told where results and reports go."""
     command.add_argument("--output", type=Path, default=Path("results"), help="default: results")
     command.add_argument("--reports", type=Path, default=Path("reports"), help="default: reports")
+
+
+def add_format(command: argparse.ArgumentParser) -> None:
+    """Let a command be told what to write its table as."""
+    command.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="instead of a table for the terminal; csv and json have all digits",
+    )

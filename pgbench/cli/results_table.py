@@ -1,39 +1,42 @@
 """Tables of what a run found: of estimators, and of ascents."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from pgbench.ascent.summary import RATES, median_steps
-from pgbench.cli.terminal import console, number, titled
+from pgbench.cli.tables import Column, Row, Table, number, rounded, with_error, with_interval
 from pgbench.declared.outcomes import AscentOutcome, Status
 
+BIAS, VARIANCE = "relative_bias", "relative_variance"
+
 STATISTICS = (
-    "bias / ‖∇J‖",
-    "exact",
-    "p (Holm)",
-    "variance / ‖∇J‖²",
-    "exact",
-    "cosine",
-    "steps",
-    "s",
+    Column("bias / ‖∇J‖", (BIAS, f"{BIAS}_low", f"{BIAS}_high"), 0, with_interval("relative_bias")),
+    Column("exact bias", ("exact_relative_bias",), 4, rounded("exact_relative_bias")),
+    Column("p (Holm)", ("bias_test_p_holm",), 2, rounded("bias_test_p_holm")),
+    Column("variance / ‖∇J‖²", (VARIANCE, f"{VARIANCE}_se"), 1, with_error(VARIANCE)),
+    Column("exact variance", ("exact_relative_variance",), 5),
+    Column("cosine", ("cosine",), 7),
+    Column("steps", ("steps",), 3),
+    Column("s", ("seconds",), 6, rounded("seconds")),
 )
-"""Columns of the table of results, beside problem, policy and estimator."""
+"""Columns of the table of results; bias with its interval of 95 %, variance with its error."""
 
 
-def print_results(
+def of_results(
     summary: Any,
     *,
-    problem: str | None,
-    policy: str | None,
-    estimator: str | None,
-    batch_size: int | None,
-) -> None:
-    """Print a table of results at one batch size, for labels that contain the given words.
+    problem: str | None = None,
+    policy: str | None = None,
+    estimator: str | None = None,
+    batch_size: int | None = None,
+) -> tuple[Table, list[str]]:
+    """What was measured at one batch size, by default the largest, and notes on the rest.
 
-    Raises ValueError if the batch size is not in the run or nothing matches.
+    Labels contain the given words. Raises ValueError if the batch size is not in the run or nothing
+    matches.
     """
     known = [int(n) for n in summary["batch_size"].values]
     batch_size = known[-1] if batch_size is None else batch_size
@@ -47,74 +50,107 @@ def print_results(
         policy=_matching(summary, "policy", policy),
         estimator=_matching(summary, "estimator", estimator),
     )
-    out = console()
+    every = list(_rows(selected))
     title = f"batch size {batch_size}; intervals are 95 %"
-    table = titled(title, "problem", "policy", "estimator")
-    for column in STATISTICS:
-        table.add_column(column, justify="right")
+    done = [row for row in every if row["status"] == Status.DONE]
+    notes = [*_unmeasured(every), *_without_gradient(selected)]
+    return Table(title, ("problem", "policy"), ("estimator",), STATISTICS, done), notes
+
+
+def _rows(selected: Any) -> Iterator[Row]:
+    """A row per cell: its labels, and everything that is known of it."""
+    axes = ("problem", "policy", "estimator")
     # Not selected cell by cell: xarray takes milliseconds for each.
-    arrays = {str(name): array.values for name, array in selected.data_vars.items()}
-    problems, policies, labels = (
-        [str(label) for label in selected[axis].values]
-        for axis in ("problem", "policy", "estimator")
-    )
-    for p, problem_label in enumerate(problems):
-        for q, e in np.ndindex(len(policies), len(labels)):
-            table.add_row(problem_label, policies[q], labels[e], *_cell(arrays, (p, q, e)))
-        table.add_section()
-    out.print(table)
-    for p, q in np.argwhere(arrays["gradient_note"] != ""):
-        note = arrays["gradient_note"][p, q]
+    arrays = {
+        str(name): array.values.astype(object)
+        for name, array in selected.data_vars.items()
+        if array.dims == axes
+    }
+    labels = [[str(label) for label in selected[axis].values] for axis in axes]
+    for place in np.ndindex(*(len(own) for own in labels)):
+        named = (own[i] for own, i in zip(labels, place, strict=True))
+        yield {
+            **dict(zip(axes, named, strict=True)),
+            **{name: own[place] for name, own in arrays.items()},
+        }
+
+
+def _unmeasured(rows: list[Row]) -> Iterator[str]:
+    """Cells without numbers, in a sentence for each reason."""
+    settings = {(row["problem"], row["policy"]) for row in rows}
+    reasons: dict[tuple[str, str], dict[str, set[tuple[str, str]]]] = {}
+    for row in rows:
+        if row["status"] != Status.DONE:
+            own = reasons.setdefault((Status(row["status"]).word, row["message"]), {})
+            own.setdefault(row["estimator"], set()).add((row["problem"], row["policy"]))
+    for (word, message), estimators in reasons.items():
+        alike: dict[frozenset[tuple[str, str]], list[str]] = {}
+        for estimator, places in estimators.items():
+            alike.setdefault(frozenset(places), []).append(estimator)
+        for places_of, names in alike.items():
+            where = "everywhere" if places_of == settings else _where(sorted(places_of))
+            why = f": {message}" if message else ""
+            yield f"{word} {where}: {', '.join(names)}{why}"
+
+
+def _where(places: list[tuple[str, str]], most: int = 3) -> str:
+    """Some settings in words."""
+    words = ", ".join(" × ".join(place) for place in places[:most])
+    return f"in {words}" + (f" and {len(places) - most} more" if len(places) > most else "")
+
+
+def _without_gradient(selected: Any) -> Iterator[str]:
+    problems, policies = (selected[axis].values for axis in ("problem", "policy"))
+    notes = selected["gradient_note"].values
+    for p, q in np.argwhere(notes != ""):
         setting = f"{problems[p]} × {policies[q]}"
-        out.print(f"{setting}: nothing is relative to ‖∇J‖: {note}.", markup=False)
+        yield f"{setting}: nothing is relative to ‖∇J‖: {notes[p, q]}."
 
 
-def _cell(arrays: Mapping[str, Any], place: tuple[int, int, int]) -> list[str]:
-    if int(arrays["status"][place]) != Status.DONE:
-        return [str(arrays["message"][place]) or "missing", *[""] * (len(STATISTICS) - 1)]
-
-    def of(name: str, digits: int = 3) -> str:
-        return number(float(arrays[name][place]), digits)
-
-    low, high = of("relative_bias_low", 2), of("relative_bias_high", 2)
-    return [
-        of("relative_bias", 2) + ("" if low == "—" else f" [{low}, {high}]"),
-        of("exact_relative_bias", 2),
-        of("bias_test_p_holm", 2),
-        f"{of('relative_variance')} ± {of('relative_variance_se', 2)}",
-        of("exact_relative_variance"),
-        of("cosine"),
-        of("steps"),
-        of("seconds", 2),
-    ]
+CLIMBED = (
+    Column("J* - J at the end", ("gap", "gap_low", "gap_high"), 0, with_interval("gap", 3)),
+    Column("left of the start", ("left",), 1, rounded("left")),
+    Column("updates to 10 %", ("to_10", "reached_10"), 2, lambda row: _reached(row, "10")),
+    Column("to 1 %", ("to_1", "reached_1"), 4, lambda row: _reached(row, "1")),
+    Column("rate", ("rate",), 5, lambda row: row["rate_words"]),
+    Column("collapsed", ("collapsed",), 6, rounded("collapsed")),
+    Column("diverged", ("diverged",), 3, rounded("diverged")),
+)
+"""Columns of the table of ascents; diverged are runs that did or became unstable."""
 
 
-def print_ascents(
-    ascent: Any, *, problem: str | None, policy: str | None, algorithm: str | None
-) -> None:
-    """Print a table of ascents for labels that contain the given words.
+def of_ascents(
+    ascent: Any,
+    *,
+    problem: str | None = None,
+    policy: str | None = None,
+    algorithm: str | None = None,
+) -> tuple[Table, list[str]]:
+    """What became of ascents whose labels contain the given words, and notes on the others.
 
     Raises ValueError if nothing matches.
     """
-    columns = ("problem", "policy", "algorithm", "step size")
-    table = titled("ascents; intervals are 95 %", *columns)
-    for column in ("J* - J at the end", "left of the start", "updates to 10 %", "to 1 %", "rate"):
-        table.add_column(column, justify="right")
-    table.add_column("collapsed", justify="right")
-    table.add_column("diverged or unstable", justify="right")
+    rows: list[Row] = []
+    notes: list[str] = []
     found = 0
     for p in _matching(ascent, "problem", problem):
         for q in _matching(ascent, "policy", policy):
             for a in _matching(ascent, "algorithm", algorithm):
                 for z in ascent["step_size"].values:
                     run = ascent.sel(problem=p, policy=q, algorithm=a, step_size=z)
-                    if int(run["ascent_status"]) != Status.MISSING:
-                        table.add_row(str(p), str(q), str(a), str(z), *_climbed(run))
-                        found += 1
-        table.add_section()
+                    status = Status(int(run["ascent_status"]))
+                    found += status is not Status.MISSING
+                    labels = {"problem": p, "policy": q, "algorithm": a, "step_size": str(z)}
+                    if status is Status.DONE:
+                        rows.append(labels | _climbed(run))
+                    elif status is not Status.MISSING:
+                        why = str(run["ascent_message"].values)
+                        notes.append(f"{status.word}: {', '.join(labels.values())}: {why}")
     if not found:
         raise ValueError("no ascent of these problems, policies and algorithms is planned")
-    console().print(table)
+    title = "ascents; intervals are 95 %"
+    setting, labels_of = ("problem", "policy"), ("algorithm", "step_size")
+    return Table(title, setting, labels_of, CLIMBED, rows), notes
 
 
 def _matching(data: Any, axis: str, word: str | None) -> list[str]:
@@ -126,28 +162,31 @@ def _matching(data: Any, axis: str, word: str | None) -> list[str]:
     return found
 
 
-def _climbed(run: Any) -> list[str]:
-    if int(run["ascent_status"]) != Status.DONE:
-        return [str(run["ascent_message"].values), *[""] * 6]
-
+def _climbed(run: Any) -> dict[str, Any]:
+    """What became of a run."""
     gap = run["suboptimality_iqm"].values
-    low, high = run["suboptimality_iqm_low"].values[-1], run["suboptimality_iqm_high"].values[-1]
-    final = number(float(gap[-1])) + ("" if math.isnan(low) else f" [{low:.2g}, {high:.2g}]")
-    left = float(gap[-1] / gap[0]) if gap[0] > 0 else math.nan
-    reached = []
+    kind = str(run["rate_kind"].values)
+    found: dict[str, Any] = {
+        "gap": float(gap[-1]),
+        **{f"gap_{e}": float(run[f"suboptimality_iqm_{e}"].values[-1]) for e in ("low", "high")},
+        "left": float(gap[-1] / gap[0]) if gap[0] > 0 else math.nan,
+        "rate": float(run["rate"]),
+        "rate_words": RATES.get(kind, kind).format(number(float(run["rate"]), 2)),
+        "collapsed": float(run["collapsed_share"]),
+        "diverged": float(run["diverged_share"] + run["unstable_share"]),
+        "runs": int((run["outcome"].values != AscentOutcome.NO_RUN).sum()),
+    }
     for key in ("10", "1"):
         steps = run[f"steps_to_{key}"].values[run["outcome"].values != AscentOutcome.NO_RUN]
-        n = sum(not math.isnan(x) for x in steps)
-        median = median_steps(steps)
-        shown = number(median, 6) if math.isfinite(median) else "—"
-        reached.append(f"{shown} ({n}/{len(steps)})")
-    kind = str(run["rate_kind"].values)
-    rate = RATES.get(kind, kind)
-    return [
-        final,
-        number(left, 2),
-        *reached,
-        rate.format(number(float(run["rate"]), 2)),
-        number(float(run["collapsed_share"]), 2),
-        number(float(run["diverged_share"] + run["unstable_share"]), 2),
-    ]
+        found |= {
+            f"to_{key}": float(median_steps(steps)),
+            f"reached_{key}": int(np.isfinite(steps).sum()),
+        }
+    return found
+
+
+def _reached(row: Row, key: str) -> str:
+    """Median updates to a part of the gap, and how many of the runs came there."""
+    median = row[f"to_{key}"]
+    shown = number(median, 6) if math.isfinite(median) else "—"
+    return f"{shown} ({row[f'reached_{key}']}/{row['runs']})"

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from pgbench.cli.exit_codes import OK
+from pgbench.cli.options import add_format
 
 HELP = "print a table of results"
 
@@ -17,12 +18,14 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--estimator", help="only estimators whose label contains this")
     command.add_argument("--batch-size", type=int, help="default: the largest")
     command.add_argument("--ascents", action="store_true", help="of ascents, not of estimators")
+    add_format(command)
     command.add_argument("--algorithm", help="only ascents whose label contains this")
 
 
 def act(options: argparse.Namespace) -> int:
     """Do it; the exit code."""
-    from pgbench.cli.results_table import print_ascents, print_results
+    from pgbench.cli.results_table import of_ascents, of_results
+    from pgbench.cli.tables import show
     from pgbench.results import dataset as results
     from pgbench.results.folding import folded_tree
 
@@ -31,21 +34,16 @@ def act(options: argparse.Namespace) -> int:
         print(f"note: {note}", file=sys.stderr)
     tree = folded_tree(tree)
     summary = tree.to_dataset()
+    chosen = {"problem": options.problem, "policy": options.policy}
     if options.ascents or summary.sizes["estimator"] == 0:
         if "ascent" not in tree.children:
             raise ValueError(f"{options.results} holds no ascents")
-        print_ascents(
-            tree["ascent"].to_dataset(),
-            problem=options.problem,
-            policy=options.policy,
-            algorithm=options.algorithm,
-        )
-        return OK
-    print_results(
-        summary,
-        problem=options.problem,
-        policy=options.policy,
-        estimator=options.estimator,
-        batch_size=options.batch_size,
-    )
+        ascent = tree["ascent"].to_dataset()
+        table, notes = of_ascents(ascent, algorithm=options.algorithm, **chosen)
+    else:
+        chosen |= {"estimator": options.estimator, "batch_size": options.batch_size}
+        table, notes = of_results(summary, **chosen)
+    show(table, options.format)
+    for note in notes:
+        print(note, file=sys.stderr if options.format else sys.stdout)
     return OK

@@ -1,6 +1,5 @@
 """Tables on the terminal, and on pipes, which have no width."""
 
-import math
 from typing import Any
 
 from rich.console import Console
@@ -34,8 +33,3 @@ def titled(title: str, *columns: str, lines: bool = False) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
-
-
-def number(value: float, digits: int = 3) -> str:
-    """A number in few characters; an em dash for NaN."""
-    return "—" if math.isnan(value) else f"{value:.{digits}g}"

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
@@ -61,10 +62,39 @@ def rate(steps: float, seconds: float) -> str:
     return f"{steps / max(seconds, 1e-9) / 1e6:.1f} M steps/s"
 
 
-class Lines(Silent):
+class Telling(Silent, ABC):
+    """Tells why cells have no numbers: a reason when it is first met, and at the end how often."""
+
+    def __init__(self) -> None:
+        self.reasons: dict[tuple[str, str], list[int]] = {}
+
+    @abstractmethod
+    def _say(self, text: str) -> None:
+        """Tell a line."""
+
+    def note(self, text: str) -> None:
+        """Something unusual that the user should know."""
+        self._say(f"note: {text}")
+
+    def problem(self, label: str, n_cells: int, status: str, message: str) -> None:
+        """Cells failed or were skipped."""
+        counts = self.reasons.setdefault((status, message), [])
+        if not counts:
+            self._say(f"{label}: {n_cells} cells {status}: {message}")
+        counts.append(n_cells)
+
+    def end(self, sentence: str) -> None:
+        """The run is over."""
+        for (status, message), counts in self.reasons.items():
+            if len(counts) > 1:
+                self._say(f"in all {sum(counts)} cells {status}: {message}")
+
+
+class Lines(Telling):
     """One plain line per setting."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
+        super().__init__()
         self.stream = stream or sys.stderr
         self.begin = time.perf_counter()
         self.total = self.finished = 0.0
@@ -72,10 +102,6 @@ class Lines(Silent):
 
     def _say(self, text: str) -> None:
         print(text, file=self.stream, flush=True)
-
-    def note(self, text: str) -> None:
-        """Something unusual that the user should know."""
-        self._say(f"note: {text}")
 
     def phase(self, name: str) -> None:
         """A phase other than measuring begins."""
@@ -85,10 +111,6 @@ class Lines(Silent):
         """Measuring begins."""
         self.begin, self.total, self.n_settings = time.perf_counter(), work, n_settings
         self._say(f"measuring {n_cells} cells in {n_settings} settings")
-
-    def problem(self, label: str, n_cells: int, status: str, message: str) -> None:
-        """Cells failed or were skipped."""
-        self._say(f"{label}: {n_cells} cells {status}: {message}")
 
     def advance(self, work: float) -> None:
         """So much of the work is done."""
@@ -105,10 +127,11 @@ class Lines(Silent):
         )
 
 
-class Bars(Silent):
+class Bars(Telling):
     """A live progress bar with the rate and the time left."""
 
     def __init__(self) -> None:
+        super().__init__()
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
@@ -134,13 +157,12 @@ class Bars(Silent):
     def __exit__(self, *details: Any) -> None:
         self.bar.stop()
 
-    def note(self, text: str) -> None:
-        """Something unusual that the user should know."""
-        self.bar.console.print(f"note: {text}", markup=False)
+    def _say(self, text: str) -> None:
+        self.bar.console.print(text, markup=False)
 
     def phase(self, name: str) -> None:
         """A phase other than measuring begins."""
-        self.bar.console.print(f"{name} ...", markup=False)
+        self._say(f"{name} ...")
 
     def start(self, n_settings: int, n_cells: int, work: float) -> None:
         """Measuring begins."""
@@ -162,21 +184,18 @@ class Bars(Silent):
             rate=rate(self.steps, time.perf_counter() - self.begin),
         )
 
-    def problem(self, label: str, n_cells: int, status: str, message: str) -> None:
-        """Cells failed or were skipped."""
-        self.bar.console.print(f"{label}: {n_cells} cells {status}: {message}", markup=False)
-
     def advance(self, work: float) -> None:
         """So much of the work is done."""
         self.bar.advance(self.task, work)
 
 
-class Notebook(Silent):
+class Notebook(Telling):
     """A bar with the setting, the cells and the time left; notes stay below it."""
 
     def __init__(self) -> None:
         from IPython.display import HTML, display  # there, or nobody would be in a notebook
 
+        super().__init__()
         self._html = HTML
         self._display: Any = display(HTML(""), display_id=True)
         self.begin = time.perf_counter()
@@ -197,9 +216,8 @@ class Notebook(Silent):
             f" about {duration(max(left, 0.0))} left: {self.label}"
         )
 
-    def note(self, text: str) -> None:
-        """Something unusual that the user should know."""
-        self.lines.append(f"note: {text}")
+    def _say(self, text: str) -> None:
+        self.lines.append(text)
 
     def phase(self, name: str) -> None:
         """A phase other than measuring begins."""
@@ -207,6 +225,7 @@ class Notebook(Silent):
 
     def end(self, sentence: str) -> None:
         """The run is over."""
+        super().end(sentence)
         self.finished = self.total
         self._draw(sentence)
 
@@ -224,10 +243,6 @@ class Notebook(Silent):
         self.cells += n_cells
         self.steps += steps
         self._measuring()
-
-    def problem(self, label: str, n_cells: int, status: str, message: str) -> None:
-        """Cells failed or were skipped."""
-        self.lines.append(f"{label}: {n_cells} cells {status}: {message}")
 
     def advance(self, work: float) -> None:
         """So much of the work is done."""

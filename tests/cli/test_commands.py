@@ -236,6 +236,46 @@ def test_show_names_what_there_is(grid, capsys):
     assert "there are corridor" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("unpublished")
+def test_show_names_skipped_cells_once(grid, capsys):
+    """``rloo`` needs two trajectories, in every setting."""
+    text = GRID.replace("corridor", "[corridor, {problem: chain, length: [2, 3]}]")
+    text = text.replace("[td,", "[td, rloo, group_mean,")
+    grid.write_text(text, encoding="utf-8")
+    main(["run", "grid.yaml", "--no-report", "--quiet"])
+    capsys.readouterr()
+    assert main(["show", "results/t", "--batch-size", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("skipped") == 1
+    assert "skipped everywhere: rloo: the batch size is 1, rloo needs at least 2" in printed
+    assert "chain[length=3] × softmax" in printed
+
+
+@pytest.mark.usefixtures("unpublished")
+def test_show_writes_numbers_for_other_programs(grid, capsys):
+    main(["run", "grid.yaml", "--no-report", "--quiet"])
+    capsys.readouterr()
+    assert main(["show", "results/t", "--format", "csv"]) == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header.startswith("problem,policy,estimator,relative_bias,relative_bias_low,")
+    assert len(rows) == 2
+
+
+@pytest.mark.usefixtures("unpublished")
+def test_compare_says_what_differs_and_its_exit_code_too(grid, capsys):
+    main(["run", "grid.yaml", "--no-report", "--quiet"])
+    grid.write_text(GRID.replace("name: t", "name: u") + "horizon: 3\n", encoding="utf-8")
+    main(["run", "grid.yaml", "--no-report", "--quiet"])
+    capsys.readouterr()
+    assert main(["compare", "results/t", "results/t"]) == 0
+    assert "Every measured number is the same to the last bit." in capsys.readouterr().out
+    assert main(["compare", "results/t", "results/u", "--format", "csv"]) == 1
+    printed = capsys.readouterr()
+    assert "exact numbers differ by more than rounding" in printed.err
+    assert printed.out.startswith("problem,policy,estimator,batch_size,quantity,a,b,z,p\n")
+    assert main(["compare", "results/t", "results/nowhere"]) == 2
+
+
 def test_check_prints_the_plan(grid, capsys):
     assert main(["check", "grid.yaml"]) == 0
     printed = capsys.readouterr().out
@@ -329,7 +369,7 @@ def test_light_commands_import_nothing_heavy(grid):
     assert [line.strip() for line in told] == ["imported:"] * len(commands)
 
 
-LISTED = ("run", "check", "horizons", "report", "zoo", "list", "show", "test", "schema")
+LISTED = ("run", "check", "horizons", "report", "zoo", "list", "show", "compare", "test", "schema")
 
 
 @pytest.mark.parametrize("words", [[], *([name] for name in LISTED)])

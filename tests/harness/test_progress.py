@@ -80,3 +80,16 @@ def test_a_run_says_its_own_time_and_not_that_of_earlier_ones(tmp_path):
     assert (again.measured, again.reused) == (0, 4)
     words = f"0 cells measured in {again.seconds:.1f} s, 4 reused, 0 failed, 4 skipped"
     assert again.sentence.endswith(words)
+
+
+def test_a_reason_is_told_once_and_counted_at_the_end(capsys):
+    lines = Lines()
+    for setting in ("a", "b", "c"):
+        lines.problem(setting, 2, "skipped", "too few")
+    lines.problem("c", 1, "failed", "broken")
+    lines.end("done")
+    assert capsys.readouterr().err.splitlines() == [
+        "a: 2 cells skipped: too few",
+        "c: 1 cells failed: broken",
+        "in all 6 cells skipped: too few",
+    ]
