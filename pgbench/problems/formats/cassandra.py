@@ -1,0 +1,299 @@
+"""Cassandra's text format, of files ``.mdp`` and ``.pomdp``, for states that are fully observed.
+
+A preamble gives the discount, the states and the actions. Then statements give the start, T(s'|s,a)
+and R(s,a,s'), an entry, a row or a matrix at a time; they count in their order, and a later one
+replaces what it names again. Line ends are spaces, and ``#`` begins a comment.
+
+Source: A. R. Cassandra, POMDP file format and grammar of pomdp-solve. An MDP has neither
+observations nor the field of R that names them.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pgbench.declared.messages import shown
+from pgbench.declared.parameters import did_you_mean
+from pgbench.memory import require_memory
+from pgbench.problems.dimensions import FiniteDimensions
+from pgbench.problems.distribution import normalise
+from pgbench.problems.formats.absorbing import absorbing
+from pgbench.problems.formats.statements import Payment, Row, Rows
+from pgbench.problems.formats.text import number, once, opened
+from pgbench.problems.formats.words import Words
+from pgbench.problems.problem import ProblemError
+from pgbench.problems.slots import Slots
+
+KEYWORDS = ("discount", "values", "states", "actions", "start", "T", "R")
+OBSERVED = ("observations", "O")
+ENDS = (*KEYWORDS, *OBSERVED)
+"""Words that end a list."""
+
+COUNT = r"[0-9]{0,17}[1-9][0-9]{0,17}"
+"""A count ≥ 1 that is no accident."""
+
+
+def arguments_in(path: Path, gamma: float | None = None) -> dict[str, Any]:
+    """Arguments of ``FiniteMDP`` as the file says them; a discount given here wins.
+
+    States that nothing leaves, that pay nothing and in which no episode begins are terminal.
+
+    Raises
+    ------
+    ProblemError
+        With the file, the line, the value and what is allowed.
+    """
+    model = _read(path)
+    discount = model.discount if gamma is None else gamma
+    if discount is None:
+        raise ProblemError(f"{path} gives no discount and no gamma was given")
+    successor, probability, reward = model.slots()
+    return {
+        "successor": successor,
+        "probability": probability,
+        "reward": reward,
+        "mu0": model.start,
+        "gamma": discount,
+        "terminal": absorbing(successor, probability, reward, model.start),
+        "name": path.stem,
+    }
+
+
+@once
+def dimensions_of(path: Path) -> FiniteDimensions:
+    """How large the problem of the file is, for which all of it is read; ProblemError as there."""
+    return _read(path).dimensions
+
+
+def _read(path: Path) -> "_Model":
+    with opened(path) as file:
+        return _Model(Words(path, file))
+
+
+class _Model:
+    """What a file says; whether probabilities sum to 1 is seen when they become slots."""
+
+    def __init__(self, words: Words) -> None:
+        self.words = words
+        self.discount: float | None = None
+        self.sign = 1.0
+        self.start = np.zeros(0)
+        self.rows = Rows(0, 0)
+        self.payments: list[Payment] = []
+        self._names: dict[str, list[str]] = {}
+        self._numbers: dict[str, dict[str, int]] = {}
+        self._lines: dict[str, int] = {}
+        while words.word:
+            self._statement()
+        self._need("states", "actions", "T")
+
+    @property
+    def dimensions(self) -> FiniteDimensions:
+        """How large it is."""
+        S, A = len(self._names["states"]), len(self._names["actions"])
+        return FiniteDimensions(S, A, max(1, self.rows.branching))
+
+    def slots(self) -> Slots:
+        """Slots, successors in order, and costs as negative rewards."""
+        size = self.dimensions
+        require_memory(str(self.words.path), size.memory)
+        shape = int(size.n_states), size.n_actions, size.branching
+        successor = np.zeros(shape, np.int32)
+        probability, reward = np.zeros((2, *shape))
+        exact = np.zeros(shape[:2], bool)
+        for a, rows in enumerate(self.rows.by_action):
+            for s, row in enumerate(rows):
+                if row is not None and row.entries:
+                    goals, chances = zip(*sorted(row.entries.items()), strict=True)
+                    successor[s, a, : len(goals)] = goals
+                    probability[s, a, : len(goals)] = chances
+                    exact[s, a] = row.exact
+        normalise(f"{self.words.path}: T", probability, probability[~exact], self._named)
+        for payment in self.payments:
+            payment.pay(reward, successor)
+        # No 0 is negative, for bytes are what tells problems apart.
+        return successor, probability, np.where(probability > 0, self.sign * reward, 0.0) + 0.0
+
+    def _named(self, place: tuple[int, ...]) -> str:
+        """What messages call a pair."""
+        s, a = place[:2]
+        row = self.rows.by_action[a][s]
+        where = f"{self.words.path}:{row.line}" if row else str(self.words.path)
+        action, state = self._names["actions"][a], self._names["states"][s]
+        return f"{where}: T of action {action} in state {state}"
+
+    def _statement(self) -> None:
+        """One statement, from its first word on."""
+        line, word = self.words.line, self.words.word
+        if word in OBSERVED:
+            raise self._observed(line, word)
+        if word not in KEYWORDS:
+            hint = did_you_mean(word, KEYWORDS)
+            raise self.words.misplaced(f"one of {', '.join(KEYWORDS)}", hint)
+        if word in ("start", "T", "R"):
+            self._need("states", "actions")
+        if word not in ("T", "R") and word in self._lines:
+            raise self.words.wrong(line, f"{word} is given again, after line {self._lines[word]}")
+        if word == "start" and "T" in self._lines:
+            raise self.words.wrong(line, f"start comes after T, of line {self._lines['T']}")
+        self._lines[word] = line
+        self.words.take()
+        STATEMENTS[word](self)
+
+    def _observed(self, line: int, what: str) -> ProblemError:
+        return self.words.wrong(
+            line,
+            f"{what}: observations are not supported, for policies see the state itself; without"
+            " observations, O and the field of R that names them, this is the MDP below the POMDP",
+        )
+
+    def _need(self, *words: str) -> None:
+        """An error where what is next, or the end of the file, needs one of these before it."""
+        for word in words:
+            if word not in self._lines:
+                raise self.words.misplaced(word)
+
+    def _discount(self) -> None:
+        self.words.colon()
+        self.discount = self.words.value("a discount in [0, 1]", 0, 1)
+
+    def _values(self) -> None:
+        self.words.colon()
+        if self.words.word not in ("reward", "cost"):
+            raise self.words.misplaced("reward or cost")
+        self.sign = -1.0 if self.words.take() == "cost" else 1.0
+
+    def _states(self) -> None:
+        self._name("states")
+
+    def _actions(self) -> None:
+        self._name("actions")
+
+    def _name(self, axis: str) -> None:
+        """How many there are, or what they are called."""
+        self.words.colon()
+        allowed = f"{axis}, a count ≥ 1 or names that begin with a letter,"
+        if re.fullmatch(COUNT, self.words.word):
+            size = FiniteDimensions(int(self.words.word), 1)
+            require_memory(f"{self.words.path}:{self.words.line}: {axis}", size.memory)
+            self._names[axis] = [str(i) for i in range(int(self.words.take()))]
+            self._numbers[axis] = {}
+        else:
+            numbers: dict[str, int] = {}
+            while not numbers or (self.words.word and self.words.word not in ENDS):
+                if self.words.word in ENDS or not self.words.word[:1].isalpha():
+                    raise self.words.misplaced(allowed)
+                if self.words.word in numbers:
+                    raise self.words.wrong(
+                        self.words.line, f"{axis} holds {shown(self.words.word)} twice"
+                    )
+                numbers[self.words.take()] = len(numbers)
+            self._names[axis], self._numbers[axis] = list(numbers), numbers
+        if len(self._names) == 2:
+            require_memory(str(self.words.path), self.dimensions.memory)
+            S, A = len(self._names["states"]), len(self._names["actions"])
+            self.rows, self.start = Rows(S, A), np.full(S, 1 / S)
+
+    def _start(self) -> None:
+        """A distribution, a state, or the states that are equally likely or are left out."""
+        how = self.words.take() if self.words.word in ("include", "exclude") else ""
+        self.words.colon()
+        line, S = self.words.line, self.start.size
+        if self.words.word == "uniform" and not how:
+            self.words.take()
+            return
+        given = self.words.until(ENDS)
+        if not how and len(given) == S and all(number(word) is not None for _, word in given):
+            start = np.array([float(word) for _, word in given])
+            normalise("start", start, start.copy(), lambda s: f"{self.words.path}:{line}: start{s}")
+        elif len(given) == 1 or (given and how):
+            chosen = [self._number("states", at, word) for at, word in given]
+            start = np.full(S, float(how == "exclude"))
+            start[chosen] = float(how != "exclude")
+        else:
+            allowed = "states" if how else f"a state or {S} numbers"
+            raise self.words.wrong(line, f"start has {len(given)} entries, must be {allowed}")
+        if not start.any():
+            raise self.words.wrong(line, "start excludes every state, must leave one")
+        self.start = start / start.sum()
+
+    def _transitions(self) -> None:
+        """Probabilities T, of an entry, a row or a matrix."""
+        line = self.words.line
+        actions, *more = self._indices("actions", "states", "states")
+        if len(more) == 2:
+            p = self.words.value("a probability in [0, 1]", 0, 1)
+            self.rows.put_entries(actions, more[0], more[1], p, line)
+        elif len(more) == 1 or self.words.word == "uniform":
+            self.rows.put(actions, more[0] if more else range(self.start.size), self._row())
+        else:
+            identity = self.words.word == "identity"
+            if identity:
+                self.words.take()
+            for s in range(self.start.size):
+                row = Row(line, {s: 1.0}, exact=True) if identity else self._row()
+                self.rows.put(actions, range(s, s + 1), row)
+
+    def _row(self) -> Row:
+        """Probabilities of all successors, in numbers or in a word."""
+        line, S = self.words.line, self.start.size
+        exact = self.words.word in ("uniform", "reset")
+        if exact:
+            row = self.start if self.words.take() == "reset" else np.full(S, 1 / S)
+        else:
+            row = self.words.values(S, "a probability in [0, 1]", 0, 1)
+        found = np.flatnonzero(row)
+        return Row(line, dict(zip(found.tolist(), row[found].tolist(), strict=True)), exact)
+
+    def _rewards(self) -> None:
+        """Rewards R, of an entry, a row or a matrix."""
+        S = self.start.size
+        actions, *more = self._indices("actions", "states", "states", "observations")
+        shape = [(S, S), (S,), (), ()][len(more)]
+        value = self.words.values(int(np.prod(shape)), "a reward").reshape(shape)
+        state, successor = [*more, range(S), range(S)][:2]
+        self.payments.append(Payment(actions, state, successor, value))
+
+    def _indices(self, *axes: str) -> list[range]:
+        """What a statement names, all of an axis for ``*``: as many as colons follow."""
+        found: list[range] = []
+        for axis in axes:
+            if found and self.words.word != ":":
+                break
+            self.words.colon()
+            line, word = self.words.line, self.words.take()
+            if axis == "observations":
+                if word != "*":
+                    raise self._observed(line, word)
+            elif word == "*":
+                found.append(range(len(self._names[axis])))
+            else:
+                i = self._number(axis, line, word)
+                found.append(range(i, i + 1))
+        return found
+
+    def _number(self, axis: str, line: int, word: str) -> int:
+        """The number of a state or an action, which may be given by its name."""
+        numbers, count = self._numbers[axis], len(self._names[axis])
+        i = int(word) if re.fullmatch("[0-9]{1,18}", word) else numbers.get(word, -1)
+        if not 0 <= i < count:
+            raise self.words.wrong(
+                line,
+                f"{shown(word)}{did_you_mean(word, numbers)} is none of the {axis}, must be"
+                f" {'a name or ' if numbers else ''}a number in [0, {count - 1}]",
+            )
+        return i
+
+
+STATEMENTS: dict[str, Callable[[_Model], None]] = {
+    "discount": _Model._discount,
+    "values": _Model._values,
+    "states": _Model._states,
+    "actions": _Model._actions,
+    "start": _Model._start,
+    "T": _Model._transitions,
+    "R": _Model._rewards,
+}
