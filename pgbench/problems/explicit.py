@@ -22,7 +22,7 @@ def explicit(
     state_rewards: Annotated[
         str | None, "rewards of states, a file .srew, paid for every action"
     ] = None,
-    terminal: Annotated[str | None, "labels of terminal states, e.g. done, failed"] = None,
+    terminal: Annotated[str | None, "labels of terminal states, e.g. done failed"] = None,
 ) -> FiniteMDP:
     """Problem from an explicit model of PRISM or Storm: ``.tra``, ``.lab`` and rewards.
 

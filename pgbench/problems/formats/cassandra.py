@@ -208,17 +208,18 @@ class _Model:
         given = self.words.until(ENDS)
         if not how and len(given) == S and all(number(word) is not None for _, word in given):
             start = np.array([float(word) for _, word in given])
-            normalise("start", start, start.copy(), lambda s: f"{self.words.path}:{line}: start{s}")
+            normalise(f"{self.words.path}:{line}: start", start, start.copy())
         elif len(given) == 1 or (given and how):
             chosen = [self._number("states", at, word) for at, word in given]
-            start = np.full(S, float(how == "exclude"))
-            start[chosen] = float(how != "exclude")
+            among = np.full(S, how == "exclude")
+            among[chosen] = how != "exclude"
+            start = among / max(1, among.sum())
         else:
             allowed = "states" if how else f"a state or {S} numbers"
             raise self.words.wrong(line, f"start has {len(given)} entries, must be {allowed}")
         if not start.any():
             raise self.words.wrong(line, "start excludes every state, must leave one")
-        self.start = start / start.sum()
+        self.start = start
 
     def _transitions(self) -> None:
         """Probabilities T, of an entry, a row or a matrix."""

@@ -41,7 +41,7 @@ def arguments_in(
     transition_rewards, state_rewards
         Rewards; that of a state is paid for every action in it.
     terminal
-        Labels of terminal states, with commas between them; nothing is paid there. States that
+        Labels of terminal states, with spaces between them; nothing is paid there. States that
         nothing leaves, that pay nothing and in which no episode begins are terminal besides.
 
     Raises
@@ -62,8 +62,8 @@ def arguments_in(
     mu0[_states(labelled, "init", labels)] = 1.0
     mu0 /= mu0.sum()
     ends = absorbing(successor, probability, reward, mu0)
-    for name in terminal.split(",") if terminal is not None else ():
-        ends[_states(labelled, name.strip(), labels)] = True
+    for name in (terminal or "").split():
+        ends[_states(labelled, name, labels)] = True
     return {
         "successor": successor,
         "probability": probability,

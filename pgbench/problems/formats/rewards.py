@@ -42,16 +42,20 @@ def transition_rewards_in(path: Path, moves: Transitions) -> FloatArray:
     S, A = moves.n_states, moves.dimensions.n_actions
     source, choice = table.integers(0, "source"), table.integers(1, "choice")
     known, asked = moves.source * A + moves.choice, source * A + choice
-    exists = (source < S) & (choice < A)
+    exists, place = (source < S) & (choice < A), [source, choice]
     if table.numbers.shape[1] == 4:
         target = table.integers(2, "target")
         known, asked = known * S + moves.target, asked * S + target
         exists &= target < S
+        place.append(target)
     else:
         known = known[moves.begins]
     at = np.minimum(np.searchsorted(known, asked), known.size - 1)
-    exists &= known[at] == asked
-    table.require(exists, source, "source", f"that of a transition in {moves.table.path}")
+    absent = np.flatnonzero(~(exists & (known[at] == asked)))
+    if absent.size:
+        words = zip(("source is", "choice", "target"), place, strict=False)
+        where = ", ".join(f"{word} {numbers[absent[0]]}" for word, numbers in words)
+        raise table.wrong(absent[0], f"{where}, must be a transition of {moves.table.path}")
     _require_once(table, asked)
     value = np.zeros(known.size)
     value[at] = table.numbers[:, -1]

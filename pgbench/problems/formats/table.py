@@ -57,7 +57,7 @@ class Table:
         """ProblemError with the first row (n,) that is not good, its value and what is allowed."""
         bad = np.flatnonzero(~good)
         if bad.size:
-            raise self.wrong(bad[0], f"{name} is {values[bad[0]]:g}, must be {allowed}")
+            raise self.wrong(bad[0], f"{name} is {values[bad[0]]:.12g}, must be {allowed}")
 
     def taken(self, rows: NDArray[np.int64]) -> "Table":
         """These rows, in this order."""
