@@ -206,8 +206,9 @@ class _Model:
             self.words.take()
             return
         given = self.words.until(ENDS)
-        if not how and len(given) == S and all(number(word) is not None for _, word in given):
-            start = np.array([float(word) for _, word in given])
+        numbers = [number(word) for _, word in given]
+        if not how and len(given) == S and None not in numbers and (S > 1 or any(numbers)):
+            start = np.array(numbers, float)
             normalise(f"{self.words.path}:{line}: start", start, start.copy())
         elif len(given) == 1 or (given and how):
             chosen = [self._number("states", at, word) for at, word in given]
@@ -253,7 +254,7 @@ class _Model:
         """Rewards R, of an entry, a row or a matrix."""
         S = self.start.size
         actions, *more = self._indices("actions", "states", "states", "observations")
-        shape = [(S, S), (S,), (), ()][len(more)]
+        shape = [(S, S), (S,), ()][len(more)]
         value = self.words.values(int(np.prod(shape)), "a reward").reshape(shape)
         state, successor = [*more, range(S), range(S)][:2]
         self.payments.append(Payment(actions, state, successor, value))

@@ -63,8 +63,8 @@ def arguments_in(path: Path, gamma: float | None = None) -> dict[str, Any]:
     """Arguments of ``FiniteMDP.from_mdptoolbox`` in an ``.npz`` or a ``.mat`` file.
 
     Those are P, R and, if it has them, ``discount``, ``mu0`` and ``terminal``; ``gamma`` given here
-    wins. In a ``.mat`` file the actions come last, (S, S, A), as MATLAB has them, or first, where
-    the shape tells; matrices may be in a cell.
+    wins. In a ``.mat`` file actions come last, (S, S, A), as MATLAB has them, or matrices are in a
+    cell.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def arguments_in(path: Path, gamma: float | None = None) -> dict[str, Any]:
     if np.size(discount) != 1 or np.asarray(discount).dtype.kind not in "fiu":
         raise ProblemError(f"{path}: discount is {discount!r}, must be one number in [0, 1]")
     if matlab:
-        arrays |= _actions_first(arrays)
+        arrays |= _actions_first(path, arrays)
     return arrays | {"gamma": float(np.ravel(discount)[0]), "name": path.stem}
 
 
@@ -95,16 +95,11 @@ def dimensions_of(path: Path) -> FiniteDimensions | None:
 
     ProblemError if they cannot be read.
     """
-    if path.suffix != ".mat":
-        shape = shapes_in(path).get("P", ())
-        last = False
-    else:
-        shape = _shapes_of_matlab(path).get("P", ())
-        last = len(shape) == 3 and shape[0] == shape[1]
+    matlab = path.suffix == ".mat"
+    shape = (_shapes_of_matlab(path) if matlab else shapes_in(path)).get("P", ())
     if len(shape) != 3:
         return None
-    A, S = (shape[2], shape[0]) if last else shape[:2]
-    return FiniteDimensions(S, A, S)
+    return FiniteDimensions(shape[1], shape[2] if matlab else shape[0], shape[1])
 
 
 def _are_sparse(matrices: Any) -> bool:
@@ -161,9 +156,9 @@ def _read(path: Path, how: Any) -> Any:
         raise ProblemError(f"{path} is not a readable .mat file: {error}") from error
 
 
-def _actions_first(arrays: Mapping[str, Any]) -> dict[str, Any]:
+def _actions_first(path: Path, arrays: Mapping[str, Any]) -> dict[str, Any]:
     """P and R of MATLAB with actions first."""
-    P, R = (_turned(arrays[name]) for name in ("P", "R"))
+    P, R = (_turned(path, name, arrays[name]) for name in ("P", "R"))
     if not isinstance(P, list) and P.ndim == 2:
         P = P[None]  # a single action has no axis of its own there
     A, S = len(P), P[0].shape[0]
@@ -172,10 +167,13 @@ def _actions_first(arrays: Mapping[str, Any]) -> dict[str, Any]:
     return {"P": P, "R": R}
 
 
-def _turned(array: Any) -> Any:
-    """A cell as a list, or an array whose last axis came first unless it is first already."""
+def _turned(path: Path, name: str, array: Any) -> Any:
+    """A cell as a list, or an array with its last axis first."""
     if array.dtype.hasobject:
         return list(array.ravel())
-    if array.ndim == 3 and array.shape[0] == array.shape[1]:
-        return np.moveaxis(array, 2, 0)
-    return array
+    if array.ndim == 3 and array.shape[0] != array.shape[1]:
+        raise ProblemError(
+            f"{path}: {name} has shape {array.shape}, must be (S, S, A), with actions last as"
+            " MATLAB has them"
+        )
+    return np.moveaxis(array, 2, 0) if array.ndim == 3 else array

@@ -187,6 +187,13 @@ def test_forms_of_starts(read, start, expected):
     np.testing.assert_allclose(mdp.mu0, expected, rtol=1e-15)
 
 
+@pytest.mark.parametrize("start", ["", "start: 0", "start: 1.0", "start: uniform"])
+def test_a_single_state_is_the_start(read, start):
+    mdp = read(f"discount: 0.5 states: 1 actions: 2 {start} T: * : 0 : 0 1 R: 1 : 0 : 0 : * 3")
+    assert mdp.mu0.tolist() == [1]
+    np.testing.assert_array_equal(mdp.expected_reward, [[0, 3]])
+
+
 def test_absorbing_states_without_reward_are_terminal_where_no_episode_begins(read):
     """a begins, b pays, c neither; of what b pays on leaving nothing is paid."""
     text = f"{HEAD}{{}}\n{IDENTITY}R: * : b : b 1 R: * : c : a 5"

@@ -159,7 +159,6 @@ def cell(matrices):
 
 IN_MATLAB = {
     "last": lambda: {"P": np.moveaxis(P, 0, 2), "R": np.moveaxis(R["ASS"], 0, 2)},
-    "first": lambda: {"P": P, "R": R["ASS"]},
     "cells": lambda: {
         "P": cell([sparse.csc_array(matrix) for matrix in P]),
         "R": cell([sparse.csc_array(matrix) for matrix in R["ASS"]]),
@@ -190,13 +189,21 @@ def test_rewards_in_files_of_matlab(tmp_path, kind, wide):
     assert make_problem("mdptoolbox", path=str(path), gamma=0.9).digest == expected.digest
 
 
+@pytest.mark.parametrize("name", ["P", "R"])
+def test_actions_first_are_refused_in_files_of_matlab(tmp_path, name):
+    scipy.io.savemat(tmp_path / "p.mat", IN_MATLAB["last"]() | {name: P})
+    message = rf"p\.mat: {name} has shape \(3, 4, 4\), must be \(S, S, A\), with actions last"
+    with pytest.raises(ProblemError, match=message):
+        make_problem("mdptoolbox", path=str(tmp_path / "p.mat"), gamma=0.9)
+
+
 def test_one_action_has_no_axis_in_matlab(tmp_path):
     scipy.io.savemat(tmp_path / "p.mat", {"P": P[0], "R": R["S"][:, None]})
     mdp = make_problem("mdptoolbox", path=str(tmp_path / "p.mat"), gamma=0.9)
     assert mdp.digest == FiniteMDP.from_mdptoolbox(P[:1], R["S"], 0.9).digest
 
 
-def test_matlab_counts_actions_last_where_the_shape_does_not_tell(tmp_path):
+def test_actions_come_last_in_matlab_where_there_are_as_many_as_states(tmp_path):
     square = P[:, :3, :3] / P[:, :3, :3].sum(axis=2, keepdims=True)
     scipy.io.savemat(tmp_path / "p.mat", {"P": np.moveaxis(square, 0, 2), "R": np.zeros(3)})
     mdp = make_problem("mdptoolbox", path=str(tmp_path / "p.mat"), gamma=0.9)
@@ -228,7 +235,7 @@ def test_files_that_hold_something_else_are_refused(tmp_path, kind, arrays, mess
     if kind == "npz":
         np.savez(path, **arrays)
     else:
-        scipy.io.savemat(path, arrays)
+        scipy.io.savemat(path, arrays | {"P": np.moveaxis(P, 0, 2)})
     with pytest.raises(ProblemError, match=message):
         make_problem("mdptoolbox", path=str(path))
 
