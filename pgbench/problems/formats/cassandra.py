@@ -8,19 +8,18 @@ Source: A. R. Cassandra, POMDP file format and grammar of pomdp-solve. An MDP ha
 observations nor the field of R that names them.
 """
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pgbench.declared.messages import shown
 from pgbench.declared.parameters import did_you_mean
 from pgbench.memory import require_memory
 from pgbench.problems.dimensions import FiniteDimensions
 from pgbench.problems.distribution import normalise
 from pgbench.problems.formats.absorbing import absorbing
+from pgbench.problems.formats.axis import Axis, axis_in
 from pgbench.problems.formats.statements import Payment, Row, Rows
 from pgbench.problems.formats.text import number, once, opened
 from pgbench.problems.formats.words import Words
@@ -31,9 +30,6 @@ KEYWORDS = ("discount", "values", "states", "actions", "start", "T", "R")
 OBSERVED = ("observations", "O")
 ENDS = (*KEYWORDS, *OBSERVED)
 """Words that end a list."""
-
-COUNT = r"[0-9]{0,17}[1-9][0-9]{0,17}"
-"""A count ≥ 1 that is no accident."""
 
 
 def arguments_in(path: Path, gamma: float | None = None) -> dict[str, Any]:
@@ -83,8 +79,7 @@ class _Model:
         self.start = np.zeros(0)
         self.rows = Rows(0, 0)
         self.payments: list[Payment] = []
-        self._names: dict[str, list[str]] = {}
-        self._numbers: dict[str, dict[str, int]] = {}
+        self.axes: dict[str, Axis] = {}
         self._lines: dict[str, int] = {}
         while words.word:
             self._statement()
@@ -93,25 +88,16 @@ class _Model:
     @property
     def dimensions(self) -> FiniteDimensions:
         """How large it is."""
-        S, A = len(self._names["states"]), len(self._names["actions"])
+        S, A = len(self.axes["states"].names), len(self.axes["actions"].names)
         return FiniteDimensions(S, A, max(1, self.rows.branching))
 
     def slots(self) -> Slots:
         """Slots, successors in order, and costs as negative rewards."""
         size = self.dimensions
         require_memory(str(self.words.path), size.memory)
-        shape = int(size.n_states), size.n_actions, size.branching
-        successor = np.zeros(shape, np.int32)
-        probability, reward = np.zeros((2, *shape))
-        exact = np.zeros(shape[:2], bool)
-        for a, rows in enumerate(self.rows.by_action):
-            for s, row in enumerate(rows):
-                if row is not None and row.entries:
-                    goals, chances = zip(*sorted(row.entries.items()), strict=True)
-                    successor[s, a, : len(goals)] = goals
-                    probability[s, a, : len(goals)] = chances
-                    exact[s, a] = row.exact
+        successor, probability, exact = self.rows.arrays(size.branching)
         normalise(f"{self.words.path}: T", probability, probability[~exact], self._named)
+        reward = np.zeros(probability.shape)
         for payment in self.payments:
             payment.pay(reward, successor)
         # No 0 is negative, for bytes are what tells problems apart.
@@ -122,7 +108,7 @@ class _Model:
         s, a = place[:2]
         row = self.rows.by_action[a][s]
         where = f"{self.words.path}:{row.line}" if row else str(self.words.path)
-        action, state = self._names["actions"][a], self._names["states"][s]
+        action, state = self.axes["actions"].names[a], self.axes["states"].names[s]
         return f"{where}: T of action {action} in state {state}"
 
     def _statement(self) -> None:
@@ -175,26 +161,10 @@ class _Model:
     def _name(self, axis: str) -> None:
         """How many there are, or what they are called."""
         self.words.colon()
-        allowed = f"{axis}, a count ≥ 1 or names that begin with a letter,"
-        if re.fullmatch(COUNT, self.words.word):
-            size = FiniteDimensions(int(self.words.word), 1)
-            require_memory(f"{self.words.path}:{self.words.line}: {axis}", size.memory)
-            self._names[axis] = [str(i) for i in range(int(self.words.take()))]
-            self._numbers[axis] = {}
-        else:
-            numbers: dict[str, int] = {}
-            while not numbers or (self.words.word and self.words.word not in ENDS):
-                if self.words.word in ENDS or not self.words.word[:1].isalpha():
-                    raise self.words.misplaced(allowed)
-                if self.words.word in numbers:
-                    raise self.words.wrong(
-                        self.words.line, f"{axis} holds {shown(self.words.word)} twice"
-                    )
-                numbers[self.words.take()] = len(numbers)
-            self._names[axis], self._numbers[axis] = list(numbers), numbers
-        if len(self._names) == 2:
+        self.axes[axis] = axis_in(self.words, axis, ENDS)
+        if len(self.axes) == 2:
             require_memory(str(self.words.path), self.dimensions.memory)
-            S, A = len(self._names["states"]), len(self._names["actions"])
+            S, A = len(self.axes["states"].names), len(self.axes["actions"].names)
             self.rows, self.start = Rows(S, A), np.full(S, 1 / S)
 
     def _start(self) -> None:
@@ -211,7 +181,7 @@ class _Model:
             start = np.array(numbers, float)
             normalise(f"{self.words.path}:{line}: start", start, start.copy())
         elif len(given) == 1 or (given and how):
-            chosen = [self._number("states", at, word) for at, word in given]
+            chosen = [self.axes["states"].number(self.words.path, *word) for word in given]
             among = np.full(S, how == "exclude")
             among[chosen] = how != "exclude"
             start = among / max(1, among.sum())
@@ -271,23 +241,11 @@ class _Model:
                 if word != "*":
                     raise self._observed(line, word)
             elif word == "*":
-                found.append(range(len(self._names[axis])))
+                found.append(range(len(self.axes[axis].names)))
             else:
-                i = self._number(axis, line, word)
+                i = self.axes[axis].number(self.words.path, line, word)
                 found.append(range(i, i + 1))
         return found
-
-    def _number(self, axis: str, line: int, word: str) -> int:
-        """The number of a state or an action, which may be given by its name."""
-        numbers, count = self._numbers[axis], len(self._names[axis])
-        i = int(word) if re.fullmatch("[0-9]{1,18}", word) else numbers.get(word, -1)
-        if not 0 <= i < count:
-            raise self.words.wrong(
-                line,
-                f"{shown(word)}{did_you_mean(word, numbers)} is none of the {axis}, must be"
-                f" {'a name or ' if numbers else ''}a number in [0, {count - 1}]",
-            )
-        return i
 
 
 STATEMENTS: dict[str, Callable[[_Model], None]] = {

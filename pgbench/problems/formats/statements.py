@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pgbench.arrays import FloatArray
+from pgbench.arrays import BoolArray, FloatArray
 
 
 @dataclass
@@ -46,6 +46,23 @@ class Rows:
     def branching(self) -> int:
         """Most successors of a pair."""
         return max((len(row.entries) for rows in self.by_action for row in rows if row), default=0)
+
+    def arrays(self, branching: int) -> tuple[NDArray[np.int32], FloatArray, BoolArray]:
+        """Successor and probability (S, A, B), and which rows are exact (S, A).
+
+        Successors are in order; what was not given has the probability 0.
+        """
+        A, S = len(self.by_action), len(self.by_action[0])
+        successor = np.zeros((S, A, branching), np.int32)
+        probability, exact = np.zeros(successor.shape), np.zeros((S, A), bool)
+        for a, rows in enumerate(self.by_action):
+            for s, row in enumerate(rows):
+                if row is not None and row.entries:
+                    goals, chances = zip(*sorted(row.entries.items()), strict=True)
+                    successor[s, a, : len(goals)] = goals
+                    probability[s, a, : len(goals)] = chances
+                    exact[s, a] = row.exact
+        return successor, probability, exact
 
     def put(self, actions: range, states: range, row: Row) -> None:
         """Give pairs a row, which they share."""
