@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from pgbench.declared.messages import shown
 from pgbench.declared.parameters import did_you_mean
 from pgbench.memory import require_memory
 from pgbench.problems.dimensions import FiniteDimensions
@@ -132,8 +133,9 @@ class _Model:
     def _observed(self, line: int, what: str) -> ProblemError:
         return self.words.wrong(
             line,
-            f"{what}: observations are not supported, for policies see the state itself; without"
-            " observations, O and the field of R that names them, this is the MDP below the POMDP",
+            f"{shown(what)} is about observations, which are not supported, for policies see the"
+            " state itself; without observations, O and the field of R that names them, this is the"
+            " MDP below the POMDP",
         )
 
     def _need(self, *words: str) -> None:

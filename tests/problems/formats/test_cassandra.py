@@ -277,10 +277,14 @@ MISTAKES = [
     (
         f"{HEAD}observations: 2\n",
         5,
-        "observations: observations are not supported, for policies see",
+        "'observations' is about observations, which are not supported, for policies see",
     ),
-    (f"{HEAD}{IDENTITY}O: * uniform\n", 6, "O: observations are not supported"),
-    (f"{HEAD}{IDENTITY}R: * : * : * : o1 3\n", 6, "o1: observations are not supported"),
+    (f"{HEAD}{IDENTITY}O: * uniform\n", 6, "'O' is about observations, which are not supported"),
+    (
+        f"{HEAD}{IDENTITY}R: * : * : * : o1 3\n",
+        6,
+        "'o1' is about observations, which are not supported",
+    ),
     (f"{HEAD}start: d", 5, "'d' is none of the states, must be a name or a number in [0, 2]"),
     (f"{HEAD}start: 3", 5, "'3' is none of the states, must be"),
     (f"{HEAD}start: 0.5 0.5", 5, "start has 2 entries, must be a state or 3 numbers"),
