@@ -8,13 +8,15 @@ import pytest
 from pgbench.cli.catalogue import markdown
 from pgbench.declared.schema import schema_table
 from pgbench.estimators import estimators
-from pgbench.grid.reader import parse_grid
-from pgbench.problems import FiniteMDP
+from pgbench.grid.plan import make_problem
+from pgbench.grid.reader import parse_grid, read_grid
+from pgbench.problems import FiniteMDP, families
 from pgbench.problems.verifiers import VERIFIERS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SEQUENCES = (ROOT / "docs" / "sequences.md").read_text(encoding="utf-8")
+FROM_FILES = (ROOT / "docs" / "problems-from-files.md").read_text(encoding="utf-8")
 
 
 def blocks(page, language):
@@ -50,6 +52,33 @@ def test_the_first_code_of_the_page_of_sequences_runs():
 
 def test_the_page_of_sequences_names_every_verifier():
     assert all(f"| `{name}` |" in SEQUENCES for name in VERIFIERS)
+
+
+def texts_of_files():
+    """What the page of problems from files shows of them."""
+    return re.findall(r"\n\n```\n(.*?)```", FROM_FILES, re.DOTALL)
+
+
+def test_the_examples_of_the_page_of_files_are_those_of_the_grid(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = ("rooms.mdp", "model.tra", "model.lab", "model.trew", "model.srew")
+    for name, text in zip(names, texts_of_files(), strict=True):
+        Path(name).write_text(text, encoding="utf-8")
+    (grid,), (made, forest) = blocks(FROM_FILES, "yaml"), blocks(FROM_FILES, "python")
+    exec(f"{forest}\n{made}", {})
+    Path("grid.yaml").write_text(grid, encoding="utf-8")
+    problems = [make_problem(chosen) for chosen in read_grid("grid.yaml").problems]
+    assert [p.n_states for p in problems] == [3, 4, 3, 3]
+    assert [int(p.terminal.sum()) for p in problems] == [1, 2, 0, 0]
+
+
+def test_the_page_of_files_shows_an_error_as_it_is(tmp_path):
+    text = texts_of_files()[0]
+    path = tmp_path / "rooms.mdp"
+    path.write_text(text.replace("door : left ", "door : lfet "), encoding="utf-8")
+    with pytest.raises(ValueError, match="rooms") as error:
+        families()["cassandra"].make(path=str(path))
+    assert f"`{error.value}`".replace(str(path), "rooms.mdp") in FROM_FILES
 
 
 def test_the_estimators_of_the_readme_are_all_there_are():

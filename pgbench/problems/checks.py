@@ -19,12 +19,13 @@ def floats(
     hint: str = "",
 ) -> FloatArray:
     """A copy of finite numbers of a shape, or of so many dimensions."""
-    if np.iscomplexobj(values):
-        raise ProblemError(f"{name} holds complex numbers, must hold real ones")
     try:
-        array = np.array(values, dtype=np.float64, order="C")
+        given = np.asarray(values)
+        array = given if np.iscomplexobj(given) else np.array(given, dtype=np.float64, order="C")
     except (TypeError, ValueError) as error:
         raise ProblemError(f"{name} is not an array of numbers: {error}") from error
+    if np.iscomplexobj(array):
+        raise ProblemError(f"{name} holds complex numbers, must hold real ones")
     if ndim is not None and array.ndim != ndim:
         raise ProblemError(f"{name} has {array.ndim} dimensions, must have {ndim}")
     if shape is not None and array.shape != shape:

@@ -4,6 +4,7 @@ A row of a network is in single precision, one of a file has a few decimals, and
 What is off by no more than the source rounds is renormalised, with a warning; the rest is refused.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,21 +37,28 @@ def rounding(source: Any) -> float:
     return 0.0
 
 
-def normalise(name: str, table: FloatArray, source: Any) -> None:
+def normalise(
+    name: str,
+    table: FloatArray,
+    source: Any,
+    named: Callable[[tuple[int, ...]], str] | None = None,
+) -> None:
     """Check that rows along the last axis are distributions, and divide by their sums, in place.
 
     ``source`` is what the table was given as. A sum may be off by what that rounds, once for every
     entry of the row that is not zero, and once more for one that was rounded to zero; of n ≥ 9
-    entries, whose errors cancel, by 3√n times it.
+    entries, whose errors cancel, by 3√n times it. ``named`` says what messages call an entry or a
+    row, by its place in the table; by default ``name[place]``.
 
     Raises
     ------
     ProblemError
         With the row, its sum and what is allowed.
     """
+    called = named or (lambda place: f"{name}{list(place)}" if place else name)
     if table.min() < 0:
         place = tuple(int(i) for i in np.argwhere(table < 0)[0])
-        raise ProblemError(f"{name}{list(place)} is {table[place]:g}, must not be negative")
+        raise ProblemError(f"{called(place)} is {table[place]:g}, must not be negative")
     total = table.sum(axis=-1)
     error = np.abs(total - 1)
     if not error.max(initial=0.0) <= DOUBLE:
@@ -60,9 +68,10 @@ def normalise(name: str, table: FloatArray, source: Any) -> None:
         off = np.argwhere(~(error <= allowed))
         if len(off):
             place = tuple(int(i) for i in off[0])
-            where = f"{name}{list(place)}" if place else name
             within = f" within {float(allowed[place]):.1g}" if unit else ""
-            raise ProblemError(f"{where} sums to {float(total[place]):.12g}, must sum to 1{within}")
+            raise ProblemError(
+                f"{called(place)} sums to {float(total[place]):.12g}, must sum to 1{within}"
+            )
         warn(
             f"{name}: rows sum to 1 within {error.max():.1g}, as numbers that were rounded by"
             f" {unit:.1g} do; they are divided by their sums",

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pgbench.declared.parameters import Range, bind, label
 from pgbench.declared.registry import Made
+from pgbench.declared.sources import digest_of
 from pgbench.problems.dimensions import Dimensions
 from pgbench.problems.problem import Problem
 
@@ -70,3 +71,11 @@ class Family(Made):
         """How large the problem with these parameters will be, or None if nothing says."""
         values = bind(self.name, self.parameters, given)
         return self.dimensions(**self.located(folder, values))
+
+
+def content_of(*paths: str) -> Callable[[Mapping[str, Any]], str]:
+    """What a family depends on whose parameters name files: the hash of each that is given.
+
+    It is nothing of a file that cannot be read, which building reports.
+    """
+    return lambda values: ",".join(digest_of(values[key]) for key in paths if values.get(key))

@@ -1,13 +1,11 @@
 """A problem from an ``.npz`` file."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pgbench.declared.parameters import Range
-from pgbench.declared.sources import digest_of
 from pgbench.problems.dimensions import FiniteDimensions
-from pgbench.problems.family import Family
+from pgbench.problems.family import Family, content_of
 from pgbench.problems.finite import FiniteMDP
 from pgbench.problems.npz import shapes_in
 from pgbench.problems.problem import ProblemError
@@ -22,11 +20,6 @@ def file(
 ) -> FiniteMDP:
     """Problem from an ``.npz`` file as written by ``FiniteMDP.to_npz`` or with dense P, r, mu0."""
     return FiniteMDP.from_npz(path, gamma)
-
-
-def content(values: Mapping[str, Any]) -> str:
-    """Hash of the file's bytes, or nothing if it cannot be read, which building reports."""
-    return digest_of(values["path"])
 
 
 def dimensions(path: str, **other: Any) -> FiniteDimensions | None:
@@ -55,7 +48,7 @@ family = Family(
     file,
     size=None,
     reference="your own",
-    content=content,
+    content=content_of("path"),
     paths=("path",),
     named_by="path",
     dimensions=dimensions,

@@ -24,6 +24,7 @@ from pgbench.problems.absent import blanked, existing_actions
 from pgbench.problems.checks import endings, floats, successors
 from pgbench.problems.dimensions import FiniteDimensions
 from pgbench.problems.distribution import normalise
+from pgbench.problems.formats.mdptoolbox import by_state
 from pgbench.problems.npz import arrays_in
 from pgbench.problems.problem import Problem, ProblemError, require_size
 from pgbench.problems.slots import slots_from
@@ -220,6 +221,55 @@ class FiniteMDP(Problem):
             for key in ("mu0", "terminal", *_OPTIONAL)
         }
         return cls(successor, probability, reward, **given | arrays)
+
+    @classmethod
+    def from_mdptoolbox(
+        cls,
+        P: ArrayLike | Sequence[Any],
+        R: ArrayLike | Sequence[Any],
+        gamma: float,
+        mu0: ArrayLike | None = None,
+        terminal: ArrayLike | None = None,
+        name: str = "mdp",
+    ) -> Self:
+        """An MDP from P and R as MDPtoolbox has them in Python, with actions first.
+
+        Parameters
+        ----------
+        P
+            (A, S, S) float64, P(s' | s, a), or A matrices (S, S), dense or sparse. Rows sum to 1,
+            or are divided by their sums, as ``from_arrays`` says.
+        R
+            (S,), (S, A) or (A, S, S) float64, reward, or A matrices (S, S), dense or sparse.
+        gamma
+            Discount in [0, 1].
+        mu0
+            (S,) float64, start distribution, by default uniform on the states that are not
+            terminal.
+        terminal
+            (S,) bool, default none.
+        name
+            Label in messages and results.
+
+        Raises
+        ------
+        ProblemError
+            If the shapes, values or sums are not those of an MDP.
+        """
+        table, r = by_state(P, R)
+        slots, exists = slots_from(table, r, terminal, None, lambda at: f"P[{at[1]}, {at[0]}]")
+        S = len(slots[0])
+        if mu0 is None:
+            ends = np.zeros(S, bool) if terminal is None else np.asarray(terminal, bool)
+            mu0 = np.full(S, 1 / S) if ends.shape != (S,) or ends.all() else ~ends / (~ends).sum()
+        return cls(
+            *slots,
+            mu0=np.asarray(mu0),
+            gamma=gamma,
+            terminal=terminal if terminal is None else np.asarray(terminal),  # type: ignore[arg-type]
+            name=name,
+            allowed=exists,
+        )
 
     @classmethod
     def from_npz(cls, path: str | Path, gamma: float | None = None) -> Self:

@@ -1,6 +1,6 @@
 """Slots, successors with probabilities and rewards, from arrays, sparse matrices or lists."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -24,13 +24,17 @@ def slots_from(
     r: ArrayLike | Sequence[Any],
     terminal: ArrayLike | None,
     allowed: ArrayLike | None,
+    named: Callable[[tuple[int, ...]], str] | None = None,
 ) -> tuple[Slots, BoolArray | None]:
-    """Slots from dense arrays or a sparse matrix per action, and which actions exist (S, A)."""
+    """Slots from dense arrays or a sparse matrix per action, and which actions exist (S, A).
+
+    ``named`` says what messages call the row of a place (s, a), by default ``P[s, a]``.
+    """
     if _is_sparse(P):
         exists = existing_actions("P", _row_sums(P), terminal, allowed)
-        return _sparse_slots(P, r, terminal, exists), exists
+        return _sparse_slots(P, r, terminal, exists, named), exists
     exists = existing_actions("P", P, terminal, allowed)
-    return _dense_slots(P, r, terminal, exists), exists
+    return _dense_slots(P, r, terminal, exists, named), exists
 
 
 def merge_slots(
@@ -67,7 +71,13 @@ def _is_sparse(P: Any) -> TypeGuard[Sequence[Any]]:
     return isinstance(P, list | tuple) and len(P) > 0 and all(map(sparse.issparse, P))
 
 
-def _dense_slots(P: Any, r: Any, terminal: ArrayLike | None, exists: BoolArray | None) -> Slots:
+def _dense_slots(
+    P: Any,
+    r: Any,
+    terminal: ArrayLike | None,
+    exists: BoolArray | None,
+    named: Callable[[tuple[int, ...]], str] | None,
+) -> Slots:
     """Slots from P (S, A, S), and from rewards likewise or (S, A)."""
     dense = floats("P", blanked(P, exists), 3)
     S, A, S2 = dense.shape
@@ -79,7 +89,7 @@ def _dense_slots(P: Any, r: Any, terminal: ArrayLike | None, exists: BoolArray |
         dense[ends] = np.eye(S)[ends][:, None, :]
     if exists is not None:
         dense[~exists] = np.eye(S)[np.nonzero(~exists)[0]]
-    normalise("P", dense, blanked(P, exists))
+    normalise("P", dense, blanked(P, exists), named)
     rewards = floats("r", blanked(r, exists), None, hint=FORBIDDEN)
     if rewards.shape not in {(S, A), (S, A, S)}:
         raise ProblemError(f"r has shape {rewards.shape}, must be ({S}, {A}) or ({S}, {A}, {S})")
@@ -109,6 +119,7 @@ def _sparse_slots(
     r: Any,
     terminal: ArrayLike | None,
     exists: BoolArray | None,
+    named: Callable[[tuple[int, ...]], str] | None,
 ) -> Slots:
     """Slots (S, A, B) from A sparse matrices (S, S), and from rewards likewise or (S, A)."""
     rows, S, A = _matrices("P", P), P[0].shape[0], len(P)
@@ -128,7 +139,7 @@ def _sparse_slots(
     if exists is not None:
         probability[~exists], reward[~exists] = np.eye(B)[0], 0.0
         successor[~exists] = np.nonzero(~exists)[0][:, None]
-    normalise("P", probability, np.concatenate([matrix.data for matrix in P]))
+    normalise("P", probability, np.concatenate([matrix.data for matrix in P]), named)
     return successor, probability, reward
 
 

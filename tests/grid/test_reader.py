@@ -293,6 +293,48 @@ def test_a_missing_file_is_named_where_it_was_looked_for(tmp_path):
         make_problem(chosen)
 
 
+OF_FILES = """
+name: own
+problems:
+  problem: explicit
+  path: data/two.tra
+  labels: data/two.lab
+  transition_rewards: data/two.trew
+  state_rewards: data/two.srew
+  terminal: done
+  gamma: 0.9
+estimators: reward_to_go
+horizon: 4
+replicates: 10
+"""
+FILES = {
+    "two.tra": "mdp\n0 0 0 0.5\n0 0 1 0.5\n0 1 1 1\n1 0 1 1\n",
+    "two.lab": '0="init" 1="done"\n0: 0\n1: 1\n',
+    "two.trew": "0 1 1 1\n",
+    "two.srew": "0 -1\n",
+}
+
+
+def test_every_file_of_a_problem_is_part_of_what_identifies_it(tmp_path, capsys):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "grid.yaml").write_text(OF_FILES, encoding="utf-8")
+    for name, text in FILES.items():
+        (tmp_path / "data" / name).write_text(text, encoding="utf-8")
+    contents = [read_grid(tmp_path / "grid.yaml").problems[0].content]
+    assert main(["check", str(tmp_path / "grid.yaml")]) == 0
+    for name, text in FILES.items():
+        (tmp_path / "data" / name).write_text(f"{text}\n", encoding="utf-8")
+        contents.append(read_grid(tmp_path / "grid.yaml").problems[0].content)
+        (tmp_path / "data" / name).write_text(text, encoding="utf-8")
+    assert len({*contents}) == 5
+    assert read_grid(tmp_path / "grid.yaml").problems[0].content == contents[0]
+    (tmp_path / "data" / "two.tra").write_text("mdp\n0 0 0 1.5\n", encoding="utf-8")
+    capsys.readouterr()
+    assert main(["check", str(tmp_path / "grid.yaml")]) != 0
+    printed = "".join(capsys.readouterr().out.split())
+    assert "two.tra:2:probabilityis1.5,mustbein[0,1]" in printed
+
+
 SAMPLED = MINIMAL + "samplers: [on_policy, {sampler: temperature, value: [0.7, 1.3]}, stale]\n"
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 
 from pgbench.exact import evaluate
 from pgbench.policies import make_policy
@@ -96,8 +97,60 @@ def test_a_file_that_makes_no_sense_is_left_to_who_reads_it(tmp_path):
     assert expected("file", {"path": str(path)}) is None
 
 
+def big_cassandra(folder):
+    """200 states that follow each other in matrices, and 200 that do so entry by entry."""
+    rng = np.random.default_rng(0)
+    lines = ["discount: 0.9", "states: 200", "actions: 2", "T: 0"]
+    lines += [" ".join(map(str, row)) for row in rng.dirichlet(np.ones(200), 200)]
+    lines += [f"T: 1 : {s} : {j} 0.005" for s in range(200) for j in range(200)]
+    (folder / "big.mdp").write_text("\n".join([*lines, "R: * : * : 0 1"]), encoding="utf-8")
+    return {"path": str(folder / "big.mdp")}, FiniteDimensions(200, 2, 200)
+
+
+def big_explicit(folder):
+    """5000 states with three choices, four successors each, and one with four choices."""
+    lines = [
+        f"{s} {a} {(7 * s + a + j) % 5000} 0.25 go"
+        for s in range(5000)
+        for a in range(3)
+        for j in range(4)
+    ]
+    (folder / "big.tra").write_text("\n".join(["mdp", *lines, "9 3 9 1"]), encoding="utf-8")
+    return {"path": str(folder / "big.tra"), "gamma": 0.9}, FiniteDimensions(5000, 4, 4)
+
+
+def big_mdptoolbox(folder):
+    """150 states that all follow each other, in MATLAB's order."""
+    P = np.random.default_rng(0).dirichlet(np.ones(150), (3, 150))
+    scipy.io.savemat(folder / "big.mat", {"P": np.moveaxis(P, 0, 2), "R": P[:, 0].T})
+    return {"path": str(folder / "big.mat"), "gamma": 0.9}, FiniteDimensions(150, 3, 150)
+
+
+IN_FILES = {"cassandra": big_cassandra, "explicit": big_explicit, "mdptoolbox": big_mdptoolbox}
+
+
+@pytest.mark.parametrize("name", IN_FILES)
+def test_memory_of_files_of_other_tools_is_known_beforehand(tmp_path, name):
+    given, said = IN_FILES[name](tmp_path)
+    assert expected(name, given) == said
+    assert make_problem(name, **given).dimensions.numbers == said.numbers
+    held = most_held(lambda: solved(name, given))
+    assert held / 3 < said.memory < 3 * held
+
+
+@pytest.mark.parametrize("name", IN_FILES)
+def test_files_of_other_tools_are_counted_again_once_they_have_changed(tmp_path, name):
+    given, said = IN_FILES[name](tmp_path)
+    path = Path(given["path"])
+    assert expected(name, given) == said
+    path.write_bytes(b"mdp")
+    assert expected(name, given) is None
+    path.unlink()
+    assert expected(name, given) is None
+
+
 def test_every_family_that_grows_says_so():
-    assert {name for name, _ in SIZES} | {"file"} | FIXED == set(families())
+    assert {name for name, _ in SIZES} | {"file", *IN_FILES} | FIXED == set(families())
     for name, family in families().items():
         if family.size:
             assert name not in FIXED

@@ -146,3 +146,16 @@ def test_warnings_name_the_line_that_gave_the_arrays():
         with pytest.warns(Renormalised) as caught:
             make()
         assert {warning.filename for warning in caught} == {__file__}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ([0.5, 0.4], "row 1 of 2 sums to 0.9, must sum to 1"),
+        ([1.5, -0.5], "row 1 of 2 is -0.5, must"),
+    ],
+)
+def test_messages_call_rows_as_they_are_told(row, message):
+    table = np.array([[0.5, 0.5], row])
+    with pytest.raises(ProblemError, match=message):
+        normalise("P", table, table, lambda place: f"row {place[0]} of 2")

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from pgbench.declared.parameters import ParameterError
+from pgbench.declared.sources import digest_of
 from pgbench.problems import ProblemError, families, make_problem
+from pgbench.problems.family import content_of
 from pgbench.problems.garnet import _distinct
 
 RANDOM = [name for name, family in families().items() if family.random]
@@ -70,6 +72,17 @@ def test_family_describes_itself(name):
 
 def test_name_of_a_problem_shows_what_was_chosen(make_small):
     assert make_small("garnet", gamma=0.5).name == "garnet[n_states=4, gamma=0.5]"
+
+
+def test_content_is_that_of_every_file_that_is_given(tmp_path):
+    for name in "ab":
+        (tmp_path / name).write_text(name, encoding="utf-8")
+    a, b = (str(tmp_path / name) for name in "ab")
+    content = content_of("path", "more")
+    assert content({"path": a}) == digest_of(a) == content({"path": a, "more": None}) != ""
+    assert content({"path": a, "more": b, "other": a}) == f"{digest_of(a)},{digest_of(b)}"
+    assert content({"path": a, "more": b}) != content({"path": b, "more": a})
+    assert content({"path": str(tmp_path / "none")}) == ""
 
 
 def test_unknown_names_get_a_suggestion():

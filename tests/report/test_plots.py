@@ -48,4 +48,5 @@ def test_problems_go_by_what_their_family_declares(tmp_path):
     grid = parse_grid(text + "estimators: td\n")
     titles = problem_titles(xr.Dataset(coords=setting_coordinates(grid)))
     assert [*titles.values()] == ["a", "b", "c/d.npz"]
-    assert {f.name for f in families().values() if f.named_by} == {"gymnasium", "file"}
+    files = {"cassandra", "explicit", "file", "mdptoolbox"}
+    assert {f.name for f in families().values() if f.named_by} == {"gymnasium", *files}

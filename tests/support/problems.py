@@ -69,12 +69,55 @@ FAMILIES = [name for name in families() if not name.startswith("lqg")]
 """Families of finite problems."""
 
 
+CASSANDRA = """\
+discount: 0.9
+states: here there
+actions: stay go
+T: stay identity
+T: go uniform
+R: * : * : there 1
+"""
+"""A file of the family ``cassandra``."""
+
+TRANSITIONS = """\
+2 3 5
+0 0 0 1
+0 1 0 0.5
+0 1 1 0.5
+1 0 0 0.25
+1 0 1 0.75
+"""
+"""A file of the family ``explicit``; state 1 has one choice."""
+
+REWARDS = """\
+2 3 2
+0 1 1 2
+1 0 1 1
+"""
+"""Its rewards."""
+
+
+def written(path: Path, text: str) -> str:
+    """The path of a file that holds a text."""
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
 def make_small(name: str, folder: Path, **given: Any) -> FiniteMDP:
     """A problem of few states, whatever the family needs for that."""
     family = families()[name]
     if name == "file":
         dense().to_npz(folder / "dense.npz")
         given["path"] = str(folder / "dense.npz")
+    elif name == "cassandra":
+        given["path"] = written(folder / "two.mdp", CASSANDRA)
+    elif name == "explicit":
+        given |= {"path": written(folder / "two.tra", TRANSITIONS), "gamma": 0.9}
+        given["transition_rewards"] = written(folder / "two.trew", REWARDS)
+    elif name == "mdptoolbox":
+        P = np.moveaxis(dense().transitions.toarray().reshape(3, 2, 3), 1, 0)
+        np.savez(folder / "toolbox.npz", P=P, R=dense().expected_reward, discount=0.9)
+        given["path"] = str(folder / "toolbox.npz")
     elif name == "gymnasium":
         given["id"] = "FrozenLake-v1"
     elif family.size:
