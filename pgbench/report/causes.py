@@ -14,7 +14,7 @@ from pgbench.report.marks import decades, key
 from pgbench.report.panels import MOST_ROWS, Drawing, NothingToDraw, add_legend
 from pgbench.report.plots import Plot
 from pgbench.report.selection import MOST_LEVELS, of_the_best
-from pgbench.report.style import HUES, INK, MARKERS, estimator_labels, wrapped
+from pgbench.report.style import HUES, INK, MARKERS, estimator_labels, policy_titles, wrapped
 from pgbench.report.unresolved import noted
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def causes(summary: "Dataset") -> Drawing:
     figure = Figure(figsize=(LABEL_WIDTH + 3.6 * len(columns), height), layout="constrained")
     grid = figure.subplots(policies.size, len(columns), squeeze=False, sharex=True, sharey=True)
     for row, j in zip(grid, policies, strict=True):
-        policy = f", {summary['policy'].values[j]}" if summary.sizes["policy"] > 1 else ""
+        policy = f", {policy_titles(summary)[j]}" if summary.sizes["policy"] > 1 else ""
         for ax, n in zip(row, columns, strict=True):
             own = {name: values[:, j, shown, n] for name, values in parts.items()}
             _rows(ax, own, total[:, j, shown, n])

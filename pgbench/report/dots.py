@@ -10,6 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from pgbench.report.declared import TEST_LEVEL, declared_biased
 from pgbench.report.marks import DASHES, dots, key
 from pgbench.report.panels import (
+    TALL,
     Drawing,
     Facets,
     NothingToDraw,
@@ -23,6 +24,7 @@ from pgbench.report.plots import Plot
 from pgbench.report.selection import MOST_LEVELS, of_the_best
 from pgbench.report.statistic import Statistic
 from pgbench.report.style import GUIDE, INK, estimator_labels, looks
+from pgbench.report.tables import number
 from pgbench.report.unresolved import noted
 
 if TYPE_CHECKING:
@@ -33,10 +35,13 @@ LABEL_WIDTH = 2.1
 LINEAR = 0.01
 """The axis of the bias is linear up to here, and logarithmic beyond."""
 
+MOST_DECADES = 3
+"""Labelled powers of ten that a narrow panel has room for."""
+
 
 def bias(summary: "Dataset") -> Drawing:
     """Measured relative bias next to the exact one, at the largest batch size."""
-    measured = Statistic.of(summary, "relative_bias")[..., -1]
+    measured = Statistic.of(summary, "relative_bias")[..., -1].within
     exact = summary["exact_relative_bias"].values[..., -1]
     significant = summary["bias_test_p_holm"].values[..., -1] < TEST_LEVEL
     facets = chosen_facets(summary, np.isfinite(measured.value))
@@ -56,7 +61,7 @@ def bias(summary: "Dataset") -> Drawing:
         ax.plot(exact[place], np.arange(exact.shape[-1]), zorder=4, **stroke)
         shown += [x for x in (*own.value, *own.low, *own.high, *exact[place]) if np.isfinite(x)]
     for ax in axes.values():
-        _signed_log_axis(ax, min(shown), max(shown))
+        _near_zero_axis(ax, max(shown))
     mark: dict[str, Any] = {"color": INK, "marker": "o", "linestyle": "none"}
     add_legend(
         figure,
@@ -69,14 +74,14 @@ def bias(summary: "Dataset") -> Drawing:
     n = int(summary["batch_size"].values[-1])
     return Drawing(
         figure,
-        f"Relative bias ‖E ĝ − ∇J‖ / ‖∇J‖ at batch size {n}. Marks are measured with the noise "
-        "removed, sign kept: a squared bias below zero by chance is drawn to the left; bars end "
-        "where the 95 % interval of the norm does, which holds no negative value. Upright strokes "
-        "are the exact bias, computed with no sampling. A mark is filled where the mean differs "
+        f"Relative bias ‖E ĝ − ∇J‖ / ‖∇J‖ at batch size {n}. Marks are measured, with the noise "
+        "removed, bars are 95 % intervals of the norm, upright strokes the exact bias, computed "
+        "with no sampling. A mark is filled where the mean differs "
         "from ∇J at the 5 % level after Holm's correction over all cells; the interval of the norm "
         "may still hold zero, since the test looks along "
-        f"single directions. The axis is linear between −{LINEAR:g} and {LINEAR:g} (shaded) "
-        "and logarithmic outside. † declares a bias that a longer horizon does not "
+        f"single directions. The axis is linear up to {LINEAR:g} (shaded) and logarithmic "
+        "beyond; a squared bias below zero by chance is drawn at zero. † declares a bias that a "
+        "longer horizon does not "
         "remove. Estimators of the natural gradient are compared with that in place of ∇J."
         f"{facets.note}",
         f"Relative bias with interval beside the exact relative bias, at batch size {n}, one row "
@@ -119,26 +124,25 @@ def _rows_of_dots(
         ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(labels) - 0.4, -0.6)
     label_below(axes, facets, label)
+    if len(labels) > TALL:
+        for ax in axes.values():
+            ax.tick_params(labelbottom=True, labeltop=True)
     return figure, axes
 
 
-def _signed_log_axis(ax: Axes, low: float, high: float) -> None:
-    low, high = min(1.6 * low, -LINEAR), max(1.6 * high, LINEAR)
-    decades = [10.0**k for k in range(-2, 12)]
-    ticks = [t for t in (*(-d for d in decades), 0.0, *decades) if low <= t <= high]
-    wide = sum(abs(t) > LINEAR for t in ticks) > 5
+def _near_zero_axis(ax: Axes, high: float) -> None:
+    """A logarithmic axis that holds zero: it is linear up to ``LINEAR``."""
+    high = max(1.6 * high, 2 * LINEAR)
+    powers = range(round(np.log10(LINEAR)), int(np.floor(np.log10(high))) + 1)
+    step = -(-len(powers) // MOST_DECADES)
+    ticks = [0.0, *(10.0**k for k in [*powers][::-step][::-1])]
     ax.set_xscale("symlog", linthresh=LINEAR, linscale=0.6)
-    ax.set_xlim(low, high)
-    ax.axvspan(-LINEAR, LINEAR, color="#f3f3f3", linewidth=0, zorder=0)
+    ax.set_xlim(-0.1 * LINEAR, high)
+    ax.axvspan(0, LINEAR, color="#f3f3f3", linewidth=0, zorder=0)
     ax.xaxis.set_major_locator(FixedLocator(ticks))
     ax.xaxis.set_minor_locator(NullLocator())
 
-    def text(t: float, _: Any) -> str:
-        power = round(np.log10(abs(t))) if t else 0
-        hidden = power == -2 or (wide and power % 2 == 0 and t != 0)
-        return "" if hidden else f"{t:g}".replace("-", "−")
-
-    ax.xaxis.set_major_formatter(FuncFormatter(text))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda t, _: number(t)))
 
 
 bias_plot = Plot("bias", "Bias against truth", noted(of_the_best(bias, MOST_LEVELS)), order=2)

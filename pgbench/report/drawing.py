@@ -1,5 +1,6 @@
 """Figures drawn and written, one after another or by a crew."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from math import prod
 from pathlib import Path
@@ -9,7 +10,7 @@ from pgbench.harness.crew import Crew
 from pgbench.report.panels import Drawing, NothingToDraw, save
 from pgbench.report.plots import Subject, plots
 from pgbench.report.style import theme
-from pgbench.report.tables import data_uri
+from pgbench.report.svg import inline
 
 if TYPE_CHECKING:
     from xarray import Dataset, DataTree
@@ -18,7 +19,10 @@ WORTH = 200
 """Cells of a run whose figures take longer to draw than a crew to be ready for that."""
 
 Shown = dict[str, str]
-"""Title, caption and image of a figure, or the reason why there is none."""
+"""Title, caption and SVG of a figure, or the reason why there is none."""
+
+LEAD = 260
+"""Characters of a caption, about three lines, beyond which it is folded."""
 
 Data = Mapping[Subject, "Dataset | DataTree | None"]
 """What figures are drawn from; None where a run has nothing of the kind."""
@@ -39,7 +43,7 @@ def draw_all(data: Data, directory: Path, crew: Crew | None) -> dict[Subject, li
         found = {own: _drawn(data, own, directory) for own in wanted}
     shown: dict[Subject, list[Shown]] = {of: [] for of in get_args(Subject)}
     for of, name in wanted:
-        if "image" in found[of, name] or plots(of)[name].explained:
+        if "svg" in found[of, name] or plots(of)[name].explained:
             shown[of].append(found[of, name])
     return shown
 
@@ -87,9 +91,9 @@ def clear(stem: Path) -> None:
 
 
 def draw(title: str, figure: Callable[[Any], Drawing], data: Any, stem: Path) -> Shown:
-    """Title, caption and image of a figure, or the reason why there is none.
+    """Title, caption and SVG of a figure, or the reason why there is none.
 
-    The image is written to ``stem.png`` and ``stem.svg``, or those are removed.
+    The figure is written to ``stem.png`` and ``stem.svg``, or those are removed.
     """
     name = stem.name
     clear(stem)
@@ -99,10 +103,14 @@ def draw(title: str, figure: Callable[[Any], Drawing], data: Any, stem: Path) ->
             save(drawing.figure, stem)
     except NothingToDraw as reason:
         return {"name": name, "title": title, "missing": f"Not drawn: {reason}"}
-    return {
-        "name": name,
-        "title": title,
-        "caption": drawing.caption,
-        "alt": drawing.alt,
-        "image": data_uri(stem.with_suffix(".svg").read_bytes()),
-    }
+    lead, rest = folded_caption(drawing.caption)
+    svg = inline(stem.with_suffix(".svg").read_bytes(), name, drawing.alt)
+    return {"name": name, "title": title, "lead": lead, "rest": rest, "svg": svg}
+
+
+def folded_caption(caption: str) -> tuple[str, str]:
+    """Sentences of a caption that fit in about three lines, the first at least, and the rest."""
+    lead, *others = re.split(r"(?<=[.;:?]) +(?=[^a-z(])", caption.strip())
+    while others and len(lead) + len(others[0]) < LEAD:
+        lead += f" {others.pop(0)}"
+    return lead, " ".join(others)

@@ -22,7 +22,8 @@ from pgbench.report.panels import (
     add_legend,
     estimator_handles,
 )
-from pgbench.report.style import INK, Style, looks, problem_titles, wrapped
+from pgbench.report.style import INK, Style, looks, policy_titles, problem_titles, wrapped
+from pgbench.report.svg import font_faces
 from pgbench.report.tables import number
 from pgbench.results.files import write_file
 from pgbench.results.folding import folded
@@ -58,6 +59,7 @@ def write_study(study: "Dataset", directory: Path) -> Path:
         "horizon_study.html.jinja",
         name=study.attrs.get("name", "study"),
         figure=figure,
+        fonts=font_faces([figure["svg"]] if "svg" in figure else []),
         messages=messages(study),
         grid=study.attrs.get("grid", ""),
     )
@@ -100,7 +102,7 @@ def horizons(study: "Dataset") -> Drawing:
     for column, place in zip(grid.T, places, strict=True):
         title = titles[str(study["problem"].values[place[0]])]
         if study.sizes["policy"] > 1:
-            title += f" × {study['policy'].values[place[1]]}"
+            title += f" × {policy_titles(study)[place[1]]}"
         column[0].set_title(wrapped(title, 30))
         _column(column, study, place)
     names = ("truncation bias", "variance", "RMSE at equal steps", "variance")

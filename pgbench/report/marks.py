@@ -1,17 +1,27 @@
 """Marks, guides and axes that several figures share."""
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import (
+    FixedLocator,
+    LogFormatterSciNotation,
+    LogLocator,
+    NullLocator,
+)
 
 from pgbench.arrays import FloatArray
 from pgbench.report.statistic import Statistic
 from pgbench.report.style import GUIDE, Style
 
 DASHES = (0, (3, 2))
+
+SHORT = 40.0
+"""An axis whose ends have a smaller ratio than this is ticked between the powers of ten too."""
 
 ROUNDING = 1e-12
 """A relative bias below this is none."""
@@ -119,19 +129,47 @@ def log_axis(ax: Axes, ticks: Any, label: str) -> None:
 
 
 def decades(ax: Axes, axis: str = "y") -> None:
-    """Logarithmic axis with ticks at powers of ten only."""
+    """Logarithmic axis with ticks at powers of ten, or between them where there are hardly two."""
     ax.set(**{f"{axis}scale": "log"})
     chosen = ax.yaxis if axis == "y" else ax.xaxis
-    chosen.set_major_locator(LogLocator(numticks=7))
+    chosen.set_major_locator(_Decades(numticks=7))
+    chosen.set_major_formatter(_EveryPower())
     chosen.set_minor_locator(NullLocator())
 
 
-def fitting_ticks(ax: Axes) -> None:
-    """Ticks of a logarithmic vertical axis whose limits are set, also where it has no decade."""
-    low, high = ax.get_ylim()
-    if high < 40 * low:
-        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=9))
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+class _Decades(LogLocator):
+    """Ticks at powers of ten, and at twice and five times these where the axis is short."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
+        """The ticks between two numbers."""
+        short = vmin > 0 and vmax < SHORT * vmin
+        self.set_params(subs=(1.0, 2.0, 5.0) if short else (1.0,))
+        return super().tick_values(vmin, vmax)
+
+
+class Powers(LogFormatterSciNotation):
+    """Powers of ten in characters: a formula is parsed and set anew wherever a tick is measured."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """A tick in characters."""
+        made = _POWER.fullmatch(text := super().__call__(x, pos))
+        if made is None:
+            return text
+        factor = f"{made[1]}·" if made[1] else ""
+        return f"{factor}10{made[2].translate(_RAISED)}"
+
+
+_POWER = re.compile(r"\$\\mathdefault\{(?:(\d+)\\times)?10\^\{(-?\d+)\}\}\$")
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+class _EveryPower(Powers):
+    """Labels of all ticks, where there are few."""
+
+    def set_locs(self, locs: Any = None) -> None:
+        """Take the ticks, none of which goes without a label."""
+        super().set_locs(locs)
+        self._sublabels = None
 
 
 def power_guides(ax: Axes, exponent: float) -> None:

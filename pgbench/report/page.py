@@ -1,6 +1,6 @@
 """One self-contained HTML page per run, with every figure in it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +10,25 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pgbench.declared.outcomes import Status
 from pgbench.harness.crew import Crew
 from pgbench.report.ascents import section
-from pgbench.report.declared import TEST_LEVEL, normal_means, smallest, verdicts
+from pgbench.report.declared import TEST_LEVEL, Conformity, normal_means, smallest, verdicts
 from pgbench.report.drawing import draw_all
 from pgbench.report.extent import cut, most_settings
+from pgbench.report.findings import findings, of_ascents
 from pgbench.report.scaling import exponents
+from pgbench.report.svg import font_faces
 from pgbench.report.tables import (
+    CELL,
+    STATISTICS,
+    UNMEASURED,
+    VERDICT,
+    Sheet,
+    cells,
     estimator_rows,
     number,
     p_value,
     setting_tables,
     unmeasured,
+    verdict_rows,
 )
 from pgbench.results.files import remove_temporaries, write_file
 from pgbench.results.folding import folded_tree
@@ -93,31 +102,39 @@ def _page(
     batch_size = int(summary["batch_size"].values[-1])
     attributes = {str(k): v for k, v in summary.attrs.items() if k != "grid"}
     estimating = summary.sizes["estimator"] > 0
+    found = verdicts(summary) if estimating else []
+    fonts = font_faces(own["svg"] for own in (*figures, *climbed) if "svg" in own)
+    first = next((own for own in (*figures, *climbed) if "svg" in own), None)
+    figures, climbed = ([own for own in those if own is not first] for those in (figures, climbed))
     return rendered(
         "page.html.jinja",
         name=summary.attrs.get("name", "run"),
+        findings=findings(summary if estimating else None, ascent, found),
+        first=first,
         counts=_counts(summary, ascent),
-        sentences=_sentences(summary) if estimating else _work(summary.attrs),
+        sentences=_sentences(summary, found) if estimating else _work(summary.attrs),
         estimating=estimating,
-        verdicts=verdicts(summary) if estimating else [],
+        verdicts=Sheet(VERDICT, verdict_rows(found)),
         figures=figures,
-        exponents=_exponents(summary) if estimating else ([], [], ""),
+        exponents=_exponents(summary) if estimating else None,
         batch_size=batch_size,
+        columns=STATISTICS,
         settings=_settings(summary, batch_size) if estimating else ([], ""),
-        unmeasured=_unmeasured(summary) if estimating else ([], ""),
+        cells=_cells(summary) if estimating else None,
+        unmeasured=_unmeasured(summary) if estimating else None,
         estimators=estimator_rows(summary) if estimating else [],
         ascents=None
         if ascent is None
         else {
             "figures": climbed,
-            "sentences": section.sentences(ascent),
+            "sentences": [*(of_ascents(ascent) if estimating else ()), *section.sentences(ascent)],
+            "columns": section.RUN,
             "settings": _runs(ascent),
             "unfinished": section.unfinished(ascent),
         },
         grid=summary.attrs.get("grid", ""),
         provenance={key: str(value) for key, value in attributes.items()},
-        number=number,
-        p_value=p_value,
+        fonts=fonts,
     )
 
 
@@ -137,14 +154,21 @@ def _runs(ascent: "Dataset") -> Rows:
     return cut(section.tables(ascent), total, "settings", most_settings(ascent))
 
 
-def _unmeasured(summary: "Dataset") -> Rows:
+def _cells(summary: "Dataset") -> Sheet:
+    total = int((summary["status"].values == Status.DONE).sum())
+    return Sheet(CELL, *cut(cells(summary), total, "cells"))
+
+
+def _unmeasured(summary: "Dataset") -> Sheet:
     rows = unmeasured(summary)
-    return cut(rows, len(rows), "kinds of failed and skipped cells")
+    return Sheet(UNMEASURED, *cut(rows, len(rows), "kinds of failed and skipped cells"))
 
 
-def _exponents(summary: "Dataset") -> tuple[list[str], list[Any], str]:
+def _exponents(summary: "Dataset") -> Sheet:
     names, rows = exponents(summary)
-    return names, *cut(rows, len(rows), "rows")
+    powers = ((f"p of {name}", "n") for name in names)
+    columns = (("problem × policy", ""), ("estimator", ""), ("states", "n"), *powers)
+    return Sheet(columns, *cut(rows, len(rows), "rows"))
 
 
 def _counts(summary: "Dataset", ascent: "Dataset | None") -> list[tuple[str, int]]:
@@ -161,9 +185,8 @@ def _counts(summary: "Dataset", ascent: "Dataset | None") -> list[tuple[str, int
     ]
 
 
-def _sentences(summary: "Dataset") -> list[str]:
+def _sentences(summary: "Dataset", found: Sequence[Conformity]) -> list[str]:
     """What the run says, in plain words."""
-    found = verdicts(summary)
     measured = [v for v in found if v.cells]
     if not measured:
         return ["No cell was measured, so there is nothing to say about the estimators."]

@@ -1,6 +1,5 @@
 """Grids of panels: which settings are drawn, how they are laid out and saved."""
 
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ from matplotlib.ticker import LogFormatterSciNotation
 
 from pgbench.arrays import BoolArray
 from pgbench.report.extent import holder
-from pgbench.report.style import Style, looks, problem_titles, shortened, wrapped
+from pgbench.report.marks import Powers
+from pgbench.report.style import Style, looks, policy_titles, problem_titles, shortened, wrapped
 from pgbench.results.files import write_file
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ Place = tuple[int, int]
 
 MOST_COLUMNS, MOST_ROWS = 6, 4
 """Most panels side by side, and most rows of them."""
+
+TALL = 24
+"""Panels of more rows than this have their scale above, too."""
 
 MOST_NAMED = 64
 """Most estimators in a legend."""
@@ -128,7 +131,8 @@ def panels(
     n_rows, n_columns = len(facets.rows), len(facets.rows[0])
     width = WIDTHS[n_columns - 1] * scale
     several = summary.sizes["policy"] > 1
-    policies = [wrapped(str(summary["policy"].values[row[0][1]]), 28) for row in facets.rows]
+    called = policy_titles(summary)
+    policies = [wrapped(called[row[0][1]], 28) for row in facets.rows]
     if several:  # they are written upright beside the rows
         longest = max(len(line) for policy in policies for line in policy.splitlines())
         height = max(height, 0.07 * longest)
@@ -146,20 +150,25 @@ def panels(
             title = titles[str(summary["problem"].values[i])]
             ax.set_title(wrapped(title, max(int(width * 13), 20)))
         if several:
-            row[len(places) - 1].annotate(
-                policy,
-                (1, 0.5),
-                xytext=(6, 0),
-                xycoords="axes fraction",
-                textcoords="offset points",
-                rotation=-90,
-                ha="left",
-                va="center",
-                fontsize=8.5,
-            )
+            beside(row[len(places) - 1], policy)
     for ax in axes.values():
         sns.despine(ax=ax)
     return figure, axes
+
+
+def beside(ax: Axes, text: str) -> None:
+    """Write upright at the right end of a row what holds for all of it."""
+    ax.annotate(
+        text,
+        (1, 0.5),
+        xytext=(6, 0),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        rotation=-90,
+        ha="left",
+        va="center",
+        fontsize=8.5,
+    )
 
 
 def label_below(axes: Mapping[Place, Axes], facets: Facets, label: str) -> None:
@@ -218,9 +227,9 @@ def save(figure: Figure, stem: Path) -> None:
         for ax in figure.axes:
             for axis in (ax.xaxis, ax.yaxis):
                 if type(axis.get_major_formatter()) is LogFormatterSciNotation:
-                    axis.set_major_formatter(_Powers())
+                    axis.set_major_formatter(Powers())
                 if type(axis.get_minor_formatter()) is LogFormatterSciNotation:
-                    axis.set_minor_formatter(_Powers(labelOnlyBase=False))
+                    axis.set_minor_formatter(Powers(labelOnlyBase=False))
         _lay_out(figure)
         # Not by savefig, which draws everything twice.
         made = BytesIO()
@@ -231,21 +240,6 @@ def save(figure: Figure, stem: Path) -> None:
         made = BytesIO()
         FigureCanvasAgg(figure).print_png(made)  # type: ignore[no-untyped-call]
         write_file(stem.with_suffix(".png"), made.getbuffer())
-
-
-class _Powers(LogFormatterSciNotation):
-    """Powers of ten in characters: a formula is parsed and set anew wherever a tick is measured."""
-
-    def __call__(self, x: float, pos: int | None = None) -> str:
-        made = _POWER.fullmatch(text := super().__call__(x, pos))
-        if made is None:
-            return text
-        factor = f"{made[1]}·" if made[1] else ""
-        return f"{factor}10{made[2].translate(_RAISED)}"
-
-
-_POWER = re.compile(r"\$\\mathdefault\{(?:(\d+)\\times)?10\^\{(-?\d+)\}\}\$")
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def _lay_out(figure: Figure) -> None:

@@ -11,11 +11,11 @@ from pgbench.arrays import IndexArray
 from pgbench.report.declared import declared_biased
 from pgbench.report.dots import ROW_HEIGHT
 from pgbench.report.marks import decades, dots, faint
-from pgbench.report.panels import MOST_ROWS, Drawing, NothingToDraw
+from pgbench.report.panels import MOST_ROWS, TALL, Drawing, NothingToDraw, beside
 from pgbench.report.plots import Plot
 from pgbench.report.selection import MOST_LEVELS, of_the_best
 from pgbench.report.statistic import Statistic
-from pgbench.report.style import INK, estimator_labels, looks, wrapped
+from pgbench.report.style import INK, estimator_labels, looks, policy_titles, wrapped
 from pgbench.report.unresolved import noted
 
 if TYPE_CHECKING:
@@ -48,26 +48,29 @@ def ranking(summary: "Dataset") -> Drawing:
     grid = figure.subplots(
         shown.size, 3, squeeze=False, sharey="row", sharex="col", width_ratios=(3, 3, 2)
     )
-    marked = declared_biased(summary)
+    marked, titles = declared_biased(summary), policy_titles(summary)
     for row, j in zip(grid, shown, strict=True):
         by_work = _relative(work[:, j], reference)
         mean = by_work.geometric_mean().value
         order = np.argsort(np.where(np.isnan(mean), np.inf, mean), kind="stable")
-        policy = f", {summary['policy'].values[j]}" if summary.sizes["policy"] > 1 else ""
         panes = {"steps": by_work, "seconds": _relative(time[:, j], reference)}
         for ax, (unit, relative) in zip(row[:2], panes.items(), strict=True):
             _ranked(ax, summary, relative, order)
-            ax.set_title(wrapped(f"variance × {unit}{policy}", 42))
+            ax.set_title(f"variance × {unit}")
         _ranked(row[2], summary, _bias(summary, int(j)), order)
-        row[2].set_title(wrapped(f"bias{policy}", 26))
+        row[2].set_title("bias")
+        if summary.sizes["policy"] > 1:
+            beside(row[2], wrapped(titles[j], 28))
         row[0].set_yticks(
             np.arange(len(labels)), estimator_labels([labels[e] for e in order], marked)
         )
         row[0].set_ylim(len(labels) - 0.4, -0.6)
     against = "the geometric mean of all" if reference is None else REFERENCE
-    for ax in grid[-1, :2]:
-        ax.set_xlabel(f"relative to {against}")
-    grid[-1, 2].set_xlabel("relative to what is estimated")
+    for words, axes in zip((against, against, "what is estimated"), grid.T, strict=True):
+        axes[-1].set_xlabel(f"relative to {words}")
+    for ax in grid.ravel():
+        # A scale a metre away is none.
+        ax.tick_params(labelbottom=True, labeltop=len(labels) > TALL)
     n = int(summary["batch_size"].values[-1])
     left_out = shown.size < policies.size
     more = f" Drawn are {MOST_ROWS} of {policies.size} policies." if left_out else ""

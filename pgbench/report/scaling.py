@@ -23,7 +23,7 @@ from pgbench.report.parameters import values_along, word
 from pgbench.report.plots import Plot
 from pgbench.report.selection import of_the_best
 from pgbench.report.statistic import Statistic
-from pgbench.report.style import Style, looks, wrapped
+from pgbench.report.style import Style, looks, policy_titles, wrapped
 from pgbench.report.tables import number
 from pgbench.report.unresolved import noted
 from pgbench.statistics import fit_line
@@ -154,23 +154,17 @@ def scaling(summary: "Dataset") -> Drawing:
     )
 
 
-def exponents(summary: "Dataset") -> tuple[list[str], list[dict[str, object]]]:
-    """Names of the quantities, and a row of exponents per problem, policy and estimator."""
+def exponents(summary: "Dataset") -> tuple[list[str], list[list[str]]]:
+    """Names of the quantities, and rows: setting, estimator, sizes, an exponent of each."""
     followed = quantities(summary)
-    rows: list[dict[str, object]] = []
+    rows: list[list[str]] = []
     for title, members, j in _rows(summary, followed):
         sizes = _sizes(summary)[members]
         for e, estimator in enumerate(map(str, summary["estimator"].values)):
             laws = [fit_power_law(sizes, y.value[members, j, e]) for y in followed.values()]
             if any(law.points for law in laws):
-                rows.append(
-                    {
-                        "setting": title,
-                        "estimator": estimator,
-                        "sizes": f"{number(sizes.min())} to {number(sizes.max())}",
-                        "laws": [law.label for law in laws],
-                    }
-                )
+                reach = f"{number(sizes.min())} to {number(sizes.max())}"
+                rows.append([title, estimator, reach, *(law.label for law in laws)])
     return list(followed), rows
 
 
@@ -179,7 +173,7 @@ def _rows(
 ) -> Iterator[tuple[str, IntArray, int]]:
     """Title, problems and policy of every row that has something at two sizes."""
     for kind, members in series(summary).items():
-        for j, policy in enumerate(map(str, summary["policy"].values)):
+        for j, policy in enumerate(policy_titles(summary)):
             finite = np.any(
                 [np.isfinite(y.value[members, j]).any(axis=1) for y in followed.values()], axis=0
             )

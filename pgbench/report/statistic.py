@@ -33,6 +33,11 @@ class Statistic:
         return Statistic(self.value * factor, self.low * factor, self.high * factor)
 
     @property
+    def within(self) -> "Statistic":
+        """Values no further than the ends of their intervals, as a norm is not below zero."""
+        return Statistic(np.fmin(np.fmax(self.value, self.low), self.high), self.low, self.high)
+
+    @property
     def positive(self) -> "Statistic":
         """NaN in place of what a logarithmic axis cannot show; an end there is cut to the value."""
         value = np.where(self.value > 0, self.value, np.nan)

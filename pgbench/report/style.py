@@ -10,14 +10,28 @@ import matplotlib
 import seaborn as sns
 from matplotlib.colors import to_hex, to_rgb
 
+from pgbench.declared.summary import AXES, in_words
 from pgbench.problems import families
 from pgbench.report.parameters import values_along, word
 
 if TYPE_CHECKING:
     from xarray import Dataset
 
-HUES = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#8c5a2b", "#56b4e9", "#5a5a5a")
-"""Seaborn's colour-blind palette, its pale colours left out and its brown and grey darkened."""
+HUES = (
+    "#0173b2",
+    "#de8f05",
+    "#029e73",
+    "#d55e00",
+    "#cc78bc",
+    "#56b4e9",
+    "#5a5a5a",
+    "#8a9a00",
+    "#8c2d04",
+    "#542788",
+    "#00b3b3",
+    "#f768a1",
+)
+"""Seaborn's colour-blind palette without its pale colours, its grey darkened, and more hues."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
@@ -62,7 +76,7 @@ def theme() -> Iterator[None]:
         "lines.markersize": 4.2,
         "mathtext.fontset": "dejavusans",
         "savefig.dpi": 144,
-        "svg.fonttype": "path",
+        "svg.fonttype": "none",
         "svg.hashsalt": "pgbench",
         "text.hinting": "none",  # or a layout would hold at one resolution only
         "xtick.labelsize": 7.5,
@@ -125,11 +139,29 @@ def problem_titles(data: "Dataset") -> dict[str, str]:
     kinds = [str(kind) for kind in data["family"].values]
     rows = values_along(data, "problem")
     called = [_called(kind, row) for kind, row in zip(kinds, rows, strict=True)]
-    titles = {}
-    for label, name, row in zip(map(str, data["problem"].values), called, rows, strict=True):
-        alike = [other for other, own in zip(rows, called, strict=True) if own == name]
+    return dict(zip(map(str, data["problem"].values), _titles(called, rows), strict=True))
+
+
+def policy_titles(data: "Dataset") -> list[str]:
+    """Short titles of policies, with what else makes a setting, in their order."""
+    if "policy_name" not in data.coords:
+        return [str(label) for label in data["policy"].values]
+    names = [str(name) for name in data["policy_name"].values]
+    titles = _titles(names, values_along(data, "policy"))
+    for axis in AXES:
+        if axis in data.coords and len({*data[axis].values.tolist()}) > 1:
+            others = (in_words(axis, own) for own in data[axis].values.tolist())
+            titles = [", ".join(pair) for pair in zip(titles, others, strict=True)]
+    return titles
+
+
+def _titles(names: Sequence[str], rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Names, each with the parameters in which those of that name differ."""
+    titles = []
+    for name, row in zip(names, rows, strict=True):
+        alike = [other for other, own in zip(rows, names, strict=True) if own == name]
         differing = [k for k in row if any(other.get(k) != row[k] for other in alike)]
-        titles[label] = ", ".join([name, *(f"{k}={word(row[k])}" for k in differing)])
+        titles.append(", ".join([name, *(f"{k}={word(row[k])}" for k in differing)]))
     return titles
 
 

@@ -2,22 +2,42 @@
 
 import base64
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from pgbench.declared.causes import CAUSES, UNBIASED
 from pgbench.declared.outcomes import Status
 from pgbench.estimators import estimators
-from pgbench.report.declared import TEST_LEVEL, declared_causes, sampled, written_formulas
+from pgbench.report.declared import (
+    TEST_LEVEL,
+    Conformity,
+    declared_causes,
+    sampled,
+    written_formulas,
+)
 from pgbench.report.style import INK, theme
 
 if TYPE_CHECKING:
     from xarray import Dataset
+
+
+Columns = tuple[tuple[str, str], ...]
+"""Heads of columns, and their kind: ``n`` of numbers, ``w`` of words that are not broken."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of texts, and a sentence on what of it is left out."""
+
+    columns: Columns
+    rows: Sequence[Sequence[str]]
+    sentence: str = ""
 
 
 @dataclass(frozen=True)
@@ -27,7 +47,42 @@ class SettingTable:
     title: str
     note: str
     facts: list[tuple[str, str]]
-    rows: list[dict[str, Any]]
+    rows: list[list[str]]
+
+
+STATISTICS: Columns = (
+    ("estimator", ""),
+    ("bias", "n"),
+    ("interval", "n"),
+    ("exact bias", "n"),
+    ("p (Holm)", "n"),
+    ("variance", "n"),
+    ("exact variance", "n"),
+    ("cosine", "n"),
+    ("P(ascent)", "n"),
+    ("steps", "n"),
+    ("seconds", "n"),
+)
+"""Columns of the table of a setting."""
+
+CELL: Columns = (("problem", ""), ("policy", ""), STATISTICS[0], ("n", "n"), *STATISTICS[1:])
+"""Columns of the table of all cells."""
+
+VERDICT: Columns = (
+    ("estimator", ""),
+    ("cells", "n"),
+    ("tested", "n"),
+    ("bias found", "n"),
+    ("largest exact relative bias", "n"),
+    ("p of means", "n"),
+    ("p of variances", "n"),
+    ("p of normal z", "n"),
+    ("behaves as declared", ""),
+)
+"""Columns of the table of verdicts."""
+
+UNMEASURED: Columns = (("status", ""), ("cells", "n"), ("problem", ""), ("policy", ""), ("why", ""))
+"""Columns of the table of failed and skipped cells."""
 
 
 def number(x: Any, digits: int = 3) -> str:
@@ -70,8 +125,32 @@ def setting_tables(summary: "Dataset", batch_size: int) -> Iterator[SettingTable
                     title=f"{problem} × {policy}",
                     note=str(own["gradient_note"][place]),
                     facts=list(_facts(own, summary, place)),
-                    rows=[_row(own, (*place, e), labels[e]) for e in done],
+                    rows=[[labels[e], *_row(own, (*place, e))] for e in done],
                 )
+
+
+def cells(summary: "Dataset") -> Iterator[list[str]]:
+    """A row per measured cell."""
+    own = {str(name): array.values for name, array in summary.data_vars.items()}
+    axes = ("problem", "policy", "estimator", "batch_size")
+    labels = [[str(label) for label in summary[axis].values] for axis in axes]
+    for place in zip(*np.nonzero(own["status"] == Status.DONE), strict=True):
+        names = [axis[i] for axis, i in zip(labels, place, strict=True)]
+        yield [*names, *_row(own, place)]
+
+
+def verdict_rows(found: Sequence[Conformity]) -> list[list[str]]:
+    """A row per estimator."""
+    return [
+        [
+            own.label,
+            *(str(n) for n in (own.cells, own.tested, own.rejected)),
+            number(own.exact_bias, 2),
+            *(p_value(p) for p in (own.code_p, own.variance_p, own.normal_p)),
+            f"{own.answer}: {own.objection}" if own.objection else own.answer,
+        ]
+        for own in found
+    ]
 
 
 def _facts(
@@ -94,28 +173,31 @@ def _facts(
     yield "truncation bias", number(own["truncation_bias"][place], 2)
 
 
-def _row(own: Mapping[str, Any], place: tuple[int, ...], label: str) -> dict[str, Any]:
+def _row(own: Mapping[str, Any], place: tuple[int, ...]) -> list[str]:
+    """What is known of a cell, as in the columns; a star marks a significant bias."""
+
     def part(name: str, digits: int = 3) -> str:
         return number(own[name][place], digits)
 
     p = own["bias_test_p_holm"][place]
-    return {
-        "estimator": label,
-        "bias": part("relative_bias", 2),
-        "bias_interval": f"[{part('relative_bias_low', 2)}, {part('relative_bias_high', 2)}]",
-        "exact": part("exact_relative_bias", 2),
-        "p": p_value(p),
-        "significant": bool(p < TEST_LEVEL),
-        "variance": f"{part('relative_variance')} ± {part('relative_variance_se', 2)}",
-        "exact_variance": part("exact_relative_variance"),
-        "cosine": f"{part('cosine', 3)} ± {part('cosine_se', 1)}",
-        "ascent": part("ascent_probability", 3),
-        "steps": part("steps"),
-        "seconds": part("seconds", 2),
-    }
+    low, high = (float(own[f"relative_bias_{end}"][place]) for end in ("low", "high"))
+    # A squared bias below zero by chance is none.
+    bias = np.fmin(np.fmax(float(own["relative_bias"][place]), low), high)
+    return [
+        number(bias, 2) + ("*" if p < TEST_LEVEL else ""),
+        f"[{number(low, 2)}, {number(high, 2)}]",
+        part("exact_relative_bias", 2),
+        p_value(p),
+        f"{part('relative_variance')} ± {part('relative_variance_se', 2)}",
+        part("exact_relative_variance"),
+        f"{part('cosine', 3)} ± {part('cosine_se', 1)}",
+        part("ascent_probability", 3),
+        part("steps"),
+        part("seconds", 2),
+    ]
 
 
-def unmeasured(summary: "Dataset") -> list[dict[str, str]]:
+def unmeasured(summary: "Dataset") -> list[list[str]]:
     """Failed and skipped cells, those with the same message in one row."""
     status, messages = summary["status"].values, summary["message"].values
     groups: dict[tuple[str, str, str, str], int] = {}
@@ -127,8 +209,7 @@ def unmeasured(summary: "Dataset") -> list[dict[str, str]]:
             str(messages[place]),
         )
         groups[key] = groups.get(key, 0) + 1
-    names = ("status", "problem", "policy", "message")
-    return [{**dict(zip(names, key, strict=True)), "cells": str(n)} for key, n in groups.items()]
+    return [[word, str(n), *rest] for (word, *rest), n in groups.items()]
 
 
 def estimator_rows(summary: "Dataset") -> list[dict[str, Any]]:
@@ -179,7 +260,8 @@ def _sentence(cause: str) -> str:
 def formula_image(formula: str) -> str:
     """A formula set as mathematics, as the data URI of an SVG image."""
     buffer = io.BytesIO()
-    with theme():
+    # As an image of its own it has no fonts.
+    with theme(), rc_context({"svg.fonttype": "path"}):
         figure = Figure(figsize=(0.1, 0.1))
         figure.text(0, 0, f"${formula}$", fontsize=11, color=INK)
         figure.savefig(

@@ -1,5 +1,6 @@
 """Figures that compare runs: sizes, step sizes, outcomes."""
 
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from pgbench.arrays import FloatArray, IndexArray
+from pgbench.arrays import BoolArray, FloatArray, IndexArray
 from pgbench.ascent.summary import median_steps
 from pgbench.declared.outcomes import LOST, AscentOutcome, Status
 from pgbench.report.ascents.runs import (
@@ -21,7 +22,7 @@ from pgbench.report.ascents.runs import (
     remaining,
 )
 from pgbench.report.extent import holder
-from pgbench.report.marks import DASHES, decades, fitting_ticks, log_axis
+from pgbench.report.marks import DASHES, decades, log_axis
 from pgbench.report.panels import (
     MOST_COLUMNS,
     MOST_ROWS,
@@ -33,7 +34,7 @@ from pgbench.report.panels import (
 from pgbench.report.parameters import values_along
 from pgbench.report.plots import Plot
 from pgbench.report.selection import MOST_LEVELS
-from pgbench.report.style import INK, MARKERS, shortened
+from pgbench.report.style import INK, policy_titles, shortened
 from pgbench.statistics import fit_line
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def sizes(ascent: "Dataset") -> Drawing:
     if not found:
         raise NothingToDraw(f"no family of problems has {SIZES} sizes.")
     shown, note = best(ascent)
-    policies = [str(p) for p in ascent["policy"].values][:MOST_ROWS]
+    policies = policy_titles(ascent)[:MOST_ROWS]
     if len(found) * ascent.sizes["policy"] > MOST_FAMILIES * len(policies):
         note += f" Drawn are the first {MOST_FAMILIES} families and {MOST_ROWS} policies at most."
     found = found[:MOST_FAMILIES]
@@ -136,7 +137,7 @@ def _reached(
     last = float(ascent["step"].values[-1])
     steps = ascent["steps_to_10"].values
     outcome = ascent["outcome"].values
-    for number, run in enumerate(shown):
+    for run in shown:
         x, y, never = [], [], []
         for value in np.unique(size):
             medians = []
@@ -152,7 +153,7 @@ def _reached(
         if not x:
             continue
         xs, ys, lost = np.array(x), np.array(y), np.array(never)
-        marker = MARKERS[number % len(MARKERS)]
+        marker = run.marker
         ax.plot(xs[~lost], ys[~lost], color=run.colour, linestyle=run.line, marker=marker)
         ax.plot(
             xs[lost],
@@ -175,7 +176,6 @@ def _starts(
     good = some & (norm > 0)
     ax.plot(size[good], norm[good], color=INK, marker="o", linestyle="none")
     decades(ax)
-    fitting_ticks(ax)
     if np.unique(size[good]).size < SIZES:
         ax.set_xscale("log")
         return
@@ -271,6 +271,9 @@ def _percent(x: float) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 0.1 else "<0.1"
 
 
+WIDE = 0.86
+"""Width of a bar in a map, of the room that it has."""
+
 FATES = (
     ("1 % of the gap or less is left", "#029e73"),
     ("10 % or less", "#8fd0b8"),
@@ -287,6 +290,8 @@ def outcomes(ascent: "Dataset") -> Drawing:
     sampled = (outcome != AscentOutcome.NO_RUN).sum(axis=-1) > 1
     if not sampled.any():
         raise NothingToDraw("no ascent of the run was sampled.")
+    if (swept := _swept(ascent)) is not None:
+        return _outcome_map(ascent, sampled, *swept)
     kept, note = best(ascent, MOST_LEVELS)
     every = [run for run in kept if sampled[(..., *run.place)].any()]
     where = facets(ascent, sampled)
@@ -309,16 +314,72 @@ def outcomes(ascent: "Dataset") -> Drawing:
         ax.grid(visible=False)
     for row in where.rows:
         axes[row[0]].set_yticks(range(len(every)), [shortened(r.label, 46) for r in every])
+    _fate_legend(figure, outcome)
+    caption = "Shares of the replicates by what became of them. " + _FATES_READ + where.note + note
+    return Drawing(figure, caption, "Outcomes of all runs")
+
+
+_FATES_READ = (
+    "Collapsed: the policy ends nearly"
+    " deterministic, with less than 1 % of the entropy of the uniform one, and more than 10 %"
+    " of the gap is left; it has committed to something wrong. Diverged: a number ceased to be"
+    " finite. Unstable: a gain left the region where J is finite."
+)
+
+
+def _swept(ascent: "Dataset") -> tuple[list[str], list[int], list[int]] | None:
+    """Rows and columns of a map: names and places of algorithms, and places of step sizes.
+
+    None where the runs are not those of two parameters with several values each.
+    """
+    values = ascent["step_size_step"].values
+    columns = [int(z) for z in np.argsort(values, kind="stable") if np.isfinite(values[z])]
+    names, rows = _rows(ascent)
+    every = len(rows) == ascent.sizes["algorithm"] and len(columns) == values.size
+    large = len(rows) >= SIZES and len(columns) >= SIZES
+    if not every or not large or len(rows) > MOST_LEVELS or len(columns) > MOST_STEPS:
+        return None
+    return names, rows, columns
+
+
+def _outcome_map(
+    ascent: "Dataset", sampled: BoolArray, names: list[str], rows: list[int], columns: list[int]
+) -> Drawing:
+    """A bar of shares for every pair of two swept parameters, each at its place."""
+    gap, outcome = ascent["suboptimality"].values, ascent["outcome"].values
+    where = facets(ascent, sampled)
+    figure, axes = panels(ascent, where, 0.3 * len(rows) + 1.0, scale=1.35, margin=1.0)
+    for place, ax in axes.items():
+        for (r, a), (c, z) in product(enumerate(rows), enumerate(columns)):
+            own = (*place, a, z)
+            if not (outcome[own] != AscentOutcome.NO_RUN).any():
+                continue
+            start = c - WIDE / 2
+            for share, (_, colour) in zip(_fates(gap[own], outcome[own]), FATES, strict=True):
+                ax.barh(r, WIDE * share, left=start, color=colour, height=0.7, linewidth=0)
+                start += WIDE * share
+        ax.set_xlim(-0.5, len(columns) - 0.5)
+        ax.set_ylim(len(rows) - 0.5, -0.5)
+        steps = ascent["step_size_step"].values[columns]
+        ax.set_xticks(range(len(columns)), [f"{step:.3g}" for step in steps])
+        ax.set_yticks([])
+        ax.set_xlabel("step size α")
+        ax.grid(visible=False)
+    for row in where.rows:
+        axes[row[0]].set_yticks(range(len(rows)), [shortened(name, 34) for name in names])
+    _fate_legend(figure, outcome)
+    caption = (
+        "What became of the replicates with every pair of step sizes: each bar is all of them. "
+        + _FATES_READ
+        + where.note
+    )
+    return Drawing(figure, caption, "Outcomes over two swept parameters")
+
+
+def _fate_legend(figure: Figure, outcome: NDArray[Any]) -> None:
     # Only gains can be unstable.
     fates = FATES if (outcome == AscentOutcome.UNSTABLE).any() else FATES[:-1]
     add_legend(figure, [Patch(color=colour, label=label) for label, colour in fates])
-    caption = (
-        "Shares of the replicates by what became of them. Collapsed: the policy ends nearly"
-        " deterministic, with less than 1 % of the entropy of the uniform one, and more than 10 %"
-        " of the gap is left; it has committed to something wrong. Diverged: a number ceased to be"
-        " finite. Unstable: a gain left the region where J is finite." + where.note + note
-    )
-    return Drawing(figure, caption, "Outcomes of all runs")
 
 
 def _fates(gap: FloatArray, outcome: NDArray[Any]) -> list[float]:

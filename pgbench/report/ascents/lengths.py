@@ -11,7 +11,7 @@ from pgbench.report.ascents.paths import log_updates, updates
 from pgbench.report.ascents.runs import best, facets, handles
 from pgbench.report.panels import Drawing, add_legend
 from pgbench.report.plots import Plot
-from pgbench.report.style import LINES, problem_titles, wrapped
+from pgbench.report.style import LINES, policy_titles, problem_titles, wrapped
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -43,7 +43,7 @@ def lengths(ascent: "Dataset") -> Drawing:
         left.set_ylabel("mean length")
         middle.set_ylabel("chance of success")
         right.set(xlabel="chance of success", ylabel="mean length")
-        policy = str(ascent["policy"].values[place[1]])
+        policy = policy_titles(ascent)[place[1]]
         name = titles[str(ascent["problem"].values[place[0]])]
         left.set_title(wrapped(f"{name} × {policy}", 40), loc="left")
         right.set_title("at equal success", loc="left")

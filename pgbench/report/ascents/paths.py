@@ -11,8 +11,8 @@ from matplotlib.ticker import NullLocator
 from pgbench.arrays import FloatArray
 from pgbench.ascent.summary import mean_of_replicates
 from pgbench.declared.variables import INTERVAL
-from pgbench.report.ascents.runs import Run, best, facets, handles
-from pgbench.report.marks import DASHES, decades, fitting_ticks, key
+from pgbench.report.ascents.runs import Run, best, facets, handles, look
+from pgbench.report.marks import DASHES, decades, key
 from pgbench.report.panels import Drawing, NothingToDraw, add_legend, panels
 from pgbench.report.plots import Plot
 from pgbench.report.style import GUIDE, INK
@@ -62,14 +62,14 @@ def draw_paths(
     """A line and band per run in every panel; ``lowest`` says from a curve where it ends."""
     value, low, high = (ascent[f"{name}{end}"].values for end in INTERVAL)
     for place, ax in axes.items():
-        for run in shown:
+        for number, run in enumerate(shown):
             own = (*place, *run.place)
             y = np.where(np.isfinite(value[own]), value[own], np.nan)
             if lowest is not None:
                 y = np.where(y > lowest(y), y, np.nan)
             if not np.isfinite(y).any():
                 continue
-            ax.plot(x, y, color=run.colour, linestyle=run.line, linewidth=1.5, zorder=3)
+            ax.plot(x, y, zorder=3, **look(run, number))
             ends = [np.where(np.isfinite(e[own]), e[own], np.nan) for e in (low, high)]
             if np.isfinite(ends[0]).any():
                 if lowest is not None:
@@ -108,7 +108,6 @@ def suboptimality(ascent: "Dataset") -> Drawing:
                 ax.plot(x, y, color=run.colour, linestyle=DASHES, linewidth=1.0, zorder=2.5)
         decades(ax)
         ax.set_ylim(0.7 * max(least, 1e-13 * top), 2 * top)
-        fitting_ticks(ax)
         log_updates(ax, ascent)
     _left(axes, where.rows, "J* - J(θ)")
     legend = list(handles(shown))
@@ -173,7 +172,6 @@ def gradients(ascent: "Dataset") -> Drawing:
     for place, ax in axes.items():
         _lines(ax, ascent, shown, norm[place], floor=1e-14)
         decades(ax)
-        fitting_ticks(ax)
         log_updates(ax, ascent)
     _left(axes, where.rows, "‖∇J(θ)‖")
     add_legend(figure, handles(shown))
@@ -283,7 +281,6 @@ def pooled(ascent: "Dataset") -> Drawing:
     for ax in axes.values():
         ax.set_title("all problems")
         decades(ax)
-        fitting_ticks(ax)
         log_updates(ax, ascent)
     _left(axes, where.rows, "gap left")
     add_legend(figure, handles(shown))
@@ -299,11 +296,11 @@ def _lines(
     ax: Axes, ascent: "Dataset", shown: list[Run], table: FloatArray, floor: float = 0.0
 ) -> None:
     x: Any = updates(ascent)
-    for run in shown:
+    for number, run in enumerate(shown):
         y = table[run.place]
         y = np.where(np.isfinite(y) & (y >= floor), y, np.nan)
         if np.isfinite(y).any():
-            ax.plot(x, y, color=run.colour, linestyle=run.line, linewidth=1.5)
+            ax.plot(x, y, **look(run, number))
 
 
 def _left(axes: dict[tuple[int, int], Axes], rows: list[list[tuple[int, int]]], text: str) -> None:

@@ -12,7 +12,7 @@ from pgbench.declared.outcomes import Status
 from pgbench.report.extent import holder
 from pgbench.report.panels import Facets, NothingToDraw, chosen_facets
 from pgbench.report.parameters import Values, values_along, word
-from pgbench.report.style import HUES, LINES, SHADES, mixed, shortened
+from pgbench.report.style import HUES, LINES, MARKERS, SHADES, mixed, shortened
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -29,7 +29,7 @@ class Run:
         Places on the axes of the dataset.
     label
         What it is called, without what all runs share.
-    colour, line
+    colour, line, marker
         How it looks in every figure.
     """
 
@@ -38,6 +38,7 @@ class Run:
     label: str
     colour: str
     line: Any
+    marker: str
 
     @property
     def place(self) -> tuple[int, int]:
@@ -52,14 +53,15 @@ def runs(ascent: "Dataset") -> list[Run]:
     names = algorithm_labels(ascent)
     rules = rule_labels(ascent)
     several = len({z for _, z in places}) > 1
-    found = []
+    found: list[Run] = []
     seen: dict[int, int] = {}
     for a, z in places:
         variant = seen[a] = seen.get(a, -1) + 1
         shade = SHADES[(variant + a // len(HUES)) % len(SHADES)]
         label = f"{names[a]}, {rules[z]}" if several else names[a]
         colour = mixed(HUES[a % len(HUES)], shade)
-        found.append(Run(a, z, label, colour, LINES[variant % len(LINES)]))
+        marker = MARKERS[len(found) % len(MARKERS)]
+        found.append(Run(a, z, label, colour, LINES[variant % len(LINES)], marker))
     return found
 
 
@@ -137,7 +139,20 @@ def facets(ascent: "Dataset", finite: np.ndarray) -> Facets:
 def handles(shown: Sequence[Run]) -> list[Line2D]:
     """Legend entries."""
     return [
-        Line2D([], [], color=run.colour, linestyle=run.line, linewidth=1.6,
-               label=shortened(run.label, 80))
+        Line2D([], [], label=shortened(run.label, 80), **look(run, 0) | {"markevery": None})
         for run in shown
-    ]  # fmt: skip
+    ]
+
+
+def look(run: Run, number: int) -> dict[str, Any]:
+    """How the line of a run is drawn, the so-many-th: with a mark here and there."""
+    return {
+        "color": run.colour,
+        "linestyle": run.line,
+        "linewidth": 1.5,
+        "marker": run.marker,
+        "markersize": 4.5,
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.5,
+        "markevery": (0.03 + 0.023 * (number % 8), 0.2),
+    }

@@ -14,7 +14,7 @@ from pgbench.grid.grid import EXACT
 from pgbench.report.ascents.runs import algorithm_labels, rule_labels
 from pgbench.report.extent import cut
 from pgbench.report.style import problem_titles
-from pgbench.report.tables import number
+from pgbench.report.tables import Columns, Sheet, number
 from pgbench.results.ascents import violations
 
 if TYPE_CHECKING:
@@ -114,43 +114,59 @@ def tables(ascent: "Dataset") -> Iterator[dict[str, Any]]:
                 yield {"title": title, "facts": facts, "rows": rows}
 
 
-def _row(run: "Dataset", name: str, rule: str) -> dict[str, str]:
+RUN: Columns = (
+    ("algorithm", ""),
+    ("step size", "w"),
+    ("J* - J", "n"),
+    ("interval", "n"),
+    ("left", "n"),
+    ("to 10 %", "n"),
+    ("to 1 %", "n"),
+    ("to 0.1 %", "n"),
+    ("s to 10 %", "n"),
+    ("rate", "n"),
+    ("collapsed", "n"),
+    ("diverged or unstable", "n"),
+    ("proven bound", ""),
+)
+"""Columns of the table of runs."""
+
+
+def _row(run: "Dataset", name: str, rule: str) -> list[str]:
+    """What became of a run, as in the columns."""
     gap = run["suboptimality_iqm"].values
     ends = [float(run[f"suboptimality_iqm_{end}"].values[-1]) for end in ("low", "high")]
     some = run["outcome"].values != AscentOutcome.NO_RUN
-    reached = {}
+    reached = []
     for key in ("10", "1", "01"):
         steps = run[f"steps_to_{key}"].values[some]
         median = median_steps(steps)
-        reached[key] = f"{number(median, 5) if np.isfinite(median) else '—'}" + (
-            f" ({int(np.isfinite(steps).sum())}/{steps.size})" if steps.size > 1 else ""
-        )
+        among = f" ({int(np.isfinite(steps).sum())}/{steps.size})" if steps.size > 1 else ""
+        reached.append((number(median, 5) if np.isfinite(median) else "—") + among)
     kind = str(run["rate_kind"].values)
     rate = "—"
     if np.isfinite(float(run["rate"])):
         value, low, high = (number(float(run[f"rate{e}"]), 2) for e in INTERVAL)
         rate = f"{RATES[kind].format(value)} [{low}, {high}]"
     bad = [check for check in CHECKS if float(run[f"violations_{check}"]) > 0]
-    return {
-        "algorithm": name,
-        "rule": rule,
-        "gap": number(float(gap[-1]), 3),
-        "interval": f"[{number(ends[0], 2)}, {number(ends[1], 2)}]"
-        if np.isfinite(ends[0])
-        else "—",
-        "left": number(float(gap[-1] / gap[0]), 2) if gap[0] > 0 else "—",
-        **{f"to_{key}": text for key, text in reached.items()},
-        "seconds": number(float(run["seconds_to_10"]), 2),
-        "rate": rate,
-        "collapsed": number(float(run["collapsed_share"]), 2),
-        "diverged": number(float(run["diverged_share"] + run["unstable_share"]), 2),
-        "bound": str(run["bound_name"].values),
-        "violated": ", ".join(CHECKS[check] for check in bad),
-    }
+    violated = f" violated: {', '.join(CHECKS[check] for check in bad)}" if bad else ""
+    return [
+        name,
+        rule,
+        number(float(gap[-1]), 3),
+        f"[{number(ends[0], 2)}, {number(ends[1], 2)}]" if np.isfinite(ends[0]) else "—",
+        number(float(gap[-1] / gap[0]), 2) if gap[0] > 0 else "—",
+        *reached,
+        number(float(run["seconds_to_10"]), 2),
+        rate,
+        number(float(run["collapsed_share"]), 2),
+        number(float(run["diverged_share"] + run["unstable_share"]), 2),
+        str(run["bound_name"].values) + violated,
+    ]
 
 
-def unfinished(ascent: "Dataset") -> tuple[list[dict[str, str]], str]:
-    """Ascents that failed or were skipped, alike ones together, and a sentence on those cut."""
+def unfinished(ascent: "Dataset") -> Sheet:
+    """Ascents that failed or were skipped, alike ones together."""
     found: dict[tuple[str, str], list[str]] = {}
     status, message = ascent["ascent_status"].values, ascent["ascent_message"].values
     for p, q, a, z in np.argwhere(status > Status.DONE):
@@ -160,7 +176,8 @@ def unfinished(ascent: "Dataset") -> tuple[list[dict[str, str]], str]:
         if run not in runs:
             runs.append(run)
     rows = [
-        {"status": word, "message": why, "runs": "; ".join(runs[:6]) + ("; …" if runs[6:] else "")}
+        [word, "; ".join(runs[:6]) + ("; …" if runs[6:] else ""), why]
         for (word, why), runs in found.items()
     ]
-    return cut(rows, len(rows), "kinds of failed and skipped ascents")
+    columns = (("status", ""), ("runs", ""), ("why", ""))
+    return Sheet(columns, *cut(rows, len(rows), "kinds of failed and skipped ascents"))
