@@ -14,13 +14,16 @@ APART := agilerl agilerl-arena coax garage openrlhf rllte-core verl
 CUDA ?= cuda12
 GPU := .venv-$(CUDA)
 
-.PHONY: demo test test-slow faults mutations test-autodiff audit test-audit gpu-test gpu-bench gpu-code lint format bench trend peers validity zoo constraints clean
+.PHONY: demo test check-estimator test-slow faults mutations test-autodiff audit test-audit gpu-test gpu-bench gpu-code lint format bench trend peers validity zoo constraints clean
 
 demo: $(READY)  ## run the shipped grid and draw its report
 	$(BIN)/python -m pgbench run grid.yaml
 
 test: $(READY)  ## the whole ordinary suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check-estimator: $(READY)  ## what a new estimator must pass, in seconds: NAME=quarter_baseline
+	$(BIN)/python -m pytest -q --estimator=$(NAME) tests/estimators tests/cli/test_catalogue.py tests/test_readme.py
 
 test-slow: $(READY)  ## the longer checks
 	$(BIN)/python -m pytest -m slow

@@ -23,7 +23,7 @@ def tables(truth: Truth, *, share: Annotated[float, Range(0, 1), "share of V"] =
 
 
 estimator = TableEstimator(
-    name="quarter_baseline",
+    name="own_baseline",
     tables=tables,
     bias=lambda share: ("truncation",),
     formula=r"\sum_t \gamma^t (\hat Q_t - c V(s_t))\,\psi_t",

@@ -17,10 +17,12 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
-from pgbench.estimators import Tables
+from pgbench.declared.parameters import did_you_mean
+from pgbench.estimators import Tables, estimators
 from pgbench.exact import Truth
 from pgbench.kernels.partition import use_threads
 from pgbench.problems import FiniteMDP
+from tests.support import variants
 from tests.support.problems import FAMILIES, TINY, make_small
 from tests.support.runs import unpublished
 from tests.support.truths import KINDS, tiny_truth
@@ -35,6 +37,42 @@ def one_thread_each() -> None:
     """A thread for each worker, which a test may change: those of several wait for each other."""
     if not ALONE:
         use_threads(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--estimator``, as ``make check-estimator`` gives it."""
+    parser.addoption(
+        "--estimator",
+        metavar="NAMES",
+        help="only what is tried of these estimators (a,b,...), and what is asked of all at once",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Variants are those of the chosen estimators; UsageError where there is none of that name."""
+    names, known = config.getoption("estimator"), estimators()
+    for name in [] if names is None else names.split(","):
+        if name not in known:
+            words = f"--estimator: unknown estimator {name!r}{did_you_mean(name, known)}"
+            raise pytest.UsageError(words)
+        variants.CHOSEN.add(name)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is about no chosen estimator."""
+    if variants.CHOSEN:
+        config.hook.pytest_deselected(items=[item for item in items if not about_chosen(item)])
+        items[:] = [item for item in items if about_chosen(item)]
+
+
+def about_chosen(item: pytest.Item) -> bool:
+    """Whether a test is parametrised by a chosen estimator, or goes over all of them itself."""
+    if item.get_closest_marker("every_estimator"):
+        return True
+    case = getattr(item, "callspec", None)
+    given = case.params.values() if case else ()
+    names = {value.name if isinstance(value, variants.Variant) else str(value) for value in given}
+    return not names.isdisjoint(variants.CHOSEN)
 
 
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=60)

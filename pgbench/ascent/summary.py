@@ -99,8 +99,10 @@ def median_steps(reached: FloatArray) -> float:
 
 def mean_of_replicates(x: FloatArray) -> FloatArray:
     """Mean over the replicates that are left, the axis before the last; NaN where none is."""
-    n = np.isfinite(x).sum(axis=-2)
-    return np.where(n > 0, np.nansum(x, axis=-2) / np.maximum(n, 1), np.nan)
+    left = np.isfinite(x)
+    n = left.sum(axis=-2)
+    total = np.where(left, x, 0.0).sum(axis=-2)
+    return np.where(n > 0, total / np.maximum(n, 1), np.nan)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def estimate(
     eps: Eps = EPSILON,
     correction: Correction = 0,
 ) -> FloatArray:
-    """GAE(λ) less its mean over all steps of the batch, over its deviation.
+    """GAE(λ) less its mean over all steps, over its deviation; v is exact unless critic_noise > 0.
 
     Every step of the batch counts the same, whatever its γ^t. Code for PPO leaves γ^t out,
     ``discounted: false``, and where it has PyTorch's deviation one step less below,

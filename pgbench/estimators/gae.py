@@ -21,14 +21,22 @@ from pgbench.process.tables import Tables
 def tables(
     truth: Truth,
     *,
-    lam: Annotated[float, Range(0, 1), "λ: 0 is the TD error, 1 the return less v"],
+    lam: Annotated[
+        float,
+        Range(0, 1),
+        "λ: 0 is the TD error, 1 the return less v; trades bias for variance where v is not exact,"
+        " with critic_noise or in gae_learned",
+    ],
     critic_noise: CriticNoise = 0.0,
     discounted: Discounted = True,
 ) -> Tables:
-    """GAE(λ) with a critic v: TD errors summed with decay γλ, times each score.
+    """GAE(λ) of a critic that is exact by default; at critic_noise > 0 λ trades bias for variance.
 
-    The critic's value of the state after the last step is bootstrapped, so a wrong critic leaves a
-    bias even at λ = 1, of order γ^H.
+    TD errors summed with decay γλ, times each score. Those of an exact critic have mean zero after
+    the first, so that λ changes the variance alone. For the textbook's trade-off the critic has to
+    be wrong: by ``critic_noise``, or learned from data as in ``gae_learned``. Its value of the
+    state after the last step is bootstrapped, so a wrong critic leaves a bias even at λ = 1, of
+    order γ^H.
     """
     v = noisy_critic(truth, critic_noise)
     return Tables.build(

@@ -24,7 +24,9 @@ from pgbench.exact.linear_quadratic.values import finite_sums, following, mean_o
 from pgbench.exact.truth import Truth
 from pgbench.rollout.simulator import Simulator
 
-N = Annotated[int, Range(1), "rewards that are waited for"]
+N = Annotated[
+    int, Range(1), "rewards that are waited for; trades bias for variance where v is not exact"
+]
 
 
 def estimate(
@@ -34,8 +36,9 @@ def estimate(
     critic_noise: CriticNoise = 0.0,
     discounted: Discounted = True,
 ) -> FloatArray:
-    """n rewards plus the critic's value of the state then reached, less v(s_t), times each score.
+    """n rewards and γ^n v(s_{t+n}) less v(s_t), times each score; v exact unless critic_noise > 0.
 
+    With an exact critic n changes the variance alone, with a noisy one it trades bias for variance.
     Where fewer than n steps are left the value of the state after the last one takes over; it is 0
     where the episode has ended.
     """

@@ -17,7 +17,7 @@ from pgbench.process.tables import Tables
 def tables(
     truth: Truth, *, critic_noise: CriticNoise = 0.0, discounted: Discounted = True
 ) -> Tables:
-    """One-step TD error r + γv(s') - v(s) of a critic times each score."""
+    """TD error r + γv(s') - v(s) times each score; v is exact unless critic_noise > 0."""
     sigma = td_error(truth, noisy_critic(truth, critic_noise))
     return Tables.build(truth.process, sigma=sigma, delta=step_discount(truth, discounted))
 

@@ -28,7 +28,7 @@ def tables(
     ] = False,
     critic_noise: CriticNoise = 0.0,
 ) -> Tables:
-    """TD errors of a critic summed with decay γ and clipped ratios, times each score.
+    """TD errors summed with clipped ratios, times each score; v is exact unless critic_noise > 0.
 
     The weight of step t is y_t = w_t (δ_t + γ y_{t+1}) with w = min(c, π/μ): the update of the
     source for ρ̄ = c̄ = c. Data come from the behaviour policy (1-ε)π + ε/A.

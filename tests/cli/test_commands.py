@@ -82,7 +82,7 @@ def no_additions(monkeypatch):
 RECORD = (Path(pgbench.__file__).parent.parent / "examples" / "own_record.py").read_text()
 OWN_GRID = GRID.replace(
     "estimators: [td, reinforce]",
-    "estimators: [td, {estimator: quarter_baseline, share: [0, 1]}, baseline_value]",
+    "estimators: [td, {estimator: own_baseline, share: [0, 1]}, baseline_value]",
 )
 WITH_PLUGIN = "grid.yaml", "--plugin", "mine.py"
 
@@ -112,17 +112,17 @@ def measured(place, tmp_path, monkeypatch):
 @pytest.mark.usefixtures("measured", "unrendered", "one_figure")
 def test_estimators_of_a_plugin_are_measured_like_all_others(capsys):
     assert main(["run", "grid.yaml"]) == 2
-    assert "unknown estimator 'quarter_baseline'" in capsys.readouterr().err
+    assert "unknown estimator 'own_baseline'" in capsys.readouterr().err
     assert main(["check", *WITH_PLUGIN]) == 0
     summary = xr.open_dataset("results/t/results.nc")
     variance = summary["exact_variance"].isel(problem=0, policy=0)
     whole, known = (
-        variance.sel(estimator=label) for label in ("quarter_baseline[share=1]", "baseline_value")
+        variance.sel(estimator=label) for label in ("own_baseline[share=1]", "baseline_value")
     )
     assert (whole == known).all()
     capsys.readouterr()
     assert main(["list", "estimators", "--plugin", "mine.py"]) == 0
-    assert "quarter_baseline" in capsys.readouterr().out
+    assert "own_baseline" in capsys.readouterr().out
     assert main(["report", "results/t", "--plugin", "mine.py"]) == 0
     assert "--plugin" not in capsys.readouterr().err
 
@@ -149,7 +149,7 @@ def test_an_edited_plugin_is_measured_again(measured, capsys):
     [
         (None, "mine.py: there is no such file"),
         ("x = 1", "holds no function `estimate(batch)`, and no estimator's record"),
-        (RECORD.replace("quarter_baseline", "gae"), "there is an estimator called 'gae' already"),
+        (RECORD.replace("own_baseline", "gae"), "there is an estimator called 'gae' already"),
         ("import nowhere_to_be_found", "the module 'nowhere_to_be_found' is not installed"),
     ],
 )
@@ -166,7 +166,7 @@ def test_a_plugin_that_declares_an_unknown_cause_fails_in_its_cells_alone(
 ):
     source = RECORD.replace('("truncation",)', '("gremlins",)')
     (grid.parent / "mine.py").write_text(source, encoding="utf-8")
-    grid.write_text(GRID.replace("reinforce", "quarter_baseline"), encoding="utf-8")
+    grid.write_text(GRID.replace("reinforce", "own_baseline"), encoding="utf-8")
     assert main(["run", "grid.yaml", "--no-report", "--plugin", "mine.py"]) == 1
     printed = capsys.readouterr()
     assert "2 failed" in printed.out

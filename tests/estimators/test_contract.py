@@ -231,6 +231,7 @@ OFF_POLICY = {
 }
 
 
+@pytest.mark.every_estimator
 def test_estimators_from_another_policy_are_all_tried_for_their_tails():
     explored = {name for name, e in estimators().items() if "exploration" in e.parameters}
     assert explored == {name.split(",")[0] for name in OFF_POLICY}

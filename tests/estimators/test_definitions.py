@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pytest
 
-from pgbench.estimators import estimators
+from pgbench.estimators import TableEstimator, estimators
 from pgbench.estimators.parts.estimator import noisy_critic
 from pgbench.estimators.trust_region_surrogate import older_policy
 from pgbench.exact import Truth, evaluate
@@ -12,6 +13,7 @@ from pgbench.kernels import reference
 from pgbench.policies import make_policy
 from pgbench.problems import make_problem
 from pgbench.rollout.enumeration import trajectories
+from tests.support.shipped import shipped
 from tests.support.truths import TWO_KINDS, WEIGHTS_OF
 from tests.support.variants import on_tiny, table_variants
 
@@ -141,8 +143,10 @@ VISITATION = {
 """What multiplies ψ/(1-γ) at the one scored pair, the rewards being those from there on."""
 
 
-DEFINED = [v for v in table_variants() if v.name not in ("actor_critic", "remax")]
+ELSEWHERE = {"actor_critic", "remax"}
 """Their critics depend on the horizon; test_actor_critic.py and test_groups.py have them."""
+
+DEFINED = [v for v in table_variants() if v.name in {*DEFINITIONS, *VISITATION}]
 
 
 def coefficients(truth, name, given, pairs, slots):
@@ -161,6 +165,14 @@ def coefficients(truth, name, given, pairs, slots):
     carried = name != "reinforce" and discounted
     discounts = path.gamma ** np.arange(len(pairs)) if carried else 1.0
     return discounts * DEFINITIONS[name](path, **given)
+
+
+@pytest.mark.every_estimator
+def test_every_shipped_table_estimator_is_written_out():
+    """Of one just added the list of all trajectories says enough to begin with."""
+    known = estimators()
+    tables = {name for name in shipped() if isinstance(known[name], TableEstimator)}
+    assert tables - {*DEFINITIONS, *VISITATION, *ELSEWHERE} == set()
 
 
 @on_tiny(DEFINED, kind=TWO_KINDS)

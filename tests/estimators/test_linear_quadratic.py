@@ -54,6 +54,7 @@ class Nodes:
         return self.truth.policy.pull_back(self.truth.theta, tables)
 
 
+@pytest.mark.every_estimator
 def test_every_batch_estimator_is_tried():
     names = {n for n, e in estimators().items()
              if isinstance(e, BatchEstimator) and LinearQuadratic in e.on}  # fmt: skip

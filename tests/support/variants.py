@@ -26,20 +26,15 @@ from pgbench.rollout.enumeration import Listed, enumerated_moments
 from .problems import DISCOUNTED, TINY
 from .truths import tiny_truth
 
+CHOSEN: set[str] = set()
+"""Names of the estimators that are tried, as ``--estimator`` says; of all where there is none."""
+
 HORIZON_ALONE = (("truncation",), ("tail",))
 """Causes of bias of which nothing is left as the horizon grows."""
 
-SAMPLED = frozenset(
-    {
-        "antithetic",
-        "dynamic_sampling",
-        "evolution_strategies",
-        "finite_differences",
-        "pgpe",
-        "quasi_monte_carlo",
-        "spsa",
-    }
-)
+SAMPLED = {"dynamic_sampling"} | {
+    name for name, e in estimators().items() if isinstance(e, BatchEstimator) and e.drawing
+}
 """Estimators that draw more than trajectories: batches of theirs cannot be listed, and
 tests of their own see to them."""
 
@@ -117,6 +112,8 @@ def batch_variants() -> tuple[Variant, ...]:
 def _variants(kind: type[Estimator]) -> Iterator[Variant]:
     for name, estimator in estimators().items():
         if not isinstance(estimator, kind) or FiniteMDP not in estimator.on:
+            continue
+        if CHOSEN and name not in CHOSEN:
             continue
         declared = estimator.parameters
         optional = [(k, v) for k, p in declared.items() if not p.required for v in trials(p)]

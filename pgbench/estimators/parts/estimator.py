@@ -37,7 +37,9 @@ from pgbench.process.tables import Tables
 
 Discounted = Annotated[bool, "whether step t carries γ^t; without it the estimator is biased"]
 CriticNoise = Annotated[
-    float, Range(0), "error of the critic: v = V + noise·rms(V)·ξ(s), ξ ~ N(0, 1) fixed"
+    float,
+    Range(0),
+    "error of the critic, exact at 0: v = V + noise·rms(V)·ξ(s), ξ ~ N(0, 1) fixed",
 ]
 
 UNDECLARED = "it does not declare that it takes many policies at once"
