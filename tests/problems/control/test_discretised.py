@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmarks.control import played, uniform
 from pgbench.exact import evaluate
 from pgbench.policies import make_policy
 from pgbench.problems import ProblemError, cartpole, make_problem, mountain_car
@@ -91,25 +92,10 @@ def test_the_end_leaves_the_ranges_of_coordinates(name):
     np.testing.assert_array_equal(np.ptp(places[:-1], axis=0), np.ptp(places, axis=0))
 
 
-def simulated(system, episodes, hold, gamma, rng):
-    """Discounted returns of the system itself under actions drawn uniformly and held."""
-    low, high = np.transpose(system.start)[:, :, None]
-    state = rng.uniform(low, high, (len(low), episodes))
-    returns, over = np.zeros((2, episodes))
-    for t in range(150):
-        action = rng.integers(len(system.actions), size=episodes)
-        for a in range(len(system.actions)):
-            own = np.flatnonzero((action == a) & (over == 0))
-            after, reward, ended = system.repeated(state[:, own], a, hold, gamma)
-            returns[own] += gamma ** (hold * t) * reward
-            state[:, own], over[own] = after, ended
-    assert over.all()
-    return returns
-
-
 def test_a_fine_grid_has_the_value_of_the_system():
     """Cart-pole under the uniform policy, against simulation; a coarse grid is seen to be off."""
-    returns = simulated(cartpole.SYSTEM, 20_000, 3, 0.99, np.random.default_rng(0))
+    system = cartpole.SYSTEM
+    returns = played(system, uniform(system, 1), 20_000, repeat=3, seed=0)
     error = returns.std() / np.sqrt(returns.size)
     values = []
     for n in (6, 18):
