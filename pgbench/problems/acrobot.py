@@ -38,9 +38,10 @@ def _derivative(state: FloatArray, torque: float) -> FloatArray:
 
 
 def step(state: FloatArray, torque: float) -> FloatArray:
-    """Angles, of the first link from hanging, of the second from the first, and velocities (4, m).
+    """States (4, m) 0.2 s later, by one Runge-Kutta step of order 4, angles in [-π, π).
 
-    0.2 s later, by one step of Runge and Kutta's method of order 4; angles in [-π, π).
+    Angle of the first link from hanging, of the second from the first, and their velocities, under
+    a torque between the links. (Sutton & Barto 1998, Section 11.3)
     """
     k1 = _derivative(state, torque)
     k2 = _derivative(state + _TIME / 2 * k1, torque)
@@ -93,8 +94,9 @@ def acrobot(resolution: Resolution = 10, repeat: Repeat = 1, gamma: Discount = 0
 
     Dynamics, start and reward are those of Gymnasium's Acrobot-v1, without its time limit: it ends
     where the free end is a link's length above the fixed joint, by a step that costs nothing.
-    The grid clips velocities to ±2π and ±4π rad/s, of limits 4π and 9π that good policies stay
-    far from. Coordinates: cosine and sine of both angles, both angular velocities.
+    The grid clips velocities to ±2π and ±4π rad/s, about as fast as good policies get, where the
+    environment clips them to 4π and 9π. Coordinates: cosine and sine of both angles, both angular
+    velocities.
     """
     return discretised(SYSTEM, resolution, repeat, gamma)
 

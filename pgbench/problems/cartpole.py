@@ -19,7 +19,10 @@ _FARTHEST, _STEEPEST = 2.4, np.deg2rad(12)  # m, rad
 
 
 def step(state: FloatArray, force: float) -> FloatArray:
-    """Position, velocity, angle from upright and angular velocity (4, m), 20 ms later (Euler)."""
+    """Position, velocity, angle from upright and angular velocity (4, m), 20 ms later.
+
+    One Euler step, without friction. (Barto, Sutton & Anderson 1983, Appendix)
+    """
     x, v, angle, spin = state
     sine, cosine = np.sin(angle), np.cos(angle)
     push = (force + _POLE * _HALF * spin**2 * sine) / _TOTAL

@@ -16,7 +16,10 @@ _ENGINE, _GRAVITY = 0.001, 0.0025
 
 
 def step(state: FloatArray, throttle: float) -> FloatArray:
-    """Position and velocity (2, m) one step later; the left end stops the car."""
+    """Position and velocity (2, m) one step later; the left end stops the car.
+
+    (Sutton & Barto 2018, Example 10.1)
+    """
     x, v = state
     v = np.clip(v + _ENGINE * throttle - _GRAVITY * np.cos(3 * x), -_FASTEST, _FASTEST)
     x = np.clip(x + v, _LEFT, _RIGHT)
