@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SEQUENCES = (ROOT / "docs" / "sequences.md").read_text(encoding="utf-8")
 FROM_FILES = (ROOT / "docs" / "problems-from-files.md").read_text(encoding="utf-8")
+CONTROL = (ROOT / "docs" / "control.md").read_text(encoding="utf-8")
 
 
 def blocks(page, language):
@@ -41,8 +42,8 @@ def test_the_example_grids_are_valid():
     assert [parse_grid(text).name for text in blocks(README, "yaml")] == ["mine", "responses"]
 
 
-@pytest.mark.parametrize("text", blocks(SEQUENCES, "yaml"))
-def test_the_grids_of_the_page_of_sequences_are_valid(text):
+@pytest.mark.parametrize("text", blocks(SEQUENCES, "yaml") + blocks(CONTROL, "yaml"))
+def test_the_grids_of_the_pages_are_valid(text):
     assert parse_grid(text).problems
 
 
@@ -104,6 +105,6 @@ def test_the_example_code_runs(tmp_path, monkeypatch):
 
 def test_every_linked_file_exists():
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", README)
-    links += [f"docs/{link}" for link in re.findall(r"\]\(([^)#]+)[^)]*\)", SEQUENCES)]
+    links += [f"docs/{link}" for link in re.findall(r"\]\(([^)#]+)[^)]*\)", SEQUENCES + CONTROL)]
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []

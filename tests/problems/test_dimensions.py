@@ -16,7 +16,9 @@ FIXED = {"gymnasium", "lqg", "sign_flip", "three_armed", "two_state"}
 """Families whose problems are small, or as large as another package, or a matrix, says."""
 
 SIZES = [
+    ("acrobot", {"resolution": 9}),
     ("bandit", {"n_actions": 20_000}),
+    ("cartpole", {"resolution": 9, "repeat": 3}),
     ("chain", {"length": 10_000}),
     ("chain", {"length": 3000, "n_actions": 30, "gamma": 0.99}),
     ("corridor", {"length": 10_000, "gamma": 0.99}),
@@ -28,6 +30,8 @@ SIZES = [
     ("lqg_chain", {"masses": 60}),
     ("lqg_random", {"n": 150, "m": 3}),
     ("lqg_random", {"n": 10, "m": 200}),
+    ("mountain_car", {"resolution": 80}),
+    ("pendulum", {"resolution": 80, "n_actions": 11}),
     ("random", {"n_states": 200}),
     ("random", {"n_states": 60, "n_actions": 40}),
     ("riverswim", {"n_states": 10_000}),

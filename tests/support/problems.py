@@ -121,7 +121,7 @@ def make_small(name: str, folder: Path, **given: Any) -> FiniteMDP:
     elif name == "gymnasium":
         given["id"] = "FrozenLake-v1"
     elif family.size:
-        given.setdefault(family.size, 4)
+        given.setdefault(family.size, 3 if name in ("acrobot", "cartpole") else 4)
     return family.make(**given)
 
 

@@ -106,6 +106,8 @@ class FiniteTruths(Truth):
                     v[r], q[r], visitation[r], good[r] = truth.v, truth.q, truth.visitation, True
                 except (SolveError, ValueError):
                     continue
+        # Elimination may leave rounding there, by which natural gradients would divide.
+        visitation[:, ~mdp.reachable] = 0.0
         if not good.all():
             v[~good] = q[~good] = visitation[~good] = np.nan
         return v, q, visitation, good
