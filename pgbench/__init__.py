@@ -35,6 +35,7 @@ _MODULES = (
     "exact",
     "kernels",
     "objectives",
+    "plot",
     "policies",
     "problems",
     "results",

@@ -15,7 +15,7 @@ ROOT = Path(pgbench.__file__).parent
 
 FLOORS = (
     {"cli", "pytest_plugin"},
-    {"testing"},
+    {"testing", "plot"},
     {"trials", "report"},
     {"harness"},
     {"api"},

@@ -39,7 +39,7 @@ WITHIN = 0.1
 WIDEST = 4.0
 """Ratios beyond this factor are drawn at the edge."""
 
-EXACT = r"exact variance $\mathrm{tr}\,\Sigma$"
+EXACT = "exact variance tr Σ"
 
 
 def calibration(summary: "Dataset") -> Drawing:
@@ -103,7 +103,7 @@ def _variances(
         xlim=ends,
         ylim=ends,
         xlabel=EXACT,
-        ylabel=r"measured variance $\mathrm{tr}\,\hat\Sigma$",
+        ylabel="measured variance tr Σ̂",
         title="variance of every cell",
     )
 

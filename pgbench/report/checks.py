@@ -50,7 +50,7 @@ def p_values(summary: "Dataset") -> Drawing:
     _tail(middle, summary, code)
     left.set_title("code check: mean against own exact expectation")
     middle.set_title("code check: the smallest p-values")
-    right.set_title(r"bias test: mean against $\nabla J$")
+    right.set_title("bias test: mean against ∇J")
     biased = declared_biased(summary)
     labels = [str(e) for e in summary["estimator"].values]
     handles: list[Line2D | Patch] = estimator_handles(summary, shown)

@@ -88,7 +88,7 @@ def direction(summary: "Dataset") -> Drawing:
         for e, style in enumerate(looks(summary)):
             x = batch_sizes * dodge(e, summary.sizes["estimator"], batch_sizes)
             points(ax, x, cosine[(*place, e)], style, line=True)
-    _label(axes, facets, r"mean cosine of $\hat g$ with $\nabla J$")
+    _label(axes, facets, "mean cosine of ĝ with ∇J")
     places = tuple(np.array(facets.places).T)
     add_legend(figure, estimator_handles(summary, finite[places].any(axis=(0, 2))))
     return Drawing(
@@ -117,7 +117,7 @@ def _label(axes: dict[Place, Axes], facets: Facets, label: str) -> None:
     """Label the first panel of each row and the lowest panel of each column."""
     for row in facets.rows:
         axes[row[0]].set_ylabel(label)
-    label_below(axes, facets, "batch size $n$")
+    label_below(axes, facets, "batch size n")
 
 
 rmse_plot = Plot("rmse", "Error against batch size", noted(rmse), order=5)

@@ -19,6 +19,7 @@ from pgbench.report.panels import (
     chosen_facets,
     label_below,
     panels,
+    scale_at_both_ends,
 )
 from pgbench.report.plots import Plot
 from pgbench.report.selection import MOST_LEVELS, of_the_best
@@ -126,7 +127,7 @@ def _rows_of_dots(
     label_below(axes, facets, label)
     if len(labels) > TALL:
         for ax in axes.values():
-            ax.tick_params(labelbottom=True, labeltop=True)
+            scale_at_both_ends(ax)
     return figure, axes
 
 

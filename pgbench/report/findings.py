@@ -114,7 +114,8 @@ def _biases(summary: "Dataset") -> Iterator[str]:
             f"Bias is most of the squared error at batch size {n} for {len(large)} of"
             f" {len(labels)} estimators: {named}{more}"
         )
-        yield sentence + (f"; for the others it is {_most(rest)}." if _known(rest) else ".")
+        tail = f"; for the others, whose noise is larger, it is {_most(rest)}"
+        yield sentence + (f"{tail}." if _known(rest) else ".")
     elif _known(rest):
         yield (
             f"Bias is most of the squared error of no estimator at batch size {n}; it is"

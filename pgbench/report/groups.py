@@ -45,7 +45,7 @@ def groups(summary: "Dataset") -> Drawing:
     climbed, bias, noise, hard = figure.subplots(1, 4)
     styles = looks(summary)
     _climbed(climbed, outcomes, styles, group)
-    words = rf"$p$ = {success[at]:.2g}"
+    words = f"p = {success[at]:.2g}"
     _against(bias, own.isel(problem=at), "relative_bias", styles, 1.0)
     bias.set_title(f"bias, at {words}")
     bias.set_ylabel("bias over ‖∇J‖")
@@ -77,8 +77,8 @@ def _climbed(ax: Axes, outcomes: list[Any], styles: list[Style], group: int) -> 
             continue
         ax.plot(CHANCES, np.where(slope > 0, slope, np.nan), color=style.colour, ls=style.line)
     decades(ax)
-    ax.set(xlabel="chance of success $p$", ylabel="$F'(p)$", xlim=(0, 1))
-    ax.set_title(rf"what is climbed: $F'(p)\,\nabla p$, $G$ = {group}")
+    ax.set(xlabel="chance of success p", ylabel="F′(p)", xlim=(0, 1))
+    ax.set_title(f"what is climbed: F′(p) ∇p, G = {group}")
 
 
 def _against(
@@ -100,7 +100,7 @@ def _over_chances(
     measured = Statistic.of(own, "relative_variance")[order]
     measured = Statistic(measured.value.T, measured.low.T, measured.high.T)
     _on_decades(ax, success[order], exact, measured, styles)
-    ax.set(xscale="log", xlabel="chance of success $p$", ylabel="variance over ‖∇J‖²")
+    ax.set(xscale="log", xlabel="chance of success p", ylabel="variance over ‖∇J‖²")
     ax.set_title(f"noise of {size} responses")
 
 

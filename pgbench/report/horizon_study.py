@@ -198,7 +198,7 @@ def _column(axes: NDArray[np.object_], study: "Dataset", place: Place) -> None:
         log_axis(ax, ticks, "")
         ax.set_xlim(0.85, last * 1.2)
         ax.axvline(own, color=INK, linewidth=0.8, linestyle=DASHES, zorder=0.7)
-    error_panel.set_xlabel("horizon $H$")
+    error_panel.set_xlabel("horizon H")
     decades(trade_panel, "x")
     trade_panel.set_xlabel("relative bias")
     for ax in axes:

@@ -99,10 +99,10 @@ def landscape(tree: "DataTree") -> Drawing:
             if ascent is not None:
                 labels |= _paths(ax, scene, ascent, name)
             ax.set_title(title if len(found) == 1 else f"{title}, {scene.title}")
-            ax.set_xlabel(r"gain $\theta_1$")
-        axes[0].set_ylabel(r"variance $\theta_2$")
+            ax.set_xlabel("gain θ₁")
+        axes[0].set_ylabel("variance θ₂")
         bar = figure.colorbar(mesh, ax=list(axes), shrink=0.86, pad=0.01, aspect=28)
-        bar.set_label(r"$J^* - J(\theta)$")
+        bar.set_label("J* − J(θ)")
         bar.ax.yaxis.set_major_locator(LogLocator(10))
         bar.ax.yaxis.set_minor_formatter(NullFormatter())
         bar.outline.set_visible(False)
@@ -246,8 +246,8 @@ def exploration(tree: "DataTree") -> Drawing:
             drawn[e] = known.any() or seen.any()
         decades(ax)
         _guide(ax, theta2, np.where(np.isfinite(exact), exact, measured))
-        ax.set_xlabel(r"variance of the policy $\theta_2$")
-        ax.set_ylabel(r"variance of $\partial/\partial\theta_1$")
+        ax.set_xlabel("variance of the policy θ₂")
+        ax.set_ylabel("variance of ∂/∂θ₁")
         ax.set_title(title)
         sns.despine(ax=ax)
     add_legend(figure, estimator_handles(summary, drawn))
@@ -313,7 +313,7 @@ def _guide(ax: Axes, theta2: FloatArray, values: FloatArray) -> None:
     top = float(np.exp(logs[0][np.nanargmax(fall)])) * 2.2
     x = theta2[[0, len(theta2) // 2]]
     ax.plot(x, top * x[0] / x, linestyle=":", color=INK, linewidth=1.2)
-    ax.annotate(r"$\propto 1/\theta_2$", (x[0], top), xytext=(6, 2), textcoords="offset points")
+    ax.annotate("∝ 1/θ₂", (x[0], top), xytext=(6, 2), textcoords="offset points")
 
 
 landscape_plot = Plot(

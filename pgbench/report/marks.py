@@ -156,11 +156,11 @@ class Powers(LogFormatterSciNotation):
         if made is None:
             return text
         factor = f"{made[1]}·" if made[1] else ""
-        return f"{factor}10{made[2].translate(_RAISED)}"
+        return f"{factor}10{made[2].translate(RAISED)}"
 
 
 _POWER = re.compile(r"\$\\mathdefault\{(?:(\d+)\\times)?10\^\{(-?\d+)\}\}\$")
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 class _EveryPower(Powers):

@@ -6,7 +6,7 @@ const RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 
 function value(cell) {
   const text = cell.textContent.trim().replaceAll("−", "-");
-  const found = /^(-?[\d.]+|-?∞)(?:·10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))?/.exec(text.replace(/^< /, ""));
+  const found = /^(-?[\d.]+|-?∞)(?:·10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))?/.exec(text.replace(/^< /, "").replace(/^10(?=[⁻⁰¹²³⁴⁵⁶⁷⁸⁹])/, "1·10"));
   if (!found) return text;
   if (found[1].endsWith("∞")) return found[1] === "∞" ? Infinity : -Infinity;
   const power = [...(found[2] ?? "")].map((c) => (c === "⁻" ? "-" : RAISED.indexOf(c))).join("");

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -14,6 +14,7 @@ from pgbench.report.declared import TEST_LEVEL, Conformity, normal_means, smalle
 from pgbench.report.drawing import draw_all
 from pgbench.report.extent import cut, most_settings
 from pgbench.report.findings import findings, of_ascents
+from pgbench.report.plots import Subject
 from pgbench.report.scaling import exponents
 from pgbench.report.svg import font_faces
 from pgbench.report.tables import (
@@ -31,7 +32,7 @@ from pgbench.report.tables import (
     verdict_rows,
 )
 from pgbench.results.files import remove_temporaries, write_file
-from pgbench.results.folding import folded_tree
+from pgbench.results.folding import part_of
 
 if TYPE_CHECKING:
     from xarray import Dataset, DataTree
@@ -54,18 +55,12 @@ def write_report(tree: "DataTree", directory: Path, crew: Crew | None = None) ->
     OSError, OutputError
         If the directory cannot be written.
     """
-    figures, tree = folder_of_figures(directory), folded_tree(tree)
-    summary = tree.to_dataset()
-    ascent = tree["ascent"].to_dataset() if "ascent" in tree.children else None
-    shown = draw_all(
-        {
-            "run": tree,
-            "estimators": summary if summary.sizes["estimator"] else None,
-            "ascents": ascent,
-        },
-        figures,
-        crew,
+    figures, data = (
+        folder_of_figures(directory),
+        {of: part_of(tree, of) for of in get_args(Subject)},
     )
+    shown = draw_all(data, figures, crew)
+    summary, ascent = data["run"].to_dataset(), data["ascents"]
     path = directory / "index.html"
     page = _page(summary, [*shown["run"], *shown["estimators"]], ascent, shown["ascents"])
     write_file(path, page.encode())

@@ -21,7 +21,15 @@ from matplotlib.ticker import LogFormatterSciNotation
 from pgbench.arrays import BoolArray
 from pgbench.report.extent import holder
 from pgbench.report.marks import Powers
-from pgbench.report.style import Style, looks, policy_titles, problem_titles, shortened, wrapped
+from pgbench.report.style import (
+    Style,
+    looks,
+    policy_titles,
+    problem_titles,
+    shortened,
+    theme,
+    wrapped,
+)
 from pgbench.results.files import write_file
 
 if TYPE_CHECKING:
@@ -62,6 +70,23 @@ class Drawing:
     figure: Figure
     caption: str
     alt: str
+
+    def save(self, path: str | Path) -> None:
+        """Write the figure to a file, in the format that the ending of its name says.
+
+        PDF and SVG for papers, PNG at 144 dots per inch; text in SVG stays text.
+        """
+        made = BytesIO()
+        with theme():
+            self.figure.savefig(made, format=Path(path).suffix.removeprefix(".").lower() or "png")
+        write_file(Path(path), made.getbuffer())
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        made = BytesIO()
+        with theme():
+            self.figure.savefig(made, format="png")
+        return made.getvalue()
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,6 +179,12 @@ def panels(
     for ax in axes.values():
         sns.despine(ax=ax)
     return figure, axes
+
+
+def scale_at_both_ends(ax: Axes) -> None:
+    """A scale above a high panel as well as below; its title makes room for that."""
+    ax.tick_params(labelbottom=True, labeltop=True)
+    ax.set_title(ax.get_title(), pad=20)
 
 
 def beside(ax: Axes, text: str) -> None:

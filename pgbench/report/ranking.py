@@ -11,7 +11,14 @@ from pgbench.arrays import IndexArray
 from pgbench.report.declared import declared_biased
 from pgbench.report.dots import ROW_HEIGHT
 from pgbench.report.marks import decades, dots, faint
-from pgbench.report.panels import MOST_ROWS, TALL, Drawing, NothingToDraw, beside
+from pgbench.report.panels import (
+    MOST_ROWS,
+    TALL,
+    Drawing,
+    NothingToDraw,
+    beside,
+    scale_at_both_ends,
+)
 from pgbench.report.plots import Plot
 from pgbench.report.selection import MOST_LEVELS, of_the_best
 from pgbench.report.statistic import Statistic
@@ -69,8 +76,9 @@ def ranking(summary: "Dataset") -> Drawing:
     for words, axes in zip((against, against, "what is estimated"), grid.T, strict=True):
         axes[-1].set_xlabel(f"relative to {words}")
     for ax in grid.ravel():
-        # A scale a metre away is none.
-        ax.tick_params(labelbottom=True, labeltop=len(labels) > TALL)
+        ax.tick_params(labelbottom=True)
+        if len(labels) > TALL:
+            scale_at_both_ends(ax)
     n = int(summary["batch_size"].values[-1])
     left_out = shown.size < policies.size
     more = f" Drawn are {MOST_ROWS} of {policies.size} policies." if left_out else ""

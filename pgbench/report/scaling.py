@@ -118,9 +118,9 @@ def scaling(summary: "Dataset") -> Drawing:
     drawn = np.zeros(summary.sizes["estimator"], bool)
     for axes, (title, members, j) in zip(grid, shown, strict=True):
         sizes = _sizes(summary)[members].astype(float)
-        word = "number of states $S$"
+        word = "number of states S"
         if not summary["n_states"].values[members].any():
-            word = "dimension of the state $n$"
+            word = "dimension of the state n"
         for ax, (name, values) in zip(axes, followed.items(), strict=True):
             ax.set_title(wrapped(title, 40) if ax is axes[0] else "", loc="left")
             _size_axis(ax, sizes, word)

@@ -6,11 +6,13 @@ and policies: for them a policy with a sampler is a policy of its own, named aft
 
 from collections.abc import Hashable, Iterable, Mapping
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
 from pgbench.declared.summary import AXES, in_words
+from pgbench.results.dataset import read
 
 
 def folded_tree(tree: xr.DataTree) -> xr.DataTree:
@@ -26,6 +28,27 @@ def folded_tree(tree: xr.DataTree) -> xr.DataTree:
         if path.startswith("/maps/"):
             own.attrs["policy"] = _label(axes, [own.attrs[axis] for axis in axes])
     return xr.DataTree.from_dict(groups)
+
+
+def part_of(data: xr.Dataset | xr.DataTree | str | Path, part: str) -> Any:
+    """What figures are drawn from: the run's tree, or the dataset of estimators or of ascents.
+
+    All of them have nothing but ``problem`` and ``policy`` for axes of settings. None where the run
+    has nothing of the kind; ValueError where a dataset is given and a tree is needed.
+    """
+    if isinstance(data, str | Path):
+        data = read(data)
+    if isinstance(data, xr.Dataset):
+        if part == "run":
+            raise ValueError("this is drawn from the tree of a run, and a dataset was given")
+        return folded(data)
+    tree = folded_tree(data)
+    if part == "run":
+        return tree
+    if part == "ascents":
+        return tree["ascent"].to_dataset() if "ascent" in tree.children else None
+    summary = tree.to_dataset()
+    return summary if summary.sizes["estimator"] else None
 
 
 def folded(data: xr.Dataset) -> xr.Dataset:

@@ -193,7 +193,7 @@ def _starts(
 
 def step_map(ascent: "Dataset") -> Drawing:
     """What is left of the gap over step size and another parameter, or algorithms."""
-    values = ascent["step_size_step"].values
+    values = _step_values(ascent)
     columns = [int(z) for z in np.argsort(values, kind="stable") if np.isfinite(values[z])]
     names, rows = _rows(ascent)
     note = ""
@@ -242,6 +242,12 @@ def step_map(ascent: "Dataset") -> Drawing:
         " 100 or more that nothing was gained." + where.note + note
     )
     return Drawing(figure, caption, "Map of step sizes")
+
+
+def _step_values(ascent: "Dataset") -> FloatArray:
+    """Step sizes α (step_size,) of the rules that have one; NaN of the others."""
+    found = [values.get("step", np.nan) for values in values_along(ascent, "step_size")]
+    return np.array(found, float)
 
 
 def _every_so_many(entries: list[Any], most: int) -> list[Any]:
@@ -332,7 +338,7 @@ def _swept(ascent: "Dataset") -> tuple[list[str], list[int], list[int]] | None:
 
     None where the runs are not those of two parameters with several values each.
     """
-    values = ascent["step_size_step"].values
+    values = _step_values(ascent)
     columns = [int(z) for z in np.argsort(values, kind="stable") if np.isfinite(values[z])]
     names, rows = _rows(ascent)
     every = len(rows) == ascent.sizes["algorithm"] and len(columns) == values.size
@@ -360,7 +366,7 @@ def _outcome_map(
                 start += WIDE * share
         ax.set_xlim(-0.5, len(columns) - 0.5)
         ax.set_ylim(len(rows) - 0.5, -0.5)
-        steps = ascent["step_size_step"].values[columns]
+        steps = _step_values(ascent)[columns]
         ax.set_xticks(range(len(columns)), [f"{step:.3g}" for step in steps])
         ax.set_yticks([])
         ax.set_xlabel("step size α")

@@ -12,7 +12,7 @@ from pgbench.arrays import FloatArray
 from pgbench.ascent.summary import mean_of_replicates
 from pgbench.declared.variables import INTERVAL
 from pgbench.report.ascents.runs import Run, best, facets, handles, look
-from pgbench.report.marks import DASHES, decades, key
+from pgbench.report.marks import DASHES, RAISED, decades, key
 from pgbench.report.panels import Drawing, NothingToDraw, add_legend, panels
 from pgbench.report.plots import Plot
 from pgbench.report.style import GUIDE, INK
@@ -48,7 +48,7 @@ def log_updates(ax: Axes, ascent: "Dataset") -> None:
 
 
 def _power(p: int) -> str:
-    return str(10**p) if p < 4 else rf"$10^{p}$"
+    return str(10**p) if p < 4 else f"10{str(p).translate(RAISED)}"
 
 
 def draw_paths(
