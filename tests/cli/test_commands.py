@@ -329,7 +329,7 @@ def test_light_commands_import_nothing_heavy(grid):
     assert [line.strip() for line in told] == ["imported:"] * len(commands)
 
 
-LISTED = ("run", "check", "horizons", "report", "zoo", "list", "show", "test", "schema")
+LISTED = ("example", "run", "check", "horizons", "report", "zoo", "list", "show", "test", "schema")
 
 
 @pytest.mark.parametrize("words", [[], *([name] for name in LISTED)])
