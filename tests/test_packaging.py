@@ -75,6 +75,16 @@ def test_the_citation_is_of_this_package():
     assert [{"name": author["name"]} for author in citation["authors"]] == PROJECT["authors"]
 
 
+def test_the_readme_says_how_to_install_and_names_every_extra_for_users():
+    text = (ROOT / "README.md").read_text("utf-8")
+    install = text.partition("\n## Install\n")[2].partition("\n## ")[0]
+    assert made("\n".join(re.findall(r"^    (.*)$", install, re.MULTILINE))) == {"demo", "test"}
+    extras = set(PROJECT["optional-dependencies"]) - {"dev", "peers", "test"}
+    assert set(re.findall(r"\[(\w+)\]`", install)) == extras
+    assert f"    {SCRIPT} example > grid.yaml" in install
+    assert f"Python {PYTHONS[0]} or newer" in install
+
+
 def test_the_script_is_the_program():
     module, _, function = PROJECT["scripts"][SCRIPT].partition(":")
     assert (module, function) == (script.__module__, script.__name__)
