@@ -14,7 +14,7 @@ APART := agilerl agilerl-arena coax garage openrlhf rllte-core verl
 CUDA ?= cuda12
 GPU := .venv-$(CUDA)
 
-.PHONY: demo test check-estimator test-slow faults mutations test-autodiff audit test-audit gpu-test gpu-bench gpu-code lint format bench trend peers validity zoo constraints clean
+.PHONY: demo test check-estimator test-slow faults mutations test-autodiff audit test-audit gpu-test gpu-bench gpu-code lint format package bench trend peers validity zoo constraints clean
 
 demo: $(READY)  ## run the shipped grid and draw its report
 	$(BIN)/python -m pgbench run grid.yaml
@@ -63,6 +63,9 @@ lint: $(READY)  ## formatting, lint, types
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+package: $(READY)  ## what a user installs, tried outside the tree; it is left in dist/
+	$(BIN)/python -m tests.package
 
 # What says most in five minutes for two revisions; everything takes nine.
 BENCH := rollouts.*track|estimates.Estimators|exact|groups|linear_quadratic|startup.(Imports|Help|First)|work

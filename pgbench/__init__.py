@@ -4,9 +4,66 @@ Names are loaded when they are first used, so that ``import pgbench`` costs noth
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from pgbench import (
+        estimators,
+        exact,
+        kernels,
+        objectives,
+        plot,
+        policies,
+        problems,
+        results,
+        samplers,
+        statistics,
+    )
+    from pgbench.api import ascend, estimated_trace, moments, sample_gradients
+    from pgbench.declared.claims import estimates, subject
+    from pgbench.declared.learners import learner
+    from pgbench.estimators import add_estimator
+    from pgbench.harness.runner import run
+    from pgbench.objectives import make_objective
+    from pgbench.policies import Direct, Gaussian, LogLinear, Neural, Softmax, make_policy
+    from pgbench.problems import FiniteMDP, LinearQuadratic, make_problem
+    from pgbench.results.dataset import read
+
+__version__ = "0.2.0"
+
+__all__ = [
+    "Direct",
+    "FiniteMDP",
+    "Gaussian",
+    "LinearQuadratic",
+    "LogLinear",
+    "Neural",
+    "Softmax",
+    "__version__",
+    "add_estimator",
+    "ascend",
+    "estimated_trace",
+    "estimates",
+    "estimators",
+    "exact",
+    "kernels",
+    "learner",
+    "make_objective",
+    "make_policy",
+    "make_problem",
+    "moments",
+    "objectives",
+    "plot",
+    "policies",
+    "problems",
+    "read",
+    "results",
+    "run",
+    "sample_gradients",
+    "samplers",
+    "statistics",
+    "subject",
+]
 
 _HOMES = {
     "Direct": "policies",
@@ -30,28 +87,17 @@ _HOMES = {
     "sample_gradients": "api",
     "subject": "declared.claims",
 }
-_MODULES = (
-    "estimators",
-    "exact",
-    "kernels",
-    "objectives",
-    "plot",
-    "policies",
-    "problems",
-    "results",
-    "samplers",
-    "statistics",
-)
-
-__all__ = [*sorted(_HOMES), *_MODULES, "__version__"]
+"""Where public names are defined; all others are modules of the package."""
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"pgbench.{_HOMES[name]}"), name)
-    if name in _MODULES:
-        return importlib.import_module(f"pgbench.{name}")
-    raise AttributeError(f"module 'pgbench' has no attribute {name!r}")
+if not TYPE_CHECKING:  # type checkers and editors have the imports above
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            return getattr(importlib.import_module(f"pgbench.{_HOMES[name]}"), name)
+        if name in __all__:
+            return importlib.import_module(f"pgbench.{name}")
+        raise AttributeError(f"module 'pgbench' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

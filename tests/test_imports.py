@@ -57,7 +57,8 @@ BY_NAME = {
 
 
 def is_type_checking(node):
-    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+    tests = "TYPE_CHECKING", "typing.TYPE_CHECKING"
+    return isinstance(node, ast.If) and ast.unparse(node.test) in tests
 
 
 def imported(node, types=False):
@@ -148,13 +149,15 @@ from typing import TYPE_CHECKING
 import a.b
 if TYPE_CHECKING:
     import hidden
+if not TYPE_CHECKING:
+    import seen
 def f():
     try:
         from c.d import e
     except ImportError:
         import g as h
 """
-    found = {"typing.TYPE_CHECKING", "a.b", "c.d.e", "g"}
+    found = {"typing.TYPE_CHECKING", "a.b", "seen", "c.d.e", "g"}
     assert imported(ast.parse(source)) == found
     assert imported(ast.parse(source), types=True) == {*found, "hidden"}
 
@@ -270,7 +273,7 @@ def test_commands_that_only_tell_load_nothing_heavy(tmp_path, monkeypatch):
     call = """
 from contextlib import suppress
 from pgbench.cli.commands import main
-for command in ["--help"], ["list"], ["check", "grid.yaml"]:
+for command in ["--help"], ["list"], ["example"], ["check", "grid.yaml"]:
     with suppress(SystemExit):
         main(command)
 """
@@ -278,12 +281,22 @@ for command in ["--help"], ["list"], ["check", "grid.yaml"]:
 
 
 def test_public_names_resolve():
+    assert set(pgbench._HOMES) < set(pgbench.__all__)
     for name in pgbench.__all__:
         if name != "__version__":
             assert getattr(pgbench, name).__name__.split(".")[-1] == name
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = pgbench.nonsense
     assert set(dir(pgbench)) == set(pgbench.__all__)
+
+
+def test_editors_are_told_of_every_public_name():
+    """With the homes from which they are loaded."""
+    block = next(filter(is_type_checking, ast.parse((ROOT / "__init__.py").read_text()).body))
+    told = imported(block, types=True) - {"TYPE_CHECKING"}
+    homes = {name: f"{home}." for name, home in pgbench._HOMES.items()}
+    names = {*pgbench.__all__} - {"__version__"}
+    assert told == {f"pgbench.{homes.get(name, '')}{name}" for name in names}
 
 
 def test_moments_by_name_are_offered_beside_what_is_exact():

@@ -1,4 +1,4 @@
-"""The command line, ``python -m pgbench``; nothing heavy is imported before it is needed."""
+"""The command line, also ``pg-bench``; nothing heavy is imported before it is needed."""
 
 import argparse
 import sys
@@ -6,13 +6,28 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pgbench import __version__
-from pgbench.cli import audit, check, compare, horizons, merge, report, run, schema, show, test, zoo
+from pgbench.cli import (
+    audit,
+    check,
+    compare,
+    example,
+    horizons,
+    merge,
+    report,
+    run,
+    schema,
+    show,
+    test,
+    zoo,
+)
 from pgbench.cli import list as listing
 from pgbench.cli.exit_codes import BAD_INPUT, EXPLAINED
 from pgbench.cli.notes import notes
+from pgbench.cli.program import called
 from pgbench.declared.messages import bounded
 
 COMMANDS = {
+    "example": example,
     "run": run,
     "merge": merge,
     "check": check,
@@ -31,7 +46,7 @@ COMMANDS = {
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pgbench",
+        prog=" ".join(called()),
         description="Measure the bias, variance and cost of policy-gradient estimators"
         " against exact truth.",
         epilog=EXPLAINED,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pgbench.cli.exit_codes import OK, SOME_FAILED
 from pgbench.cli.options import add_plugin
+from pgbench.cli.program import called
 
 if TYPE_CHECKING:
     from pgbench.grid.grid import Grid
@@ -61,8 +62,8 @@ def act(options: argparse.Namespace) -> int:
     counts = ", ".join(f"{words[word]} {word}" for word in ("done", "missing", "failed", "skipped"))
     print(f"{path}: of {len(cells)} cells {counts}")
     if words["missing"]:
-        output = shlex.quote(str(options.output))
-        print(f"python -m pgbench run GRID --output {output} measures what is missing")
+        command = shlex.join([*called(), "run", "GRID", "--output", str(options.output)])
+        print(f"{command} measures what is missing")
     return SOME_FAILED if words["failed"] else OK
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pgbench.cli.exit_codes import INTERRUPTED, OK, SOME_FAILED
 from pgbench.cli.options import add_folders, add_plugin, add_workers, plug_ins, workers_of
+from pgbench.cli.program import called
 from pgbench.rollout.device import KINDS
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def act(options: argparse.Namespace) -> int:
     try:
         return _run(options)
     except KeyboardInterrupt as stop:
-        again = shlex.join(["python", "-m", "pgbench", *options.words])
+        again = shlex.join([*called(), *options.words])
         told = "; ".join(filter(None, ["interrupted", str(stop)]))
         print(f"{told}. To resume: {again}", file=sys.stderr)
         return INTERRUPTED

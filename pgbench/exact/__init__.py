@@ -1,6 +1,6 @@
 """Exact truth: values, gradients, Fisher information, optima and moments, without sampling."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pgbench
 from pgbench.exact.finite.optimum import Optimum, optimal_value
@@ -12,6 +12,9 @@ from pgbench.exact.penalty import Penalty
 from pgbench.exact.table_moments import Moments, NoFiniteVariance, Size, TooLarge
 from pgbench.exact.truth import Truth, evaluate
 from pgbench.problems.problem import SolveError
+
+if TYPE_CHECKING:
+    from pgbench import moments
 
 __all__ = [
     "FiniteTruth",
@@ -35,9 +38,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # Moments of an estimator by name need the estimators, which stand above what is exact. The name
-    # is offered here too, as the package offers it.
-    if name == "moments":
-        return pgbench.moments
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        # Moments of an estimator by name need the estimators, which stand above what is exact. The
+        # name is offered here too, as the package offers it.
+        if name == "moments":
+            return pgbench.moments
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -25,12 +25,8 @@ def gymnasium(
     are not part of the problem. Coordinates are those that the environment itself tells: row and
     column of FrozenLake and CliffWalking, and Taxi's decoded state.
     """
-    try:
-        import gymnasium as gym
-    except ImportError as error:
-        raise ProblemError(
-            "gymnasium is not installed; install it with: python -m pip install 'pgbench[gym]'"
-        ) from error
+    import gymnasium as gym
+
     try:
         environment = gym.make(id, **(options or {})).unwrapped
     except Exception as error:  # gymnasium raises many kinds, all of them about the request

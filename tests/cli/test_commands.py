@@ -369,7 +369,19 @@ def test_light_commands_import_nothing_heavy(grid):
     assert [line.strip() for line in told] == ["imported:"] * len(commands)
 
 
-LISTED = ("run", "check", "horizons", "report", "zoo", "list", "show", "compare", "test", "schema")
+LISTED = (
+    "example",
+    "run",
+    "check",
+    "horizons",
+    "report",
+    "zoo",
+    "list",
+    "show",
+    "compare",
+    "test",
+    "schema",
+)
 
 
 @pytest.mark.parametrize("words", [[], *([name] for name in LISTED)])

@@ -140,7 +140,6 @@ def test_small_settings_come_first_and_ascents_last():
 
 
 def test_problems_whose_size_is_not_known_come_after_those_of_which_it_is():
-    pytest.importorskip("gymnasium")
     frozen = "{problem: gymnasium, id: FrozenLake-v1, gamma: 0.99}, {problem: garnet"
     found = lots(planned(LARGE.replace("{problem: garnet", frozen)))
     known = ["garnet" in lot[0].setting.label for lot in found]
