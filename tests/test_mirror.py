@@ -55,6 +55,7 @@ OF_SEVERAL = {
     "ascent/test_sampled_ascents.py": "data of samplers, of old iterates, of one batch for long",
     "ascent/test_absent.py": "states without some actions, through every kind of ascent",
     "ascent/test_objectives.py": "objectives with a penalty, through all that an ascent is",
+    "report/test_browser.py": "the page in a browser",
     "estimators/test_batch_baselines.py": "what the baselines of a batch can do, side by side",
     "estimators/test_batch_definitions.py": "batch estimators, written out once more",
     "estimators/test_batches.py": "the contract of batch estimators",
