@@ -1,4 +1,4 @@
-"""What MkDocs does besides: formulas as images, files of the repository, notebooks with their output."""
+"""What MkDocs does besides: formulas as images, files of the repository, notebooks that ran."""
 
 import re
 from pathlib import Path

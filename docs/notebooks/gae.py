@@ -61,7 +61,7 @@ summary.sizes
 figure, axes = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained")
 for noise in (0.1, 0.5):
     own = summary.sel(estimator=summary.critic_noise == noise, batch_size=1).isel(policy=0)
-    for name, ax in zip(("exact_relative_bias", "exact_relative_variance"), axes):
+    for name, ax in zip(("exact_relative_bias", "exact_relative_variance"), axes, strict=True):
         mean = np.exp(np.log(own[name]).mean("problem"))  # geometric, over problems
         mean.plot(x="lam", ax=ax, marker="o", label=f"critic_noise = {noise}")
         ax.set(yscale="log", title=name.replace("_", " "), xlabel="λ")
