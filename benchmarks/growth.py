@@ -136,20 +136,23 @@ def publish(directory: Path) -> list[Row]:
     return clock.rows
 
 
+READ = find("results.dataset.read_noted", "results.dataset.read")
+"""Reads the dataset, with notes."""
+
+
 def look_at(directory: Path) -> list[Row]:
     """The dataset read back, and printed as ``show`` prints it."""
     clock = Clock()
-    tree, _ = clock("read back", find("results.dataset.read"), directory)
-    show = find("cli.results_table.print_results")
-    chosen = dict.fromkeys(("problem", "policy", "estimator", "batch_size"))
+    tree, _ = clock("read back", READ, directory)
+    of_results, show = find("cli.results_table.of_results"), find("cli.tables.show")
     with redirect_stdout(StringIO()):
-        clock("show", lambda: show(tree.to_dataset(), **chosen))
+        clock("show", lambda: show(of_results(tree.to_dataset())[0], None))
     return clock.rows
 
 
 def report(directory: Path) -> list[Row]:
     """The report drawn from the dataset."""
-    tree, _ = find("results.dataset.read")(directory)
+    tree, _ = READ(directory)
     clock = Clock()
     clock("report", find("report.write_report"), tree, directory / "report")
     return clock.rows

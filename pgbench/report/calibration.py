@@ -279,4 +279,4 @@ def _reason(note: str) -> str:
     return note.split(":")[0].strip() or "no reason was recorded"
 
 
-plot = Plot("calibration", "Measured against exact", calibration, order=8)
+plot = Plot("calibration", "Measured against exact", calibration, order=9)

@@ -126,4 +126,4 @@ def _tail(ax: Axes, summary: "Dataset", p: FloatArray) -> None:
     sns.despine(ax=ax)
 
 
-plot = Plot("p_values", "Is the code right?", p_values, order=9)
+plot = Plot("p_values", "Is the code right?", p_values, order=10)

@@ -120,5 +120,5 @@ def _label(axes: dict[Place, Axes], facets: Facets, label: str) -> None:
     label_below(axes, facets, "batch size n")
 
 
-rmse_plot = Plot("rmse", "Error against batch size", noted(rmse), order=5)
-direction_plot = Plot("direction", "Direction", noted(direction), order=7)
+rmse_plot = Plot("rmse", "Error against batch size", noted(rmse), order=6)
+direction_plot = Plot("direction", "Direction", noted(direction), order=8)

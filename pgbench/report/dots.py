@@ -147,4 +147,4 @@ def _near_zero_axis(ax: Axes, high: float) -> None:
 
 
 bias_plot = Plot("bias", "Bias against truth", noted(of_the_best(bias, MOST_LEVELS)), order=2)
-rates_plot = Plot("rates", "Rates", of_the_best(rates, MOST_LEVELS), order=6)
+rates_plot = Plot("rates", "Rates", of_the_best(rates, MOST_LEVELS), order=7)

@@ -178,4 +178,4 @@ def _map(figure: Figure, ax: Axes, sweep: Sweep, values: FloatArray) -> None:
     bar.ax.yaxis.set_minor_formatter(NullFormatter())
 
 
-plot = Plot("sweeps", "What parameters do", sweeps, order=4, explained=False)
+plot = Plot("sweeps", "What parameters do", sweeps, order=5, explained=False)

@@ -85,11 +85,16 @@ def test_formulas_are_those_of_the_parameters_of_the_run(tree):
 
 def test_the_page_holds_everything_it_shows(page):
     text = page.read_text(encoding="utf-8")
+    assert text.count('<svg role="img"') == len(FIGURES)
     sources = re.findall(r'(?:src|href)="([^"]*)"', text)
-    assert len([s for s in sources if s.startswith("data:")]) == len(FIGURES) + 3
-    assert all(s.startswith(("data:", "#")) for s in sources)
-    assert "<script" not in text
+    formulas = [s for s in sources if s.startswith("data:image/svg+xml;base64,")]
+    assert len(formulas) == 3
+    # Images within figures are data, their parts are theirs, and the files are beside the page.
+    assert all(s.startswith(("data:", "#", "figures/")) for s in sources)
+    assert text.count("<script>") == 1
+    assert "<script src" not in text
     assert "@import" not in text
+    assert len(set(ids := re.findall(r'\bid="([^"]*)"', text))) == len(ids)
 
 
 def test_the_page_says_what_was_found(page):
@@ -167,7 +172,8 @@ def test_text_from_the_data_is_escaped(small, tmp_path):
     summary = small.assign_coords(problem=["<script>x</script>"])
     summary.attrs["cpu"] = "<script>alert(1)</script>"
     text = written(summary, tmp_path)
-    assert "<script" not in text
+    assert "<script>x" not in text
+    assert "<script>alert" not in text
     assert "&lt;script&gt;" in text
 
 

@@ -11,8 +11,8 @@ from pgbench.results.coordinates import setting_coordinates
 
 PAGE = {
     "run": "landscape exploration",
-    "estimators": "groups mismatch penalties ranking bias causes scaling rmse rates direction"
-    " calibration p_values",
+    "estimators": "groups mismatch penalties ranking bias causes scaling sweeps rmse rates"
+    " direction calibration p_values",
     "ascents": "length suboptimality pooled returns map sizes outcomes gradient noise cosine"
     " entropy",
 }

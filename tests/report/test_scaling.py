@@ -143,15 +143,15 @@ def test_figure_holds_marks_lines_and_exponents(summary):
 def test_table_holds_the_same_exponents(summary, tmp_path):
     names, rows = exponents(summary)
     assert names == list(quantities(summary))
-    assert [(row["setting"], row["estimator"]) for row in rows][:2] == [
+    assert [(row[0], row[1]) for row in rows][:2] == [
         ("garnet × softmax", "reward_to_go"),
         ("garnet × softmax", "gae[lam=0.9]"),
     ]
     law = fit_power_law(
         summary["n_states"].values[:6], summary["exact_relative_variance"].values[:6, 0, 0, 0]
     )
-    assert rows[0]["laws"][0] == law.label
-    assert rows[0]["sizes"] == "4 to 16"
+    assert rows[0][3] == law.label
+    assert rows[0][2] == "4 to 16"
     from xarray import DataTree
 
     text = write_report(DataTree(summary), tmp_path).read_text(encoding="utf-8")
