@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrom
 ESTIMATING = """
 name: estimating
 problems:
-  - {problem: garnet, n_states: [4, 8, 16], gamma: 0.9}
+  - {problem: garnet, n_states: [4, 8], gamma: 0.9}
   - {problem: chain, length: 3}
 policies: [softmax, {policy: loglinear, n_features: 3}]
 estimators:
@@ -29,11 +29,10 @@ estimators:
   - {estimator: reward_to_go, discounted: [true, false]}
   - {estimator: gae, lam: [0, 0.5, 1], critic_noise: [0, 0.5, 1, 2, 4, 8]}
   - rloo
-  - {estimator: importance_sampling, exploration: [0.1, 0.2]}
-  - spsa
-batch_sizes: [1, 4, 16]
-horizon: 12
-replicates: 40
+  - {estimator: importance_sampling, exploration: [0.1, 0.2, 0.3]}
+batch_sizes: [2, 8]
+horizon: 8
+replicates: 20
 """
 CLIMBING = """
 name: climbing
@@ -173,7 +172,7 @@ def test_tables_sort_filter_and_hide(opened):
     for sign in (1, -1):
         head.click()
         found = [sign * float(text) for text in column(page, "steps")]
-        assert len(set(found)) > 2
+        assert len(set(found)) > 1
         assert found == sorted(found)
     page.locator(f"{CELLS} input[type=search]").fill("chain rloo")
     kept = column(page, "estimator")
