@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from pgbench.cli.catalogue import markdown
-from pgbench.declared.schema import schema_table
 from pgbench.estimators import estimators
 from pgbench.grid.plan import make_problem
 from pgbench.grid.reader import parse_grid, read_grid
@@ -24,10 +23,6 @@ CONTROL = (ROOT / "docs" / "control.md").read_text(encoding="utf-8")
 def blocks(page, language):
     """Code of a page in a language, in order."""
     return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
-
-
-def test_the_schema_table_is_the_schema():
-    assert schema_table() in README
 
 
 @pytest.mark.every_estimator
