@@ -131,10 +131,10 @@ def test_an_estimator_that_there_is_not_is_named(name, words):
 
 
 @pytest.mark.slow
-def test_one_that_the_readme_names_has_a_definition(tmp_path):
+def test_one_that_the_gallery_names_has_a_definition(tmp_path):
     copied(tmp_path)
     name = "quarter_baseline"
-    changed(tmp_path / "README.md", "| baselines | ", f"| baselines | `{name}`, ")
+    changed(tmp_path / "docs" / "gallery.md", "| baselines | ", f"| baselines | `{name}`, ")
     assert "1 failed" in added(tmp_path, name, FILES[name])
     definitions = tmp_path / "tests" / "estimators" / "test_definitions.py"
     changed(definitions, "DEFINITIONS = {\n", f"DEFINITIONS = {{\n{DEFINITION}")

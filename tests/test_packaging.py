@@ -79,7 +79,7 @@ def test_the_readme_says_how_to_install_and_names_every_extra_for_users():
     text = (ROOT / "README.md").read_text("utf-8")
     install = text.partition("\n## Install\n")[2].partition("\n## ")[0]
     assert made("\n".join(re.findall(r"^    (.*)$", install, re.MULTILINE))) == {"demo", "test"}
-    extras = set(PROJECT["optional-dependencies"]) - {"dev", "peers", "test"}
+    extras = set(PROJECT["optional-dependencies"]) - {"dev", "docs", "peers", "test"}
     assert set(re.findall(r"\[(\w+)\]`", install)) == extras
     assert f"    {SCRIPT} example > grid.yaml" in install
     assert f"Python {PYTHONS[0]} or newer" in install

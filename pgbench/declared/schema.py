@@ -24,5 +24,5 @@ def _rows(prefix: str, schema: Schema) -> Iterator[str]:
         note += f" (where the grid names the axis {variable.axis})" if variable.axis else ""
         dims = ", ".join(variable.dims)
         unit = variable.units.replace("theta", "θ")
-        meaning = f"{variable.long_name}{note}"
+        meaning = f"{variable.long_name}{note}".replace("|", r"\|")
         yield f"| `{prefix}{name}`{more} | {dims} | {unit} | {meaning} |"

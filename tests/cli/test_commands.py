@@ -1,5 +1,6 @@
 """The command line: exit codes, messages, and what is not imported."""
 
+import argparse
 import json
 import re
 import shutil
@@ -14,6 +15,8 @@ import xarray as xr
 
 import pgbench
 from pgbench.__main__ import main
+from pgbench.cli.commands import COMMANDS, _parser
+from pgbench.cli.exit_codes import BAD_INPUT, EXPLAINED, INTERRUPTED, OK, SOME_FAILED
 from pgbench.harness.child import Child
 from tests.support.plugins import OWN
 
@@ -510,3 +513,33 @@ def test_an_examination_in_a_child_is_printed_as_one_here(grid, capfd, monkeypat
     assert unhurried(printed.out) == unhurried(here.out)
     assert printed.out.count("\n") > 40
     assert printed.err[:50] == here.err[:50]
+
+
+def parsers():
+    """The parser of every command by its name, and what each takes besides help."""
+    (commands,) = (a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
+    return {
+        name: [action for action in own._actions if action.dest != "help"]
+        for name, own in commands.choices.items()
+    }
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_page_of_commands_has_every_argument(name):
+    """Its section is a table of what the parser takes, in the parser's words."""
+    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
+    section = page.partition(f"\n## `{name}`\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([^ `]+)[^|]*` \| (.*) \|$", section, re.MULTILINE)
+    taken = parsers()[name]
+    named = [action.option_strings or [action.metavar or action.dest] for action in taken]
+    assert [key for key, _ in rows] == [names[0] for names in named]
+    for (_, said), action in zip(rows, taken, strict=True):
+        assert all(f"`{choice}`" in said for choice in action.choices or ())
+
+
+def test_the_page_of_commands_has_every_command_and_exit_code():
+    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^## `(\w+)`$", page, re.MULTILINE)) == {*COMMANDS}
+    codes = re.findall(r"^\| (\d+) \| ", page, re.MULTILINE)
+    assert codes == re.findall(r"(?:: |, )(\d+) ", EXPLAINED)
+    assert [int(code) for code in codes] == [OK, SOME_FAILED, BAD_INPUT, INTERRUPTED]

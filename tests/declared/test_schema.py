@@ -1,5 +1,8 @@
 """The schema is declared once, and nothing is measured, recorded or built beside it."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -8,6 +11,7 @@ from pgbench.declared.ascents import ASCENT
 from pgbench.declared.causes import CAUSES, HORIZON, PARTS, UNDECLARED
 from pgbench.declared.horizon_study import STUDY
 from pgbench.declared.outcomes import AscentOutcome, Status
+from pgbench.declared.schema import schema_table
 from pgbench.declared.summary import AXES, MAPS, SUMMARY
 from pgbench.declared.variables import allocate, breaches, on_axes, require_declared
 from pgbench.grid.plan import settings
@@ -93,6 +97,14 @@ def test_what_breaks_a_schema_is_listed():
         "/: bias: dims ('problem',), must be ('problem', 'policy', 'estimator', 'batch_size')",
         "/: horizon: needs long_name and units 'environment steps'",
     ]
+
+
+def test_the_table_of_the_page_is_the_schema():
+    """Written by ``schema_table``; every row has four cells, whatever stands in them."""
+    page = Path(__file__).parents[2] / "docs" / "dataset.md"
+    table = schema_table()
+    assert f"\n\n{table}\n\n" in page.read_text(encoding="utf-8")
+    assert {len(re.split(r"(?<!\\)\|", row)) for row in table.splitlines()} == {6}
 
 
 def test_codes_are_what_datasets_hold():
