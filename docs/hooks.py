@@ -1,6 +1,7 @@
 """What MkDocs does besides: formulas as images, files of the repository, notebooks that ran."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from posixpath import relpath
 from tempfile import TemporaryDirectory
@@ -28,10 +29,10 @@ def on_files(files: Files, config: Any) -> Files:
     """Add what pages link to outside their folder, and a page per notebook."""
     for file in [own for own in files if own.src_uri.endswith(".md")]:
         for _, name in OUTSIDE.findall(Path(file.abs_src_path).read_text(encoding="utf-8")):
-            uri = f"{COPIED}/{name}"
-            if files.get_file_from_path(uri) is None:
-                copy = File.generated(config, uri, content=(ROOT / name).read_bytes())
-                files.append(copy)
+            for own in (ROOT / name, *_beside(ROOT / name)):
+                uri = f"{COPIED}/{_as_text(own.relative_to(ROOT).as_posix())}"
+                if files.get_file_from_path(uri) is None:
+                    files.append(File.generated(config, uri, content=own.read_bytes()))
     for source in sorted(Path(config.docs_dir, "notebooks").glob("*.py")):
         for name, content in executed(source).items():
             files.append(File.generated(config, f"notebooks/{name}", content=content))
@@ -42,8 +43,18 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Formulas as images, links to the copies of files."""
     here = page.file.src_uri.rpartition("/")[0]
     copied = relpath(COPIED, here or ".")
-    markdown = OUTSIDE.sub(rf"\1{copied}/\2", markdown)
+    markdown = OUTSIDE.sub(lambda found: f"{found[1]}{copied}/{_as_text(found[2])}", markdown)
     return FORMULA.sub(lambda found: _image(found[1]), markdown)
+
+
+def _as_text(name: str) -> str:
+    """The name of a copy: pages of the repository are none of the site."""
+    return f"{name}.txt" if name.endswith((".md", ".py", ".yaml")) else name
+
+
+def _beside(path: Path) -> Iterable[Path]:
+    """What a file links to: figures of a report."""
+    return sorted(path.parent.glob("figures/*.svg")) if path.name == "index.html" else ()
 
 
 def _image(formula: str) -> str:
@@ -64,11 +75,11 @@ def executed(source: Path) -> dict[str, str | bytes]:
     stem = source.stem
     named = {"unique_key": f"{stem}-outputs", "output_files_dir": f"{stem}-outputs"}
     text, made = MarkdownExporter().from_notebook_node(notebook, named)
-    note = f"*A notebook kept as text, [{source.name}](../../docs/notebooks/{source.name});"
-    note += " it was run when this page was built.*\n\n"
+    copy = _as_text(source.name)
+    note = f"*A notebook kept as text, [{source.name}]({copy}); this page was made by running it.*"
     head, rest = text.lstrip().split("\n", 1)
-    page = f"{head}\n\n{note}{_plain(rest)}"
-    return {f"{stem}.md": page, **made["outputs"]}
+    page = f"{head}\n\n{note}\n\n{_plain(rest)}"
+    return {f"{stem}.md": page, copy: source.read_bytes(), **made["outputs"]}
 
 
 def _plain(text: str) -> str:
