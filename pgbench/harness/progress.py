@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
-from importlib import import_module
 from typing import Any, TextIO
 
 
@@ -195,8 +194,9 @@ class Notebook(Telling):
 
     def __init__(self) -> None:
         super().__init__()
-        # It is there, or nobody would be in a notebook.
-        shown: Any = import_module("IPython.display")
+        import IPython.display  # there, or nobody would be in a notebook
+
+        shown: Any = IPython.display
         self._html = shown.HTML
         self._display = shown.display(shown.HTML(""), display_id=True)
         self.begin = time.perf_counter()

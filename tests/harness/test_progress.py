@@ -38,7 +38,9 @@ def cell(monkeypatch):
     monkeypatch.setattr(module, "HTML", str, raising=False)
     monkeypatch.setattr(module, "display", lambda html, display_id: found, raising=False)
     monkeypatch.setitem(sys.modules, "IPython.display", module)
-    monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
+    whole = ModuleType("IPython")
+    monkeypatch.setattr(whole, "display", module, raising=False)
+    monkeypatch.setitem(sys.modules, "IPython", whole)
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
     return found
 
