@@ -109,6 +109,7 @@ def run_page(path, folder, monkeypatch, slow):
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
     monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.setattr("pgbench.estimators._added", {})
     names = {"__name__": "page"}
     for block in runnable(path, slow):
         run(block, names, path)

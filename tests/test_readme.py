@@ -7,8 +7,7 @@ import pytest
 
 from pgbench.cli.catalogue import markdown
 from pgbench.estimators import estimators
-from pgbench.grid.plan import make_problem
-from pgbench.grid.reader import parse_grid, read_grid
+from pgbench.grid.reader import parse_grid
 from pgbench.problems import FiniteMDP, families
 from pgbench.problems.verifiers import VERIFIERS
 from tests.support.shipped import shipped
@@ -17,7 +16,6 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SEQUENCES = (ROOT / "docs" / "sequences.md").read_text(encoding="utf-8")
 FROM_FILES = (ROOT / "docs" / "problems-from-files.md").read_text(encoding="utf-8")
-CONTROL = (ROOT / "docs" / "control.md").read_text(encoding="utf-8")
 
 
 def blocks(page, language):
@@ -42,41 +40,12 @@ def test_the_readme_is_short():
     assert len(README.splitlines()) <= 200
 
 
-@pytest.mark.parametrize("text", blocks(SEQUENCES, "yaml") + blocks(CONTROL, "yaml"))
-def test_the_grids_of_the_pages_are_valid(text):
-    assert parse_grid(text).problems
-
-
-def test_the_first_code_of_the_page_of_sequences_runs():
-    names = {}
-    exec(blocks(SEQUENCES, "python")[0], names)
-    assert names["exact"].mean.shape == names["g"].mean(axis=0).shape
-
-
 def test_the_page_of_sequences_names_every_verifier():
     assert all(f"| `{name}` |" in SEQUENCES for name in VERIFIERS)
 
 
-def texts_of_files():
-    """What the page of problems from files shows of them."""
-    return re.findall(r"\n\n```\n(.*?)```", FROM_FILES, re.DOTALL)
-
-
-def test_the_examples_of_the_page_of_files_are_those_of_the_grid(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    names = ("rooms.mdp", "model.tra", "model.lab", "model.trew", "model.srew")
-    for name, text in zip(names, texts_of_files(), strict=True):
-        Path(name).write_text(text, encoding="utf-8")
-    (grid,), (made, forest) = blocks(FROM_FILES, "yaml"), blocks(FROM_FILES, "python")
-    exec(f"{forest}\n{made}", {})
-    Path("grid.yaml").write_text(grid, encoding="utf-8")
-    problems = [make_problem(chosen) for chosen in read_grid("grid.yaml").problems]
-    assert [p.n_states for p in problems] == [3, 4, 3, 3]
-    assert [int(p.terminal.sum()) for p in problems] == [1, 2, 0, 0]
-
-
 def test_the_page_of_files_shows_an_error_as_it_is(tmp_path):
-    text = texts_of_files()[0]
+    (text,) = re.findall(r'```text title="rooms.mdp"\n(.*?)```', FROM_FILES, re.DOTALL)
     path = tmp_path / "rooms.mdp"
     path.write_text(text.replace("door : left ", "door : lfet "), encoding="utf-8")
     with pytest.raises(ValueError, match="rooms") as error:

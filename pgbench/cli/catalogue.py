@@ -60,6 +60,8 @@ _SYMBOLS = {
     r"\bar o": "ō",
     r"\arcsin": "arcsin ",
     r"\log": "log",
+    r"\lfloor": "⌊",
+    r"\rfloor": "⌋",
     r"\quad": "  ",
     r"\in": "∈",
     r"\,": " ",
@@ -73,6 +75,7 @@ def plain_formula(formula: str) -> str:
         formula = formula.replace(symbol, character)
     formula = re.sub(r"\\frac\{([^{}]*)\}\{([^{}]*)\}", r"\1/\2", formula)
     formula = re.sub(r"\\binom\{([^{}]*)\}\{([^{}]*)\}", r"C(\1, \2)", formula)
+    formula = re.sub(r"√\{([^{}]*)\}", r"√(\1)", formula)
     formula = re.sub(r"\\mathrm\{([^{}]*)\}", r"\1", formula)
     return re.sub(r"\{([^{}]*)\}", r"\1", formula).replace("\\", "")
 

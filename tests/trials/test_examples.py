@@ -48,6 +48,15 @@ def need(name):
         pytest.importorskip(NEEDS[name], reason="make test-autodiff installs it")
 
 
+@pytest.mark.parametrize(
+    "name", ["leave_one_out.py", "own_record.py", "running_baseline.py", "wrong_baseline.py"]
+)
+def test_the_page_shows_an_example_as_it_is(name):
+    page = (EXAMPLES.parent / "docs" / "own-estimator.md").read_text(encoding="utf-8")
+    text = (EXAMPLES / name).read_text(encoding="utf-8")
+    assert f'```python title="{name}"\n{text}```' in page
+
+
 def test_every_example_is_tested():
     assert {path.name for path in EXAMPLES.glob("*.py")} == {*VERDICTS, *POLICIES}
 
