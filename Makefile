@@ -14,7 +14,7 @@ APART := agilerl agilerl-arena coax garage openrlhf rllte-core verl
 CUDA ?= cuda12
 GPU := .venv-$(CUDA)
 
-.PHONY: demo test check-estimator test-slow faults mutations test-autodiff audit test-audit gpu-test gpu-bench gpu-code lint format package bench trend peers validity zoo constraints clean
+.PHONY: demo test check-estimator test-slow faults mutations test-autodiff audit test-audit gpu-test gpu-bench gpu-code docs lint format package bench trend peers validity zoo constraints clean
 
 demo: $(READY)  ## run the shipped grid and draw its report
 	$(BIN)/python -m pgbench run grid.yaml
@@ -54,6 +54,9 @@ gpu-bench: $(GPU)/.ready  ## a GPU against the CPU and JAX; CUDA=cuda12 or CUDA=
 gpu-code: $(GPU)/.ready  ## what CUDA's compiler makes of the kernels; needs no GPU
 	$(GPU)/bin/python -m benchmarks.gpu_code
 	$(GPU)/bin/python -m pytest tests/kernels/cuda/test_code.py -m gpu
+
+docs: $(READY)  ## the site, in build/site; its notebooks are run on the way
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 lint: $(READY)  ## formatting, lint, types
 	$(BIN)/ruff format --check .

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
+from importlib import import_module
 from typing import Any, TextIO
 
 
@@ -193,11 +194,11 @@ class Notebook(Telling):
     """A bar with the setting, the cells and the time left; notes stay below it."""
 
     def __init__(self) -> None:
-        from IPython.display import HTML, display  # there, or nobody would be in a notebook
-
         super().__init__()
-        self._html = HTML
-        self._display: Any = display(HTML(""), display_id=True)
+        # It is there, or nobody would be in a notebook.
+        shown: Any = import_module("IPython.display")
+        self._html = shown.HTML
+        self._display = shown.display(shown.HTML(""), display_id=True)
         self.begin = time.perf_counter()
         self.label, self.lines = "", list[str]()
         self.total = self.finished = self.steps = 0.0

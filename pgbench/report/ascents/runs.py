@@ -133,7 +133,9 @@ def facets(ascent: "Dataset", finite: np.ndarray) -> Facets:
     try:
         return chosen_facets(ascent, finite)
     except NothingToDraw as error:
-        raise NothingToDraw("no ascent of the run has what it shows.") from error
+        reasons = {*map(str, ascent["ascent_message"].values.ravel())} - {""}
+        why = f" ({min(reasons)})" if reasons else ""
+        raise NothingToDraw(f"no ascent of the run has what it shows{why}.") from error
 
 
 def handles(shown: Sequence[Run]) -> list[Line2D]:
