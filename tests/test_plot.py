@@ -80,3 +80,12 @@ def test_it_is_said_why_there_is_nothing(run):
         pg.plot.ascent_returns(run.tree)
     with pytest.raises(ValueError, match="drawn from the tree of a run"):
         pg.plot.landscape(run.tree.to_dataset())
+
+
+def test_an_axis_that_was_selected_away_is_named(run):
+    summary = run.tree.to_dataset()
+    with pytest.raises(ValueError, match=r"policy is a single label.*sel\(policy=\['softmax'\]\)"):
+        pg.plot.bias(summary.sel(policy="softmax"))
+    averaged = summary.drop_vars("problem").mean("problem", numeric_only=True)
+    with pytest.raises(ValueError, match="the dataset has no axis problem"):
+        pg.plot.bias(averaged)

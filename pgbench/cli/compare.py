@@ -62,6 +62,11 @@ def sentences(found: "Comparison") -> "Iterator[str]":
         f"{found.paired} cells were measured in both runs, {found.only_a} only in the first,"
         f" {found.only_b} only in the second."
     )
+    if found.seeds:
+        yield (
+            f"The runs have seeds {found.seeds[0]} and {found.seeds[1]}: what they draw of problems"
+            " and θ is not the same."
+        )
     if found.exact:
         kinds = Counter(own.quantity for own in found.exact)
         counts = ", ".join(f"{n} of {quantity}" for quantity, n in kinds.most_common(4))

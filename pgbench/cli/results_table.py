@@ -53,13 +53,25 @@ def of_results(
     every = list(_rows(selected))
     title = f"batch size {batch_size}; intervals are 95 %"
     done = [row for row in every if row["status"] == Status.DONE]
-    notes = [*_unmeasured(every), *_without_gradient(selected)]
-    return Table(title, ("problem", "policy"), ("estimator",), STATISTICS, done), notes
+    notes = [*_unmeasured(every), *_without_variance(done), *_without_gradient(selected)]
+    more = tuple(name for axis in AXES_OF_ROWS for name in _beside(selected, axis))
+    return Table(title, ("problem", "policy"), ("estimator",), STATISTICS, done, more), notes
+
+
+AXES_OF_ROWS = ("problem", "policy", "estimator")
+"""Axes along which a row is a place."""
+
+
+def _beside(selected: Any, axis: str) -> list[str]:
+    """Coordinates that say more of what stands along an axis: parameters, names, facts."""
+    return [
+        str(name) for name, own in selected.coords.items() if own.dims == (axis,) and name != axis
+    ]
 
 
 def _rows(selected: Any) -> Iterator[Row]:
     """A row per cell: its labels, and everything that is known of it."""
-    axes = ("problem", "policy", "estimator")
+    axes = AXES_OF_ROWS
     # Not selected cell by cell: xarray takes milliseconds for each.
     arrays = {
         str(name): array.values.astype(object)
@@ -67,10 +79,16 @@ def _rows(selected: Any) -> Iterator[Row]:
         if array.dims == axes
     }
     labels = [[str(label) for label in selected[axis].values] for axis in axes]
+    more = [{name: selected[name].values.tolist() for name in _beside(selected, a)} for a in axes]
     for place in np.ndindex(*(len(own) for own in labels)):
         named = (own[i] for own, i in zip(labels, place, strict=True))
         yield {
             **dict(zip(axes, named, strict=True)),
+            **{
+                name: own[i]
+                for i, known in zip(place, more, strict=True)
+                for name, own in known.items()
+            },
             **{name: own[place] for name, own in arrays.items()},
         }
 
@@ -91,6 +109,16 @@ def _unmeasured(rows: list[Row]) -> Iterator[str]:
             where = "everywhere" if places_of == settings else _where(sorted(places_of))
             why = f": {message}" if message else ""
             yield f"{word} {where}: {', '.join(names)}{why}"
+
+
+def _without_variance(rows: list[Row]) -> Iterator[str]:
+    """Estimators whose exact variance is not known, in a sentence for each reason."""
+    reasons: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if row["exact_note"]:
+            reasons.setdefault(row["exact_note"], {})[row["estimator"]] = None
+    for reason, estimators in reasons.items():
+        yield f"no exact variance: {', '.join(estimators)}: {reason}"
 
 
 def _where(places: list[tuple[str, str]], most: int = 3) -> str:

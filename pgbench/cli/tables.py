@@ -56,6 +56,8 @@ class Table:
         Names in rows: what rows that belong together share, and what tells those apart.
     columns
         In the order in which they stand.
+    more
+        Names in rows that files have besides: what else is known of what the labels stand for.
     """
 
     title: str
@@ -63,6 +65,7 @@ class Table:
     labels: tuple[str, ...]
     columns: tuple[Column, ...]
     rows: Sequence[Row]
+    more: tuple[str, ...] = ()
 
     @property
     def groups(self) -> dict[str, list[Row]]:
@@ -214,7 +217,7 @@ def show(table: Table, form: str | None) -> None:
 
 def _names(table: Table) -> list[str]:
     numbers = (name for column in table.columns for name in column.names)
-    return [*table.setting, *table.labels, *numbers]
+    return [*table.setting, *table.labels, *table.more, *numbers]
 
 
 def _cells(table: Table) -> Iterator[list[str]]:
@@ -264,4 +267,4 @@ def _latex(cell: str) -> str:
         written.append("".join(LATEX.get(character, character) for character in parts[place]))
         if place + 1 < len(parts):
             written.append(rf"${parts[place + 1]} \cdot 10^{{{int(parts[place + 2])}}}$")
-    return "".join(written)
+    return "".join(written).replace("$$", "")

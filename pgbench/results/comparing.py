@@ -106,8 +106,8 @@ class Comparison:
         Whether every measured number of the pairs is the same to the last bit.
     speeds
         Of every estimator, where both runs took the time.
-    machines
-        The processors of the two, if they are not the same.
+    machines, seeds
+        The processors of the two, and their seeds, if they are not the same.
     """
 
     paired: int
@@ -120,6 +120,7 @@ class Comparison:
     identical: bool
     speeds: Sequence[Speed]
     machines: tuple[str, str] | None
+    seeds: tuple[Any, Any] | None = None
 
     @property
     def differs(self) -> bool:
@@ -143,6 +144,7 @@ def compare(a: xr.Dataset, b: xr.Dataset) -> Comparison:
         raise ValueError("the runs have no measured cell in common")
     pairs = int(done.sum())
     measured, tests, smallest, identical = _measured(left, right, done)
+    seeds = [np.asarray(own.attrs.get("seed", 0)).tolist() for own in (a, b)]
     cpus = tuple(str(own.attrs.get("cpu", "")) for own in (a, b))
     return Comparison(
         paired=pairs,
@@ -155,6 +157,7 @@ def compare(a: xr.Dataset, b: xr.Dataset) -> Comparison:
         identical=identical,
         speeds=_speeds(left, right, done),
         machines=(cpus[0], cpus[1]) if cpus[0] != cpus[1] else None,
+        seeds=None if seeds[0] == seeds[1] else (seeds[0], seeds[1]),
     )
 
 

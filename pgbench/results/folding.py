@@ -11,7 +11,8 @@ from typing import Any
 
 import xarray as xr
 
-from pgbench.declared.summary import AXES, in_words
+from pgbench.declared.ascents import RUN
+from pgbench.declared.summary import AXES, CELL, in_words
 from pgbench.results.dataset import read
 
 
@@ -41,6 +42,7 @@ def part_of(data: xr.Dataset | xr.DataTree | str | Path, part: str) -> Any:
     if isinstance(data, xr.Dataset):
         if part == "run":
             raise ValueError("this is drawn from the tree of a run, and a dataset was given")
+        _require_axes(data, RUN if part == "ascents" else CELL)
         return folded(data)
     tree = folded_tree(data)
     if part == "run":
@@ -49,6 +51,17 @@ def part_of(data: xr.Dataset | xr.DataTree | str | Path, part: str) -> Any:
         return tree["ascent"].to_dataset() if "ascent" in tree.children else None
     summary = tree.to_dataset()
     return summary if summary.sizes["estimator"] else None
+
+
+def _require_axes(data: xr.Dataset, axes: Iterable[str]) -> None:
+    """Raise ValueError for an axis that was selected or averaged away."""
+    for axis in (axis for axis in axes if axis not in data.dims):
+        if axis in data.coords:
+            raise ValueError(
+                f"{axis} is a single label, and figures are drawn along axes: select a list,"
+                f" sel({axis}=[{data[axis].values.item()!r}])"
+            )
+        raise ValueError(f"the dataset has no axis {axis}, along which figures are drawn")
 
 
 def folded(data: xr.Dataset) -> xr.Dataset:

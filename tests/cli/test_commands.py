@@ -260,7 +260,10 @@ def test_show_writes_numbers_for_other_programs(grid, capsys):
     capsys.readouterr()
     assert main(["show", "results/t", "--format", "csv"]) == 0
     header, *rows = capsys.readouterr().out.splitlines()
-    assert header.startswith("problem,policy,estimator,relative_bias,relative_bias_low,")
+    assert header.startswith("problem,policy,estimator,family,")
+    assert {"n_states", "policy_name", "estimator_name", "discounted", "relative_bias_low"} <= {
+        *header.split(",")
+    }
     assert len(rows) == 2
 
 

@@ -52,6 +52,8 @@ def test_other_seeds_differ_by_chance_alone(runs):
     assert not found.differs
     assert found.tests > 150
     assert found.smallest_p > 0.05
+    assert found.seeds == (0, 4)
+    assert compare(runs[0], runs[0]).seeds is None
 
 
 def test_scores_are_standard_normal_where_nothing_differs(runs):
