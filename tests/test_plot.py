@@ -86,6 +86,6 @@ def test_an_axis_that_was_selected_away_is_named(run):
     summary = run.tree.to_dataset()
     with pytest.raises(ValueError, match=r"policy is a single label.*sel\(policy=\['softmax'\]\)"):
         pg.plot.bias(summary.sel(policy="softmax"))
-    averaged = summary.drop_vars("problem").mean("problem", numeric_only=True)
+    averaged = summary[["relative_bias"]].drop_vars("problem").mean("problem")
     with pytest.raises(ValueError, match="the dataset has no axis problem"):
         pg.plot.bias(averaged)
