@@ -403,7 +403,7 @@ def test_the_page_about_it_has_every_field_and_a_first_example_that_works(examin
     page = (Path(__file__).parents[2] / "docs" / "own-estimator.md").read_text(encoding="utf-8")
     for field in FIELDS:
         assert f"`{field}`" in page
-    example = page.split("```python\n")[1].split("```")[0]
+    example = page.split('```python title="mine.py"\n')[1].split("```")[0]
     code, out, _ = examined(example, "--replicates", "250")
     assert code == 0
     assert "equals reinforce to rounding" in " ".join(out.split())
