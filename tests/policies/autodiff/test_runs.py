@@ -101,7 +101,7 @@ def test_the_page_about_policies_runs(folder):
     pytest.importorskip("torch", reason="make test-autodiff installs it")
     page = (EXAMPLES.parent / "docs" / "own-policy.md").read_text(encoding="utf-8")
     for language, name in (("python", "net.py"), ("yaml", "grid.yaml")):
-        text = page.partition(f"```{language}\n")[2].partition("```")[0]
+        text = page.partition(f'```{language} title="{name}"\n')[2].partition("```")[0]
         (folder / name).write_text(text.replace("replicates: 500", "replicates: 20"), "utf-8")
     with unpublished():
         run = execute(read_grid(folder / "grid.yaml"), folder / "o")
