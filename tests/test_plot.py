@@ -89,3 +89,15 @@ def test_an_axis_that_was_selected_away_is_named(run):
     averaged = summary[["relative_bias"]].drop_vars("problem").mean("problem")
     with pytest.raises(ValueError, match="the dataset has no axis problem"):
         pg.plot.bias(averaged)
+
+
+def test_the_whole_bias_is_drawn_of_the_problems_whose_parts_are(tmp_path):
+    """On the corridor, where γ = 1, no discount is missing: it has no say in either mark."""
+    text = GRID.replace("[reward_to_go, td,", "[{estimator: reward_to_go, discounted: false}, td,")
+    text = text.replace("[corridor,", "[corridor, {problem: garnet, n_states: 5, gamma: 0.8},")
+    summary = execute(parse_grid(text), tmp_path).tree.to_dataset()
+    own = summary.sel(problem=["corridor", str(summary.problem.values[1])]).isel(estimator=[0])
+    drawing = pg.plot.causes(own)
+    whole, *_ = drawing.figure.axes[0].get_lines()
+    bias = own.exact_bias.values / own.target_norm.values
+    np.testing.assert_allclose(whole.get_xdata(), [bias[1, 0, 0, 0]])

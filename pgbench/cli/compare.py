@@ -70,7 +70,7 @@ def sentences(found: "Comparison") -> "Iterator[str]":
     if found.exact:
         kinds = Counter(own.quantity for own in found.exact)
         counts = ", ".join(f"{n} of {quantity}" for quantity, n in kinds.most_common(4))
-        more = f" and {len(kinds) - 4} others" if len(kinds) > 4 else ""
+        more = f", and some of {len(kinds) - 4} other quantities" if len(kinds) > 4 else ""
         yield f"{len(found.exact)} exact numbers differ by more than rounding: {counts}{more}."
     else:
         yield "No exact number differs by more than rounding."
@@ -110,7 +110,7 @@ def _speeds(found: "Comparison") -> "Iterator[str]":
 
 def _table(differences: "Sequence[Difference]") -> "Table":
     """The numbers that differ, a row each."""
-    from pgbench.cli.tables import Column, Table, rounded
+    from pgbench.cli.tables import Column, Table, p_value, rounded
 
     axes = list(dict.fromkeys(axis for own in differences for axis in own.cell))
     labels = [axis for axis in ("estimator", "batch_size") if axis in axes]
@@ -118,7 +118,7 @@ def _table(differences: "Sequence[Difference]") -> "Table":
         Column("first", ("a",), 0, rounded("a", 4)),
         Column("second", ("b",), 1, rounded("b", 4)),
         Column("z", ("z",), 3, rounded("z")),
-        Column("p (Holm)", ("p",), 2, rounded("p")),
+        Column("p (Holm)", ("p",), 2, p_value("p")),
     )
     return Table(
         "numbers that differ; z and p of those that are measured",

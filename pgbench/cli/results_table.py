@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 
 from pgbench.ascent.summary import RATES, median_steps
-from pgbench.cli.tables import Column, Row, Table, number, rounded, with_error, with_interval
+from pgbench.cli.tables import (
+    Column,
+    Row,
+    Table,
+    number,
+    p_value,
+    rounded,
+    with_error,
+    with_interval,
+)
 from pgbench.declared.outcomes import AscentOutcome, Status
 
 BIAS, VARIANCE = "relative_bias", "relative_variance"
@@ -15,7 +24,7 @@ BIAS, VARIANCE = "relative_bias", "relative_variance"
 STATISTICS = (
     Column("bias / ‖∇J‖", (BIAS, f"{BIAS}_low", f"{BIAS}_high"), 0, with_interval("relative_bias")),
     Column("exact bias", ("exact_relative_bias",), 4, rounded("exact_relative_bias")),
-    Column("p (Holm)", ("bias_test_p_holm",), 2, rounded("bias_test_p_holm")),
+    Column("p (Holm)", ("bias_test_p_holm",), 2, p_value("bias_test_p_holm")),
     Column("variance / ‖∇J‖²", (VARIANCE, f"{VARIANCE}_se"), 1, with_error(VARIANCE)),
     Column("exact variance", ("exact_relative_variance",), 5),
     Column("cosine", ("cosine",), 7),

@@ -85,6 +85,8 @@ def _run(options: argparse.Namespace) -> int:
             progress=progress,
         )
         print(outcome.sentence, flush=True)
+        if options.quiet and (reason := outcome.first_failure):
+            print(f"failed: {reason}", file=sys.stderr)
         if not options.no_report:
             from pgbench.report import write_report
 

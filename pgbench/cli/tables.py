@@ -86,6 +86,15 @@ def rounded(name: str, digits: int = 2) -> Callable[[Row], str]:
     return lambda row: number(float(row[name]), digits)
 
 
+def p_value(name: str) -> Callable[[Row], str]:
+    """Writes a p-value; far tails are not told apart, for no test is exact there."""
+
+    def text(row: Row) -> str:
+        return "<1e-16" if float(row[name]) < 1e-16 else number(float(row[name]), 2)
+
+    return text
+
+
 def with_interval(name: str, digits: int = 2) -> Callable[[Row], str]:
     """Writes a value with the ends of its interval behind it, where there is one.
 
@@ -117,19 +126,26 @@ def print_table(table: Table) -> None:
     Numbers are never cut: labels are folded, and what is left out is named.
     """
     out = console()
-    shown = _fitting(table, out.width)
     out.print(table.title)
+    if not table.rows:
+        out.print("nothing was measured")
+        return
+    shown = _fitting(table, out.width)
+    alike = [name for name in table.labels[1:] if len({str(row[name]) for row in table.rows}) == 1]
+    for name in alike:
+        out.print(f"{_spaced(name)}: {table.rows[0][name]}")
+    labels = [name for name in table.labels if name not in alike]
     for setting, rows in table.groups.items():
         out.print(f"\n{setting}")
         printed = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-        for name in table.labels:
+        for name in labels:
             printed.add_column(_spaced(name), overflow="fold", min_width=LEAST_LABEL)
         for column in shown:
             width = _width(column, table.rows)
             printed.add_column(column.title, justify="right", no_wrap=True, min_width=width)
         for row in rows:
             cells = (column.of(row) for column in shown)
-            printed.add_row(*(str(row[name]) for name in table.labels), *cells)
+            printed.add_row(*(str(row[name]) for name in labels), *cells)
         out.print(printed)
     left_out = [column.title for column in table.columns if column not in shown]
     if left_out:

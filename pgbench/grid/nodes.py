@@ -236,7 +236,7 @@ def _writable(value: Any, place: str) -> Any:
         value = value.tolist()
     if isinstance(value, Mapping):
         return {key: _writable(own, f"{place}.{key}".lstrip(".")) for key, own in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | range):
         return [_writable(own, f"{place}.{i}".lstrip(".")) for i, own in enumerate(value)]
     if isinstance(value, PurePath):
         return str(value)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
 from math import prod
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,10 @@ def grid_of(given: Grid | Mapping[str, Any] | str | Path) -> Grid:
         return given
     if isinstance(given, Mapping):
         return _parsed(written(given), "", present=True)
+    if not isinstance(given, str | PathLike):
+        raise GridError(
+            f"a grid is a mapping, a text or the name of a file, not {type(given).__name__}"
+        )
     if isinstance(given, str) and "\n" in given:
         return parse_grid(given, "grid", present=True)
     return read_grid(given)

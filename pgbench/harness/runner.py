@@ -1,6 +1,7 @@
 """Run a grid: skip what is finished, measure the rest, keep every record, publish the dataset."""
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,11 @@ class RunResult:
     seconds: float
 
     @property
+    def first_failure(self) -> str:
+        """Why cells failed, the first of the reasons; nothing if none did."""
+        return next(_failures(self.tree), "")
+
+    @property
     def sentence(self) -> str:
         """What was done, and how long that took."""
         return (
@@ -108,14 +114,18 @@ def run(
     ------
     ValueError
         For a wrong grid, or an output directory, a device or workers that cannot be used. Failed
-        cells do not raise; they have status 2 and a message.
+        cells do not raise; they have status 2 and a message, and the first is warned of.
     """
     if workers is not None or scheduler is not None:
         options["performer"] = by_workers(Workers(workers, scheduler, options.get("threads")))
     own_shard = Shard.of_text(shard)
     with showing(progress) as shown:
         own = grid_of(grid)
-        return execute(own, Path(output), shard=own_shard, progress=shown, **options).tree
+        found = execute(own, Path(output), shard=own_shard, progress=shown, **options)
+    if found.failed:
+        told = f"{found.failed} cells failed, the first because: {found.first_failure}"
+        warnings.warn(told, stacklevel=2)
+    return found.tree
 
 
 def execute(
@@ -219,6 +229,16 @@ def execute(
     )
     progress.end(found.sentence)
     return found
+
+
+def _failures(tree: "DataTree") -> Iterator[str]:
+    """Why cells and ascents failed."""
+    parts = [(tree.to_dataset(), "status", "message")]
+    if "ascent" in tree.children:
+        parts.append((tree["ascent"].to_dataset(), "ascent_status", "ascent_message"))
+    for data, status, message in parts:
+        if status in data:
+            yield from map(str, data[message].values[data[status].values == Status.FAILED])
 
 
 def _count(journal: Journal, keys: Sequence[str], status: Status) -> int:

@@ -90,8 +90,11 @@ def _rows(ax: Axes, parts: dict[str, FloatArray], total: FloatArray) -> None:
     sns.despine(ax=ax)
     ax.tick_params(axis="y", length=0)
     rows = np.arange(total.shape[1])
+    # Where nothing but the horizon biases there is nothing to split.
+    beside = [values > NOTHING for name, values in parts.items() if name != "horizon"]
+    split = np.where(np.any(beside, axis=0), total, np.nan)
     ax.plot(
-        _geometric(total), rows, linestyle="none", marker="|", color=INK, markersize=10, zorder=4
+        _geometric(split), rows, linestyle="none", marker="|", color=INK, markersize=10, zorder=4
     )
     for name, values in parts.items():
         visible = np.where(values > NOTHING, values, np.nan)

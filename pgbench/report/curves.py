@@ -65,9 +65,10 @@ def rmse(summary: "Dataset") -> Drawing:
     return Drawing(
         figure,
         "Root mean squared error against the exact gradient, over its norm, against the number n "
-        "of trajectories per estimate. Marks are measured, with 95 % intervals; lines are the "
-        "fitted power laws; dashed grey lines fall like n to the power −1/2, as the error of any "
-        "unbiased average does. An error above 1 is worse than the estimate zero; a biased "
+        "of trajectories per estimate. Marks are measured, with 95 % intervals, side by side where "
+        "batch sizes are the same; lines are the fitted power laws; dashed grey lines fall like n "
+        "to the power −1/2, as the error of any unbiased average does. An error above 1 is worse "
+        "than the estimate zero; a biased "
         f"estimator leaves its line and levels off at its relative bias.{facets.note}",
         "Relative RMSE against batch size on logarithmic axes, one line per estimator.",
     )

@@ -117,10 +117,7 @@ def _biases(summary: "Dataset") -> Iterator[str]:
         tail = f"; for the others, whose noise is larger, it is {_most(rest)}"
         yield sentence + (f"{tail}." if _known(rest) else ".")
     elif _known(rest):
-        yield (
-            f"Bias is most of the squared error of no estimator at batch size {n}; it is"
-            f" {_most(rest)}."
-        )
+        yield (f"At batch size {n} noise outweighs every estimator's bias, which is {_most(rest)}.")
 
 
 def _known(relative: FloatArray) -> bool:
@@ -146,6 +143,8 @@ def _state(summary: "Dataset", found: Sequence[Conformity]) -> str:
     ]
     words = f"{counts[Status.DONE]} of {planned} cells were measured"
     words += f" ({', '.join(lost)})" if lost else ""
+    reasons = [str(x) for x in summary["message"].values[status == Status.FAILED]]
+    words += f"; the first that failed says: {reasons[0]}" if reasons else ""
     p = np.concatenate(
         [summary[f"{test}_test_p_holm"].values.ravel() for test in ("code", "variance")]
     )

@@ -1,5 +1,6 @@
 """Figure of what precision costs: variance times work, and times seconds."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,8 +65,8 @@ def ranking(summary: "Dataset") -> Drawing:
         for ax, (unit, relative) in zip(row[:2], panes.items(), strict=True):
             _ranked(ax, summary, relative, order)
             ax.set_title(f"variance × {unit}")
-        _ranked(row[2], summary, _bias(summary, int(j)), order)
-        row[2].set_title("bias")
+        _ranked(row[2], summary, _bias(summary, int(j)), order, Statistic.maximum)
+        row[2].set_title("bias, the largest")
         if summary.sizes["policy"] > 1:
             beside(row[2], wrapped(titles[j], 28))
         row[0].set_yticks(
@@ -88,7 +89,7 @@ def ranking(summary: "Dataset") -> Drawing:
         f"times seconds (middle), relative to {against} in the same setting; half is twice as "
         "good. Right: the bias that comes with it, exact where it is known and else measured, not "
         f"drawn below {UNSEEN:g}. Natural gradients count by their own norm. Marks are geometric "
-        "means over problems, sorted by the left panel, bars are 95 % "
+        "means over problems, of bias the largest, sorted by the left panel, bars are 95 % "
         "intervals of their sampling error, where every problem has one (that of the clock is not "
         "in them), faint marks the single problems. Lower variance may be bought with bias: † "
         f"declares one.{more}",
@@ -120,13 +121,19 @@ def _relative(quantity: Statistic, reference: int | None) -> Statistic:
     return Statistic(np.exp(log), np.exp(log - half), np.exp(log + half))
 
 
-def _ranked(ax: Axes, summary: "Dataset", x: Statistic, order: IndexArray) -> None:
+def _ranked(
+    ax: Axes,
+    summary: "Dataset",
+    x: Statistic,
+    order: IndexArray,
+    pooled: Callable[[Statistic], Statistic] = Statistic.geometric_mean,
+) -> None:
     styles = [looks(summary)[e] for e in order]
     decades(ax, "x")
     ax.axvline(1, color=INK, linewidth=0.7, zorder=0.6)
     for row, e in enumerate(order):
         faint(ax, x.value[:, e], np.full(x.value.shape[0], row), styles[row])
-    dots(ax, x.geometric_mean()[order], styles, np.ones(order.size, bool))
+    dots(ax, pooled(x)[order], styles, np.ones(order.size, bool))
     ax.tick_params(axis="y", length=0)
     sns.despine(ax=ax)
 

@@ -68,6 +68,12 @@ class Statistic:
         below, above = (np.sqrt((half**2).sum(axis=0)) / n for half in ends)
         return Statistic(value, value - below, value + above)
 
+    def maximum(self) -> "Statistic":
+        """The largest over the first axis, NaN left out; NaN where there is none."""
+        parts = (np.where(np.isfinite(x), x, -np.inf) for x in (self.value, self.low, self.high))
+        largest = (part.max(axis=0) for part in parts)
+        return Statistic(*(np.where(np.isfinite(x), x, np.nan) for x in largest))
+
     def geometric_mean(self) -> "Statistic":
         """Mean over the first axis, NaN left out, with the interval of its sampling error.
 

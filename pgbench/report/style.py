@@ -35,7 +35,7 @@ HUES = (
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))
-SHADES = (0.0, -0.45, 0.45)
+SHADES = (0.0, -0.4, 0.3)
 """Of the variants of an estimator: as it is, mixed with black, mixed with white."""
 
 INK = "#222222"

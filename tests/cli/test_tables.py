@@ -109,3 +109,17 @@ def test_latex_has_no_character_that_it_reads_as_its_own():
     assert r"bias / $\|\nabla$J$\|$ & s & variance \\" in text
     assert text.startswith("\\begin{tabular}{llrrr}\n\\toprule\n")
     assert text.isascii()
+
+
+def test_what_all_rows_share_is_told_once(capsys):
+    rows = [row | {"step_size": "0.1"} for row in ROWS]
+    columns = (Column("s", ("seconds",), 0),)
+    print_table(Table("t", ("problem",), ("estimator", "step_size"), columns, rows))
+    printed = capsys.readouterr().out
+    assert printed.count("0.1\n") == 1
+    assert "step size: 0.1" in printed
+
+
+def test_a_table_without_rows_says_so(capsys):
+    print_table(Table("t", ("problem",), ("estimator",), TABLE.columns, []))
+    assert capsys.readouterr().out == "t\nnothing was measured\n"

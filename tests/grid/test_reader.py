@@ -503,7 +503,7 @@ def test_a_grid_may_be_a_mapping_a_text_or_a_file(tmp_path):
         ({"problems": {"problem": "garnet", "n_state": 3}}, "problems.0.garnet.n_state: unknown"),
         ({"estimators": [object]}, "estimators.0: <class 'object'> is not allowed in a grid, must"),
         ({"batch_sizes": {1: 2}}, "batch_sizes: the key 1 must be a word"),
-        ({"batch_sizes": range(3)}, "batch_sizes: range(0, 3) is not allowed in a grid"),
+        ({"batch_sizes": {3}}, "batch_sizes: {3} is not allowed in a grid"),
     ],
 )
 def test_mistakes_in_a_mapping_are_located_without_lines(change, message):

@@ -95,3 +95,9 @@ def test_a_reason_is_told_once_and_counted_at_the_end(capsys):
         "c: 1 cells failed: broken",
         "in all 6 cells skipped: too few",
     ]
+
+
+def test_python_is_warned_of_cells_that_failed(tmp_path):
+    grid = GRID | {"problems": [{"problem": "file", "path": "nope.npz"}]}
+    with pytest.warns(UserWarning, match=r"4 cells failed, the first because: ProblemError: nope"):
+        pg.run(grid, output=tmp_path)
