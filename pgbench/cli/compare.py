@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pgbench.cli.exit_codes import OK, SOME_FAILED
+from pgbench.cli.notes import told
 from pgbench.cli.options import add_format
 
 if TYPE_CHECKING:
@@ -37,8 +38,7 @@ def act(options: argparse.Namespace) -> int:
     trees = []
     for path in (options.a, options.b):
         tree, notes = results.read_noted(path)
-        for note in notes:
-            print(f"note: {note}", file=sys.stderr)
+        told(notes)
         if not tree.sizes["estimator"]:
             raise ValueError(f"{path} holds ascents alone, and estimators are compared")
         trees.append(tree.to_dataset())

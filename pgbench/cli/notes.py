@@ -2,9 +2,15 @@
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
+
+
+def told(lines: Iterable[str]) -> None:
+    """Print notes on what was read, a line each."""
+    for line in lines:
+        print(f"note: {line}", file=sys.stderr)
 
 
 @contextmanager

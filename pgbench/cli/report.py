@@ -1,10 +1,10 @@
 """``report``: draw the report of a run again."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from pgbench.cli.exit_codes import OK
+from pgbench.cli.notes import told
 from pgbench.cli.options import add_plugin, plug_ins
 
 HELP = "draw the report of a run again"
@@ -31,8 +31,7 @@ def act(options: argparse.Namespace) -> int:
             "the grid of these results cannot be read, so the report does not say what estimators"
             " declare; if it names some of your own, give their file with --plugin",
         ]
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+    told(notes)
     directory = options.reports / options.results.resolve().name
     with Crew(prepare=plug_ins(options)) as crew:
         print(f"report: {write_report(tree, directory, crew)}")

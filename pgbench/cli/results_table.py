@@ -34,6 +34,13 @@ STATISTICS = (
 """Columns of the table of results; bias with its interval of 95 %, variance with its error."""
 
 
+SHOWN = (
+    *(name for column in STATISTICS for name in column.names),
+    *("status", "message", "exact_note"),
+)
+"""Variables that a row of the table holds."""
+
+
 def of_results(
     summary: Any,
     *,
@@ -79,14 +86,10 @@ def _beside(selected: Any, axis: str) -> list[str]:
 
 
 def _rows(selected: Any) -> Iterator[Row]:
-    """A row per cell: its labels, and everything that is known of it."""
+    """A row per cell: its labels, what is known of those, and the variables that are shown."""
     axes = AXES_OF_ROWS
     # Not selected cell by cell: xarray takes milliseconds for each.
-    arrays = {
-        str(name): array.values.astype(object)
-        for name, array in selected.data_vars.items()
-        if array.dims == axes
-    }
+    arrays = {name: selected[name].values.astype(object) for name in SHOWN}
     labels = [[str(label) for label in selected[axis].values] for axis in axes]
     more = [{name: selected[name].values.tolist() for name in _beside(selected, a)} for a in axes]
     for place in np.ndindex(*(len(own) for own in labels)):

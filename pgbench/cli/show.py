@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from pgbench.cli.exit_codes import OK
+from pgbench.cli.notes import told
 from pgbench.cli.options import add_format
 
 HELP = "print a table of results"
@@ -30,8 +31,7 @@ def act(options: argparse.Namespace) -> int:
     from pgbench.results.folding import folded_tree
 
     tree, notes = results.read_noted(options.results)
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+    told(notes)
     tree = folded_tree(tree)
     summary = tree.to_dataset()
     chosen = {"problem": options.problem, "policy": options.policy}

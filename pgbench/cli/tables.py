@@ -130,7 +130,8 @@ def print_table(table: Table) -> None:
     if not table.rows:
         out.print("nothing was measured")
         return
-    shown = _fitting(table, out.width)
+    widths = {column: _width(column, table.rows) for column in table.columns}
+    shown = _fitting(table, widths, out.width)
     alike = [name for name in table.labels[1:] if len({str(row[name]) for row in table.rows}) == 1]
     for name in alike:
         out.print(f"{_spaced(name)}: {table.rows[0][name]}")
@@ -141,8 +142,8 @@ def print_table(table: Table) -> None:
         for name in labels:
             printed.add_column(_spaced(name), overflow="fold", min_width=LEAST_LABEL)
         for column in shown:
-            width = _width(column, table.rows)
-            printed.add_column(column.title, justify="right", no_wrap=True, min_width=width)
+            least = widths[column]
+            printed.add_column(column.title, justify="right", no_wrap=True, min_width=least)
         for row in rows:
             cells = (column.of(row) for column in shown)
             printed.add_row(*(str(row[name]) for name in labels), *cells)
@@ -152,14 +153,14 @@ def print_table(table: Table) -> None:
         out.print(f"\nno room for: {', '.join(left_out)}; a wider terminal or --format shows them")
 
 
-def _fitting(table: Table, room: int) -> list[Column]:
+def _fitting(table: Table, widths: Mapping[Column, int], room: int) -> list[Column]:
     """The columns that there is room for beside labels, those of least rank first."""
     longest = (max(len(str(row[name])) for row in table.rows) for name in table.labels)
     least = sum(min(length, 2 * LEAST_LABEL) for length in longest)
     gaps = 2 * (len(table.labels) - 1)
     taken, shown = least + gaps, []
     for column in sorted(table.columns, key=lambda own: own.rank):
-        taken += _width(column, table.rows) + 2
+        taken += widths[column] + 2
         if taken > room:
             break
         shown.append(column)

@@ -62,8 +62,7 @@ def schema() -> dict[str, Any]:
                     "additionalProperties": False,
                 }
             )
-        entry = {"anyOf": options}
-        return {"anyOf": [entry, {"type": "array", "items": entry, "minItems": 1}]}
+        return axis({"anyOf": options})
 
     properties = {name: described(parameter, dict) for name, parameter in SETTINGS.items()}
     properties["problems"] = entries("problem", families())
@@ -72,11 +71,8 @@ def schema() -> dict[str, Any]:
     properties["estimators"] = entries("estimator", estimators())
     properties["batch_sizes"] = described(BATCH_SIZE, axis)
 
-    def several(entry: dict[str, Any]) -> dict[str, Any]:
-        return {"anyOf": [entry, {"type": "array", "items": entry, "minItems": 1}]}
-
     drawn = {name: described(parameter, axis) for name, parameter in THETA.items()}
-    properties["theta"] = several(
+    properties["theta"] = axis(
         {
             "type": "object",
             "properties": {
@@ -98,8 +94,8 @@ def schema() -> dict[str, Any]:
         option["properties"]["expected"] = described(EXPECTED, dict)
     rules = options_of(entries("step_size", step_sizes()))
     shared = {
-        "followed": several({"anyOf": [{"const": EXACT}, *followed]}),
-        "step_sizes": several({"anyOf": [STEP.schema(), *rules]}),
+        "followed": axis({"anyOf": [{"const": EXACT}, *followed]}),
+        "step_sizes": axis({"anyOf": [STEP.schema(), *rules]}),
     }
     common: dict[str, Any] = {
         "estimators": {"$ref": "#/$defs/followed"},
@@ -114,7 +110,7 @@ def schema() -> dict[str, Any]:
         "properties": {
             **{name: described(parameter, dict) for name, parameter in ASCENT.items()},
             **common,
-            "algorithms": several({"anyOf": climbing}),
+            "algorithms": axis({"anyOf": climbing}),
         },
         "required": ["algorithms"],
         "additionalProperties": False,

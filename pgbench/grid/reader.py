@@ -137,8 +137,17 @@ def _identity(choice: Chosen | Climber) -> str:
 def _drawn(values: dict[str, Any]) -> Chosen:
     """θ that is drawn; its label and what identifies it say what is not the default."""
     more = {name: parameter for name, parameter in THETA.items() if name != "init"}
-    own = {n: x for n, x in values.items() if not (THETA[n].later and x == THETA[n].default)}
-    return Chosen(values["init"], own, label(str(values["init"]), more, values))
+    name = label(str(values["init"]), more, values)
+    return Chosen(values["init"], _identifying(values, THETA), name)
+
+
+def _identifying(values: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> dict[str, Any]:
+    """The values without those of later parameters that are at their defaults."""
+    return {
+        name: value
+        for name, value in values.items()
+        if not (parameters[name].later and value == parameters[name].default)
+    }
 
 
 class _Reader(NodeReader):
@@ -273,12 +282,9 @@ class _Reader(NodeReader):
             return [Chosen("values", {"values": values}, label)]
         if given:
             return self.theta_files(content["file"][1], f"{place}.file")
-        axes = {
-            name: self.axis(content[name][1], f"{place}.{name}", parameter)
-            if name in content
-            else [parameter.default]
-            for name, parameter in THETA.items()
-        }
+        axes = self.axes(node, content, place, THETA)
+        if self.too_many(node, place, prod(map(len, axes.values()))):
+            return []
         drawn = (dict(zip(axes, own, strict=True)) for own in product(*axes.values()))
         return [_drawn(values) for values in drawn]
 
@@ -471,15 +477,8 @@ class _Reader(NodeReader):
         parameters = record.parameters
         keys = [*parameters, *(["instances"] if word == "problem" else [])]
         self.only({key: pair for key, pair in content.items() if key != word}, place, keys)
-        axes: dict[str, list[Any]] = {}
         wrong = len(self.errors)
-        for name, parameter in parameters.items():
-            if name in content:
-                axes[name] = self.axis(content[name][1], f"{place}.{name}", parameter)
-            elif parameter.required:
-                self.fail(node, f"{place}.{name}", f"missing, must be {parameter.allowed}")
-            else:
-                axes[name] = [parameter.default]
+        axes = self.axes(node, content, place, parameters)
         instances = self.instances(content, place, parameters) if word == "problem" else 1
         choices: list[Chosen] = []
         several = self.too_many(node, place, prod(map(len, axes.values())) * instances)
@@ -492,11 +491,7 @@ class _Reader(NodeReader):
                 if drawn:
                     bound["seed"] = seed + instance
                 name = label(record.name, parameters, bound)
-                bound = {
-                    key: value
-                    for key, value in bound.items()
-                    if not (parameters[key].later and value == parameters[key].default)
-                }
+                bound = _identifying(bound, parameters)
                 digest = ""
                 if isinstance(record, Family | PolicyKind):
                     digest = record.content(record.located(self.folder, bound))
@@ -505,6 +500,24 @@ class _Reader(NodeReader):
                 folder = str(self.folder)
                 choices.append(Chosen(record.name, bound, name, instance, digest, folder))
         return choices
+
+    def axes(
+        self,
+        node: Node,
+        content: Mapping[str, tuple[Node, Node]],
+        place: str,
+        parameters: Mapping[str, Parameter],
+    ) -> dict[str, list[Any]]:
+        """The values of every parameter, given or default; a missing required one is an error."""
+        found: dict[str, list[Any]] = {}
+        for name, parameter in parameters.items():
+            if name in content:
+                found[name] = self.axis(content[name][1], f"{place}.{name}", parameter)
+            elif parameter.required:
+                self.fail(node, f"{place}.{name}", f"missing, must be {parameter.allowed}")
+            else:
+                found[name] = [parameter.default]
+        return found
 
     def require_made(
         self, node: Node, place: str, kind: PolicyKind, values: Mapping[str, Any]

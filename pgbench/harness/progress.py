@@ -90,6 +90,12 @@ class Telling(Silent, ABC):
                 self._say(f"in all {sum(counts)} cells {status}: {message}")
 
 
+def time_left(begin: float, finished: float, total: float) -> str:
+    """How much longer it takes in words, at the pace since the beginning."""
+    seconds = time.perf_counter() - begin
+    return f"about {duration(max(seconds * (total / max(finished, 1.0) - 1), 0.0))} left"
+
+
 class Lines(Telling):
     """One plain line per setting."""
 
@@ -119,11 +125,10 @@ class Lines(Telling):
     def done(self, label: str, seconds: float, steps: float) -> None:
         """A setting ends."""
         self.number += 1
-        elapsed = time.perf_counter() - self.begin
-        left = elapsed * (self.total / max(self.finished, 1.0) - 1)
+        left = time_left(self.begin, self.finished, self.total)
         self._say(
             f"[{self.number}/{self.n_settings}] {label}: {duration(seconds)},"
-            f" {rate(steps, seconds)}, about {duration(max(left, 0))} left"
+            f" {rate(steps, seconds)}, {left}"
         )
 
 
@@ -211,11 +216,9 @@ class Notebook(Telling):
 
     def _measuring(self) -> None:
         seconds = time.perf_counter() - self.begin
-        left = seconds * (self.total / max(self.finished, 1.0) - 1)
-        self._draw(
-            f"{self.cells} of {self.n_cells} cells, {rate(self.steps, seconds)},"
-            f" about {duration(max(left, 0.0))} left: {self.label}"
-        )
+        left = time_left(self.begin, self.finished, self.total)
+        done = f"{self.cells} of {self.n_cells} cells, {rate(self.steps, seconds)}"
+        self._draw(f"{done}, {left}: {self.label}")
 
     def _say(self, text: str) -> None:
         self.lines.append(text)

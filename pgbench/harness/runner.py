@@ -193,7 +193,8 @@ def execute(
         pending = [cell.key for task in todo for cell in task.cells if task.finishes]
         planned = [cell.key for setting in plan for cell in setting.cells]
         planned += [cell.key for setting in plan for cell in setting.ascents]
-        reused = _count(journal, [key for key in planned if key not in {*pending}], Status.DONE)
+        waiting = {*pending}
+        reused = _count(journal, [key for key in planned if key not in waiting], Status.DONE)
         writer = Writer(journal, portions, progress, grid.replicates)
         lost: ClusterError | None = None
         try:

@@ -1,14 +1,12 @@
 """A problem from a file in Cassandra's format of MDPs."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pgbench.declared.parameters import Range
-from pgbench.problems.dimensions import FiniteDimensions
-from pgbench.problems.family import Family, content_of
+from pgbench.problems.family import Family, content_of, said_by
 from pgbench.problems.finite import FiniteMDP
 from pgbench.problems.formats.cassandra import arguments_in, dimensions_of
-from pgbench.problems.problem import ProblemError
 
 
 def cassandra(
@@ -22,14 +20,6 @@ def cassandra(
     return FiniteMDP(**arguments_in(Path(path), gamma))
 
 
-def dimensions(path: str, **other: Any) -> FiniteDimensions | None:
-    """How large a file's problem is; None if it makes no sense, which building reports."""
-    try:
-        return dimensions_of(Path(path))
-    except ProblemError:
-        return None
-
-
 family = Family(
     "cassandra",
     cassandra,
@@ -38,5 +28,5 @@ family = Family(
     content=content_of("path"),
     paths=("path",),
     named_by="path",
-    dimensions=dimensions,
+    dimensions=said_by(dimensions_of),
 )

@@ -1,13 +1,10 @@
 """A problem from files of an explicit model, as the model checkers PRISM and Storm write them."""
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pgbench.problems.dimensions import FiniteDimensions
-from pgbench.problems.family import Discount, Family, content_of
+from pgbench.problems.family import Discount, Family, content_of, said_by
 from pgbench.problems.finite import FiniteMDP
 from pgbench.problems.formats.explicit import arguments_in, dimensions_of
-from pgbench.problems.problem import ProblemError
 
 FILES = ("path", "labels", "transition_rewards", "state_rewards")
 
@@ -34,14 +31,6 @@ def explicit(
     )
 
 
-def dimensions(path: str, **other: Any) -> FiniteDimensions | None:
-    """How large a file's problem is; None if it makes no sense, which building reports."""
-    try:
-        return dimensions_of(Path(path))
-    except ProblemError:
-        return None
-
-
 family = Family(
     "explicit",
     explicit,
@@ -50,5 +39,5 @@ family = Family(
     content=content_of(*FILES),
     paths=FILES,
     named_by="path",
-    dimensions=dimensions,
+    dimensions=said_by(dimensions_of),
 )

@@ -9,12 +9,27 @@ from pgbench.declared.parameters import Range, bind, label
 from pgbench.declared.registry import Made
 from pgbench.declared.sources import digest_of
 from pgbench.problems.dimensions import Dimensions
-from pgbench.problems.problem import Problem
+from pgbench.problems.problem import Problem, ProblemError
 
 Count = Annotated[int, Range(1)]
 Seed = Annotated[int, Range(0, 2**63 - 1), "seed of the random construction"]
 Discount = Annotated[float, Range(0, 1), "discount γ"]
 Probability = Annotated[float, Range(0, 1)]
+
+
+def said_by(read: Callable[[Path], Dimensions]) -> Callable[..., Dimensions | None]:
+    """Dimensions as a file says them, for families with a ``path``.
+
+    None where the file makes no sense, which building reports.
+    """
+
+    def dimensions(path: str, **other: Any) -> Dimensions | None:
+        try:
+            return read(Path(path))
+        except ProblemError:
+            return None
+
+    return dimensions
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,12 @@ from pgbench.ascent.summary import median_steps
 from pgbench.declared.outcomes import LOST, AscentOutcome, Status
 from pgbench.report.ascents.runs import remaining, runs
 from pgbench.report.declared import Conformity
+from pgbench.report.ranking import REFERENCE
 from pgbench.report.tables import number, p_value
 from pgbench.results.ascents import violations
 
 if TYPE_CHECKING:
     from xarray import Dataset
-
-REFERENCE = "reward_to_go"
-"""What others are compared with, where the run has it."""
 
 SHARE = 0.5
 """A squared bias that is more than this part of the mean squared error matters."""

@@ -82,10 +82,10 @@ def quantities(summary: "Dataset") -> dict[str, Statistic]:
     seconds = own["seconds"].values
     # A difference of two laps that noise swallowed is no measurement.
     seconds = np.where(seconds > _RESOLUTION, seconds, np.nan)
-    variance = _exact_or_measured(own, "relative_variance")
+    variance = Statistic.best_known(own, "relative_variance")
     # What the replicates cannot have seen all of has no interval, and is no measurement.
     seen = np.isfinite(variance.low)
-    bias = _exact_or_measured(own, "relative_bias")
+    bias = Statistic.best_known(own, "relative_bias")
     parts = (np.where(x > ROUNDING, x, np.nan) for x in (bias.value, bias.low, bias.high))
     with np.errstate(divide="ignore", invalid="ignore"):
         each = seconds / own["steps"].values
@@ -95,14 +95,6 @@ def quantities(summary: "Dataset") -> dict[str, Statistic]:
         "seconds per estimate": Statistic(seconds, seconds, seconds).positive,
         "seconds per step": Statistic(each, each, each).positive,
     }
-
-
-def _exact_or_measured(summary: "Dataset", name: str) -> Statistic:
-    """The exact value of a statistic where it is known, its measured one elsewhere."""
-    exact, measured = summary[f"exact_{name}"].values, Statistic.of(summary, name)
-    known = np.isfinite(exact)
-    parts = (measured.value, measured.low, measured.high)
-    return Statistic(*(np.where(known, exact, part) for part in parts))
 
 
 @of_the_best

@@ -26,6 +26,13 @@ class Statistic:
         parts = (summary[name + part].values for part in INTERVAL)
         return cls(*(np.where(np.isfinite(part), part, np.nan) for part in parts))
 
+    @classmethod
+    def best_known(cls, summary: "Dataset", name: str) -> "Statistic":
+        """The exact value of a statistic where it is known, its measured one elsewhere."""
+        exact, measured = summary[f"exact_{name}"].values, cls.of(summary, name)
+        parts = (measured.value, measured.low, measured.high)
+        return cls(*(np.where(np.isfinite(exact), exact, part) for part in parts))
+
     def __getitem__(self, place: Any) -> "Statistic":
         return Statistic(self.value[place], self.low[place], self.high[place])
 

@@ -8,8 +8,6 @@ from html import escape, unescape
 from pathlib import Path
 
 import matplotlib
-from fontTools.subset import Options, Subsetter
-from fontTools.ttLib import TTFont
 
 FACES = {"normal": "DejaVuSans.ttf", "italic": "DejaVuSans-Oblique.ttf"}
 """Files of the faces that figures are set in, which come with matplotlib."""
@@ -45,6 +43,10 @@ def _face(style: str, letters: str) -> str:
 
 def _subset(file: str, letters: str) -> bytes:
     """A font of these letters alone."""
+    # Only who writes a page needs it, and not the processes that draw.
+    from fontTools.subset import Options, Subsetter
+    from fontTools.ttLib import TTFont
+
     options = Options(layout_features=["kern"], hinting=False, notdef_outline=True)
     options.drop_tables += ["FFTM"]
     font = TTFont(Path(matplotlib.get_data_path(), "fonts", "ttf", file), recalcTimestamp=False)

@@ -133,11 +133,9 @@ def sweeps(summary: "Dataset") -> Drawing:
 def pooled(summary: "Dataset", sweep: Sweep, name: str) -> Statistic:
     """A statistic (n,) of the members at the largest batch size, over all settings."""
     own = summary.isel(estimator=sweep.members, batch_size=-1)
-    measured = Statistic.of(own, name)
-    parts = [measured.value, measured.low, measured.high]
-    if name != "relative_rmse":
-        exact = own[f"exact_{name}"].values
-        parts = [np.where(np.isfinite(exact), exact, part) for part in parts]
+    known = Statistic.of if name == "relative_rmse" else Statistic.best_known
+    found = known(own, name)
+    parts = [found.value, found.low, found.high]
     if name == "relative_bias":
         parts = [np.where(np.isfinite(part), np.fmax(part, LEAST), part) for part in parts]
     shape = (-1, sweep.members.size)

@@ -21,6 +21,7 @@ from pgbench.report.declared import (
     sampled,
     written_formulas,
 )
+from pgbench.report.marks import RAISED
 from pgbench.report.style import INK, theme
 
 if TYPE_CHECKING:
@@ -98,17 +99,13 @@ def number(x: Any, digits: int = 3) -> str:
             text = f"{value:.0f}"
     else:
         mantissa, exponent = f"{value:.{max(digits - 1, 0)}e}".split("e")
-        text = f"{mantissa}·10{_raised(int(exponent))}"
+        text = f"{mantissa}·10{str(int(exponent)).translate(RAISED)}"
     return text.replace("-", "−")
 
 
 def p_value(p: Any) -> str:
     """A p-value; far tails are not told apart, for no test is exact there."""
     return "< 10⁻¹⁶" if float(p) < 1e-16 else number(p, 2)
-
-
-def _raised(exponent: int) -> str:
-    return str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def setting_tables(summary: "Dataset", batch_size: int) -> Iterator[SettingTable]:

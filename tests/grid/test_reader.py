@@ -517,3 +517,9 @@ def test_a_word_is_a_file_and_several_lines_are_a_text():
         grid_of("missing.yaml")
     with pytest.raises(GridError, match=r"^grid:1:1: estimators: missing"):
         grid_of("name: t\nproblems: corridor\n")
+
+
+def test_a_product_of_thetas_is_counted_before_it_is_made(monkeypatch):
+    monkeypatch.setattr("pgbench.grid.reader.MAX_CELLS", 11)
+    (found,) = errors(MINIMAL + "theta: {scale: [1, 2, 3], seed: [1, 2, 3, 4]}\n")
+    assert found == "grid.yaml:4:8: theta: makes 12 cells, at most 11 are allowed"

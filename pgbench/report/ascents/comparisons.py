@@ -193,8 +193,7 @@ def _starts(
 
 def step_map(ascent: "Dataset") -> Drawing:
     """What is left of the gap over step size and another parameter, or algorithms."""
-    values = _step_values(ascent)
-    columns = [int(z) for z in np.argsort(values, kind="stable") if np.isfinite(values[z])]
+    values, columns = _columns(ascent)
     names, rows = _rows(ascent)
     note = ""
     if len(rows) > MOST_LEVELS or len(columns) > MOST_STEPS:
@@ -244,10 +243,11 @@ def step_map(ascent: "Dataset") -> Drawing:
     return Drawing(figure, caption, "Map of step sizes")
 
 
-def _step_values(ascent: "Dataset") -> FloatArray:
-    """Step sizes α (step_size,) of the rules that have one; NaN of the others."""
+def _columns(ascent: "Dataset") -> tuple[FloatArray, list[int]]:
+    """Step sizes α (step_size,), NaN of rules that have none, and the columns of a map."""
     found = [values.get("step", np.nan) for values in values_along(ascent, "step_size")]
-    return np.array(found, float)
+    steps = np.array(found, float)
+    return steps, [int(z) for z in np.argsort(steps, kind="stable") if np.isfinite(steps[z])]
 
 
 def _every_so_many(entries: list[Any], most: int) -> list[Any]:
@@ -309,10 +309,7 @@ def outcomes(ascent: "Dataset") -> Drawing:
             n = int((outcome[own] != AscentOutcome.NO_RUN).sum())
             if n == 0:
                 continue
-            start = 0.0
-            for share, (_, colour) in zip(_fates(gap[own], outcome[own]), FATES, strict=True):
-                ax.barh(number, share, left=start, color=colour, height=0.78, linewidth=0)
-                start += share
+            _bar(ax, _fates(gap[own], outcome[own]), row=number, start=0.0, width=1.0, height=0.78)
         ax.set_xlim(0, 1)
         ax.set_ylim(len(every) - 0.4, -0.6)
         ax.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
@@ -338,8 +335,7 @@ def _swept(ascent: "Dataset") -> tuple[list[str], list[int], list[int]] | None:
 
     None where the runs are not those of two parameters with several values each.
     """
-    values = _step_values(ascent)
-    columns = [int(z) for z in np.argsort(values, kind="stable") if np.isfinite(values[z])]
+    values, columns = _columns(ascent)
     names, rows = _rows(ascent)
     every = len(rows) == ascent.sizes["algorithm"] and len(columns) == values.size
     large = len(rows) >= SIZES and len(columns) >= SIZES
@@ -353,21 +349,18 @@ def _outcome_map(
 ) -> Drawing:
     """A bar of shares for every pair of two swept parameters, each at its place."""
     gap, outcome = ascent["suboptimality"].values, ascent["outcome"].values
-    where = facets(ascent, sampled)
+    where, (steps, _) = facets(ascent, sampled), _columns(ascent)
     figure, axes = panels(ascent, where, 0.3 * len(rows) + 1.0, scale=1.35, margin=1.0)
     for place, ax in axes.items():
         for (r, a), (c, z) in product(enumerate(rows), enumerate(columns)):
             own = (*place, a, z)
             if not (outcome[own] != AscentOutcome.NO_RUN).any():
                 continue
-            start = c - WIDE / 2
-            for share, (_, colour) in zip(_fates(gap[own], outcome[own]), FATES, strict=True):
-                ax.barh(r, WIDE * share, left=start, color=colour, height=0.7, linewidth=0)
-                start += WIDE * share
+            shares = _fates(gap[own], outcome[own])
+            _bar(ax, shares, row=r, start=c - WIDE / 2, width=WIDE, height=0.7)
         ax.set_xlim(-0.5, len(columns) - 0.5)
         ax.set_ylim(len(rows) - 0.5, -0.5)
-        steps = _step_values(ascent)[columns]
-        ax.set_xticks(range(len(columns)), [f"{step:.3g}" for step in steps])
+        ax.set_xticks(range(len(columns)), [f"{step:.3g}" for step in steps[columns]])
         ax.set_yticks([])
         ax.set_xlabel("step size α")
         ax.grid(visible=False)
@@ -380,6 +373,15 @@ def _outcome_map(
         + where.note
     )
     return Drawing(figure, caption, "Outcomes over two swept parameters")
+
+
+def _bar(
+    ax: Axes, shares: list[float], row: int, start: float, width: float, height: float
+) -> None:
+    """Shares of the replicates beside each other, in the order of ``FATES``."""
+    for share, (_, colour) in zip(shares, FATES, strict=True):
+        ax.barh(row, width * share, left=start, color=colour, height=height, linewidth=0)
+        start += width * share
 
 
 def _fate_legend(figure: Figure, outcome: NDArray[Any]) -> None:
